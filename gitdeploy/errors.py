@@ -1,0 +1,103 @@
+"""Every error that a user can meet: what happened, what to do about it, and the exit code it ends with.
+
+Raised anywhere, caught once at the edge (the command line, the web API). A message is a sentence that says what and
+where; a hint says what to do. Neither ever holds a secret: callers pass text through `gitdeploy.text.redact` first.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+
+class GitDeployError(Exception):
+    """Base of all expected errors: `message`, `hint` (may be empty), `exit_code`, and `kind`, a stable word for scripts."""
+
+    kind: ClassVar[str] = "failed"
+    exit_code: int = 1
+
+    def __init__(self, message: str, hint: str = "", *, details: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.details = details
+
+    def as_dict(self) -> dict[str, Any]:
+        """The shape of `--json`: kind, message, hint, exit_code."""
+        return {
+            "kind": self.kind,
+            "message": "\n".join((self.message, *self.details)),
+            "hint": self.hint,
+            "exit_code": self.exit_code,
+        }
+
+
+class DeploymentFailed(GitDeployError):
+    """Failed before the switch: nothing live was touched (exit 1)."""
+
+
+class UsageError(GitDeployError):
+    """A wrong argument (exit 2)."""
+
+    kind = "usage"
+    exit_code = 2
+
+
+class ConfigError(GitDeployError):
+    """A wrong setting (exit 2); the message names file, line and key."""
+
+    kind = "configuration"
+    exit_code = 2
+
+
+class RolledBack(GitDeployError):
+    """Failed after the switch had begun and was undone: the old release is live and verified (exit 3)."""
+
+    kind = "rolled_back"
+    exit_code = 3
+
+
+class RollbackFailed(GitDeployError):
+    """Failed, and so did the way back: a person is needed; the message says what is where and what to type (exit 4)."""
+
+    kind = "rollback_failed"
+    exit_code = 4
+
+
+class LockedError(GitDeployError):
+    """Another deployment runs, or deployments are held (exit 5)."""
+
+    kind = "locked"
+    exit_code = 5
+
+
+class SourceError(GitDeployError):
+    """The source could not be reached, or refused (exit 6)."""
+
+    kind = "source"
+    exit_code = 6
+
+
+class PolicyError(GitDeployError):
+    """Refused by policy: local changes, a downgrade, a moved tag, an unverified signature, a bad release (exit 7)."""
+
+    kind = "refused"
+    exit_code = 7
+
+
+class Interrupted(GitDeployError):
+    """Stopped by a signal, after undoing cleanly (exit 128 + signal)."""
+
+    kind = "interrupted"
+
+    def __init__(
+        self, signal_number: int, message: str = "Interrupted; nothing live was touched.", hint: str = ""
+    ) -> None:
+        super().__init__(message, hint)
+        self.signal_number = signal_number
+        self.exit_code = 128 + signal_number
+
+
+class CommandFailed(GitDeployError):
+    """A child process failed: which, how, and the end of what it said."""
+
+    kind = "command"

@@ -1,0 +1,53 @@
+"""Numbered points at which a test may kill or fail the process: every journal write, rename, step and child process.
+
+Off unless `GITDEPLOY_FAULT_PLAN` names a regular file of this user whose first line is exactly `MAGIC`; an operator's
+environment cannot turn it on by accident. Its second line says what happens: `count FILE` writes the points' names to
+FILE, `kill N` sends SIGKILL to this process at the N-th point, `kill-group N` to its whole process group.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+MAGIC = "gitdeploy fault plan: this process is meant to be killed"
+VARIABLE = "GITDEPLOY_FAULT_PLAN"
+
+_action = ""
+_argument = ""
+_reached = 0
+
+
+def _load() -> None:
+    global _action, _argument
+    name = os.environ.get(VARIABLE)
+    if not name:
+        return
+    try:
+        plan = Path(name)
+        if not plan.is_file() or plan.stat().st_uid != os.getuid():
+            return
+        lines = plan.read_text().splitlines()
+    except (OSError, UnicodeDecodeError):
+        return
+    if len(lines) == 2 and lines[0] == MAGIC:
+        _action, _, _argument = lines[1].partition(" ")
+
+
+def point(name: str) -> None:
+    """Say that the process is at the point NAME."""
+    global _reached
+    if not _action:
+        return
+    _reached += 1
+    if _action == "count":
+        with open(_argument, "a", encoding="utf-8") as out:
+            out.write(f"{name}\n")
+    elif _reached == int(_argument):
+        if _action == "kill-group":
+            os.killpg(os.getpgrp(), signal.SIGKILL)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+_load()

@@ -1,0 +1,400 @@
+"""The only place that starts a child process.
+
+Every child gets a session of its own (so that it and all it started can be ended together), a rebuilt environment, no
+terminal on standard input, a time limit, and dies with us where it could otherwise go on changing things
+(`PR_SET_PDEATHSIG`, prctl(2)). A child that may touch the live app carries a marker in its environment, told to the
+observer before it starts, so that recovery in a later process finds whatever of it is still alive.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import selectors
+import shlex
+import signal
+import subprocess
+import time
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from gitdeploy import faultpoints, interruption
+from gitdeploy.errors import CommandFailed
+from gitdeploy.text import clean, redact
+
+MARKER = "GITDEPLOY_CHILD"
+GRACE = 0.3  # seconds that output is still read after the child's end: a daemon may hold the pipe open for ever
+KILL_AFTER = 3.0  # seconds between SIGTERM and SIGKILL
+STANDARD_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+# What a child may inherit; all else (GIT_*, PYTHON*, LD_*, VIRTUAL_ENV, tokens) stays here.
+_INHERITED = frozenset(
+    "HOME USER LOGNAME LANG LANGUAGE TZ TMPDIR TERM SSH_AUTH_SOCK SSH_AGENT_PID XDG_RUNTIME_DIR XDG_CONFIG_HOME "
+    "DBUS_SESSION_BUS_ADDRESS SSL_CERT_FILE SSL_CERT_DIR REQUESTS_CA_BUNDLE CURL_CA_BUNDLE "
+    "http_proxy https_proxy all_proxy no_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY NO_PROXY "
+    "GITDEPLOY_FAULT_PLAN".split()
+)
+_PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """How a child ended. `returncode` is negative for a signal (-9: SIGKILL); `duration` in seconds."""
+
+    argv: tuple[str, ...]
+    returncode: int
+    stdout: bytes
+    stderr: bytes
+    duration: float
+    timed_out: bool = False
+
+    @property
+    def ok(self) -> bool:
+        return self.returncode == 0 and not self.timed_out
+
+    @property
+    def text(self) -> str:
+        """Standard output, decoded without ever failing, white space at the end removed."""
+        return self.stdout.decode("utf-8", "replace").rstrip()
+
+    @property
+    def error_text(self) -> str:
+        """The last lines of standard error (else of output), cleaned and redacted: fit to show."""
+        raw = (self.stderr.strip() or self.stdout.strip())[-4000:].decode("utf-8", "replace")
+        return redact(clean("\n".join(raw.splitlines()[-12:]), lines=True))
+
+    @property
+    def ending(self) -> str:
+        """In words: `exit code 3`, `killed by SIGKILL (out of memory?)`, `took longer than its limit`."""
+        if self.timed_out:
+            return f"still running after {self.duration:.0f} s, ended"
+        if self.returncode >= 0:
+            return f"exit code {self.returncode}"
+        try:
+            name = signal.Signals(-self.returncode).name
+        except ValueError:
+            name = f"signal {-self.returncode}"
+        return f"killed by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
+
+    def check(self, what: str, hint: str = "") -> Completed:
+        """Return self, or raise `CommandFailed`: "WHAT failed (exit code 1): last lines"."""
+        if self.ok:
+            return self
+        said = self.error_text
+        raise CommandFailed(f"{what} failed ({self.ending})" + (f": {said}" if said else "."), hint)
+
+
+class Observer(Protocol):
+    """Told of each marked child before it starts and after it ended; the deployment's journal is one."""
+
+    def child_starting(self, marker: str, argv: Sequence[str]) -> None: ...
+
+    def child_ended(self, marker: str) -> None: ...
+
+
+observer: Observer | None = None
+
+
+def clean_environment(extra: Mapping[str, str] | None = None, *, path: str = STANDARD_PATH) -> dict[str, str]:
+    """An environment built from an allow-list: no `GIT_*`, `PYTHON*`, `LD_*`, no token. LC_ALL=C unless EXTRA says."""
+    environment = {k: v for k, v in os.environ.items() if k in _INHERITED}
+    environment["PATH"] = path
+    environment["LC_ALL"] = "C.UTF-8"
+    environment.pop("LANGUAGE", None)
+    if extra:
+        environment.update(extra)
+    return environment
+
+
+def which(program: str, path: str = STANDARD_PATH) -> str | None:
+    """The absolute path of PROGRAM in PATH (never the working directory), or None."""
+    for folder in path.split(":"):
+        candidate = os.path.join(folder, program)
+        if folder.startswith("/") and os.path.isfile(candidate) and os.access(candidate, os.X_OK):
+            return candidate
+    return None
+
+
+def shown(argv: Iterable[str]) -> str:
+    """A command line as a person would type it, cleaned and redacted."""
+    return redact(clean(shlex.join(argv)))
+
+
+def _die_with_parent() -> None:
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
+def run(
+    argv: Sequence[str | os.PathLike[str]],
+    *,
+    cwd: str | os.PathLike[str],
+    env: Mapping[str, str],
+    timeout: float,
+    stdin: bytes | None = None,
+    on_line: Callable[[str], None] | None = None,
+    keep: int = 64 * 1024 * 1024,
+    tied: bool = False,
+    marked: bool = False,
+    leave_daemons: bool = False,
+    umask: int = -1,
+) -> Completed:
+    """Run a child to its end; standard input is `stdin` or empty.
+
+    timeout: seconds of wall-clock; past it the whole group is ended and the result says `timed_out`.
+    on_line: told each line of output and error as it comes, cleaned and redacted.
+    keep: bytes of each stream kept from its end (the rest is read and dropped).
+    tied: the child is killed when this process dies. Costs a fork instead of a vfork, so short readers go without.
+    marked: the child may touch the live app; the observer is told, and its environment carries a marker.
+    leave_daemons: what the child left running in its session is not ended (a service's start command).
+    Raises `Interrupted` when a signal came (the group is ended first), `CommandFailed` when it cannot be started.
+    """
+    words = [os.fspath(word) for word in argv]
+    environment = dict(env)
+    marker = ""
+    if marked:
+        marker = uuid.uuid4().hex
+        environment[MARKER] = marker
+        if observer:
+            observer.child_starting(marker, words)
+    faultpoints.point(
+        f"child {os.path.basename(words[0])} {' '.join(w for w in words[1:] if not w.startswith('-'))[:40]}"
+    )
+    begun = time.monotonic()
+    try:
+        child = subprocess.Popen(
+            words,
+            cwd=cwd,
+            env=environment,
+            stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+            preexec_fn=_die_with_parent if tied else None,  # noqa: PLW1509  # one async-signal-safe call
+            umask=umask,
+        )
+    except (OSError, ValueError) as error:
+        if marker and observer:
+            observer.child_ended(marker)
+        raise CommandFailed(_cannot_start(words[0], cwd, error)) from error
+    try:
+        out, err, timed_out = _talk(child, stdin, begun + timeout, on_line, keep)
+    except BaseException:
+        end_group(child)
+        raise
+    if not leave_daemons:
+        _signal_group(child.pid, signal.SIGKILL)
+    if marker and observer:
+        observer.child_ended(marker)
+    faultpoints.point(f"child ended {os.path.basename(words[0])}")
+    return Completed(tuple(words), child.returncode, out, err, time.monotonic() - begun, timed_out)
+
+
+def _cannot_start(program: str, cwd: str | os.PathLike[str], error: Exception) -> str:
+    if isinstance(error, OSError):
+        if not os.path.isdir(cwd):
+            return f"The folder {clean(os.fspath(cwd))} does not exist, so {clean(program)} can't run there."
+        if error.errno == errno.ENOEXEC:
+            return f"{clean(program)} can't be executed: its first line is no #! line and it is no program."
+        if error.errno == errno.ENOENT and os.path.exists(program):
+            return f"{clean(program)} can't be executed: the interpreter in its first line does not exist (CRLF line ends?)."
+        return f"{clean(program)} can't be executed: {error.strerror}."
+    return f"{clean(program)} can't be executed: {error}."
+
+
+class _Stream:
+    """One pipe of a child: keeps the end of what came, hands lines on."""
+
+    def __init__(self, on_line: Callable[[str], None] | None, keep: int) -> None:
+        self.kept = bytearray()
+        self.partial = b""
+        self.on_line = on_line
+        self.keep = keep
+
+    def feed(self, data: bytes) -> None:
+        self.kept += data
+        if len(self.kept) > 2 * self.keep:
+            del self.kept[: len(self.kept) - self.keep]
+        if self.on_line:
+            *lines, self.partial = (self.partial + data).replace(b"\r", b"\n").split(b"\n")
+            if len(self.partial) > 65536:
+                lines, self.partial = [*lines, self.partial], b""
+            for line in lines:
+                self._tell(line)
+
+    def close(self) -> bytes:
+        if self.partial:
+            self._tell(self.partial)
+            self.partial = b""
+        return bytes(self.kept[-self.keep :])
+
+    def _tell(self, line: bytes) -> None:
+        if self.on_line and line.strip():
+            self.on_line(redact(clean(line[:4000].decode("utf-8", "replace").rstrip())))
+
+
+def _talk(
+    child: subprocess.Popen[bytes],
+    stdin: bytes | None,
+    deadline: float,
+    on_line: Callable[[str], None] | None,
+    keep: int,
+) -> tuple[bytes, bytes, bool]:
+    """Feed and read the child until it has ended; returns output, error and whether the time was over."""
+    assert child.stdout is not None
+    assert child.stderr is not None
+    streams = {child.stdout: _Stream(on_line, keep), child.stderr: _Stream(on_line, keep)}
+    timed_out = False
+    exit_fd = os.pidfd_open(child.pid)
+    try:
+        with selectors.DefaultSelector() as selector:
+            for pipe in streams:
+                os.set_blocking(pipe.fileno(), False)
+                selector.register(pipe, selectors.EVENT_READ)
+            if child.stdin is not None:
+                os.set_blocking(child.stdin.fileno(), False)
+                selector.register(child.stdin, selectors.EVENT_WRITE)
+            selector.register(exit_fd, selectors.EVENT_READ)
+            if (wake := interruption.wake_descriptor()) >= 0 and interruption.received() is None:
+                selector.register(wake, selectors.EVENT_READ)
+            left = memoryview(stdin or b"")
+            ended_at: float | None = None
+            open_pipes = 2
+            while open_pipes or ended_at is None:
+                limit = deadline if ended_at is None else ended_at + GRACE
+                wait = limit - time.monotonic()
+                if wait <= 0:
+                    if ended_at is None:
+                        timed_out = True
+                        end_group(child)
+                    break
+                for key, _ in selector.select(min(wait, 0.5)):
+                    if key.fd == wake:
+                        selector.unregister(wake)  # stays readable; held back, it must not make this loop spin
+                    elif key.fd == exit_fd:
+                        selector.unregister(exit_fd)
+                        ended_at = time.monotonic()
+                    elif key.fileobj in streams:
+                        pipe = key.fileobj
+                        data = _read(key.fd)
+                        if data:
+                            streams[pipe].feed(data)
+                        elif data is not None:
+                            selector.unregister(pipe)
+                            open_pipes -= 1
+                    elif child.stdin is not None and key.fileobj is child.stdin:
+                        left = left[_write(key.fd, left) :]
+                        if not left:
+                            selector.unregister(child.stdin)
+                            with suppress(OSError):
+                                child.stdin.close()
+                interruption.check()
+        child.wait()
+    finally:
+        os.close(exit_fd)
+        for pipe in streams:
+            pipe.close()
+        if child.stdin is not None:
+            with suppress(OSError):
+                child.stdin.close()
+    return streams[child.stdout].close(), streams[child.stderr].close(), timed_out
+
+
+def _read(descriptor: int) -> bytes | None:
+    try:
+        return os.read(descriptor, 1 << 18)
+    except BlockingIOError:
+        return None
+
+
+def _write(descriptor: int, data: memoryview) -> int:
+    try:
+        return os.write(descriptor, data[: 1 << 16])
+    except BlockingIOError:
+        return 0
+    except BrokenPipeError:  # it does not want the rest
+        return len(data)
+
+
+def _signal_group(group: int, number: int) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, number)
+
+
+def end_group(child: subprocess.Popen[bytes]) -> None:
+    """End a child and its whole group: SIGTERM, then SIGKILL after `KILL_AFTER` seconds."""
+    _signal_group(child.pid, signal.SIGTERM)
+    with suppress(subprocess.TimeoutExpired):
+        child.wait(KILL_AFTER)
+    _signal_group(child.pid, signal.SIGKILL)
+    with suppress(subprocess.TimeoutExpired):
+        child.wait(KILL_AFTER)
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A process that cannot be mistaken for another after a reboot or when its number is used again."""
+
+    pid: int
+    started: int  # clock ticks since boot, field 22 of /proc/PID/stat (proc(5))
+    boot: str
+
+    @staticmethod
+    def own() -> Identity:
+        return Identity(os.getpid(), start_ticks(os.getpid()) or 0, boot_id())
+
+    def alive(self) -> bool:
+        return self.boot == boot_id() and start_ticks(self.pid) == self.started
+
+
+def boot_id() -> str:
+    """The kernel's random id of this boot."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return "unknown"
+
+
+def start_ticks(pid: int) -> int | None:
+    """When the process PID started, in clock ticks since boot; None where there is none (or a zombie)."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] in "ZX" else int(fields[19])
+
+
+def with_markers(markers: Iterable[str]) -> list[int]:
+    """Processes of this user that carry one of MARKERS in their environment, ourselves left out."""
+    wanted = [f"{MARKER}={marker}".encode() for marker in markers]
+    found = []
+    for entry in os.listdir("/proc") if wanted else ():
+        if entry.isdigit() and int(entry) != os.getpid():
+            with suppress(OSError):
+                variables = Path(f"/proc/{entry}/environ").read_bytes().split(b"\0")
+                if any(word in variables for word in wanted):
+                    found.append(int(entry))
+    return found
+
+
+def end_marked(markers: Iterable[str]) -> list[int]:
+    """End what is left of marked children of an earlier, killed run. Returns the pids that were ended."""
+    words = list(markers)
+    ended: list[int] = []
+    for number in (signal.SIGTERM, signal.SIGKILL, signal.SIGKILL):
+        pids = with_markers(words)
+        if not pids:
+            break
+        for pid in pids:
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, number)
+        ended += [pid for pid in pids if pid not in ended]
+        end = time.monotonic() + KILL_AFTER
+        while time.monotonic() < end and with_markers(words):
+            time.sleep(0.02)
+    return ended

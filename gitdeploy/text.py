@@ -1,0 +1,114 @@
+"""What comes from outside made safe to show, and figures made fit to read.
+
+One function cleans every string before it reaches a terminal, a log or a page; one removes secrets.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+# Control characters (C0, DEL, C1), bidirectional overrides, zero-width and other invisible format characters.
+_UNSAFE = re.compile(
+    "[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e0fff]"
+)
+_UNSAFE_IN_LINES = re.compile(_UNSAFE.pattern.replace("\x0a-\x1f", "\x0b-\x1f"))
+_ESCAPE_SEQUENCE = re.compile(
+    "\x1b(?:\\[[0-?]*[ -/]*[@-~]|\\][^\x07\x1b]*(?:\x07|\x1b\\\\)?|[@-_])|\x9b[0-?]*[ -/]*[@-~]"
+)
+_URL_PASSWORD = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://)([^/@\s:]*):([^/@\s]*)@")
+_URL_USER_TOKEN = re.compile(r"(?i)\b(https?://)([^/@\s:]{16,})@")
+_QUERY_TOKEN = re.compile(r"(?i)([?&](?:access_token|private_token|token|key|secret|password)=)[^&\s'\"]+")
+_HEADER_TOKEN = re.compile(
+    r"(?i)\b((?:authorization|private-token|x-yunxiao-token)\s*[:=]\s*(?:(?:bearer|token|basic)\s+)?)[^\s'\",]+"
+)
+MASK = "***"
+
+_secrets: set[str] = set()
+
+
+def register_secret(value: str | None) -> None:
+    """From now on `redact` replaces VALUE wherever it stands. Values under four characters are not worth hiding."""
+    if value and len(value.strip()) >= 4:
+        _secrets.add(value)
+        _secrets.add(value.strip())
+
+
+def redact(text: str) -> str:
+    """TEXT without registered secrets, passwords in URLs, token parameters and authorization headers."""
+    for secret in sorted(_secrets, key=len, reverse=True):
+        text = text.replace(secret, MASK)
+    if "://" in text:
+        text = _URL_PASSWORD.sub(rf"\1\2:{MASK}@", text)
+        text = _URL_USER_TOKEN.sub(rf"\1{MASK}@", text)
+    if "=" in text:
+        text = _QUERY_TOKEN.sub(rf"\1{MASK}", text)
+    if ":" in text or "=" in text:
+        text = _HEADER_TOKEN.sub(rf"\1{MASK}", text)
+    return text
+
+
+def clean(text: str, *, lines: bool = False, limit: int = 0) -> str:
+    """TEXT without terminal escapes, control, bidirectional and invisible characters; undecodable bytes as `\\xNN`.
+
+    lines: keep line feeds (else each becomes a space). limit: cut to so many characters, with an ellipsis.
+    """
+    if not (text.isascii() and text.isprintable()):
+        if "\x1b" in text or "\x9b" in text:
+            text = _ESCAPE_SEQUENCE.sub("", text)
+        text = text.replace("\r\n", "\n")
+        text = (_UNSAFE_IN_LINES if lines else _UNSAFE).sub(lambda found: " " if found[0] in "\n\r\v\f" else "", text)
+        text = text.encode("utf-8", "backslashreplace").decode()
+    if limit and len(text) > limit:
+        text = text[: limit - 1].rstrip() + "…"
+    return text
+
+
+def path_text(path: bytes | str) -> str:
+    """A file name fit to show: as it is where harmless, else with its odd bytes escaped."""
+    name = path.decode("utf-8", "surrogateescape") if isinstance(path, bytes) else path
+    shown = []
+    for character in name:
+        code = ord(character)
+        if 0xDC80 <= code <= 0xDCFF:
+            shown.append(f"\\x{code - 0xDC00:02x}")
+        elif unicodedata.category(character)[0] == "C" or _UNSAFE.match(character):
+            shown.append(character.encode("unicode_escape").decode())
+        else:
+            shown.append(character)
+    return "".join(shown)
+
+
+def size_text(size: float) -> str:
+    """Bytes as a person reads them: `0 B`, `812 B`, `1.2 MB`."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if abs(size) < 999.5 or unit == "GB":
+            return f"{size:.0f} B" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    raise AssertionError("unreachable")
+
+
+def duration_text(seconds: float) -> str:
+    """Seconds as a person reads them: `0.8 s`, `42 s`, `3 min 5 s`, `2 h 10 min`, `3 days`."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 120:
+        return f"{whole} s"
+    if whole < 7200:
+        return f"{whole // 60} min" + (f" {whole % 60} s" if whole % 60 and whole < 600 else "")
+    if whole < 172800:
+        return f"{whole // 3600} h" + (f" {whole % 3600 // 60} min" if whole % 3600 >= 60 else "")
+    return f"{whole // 86400} days"
+
+
+def count(number: int, noun: str, plural: str = "") -> str:
+    """`1 file`, `3 files`; an irregular plural is given."""
+    return f"{number} {noun if number == 1 else plural or noun + 's'}"
+
+
+def listing(items: list[str] | tuple[str, ...], most: int = 10) -> str:
+    """`a, b, c and 4 more`."""
+    if len(items) <= most:
+        return ", ".join(items)
+    return ", ".join(items[:most]) + f" and {len(items) - most} more"
