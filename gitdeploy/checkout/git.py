@@ -1,0 +1,294 @@
+"""The one place that builds git command lines.
+
+Plumbing only, `-z` and bytes, object ids instead of names. The environment is rebuilt from a list (no inherited
+`GIT_*`, no user or system configuration unless the network is asked), hooks, fsmonitor, automatic maintenance and
+replace refs are off, and everything git writes is fsynced (`core.fsync`, git-config(1)). No set of options makes git
+safe in a repository that somebody hostile prepared, which is why it always runs as the checkout's owner.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from gitdeploy import process
+from gitdeploy.errors import ConfigError, DeploymentFailed
+from gitdeploy.process import Completed
+from gitdeploy.text import clean, path_text
+
+MINIMUM = (2, 25)
+SHORT = 60.0  # seconds: a command that only reads or writes a few objects
+LONG = 600.0  # seconds: one that writes many files
+BACKUP_REFS = "refs/gitdeploy/backups/"
+INCOMING_REFS = "refs/gitdeploy/incoming/"
+EMPTY_ATTRIBUTES = "* -text !eol -filter -ident !working-tree-encoding\n"
+
+_OPTIONS = tuple(
+    word
+    for option in (
+        "core.hooksPath=/dev/null",
+        "core.fsmonitor=false",
+        "core.fsync=all",
+        "core.fsyncObjectFiles=true",
+        "core.quotePath=false",
+        "fetch.unpackLimit=1",
+        "fetch.fsckObjects=true",
+        "fetch.writeCommitGraph=false",
+        "maintenance.auto=false",
+        "gc.auto=0",
+        "submodule.recurse=false",
+        "commit.gpgSign=false",
+        "advice.detachedHead=false",
+        "color.ui=false",
+    )
+    for word in ("-c", option)
+)
+_OBJECT_ID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+
+
+def is_object_id(text: str) -> bool:
+    return _OBJECT_ID.fullmatch(text) is not None
+
+
+def program() -> str:
+    """The absolute path of git. Raises `DeploymentFailed` where there is none."""
+    found = process.which("git")
+    if found is None:
+        raise DeploymentFailed("git is not installed.", "Install it: apt-get install git")
+    return found
+
+
+def git_version() -> tuple[int, ...]:
+    """Git's version, (2, 39, 5). Raises `DeploymentFailed` where git is missing or older than 2.25."""
+    done = process.run([program(), "version"], cwd="/", env=process.clean_environment(), timeout=SHORT)
+    found = re.search(r"(\d+(?:\.\d+)+)", done.check("git version").text)
+    version = tuple(int(part) for part in found[1].split(".")) if found else (0,)
+    if version < MINIMUM:
+        raise DeploymentFailed(
+            f"git {'.'.join(map(str, version))} is too old: gitdeploy needs {MINIMUM[0]}.{MINIMUM[1]} or newer.",
+            "Upgrade git.",
+        )
+    return version
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """A checkout and where its repository is: `git_dir` is this work tree's own, `common_dir` the one all share."""
+
+    root: Path
+    git_dir: Path
+    common_dir: Path
+
+    @classmethod
+    def open(cls, root: Path) -> Repository:
+        """The repository whose work tree is exactly ROOT. Starts no process. Raises `ConfigError` where there is none."""
+        entry = root / ".git"
+        try:
+            if entry.is_file():
+                text = entry.read_text().strip()
+                if not text.startswith("gitdir: "):
+                    raise ConfigError(f"{path_text(str(entry))} is not what git writes there.")
+                git_dir = Path(os.path.normpath(root / text.removeprefix("gitdir: ")))
+            else:
+                git_dir = entry
+            if not git_dir.is_dir():
+                raise ConfigError(
+                    f"{path_text(str(root))} is no git checkout: it has no .git.",
+                    "Go to the folder of your app's checkout, or name it: gitdeploy -C DIR",
+                )
+            shared = git_dir / "commondir"
+            common = Path(os.path.normpath(git_dir / shared.read_text().strip())) if shared.is_file() else git_dir
+        except PermissionError as error:
+            raise DeploymentFailed(
+                f"{path_text(str(entry))} can't be read: permission denied.", "Run gitdeploy as the checkout's owner."
+            ) from error
+        return cls(root, git_dir, common)
+
+    def run(
+        self,
+        *words: str,
+        stdin: bytes | None = None,
+        index: Path | None = None,
+        work_tree: Path | None = None,
+        git_dir: Path | None = None,
+        extra: Mapping[str, str] | None = None,
+        options: Sequence[str] = (),
+        timeout: float = SHORT,
+        tied: bool = False,
+    ) -> Completed:
+        """One git command on local data, ended or not: callers check. `options` are further `-c` values."""
+        environment = self.environment()
+        environment["GIT_CONFIG_GLOBAL"] = "/dev/null"
+        environment["HOME"] = "/nonexistent"  # git before 2.32 knows no GIT_CONFIG_GLOBAL
+        environment.pop("XDG_CONFIG_HOME", None)
+        if index is not None:
+            environment["GIT_INDEX_FILE"] = str(index)
+        if extra:
+            environment.update(extra)
+        tree = work_tree or self.root
+        return process.run(
+            [*self.command(git_dir or self.git_dir, tree), *(w for o in options for w in ("-c", o)), *words],
+            cwd=tree,
+            env=environment,
+            stdin=stdin,
+            timeout=timeout,
+            tied=tied,
+        )
+
+    def command(self, git_dir: Path, work_tree: Path) -> list[str]:
+        return [
+            program(),
+            f"--git-dir={git_dir}",
+            f"--work-tree={work_tree}",
+            *_OPTIONS,
+            "-c",
+            f"safe.directory={self.root}",
+        ]
+
+    @staticmethod
+    def environment() -> dict[str, str]:
+        return process.clean_environment(
+            {
+                "LC_ALL": "C",
+                "GIT_OPTIONAL_LOCKS": "0",
+                "GIT_NO_REPLACE_OBJECTS": "1",
+                "GIT_TERMINAL_PROMPT": "0",
+                "GIT_CONFIG_NOSYSTEM": "1",
+                "GIT_ALLOW_PROTOCOL": "https:http:ssh:git:file",
+                "GIT_AUTHOR_NAME": "gitdeploy",
+                "GIT_AUTHOR_EMAIL": "gitdeploy@localhost",
+                "GIT_COMMITTER_NAME": "gitdeploy",
+                "GIT_COMMITTER_EMAIL": "gitdeploy@localhost",
+            }
+        )
+
+    def output(self, *words: str, what: str = "", **settings: object) -> bytes:
+        """The standard output of a command that must succeed. Raises `CommandFailed`."""
+        return self.run(*words, **settings).check(what or f"git {words[0]}").stdout  # type: ignore[arg-type]
+
+    # ---- names and objects ----
+
+    def resolve(self, name: str) -> str | None:
+        """The commit that NAME (a full ref or an object id) leads to, None where there is none."""
+        done = self.run("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
+        return done.text if done.ok and is_object_id(done.text) else None
+
+    def tree_of(self, commit: str) -> str:
+        return self.output("rev-parse", "--verify", f"{commit}^{{tree}}").decode().strip()
+
+    def update_ref(self, name: str, new: str, old: str | None = None) -> None:
+        self.output("update-ref", "--no-deref", name, new, *([old] if old is not None else []), tied=True)
+
+    def delete_ref(self, name: str) -> None:
+        self.output("update-ref", "--no-deref", "-d", name, tied=True)
+
+    def refs(self, prefix: str) -> dict[str, str]:
+        """Full ref name -> object id, of all refs below PREFIX."""
+        done = self.output("for-each-ref", "--format=%(refname) %(objectname)", prefix)
+        return dict(line.rsplit(" ", 1) for line in done.decode("utf-8", "replace").splitlines())
+
+    def tags_at(self, commit: str) -> list[str]:
+        """Tags (annotated or not) whose commit is COMMIT."""
+        done = self.output("for-each-ref", f"--points-at={commit}", "--format=%(refname:strip=2)", "refs/tags/")
+        return done.decode("utf-8", "replace").splitlines()
+
+    def tag_commits(self) -> dict[str, str]:
+        """Every local tag -> its peeled object id, by one command however many there are."""
+        lines = self.output("for-each-ref", "--format=%(refname:strip=2) %(objectname) %(*objectname)", "refs/tags/")
+        found = {}
+        for line in lines.decode("utf-8", "replace").splitlines():
+            name, own, *peeled = line.split(" ")
+            found[name] = peeled[0] if peeled and peeled[0] else own
+        return found
+
+    def is_ancestor(self, older: str, newer: str) -> bool:
+        return self.run("merge-base", "--is-ancestor", older, newer).returncode == 0
+
+    def read_blob(self, commit: str, path: str, limit: int = 1 << 20) -> bytes | None:
+        """The bytes of a file of COMMIT, None where it has none. Raises `DeploymentFailed` past LIMIT bytes."""
+        name = f"{commit}:{path}"
+        size = self.run("cat-file", "-s", name)
+        if not size.ok:
+            return None
+        if int(size.text) > limit:
+            raise DeploymentFailed(f"{path_text(path)} of {commit[:12]} is larger than {limit} bytes.")
+        done = self.run("cat-file", "blob", name)
+        return done.stdout if done.ok else None
+
+    def read_many(self, commit: str, paths: Sequence[str], limit: int = 1 << 20) -> dict[str, bytes]:
+        """The bytes of those of PATHS that COMMIT has as files, by one command; those past LIMIT bytes left out."""
+        sizes = self.output(
+            "cat-file",
+            "--batch-check=%(objecttype) %(objectsize) %(objectname)",
+            stdin="".join(f"{commit}:{path}\n" for path in paths).encode("utf-8", "surrogateescape"),
+        )
+        wanted = {}
+        for path, line in zip(paths, sizes.decode("utf-8", "replace").splitlines(), strict=True):
+            words = line.split(" ")
+            if len(words) == 3 and words[0] == "blob" and int(words[1]) <= limit:
+                wanted[path] = words[2]
+        if not wanted:
+            return {}
+        data = self.output("cat-file", "--batch", stdin="".join(f"{oid}\n" for oid in wanted.values()).encode())
+        found, at = {}, 0
+        for path in wanted:
+            end = data.index(b"\n", at)
+            size = int(data[at:end].rsplit(b" ", 1)[1])
+            found[path] = data[end + 1 : end + 1 + size]
+            at = end + 1 + size + 1
+        return found
+
+    def config(self, pattern: str, *, everywhere: bool = False) -> dict[str, list[str]]:
+        """Settings whose lower-cased name matches PATTERN; `everywhere` reads the user's and the system's too."""
+        extra = {}
+        if everywhere:
+            environment = process.clean_environment()
+            extra = {name: environment[name] for name in ("HOME", "XDG_CONFIG_HOME") if name in environment}
+            extra |= {"GIT_CONFIG_GLOBAL": _user_config(environment), "GIT_CONFIG_NOSYSTEM": "0"}
+        done = self.run("config", "-z", "--get-regexp", pattern, extra=extra)
+        found: dict[str, list[str]] = {}
+        for entry in done.stdout.decode("utf-8", "replace").split("\0"):
+            name, _, value = entry.partition("\n")
+            if name:
+                found.setdefault(name, []).append(value)
+        return found
+
+    def lock_files(self) -> list[Path]:
+        """Lock files in the repository now (index.lock, HEAD.lock, packed-refs.lock, shallow.lock, config.lock)."""
+        names = ("index.lock", "HEAD.lock", "packed-refs.lock", "shallow.lock", "config.lock")
+        folders = {self.git_dir, self.common_dir}
+        return [folder / name for folder in folders for name in names if (folder / name).exists()]
+
+
+def _user_config(environment: Mapping[str, str]) -> str:
+    return os.environ.get("GIT_CONFIG_GLOBAL") or os.path.join(environment.get("HOME", "/nonexistent"), ".gitconfig")
+
+
+def blob_id(content: bytes | Iterable[bytes], size: int, length: int = 40) -> str:
+    """The object id that git gives a blob of these bytes (`blob SIZE\\0` before them; gitformat-loose)."""
+    digest = hashlib.new("sha1" if length == 40 else "sha256", f"blob {size}\0".encode(), usedforsecurity=False)
+    for part in (content,) if isinstance(content, bytes) else content:
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def file_blob_id(path: bytes, length: int = 40) -> str:
+    """The object id of a file's (or symlink's) present bytes, without any filter; streamed."""
+    found = os.lstat(path)
+    if os.path.islink(path):
+        target = os.readlink(path)
+        return blob_id(target, len(target), length)
+    with open(path, "rb", buffering=0) as source:
+        if found.st_size <= 1 << 20:
+            return blob_id(source.read(), found.st_size, length)
+        return blob_id(iter(lambda: source.read(1 << 20), b""), found.st_size, length)
+
+
+def shown_error(done: Completed) -> str:
+    """Git's own words, cleaned, without its hints."""
+    lines = [line for line in done.error_text.splitlines() if not line.startswith("hint:")]
+    return clean(" ".join(lines), limit=400)
