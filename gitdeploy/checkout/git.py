@@ -244,7 +244,7 @@ class Repository:
 
     def config(self, pattern: str, *, everywhere: bool = False) -> dict[str, list[str]]:
         """Settings whose lower-cased name matches PATTERN; `everywhere` reads the user's and the system's too."""
-        extra = {}
+        extra: dict[str, str] = {}
         if everywhere:
             environment = process.clean_environment()
             extra = {name: environment[name] for name in ("HOME", "XDG_CONFIG_HOME") if name in environment}

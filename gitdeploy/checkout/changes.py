@@ -1,0 +1,549 @@
+"""What a switch would do to the files of the checkout: compared with what is really on disk, nothing changed.
+
+A release replaces the old one's files; the operator's own things (local edits, untracked and ignored files in the way,
+keep paths, data that the new release no longer tracks) must survive. Everything that speaks against a switch is found
+here at once, before anything is touched.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import stat
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+from gitdeploy.checkout.git import LONG, Repository, blob_id, file_blob_id
+from gitdeploy.checkout.local import Local, LocalChange, git_mode
+from gitdeploy.text import count, listing, path_text
+
+Kind = Literal["added", "changed", "deleted"]
+Policy = Literal["refuse", "merge", "discard"]
+SUBMODULE = 0o160000
+LINK = 0o120000
+
+
+@dataclass(frozen=True, slots=True)
+class FileChange:
+    """One path that the switch changes on disk. `mode` is git's, 0 for a deletion.
+
+    What will stand there: the blob `oid` through git's filters, its bytes as they are (`exact`), or `content`.
+    """
+
+    path: bytes
+    kind: Kind
+    mode: int = 0
+    oid: str = ""
+    exact: bool = False
+    content: bytes | None = None
+    seen: tuple[int, int, int] | None = None  # inode, size, mtime in ns of what stood there when it was compared
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What is to be live: HEAD (a commit, on a branch or not), the tree of the files, the tree of the index.
+
+    `exact`: paths whose blobs are bytes of the disk; `untracked`: paths of `tree` that the index doesn't have.
+    """
+
+    commit: str
+    tree: str
+    index_tree: str
+    branch: str | None = None
+    exact: frozenset[bytes] = frozenset()
+    untracked: frozenset[bytes] = frozenset()
+    hidden: tuple[bytes, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something that speaks against the deployment, and what to do. `refused`: by policy (exit 7), else exit 1."""
+
+    message: str
+    hint: str = ""
+    refused: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TreePlan:
+    """What the switch does to one checkout's files, and what stands in its way."""
+
+    changes: tuple[FileChange, ...]
+    problems: tuple[Problem, ...]
+    saved: tuple[bytes, ...]  # local content that only the backup will hold
+    kept: tuple[bytes, ...]  # keep paths that the release changes, deletes or begins to track
+    kept_data: tuple[bytes, ...]  # files that the release no longer tracks but ignores: left where they are
+    merged: tuple[bytes, ...]
+    submodules: tuple[tuple[bytes, str, str], ...]  # path, commit now, commit then ("" for none)
+
+
+@dataclass(frozen=True, slots=True)
+class KeepPaths:
+    """Paths whose local content always survives: names, folders, or globs."""
+
+    patterns: tuple[str, ...]
+
+    def match(self, path: bytes) -> bool:
+        if not self.patterns:
+            return False
+        name = os.fsdecode(path)
+        return any(
+            name == pattern or name.startswith(pattern + "/") or fnmatch.fnmatchcase(name, pattern)
+            for pattern in (p.rstrip("/").removeprefix("./") for p in self.patterns)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    old_mode: int
+    old_id: str
+    new_mode: int
+    new_id: str
+
+
+def plan_tree(
+    repository: Repository,
+    local: Local,
+    target: Target,
+    *,
+    keep: KeepPaths,
+    policy: Policy,
+    forbidden: Iterable[bytes] = (),
+    keep_dropped: bool = True,
+) -> TreePlan:
+    """Compare what is live with TARGET.
+
+    forbidden: paths that no release may track (the state directory, the venv). keep_dropped: what the target no longer
+    tracks but ignores stays on disk even unedited (an upgrade); else only where it was edited (on the way back, where
+    the release brought it). Raises `CommandFailed` where git fails.
+    """
+    return _Planner(repository, local, target, keep, policy, tuple(forbidden), keep_dropped).plan()
+
+
+def tree_difference(repository: Repository, old: str, new: str) -> dict[bytes, tuple[int, str, int, str]]:
+    """Path -> (old mode, old id, new mode, new id) of what differs between two trees or commits."""
+    output = repository.output("diff-tree", "-r", "-z", "--raw", "--no-renames", "--no-abbrev", old, new, timeout=LONG)
+    fields = output.split(b"\0")
+    found = {}
+    for facts, path in zip(fields[0:-1:2], fields[1::2], strict=True):
+        old_mode, new_mode, old_id, new_id, _ = facts[1:].decode().split(" ")
+        found[path] = (int(old_mode, 8), old_id, int(new_mode, 8), new_id)
+    return found
+
+
+def list_tree(repository: Repository, tree: str) -> dict[bytes, tuple[int, str]]:
+    """Path -> (mode, id) of every entry of a tree."""
+    found = {}
+    for entry in repository.output("ls-tree", "-r", "-z", "--full-tree", tree, timeout=LONG).split(b"\0"):
+        if entry:
+            facts, _, path = entry.partition(b"\t")
+            mode, _, oid = facts.split(b" ")
+            found[path] = (int(mode, 8), oid.decode())
+    return found
+
+
+@dataclass(slots=True)
+class _Planner:
+    repository: Repository
+    local: Local
+    target: Target
+    keep: KeepPaths
+    policy: Policy
+    forbidden: tuple[bytes, ...]
+    keep_dropped: bool
+    seen: dict[bytes, tuple[int, int, int]] = field(default_factory=dict)
+    changes: dict[bytes, FileChange] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+    saved: set[bytes] = field(default_factory=set)
+    kept: set[bytes] = field(default_factory=set)
+    kept_data: set[bytes] = field(default_factory=set)
+    merged: set[bytes] = field(default_factory=set)
+    submodules: list[tuple[bytes, str, str]] = field(default_factory=list)
+    edited: list[bytes] = field(default_factory=list)
+    in_the_way: list[bytes] = field(default_factory=list)
+    conflicts: list[bytes] = field(default_factory=list)
+    difference: dict[bytes, _Entry] = field(default_factory=dict)
+    root: bytes = b""
+    parents: dict[bytes, bool] = field(default_factory=dict)
+
+    def plan(self) -> TreePlan:
+        self.root = os.fsencode(self.repository.root)
+        raw = tree_difference(self.repository, self.local.head, self.target.tree)
+        self.difference = {path: _Entry(*facts) for path, facts in raw.items()}
+        self._refuse_hostile_paths()
+        local = self.local.changed()
+        local |= self._undetected(local)
+        dropped = self._ignored_by_target(
+            [
+                path
+                for path, entry in self.difference.items()
+                if entry.new_mode == 0 and not self.keep.match(path) and (self.keep_dropped or path in local)
+            ]
+        )
+        for path in sorted(self.difference.keys() | local.keys()):
+            entry, change = self.difference.get(path), local.get(path)
+            if self._is_submodule(entry, change):
+                self._submodule(path, entry, change)
+            elif self.keep.match(path) and (
+                git_mode(self._full(path)) or (entry and entry.old_mode) or (change and change.head_mode)
+            ):
+                if entry:
+                    self.kept.add(path)
+            elif path in dropped:
+                self.kept_data.add(path)
+            elif change is not None:
+                self._locally_changed(path, entry, change)
+            elif entry is not None:
+                self._by_release(path, entry)
+        self._look_at_places()
+        self._say()
+        return TreePlan(
+            tuple(self._with_seen(self.changes[path]) for path in sorted(self.changes)),
+            tuple(self.problems),
+            tuple(sorted(self.saved)),
+            tuple(sorted(self.kept)),
+            tuple(sorted(self.kept_data)),
+            tuple(sorted(self.merged)),
+            tuple(self.submodules),
+        )
+
+    def _with_seen(self, change: FileChange) -> FileChange:
+        if change.kind == "added":
+            return change
+        return replace(change, seen=self.seen.get(change.path) or look(self._full(change.path)))
+
+    def _full(self, path: bytes) -> bytes:
+        return self.root + b"/" + path
+
+    # ---- one path ----
+
+    def _by_release(self, path: bytes, entry: _Entry) -> None:
+        """The disk has HEAD's version (or, for a new path, something of the user's, or nothing)."""
+        if entry.new_mode == 0:
+            self.changes[path] = FileChange(path, "deleted")
+        elif entry.old_mode == 0:
+            self._new_path(path, entry.new_mode, entry.new_id)
+        else:
+            self._put(path, "changed", entry.new_mode, entry.new_id)
+
+    def _new_path(self, path: bytes, mode: int, oid: str) -> None:
+        found = git_mode(self._full(path))
+        if found == 0 or found == 0o40000:
+            self._put(path, "added", mode, oid)  # a directory in the way is looked at once all deletions are known
+        elif not self._same(path, mode, oid):
+            if self.policy == "discard":
+                self.saved.add(path)
+                self._put(path, "changed", mode, oid)
+            else:
+                self.in_the_way.append(path)
+
+    def _locally_changed(self, path: bytes, entry: _Entry | None, change: LocalChange) -> None:
+        mode, oid = (entry.new_mode, entry.new_id) if entry else (change.head_mode, change.head_id)
+        if self.policy == "refuse":
+            self.edited.append(path)
+        elif self.policy == "discard":
+            self._discard(path, change, mode, oid)
+        elif entry is not None:
+            self._merge(path, entry, change)
+
+    def _discard(self, path: bytes, change: LocalChange, mode: int, oid: str) -> None:
+        self.saved.add(path)
+        on_disk = git_mode(self._full(path))
+        if mode == 0:
+            # What was only staged stays on disk, untracked, as git leaves it too.
+            if change.head_mode and on_disk:
+                self.changes[path] = FileChange(path, "deleted")
+        elif on_disk in (0, 0o40000):
+            self._put(path, "added", mode, oid)
+        elif not self._same(path, mode, oid):
+            self._put(path, "changed", mode, oid)
+
+    def _merge(self, path: bytes, entry: _Entry, change: LocalChange) -> None:
+        on_disk = git_mode(self._full(path))
+        if entry.new_mode == 0 and on_disk == 0:
+            return
+        if on_disk and entry.new_mode and self._same(path, entry.new_mode, entry.new_id):
+            return
+        regular = {0o100644, 0o100755}
+        merged = None
+        if {on_disk, entry.old_mode, entry.new_mode} <= regular and change.index_mode:
+            merged = self._merge_file(path, entry)
+        if merged is None:
+            self.conflicts.append(path)
+            return
+        self.merged.add(path)
+        self.saved.add(path)
+        mode = entry.new_mode if entry.new_mode != entry.old_mode else on_disk
+        self.changes[path] = FileChange(path, "changed", mode, content=merged)
+
+    def _merge_file(self, path: bytes, entry: _Entry) -> bytes | None:
+        """Three-way merge of the local edit into the release's version, by git merge-file; None where it conflicts."""
+        name = os.fsdecode(path)
+        with tempfile.TemporaryDirectory(prefix="gitdeploy-merge-") as folder:
+            for label, oid in (("base", entry.old_id), ("release", entry.new_id)):
+                done = self.repository.output("cat-file", "--filters", f"--path={name}", oid)
+                Path(folder, label).write_bytes(done)
+            Path(folder, "local").write_bytes(Path(os.fsdecode(self._full(path))).read_bytes())
+            files = [os.path.join(folder, label) for label in ("local", "base", "release")]
+            done_merge = self.repository.run("merge-file", "-p", "-q", *files)
+        return done_merge.stdout if done_merge.returncode == 0 else None
+
+    def _put(self, path: bytes, kind: Kind, mode: int, oid: str) -> None:
+        self.changes[path] = FileChange(path, kind, mode, oid, path in self.target.exact)
+
+    def _same(self, path: bytes, mode: int, oid: str) -> bool:
+        """Whether the disk already has just that blob, with that mode."""
+        full = self._full(path)
+        if git_mode(full) != mode:
+            return False
+        if file_blob_id(full, len(oid)) == oid:
+            return True
+        return path not in self.target.exact and self._cleaned([path]).get(path) == oid
+
+    # ---- facts ----
+
+    def _undetected(self, local: Mapping[bytes, LocalChange]) -> dict[bytes, LocalChange]:
+        """Edits that git's cached file times hide: every file about to be replaced is read and compared."""
+        odd = []
+        for path, entry in self.difference.items():
+            if path in local or entry.old_mode in (0, SUBMODULE) or self.keep.match(path):
+                continue
+            full = self._full(path)
+            try:
+                self.seen[path] = look(full)
+                if git_mode(full) != 0o40000 and file_blob_id(full, len(entry.old_id)) != entry.old_id:
+                    odd.append(path)
+            except OSError:
+                odd.append(path)
+        if not odd:
+            return {}
+        cleaned = self._cleaned([path for path in odd if git_mode(self._full(path)) not in (0, 0o40000, LINK)])
+        return {
+            path: LocalChange(
+                path, entry.old_mode, entry.old_id, entry.old_mode, entry.old_id, git_mode(self._full(path))
+            )
+            for path in odd
+            if cleaned.get(path) != (entry := self.difference[path]).old_id
+        }
+
+    def _cleaned(self, paths: list[bytes]) -> dict[bytes, str]:
+        """Path -> the id that git would give its present content (line ends and filters applied)."""
+        usable = [path for path in paths if b"\n" not in path]
+        if not usable:
+            return {}
+        done = self.repository.run("hash-object", "--stdin-paths", stdin=b"\n".join(usable) + b"\n")
+        return dict(zip(usable, done.stdout.decode().split(), strict=True)) if done.ok else {}
+
+    def _ignored_by_target(self, deleted: list[bytes]) -> set[bytes]:
+        """Those of DELETED that the target's own .gitignore files name: data that the app wrote into tracked files."""
+        here = [path for path in deleted if b"\n" not in path and git_mode(self._full(path)) not in (0, 0o40000)]
+        if not here:
+            return set()
+        folders = {b""}
+        for path in here:
+            while (path := os.path.dirname(path)) and path not in folders:
+                folders.add(path)
+        names = [os.fsdecode(os.path.join(folder, b".gitignore")) for folder in sorted(folders)]
+        rules = self.repository.read_many(self.target.tree, names)
+        with tempfile.TemporaryDirectory(prefix="gitdeploy-ignore-") as scratch:
+            for name, content in rules.items():
+                file = Path(scratch, name)
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_bytes(content)
+            done = self.repository.run(
+                "check-ignore", "--no-index", "-z", "--stdin", stdin=b"\0".join(here) + b"\0", work_tree=Path(scratch)
+            )
+        return {path for path in done.stdout.split(b"\0") if path}
+
+    # ---- places ----
+
+    def _refuse_hostile_paths(self) -> None:
+        links = []
+        for path, entry in self.difference.items():
+            if entry.new_mode == 0:
+                continue
+            parts = path.split(b"/")
+            if any(p in (b"", b".", b"..") or p.lower() == b".git" or len(p) > 255 for p in parts) or len(path) > 3500:
+                self._hostile(path, "is no path that a checkout can have")
+            for taken in self.forbidden:
+                if path == taken or path.startswith(taken + b"/"):
+                    self._hostile(path, "belongs to this server, not to a release")
+            if entry.new_mode == LINK and os.path.isdir(self._full(path)) and not os.path.islink(self._full(path)):
+                links.append(path)
+        for path in links:
+            target = self.repository.output("cat-file", "blob", self.difference[path].new_id)
+            resolved = os.path.normpath(os.path.join(os.path.dirname(self._full(path)), target))
+            if resolved != self.root and not resolved.startswith(self.root + b"/"):
+                self._hostile(path, f"would turn a directory into a link to {path_text(target)}, outside the checkout")
+
+    def _hostile(self, path: bytes, why: str) -> None:
+        self.problems.append(
+            Problem(
+                f"The release tracks `{path_text(path)}`, which {why}.",
+                "Such a release can't be installed; ask its author to remove it.",
+                refused=True,
+            )
+        )
+
+    def _look_at_places(self) -> None:
+        """Directories where files must go, files where directories must go, links and mounts on the way."""
+        mounts = _mounts_below(self.root)
+        deleted = {path for path, change in self.changes.items() if change.kind == "deleted"}
+        blocked: list[bytes] = []
+        linked: list[bytes] = []
+        mounted: list[bytes] = []
+        for path, change in self.changes.items():
+            if change.kind != "deleted":
+                full = self._full(path)
+                if git_mode(full) == 0o40000 and change.kind == "added":
+                    blocked += [p for p in _files_below(full, path) if p not in deleted]
+                if blocker := self._blocking_parent(path, deleted):
+                    (linked if os.path.islink(self._full(blocker)) else blocked).append(blocker)
+            if mounts and any(_is_below(path, mount) for mount in mounts):
+                mounted.append(path)
+        if blocked:
+            self.problems.append(
+                Problem(
+                    f"{count(len(set(blocked)), 'path')} of yours stand where the release has a file or folder: "
+                    f"{_names(set(blocked))}.",
+                    "Move them away first.",
+                    refused=True,
+                )
+            )
+        if linked:
+            self.problems.append(
+                Problem(
+                    f"A symbolic link stands where the release has a folder: {_names(set(linked))}.",
+                    "Put a real folder there, or keep the files behind it out of the release (git.keep).",
+                    refused=True,
+                )
+            )
+        if mounted:
+            self.problems.append(
+                Problem(
+                    f"The release changes files on another mount inside the checkout: {_names(mounted)}.",
+                    "Files can't be renamed across mounts. Unmount it for the deployment, or add the path to git.keep.",
+                )
+            )
+
+    def _blocking_parent(self, path: bytes, deleted: set[bytes]) -> bytes | None:
+        """The nearest thing above PATH that is no directory and won't be deleted."""
+        parent = os.path.dirname(path)
+        while parent:
+            if parent in self.parents:
+                if self.parents[parent]:
+                    return None
+            else:
+                mode = git_mode(self._full(parent))
+                self.parents[parent] = mode == 0o40000
+                if mode not in (0, 0o40000) and parent not in deleted:
+                    del self.parents[parent]
+                    return parent
+            parent = os.path.dirname(parent)
+        return None
+
+    # ---- submodules ----
+
+    @staticmethod
+    def _is_submodule(entry: _Entry | None, change: LocalChange | None) -> bool:
+        return bool((entry and SUBMODULE in (entry.old_mode, entry.new_mode)) or (change and change.submodule))
+
+    def _submodule(self, path: bytes, entry: _Entry | None, change: LocalChange | None) -> None:
+        old_mode, old_id = (
+            (entry.old_mode, entry.old_id) if entry else (change.head_mode, change.head_id) if change else (0, "")
+        )
+        new_mode, new_id = (entry.new_mode, entry.new_id) if entry else (old_mode, old_id)
+        if old_mode not in (0, SUBMODULE):
+            self.changes[path] = FileChange(path, "deleted")
+        if new_mode not in (0, SUBMODULE):
+            self._put(path, "added", new_mode, new_id)
+        self.submodules.append((path, old_id if old_mode == SUBMODULE else "", new_id if new_mode == SUBMODULE else ""))
+
+    # ---- words ----
+
+    def _say(self) -> None:
+        if self.edited:
+            names = [path_text(path) for path in self.edited]
+            self.problems.append(
+                Problem(
+                    f"{count(len(names), 'tracked file')} changed locally: {listing(names)}.",
+                    "Three ways out: --discard-local-changes (the backup holds them, `gitdeploy restore` brings them "
+                    "back); --merge-local-changes (a three-way merge into the release); or keep them for good in "
+                    f"deploy.yaml:  git: {{keep: [{', '.join(['.env', *(_yaml(n) for n in names[:5])])}]}}",
+                    refused=True,
+                )
+            )
+        if self.in_the_way:
+            names = [path_text(path) for path in self.in_the_way]
+            self.problems.append(
+                Problem(
+                    f"{count(len(names), 'untracked or ignored file')} of yours, which the release would overwrite: "
+                    f"{listing(names)}.",
+                    "Keep them for good in deploy.yaml:  "
+                    f"git: {{keep: [{', '.join(['.env', *(_yaml(n) for n in names[:5])])}]}}  "
+                    "or take the release's with --discard-local-changes (the backup holds yours).",
+                    refused=True,
+                )
+            )
+        if self.conflicts:
+            names = [path_text(path) for path in self.conflicts]
+            self.problems.append(
+                Problem(
+                    f"Local changes conflict with the release's in {listing(names)}.",
+                    "Merge them by hand, or discard them: --discard-local-changes (the backup holds them).",
+                    refused=True,
+                )
+            )
+
+
+def _yaml(name: str) -> str:
+    return name if name.replace("/", "").replace(".", "").replace("-", "").replace("_", "").isalnum() else f'"{name}"'
+
+
+def _names(paths: Iterable[bytes]) -> str:
+    return listing([path_text(path) for path in sorted(paths)])
+
+
+def _is_below(path: bytes, folder: bytes) -> bool:
+    return path == folder or path.startswith(folder + b"/")
+
+
+def _files_below(folder: bytes, name: bytes) -> list[bytes]:
+    found = []
+    for base, _, files in os.walk(folder):
+        found += [name + (os.path.join(base, file))[len(folder) :] for file in files]
+        found += [
+            name + os.path.join(base, link)[len(folder) :]
+            for link in os.listdir(base)
+            if stat.S_ISLNK(os.lstat(os.path.join(base, link)).st_mode) and link not in files
+        ]
+    return found
+
+
+def _mounts_below(root: bytes) -> list[bytes]:
+    """Mount points inside the checkout, relative to it (bind mounts have its st_dev: only mountinfo tells; proc(5))."""
+    try:
+        lines = Path("/proc/self/mountinfo").read_bytes().splitlines()
+    except OSError:
+        return []
+    real = os.path.realpath(root)
+    found = []
+    for line in lines:
+        point = line.split(b" ")[4].decode("unicode_escape").encode("latin-1")
+        if point.startswith(real + b"/"):
+            found.append(point[len(real) + 1 :])
+    return found
+
+
+def look(path: bytes) -> tuple[int, int, int]:
+    """Inode, size and mtime (ns) of what stands at PATH."""
+    found = os.lstat(path)
+    return (found.st_ino, found.st_size, found.st_mtime_ns)
+
+
+def content_id(change: FileChange, length: int = 40) -> str:
+    """The blob id of what will stand at a change's path, where it is known without filters."""
+    return blob_id(change.content, len(change.content), length) if change.content is not None else change.oid

@@ -1,0 +1,193 @@
+"""What the switch and its undo need, as one file in the stage: paths, links, directories, no file contents.
+
+It is durable before the journal says that the switch has begun; with it and the links beside it, a later process can
+tell what has been switched and put it back without git and without a network.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from gitdeploy.checkout.durable import write_durably
+from gitdeploy.errors import DeploymentFailed
+from gitdeploy.text import path_text
+
+FILE = "switch.json"
+Kind = Literal["added", "changed", "deleted"]
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One file of the switch and its four names: live, staged new, and the links that are kept of old and new.
+
+    `old_facts` and `new_facts` are (size, mtime in ns), only to notice that a file was written in place.
+    """
+
+    kind: Kind
+    live: bytes
+    new: bytes
+    old: bytes
+    keep: bytes
+    old_facts: tuple[int, int] | None = None
+    new_facts: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    path: bytes
+    mode: int
+    uid: int
+    gid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """The index and HEAD of one repository: rebuilt under git's own locks just before the switch.
+
+    `source` is the folder that git's files of this work tree are in; `head` is the new content of HEAD, `old_head`
+    what it must still be; `index_tree` and `hidden` are what the new index is made from.
+    """
+
+    source: Path
+    common: Path
+    work_tree: Path
+    index_tree: str
+    head: str
+    old_head: str
+    hidden: tuple[bytes, ...] = ()
+    created: bool = False  # the repository (a new submodule's) has no index and work tree yet
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A staged switch. `saved` is where what somebody put in the way meanwhile is moved to."""
+
+    id: str
+    root: Path
+    stage: Path
+    saved: Path
+    items: tuple[Item, ...]
+    made_directories: tuple[bytes, ...]  # shallowest first
+    old_directories: tuple[Directory, ...]  # that may be empty, or in the way, afterwards; shallowest first
+    controls: tuple[Control, ...]
+
+    def write(self) -> None:
+        write_durably(self.stage / FILE, json.dumps(_encode(self)).encode())
+
+    @classmethod
+    def read(cls, stage: Path) -> Manifest | None:
+        """The manifest of a stage; None where staging had not come that far."""
+        try:
+            data = json.loads((stage / FILE).read_bytes())
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            raise DeploymentFailed(f"{path_text(str(stage / FILE))} can't be read: {error}.") from error
+        return _decode(data)
+
+    def special(self, control: Control, name: str, part: str) -> bytes:
+        """`.git/gitdeploy.<id>.<name>.<part>`: beside what it belongs to, so that it can be renamed."""
+        return os.fsencode(control.source / f"gitdeploy.{self.id}.{name}.{part}")
+
+
+def _encode(manifest: Manifest) -> dict[str, Any]:
+    root, stage = os.fsencode(manifest.root), os.fsencode(manifest.stage)
+
+    def short(path: bytes) -> str:
+        for mark, folder in (("s:", stage), ("r:", root)):
+            if path == folder or path.startswith(folder + b"/"):
+                return mark + os.fsdecode(path[len(folder) :])
+        return "a:" + os.fsdecode(path)
+
+    return {
+        "id": manifest.id,
+        "root": str(manifest.root),
+        "stage": str(manifest.stage),
+        "saved": str(manifest.saved),
+        "items": [
+            [i.kind, short(i.live), short(i.new), short(i.old), short(i.keep), i.old_facts, i.new_facts]
+            for i in manifest.items
+        ],
+        "made": [short(path) for path in manifest.made_directories],
+        "old": [[short(d.path), d.mode, d.uid, d.gid] for d in manifest.old_directories],
+        "controls": [
+            {
+                "source": str(c.source),
+                "common": str(c.common),
+                "work_tree": str(c.work_tree),
+                "index_tree": c.index_tree,
+                "head": c.head,
+                "old_head": c.old_head,
+                "hidden": [os.fsdecode(path) for path in c.hidden],
+                "created": c.created,
+            }
+            for c in manifest.controls
+        ],
+    }
+
+
+def _decode(data: dict[str, Any]) -> Manifest:
+    root, stage = os.fsencode(data["root"]), os.fsencode(data["stage"])
+    places = {"s:": stage, "r:": root, "a:": b""}
+
+    def long(text: str) -> bytes:
+        return places[text[:2]] + os.fsencode(text[2:])
+
+    return Manifest(
+        id=data["id"],
+        root=Path(data["root"]),
+        stage=Path(data["stage"]),
+        saved=Path(data["saved"]),
+        items=tuple(
+            Item(
+                kind,
+                long(live),
+                long(new),
+                long(old),
+                long(keep),
+                (old_facts[0], old_facts[1]) if old_facts else None,
+                (new_facts[0], new_facts[1]) if new_facts else None,
+            )
+            for kind, live, new, old, keep, old_facts, new_facts in data["items"]
+        ),
+        made_directories=tuple(long(path) for path in data["made"]),
+        old_directories=tuple(Directory(long(path), mode, uid, gid) for path, mode, uid, gid in data["old"]),
+        controls=tuple(
+            Control(
+                Path(c["source"]),
+                Path(c["common"]),
+                Path(c["work_tree"]),
+                c["index_tree"],
+                c["head"],
+                c["old_head"],
+                tuple(os.fsencode(path) for path in c["hidden"]),
+                c["created"],
+            )
+            for c in data["controls"]
+        ),
+    )
+
+
+def moved(manifest: Manifest, root: Path) -> Manifest:
+    """The same manifest for a checkout that was moved (`mv`) to ROOT since it was written."""
+    if manifest.root == root:
+        return manifest
+    data = _encode(manifest)
+    old = str(manifest.root)
+    for name in ("stage", "saved"):
+        if data[name].startswith(old + "/"):
+            data[name] = str(root) + data[name][len(old) :]
+    for control in data["controls"]:
+        for name in ("source", "common", "work_tree"):
+            if control[name] == old or control[name].startswith(old + "/"):
+                control[name] = str(root) + control[name][len(old) :]
+    for row in data["items"]:
+        for at in range(1, 5):
+            if row[at].startswith("a:" + old + "/"):
+                row[at] = "r:" + row[at][2 + len(old) :]
+    data["root"] = str(root)
+    return _decode(data)

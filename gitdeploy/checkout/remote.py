@@ -1,0 +1,212 @@
+"""The remote: which tags it has, and the objects of one of them.
+
+A tag is fetched alone into `refs/gitdeploy/incoming/`, never over an existing one; whoever asked compares its commit
+with what the source said and with what was seen before, and only then does it become a local tag.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from gitdeploy import process
+from gitdeploy.checkout.git import INCOMING_REFS, Repository, is_object_id
+from gitdeploy.errors import DeploymentFailed, PolicyError, SourceError
+from gitdeploy.process import Completed
+from gitdeploy.text import clean, redact, register_secret
+
+FETCH_LIMIT = 1800.0  # seconds for the objects of one tag
+LOOK_LIMIT = 60.0  # seconds for the list of tags
+_SSH = "ssh -o BatchMode=yes -o ConnectTimeout=15 -o ServerAliveInterval=15 -o ServerAliveCountMax=4"
+_URL = re.compile(r"(?:https?|ssh|git|file)://[^\s\0-\x1f]+|/[^\0-\x1f]+|[A-Za-z0-9._-]+@[A-Za-z0-9.-]+:[^\0-\x1f]+")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """User and password for git at one host; given to git by its environment only."""
+
+    user: str
+    password: str
+    host: str
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteTag:
+    """A tag of the remote: the object that it names, and the commit behind it."""
+
+    object_id: str
+    commit: str
+
+
+def remote_url(repository: Repository, name: str) -> str | None:
+    """The URL of a configured remote (user's `insteadOf` applied), NAME itself where it is a URL; None if unknown."""
+    if not _NAME.fullmatch(name) or "://" in name:
+        return name if _URL.fullmatch(name) else None
+    done = _network(repository, ("remote", "get-url", "--", name), None, LOOK_LIMIT)
+    return done.text if done.ok and done.text else None
+
+
+def ls_remote_tags(repository: Repository, remote: str, credentials: Credentials | None = None) -> dict[str, RemoteTag]:
+    """All tags of REMOTE by one request. Raises `SourceError`."""
+    done = _network(repository, ("ls-remote", "--tags", "--quiet", "--", _checked(remote)), credentials, LOOK_LIMIT)
+    if not done.ok:
+        raise _unreachable(remote, done)
+    found: dict[str, RemoteTag] = {}
+    for line in done.stdout.decode("utf-8", "replace").splitlines():
+        oid, _, name = line.partition("\t")
+        if not is_object_id(oid) or not name.startswith("refs/tags/"):
+            continue
+        tag = name.removeprefix("refs/tags/")
+        if tag.endswith("^{}"):
+            found[tag[:-3]] = RemoteTag(found[tag[:-3]].object_id if tag[:-3] in found else oid, oid)
+        else:
+            found[tag] = RemoteTag(oid, oid)
+    return found
+
+
+def fetch_tag(
+    repository: Repository,
+    remote: str,
+    tag: str,
+    credentials: Credentials | None = None,
+    on_line: Callable[[str], None] | None = None,
+) -> RemoteTag:
+    """Fetch the objects of one tag into `refs/gitdeploy/incoming/TAG`. Raises `SourceError`, `PolicyError`."""
+    incoming = f"{INCOMING_REFS}{tag}"
+    words = (
+        "fetch", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--progress", "--force",
+        "--", _checked(remote), f"+refs/tags/{tag}:{incoming}",
+    )  # fmt: skip
+    done = _network(repository, words, credentials, FETCH_LIMIT, on_line=on_line, tied=True)
+    if not done.ok:
+        said = done.error_text
+        if "couldn't find remote ref" in said:
+            raise SourceError(
+                f"The remote {shown_remote(remote)} has no tag {clean(tag)} (or its answer was no git answer).",
+                "`gitdeploy releases` lists what there is.",
+            )
+        if "unexpected disconnect" not in said and ("No space left" in said or "disk full" in said.lower()):
+            raise DeploymentFailed(
+                "The disk is full: the release's objects can't be stored.", "Make room, then try again."
+            )
+        if "fsck error" in said or "badTree" in said or "contains '" in said:
+            raise PolicyError(
+                f"Tag {clean(tag)} holds objects that git's own check refuses: {redact(said)}",
+                "Such a release can't be installed.",
+            )
+        raise _unreachable(remote, done)
+    object_id = repository.output("rev-parse", "--verify", incoming).decode().strip()
+    commit = repository.resolve(incoming)
+    if commit is None:
+        raise PolicyError(f"Tag {clean(tag)} leads to no commit.", "A release is a tag of a commit.")
+    return RemoteTag(object_id, commit)
+
+
+def drop_incoming(repository: Repository, tag: str) -> None:
+    """Forget a fetched tag that was not taken over."""
+    if repository.refs(f"{INCOMING_REFS}{tag}"):
+        repository.delete_ref(f"{INCOMING_REFS}{tag}")
+
+
+def shown_remote(remote: str) -> str:
+    return redact(clean(remote))
+
+
+def _checked(remote: str) -> str:
+    if remote.startswith("-") or not (_NAME.fullmatch(remote) or _URL.fullmatch(remote)):
+        raise SourceError(
+            f"`{shown_remote(remote)}` is neither a remote's name nor a URL that gitdeploy fetches from.",
+            "https://, ssh://, user@host:path, git://, file:// and a configured remote are.",
+        )
+    return remote
+
+
+def _network(
+    repository: Repository,
+    words: tuple[str, ...],
+    credentials: Credentials | None,
+    timeout: float,
+    *,
+    on_line: Callable[[str], None] | None = None,
+    tied: bool = False,
+) -> Completed:
+    """A git command that may use the network: the user's own configuration (proxy, insteadOf, ssh) applies to it."""
+    environment = repository.environment()
+    del environment["GIT_CONFIG_NOSYSTEM"]
+    if os.environ.get("GIT_CONFIG_GLOBAL"):
+        environment["GIT_CONFIG_GLOBAL"] = os.environ["GIT_CONFIG_GLOBAL"]
+    if os.environ.get("GIT_CONFIG_NOSYSTEM"):
+        environment["GIT_CONFIG_NOSYSTEM"] = os.environ["GIT_CONFIG_NOSYSTEM"]
+    own_ssh = os.environ.get("GIT_SSH_COMMAND")
+    if own_ssh:
+        environment["GIT_SSH_COMMAND"] = f"{own_ssh} -o BatchMode=yes"
+    elif not repository.config(r"^core\.sshcommand$", everywhere=True):
+        environment["GIT_SSH_COMMAND"] = _SSH
+    environment["GIT_ASKPASS"] = environment["SSH_ASKPASS"] = "/bin/false"
+    options = ["http.lowSpeedLimit=200", "http.lowSpeedTime=60", "protocol.ext.allow=never"]
+    if credentials is not None:
+        register_secret(credentials.password)
+        environment["GITDEPLOY_GIT_USER"] = credentials.user
+        environment["GITDEPLOY_GIT_PASSWORD"] = credentials.password
+        # Only for that host, only for `get`: a helper of the user's would store the token.
+        helper = (
+            "!f() { test \"$1\" = get && printf 'username=%s\\npassword=%s\\n' "
+            '"$GITDEPLOY_GIT_USER" "$GITDEPLOY_GIT_PASSWORD"; }; f'
+        )
+        options += ["credential.helper=", f"credential.{credentials.host}.helper={helper}"]
+    return process.run(
+        [
+            *repository.command(repository.git_dir, repository.root),
+            *(word for option in options for word in ("-c", option)),
+            *words,
+        ],
+        cwd=repository.root,
+        env=environment,
+        timeout=timeout,
+        on_line=on_line,
+        tied=tied,
+        marked=tied,
+    )
+
+
+def _unreachable(remote: str, done: Completed) -> SourceError:
+    said = redact(done.error_text)
+    where = shown_remote(remote)
+    low = said.lower()
+    if done.timed_out:
+        return SourceError(
+            f"The remote {where} gave no answer for {done.duration:.0f} s.", "Check the network, then try again."
+        )
+    for mark, why, hint in (
+        ("authentication failed", "refused the password or token", "Set the token (see `gitdeploy config show`), or use SSH."),
+        ("could not read username", "wants a user and password", "Set a token in .env (source.token_env), or use an SSH remote."),
+        ("could not read password", "wants a password", "Set a token in .env (source.token_env), or use an SSH remote."),
+        ("permission denied (publickey", "refused the SSH key", "Give this server's key access: ssh-add, or a deploy key."),
+        ("host key verification failed", "showed a host key that isn't known here", "Connect once by hand with ssh and check the key."),
+        ("identification has changed", "showed another host key than before", "Find out why before you go on (ssh-keygen -R)."),
+        ("could not resolve host", "can't be found (DNS)", "Check the network and the remote's URL."),
+        ("does not appear to be a git repository", "is no git repository", "Check the remote's URL: git remote -v"),
+        ("repository not found", "has no such repository, or hides it from you", "Check the URL; a private one needs a token."),
+        ("not found", "has no such repository, or hides it from you", "Check the URL; a private one needs a token."),
+        ("ssl", "failed the TLS check", "Check the clock and the CA certificates."),
+        ("certificate", "failed the TLS check", "Check the clock and the CA certificates."),
+        ("connection refused", "refuses connections", "Check the URL and the network."),
+        ("timed out", "gave no answer", "Check the network, then try again."),
+    ):  # fmt: skip
+        if mark in low:
+            return SourceError(f"The remote {where} {why}.", hint, details=(said,) if said else ())
+    return SourceError(
+        f"The remote {where} can't be read ({done.ending}): {said}", "Check the network and the remote's URL."
+    )
+
+
+def host_of(url: str) -> str | None:
+    """`https://host[:port]` of an HTTP URL; None for others (SSH asks for no password)."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        return None
+    return f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else "")

@@ -1,0 +1,137 @@
+"""The present state of the tracked files as a commit, byte for byte, and the way back to it.
+
+Neither `git stash` nor `git add -A` records what is really on disk (filters, line ends, ignored files), so local bytes
+are written with `hash-object --no-filters` through an index of their own. Where nothing differs from HEAD, HEAD's own
+commit is the snapshot.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from gitdeploy.checkout.changes import SUBMODULE, Target
+from gitdeploy.checkout.git import LONG, Repository
+from gitdeploy.checkout.local import Local, git_mode
+from gitdeploy.errors import DeploymentFailed
+from gitdeploy.text import path_text
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A recorded state: `commit` holds everything (its parents are HEAD and, where it differs, the index's commit)."""
+
+    commit: str
+    head: str
+    branch: str | None
+    tree: str
+    index_tree: str
+    exact: tuple[bytes, ...]
+    untracked: tuple[bytes, ...]
+    hidden: tuple[bytes, ...]
+
+    def target(self) -> Target:
+        """What the switch must bring about to be back in this state."""
+        return Target(
+            self.head,
+            self.tree,
+            self.index_tree,
+            self.branch,
+            frozenset(self.exact),
+            frozenset(self.untracked),
+            self.hidden,
+        )
+
+
+def take_snapshot(repository: Repository, local: Local, also: Sequence[bytes], message: str) -> Snapshot:
+    """Record tracked files as they are on disk, and the untracked ones of ALSO. Raises `DeploymentFailed`."""
+    head_tree = repository.tree_of(local.head)
+    changed = [change for change in local.changes if not change.submodule]
+    known = {change.path for change in changed}
+    extra = [path for path in also if path not in known]
+    if not changed and not extra:
+        return Snapshot(local.head, local.head, local.branch, head_tree, head_tree, (), (), local.hidden)
+    with tempfile.TemporaryDirectory(prefix="gitdeploy-snapshot-", dir=repository.git_dir) as folder:
+        index = Path(folder, "index")
+        with suppress(FileNotFoundError):
+            shutil.copyfile(repository.git_dir / "index", index)
+        index_tree = head_tree
+        if any(change.staged for change in changed):
+            index_tree = repository.output("write-tree", index=index, tied=True).decode().strip()
+        elif not index.exists():
+            repository.output("read-tree", head_tree, index=index, tied=True)
+        exact = _record(repository, index, [*(change.path for change in changed), *extra])
+        tree = repository.output("write-tree", index=index, tied=True).decode().strip()
+    parents = [local.head]
+    if index_tree != head_tree:
+        parents.append(_commit(repository, index_tree, [local.head], "The index\n"))
+    commit = _commit(repository, tree, parents, message)
+    untracked = tuple(path for path in extra if path in exact)
+    return Snapshot(commit, local.head, local.branch, tree, index_tree, tuple(sorted(exact)), untracked, local.hidden)
+
+
+def _record(repository: Repository, index: Path, paths: Sequence[bytes]) -> set[bytes]:
+    """Put the bytes that are on disk at PATHS into an index; what isn't there is removed from it. Returns the former."""
+    root = os.fsencode(repository.root)
+    modes = {path: git_mode(root + b"/" + path) for path in paths}
+    files = [path for path in paths if modes[path] in (0o100644, 0o100755)]
+    ids: dict[bytes, str] = {}
+    plain = [path for path in files if b"\n" not in path]
+    if plain:
+        done = repository.run(
+            "hash-object", "-w", "--no-filters", "--stdin-paths",
+            stdin=b"".join(path + b"\n" for path in plain), timeout=LONG, tied=True,
+        )  # fmt: skip
+        if not done.ok:
+            raise DeploymentFailed(
+                f"A locally changed file can't be read for the backup: {done.error_text}",
+                "Make it readable for the user that runs gitdeploy.",
+            )
+        ids = dict(zip(plain, done.stdout.decode().split(), strict=True))
+    for path in paths:
+        if path not in ids and modes[path] not in (0, 0o40000):
+            content = os.readlink(root + b"/" + path) if modes[path] == 0o120000 else _read(root + b"/" + path)
+            ids[path] = repository.output("hash-object", "-w", "--stdin", stdin=content, tied=True).decode().strip()
+    length = len(next(iter(ids.values()))) if ids else 40
+    lines = [
+        b"%o %s\t%s\0" % (modes[path], ids[path].encode(), path)
+        if path in ids
+        else b"0 %s\t%s\0" % (b"0" * length, path)
+        for path in paths
+    ]
+    repository.output("update-index", "-z", "--index-info", stdin=b"".join(lines), index=index, tied=True)
+    return set(ids)
+
+
+def _read(path: bytes) -> bytes:
+    try:
+        with open(path, "rb") as source:
+            return source.read()
+    except OSError as error:
+        raise DeploymentFailed(
+            f"{path_text(path)} can't be read for the backup: {error.strerror}.",
+            "Make it readable for the user that runs gitdeploy.",
+        ) from error
+
+
+def _commit(repository: Repository, tree: str, parents: Sequence[str], message: str) -> str:
+    words = [word for parent in parents for word in ("-p", parent)]
+    done = repository.output("commit-tree", *words, tree, stdin=message.encode(), tied=True)
+    return done.decode().strip()
+
+
+def gitlinks(repository: Repository, tree: str) -> dict[bytes, str]:
+    """Path -> commit of the submodules in a tree; empty, and one look only, where it has no .gitmodules."""
+    if not repository.read_many(tree, [".gitmodules"]):
+        return {}
+    found = {}
+    for entry in repository.output("ls-tree", "-r", "-z", "--full-tree", tree, timeout=LONG).split(b"\0"):
+        if entry.startswith(b"%o " % SUBMODULE):
+            facts, _, path = entry.partition(b"\t")
+            found[path] = facts.split(b" ")[2].decode()
+    return found

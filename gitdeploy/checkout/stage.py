@@ -1,0 +1,392 @@
+"""The stage: every file that the switch will put in place, written, checked and linked beside the live tree.
+
+Nothing live is touched here. git writes the new files under `stage/<id>/new` (its filters and line ends apply), each
+is compared with its blob, gets owner, group and mode of the file that it replaces where git doesn't say otherwise, and
+both sides get a second name (a hard link) by which recovery can tell later which of them is live.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import stat as stat_module
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gitdeploy import faultpoints, interruption, process
+from gitdeploy.checkout.changes import LINK, FileChange, Target, look
+from gitdeploy.checkout.durable import exists, sync_file_system
+from gitdeploy.checkout.git import EMPTY_ATTRIBUTES, LONG, Repository, file_blob_id
+from gitdeploy.checkout.local import git_mode
+from gitdeploy.checkout.manifest import Control, Directory, Item, Manifest
+from gitdeploy.errors import DeploymentFailed
+from gitdeploy.text import clean, path_text
+
+UMASK = 0o022
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The share of one repository (the checkout's, or a submodule's at `prefix`) in a switch."""
+
+    repository: Repository
+    changes: Sequence[FileChange]
+    target: Target
+    old_head: str
+    prefix: bytes = b""
+    created: bool = False
+
+
+def stage_switch(
+    identity: str,
+    root: Path,
+    stage: Path,
+    saved: Path,
+    parts: Sequence[Part],
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> Manifest:
+    """Write everything that the switch will rename into place. Raises `DeploymentFailed`; the caller discards the stage."""
+    work = _Stage(identity, root, stage, saved)
+    try:
+        return work.make(parts, progress)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DeploymentFailed(
+                "The disk is full: the new files can't be written beside the old ones.", "Make room, then try again."
+            ) from error
+        name = path_text(os.fsdecode(error.filename)) if error.filename else "a file"
+        raise DeploymentFailed(f"{name} can't be staged: {error.strerror}.", _hint(error)) from error
+
+
+def discard_stage(stage: Path, git_dirs: Iterable[Path]) -> None:
+    """Delete a stage that never went live, and its files beside the index."""
+    for folder in git_dirs:
+        with suppress(FileNotFoundError):
+            for entry in os.listdir(folder):
+                if entry.startswith(f"gitdeploy.{stage.name}."):
+                    with suppress(FileNotFoundError):
+                        os.unlink(folder / entry)
+    shutil.rmtree(stage, ignore_errors=True)
+
+
+def _hint(error: OSError) -> str:
+    if error.errno == errno.EPERM:
+        return "It belongs to another user or is immutable (lsattr): give it to the checkout's owner."
+    if error.errno == errno.EXDEV:
+        return "It is on another mount: unmount it for the deployment, or add it to git.keep."
+    if error.errno == errno.EROFS:
+        return "The file system is read-only."
+    return ""
+
+
+@dataclass(slots=True)
+class _Stage:
+    identity: str
+    root: Path
+    stage: Path
+    saved: Path
+    items: list[Item] = field(default_factory=list)
+    deleted: set[bytes] = field(default_factory=set)
+
+    def make(self, parts: Sequence[Part], progress: Callable[[int, int], None] | None) -> Manifest:
+        for name in ("new", "old", "keep"):
+            os.makedirs(self.stage / name, mode=0o700)
+        total = sum(len(part.changes) for part in parts)
+        for part in parts:
+            self._write(part)
+            for change in part.changes:
+                self._link(part, change)
+                if progress and len(self.items) % 50 == 0:
+                    progress(len(self.items), total)
+                interruption.check()
+        manifest = Manifest(
+            self.identity,
+            self.root,
+            self.stage,
+            self.saved,
+            tuple(self.items),
+            tuple(self._made_directories()),
+            tuple(self._old_directories()),
+            tuple(
+                Control(
+                    part.repository.git_dir,
+                    part.repository.common_dir,
+                    part.repository.root,
+                    part.target.index_tree,
+                    f"ref: {part.target.branch}\n" if part.target.branch else f"{part.target.commit}\n",
+                    part.old_head,
+                    part.target.hidden,
+                    part.created,
+                )
+                for part in parts
+            ),
+        )
+        manifest.write()
+        faultpoints.point("stage written")
+        for folder in {self.stage, *(part.repository.git_dir for part in parts)}:
+            sync_file_system(folder)
+        faultpoints.point("stage durable")
+        return manifest
+
+    # ---- writing ----
+
+    def _write(self, part: Part) -> None:
+        new = self.stage / "new" / os.fsdecode(part.prefix)
+        new.mkdir(parents=True, exist_ok=True)
+        index = new_index(part.repository, part.target.index_tree, self.stage / f"index-{len(self.items)}")
+        filtered = [c for c in part.changes if c.kind != "deleted" and c.content is None and not c.exact]
+        exact = [c for c in part.changes if c.kind != "deleted" and c.content is None and c.exact]
+        if filtered:
+            self._check_out(part.repository, index, new, filtered)
+        if exact:
+            self._check_out_exactly(part, new, exact)
+        for change in part.changes:
+            if change.content is not None:
+                full = os.path.join(os.fsencode(new), change.path)
+                os.makedirs(os.path.dirname(full), exist_ok=True)
+                with open(full, "xb") as out:
+                    out.write(change.content)
+        self._verify(part.repository, index, new, [*filtered, *exact])
+
+    def _check_out(self, repository: Repository, index: Path, new: Path, changes: Sequence[FileChange]) -> None:
+        options = _filter_options(repository)
+        # The stage is the work tree here, so that the release's own .gitattributes apply (from the new index).
+        done = repository.run(
+            "checkout-index", "-f", "-z", "--stdin",
+            stdin=b"\0".join(c.path for c in changes) + b"\0",
+            index=index,
+            work_tree=new,
+            options=options,
+            timeout=LONG,
+            tied=True,
+        )  # fmt: skip
+        if not done.ok:
+            raise DeploymentFailed(f"git can't write the release's files ({done.ending}): {done.error_text}")
+
+    def _check_out_exactly(self, part: Part, new: Path, changes: Sequence[FileChange]) -> None:
+        """Blobs as they are, however large: git reads the objects, but through a repository that has no filters."""
+        bare = self.stage / f"exact-{len(self.items)}"
+        for name in ("refs", "objects", "info"):
+            os.makedirs(bare / name, exist_ok=True)
+        (bare / "HEAD").write_text("ref: refs/heads/none\n")
+        length = len(part.target.tree)
+        (bare / "config").write_text(
+            "[core]\n\trepositoryformatversion = 0\n"
+            if length == 40
+            else "[core]\n\trepositoryformatversion = 1\n[extensions]\n\tobjectformat = sha256\n"
+        )
+        (bare / "info" / "attributes").write_text(EMPTY_ATTRIBUTES)
+        index = self.stage / f"exact-index-{len(self.items)}"
+        objects = {"GIT_OBJECT_DIRECTORY": str(part.repository.common_dir / "objects")}
+        for words, stdin in (
+            (("read-tree", part.target.tree), None),
+            (("checkout-index", "-f", "-z", "--stdin"), b"\0".join(c.path for c in changes) + b"\0"),
+        ):
+            done = part.repository.run(
+                *words, stdin=stdin, index=index, work_tree=new, git_dir=bare, extra=objects, timeout=LONG, tied=True
+            )
+            if not done.ok:
+                raise DeploymentFailed(f"git can't write the saved files ({done.ending}): {done.error_text}")
+
+    def _verify(self, repository: Repository, index: Path, new: Path, changes: Sequence[FileChange]) -> None:
+        """Every staged file has its blob's bytes, or (where a filter or line ends apply) becomes that blob again."""
+        through_filters = []
+        base = os.fsencode(new)
+        for change in changes:
+            full = base + b"/" + change.path
+            if git_mode(full) != change.mode:
+                raise DeploymentFailed(f"git did not write {path_text(change.path)} as the release has it.")
+            if file_blob_id(full, len(change.oid)) != change.oid:
+                if change.exact or change.mode == LINK:
+                    raise DeploymentFailed(
+                        f"{path_text(change.path)} was written with other bytes than it should have."
+                    )
+                through_filters.append(change)
+        if not through_filters:
+            return
+        done = repository.run(
+            "hash-object",
+            "--stdin-paths",
+            stdin=b"".join(c.path + b"\n" for c in through_filters),
+            index=index,
+            work_tree=new,
+            options=_filter_options(repository),
+            timeout=LONG,
+        )
+        ids = done.stdout.decode().split()
+        for change, found in zip(through_filters, [*ids, *[""] * len(through_filters)], strict=False):
+            if found != change.oid:
+                raise DeploymentFailed(
+                    f"{path_text(change.path)} was written with other bytes than the release has.",
+                    "A filter of .gitattributes failed (git-lfs not installed, or a program of its own).",
+                )
+
+    # ---- links, owners and modes ----
+
+    def _link(self, part: Part, change: FileChange) -> None:
+        path = part.prefix + b"/" + change.path if part.prefix else change.path
+        number = b"%06d" % len(self.items)
+        stage = os.fsencode(self.stage)
+        live = os.fsencode(self.root) + b"/" + path
+        new, old, keep = stage + b"/new/" + path, stage + b"/old/" + number, stage + b"/keep/" + number
+        before = os.lstat(live) if change.kind != "added" else None
+        old_facts = None
+        if before is not None:
+            os.link(live, old, follow_symlinks=False)
+            if change.seen is not None and look(old) != change.seen:
+                raise DeploymentFailed(
+                    f"{path_text(path)} was changed while the deployment was being prepared.", "Run it again."
+                )
+            old_facts = (before.st_size, before.st_mtime_ns)
+        else:
+            self._refuse_if_there(live, path)
+        new_facts = None
+        if change.kind == "deleted":
+            self.deleted.add(live)
+        else:
+            self._dress(new, live, change.mode, before)
+            os.link(new, keep, follow_symlinks=False)
+            found = os.lstat(new)
+            new_facts = (found.st_size, found.st_mtime_ns)
+        self.items.append(Item(change.kind, live, new, old, keep, old_facts, new_facts))
+
+    @staticmethod
+    def _refuse_if_there(live: bytes, path: bytes) -> None:
+        if exists(live) and git_mode(live) != 0o40000:
+            raise DeploymentFailed(
+                f"{path_text(path)} appeared while the deployment was being prepared.", "Run it again."
+            )
+
+    @staticmethod
+    def _dress(new: bytes, live: bytes, mode: int, before: os.stat_result | None) -> None:
+        """Owner, group, permissions and extended attributes of the file that is replaced; a new one is its folder's."""
+        own = os.lstat(new)
+        if before is not None and not stat_module.S_ISDIR(before.st_mode):
+            uid, gid = before.st_uid, before.st_gid
+        else:
+            folder = _nearest_directory(os.path.dirname(live))
+            uid = folder.st_uid if os.geteuid() == 0 else own.st_uid
+            gid = folder.st_gid if folder.st_mode & stat_module.S_ISGID or os.geteuid() == 0 else own.st_gid
+        if (uid, gid) != (own.st_uid, own.st_gid):
+            try:
+                os.chown(new, uid, gid, follow_symlinks=False)
+            except PermissionError:
+                if uid == own.st_uid:  # another group of the owner's is worth a try, not a failure
+                    pass
+                else:
+                    raise
+        if mode == LINK:
+            return
+        bits = 0o644
+        if before is not None and stat_module.S_ISREG(before.st_mode):
+            bits = stat_module.S_IMODE(before.st_mode)
+            if bool(bits & 0o100) != (mode == 0o100755):
+                bits = bits | (bits & 0o444) >> 2 if mode == 0o100755 else bits & ~0o111
+            _copy_attributes(live, new)
+        elif mode == 0o100755:
+            bits = 0o755
+        os.chmod(new, bits)
+
+    # ---- directories ----
+
+    def _made_directories(self) -> list[bytes]:
+        made: set[bytes] = set()
+        root = os.fsencode(self.root)
+        known: set[bytes] = {root}
+        for item in self.items:
+            parent = os.path.dirname(item.live)
+            while item.kind != "deleted" and parent not in known:
+                known.add(parent)
+                if parent in self.deleted or not exists(parent):
+                    made.add(parent)
+                parent = os.path.dirname(parent)
+        return sorted(made)
+
+    def _old_directories(self) -> list[Directory]:
+        """Directories that deletions may leave empty, and those that stand where a file will be."""
+        root = os.fsencode(self.root)
+        found: dict[bytes, Directory] = {}
+        for item in self.items:
+            if item.kind == "deleted":
+                parent = os.path.dirname(item.live)
+                while parent != root and parent not in found:
+                    found[parent] = _directory(parent)
+                    parent = os.path.dirname(parent)
+            elif item.kind == "added" and git_mode(item.live) == 0o40000:
+                for base, folders, _ in os.walk(item.live):
+                    found[base] = _directory(base)
+                    for name in folders:
+                        inner = os.path.join(base, name)
+                        if not os.path.islink(inner):
+                            found[inner] = _directory(inner)
+        return [found[path] for path in sorted(found)]
+
+
+def new_index(repository: Repository, tree: str, index: Path) -> Path:
+    """An index of TREE at INDEX, with the live index's file times where the entries are the same."""
+    live = repository.git_dir / "index"
+    with suppress(FileNotFoundError):
+        shutil.copyfile(live, index)
+    words = ("read-tree", "-i", "-m", tree) if index.exists() else ("read-tree", tree)
+    done = repository.run(*words, index=index, tied=True, timeout=LONG)
+    if not done.ok and index.exists():
+        index.unlink()
+        done = repository.run("read-tree", tree, index=index, tied=True, timeout=LONG)
+    done.check("Making the new index")
+    return index
+
+
+def _filter_options(repository: Repository) -> tuple[str, ...]:
+    """Git LFS, where its program is installed: its settings are usually in the user's configuration, which isn't read.
+
+    Raises `DeploymentFailed` for a filter of the checkout's configuration with a relative command: in the stage it would
+    fail, and git would write the unfiltered text without a word.
+    """
+    configured = repository.config(r"^filter\.")
+    for name, commands in configured.items():
+        if commands[-1].lstrip("'\"").startswith(("./", "../")):
+            raise DeploymentFailed(
+                f"The git filter `{clean(name)}` names its program by a relative path: {clean(commands[-1])}.",
+                "Give it an absolute path: git config " + clean(name),
+            )
+    lfs = process.which("git-lfs")
+    if lfs is None or any(name.startswith("filter.lfs.") for name in configured):
+        return ()
+    return (
+        f"filter.lfs.process='{lfs}' filter-process",
+        f"filter.lfs.smudge='{lfs}' smudge -- %f",
+        f"filter.lfs.clean='{lfs}' clean -- %f",
+        "filter.lfs.required=true",
+    )
+
+
+def _nearest_directory(path: bytes) -> os.stat_result:
+    while True:
+        try:
+            found = os.lstat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            path = os.path.dirname(path)
+            continue
+        if stat_module.S_ISDIR(found.st_mode):
+            return found
+        path = os.path.dirname(path)
+
+
+def _directory(path: bytes) -> Directory:
+    found = os.lstat(path)
+    return Directory(path, stat_module.S_IMODE(found.st_mode), found.st_uid, found.st_gid)
+
+
+def _copy_attributes(old: bytes, new: bytes) -> None:
+    """Extended attributes (SELinux context, access control lists) of the replaced file."""
+    try:
+        names = os.listxattr(old)
+    except OSError:
+        return
+    for name in names:
+        with suppress(OSError):
+            os.setxattr(new, name, os.getxattr(old, name))

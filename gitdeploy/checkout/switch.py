@@ -1,0 +1,371 @@
+"""The switch and its undo: renames only.
+
+No file data are written here, so a full disk stops neither. Order matters and is the same everywhere: what is in the
+way of a directory or a file, directories, added, changed, deleted files, emptied directories, index, HEAD, and (by the
+caller's `last`) the venv. Undoing compares what is live *now* with the links kept of both sides, never with recorded
+numbers, since inode and device numbers don't survive a remount.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat as stat_module
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from gitdeploy import faultpoints, interruption
+from gitdeploy.checkout.durable import exists, same_file, sync_file_system
+from gitdeploy.checkout.git import Repository
+from gitdeploy.checkout.local import git_mode
+from gitdeploy.checkout.manifest import Control, Directory, Item, Manifest
+from gitdeploy.checkout.stage import discard_stage, new_index
+from gitdeploy.errors import DeploymentFailed
+from gitdeploy.text import path_text
+
+LOCKS = ("index", "HEAD")
+LOCK_WAIT = 10.0  # seconds that another git's index.lock is waited for
+
+
+def get_ready(manifest: Manifest) -> None:
+    """Take git's locks and look once more: nothing that the switch will replace has changed since it was staged.
+
+    Nothing live is touched; raises `DeploymentFailed` with all locks given back.
+    """
+    try:
+        for control in manifest.controls:
+            _take_locks(manifest, control)
+            _prepare_control(manifest, control)
+        for item in manifest.items:
+            _check_unchanged(item)
+        for control in manifest.controls:
+            sync_file_system(control.source)
+    except BaseException:
+        release_locks(manifest)
+        raise
+
+
+def apply(manifest: Manifest, last: Callable[[], None]) -> None:
+    """Make the staged state live; LAST flips the venv. Raises OSError or `DeploymentFailed` half-way: then undo."""
+    steps = _Order(manifest)
+    for item in steps.blocking_deletions:
+        _delete(item)
+    for directory in steps.blocking_directories:
+        os.rmdir(directory)
+        faultpoints.point("switch rmdir")
+    for path in manifest.made_directories:
+        os.mkdir(path)
+        faultpoints.point("switch mkdir")
+    for item in steps.added:
+        if exists(item.live):
+            raise DeploymentFailed(f"{_name(manifest, item.live)} appeared while the release was being switched.")
+        os.rename(item.new, item.live)
+        faultpoints.point("switch add")
+    for item in steps.changed:
+        _check_unchanged(item)
+        os.rename(item.new, item.live)
+        faultpoints.point("switch change")
+    for item in steps.other_deletions:
+        _delete(item)
+    for kept in reversed(manifest.old_directories):
+        with suppress(OSError):  # not empty: there is something of the user's, or of the release's, in it
+            os.rmdir(kept.path)
+            faultpoints.point("switch emptied")
+    for control in manifest.controls:
+        for name in LOCKS:
+            os.rename(manifest.special(control, name, "new"), os.fsencode(control.source / name))
+            faultpoints.point(f"switch {name}")
+    last()
+    faultpoints.point("switch venv")
+    release_locks(manifest)
+    for folder in _file_systems(manifest):
+        sync_file_system(folder)
+
+
+def undo(manifest: Manifest, last: Callable[[], None]) -> list[str]:
+    """Put the old state back, wherever `apply` had come to; may be repeated, also in another process.
+
+    LAST flips the venv back. Returns sentences about what somebody put in the way meanwhile (moved to `saved`).
+    """
+    work = _Undo(manifest)
+    return work.undo(last)
+
+
+def position(manifest: Manifest) -> Literal["old", "new", "between"]:
+    """Which side is live now, by the links: files, index and HEAD (not the venv)."""
+    switched = unswitched = 0
+    for item in manifest.items:
+        if item.kind == "deleted":
+            is_old = same_file(item.live, item.old)
+        elif item.kind == "added":
+            is_old = not same_file(item.live, item.keep)
+        else:
+            is_old = not same_file(item.live, item.keep)
+        switched, unswitched = switched + (not is_old), unswitched + is_old
+    for control in manifest.controls:
+        for name in LOCKS:
+            is_new = same_file(os.fsencode(control.source / name), manifest.special(control, name, "keep"))
+            switched, unswitched = switched + is_new, unswitched + (not is_new)
+    return "old" if switched == 0 else "new" if unswitched == 0 else "between"
+
+
+def clean_up(manifest: Manifest) -> None:
+    """Forget the stage of an ended deployment (after undo or commit); then refresh git's cached file times."""
+    release_locks(manifest)
+    discard_stage(manifest.stage, {control.source for control in manifest.controls})
+    for control in manifest.controls:
+        # link() and unlink() change ctime: without this `git status` would read every switched file again.
+        Repository(control.work_tree, control.source, control.common).run("update-index", "-q", "--refresh", tied=True)
+
+
+# ---- git's locks, index and HEAD ----
+
+
+def _take_locks(manifest: Manifest, control: Control) -> None:
+    if control.created:
+        return
+    own = manifest.special(control, "own", "lock")
+    with suppress(FileExistsError), open(own, "xb") as out:
+        out.write(f"gitdeploy {manifest.id}\n".encode())
+    for name in LOCKS:
+        lock = os.fsencode(control.source / f"{name}.lock")
+        waited = 0.0
+        while True:
+            try:
+                os.link(own, lock)
+                faultpoints.point(f"lock {name}")
+                break
+            except FileExistsError:
+                if same_file(own, lock):
+                    break
+                if waited >= LOCK_WAIT:
+                    raise DeploymentFailed(
+                        f"Another git holds {path_text(lock)}.",
+                        "Wait until it has ended; if none runs, `gitdeploy recover` removes a stale lock.",
+                    ) from None
+                interruption.sleep(0.1)
+                waited += 0.1
+
+
+def release_locks(manifest: Manifest) -> None:
+    """Give back the locks that are ours, whoever's process took them."""
+    for control in manifest.controls:
+        own = manifest.special(control, "own", "lock")
+        for name in LOCKS:
+            lock = os.fsencode(control.source / f"{name}.lock")
+            if same_file(own, lock):
+                os.unlink(lock)
+        with suppress(FileNotFoundError):
+            os.unlink(own)
+
+
+def _prepare_control(manifest: Manifest, control: Control) -> None:
+    """The new index and HEAD beside the live ones, each side with the link by which it can be told later."""
+    repository = Repository(control.work_tree, control.source, control.common)
+    head = control.source / "HEAD"
+    if not control.created and head.read_text().strip() != control.old_head.strip():
+        raise DeploymentFailed(
+            f"HEAD of {path_text(str(control.work_tree))} was moved while the deployment was being prepared.",
+            "Somebody ran git there meanwhile. Run the command again.",
+        )
+    for name in LOCKS:
+        for part in ("new", "keep", "old"):
+            with suppress(FileNotFoundError):
+                os.unlink(manifest.special(control, name, part))
+    new = Path(os.fsdecode(manifest.special(control, "index", "new")))
+    new_index(repository, control.index_tree, new)
+    if control.hidden:
+        repository.output(
+            "update-index", "-z", "--skip-worktree", "--stdin", stdin=b"\0".join(control.hidden) + b"\0", index=new
+        )
+    with open(manifest.special(control, "HEAD", "new"), "w", encoding="utf-8") as out:
+        out.write(control.head)
+    for name in LOCKS:
+        os.link(manifest.special(control, name, "new"), manifest.special(control, name, "keep"))
+        with suppress(FileNotFoundError):
+            os.link(os.fsencode(control.source / name), manifest.special(control, name, "old"))
+
+
+# ---- one file ----
+
+
+def _check_unchanged(item: Item) -> None:
+    if item.kind == "added":
+        return
+    try:
+        found = os.lstat(item.live)
+    except (FileNotFoundError, NotADirectoryError):
+        found = None
+    if found is None or not same_file(item.live, item.old) or (found.st_size, found.st_mtime_ns) != item.old_facts:
+        raise DeploymentFailed(
+            f"{path_text(item.live)} was changed while the deployment was running.",
+            "Nothing of it is lost. See what writes there, then run the command again.",
+        )
+
+
+def _delete(item: Item) -> None:
+    _check_unchanged(item)
+    os.unlink(item.live)
+    faultpoints.point("switch delete")
+
+
+def _name(manifest: Manifest, path: bytes) -> str:
+    return path_text(path.removeprefix(os.fsencode(manifest.root) + b"/"))
+
+
+def _file_systems(manifest: Manifest) -> list[Path]:
+    return [manifest.root, *(control.source for control in manifest.controls)]
+
+
+class _Order:
+    """The items of a manifest in the order of the switch."""
+
+    def __init__(self, manifest: Manifest) -> None:
+        deletions = [item for item in manifest.items if item.kind == "deleted"]
+        self.added = [item for item in manifest.items if item.kind == "added"]
+        self.changed = [item for item in manifest.items if item.kind == "changed"]
+        self.made = set(manifest.made_directories)
+        becomes_file = {item.live for item in self.added}
+        old = {directory.path for directory in manifest.old_directories}
+        in_way = sorted((path for path in old if path in becomes_file), key=len)
+        self.blocking_directories = sorted(
+            (path for path in old if any(path == top or path.startswith(top + b"/") for top in in_way)),
+            key=lambda path: path.count(b"/"),
+            reverse=True,
+        )
+        blocked = set(self.blocking_directories)
+        self.blocking_deletions: Sequence[Item] = [
+            item for item in deletions if item.live in self.made or os.path.dirname(item.live) in blocked
+        ]
+        blocking = {item.live for item in self.blocking_deletions}
+        self.other_deletions: Sequence[Item] = [item for item in deletions if item.live not in blocking]
+
+
+@dataclass(slots=True)
+class _Undo:
+    manifest: Manifest
+    said: list[str] = field(default_factory=list)
+
+    def undo(self, last: Callable[[], None]) -> list[str]:
+        manifest = self.manifest
+        order = _Order(manifest)
+        for item in sorted(order.added, key=lambda item: item.live.count(b"/"), reverse=True):
+            self._take_away(item)
+        for path in sorted(manifest.made_directories, key=lambda path: path.count(b"/"), reverse=True):
+            self._remove_directory(path)
+        for directory in manifest.old_directories:
+            if git_mode(directory.path) != 0o40000:
+                if exists(directory.path):
+                    self._move_aside(directory.path)
+                self._bring_back(directory)
+        for item in (*order.changed, *order.blocking_deletions, *order.other_deletions):
+            self._put_back(item.live, item.old, item.keep, item.new_facts)
+        for control in manifest.controls:
+            for name in LOCKS:
+                old, keep = (manifest.special(control, name, part) for part in ("old", "keep"))
+                if control.created:
+                    continue
+                if exists(keep) and exists(old):
+                    self._put_back(os.fsencode(control.source / name), old, keep, None)
+        last()
+        faultpoints.point("undo venv")
+        release_locks(manifest)
+        for folder in _file_systems(manifest):
+            sync_file_system(folder)
+        return self.said
+
+    def _take_away(self, item: Item) -> None:
+        if same_file(item.live, item.keep):
+            if self._written_since(item.live, item.new_facts):
+                self._copy_aside(item.live)
+            os.unlink(item.live)
+            faultpoints.point("undo add")
+        # Anything else there is somebody's: it stays, unless the old state needs its place (then it is moved aside).
+
+    def _remove_directory(self, path: bytes) -> None:
+        try:
+            os.rmdir(path)
+            faultpoints.point("undo rmdir")
+        except FileNotFoundError:
+            return
+        except NotADirectoryError:
+            return
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+            # Somebody's files are in it. Where the old state has a file of that name, they are moved aside later.
+
+    def _bring_back(self, directory: Directory) -> None:
+        """Make a directory with its mode and owner aside, then rename it into place: never half-made."""
+        temporary = os.fsencode(self.manifest.stage) + b"/undo-directory"
+        with suppress(FileNotFoundError):
+            os.rmdir(temporary)
+        os.mkdir(temporary)
+        os.chown(temporary, directory.uid, directory.gid)
+        os.chmod(temporary, directory.mode)
+        os.rename(temporary, directory.path)
+        faultpoints.point("undo mkdir")
+
+    def _put_back(self, live: bytes, old: bytes, keep: bytes, new_facts: tuple[int, int] | None) -> None:
+        if same_file(live, old):
+            return
+        if not exists(old):
+            return  # an earlier undo had no room for a link and renamed it into place
+        if exists(live):
+            if not same_file(live, keep):
+                self._move_aside(live)
+            elif new_facts is not None and self._written_since(live, new_facts):
+                self._copy_aside(live)
+        temporary = (
+            os.fsencode(self.manifest.stage) + b"/undo" if new_facts is not None or b"/old/" in old else old + b".tmp"
+        )
+        with suppress(FileNotFoundError):
+            os.unlink(temporary)
+        os.makedirs(os.path.dirname(live), exist_ok=True)
+        try:
+            os.link(old, temporary, follow_symlinks=False)
+            faultpoints.point("undo link")
+            os.rename(temporary, live)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EMLINK):
+                raise
+            os.rename(old, live)  # no room even for a name: give up the link instead
+        faultpoints.point("undo change")
+
+    @staticmethod
+    def _written_since(path: bytes, facts: tuple[int, int] | None) -> bool:
+        found = os.lstat(path)
+        return facts is not None and (found.st_size, found.st_mtime_ns) != facts
+
+    def _place_aside(self, path: bytes) -> bytes:
+        root = os.fsencode(self.manifest.root) + b"/"
+        name = path.removeprefix(root).replace(b"/", b"__")[-200:]
+        os.makedirs(self.manifest.saved, mode=0o700, exist_ok=True)
+        for number in range(1000):
+            place = os.fsencode(self.manifest.saved) + b"/" + name + (b".%d" % number if number else b"")
+            if not exists(place):
+                return place
+        raise DeploymentFailed(f"There is no free name left in {path_text(str(self.manifest.saved))}.")
+
+    def _move_aside(self, path: bytes) -> None:
+        place = self._place_aside(path)
+        os.rename(path, place)
+        faultpoints.point("undo aside")
+        self.said.append(
+            f"{_name(self.manifest, path)} was changed by somebody meanwhile; that version is kept: {path_text(place)}"
+        )
+
+    def _copy_aside(self, path: bytes) -> None:
+        """A file of the new release that was written to while it was live: what was written is kept."""
+        place = self._place_aside(path)
+        if stat_module.S_ISLNK(os.lstat(path).st_mode):
+            os.symlink(os.readlink(path), place)
+        else:
+            with suppress(OSError):
+                os.link(path, place)
+        self.said.append(
+            f"{_name(self.manifest, path)} was written to while the new release was live; kept: {path_text(place)}"
+        )
