@@ -106,6 +106,20 @@ def fetch_tag(
     return RemoteTag(object_id, commit)
 
 
+def fetch_commit(repository: Repository, remote: str, commit: str, credentials: Credentials | None = None) -> None:
+    """Fetch one commit of a submodule's repository, by its id or, where the server doesn't allow that, with all branches
+    and tags into refs of our own. Raises `SourceError`."""
+    words = ("fetch", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--quiet", "--")
+    done = _network(repository, (*words, _checked(remote), commit), credentials, FETCH_LIMIT, tied=True)
+    if not done.ok or repository.resolve(commit) is None:
+        spec = ("+refs/heads/*:refs/gitdeploy/incoming/heads/*", "+refs/tags/*:refs/gitdeploy/incoming/tags/*")
+        done = _network(repository, (*words, _checked(remote), *spec), credentials, FETCH_LIMIT, tied=True)
+        if not done.ok:
+            raise _unreachable(remote, done)
+    if repository.resolve(commit) is None:
+        raise SourceError(f"{shown_remote(remote)} doesn't have the commit {commit[:12]}.", "Push it there first.")
+
+
 def drop_incoming(repository: Repository, tag: str) -> None:
     """Forget a fetched tag that was not taken over."""
     if repository.refs(f"{INCOMING_REFS}{tag}"):

@@ -11,7 +11,7 @@ import errno
 import os
 import shutil
 import stat as stat_module
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,6 +38,8 @@ class Part:
     old_head: str
     prefix: bytes = b""
     created: bool = False
+    modes: Mapping[bytes, tuple[int, int, int]] = field(default_factory=dict)  # recorded permissions, owner, group
+    control: bool = True  # whether its index and HEAD are switched too (not those of a submodule that goes away)
 
 
 def stage_switch(
@@ -115,7 +117,7 @@ class _Stage:
                 Control(
                     part.repository.git_dir,
                     part.repository.common_dir,
-                    part.repository.root,
+                    self.root / os.fsdecode(part.prefix),
                     part.target.index_tree,
                     f"ref: {part.target.branch}\n" if part.target.branch else f"{part.target.commit}\n",
                     part.old_head,
@@ -123,6 +125,7 @@ class _Stage:
                     part.created,
                 )
                 for part in parts
+                if part.control
             ),
         )
         manifest.write()
@@ -248,7 +251,7 @@ class _Stage:
         if change.kind == "deleted":
             self.deleted.add(live)
         else:
-            self._dress(new, live, change.mode, before)
+            self._dress(new, live, change.mode, before, part.modes.get(change.path))
             os.link(new, keep, follow_symlinks=False)
             found = os.lstat(new)
             new_facts = (found.st_size, found.st_mtime_ns)
@@ -262,10 +265,18 @@ class _Stage:
             )
 
     @staticmethod
-    def _dress(new: bytes, live: bytes, mode: int, before: os.stat_result | None) -> None:
+    def _dress(
+        new: bytes,
+        live: bytes,
+        mode: int,
+        before: os.stat_result | None,
+        recorded: tuple[int, int, int] | None,
+    ) -> None:
         """Owner, group, permissions and extended attributes of the file that is replaced; a new one is its folder's."""
         own = os.lstat(new)
-        if before is not None and not stat_module.S_ISDIR(before.st_mode):
+        if recorded is not None:
+            uid, gid = recorded[1:]
+        elif before is not None and not stat_module.S_ISDIR(before.st_mode):
             uid, gid = before.st_uid, before.st_gid
         else:
             folder = _nearest_directory(os.path.dirname(live))
@@ -275,14 +286,14 @@ class _Stage:
             try:
                 os.chown(new, uid, gid, follow_symlinks=False)
             except PermissionError:
-                if uid == own.st_uid:  # another group of the owner's is worth a try, not a failure
-                    pass
-                else:
+                if uid != own.st_uid:  # only another group of the owner's is worth a try, not a failure
                     raise
         if mode == LINK:
             return
         bits = 0o644
-        if before is not None and stat_module.S_ISREG(before.st_mode):
+        if recorded is not None:
+            bits = recorded[0]
+        elif before is not None and stat_module.S_ISREG(before.st_mode):
             bits = stat_module.S_IMODE(before.st_mode)
             if bool(bits & 0o100) != (mode == 0o100755):
                 bits = bits | (bits & 0o444) >> 2 if mode == 0o100755 else bits & ~0o111

@@ -116,7 +116,7 @@ def clean_up(manifest: Manifest) -> None:
     """Forget the stage of an ended deployment (after undo or commit); then refresh git's cached file times."""
     release_locks(manifest)
     discard_stage(manifest.stage, {control.source for control in manifest.controls})
-    for control in manifest.controls:
+    for control in (control for control in manifest.controls if (control.work_tree / ".git").exists()):
         # link() and unlink() change ctime: without this `git status` would read every switched file again.
         Repository(control.work_tree, control.source, control.common).run("update-index", "-q", "--refresh", tied=True)
 
@@ -164,7 +164,8 @@ def release_locks(manifest: Manifest) -> None:
 
 def _prepare_control(manifest: Manifest, control: Control) -> None:
     """The new index and HEAD beside the live ones, each side with the link by which it can be told later."""
-    repository = Repository(control.work_tree, control.source, control.common)
+    tree = control.source if control.created else control.work_tree  # a new submodule's folder isn't there yet
+    repository = Repository(tree, control.source, control.common)
     head = control.source / "HEAD"
     if not control.created and head.read_text().strip() != control.old_head.strip():
         raise DeploymentFailed(
@@ -269,7 +270,7 @@ class _Undo:
                 if control.created:
                     continue
                 if exists(keep) and exists(old):
-                    self._put_back(os.fsencode(control.source / name), old, keep, None)
+                    self._put_back(os.fsencode(control.source / name), old, keep, None, control=True)
         last()
         faultpoints.point("undo venv")
         release_locks(manifest)
@@ -309,19 +310,22 @@ class _Undo:
         os.rename(temporary, directory.path)
         faultpoints.point("undo mkdir")
 
-    def _put_back(self, live: bytes, old: bytes, keep: bytes, new_facts: tuple[int, int] | None) -> None:
+    def _put_back(
+        self, live: bytes, old: bytes, keep: bytes, new_facts: tuple[int, int] | None, *, control: bool = False
+    ) -> None:
         if same_file(live, old):
             return
         if not exists(old):
             return  # an earlier undo had no room for a link and renamed it into place
         if exists(live):
-            if not same_file(live, keep):
+            if control and live.endswith(b"/index"):
+                pass  # any `git status` writes the index anew: that is no edit of anybody's
+            elif not same_file(live, keep):
                 self._move_aside(live)
             elif new_facts is not None and self._written_since(live, new_facts):
                 self._copy_aside(live)
-        temporary = (
-            os.fsencode(self.manifest.stage) + b"/undo" if new_facts is not None or b"/old/" in old else old + b".tmp"
-        )
+        # A control file is renamed within the repository, which may be on another file system than the stage.
+        temporary = old + b".tmp" if control else os.fsencode(self.manifest.stage) + b"/undo"
         with suppress(FileNotFoundError):
             os.unlink(temporary)
         os.makedirs(os.path.dirname(live), exist_ok=True)

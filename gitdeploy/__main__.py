@@ -1,0 +1,36 @@
+"""The console script: `gitdeploy`, also `python -m gitdeploy`."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+
+def main() -> int:
+    """Run the command line. Returns the exit code."""
+    _open_standard_descriptors()
+    if sys.argv[1:] in (["--version"], ["-V"]):
+        # Without importing what nothing else needs: this answer is asked for by scripts, often.
+        from gitdeploy import __version__
+
+        sys.stdout.write(f"gitdeploy {__version__}\n")
+        return 0
+    from gitdeploy.cli import run
+
+    return run(sys.argv[1:])
+
+
+def _open_standard_descriptors() -> None:
+    """With one of them closed, the next file opened would become it, and children would write into that file."""
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115  # for the life of the process
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,404 @@
+"""App: the one facade that the command line, the page and scripts use."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gitdeploy import backups as backup_store
+from gitdeploy.backups import Backup
+from gitdeploy.deployment.events import Listener, ignore
+from gitdeploy.deployment.plan import Options, Plan
+from gitdeploy.deployment.session import HOLD, Caller, Result, open_session
+from gitdeploy.deployment.site import Release3, Site, performer
+from gitdeploy.errors import UsageError
+from gitdeploy.state import Database, DeploymentLock, DeploymentRow, Holder
+from gitdeploy.state.database import now
+from gitdeploy.text import path_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from gitdeploy.deployment.prune import Pruned
+    from gitdeploy.hooks import Hook
+    from gitdeploy.sources import CheckResult, Release
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What is live, and what is going on: the shape of `status --json`."""
+
+    app: str
+    path: str
+    live: Release3
+    branch: str | None
+    local_changes: Sequence[str]
+    venv: dict[str, Any] | None
+    update_available: bool | None
+    latest_version: str | None
+    last_deployment: DeploymentRow | None
+    interrupted: bool
+    holder: Holder | None
+    held: dict[str, Any] | None
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "app": self.app,
+            "path": self.path,
+            "version": self.live.version,
+            "tag": self.live.tag,
+            "commit": self.live.commit,
+            "branch": self.branch.removeprefix("refs/heads/") if self.branch else None,
+            "local_changes": list(self.local_changes),
+            "venv": self.venv,
+            "update_available": self.update_available,
+            "latest_version": self.latest_version,
+            "last_deployment": row_as_dict(self.last_deployment) if self.last_deployment else None,
+            "interrupted": self.interrupted,
+            "locked_by": _holder_as_dict(self.holder),
+            "held": self.held,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class BackupRow:
+    """A backup as it is listed: `size` in bytes is what deleting it would free."""
+
+    backup: Backup
+    size: int
+    outcome: str
+
+    def as_dict(self) -> dict[str, Any]:
+        backup = self.backup
+        return {
+            "id": backup.id,
+            "ref": backup.ref,
+            "version": backup.version,
+            "tag": backup.tag,
+            "commit": backup.commit,
+            "branch": backup.branch.removeprefix("refs/heads/") if backup.branch else None,
+            "created_at": backup.created_at,
+            "size": self.size,
+            "label": backup.label,
+            "reason": backup.reason,
+            "outcome": self.outcome,
+            "holds": backup.holds,
+        }
+
+
+class App:
+    """One app on this server. Every method raises `gitdeploy.errors.GitDeployError` for what can go wrong."""
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+
+    @classmethod
+    def open(cls, folder: str | Path = ".", config_file: str | Path | None = None) -> App:
+        """The app whose checkout FOLDER is in."""
+        return cls(Site.open(Path(folder), Path(config_file) if config_file else None))
+
+    # ---- looking ----
+
+    def status(self) -> Status:
+        """What is live, and what is going on. Changes nothing; a bounded number of git calls."""
+        from gitdeploy.checkout.local import read_local
+
+        site = self.site
+        local = read_local(site.repository)
+        live = site.release_at(local.head)
+        venv = site.live_venv()
+        database = site.read_database()
+        last = hold = None
+        interrupted = False
+        latest: str | None = None
+        available: bool | None = None
+        holder = DeploymentLock(site.state.lock).holder()
+        if database is not None:
+            with database:
+                last = database.last_ended()
+                interrupted = bool(database.unfinished()) and holder is None
+                text = database.meta_get(HOLD)
+                hold = json.loads(text) if text else None
+                latest, available = _cached_update(database, live)
+        keep = site.keep([])
+        return Status(
+            site.name,
+            str(site.root),
+            live,
+            local.branch,
+            [path_text(change.path) for change in local.changes if not keep.match(change.path)],
+            {"path": str(venv.link), "generation": venv.generation, "python": venv.python, "problem": venv.problem}
+            if venv is not None
+            else None,
+            available,
+            latest,
+            last,
+            interrupted,
+            holder,
+            hold,
+        )
+
+    def check(self, *, force: bool = False) -> CheckResult:
+        """Is there a newer release? From the cache within `check.interval`, unless FORCE."""
+        from gitdeploy.deployment import updates
+
+        with self._database() as database:
+            return updates.check(self.site, database, self._live(database), force=force)
+
+    def releases(self, *, limit: int | None = 10, everything: bool = False) -> list[tuple[Release, str]]:
+        """(release, state) newest first; state: live, newer, older, prerelease, or `no version`."""
+        from gitdeploy.deployment import updates
+
+        with self._database() as database:
+            live = self._live(database)
+            found = updates.catalogue(self.site, database).releases(limit=limit, all=everything)
+        return [(release, release_state(release, live, self.site.config.source.tag_prefix)) for release in found]
+
+    def release(self, tag: str) -> tuple[Release, str]:
+        """One release, whole."""
+        from gitdeploy.deployment import release as releases
+        from gitdeploy.deployment import updates
+
+        releases.check_tag(tag)
+        with self._database() as database:
+            live = self._live(database)
+            found = updates.catalogue(self.site, database).release(tag)
+        return found, release_state(found, live, self.site.config.source.tag_prefix)
+
+    def plan(self, tag: str | None = None, options: Options | None = None) -> Plan | None:
+        """What `upgrade` would do; None where there is nothing newer. Fetches the release's objects, changes nothing."""
+        from gitdeploy.deployment import upgrade
+        from gitdeploy.deployment.dryrun import look
+
+        return look(self.site, tag, options or Options(), upgrade.plan_upgrade)
+
+    def plan_restore(self, backup: Backup, options: Options | None = None) -> Plan:
+        """What `restore` would do."""
+        from gitdeploy.deployment.restore import ensure_objects, plan_restore
+
+        ensure_objects(self.site, backup)
+        database = self.site.read_database()
+        try:
+            return plan_restore(self.site, database, backup, options or Options())
+        finally:
+            if database is not None:
+                database.close()
+
+    def backups(self) -> list[BackupRow]:
+        """All backups, newest first."""
+        from gitdeploy.deployment.sizes import backup_sizes
+
+        found = self.site.backups()
+        sizes = backup_sizes(self.site, found)
+        store = self.site.state.backups
+        return [BackupRow(backup, sizes[backup.id], backup_store.outcome(store, backup.id)) for backup in found]
+
+    def find_backup(self, reference: str) -> Backup:
+        """By id, unique prefix, ref, or `latest`."""
+        return backup_store.find(self.site.state.backups, reference)
+
+    def backup_for_rollback(self, version: str | None = None) -> Backup:
+        """What `rollback` would restore."""
+        from gitdeploy.deployment.restore import last_good
+
+        database = self.site.read_database()
+        try:
+            return last_good(self.site, database, version)
+        finally:
+            if database is not None:
+                database.close()
+
+    def deployments(self, limit: int = 50) -> list[DeploymentRow]:
+        """Deployments, newest first."""
+        database = self.site.read_database()
+        if database is None:
+            return []
+        with database:
+            return database.deployments(limit)
+
+    def log(self, deployment: int, since: int = 0) -> tuple[DeploymentRow, list[tuple[int, str, str, str]]]:
+        """One deployment and its log lines (seq, time, level, text) after SINCE."""
+        database = self.site.read_database()
+        if database is not None:
+            with database:
+                row = database.deployment(deployment)
+                if row is not None:
+                    return row, database.lines(deployment, since)
+        raise UsageError(f"There is no deployment {deployment}.", "`gitdeploy log` lists them.")
+
+    def hooks(self) -> list[Hook]:
+        """Every hook that would run, in order of the stages."""
+        from gitdeploy.hooks import STAGES, find_hooks
+
+        return [hook for stage in STAGES for hook in find_hooks(self.site.root, self.site.config.hooks, stage)]
+
+    # ---- changing ----
+
+    def upgrade(
+        self,
+        tag: str | None = None,
+        options: Options | None = None,
+        *,
+        on_event: Listener = ignore,
+        caller: Caller | None = None,
+    ) -> Result:
+        """Upgrade to TAG, or to the newest release that the channel admits."""
+        from gitdeploy.deployment.upgrade import upgrade
+
+        with open_session(self.site, caller or self._caller("upgrade", on_event)) as session:
+            return upgrade(session, tag, options or Options())
+
+    def prepare(
+        self, tag: str | None = None, options: Options | None = None, *, caller: Caller | None = None
+    ) -> Result:
+        """Everything of an upgrade up to the switch."""
+        from gitdeploy.deployment.upgrade import prepare_upgrade
+
+        with open_session(self.site, caller or self._caller("prepare")) as session:
+            return prepare_upgrade(session, tag, options or Options())
+
+    def backup(self, *, label: str = "", caller: Caller | None = None) -> BackupRow:
+        """Make a backup now."""
+        from gitdeploy.deployment.manual import make_backup
+
+        with open_session(self.site, caller or self._caller("backup"), held=False) as session:
+            made = make_backup(session, label)
+        return next(row for row in self.backups() if row.backup.id == made.id)
+
+    def restore(self, reference: str, options: Options | None = None, *, caller: Caller | None = None) -> Result:
+        """Bring a backup back."""
+        from gitdeploy.deployment.restore import restore
+
+        with open_session(self.site, caller or self._caller("restore")) as session:
+            return restore(session, self.find_backup(reference), options or Options())
+
+    def recover(self, *, caller: Caller | None = None, boot: bool = False, again: bool = False) -> Result | None:
+        """Finish or undo an interrupted deployment; None where there was none. `boot`: the service isn't up yet and is
+        not restarted. `again`: try once more what failed three times the same way."""
+        from dataclasses import replace
+
+        from gitdeploy.deployment.damaged import move_aside_if_damaged
+
+        asked = replace(caller or self._caller("recover"), boot=boot, again=again)
+        move_aside_if_damaged(self.site, asked)
+        with open_session(self.site, asked, held=False) as session:
+            return session.recovered
+
+    def is_running(self) -> bool:
+        """Whether a deployment holds the lock now."""
+        return DeploymentLock(self.site.state.lock).holder() is not None
+
+    def prune(self, *, keep: int | None = None, dry_run: bool = False, caller: Caller | None = None) -> Pruned:
+        """Drop backups and generations beyond `backup.keep`."""
+        from gitdeploy.deployment.prune import prune
+
+        with open_session(self.site, caller or self._caller("prune"), held=False):
+            wanted = self.site.config.backup.keep if keep is None else keep
+            return prune(self.site, keep=wanted, line=_quiet, dry_run=dry_run)
+
+    def hold(self, message: str = "") -> None:
+        """Hold deployments until `release_hold`."""
+        self.site.require_owner()
+        with self._database() as database:
+            database.meta_put(HOLD, json.dumps({"who": performer(), "since": now(), "message": message}))
+
+    def release_hold(self) -> bool:
+        """Let deployments go on; False where they were not held."""
+        self.site.require_owner()
+        with self._database() as database:
+            held = database.meta_get(HOLD) is not None
+            database.meta_put(HOLD, None)
+        return held
+
+    def run_hooks(self, stage: str, *, on_line: Callable[[str], None]) -> int:
+        """Run the hooks of a stage now, outside any deployment. Returns how many ran."""
+        from gitdeploy.deployment.manual import run_hooks
+
+        with open_session(self.site, self._caller(f"hooks run {stage}"), held=False) as session:
+            return run_hooks(session, stage, on_line)
+
+    # ---- inside ----
+
+    def _caller(self, command: str, listener: Listener = ignore) -> Caller:
+        return Caller(performer(), f"gitdeploy {command}", listener=listener)
+
+    @contextmanager
+    def _database(self) -> Iterator[Database]:
+        self.site.require_owner()
+        with self.site.open_database() as database:
+            yield database
+
+    def _live(self, database: Database) -> Release3:
+        """What is live; from the cache where HEAD's file and the tags are as they were, so that a cached check needs
+        no child process."""
+        from gitdeploy.deployment.livecache import live_release
+
+        return live_release(self.site, database)
+
+
+def release_state(release: Release, live: Release3, prefix: str) -> str:
+    """live, newer, older or prerelease (of a newer one); `no version` for a tag that is none."""
+    from gitdeploy.versions import read_version
+
+    if release.tag == live.tag or (release.commit and release.commit == live.commit and live.tag is None):
+        return "live"
+    version = read_version(release.tag, prefix)
+    if version is None:
+        return "no version"
+    current = read_version(live.tag or live.version or "", prefix) or read_version(live.version or "")
+    if current is not None and version <= current:
+        return "older"
+    return "prerelease" if release.prerelease or version.is_prerelease else "newer"
+
+
+def row_as_dict(row: DeploymentRow) -> dict[str, Any]:
+    """A deployment as `log --json` shows it."""
+    return {
+        "id": row.id,
+        "action": row.action,
+        "status": row.status,
+        "performer": row.performer,
+        "started_at": row.started_at,
+        "ended_at": row.ended_at,
+        "duration": row.duration,
+        "from": dict(row.origin),
+        "to": dict(row.target),
+        "backup": row.backup,
+        "error": dict(row.error) if row.error else None,
+        "steps": [dict(step) for step in row.steps],
+    }
+
+
+def _holder_as_dict(holder: Holder | None) -> dict[str, Any] | None:
+    if holder is None:
+        return None
+    return {
+        "who": holder.who,
+        "pid": holder.pid,
+        "host": holder.host,
+        "command": holder.command,
+        "since": holder.since,
+    }
+
+
+def _cached_update(database: Database, live: Release3) -> tuple[str | None, bool | None]:
+    """(newest version, whether it is newer) as the last check found it."""
+    from gitdeploy.versions import read_version
+
+    text = database.meta_get("last_check")
+    if not text:
+        return None, None
+    try:
+        latest = json.loads(text).get("latest_version")
+    except ValueError:
+        return None, None
+    there, here = read_version(latest or ""), read_version(live.version or "")
+    return latest, (there > here) if there is not None and here is not None else None
+
+
+def _quiet(text: str) -> None:
+    """Nobody listens."""

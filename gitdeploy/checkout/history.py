@@ -1,0 +1,71 @@
+"""Which release is live, and what lies between two commits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gitdeploy.checkout.git import Repository
+from gitdeploy.text import clean
+from gitdeploy.versions import matches, read_version, version_text
+
+
+@dataclass(frozen=True, slots=True)
+class LiveRelease:
+    """What HEAD is: its commit, its release tag and version where a tag says so."""
+
+    commit: str
+    tag: str | None
+    version: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    id: str
+    subject: str
+    author: str
+    date: str
+
+
+def live_release(
+    repository: Repository, commit: str, *, glob: str, prefix: str, told: str | None = None
+) -> LiveRelease:
+    """The release that COMMIT is: its newest version tag within GLOB, else any of its tags, else the version TOLD
+    (APP_VERSION)."""
+    tags = repository.tags_at(commit)
+    versioned = [(version, tag) for tag in tags if (version := read_version(tag, prefix)) is not None]
+    within = [pair for pair in versioned if matches(pair[1], glob)]
+    if within or versioned:
+        _, tag = max(within or versioned)
+        return LiveRelease(commit, tag, version_text(tag, prefix))
+    return LiveRelease(commit, tags[0] if tags else None, told)
+
+
+_FORMAT = ("--no-show-signature", "-z", "--format=%H%x1f%s%x1f%an%x1f%cI")
+
+
+def commits_between(repository: Repository, old: str, new: str, most: int = 200) -> list[Commit]:
+    """Commits that NEW has and OLD doesn't, newest first, at most MOST."""
+    return _commits(repository.output("log", f"--max-count={most}", *_FORMAT, f"{old}..{new}", "--"))
+
+
+def count_between(repository: Repository, old: str, new: str) -> int:
+    """How many commits NEW has that OLD doesn't."""
+    return int(repository.output("rev-list", "--count", f"{old}..{new}", "--").decode() or 0)
+
+
+def local_commits(repository: Repository, head: str, target: str) -> list[Commit]:
+    """Commits of HEAD that neither the target nor any remote branch or tag has: work done on this server."""
+    if repository.is_ancestor(head, target):
+        return []
+    return _commits(
+        repository.output("log", "--max-count=20", *_FORMAT, head, "--not", "--remotes", "--tags", target, "--")
+    )
+
+
+def _commits(output: bytes) -> list[Commit]:
+    found = []
+    for entry in output.decode("utf-8", "replace").split("\0"):
+        fields = entry.strip().split("\x1f")
+        if len(fields) == 4:
+            found.append(Commit(fields[0], clean(fields[1], limit=200), clean(fields[2], limit=80), fields[3]))
+    return found

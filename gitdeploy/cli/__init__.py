@@ -1,0 +1,127 @@
+"""The command line: parse, call App, render. No logic."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import signal
+import traceback
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gitdeploy import __version__, interruption
+from gitdeploy.cli.screen import Screen
+from gitdeploy.errors import GitDeployError
+
+COMMANDS = (
+    "status", "check", "releases", "plan", "upgrade", "prepare", "backup", "backups", "restore", "rollback", "recover",
+    "lock", "unlock", "log", "prune", "hooks", "config", "demo", "completion",
+)  # fmt: skip
+SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+class Commands(click.Group):
+    """Subcommands, each imported only when it is called: one file a command."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"gitdeploy.cli.{cmd_name}")
+        command = module.command
+        assert isinstance(command, click.Command)
+        return command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            import difflib
+
+            near = difflib.get_close_matches(args[0], COMMANDS, 1)
+            if near:
+                error.message += f" Did you mean `{near[0]}`?"
+            raise
+
+
+@click.command(cls=Commands, context_settings=SETTINGS)
+@click.option("-C", "folder", metavar="DIR", default=".", help="As if started in DIR: the app's checkout.")
+@click.option("--config", "config_file", metavar="FILE", help="deploy.yaml, where it isn't in the checkout.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output, nothing else.")
+@click.option("-q", "--quiet", is_flag=True, help="Only errors and results.")
+@click.option("-v", "--verbose", is_flag=True, help="Everything that children print; tracebacks of errors.")
+@click.option("--no-color", is_flag=True, help="No colours (as with NO_COLOR).")
+@click.version_option(__version__, "-V", "--version", message="gitdeploy %(version)s")
+@click.pass_context
+def cli(
+    context: click.Context,
+    folder: str,
+    config_file: str | None,
+    as_json: bool,
+    quiet: bool,
+    verbose: bool,
+    no_color: bool,
+) -> None:
+    """Upgrade a Python web app that lives in a git checkout, and go back by itself when anything fails.
+
+    \b
+    Example:
+      cd /srv/my-app
+      gitdeploy check
+      gitdeploy upgrade v1.2.9.1
+      gitdeploy rollback
+    """
+    screen: Screen = context.obj
+    screen.folder = Path(folder)
+    screen.config_file = Path(config_file) if config_file else None
+    screen.as_json = as_json or screen.as_json
+    screen.quiet, screen.verbose, screen.no_color = quiet, verbose, no_color
+
+
+def run(arguments: list[str]) -> int:
+    """Parse, call, render; every expected error ends here with its exit code."""
+    screen = Screen(as_json="--json" in arguments, verbose="-v" in arguments or "--verbose" in arguments)
+    try:
+        cli.main(args=arguments, prog_name="gitdeploy", standalone_mode=False, obj=screen)
+        code = screen.exit_code
+    except GitDeployError as error:
+        screen.error(error)
+        if screen.verbose:
+            screen.write_error(traceback.format_exc())
+        code = error.exit_code
+    except click.exceptions.Exit as error:
+        code = error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        screen.write_error("Interrupted; nothing was changed.\n")
+        code = 128 + (interruption.received() or signal.SIGINT)
+    except click.ClickException as error:
+        if screen.as_json:
+            document = {"kind": "usage", "message": error.format_message(), "hint": "", "exit_code": 2}
+            screen.write(json.dumps({"error": document}) + "\n")
+        else:
+            screen.write_error(f"Error: {error.format_message()}\n")
+            if isinstance(error, click.UsageError) and error.ctx is not None:
+                screen.write_error(f"See: {error.ctx.command_path} --help\n")
+        code = 2
+    except Exception as error:  # noqa: BLE001  # the edge: no traceback reaches a user unasked
+        code = _unexpected(screen, error)
+    screen.flush()
+    return code
+
+
+def _unexpected(screen: Screen, error: Exception) -> int:
+    """Something that gitdeploy did not foresee: one line, and the rest with -v."""
+    from gitdeploy.text import redact
+
+    problem = GitDeployError(
+        f"gitdeploy met an error that it did not foresee: {type(error).__name__}: {redact(str(error))}",
+        "Run the command again with -v for the traceback, and report it. `gitdeploy status` shows what is live.",
+    )
+    screen.error(problem)
+    if screen.verbose:
+        screen.write_error(redact(traceback.format_exc()))
+    return 1

@@ -1,0 +1,43 @@
+"""`gitdeploy backups`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import click
+
+from gitdeploy.cli.options import EXAMPLE, json_option, pass_screen
+from gitdeploy.cli.screen import Screen
+from gitdeploy.text import clean, size_text
+
+
+@click.command("backups", context_settings=EXAMPLE)
+@json_option
+@pass_screen
+def command(screen: Screen) -> None:
+    """List the backups, newest first. The size is what deleting one would free.
+
+    \b
+    Example:
+      gitdeploy backups
+      gitdeploy restore 20261123-101500-v1.2.9
+    """
+    rows = screen.app().backups()
+    if not rows:
+        screen.result([], "There is no backup yet. Every upgrade makes one; `gitdeploy backup` makes one now.")
+        return
+    table = screen.table(
+        [
+            (
+                row.backup.id,
+                row.backup.version or row.backup.commit[:8],
+                datetime.fromisoformat(row.backup.created_at).astimezone().strftime("%Y-%m-%d %H:%M:%S"),
+                size_text(row.size),
+                ", ".join(row.backup.holds),
+                clean(row.backup.label or row.backup.reason, limit=60),
+            )
+            for row in rows
+        ],
+        ("ID", "VERSION", "CREATED", "SIZE", "HOLDS", "LABEL"),
+    )
+    screen.result([row.as_dict() for row in rows], table)

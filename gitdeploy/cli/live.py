@@ -1,0 +1,95 @@
+"""Live progress on a terminal: the steps as they go, the running one with what it is doing."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from gitdeploy.deployment.events import Ended, Event, Line, Progress, Started, StepChanged
+from gitdeploy.text import duration_text
+
+if TYPE_CHECKING:
+    from rich.status import Status
+
+    from gitdeploy.cli.screen import Screen
+
+
+class LiveListener:
+    """Prints a line for each step that ended, and a spinner for the one that runs."""
+
+    def __init__(self, screen: Screen) -> None:
+        from rich.console import Console
+
+        self.screen = screen
+        self.console = Console(
+            file=sys.stderr, no_color=not screen.colours(sys.stderr), highlight=False, markup=False, emoji=False
+        )
+        self.status: Status | None = None
+
+    def listen(self, event: Event) -> None:
+        with suppress(OSError, ValueError):
+            self._show(event)
+
+    def _show(self, event: Event) -> None:
+        from rich.text import Text
+
+        if isinstance(event, Started):
+            self.console.print(Text(event.headline))
+        elif isinstance(event, StepChanged) and event.status == "running":
+            self._stop()
+            self.status = self.console.status(Text(f"  {event.name}"), spinner="dots" if _unicode() else "line")
+            self.status.start()
+        elif isinstance(event, StepChanged):
+            self._stop()
+            self._step(event)
+        elif isinstance(event, Progress) and self.status is not None:
+            share = f" {event.fraction:.0%}" if event.fraction is not None else ""
+            self.status.update(Text(f"  {event.name:<12}{event.text[: self.console.width - 24]}{share}"))
+        elif isinstance(event, Line):
+            self._line(event)
+        elif isinstance(event, Ended):
+            self._stop()
+
+    def _step(self, event: StepChanged) -> None:
+        from rich.text import Text
+
+        from gitdeploy.cli.screen import MARKS
+
+        mark = MARKS[event.status] if _unicode() else {"done": "+", "failed": "x", "undone": "<"}.get(event.status, "-")
+        took = duration_text(event.duration) if event.duration is not None and event.status != "skipped" else ""
+        style = {"done": "green", "failed": "red", "undone": "yellow"}.get(event.status, "dim")
+        room = max(20, self.console.width - 30)
+        first, *rest = _wrapped(event.summary, room) or [""]
+        pad = " " * max(1, room - len(first))
+        self.console.print(Text.assemble("  ", (mark, style), f" {event.name:<12}{first}{pad}{took:>8}"))
+        for line in rest:
+            self.console.print(Text(" " * 16 + line))
+
+    def _line(self, event: Line) -> None:
+        from rich.text import Text
+
+        if event.level == "debug" and not self.screen.verbose:
+            if self.status is not None and event.text.strip():
+                self.status.update(Text(f"  {event.text.strip()[: self.console.width - 8]}"))
+            return
+        if event.level in ("warning", "error") or self.screen.verbose:
+            style = {"warning": "yellow", "error": "red"}.get(event.level, "dim")
+            self.console.print(Text(f"    {event.text}", style=style))
+
+    def _stop(self) -> None:
+        if self.status is not None:
+            self.status.stop()
+            self.status = None
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    import textwrap
+
+    return [piece for line in text.splitlines() for piece in textwrap.wrap(line, width) or [""]]
+
+
+def _unicode() -> bool:
+    encoding = (getattr(sys.stderr, "encoding", "") or "").lower()
+    return "utf" in encoding and os.environ.get("TERM") != "linux"

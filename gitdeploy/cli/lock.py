@@ -1,0 +1,23 @@
+"""`gitdeploy lock`."""
+
+from __future__ import annotations
+
+import click
+
+from gitdeploy.cli.options import EXAMPLE, json_option, pass_screen
+from gitdeploy.cli.screen import Screen
+
+
+@click.command("lock", context_settings=EXAMPLE)
+@click.option("-m", "--message", default="", metavar="MESSAGE", help="Why; shown to whoever is refused.")
+@json_option
+@pass_screen
+def command(screen: Screen, message: str) -> None:
+    """Hold deployments until `gitdeploy unlock`.
+
+    \b
+    Example:
+      gitdeploy lock -m "month-end closing, ask Li"
+    """
+    screen.app().hold(message)
+    screen.result({"held": True, "message": message}, "Deployments are held.  Release them: gitdeploy unlock")

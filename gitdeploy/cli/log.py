@@ -1,0 +1,79 @@
+"""`gitdeploy log`."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime
+
+import click
+
+from gitdeploy.app import App, row_as_dict
+from gitdeploy.cli.options import EXAMPLE, json_option, pass_screen
+from gitdeploy.cli.screen import Screen
+from gitdeploy.errors import UsageError
+from gitdeploy.text import duration_text
+
+
+@click.command("log", context_settings=EXAMPLE)
+@click.argument("deployment", metavar="[ID]", type=int, required=False)
+@click.option("-f", "--follow", is_flag=True, help="Follow a running one to its end.")
+@click.option("--limit", type=click.IntRange(1), default=20, help="How many are listed.")
+@json_option
+@pass_screen
+def command(screen: Screen, deployment: int | None, follow: bool, limit: int) -> None:
+    """Deployments, newest first; with ID its steps and whole log.
+
+    \b
+    Example:
+      gitdeploy log
+      gitdeploy log 17
+      gitdeploy log -f
+    """
+    app = screen.app()
+    if deployment is None and not follow:
+        rows = app.deployments(limit)
+        table = screen.table(
+            [
+                (
+                    str(row.id),
+                    _time(row.started_at),
+                    row.action,
+                    str(row.origin.get("tag") or str(row.origin.get("commit"))[:8]),
+                    str(row.target.get("tag") or str(row.target.get("commit"))[:8]),
+                    row.status,
+                    duration_text(row.duration) if row.duration is not None else "",
+                    row.performer,
+                )
+                for row in rows
+            ],
+            ("ID", "STARTED", "ACTION", "FROM", "TO", "STATUS", "TOOK", "BY"),
+        )
+        screen.result([row_as_dict(row) for row in rows], table if rows else "There was no deployment yet.")
+        return
+    number = deployment if deployment is not None else _newest(app)
+    row, lines = app.log(number)
+    if not follow:
+        document = {**row_as_dict(row), "log": [text for _, _, _, text in lines]}
+        text = "\n".join(f"{_time(at)} {text}" for _, at, _, text in lines)
+        ending = f"\n{row.status}: {row.error['message']}" if row.error else f"\n{row.status}"
+        screen.result(document, text + ending)
+        return
+    since = 0
+    while True:
+        row, lines = app.log(number, since)
+        for since, at, _, text in lines:  # noqa: B007  # the last one is where the next look begins
+            screen.write(f"{_time(at)} {text}\n")
+        if not row.running or not app.is_running():
+            return
+        time.sleep(0.3)
+
+
+def _newest(app: App) -> int:
+    rows = app.deployments(1)
+    if not rows:
+        raise UsageError("There was no deployment yet.")
+    return rows[0].id
+
+
+def _time(text: str) -> str:
+    return datetime.fromisoformat(text).astimezone().strftime("%Y-%m-%d %H:%M:%S")

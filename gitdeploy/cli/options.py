@@ -1,0 +1,73 @@
+"""Options that several commands share, and how they become `Options`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from gitdeploy.cli.screen import Screen
+from gitdeploy.deployment.plan import Options
+
+F = TypeVar("F", bound=Callable[..., Any])
+EXAMPLE = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+pass_screen = click.pass_obj
+
+
+def json_option(command: F) -> F:
+    """`--json` behind the command's name too."""
+
+    def note(context: click.Context, _: click.Parameter, value: bool) -> None:
+        if value:
+            screen: Screen = context.find_object(Screen)  # type: ignore[assignment]
+            screen.as_json = True
+
+    return click.option("--json", is_flag=True, expose_value=False, callback=note, help="One JSON document.")(command)
+
+
+def wait_option(command: F) -> F:
+    return click.option(
+        "--wait", type=click.FloatRange(0, 86400), default=0.0, metavar="SECONDS", help="Wait so long for the lock."
+    )(command)
+
+
+def yes_option(command: F) -> F:
+    return click.option("-y", "--yes", is_flag=True, help="Don't ask.")(command)
+
+
+def upgrade_options(command: F) -> F:
+    """What decides about an upgrade, its plan and its preparation alike."""
+    for option in (
+        click.option("--allow-downgrade", is_flag=True, help="Install an older release than the live one."),
+        click.option("--discard-local-changes", is_flag=True, help="Only the backup keeps local changes."),
+        click.option("--merge-local-changes", is_flag=True, help="Merge local changes into the release."),
+        click.option("--rebuild-venv", is_flag=True, help="Build the venv from nothing."),
+        click.option("--no-restart", is_flag=True, help="Leave the service alone."),
+        click.option("--no-hooks", is_flag=True, help="Run no hooks."),
+        click.option("--no-rollback", is_flag=True, help="Leave a failed deployment as it is, for looking at it."),
+        click.option("--accept-moved-tag", is_flag=True, help="Take a tag's new commit."),
+    ):
+        command = option(command)
+    return command
+
+
+def to_options(values: dict[str, Any]) -> Options:
+    """Raises `UsageError` for options that exclude each other."""
+    if values.get("discard_local_changes") and values.get("merge_local_changes"):
+        raise click.UsageError("--discard-local-changes and --merge-local-changes exclude each other.")
+    policy: Any = None
+    if values.get("discard_local_changes"):
+        policy = "discard"
+    elif values.get("merge_local_changes"):
+        policy = "merge"
+    return Options(
+        allow_downgrade=bool(values.get("allow_downgrade")),
+        local_changes=policy,
+        rebuild_venv=bool(values.get("rebuild_venv")),
+        restart=not values.get("no_restart"),
+        hooks=not values.get("no_hooks"),
+        roll_back=not values.get("no_rollback"),
+        accept_moved_tag=bool(values.get("accept_moved_tag")),
+        with_data=bool(values.get("with_data")),
+    )

@@ -1,0 +1,30 @@
+"""`gitdeploy plan`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from gitdeploy.cli.options import EXAMPLE, json_option, pass_screen, to_options, upgrade_options
+from gitdeploy.cli.plantext import plan_text
+from gitdeploy.cli.screen import Screen
+
+
+@click.command("plan", context_settings=EXAMPLE)
+@click.argument("tag", required=False)
+@upgrade_options
+@json_option
+@pass_screen
+def command(screen: Screen, tag: str | None, **values: Any) -> None:
+    """What an upgrade to TAG (or the newest release) would do. Changes nothing.
+
+    \b
+    Example:
+      gitdeploy plan v1.2.9.1
+    """
+    plan = screen.app().plan(tag, to_options(values))
+    if plan is None:
+        screen.result({"status": "nothing_to_do"}, "The newest release is live already.")
+        return
+    screen.result(plan.as_dict(), plan_text(plan))

@@ -1,0 +1,73 @@
+"""`gitdeploy releases`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gitdeploy.cli.options import EXAMPLE, json_option, pass_screen
+from gitdeploy.cli.screen import Screen
+from gitdeploy.text import clean
+
+if TYPE_CHECKING:
+    from gitdeploy.sources import Release
+
+
+@click.command("releases", context_settings=EXAMPLE)
+@click.argument("tag", required=False)
+@click.option("--limit", type=click.IntRange(1), default=10, show_default=True, help="How many.")
+@click.option("--all", "everything", is_flag=True, help="All tags, also those that are no versions.")
+@json_option
+@pass_screen
+def command(screen: Screen, tag: str | None, limit: int, everything: bool) -> None:
+    """Version history, newest first; with TAG one release whole.
+
+    \b
+    Example:
+      gitdeploy releases --limit 20
+      gitdeploy releases v1.2.9.1
+    """
+    app = screen.app()
+    if tag is not None:
+        release, state = app.release(tag)
+        _one(screen, release, state)
+        return
+    found = app.releases(limit=None if everything else limit, everything=everything)
+    table = screen.table(
+        [
+            (
+                clean(release.tag),
+                (release.published_at or "")[:10],
+                state,
+                clean(next((line for line in release.notes.splitlines() if line.strip()), release.name), limit=70),
+            )
+            for release, state in found
+        ],
+        ("RELEASE", "DATE", "STATE", "NOTES"),
+    )
+    screen.result(
+        [document(release, state) for release, state in found], table if found else "There is no release yet."
+    )
+
+
+def document(release: Release, state: str) -> dict[str, Any]:
+    facts = asdict(release)
+    return {name: facts[name] for name in ("tag", "version", "name", "notes", "published_at", "url", "prerelease")} | {
+        "state": state,
+        "commit": release.commit,
+    }
+
+
+def _one(screen: Screen, release: Release, state: str) -> None:
+    head = f"{clean(release.tag)}  {clean(release.name)}  ({state}, {(release.published_at or 'no date')[:10]})\n{clean(release.url)}"
+    notes = clean(release.notes, lines=True)
+    if screen.is_terminal and not screen.as_json and notes:
+        from rich.console import Console
+        from rich.markdown import Markdown
+
+        screen.write(head + "\n\n")
+        Console(no_color=screen.no_color).print(Markdown(notes, hyperlinks=False))
+        return
+    screen.result(document(release, state), f"{head}\n\n{notes}".rstrip())

@@ -1,0 +1,37 @@
+"""`gitdeploy restore`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from gitdeploy.cli.options import EXAMPLE, json_option, pass_screen, to_options, wait_option
+from gitdeploy.cli.plantext import plan_text
+from gitdeploy.cli.screen import Screen
+
+
+@click.command("restore", context_settings=EXAMPLE)
+@click.argument("ref")
+@click.option("--with-data", is_flag=True, help="Database dumps, backup.include and keep paths too.")
+@click.option("--no-restart", is_flag=True, help="Leave the service alone.")
+@click.option("--no-hooks", is_flag=True, help="Run no hooks.")
+@click.option("-n", "--dry-run", is_flag=True, help="Only show the plan.")
+@wait_option
+@json_option
+@pass_screen
+def command(screen: Screen, ref: str, dry_run: bool, wait: float, **values: Any) -> None:
+    """Bring a backup back. REF: its id, a unique prefix of it, its git ref, or `latest`.
+
+    \b
+    Example:
+      gitdeploy backups
+      gitdeploy restore 20261123-101500
+    """
+    options = to_options(values)
+    app = screen.app()
+    if dry_run:
+        plan = app.plan_restore(app.find_backup(ref), options)
+        screen.result(plan.as_dict(), plan_text(plan))
+        return
+    screen.deployment_result(app.restore(ref, options, caller=screen.caller(f"restore {ref}", wait=wait)))

@@ -1,0 +1,192 @@
+"""Where output goes: results to standard output, progress and messages to standard error.
+
+Output never decides the outcome: a closed pipe, a full disk behind it or a terminal that went away are ignored.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gitdeploy.deployment.events import Ended, Event, Line, Listener, Progress, Started, StepChanged
+from gitdeploy.errors import GitDeployError, UsageError
+
+if TYPE_CHECKING:
+    from gitdeploy.app import App
+    from gitdeploy.deployment.session import Caller, Result
+
+MARKS = {"done": "✓", "skipped": "-", "failed": "✗", "undone": "↶", "running": "…"}
+_COLOURS = {"done": "32", "skipped": "2", "failed": "31", "undone": "33"}
+
+
+@dataclass(slots=True)
+class Screen:
+    """What the global options said, and how to write."""
+
+    as_json: bool = False
+    quiet: bool = False
+    verbose: bool = False
+    no_color: bool = False
+    folder: Path = Path()
+    config_file: Path | None = None
+    exit_code: int = 0
+
+    # ---- the app ----
+
+    def app(self) -> App:
+        from gitdeploy.app import App
+
+        return App.open(self.folder, self.config_file)
+
+    def caller(self, command: str, *, wait: float = 0, automatic: bool = False) -> Caller:
+        """Who asks; from here on signals are seen at safe points only."""
+        from gitdeploy import interruption
+        from gitdeploy.deployment.session import Caller
+        from gitdeploy.deployment.site import performer
+
+        interruption.install()
+        return Caller(performer(), f"gitdeploy {command}", wait=wait, listener=self.listener(), automatic=automatic)
+
+    # ---- writing ----
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether progress can be drawn: standard error is a terminal."""
+        with suppress(ValueError, OSError):
+            return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+        return False
+
+    def colours(self, stream: Any) -> bool:
+        if self.no_color or os.environ.get("NO_COLOR"):
+            return False
+        with suppress(ValueError, OSError):
+            return bool(stream.isatty()) and os.environ.get("TERM") != "dumb"
+        return False
+
+    def write(self, text: str) -> None:
+        _write(sys.stdout, text)
+
+    def write_error(self, text: str) -> None:
+        _write(sys.stderr, text)
+
+    def flush(self) -> None:
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):
+                stream.flush()
+
+    def result(self, document: Any, text: str) -> None:
+        """The result of a command: JSON with --json, else the text."""
+        if self.as_json:
+            self.write(json.dumps(document, indent=2) + "\n")
+        elif text:
+            self.write(text if text.endswith("\n") else text + "\n")
+
+    def message(self, text: str) -> None:
+        if not self.quiet and not self.as_json:
+            self.write_error(text + "\n")
+
+    def error(self, error: GitDeployError) -> None:
+        """What happened and what to do."""
+        if self.as_json:
+            self.write(json.dumps({"error": error.as_dict()}, indent=2) + "\n")
+            return
+        word = "Refused" if error.exit_code == 7 else "Error"
+        if self.colours(sys.stderr):
+            word = f"\x1b[31m{word}\x1b[0m"
+        lines = [f"{word}: {error.message}", *([f"  {error.hint}"] if error.hint else [])]
+        lines += [f"  {line}" for line in error.details]
+        self.write_error("\n".join(lines) + "\n")
+
+    def table(self, rows: Sequence[Sequence[str]], header: Sequence[str]) -> str:
+        """Columns, aligned by the width that they take on a terminal."""
+        widths = [max(_width(row[at]) for row in (header, *rows)) for at in range(len(header))]
+        lines = []
+        for row in (header, *rows):
+            cells = [text + " " * (widths[at] - _width(text)) for at, text in enumerate(row)]
+            lines.append("  ".join(cells).rstrip())
+        return "\n".join(lines)
+
+    def confirm(self, question: str) -> bool:
+        """Ask on a terminal; off one, `--yes` is needed. Raises `UsageError`."""
+        if not (sys.stdin.isatty() and self.is_terminal) or self.as_json:
+            raise UsageError("Nobody is there to be asked.", "Say it with --yes, or name the release.")
+        import click
+
+        return click.confirm(question, default=False, err=True)
+
+    # ---- a deployment's events ----
+
+    def listener(self) -> Listener:
+        if self.as_json or self.quiet:
+            return self._only_failures if not self.as_json else _nothing
+        if self.is_terminal:
+            from gitdeploy.cli.live import LiveListener
+
+            return LiveListener(self).listen
+        return self._plain
+
+    def _only_failures(self, event: Event) -> None:
+        if isinstance(event, StepChanged) and event.status == "failed":
+            self.write_error(f"{MARKS['failed']} {event.name}: {event.summary}\n")
+
+    def _plain(self, event: Event) -> None:
+        """One plain line an event: for cron, logs, pipes."""
+        if isinstance(event, Line):
+            if event.level != "debug" or self.verbose:
+                self._plain_line(event.level, event.text)
+        elif isinstance(event, StepChanged) and event.status != "running":
+            level = "error" if event.status == "failed" else "info"
+            took = f" ({event.duration:.1f} s)" if event.duration is not None else ""
+            self._plain_line(level, f"{event.name}: {event.summary or event.status}{took}")
+        elif isinstance(event, Started | Progress | Ended):
+            return
+
+    def _plain_line(self, level: str, text: str) -> None:
+        self.write_error(f"[{time.strftime('%Y-%m-%d %H:%M:%S')}] [{level.upper()}] {text}\n")
+
+    def deployment_result(self, result: Result) -> None:
+        """The end of a deployment that did not raise."""
+        self.result(result.as_dict(), "")
+        if not self.as_json and not self.quiet and self.is_terminal:
+            self.write_error(result.sentence + "\n")
+        elif result.status == "nothing_to_do" and self.quiet:
+            return
+        self.exit_code = result.exit_code
+
+    def coloured(self, status: str, text: str) -> str:
+        code = _COLOURS.get(status)
+        return f"\x1b[{code}m{text}\x1b[0m" if code and self.colours(sys.stderr) else text
+
+
+def _nothing(event: Event) -> None:
+    """With --json, only the document."""
+
+
+def _write(stream: Any, text: str) -> None:
+    try:
+        stream.write(text)
+        stream.flush()
+    except UnicodeEncodeError:
+        with suppress(OSError, ValueError):
+            stream.write(text.encode("ascii", "backslashreplace").decode())
+            stream.flush()
+    except (OSError, ValueError):
+        # The reader is gone. What is left in the buffer must not fail the process at its exit.
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _width(text: str) -> int:
+    """Columns that TEXT takes: two for East Asian wide characters."""
+    if text.isascii():
+        return len(text)
+    import unicodedata
+
+    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 0 if unicodedata.combining(c) else 1 for c in text)

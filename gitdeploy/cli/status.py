@@ -1,0 +1,57 @@
+"""`gitdeploy status`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import click
+
+from gitdeploy.app import Status
+from gitdeploy.cli.options import EXAMPLE, json_option, pass_screen
+from gitdeploy.cli.screen import Screen
+from gitdeploy.text import clean, listing
+
+
+@click.command("status", context_settings=EXAMPLE)
+@json_option
+@pass_screen
+def command(screen: Screen) -> None:
+    """What is live, the last deployment, an update that waits, an interrupted deployment, the lock.
+
+    \b
+    Example:
+      gitdeploy status
+      gitdeploy --json status
+    """
+    status = screen.app().status()
+    screen.result(status.as_dict(), _text(status))
+
+
+def _text(status: Status) -> str:
+    live = status.live
+    where = f"on {status.branch.removeprefix('refs/heads/')}" if status.branch else "detached"
+    lines = [f"{clean(status.app)}  {live.full}  {where}", f"  path         {clean(status.path)}"]
+    if status.local_changes:
+        lines.append(f"  changed      {listing(list(status.local_changes), 8)}")
+    if status.venv:
+        generation = status.venv["generation"] or "a plain folder (adopted by the first upgrade)"
+        lines.append(f"  venv         Python {status.venv['python'] or '?'}, {generation}")
+        if status.venv["problem"]:
+            lines.append(f"               {status.venv['problem']}")
+    if status.update_available:
+        lines.append(f"  update       {status.latest_version} is available:  gitdeploy upgrade")
+    row = status.last_deployment
+    if row is not None:
+        when = datetime.fromisoformat(row.started_at).astimezone().strftime("%Y-%m-%d %H:%M")
+        lines.append(
+            f"  last         {row.action} to {row.target.get('tag') or str(row.target.get('commit'))[:8]}: {row.status}, {when} by {clean(row.performer)}"
+        )
+    if status.interrupted:
+        lines.append("  interrupted  a deployment was cut off:  gitdeploy recover")
+    if status.holder is not None:
+        lines.append(f"  running      {status.holder.sentence()}")
+    if status.held:
+        lines.append(
+            f"  held         by {clean(str(status.held.get('who')))}: {clean(str(status.held.get('message') or 'no reason given'))}"
+        )
+    return "\n".join(lines)

@@ -1,0 +1,22 @@
+"""`gitdeploy unlock`."""
+
+from __future__ import annotations
+
+import click
+
+from gitdeploy.cli.options import EXAMPLE, json_option, pass_screen
+from gitdeploy.cli.screen import Screen
+
+
+@click.command("unlock", context_settings=EXAMPLE)
+@json_option
+@pass_screen
+def command(screen: Screen) -> None:
+    """Let deployments go on.
+
+    \b
+    Example:
+      gitdeploy unlock
+    """
+    held = screen.app().release_hold()
+    screen.result({"held": False}, "Deployments may go on." if held else "Deployments were not held.")

@@ -1,0 +1,54 @@
+"""`gitdeploy upgrade`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from gitdeploy.cli.options import (
+    EXAMPLE,
+    json_option,
+    pass_screen,
+    to_options,
+    upgrade_options,
+    wait_option,
+    yes_option,
+)
+from gitdeploy.cli.plantext import plan_text
+from gitdeploy.cli.screen import Screen
+from gitdeploy.errors import Interrupted
+
+
+@click.command("upgrade", context_settings=EXAMPLE)
+@click.argument("tag", required=False)
+@upgrade_options
+@click.option("-n", "--dry-run", is_flag=True, help="Only show the plan.")
+@wait_option
+@yes_option
+@json_option
+@pass_screen
+def command(screen: Screen, tag: str | None, dry_run: bool, wait: float, yes: bool, **values: Any) -> None:
+    """Upgrade to TAG, or to the newest release that the channel admits.
+
+    \b
+    Example:
+      gitdeploy upgrade v1.2.9.1
+      gitdeploy upgrade --yes        # the newest, without asking (cron)
+    """
+    options = to_options(values)
+    app = screen.app()
+    if dry_run or (tag is None and not yes):
+        plan = app.plan(tag, options)
+        if plan is None:
+            screen.result({"status": "nothing_to_do"}, "The newest release is live already.")
+            return
+        if dry_run:
+            screen.result(plan.as_dict(), plan_text(plan))
+            return
+        screen.message(plan_text(plan))
+        if not screen.confirm(f"Upgrade to {plan.target.name} now?"):
+            raise Interrupted(2, "Not upgraded; nothing was changed.")
+        tag = plan.target.tag
+    caller = screen.caller(f"upgrade {tag or ''}".strip(), wait=wait, automatic=tag is None)
+    screen.deployment_result(app.upgrade(tag, options, caller=caller))

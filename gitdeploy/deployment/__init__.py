@@ -1,0 +1,1 @@
+"""Deployments: upgrade and restore as steps, the engine that runs and undoes them, recovery."""

@@ -1,0 +1,41 @@
+"""After the commit: the deployment is final. Only tidying is left, and telling; none of it can fail the deployment."""
+
+from __future__ import annotations
+
+import json
+
+from gitdeploy import backups
+from gitdeploy.checkout import switch
+from gitdeploy.deployment.live import Live
+from gitdeploy.deployment.prune import prune
+from gitdeploy.deployment.session import Result, Work
+from gitdeploy.deployment.site import KEPT_DATA
+from gitdeploy.errors import GitDeployError
+
+
+def finish(work: Work, live: Live) -> Result:
+    """Record the success, clean the stage up, drop what is too old. May be run again by a later process."""
+    record, site = live.record, work.site
+    work.backup = record.backup
+    if record.backup:
+        backups.set_outcome(site.state.backups, record.backup, "good")
+    work.database.forgive(record.target.commit)
+    if record.kept_data:
+        from gitdeploy.deployment.upgrade import kept_data
+
+        names = sorted({*kept_data(work.database), *record.kept_data})
+        work.database.meta_put(KEPT_DATA, json.dumps(names))
+    switch.clean_up(live.manifest)
+    undo = "gitdeploy rollback" if record.action == "upgrade" else f"gitdeploy restore {record.backup}"
+    sentence = f"{site.name} runs {record.target.name}.  Undo: {undo}   (backup {record.backup})"
+    result = work.end("succeeded", sentence)
+    try:
+        site.state.keep_reserve()
+        prune(site, keep=site.config.backup.keep, line=work.journal.line)
+    except (GitDeployError, OSError) as error:
+        work.journal.line(f"Tidying up: {error}", "warning")
+    from gitdeploy.deployment.tell import notify
+
+    notify(work, live.after, "succeeded", sentence)
+    work.database.flush_lines()
+    return result

@@ -1,0 +1,41 @@
+"""Across the line: the live steps, their undoing where one fails, and how it ends. The one way out of every failure."""
+
+from __future__ import annotations
+
+from gitdeploy import interruption
+from gitdeploy.deployment import engine
+from gitdeploy.deployment.finish import finish
+from gitdeploy.deployment.live import Live
+from gitdeploy.deployment.prepare import Preparation
+from gitdeploy.deployment.session import Result, Work
+from gitdeploy.deployment.settle import settle
+from gitdeploy.deployment.steps import live_steps
+from gitdeploy.errors import GitDeployError, Interrupted, RolledBack
+
+
+def go_live(work: Work, live: Live, preparation: Preparation, *, roll_back: bool) -> Result:
+    """Run the live part. Raises `RolledBack` (exit 3), `RollbackFailed` (exit 4), `Interrupted`; what failed before
+    anything was touched is raised as it is."""
+    steps = live_steps(live)
+    try:
+        engine.apply_all(work.journal, steps, roll_back=roll_back)
+    except engine.Failed as failed:
+        return roll_back_result(work, live, failed.step, failed.cause)
+    except GitDeployError as error:
+        if error.exit_code != 4:
+            preparation.discard()
+        raise
+    with interruption.shield():
+        return finish(work, live)
+
+
+def roll_back_result(work: Work, live: Live, step: str, cause: GitDeployError) -> Result:
+    """Everything is undone on disk: settle the service, check the old release's health, say how it ended."""
+    with interruption.shield():
+        sentence = settle(work, live, step, cause)
+        if isinstance(cause, Interrupted):
+            error: GitDeployError = Interrupted(cause.signal_number, f"Interrupted. {sentence}")
+        else:
+            error = RolledBack(sentence, f"Whole log: gitdeploy log {work.id}")
+        work.end("rolled_back", sentence, error)
+    raise error

@@ -1,0 +1,43 @@
+"""Which release is live, without a child process where nothing has changed since it was last asked."""
+
+from __future__ import annotations
+
+import json
+import os
+
+from gitdeploy.deployment.site import Release3, Site
+from gitdeploy.state import Database
+
+_KEY = "live"
+
+
+def live_release(site: Site, database: Database) -> Release3:
+    """The live release; cached under the facts that it depends on (HEAD, its branch, tags, settings)."""
+    facts = _facts(site)
+    text = database.meta_get(_KEY)
+    if text:
+        known = json.loads(text)
+        if known["facts"] == facts:
+            return Release3.from_dict(known["release"])
+    from gitdeploy.deployment.upgrade import head_of
+
+    release = site.release_at(head_of(site))
+    database.meta_put(_KEY, json.dumps({"facts": facts, "release": release.as_dict()}))
+    return release
+
+
+def _facts(site: Site) -> list[object]:
+    """What must be the same: HEAD's text, the files that hold its branch and the tags (by time and size), settings."""
+    repository = site.repository
+    head = (repository.git_dir / "HEAD").read_text()
+    places = [repository.common_dir / "packed-refs", repository.common_dir / "refs" / "tags"]
+    if head.startswith("ref: "):
+        places.append(repository.common_dir / head[5:].strip())
+    found: list[object] = [head, site.config.source.tags, site.config.source.tag_prefix, site.told_version()]
+    for place in places:
+        try:
+            facts = os.stat(place)
+            found.append([facts.st_mtime_ns, facts.st_size, facts.st_ino])
+        except OSError:
+            found.append(None)
+    return found

@@ -1,0 +1,447 @@
+"""The plan: facts read once, made into one frozen value. `plan` prints it, `upgrade` executes it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from gitdeploy import config as configuration
+from gitdeploy import venvs
+from gitdeploy.backups import KEPT_LIMIT, content_size, matching_paths
+from gitdeploy.checkout.changes import FileChange, Policy, Problem, Target, TreePlan, plan_tree
+from gitdeploy.checkout.git import Repository
+from gitdeploy.checkout.history import Commit, commits_between, count_between, local_commits
+from gitdeploy.checkout.local import Local, operation_under_way, read_local
+from gitdeploy.config import Config
+from gitdeploy.deployment.site import Release3, Site
+from gitdeploy.errors import GitDeployError
+from gitdeploy.hooks import Hook, find_hooks
+from gitdeploy.services import Service, open_services
+from gitdeploy.text import clean, count, listing, path_text, size_text
+
+UPGRADE_STAGES = ("pre-deploy", "build", "migrate", "post-deploy")
+RESTORE_STAGES = ("pre-restore", "build", "post-restore")
+SPARE = 16 << 20  # bytes that are to stay free beside what is known to be needed
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the caller asked for besides the release."""
+
+    allow_downgrade: bool = False
+    local_changes: Policy | None = None
+    rebuild_venv: bool = False
+    restart: bool = True
+    hooks: bool = True
+    roll_back: bool = True
+    accept_moved_tag: bool = False
+    with_data: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class VenvPlan:
+    """What happens to the venv: `reuse` names a generation that fits as it is, else one is built."""
+
+    live: venvs.LiveVenv
+    requirements: venvs.Requirements
+    reuse: str | None
+    added: Mapping[str, str]
+    changed: Mapping[str, tuple[str, str]]
+    removed: Mapping[str, str]
+
+    @property
+    def unchanged(self) -> bool:
+        return self.reuse is not None and self.reuse == self.live.generation
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything a deployment will do, and what speaks against it."""
+
+    action: str
+    origin: Release3
+    target: Release3
+    local: Local
+    goal: Target
+    tree: TreePlan
+    submodules: tuple[SubmodulePlan, ...]
+    venv: VenvPlan | None
+    hooks: Mapping[str, tuple[Hook, ...]]
+    services: tuple[Service, ...]
+    commits: tuple[Commit, ...]
+    commit_count: int
+    disk_needed: int
+    problems: tuple[Problem, ...]
+    warnings: tuple[str, ...]
+    before: Config
+    after: Config
+    options: Options
+
+    @property
+    def changes(self) -> tuple[FileChange, ...]:
+        return self.tree.changes
+
+    def files(self, kind: str) -> list[str]:
+        """Paths that are added, changed or deleted, fit to show, submodules' included."""
+        own = [path_text(change.path) for change in self.tree.changes if change.kind == kind]
+        inner = [
+            path_text(part.path + b"/" + change.path)
+            for part in self.submodules
+            for change in part.tree.changes
+            if change.kind == kind
+        ]
+        return sorted(own + inner)
+
+    @property
+    def nothing_to_do(self) -> bool:
+        """The target is live already: same commit, no file to change, the same venv."""
+        return (
+            self.goal.commit == self.local.head
+            and not self.tree.changes
+            and not any(part.tree.changes for part in self.submodules)
+            and (self.venv is None or self.venv.unchanged)
+        )
+
+    def headline(self) -> str:
+        parts = [
+            count(self.commit_count, "commit") if self.commit_count else "",
+            count(len(self.tree.changes) + sum(len(part.tree.changes) for part in self.submodules), "file"),
+        ]
+        if self.venv is not None and not self.venv.unchanged:
+            packages = len(self.venv.added) + len(self.venv.changed) + len(self.venv.removed)
+            parts.append(count(packages, "package") if packages else "a new venv")
+        return f"{self.before.app.name}  {self.origin.full} -> {self.target.full}    " + ", ".join(
+            part for part in parts if part
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """The shape of `plan --json`."""
+        requirements: dict[str, Any] = {"added": {}, "changed": {}, "removed": {}, "unchanged": True}
+        if self.venv is not None:
+            requirements = {
+                "added": dict(self.venv.added),
+                "changed": {name: list(pair) for name, pair in self.venv.changed.items()},
+                "removed": dict(self.venv.removed),
+                "unchanged": self.venv.unchanged,
+            }
+        return {
+            "from": self.origin.as_dict(),
+            "to": self.target.as_dict(),
+            "commits": [{"id": c.id, "subject": c.subject, "author": c.author, "date": c.date} for c in self.commits],
+            "files": {kind: self.files(kind) for kind in ("added", "changed", "deleted")},
+            "requirements": requirements,
+            "keep": [path_text(path) for path in self.tree.kept],
+            "kept_data": [path_text(path) for path in self.tree.kept_data],
+            "merged": [path_text(path) for path in self.tree.merged],
+            "local_changes": [path_text(path) for path in self.tree.saved],
+            "hooks": {stage: [hook.name for hook in hooks] for stage, hooks in self.hooks.items()},
+            "service": [service.name for service in self.services],
+            "disk_needed": self.disk_needed,
+            "problems": [{"message": problem.message, "hint": problem.hint} for problem in self.problems],
+            "warnings": list(self.warnings),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class SubmodulePlan:
+    """The share of one submodule; `created`: its repository has no work tree here yet."""
+
+    path: bytes
+    repository: Repository
+    goal: Target
+    tree: TreePlan
+    old_head: str
+    created: bool
+    control: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CommitReader:
+    """The files of a commit, for whoever must read a release before it is checked out."""
+
+    repository: Repository
+    commit: str
+
+    def read(self, path: str) -> bytes | None:
+        return self.repository.read_blob(self.commit, path)
+
+    def export(self, folder: Path, paths: Sequence[str] | None) -> None:
+        """Write those files (None: all) below FOLDER, as git checks them out."""
+        folder.mkdir(parents=True, exist_ok=True)
+        index = folder.parent / f"{folder.name}.index"
+        self.repository.output("read-tree", self.commit, index=index, tied=True)
+        words = ("checkout-index", "-f", "-a") if paths is None else ("checkout-index", "-f", "-z", "--stdin")
+        stdin = None if paths is None else b"".join(os.fsencode(path) + b"\0" for path in paths)
+        self.repository.output(*words, stdin=stdin, index=index, work_tree=folder, tied=True)
+        index.unlink()
+
+
+def make_plan(
+    site: Site,
+    action: str,
+    goal: Target,
+    target: Release3,
+    options: Options,
+    *,
+    kept_data: list[str],
+    env_version: str | None,
+    submodules: Mapping[bytes, Target] | None = None,
+    generation: str | None = None,
+) -> Plan:
+    """Read the facts and make the plan. Changes nothing.
+
+    kept_data: files that an earlier release stopped tracking. env_version: what APP_VERSION becomes. generation: of a
+    restore, the venv generation that must be live (it is built anew where it is gone). submodules: of a restore, their
+    recorded states.
+    """
+    from gitdeploy.checkout.submodules import plan_submodules
+
+    repository, config = site.repository, site.config
+    local = read_local(repository)
+    origin = site.release_at(local.head)
+    policy = options.local_changes or ("discard" if action == "restore" else config.git.local_changes)
+    keep = site.keep(kept_data)
+    tree = plan_tree(
+        repository,
+        local,
+        goal,
+        keep=keep,
+        policy=policy,
+        forbidden=site.forbidden(),
+        keep_dropped=action == "upgrade",
+    )
+    problems = [*_repository_problems(site), *tree.problems]
+    warnings: list[str] = []
+    if action == "upgrade" and policy != "discard":
+        problems += _local_commits(repository, local, goal)
+    tree = _with_version(site, tree, env_version, warnings)
+    parts: tuple[SubmodulePlan, ...] = ()
+    if tree.submodules and config.git.submodules != "never":
+        inner, inner_problems = plan_submodules(site.repository, tree.submodules, goal.tree, policy, submodules or {})
+        parts = tuple(SubmodulePlan(*part) for part in inner)
+        problems += inner_problems
+    after = _config_after(site, tree)
+    venv = _plan_venv(site, after, goal, generation, options, problems)
+    stages = UPGRADE_STAGES if action == "upgrade" else RESTORE_STAGES
+    hooks = {stage: find_hooks(site.root, after.hooks, stage) for stage in stages} if options.hooks else {}
+    hooks = {stage: found for stage, found in hooks.items() if found}
+    for found in hooks.values():
+        problems += [Problem(hook.problem, "", False) for hook in found if hook.problem]
+    services: tuple[Service, ...] = ()
+    if options.restart:
+        services = open_services(config.service, site.root)
+        problems += [Problem(message, hint) for service in services for message, hint in service.problems()]
+    needed = _disk_needed(site, tree, parts, venv)
+    problems += _disk_problems(site, needed, len(tree.changes))
+    problems += _unwritable(site, tree)
+    return Plan(
+        action,
+        origin,
+        target,
+        local,
+        goal,
+        tree,
+        parts,
+        venv,
+        hooks,
+        services,
+        tuple(commits_between(repository, local.head, goal.commit)) if goal.commit != local.head else (),
+        count_between(repository, local.head, goal.commit) if goal.commit != local.head else 0,
+        needed,
+        tuple(problems),
+        tuple(warnings),
+        config,
+        after,
+        options,
+    )
+
+
+# ---- what speaks against it ----
+
+
+def _repository_problems(site: Site) -> list[Problem]:
+    repository = site.repository
+    problems = []
+    if word := operation_under_way(repository):
+        problems.append(Problem(f"git is in the middle of a {word}.", f"Finish it, or stop it: git {word} --abort"))
+    problems += [
+        Problem(
+            f"Another git is at work: {path_text(str(lock))} is there.",
+            "Wait until it has ended; if none runs, `gitdeploy recover` removes a stale lock.",
+        )
+        for lock in repository.lock_files()
+        if lock.name in ("index.lock", "HEAD.lock")
+    ]
+    settings = repository.config(r"^(core\.(sparsecheckout|splitindex)|extensions\.refstorage|index\.sparse)$")
+    for name, values in settings.items():
+        if values[-1].lower() not in ("false", "no", "off", "0", "files"):
+            problems.append(
+                Problem(
+                    f"The checkout uses {clean(name)}, which gitdeploy can't switch.",
+                    f"Turn it off: git config {clean(name)} false",
+                )
+            )
+    return problems
+
+
+def _local_commits(repository: Repository, local: Local, goal: Target) -> list[Problem]:
+    commits = local_commits(repository, local.head, goal.commit)
+    if not commits:
+        return []
+    subjects = listing([f"{commit.id[:7]} {commit.subject}" for commit in commits], 3)
+    return [
+        Problem(
+            f"{count(len(commits), 'commit')} made on this server, which the release doesn't have: {subjects}.",
+            "Push them and make a release of them, or go on without: --discard-local-changes (the backup holds them).",
+            refused=True,
+        )
+    ]
+
+
+def _unwritable(site: Site, tree: TreePlan) -> list[Problem]:
+    folders = set()
+    for change in tree.changes:
+        folder = os.path.dirname(os.fsencode(site.root) + b"/" + change.path)
+        while not os.path.isdir(folder):
+            folder = os.path.dirname(folder)
+        folders.add(folder)
+    closed = sorted(path_text(folder) for folder in folders if not os.access(folder, os.W_OK | os.X_OK))
+    if not closed:
+        return []
+    return [
+        Problem(f"No permission to write in {listing(closed, 5)}.", "Give the checkout to one owner: chown -R USER .")
+    ]
+
+
+def _disk_needed(site: Site, tree: TreePlan, parts: Sequence[SubmodulePlan], venv: VenvPlan | None) -> int:
+    needed = 0
+    for repository, changes in (
+        (site.repository, tree.changes),
+        *((part.repository, part.tree.changes) for part in parts),
+    ):
+        blobs = [change.oid for change in changes if change.oid]
+        if blobs:
+            sizes = repository.output(
+                "cat-file", "--batch-check=%(objectsize)", stdin="".join(f"{oid}\n" for oid in blobs).encode()
+            )
+            needed += sum(int(size) if size.isdigit() else 0 for size in sizes.split())
+    kept = matching_paths(site.root, site.config.git.keep)
+    needed += sum(size for path in kept if (size := content_size(site.root, [path])) <= KEPT_LIMIT)
+    needed += content_size(site.root, matching_paths(site.root, site.config.backup.include))
+    if venv is not None and venv.reuse is None:
+        needed += 64 << 20
+    return needed
+
+
+def _disk_problems(site: Site, needed: int, files: int) -> list[Problem]:
+    problems = []
+    for place in {site.root, site.repository.git_dir}:
+        found = os.statvfs(place)
+        free = found.f_bavail * found.f_frsize
+        if free < needed + SPARE:
+            problems.append(
+                Problem(
+                    f"Too little space on the disk of {path_text(str(place))}: {size_text(free)} free, "
+                    f"{size_text(needed + SPARE)} needed.",
+                    "Make room; `gitdeploy prune` drops old backups.",
+                )
+            )
+        if found.f_files and found.f_favail < 4 * files + 200:
+            problems.append(
+                Problem(
+                    f"Too few inodes on the file system of {path_text(str(place))}: {found.f_favail} free.",
+                    "Delete small files you don't need (old sessions, caches).",
+                )
+            )
+    return problems
+
+
+# ---- what else changes ----
+
+
+def _with_version(site: Site, tree: TreePlan, version: str | None, warnings: list[str]) -> TreePlan:
+    """APP_VERSION in the env file follows the live version: one more file of the switch."""
+    env = site.env_file()
+    if env is None or version is None or env.get("APP_VERSION") in (None, version):
+        return tree
+    name = site.config.env_file or ""
+    full = site.root / name
+    if full.is_symlink() or not full.is_file():
+        warnings.append(f"{path_text(name)} is a symbolic link: APP_VERSION in it is not changed.")
+        return tree
+    path = os.fsencode(name)
+    found = full.stat()
+    try:
+        content = env.with_value("APP_VERSION", version)
+    except GitDeployError as error:
+        warnings.append(error.message)
+        return tree
+    change = FileChange(
+        path,
+        "changed",
+        0o100755 if found.st_mode & 0o100 else 0o100644,
+        content=content,
+        seen=(found.st_ino, found.st_size, found.st_mtime_ns),
+    )
+    others = [c for c in tree.changes if c.path != path]
+    return replace(tree, changes=tuple(sorted((*others, change), key=lambda c: c.path)))
+
+
+def _config_after(site: Site, tree: TreePlan) -> Config:
+    """The configuration that holds once the target is live: its own deploy.yaml where the release brings one."""
+    file = site.config.file
+    if file is not None and not file.is_relative_to(site.root):
+        return site.config
+    name = str(file.relative_to(site.root)) if file is not None else "deploy.yaml"
+    changed = {change.path: change for change in tree.changes}
+    change = changed.get(os.fsencode(name))
+    if change is None:
+        return site.config
+    if change.kind == "deleted":
+        return configuration.parse(b"", root=site.root, name=name)
+    content = change.content if change.content is not None else site.repository.output("cat-file", "blob", change.oid)
+    return configuration.parse(content, root=site.root, name=f"{name} of the release", file=site.root / name)
+
+
+def _plan_venv(
+    site: Site, after: Config, goal: Target, generation: str | None, options: Options, problems: list[Problem]
+) -> VenvPlan | None:
+    live = site.live_venv()
+    if live is None:
+        return None
+    requirements = venvs.read_requirements(CommitReader(site.repository, goal.tree), after.venv, live)
+    problems += [Problem(text) for text in requirements.problems]
+    if requirements.index_options and not after.venv.allow_index_options:
+        problems.append(
+            Problem(
+                f"The release's requirements bring package sources of their own: {listing(list(requirements.index_options), 5)}.",
+                "If you trust them: venv: {allow_index_options: true} in deploy.yaml.",
+                refused=True,
+            )
+        )
+    builder = venvs.Builder(site.root, site.state.path, after.venv)
+    if generation is not None and (site.state.venvs / generation).is_dir():
+        reuse: str | None = generation
+    else:
+        reuse = None if options.rebuild_venv else builder.matching(requirements, live)
+    installed = venvs.packages(live.real)
+    added, changed, removed = {}, {}, {}
+    if reuse is None:
+        for name, version in requirements.pins.items():
+            if name not in installed:
+                added[name] = version
+            elif installed[name] != version:
+                changed[name] = (installed[name], version)
+    elif reuse != live.generation:
+        wanted = venvs.packages(site.state.venvs / reuse)
+        added = {name: version for name, version in wanted.items() if name not in installed}
+        removed = {name: version for name, version in installed.items() if name not in wanted}
+        changed = {
+            name: (installed[name], version)
+            for name, version in wanted.items()
+            if name in installed and installed[name] != version
+        }
+    return VenvPlan(live, requirements, reuse, added, changed, removed)

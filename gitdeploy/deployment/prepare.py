@@ -1,0 +1,454 @@
+"""Everything above the line: fetch, preflight, backup, the new venv, the stage. Nothing live is touched here."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from gitdeploy import backups, faultpoints, interruption, venvs
+from gitdeploy.backups import Backup
+from gitdeploy.checkout import stage as staging
+from gitdeploy.checkout.durable import sync_file_system, write_durably
+from gitdeploy.checkout.git import BACKUP_REFS
+from gitdeploy.checkout.manifest import Manifest
+from gitdeploy.checkout.snapshot import Snapshot, take_snapshot
+from gitdeploy.config import Config
+from gitdeploy.deployment.data import INCLUDED, KEPT, dump_into
+from gitdeploy.deployment.live import CHANGED_FILES, Live, LiveRecord
+from gitdeploy.deployment.plan import CommitReader, Plan
+from gitdeploy.deployment.session import Work
+from gitdeploy.deployment.steps import run_stage
+from gitdeploy.errors import DeploymentFailed, GitDeployError, PolicyError
+from gitdeploy.text import count, listing, path_text, size_text
+from gitdeploy.venvs.flip import Flip
+
+PREPARED = "prepared.json"
+
+
+@dataclass(slots=True)
+class Preparation:
+    """What has been made ready so far; `discard` throws it away."""
+
+    work: Work
+    plan: Plan
+    stage: str
+    backup: Backup | None = None
+    snapshot: Snapshot | None = None
+    generation: str | None = None  # that will be live
+    built: str | None = None  # that this deployment made
+    flip: Flip | None = None
+    manifest: Manifest | None = None
+    reused: bool = False
+    made_refs: list[tuple[Any, str]] = field(default_factory=list)
+
+    def discard(self) -> None:
+        """Back to nothing: the stage, the half-made generation and the backup of a state that is still live."""
+        site = self.work.site
+        discard_leftovers(site, self.stage, self.built, self.backup.id if self.backup else None)
+
+
+def discard_leftovers(site: Any, stage: str, built: str | None, backup: str | None) -> None:
+    """Throw away what a deployment had prepared before it touched anything live."""
+    git_dirs = [site.repository.git_dir]
+    with suppress(GitDeployError):
+        from gitdeploy.checkout.submodules import module_folders
+
+        git_dirs += module_folders(site.repository)
+    staging.discard_stage(site.state.stage / stage, git_dirs)
+    if built is not None:
+        venvs.Builder(site.root, site.state.path, site.config.venv).discard(built)
+    if backup is not None:
+        backups.remove(site.state.backups, backup, site.repository)
+
+
+# ---- policy ----
+
+
+def refuse_problems(plan: Plan) -> None:
+    """Raise all problems of a plan at once: by policy (exit 7) where one is, else exit 1."""
+    if not plan.problems:
+        return
+    first, *rest = plan.problems
+    kind = PolicyError if any(problem.refused for problem in plan.problems) else DeploymentFailed
+    details = [text for p in rest for text in (p.message, *([f"  {p.hint}"] if p.hint else []))]
+    raise kind(first.message, first.hint, details=tuple(details))
+
+
+def free_stage_name(folder: Path, deployment: int) -> str:
+    """A name for this deployment's stage that nothing has, even where state.db was lost and numbers start again."""
+    number = 0
+    while os.path.lexists(folder / (name := f"{deployment:06d}" + (f"-{number}" if number else ""))):
+        number += 1
+    return name
+
+
+# ---- the steps ----
+
+
+def make_backup(preparation: Preparation, reason: str, label: str = "") -> None:
+    """The present state as a git ref and a folder: code, kept files, `backup.include`, dumps, the live generation."""
+    work, plan = preparation.work, preparation.plan
+    site = work.site
+    with work.journal.step("backup") as shown:
+        identity = backups.new_id(site.state.backups, plan.origin.tag or plan.origin.version)
+        work.journal.write("backup", "", {"id": identity})
+        work.backup = identity
+        preparation.backup, preparation.snapshot = create_backup(
+            work, plan, identity, reason, label, generation=_backup_generation(preparation)
+        )
+        shown.summary = identity
+        work.journal.line(f"Backup created: {identity}")
+        if plan.tree.saved:
+            work.journal.line(
+                f"It alone holds your local {'change' if len(plan.tree.saved) == 1 else 'changes'} to "
+                f"{listing([path_text(path) for path in plan.tree.saved])}."
+            )
+
+
+def _backup_generation(preparation: Preparation) -> str | None:
+    live = preparation.plan.venv.live if preparation.plan.venv is not None else None
+    if live is None:
+        return None
+    if live.generation is not None:
+        return live.generation
+    flip = preparation.flip
+    return Path(flip.adopt_as).name if flip is not None and flip.adopt_as else None
+
+
+def create_backup(
+    work: Work, plan: Plan, identity: str, reason: str, label: str, *, generation: str | None
+) -> tuple[Backup, Snapshot]:
+    """Write a backup: objects and files first, then the ref, last the manifest, which makes it count."""
+    site, config = work.site, work.site.config
+    folder = site.state.backups / identity
+    folder.mkdir(mode=0o700)
+    also = [path for path in plan.tree.saved if path not in plan.local.changed()]
+    snapshot = take_snapshot(site.repository, plan.local, also, f"gitdeploy backup {identity}\n\n{reason}\n")
+    submodules: dict[str, Mapping[str, Any]] = {}
+    for part in plan.submodules:
+        if not part.created:
+            from gitdeploy.checkout.local import read_local
+
+            inner = take_snapshot(
+                part.repository, read_local(part.repository), part.tree.saved, f"gitdeploy backup {identity}\n"
+            )
+            part.repository.update_ref(BACKUP_REFS + identity, inner.commit)
+            submodules[os.fsdecode(part.path)] = _encoded(inner)
+    kept, not_copied = [], []
+    for path in backups.matching_paths(site.root, config.git.keep):
+        (kept if backups.content_size(site.root, [path]) <= backups.KEPT_LIMIT else not_copied).append(path)
+    kept = backups.copy_paths(site.root, kept, folder / KEPT)
+    for path in not_copied:
+        size = size_text(backups.content_size(site.root, [path]))
+        work.journal.line(
+            f"{path_text(path)} ({size}) stays where it is and is not copied into the backup; "
+            "to have it copied: backup.include.", "warning"
+        )  # fmt: skip
+    included = backups.copy_paths(
+        site.root, backups.matching_paths(site.root, config.backup.include), folder / INCLUDED
+    )
+    dumps: Sequence[Any] = ()
+    if config.backup.databases and not (config.service.stop_for_switch and plan.services):
+        from gitdeploy.databases import open_databases
+        from gitdeploy.deployment.live import app_environment
+
+        databases = open_databases(config.backup.databases, site.root, app_environment(site))
+        dumps = [dump.as_dict() for dump in dump_into(databases, folder, work.journal)]
+    site.repository.update_ref(BACKUP_REFS + identity, snapshot.commit)
+    faultpoints.point("backup ref")
+    live = plan.venv.live if plan.venv is not None else None
+    backup = Backup(
+        id=identity,
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        app=site.name,
+        version=plan.origin.version,
+        tag=plan.origin.tag,
+        commit=plan.local.head,
+        branch=plan.local.branch,
+        reason=reason,
+        label=label,
+        snapshot=_encoded(snapshot),
+        submodules=submodules,
+        generation=generation,
+        venv=_venv_identity(live),
+        kept=kept,
+        kept_data=[os.fsdecode(path) for path in plan.tree.kept_data],
+        included=included,
+        not_copied=not_copied,
+        dumps=dumps,
+        modes=_odd_modes(site.root, [change.path for change in plan.tree.changes if change.kind != "added"]),
+    )
+    sync_file_system(site.repository.git_dir)
+    sync_file_system(folder)
+    backups.write(site.state.backups, backup)
+    return backup, snapshot
+
+
+def _venv_identity(live: venvs.LiveVenv | None) -> str | None:
+    """What finds a plain venv again after it was adopted as a generation: its folder's inode."""
+    if live is None:
+        return None
+    with suppress(OSError):
+        return str(live.real.stat().st_ino)
+    return None
+
+
+def _encoded(snapshot: Snapshot) -> dict[str, Any]:
+    data = asdict(snapshot)
+    for name in ("exact", "untracked", "hidden"):
+        data[name] = [os.fsdecode(path) for path in data[name]]
+    return data
+
+
+def _odd_modes(root: Path, paths: Sequence[bytes]) -> dict[str, Sequence[int]]:
+    """Permissions, owner and group of files where they are not what a fresh checkout would give."""
+    found: dict[str, Sequence[int]] = {}
+    base = os.fsencode(root)
+    user, group = os.geteuid(), os.getegid()
+    for path in paths:
+        with suppress(OSError):
+            facts = os.lstat(base + b"/" + path)
+            mode = facts.st_mode & 0o7777
+            if mode not in (0o644, 0o755, 0o777) or (facts.st_uid, facts.st_gid) != (user, group):
+                found[os.fsdecode(path)] = (mode, facts.st_uid, facts.st_gid)
+    return found
+
+
+def name_generation(preparation: Preparation) -> None:
+    """Decide which generation will be live, and by which flip; nothing is made yet."""
+    plan, site = preparation.plan, preparation.work.site
+    if plan.venv is None:
+        return
+    if plan.venv.reuse is not None:
+        preparation.generation = plan.venv.reuse
+    else:
+        version = re.sub(r"[^A-Za-z0-9._-]+", "-", plan.target.version or plan.target.commit[:10])
+        stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+        name = f"{stamp}-{version}"
+        number = 1
+        while os.path.lexists(site.state.venvs / name):
+            number += 1
+            name = f"{stamp}-{version}-{number}"
+        preparation.generation = name
+    preparation.flip = venvs.plan_flip(plan.venv.live, preparation.generation, site.state.venvs)
+
+
+def build_venv(preparation: Preparation) -> None:
+    """The new generation, off to the side; the live venv is never touched."""
+    plan, work = preparation.plan, preparation.work
+    site = work.site
+    if plan.venv is None or preparation.generation is None:
+        return
+    with work.journal.step("build") as shown:
+        if plan.venv.reuse is not None:
+            shown.status = "skipped" if plan.venv.unchanged else "running"
+            shown.summary = "requirements unchanged" if plan.venv.unchanged else f"venv {plan.venv.reuse}"
+            return
+        preparation.built = preparation.generation
+        work.journal.write("build", "", {"generation": preparation.generation})
+        builder = venvs.Builder(site.root, site.state.path, plan.after.venv)
+        built = builder.build(
+            preparation.generation,
+            plan.venv.live,
+            plan.venv.requirements,
+            CommitReader(site.repository, plan.goal.tree),
+            on_line=work.journal.output,
+            on_progress=lambda text: work.journal.progress("build", text),
+            rebuild=plan.options.rebuild_venv,
+        )
+        for warning in built.warnings:
+            work.journal.line(warning, "warning")
+        shown.summary = changes_text(built.changes)
+
+
+def changes_text(changes: venvs.Changes) -> str:
+    """`APScheduler 3.10.1 -> 3.10.4, 1 new package`."""
+    parts = [f"{name} {old} -> {new}" for name, (old, new) in list(changes.changed.items())[:3]]
+    if len(changes.changed) > 3:
+        parts.append(f"{len(changes.changed) - 3} more")
+    if changes.added:
+        parts.append(count(len(changes.added), "new package"))
+    if changes.removed:
+        parts.append(f"{count(len(changes.removed), 'package')} removed")
+    return ", ".join(parts) or "no package changed"
+
+
+def stage_files(preparation: Preparation, modes: Mapping[str, Sequence[int]] | None = None) -> None:
+    """Every file that the switch will put in place, written and durable beside the live tree."""
+    plan, work = preparation.plan, preparation.work
+    site = work.site
+    with work.journal.step("stage") as shown:
+        folder = site.state.stage / preparation.stage
+        folder.mkdir(mode=0o700, exist_ok=True)
+        saved = (site.state.backups / preparation.backup.id if preparation.backup else folder) / "saved"
+        parts = [
+            staging.Part(
+                site.repository,
+                plan.tree.changes,
+                plan.goal,
+                (site.repository.git_dir / "HEAD").read_text(),
+                modes={os.fsencode(path): (m[0], m[1], m[2]) for path, m in (modes or {}).items()},
+            ),
+            *(
+                staging.Part(
+                    part.repository, part.tree.changes, part.goal, part.old_head, part.path, part.created, part.control
+                )
+                for part in plan.submodules
+            ),
+        ]
+        changed = b"".join(
+            os.fsencode(path) + b"\0" for kind in ("added", "changed", "deleted") for path in plan.files(kind)
+        )
+        (folder / CHANGED_FILES).write_bytes(changed)
+        preparation.manifest = staging.stage_switch(
+            preparation.stage,
+            site.root,
+            folder,
+            saved,
+            parts,
+            progress=lambda done, total: work.journal.progress(
+                "stage", f"{done} of {total} files", done / max(total, 1)
+            ),
+        )
+        shown.summary = count(len(preparation.manifest.items), "file")
+
+
+def into_live(preparation: Preparation, *, data_from: str | None = None) -> Live:
+    """Everything is ready: the record for a later process, and what the live steps share."""
+    plan, work = preparation.plan, preparation.work
+    assert preparation.manifest is not None
+    record = LiveRecord(
+        action=plan.action,
+        stage=preparation.stage,
+        backup=preparation.backup.id if preparation.backup else None,
+        origin=plan.origin,
+        target=plan.target,
+        before=_text(plan.before),
+        after=_text(plan.after),
+        flip=preparation.flip.as_dict() if preparation.flip is not None else None,
+        built=preparation.built,
+        kept_data=[os.fsdecode(path) for path in plan.tree.kept_data],
+        data_from=data_from,
+        restart=plan.options.restart,
+        hooks=plan.options.hooks,
+        automatic=work.session.caller.automatic,
+        performer=work.session.caller.performer,
+    )
+    work.journal.write("plan", "", record.as_dict())
+    return Live(
+        work.site,
+        work.journal,
+        record,
+        preparation.manifest,
+        preparation.flip,
+        plan.before,
+        plan.after,
+        plan.services,
+    )
+
+
+def _text(config: Config) -> str:
+    return (config.text or b"").decode("utf-8", "surrogateescape")
+
+
+def run_early_hooks(live: Live, stage: str) -> None:
+    """Hooks that run while the old code is still live; a failure stops the deployment with nothing touched."""
+    if not live.record.hooks:
+        return
+    from gitdeploy.hooks import find_hooks
+
+    if not find_hooks(live.site.root, live.before.hooks, stage):
+        return
+    with live.journal.step(stage) as shown:
+        interruption.check()
+        shown.summary = run_stage(live, live.before, stage)
+
+
+# ---- prepared ahead ----
+
+
+def plan_digest(plan: Plan) -> str:
+    """What must be the same for a prepared stage to be used: the state it starts from, what it changes, its options."""
+    facts = (
+        plan.goal,
+        [(c.path, c.kind, c.mode, c.oid, c.exact, c.content, c.seen) for c in plan.tree.changes],
+        [(p.path, p.goal, [(c.path, c.kind, c.mode, c.oid) for c in p.tree.changes]) for p in plan.submodules],
+        plan.local.head,
+        plan.local.branch,
+        plan.venv.requirements.key if plan.venv else None,
+        str(plan.venv.live.real) if plan.venv else None,
+        plan.options,
+        plan.before.text,
+    )
+    return hashlib.sha256(repr(facts).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def keep_prepared(preparation: Preparation) -> None:
+    """Leave the stage for a later `upgrade`."""
+    plan = preparation.plan
+    data = {
+        "tag": plan.target.tag,
+        "commit": plan.target.commit,
+        "digest": plan_digest(plan),
+        "generation": preparation.generation,
+        "built": preparation.built,
+        "flip": preparation.flip.as_dict() if preparation.flip else None,
+    }
+    write_durably(preparation.work.site.state.stage / preparation.stage / PREPARED, json.dumps(data).encode())
+
+
+def prepared_stages(folder: Path) -> dict[str, dict[str, Any]]:
+    """Stage name -> what was prepared in it, newest last."""
+    found = {}
+    for name in sorted(os.listdir(folder)) if folder.is_dir() else ():
+        with suppress(OSError, ValueError):
+            found[name] = json.loads((folder / name / PREPARED).read_bytes())
+    return found
+
+
+def take_prepared(preparation: Preparation) -> bool:
+    """Use a prepared stage where it still fits the plan; what doesn't fit is thrown away, with a word."""
+    site, plan = preparation.work.site, preparation.plan
+    taken = False
+    for name, data in prepared_stages(site.state.stage).items():
+        generation = data["generation"]
+        there = generation is None or (site.state.venvs / generation).is_dir()
+        if not taken and there and data["digest"] == plan_digest(plan):
+            manifest = Manifest.read(site.state.stage / name)
+            if manifest is not None:
+                os.unlink(site.state.stage / name / PREPARED)
+                preparation.stage = name
+                preparation.generation, preparation.built = generation, data["built"]
+                preparation.flip = Flip.from_dict(data["flip"]) if data["flip"] else None
+                preparation.manifest = manifest
+                preparation.reused = taken = True
+                continue
+        if data["tag"] == plan.target.tag:
+            preparation.work.journal.line("The app changed since it was prepared: preparing anew.", "warning")
+        drop_prepared(site, name, data)
+    return taken
+
+
+def drop_prepared(site: Any, name: str, data: Mapping[str, Any]) -> None:
+    """Throw a prepared stage away, and its generation where nothing else holds it."""
+    from gitdeploy.deployment.prune import held_generations
+
+    built = data.get("built")
+    discard_leftovers(site, name, built if built not in held_generations(site) else None, None)
+
+
+def adopt_backup_place(preparation: Preparation) -> None:
+    """A prepared stage knows no backup yet: what undo moves aside belongs into this one."""
+    assert preparation.manifest is not None
+    assert preparation.backup is not None
+    saved = preparation.work.site.state.backups / preparation.backup.id / "saved"
+    preparation.manifest = replace(preparation.manifest, saved=saved)
+    preparation.manifest.write()

@@ -1,0 +1,72 @@
+"""Dropping what is too old: backups beyond `backup.keep`, generations that nothing holds. Last of all, always."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from gitdeploy import backups, venvs
+from gitdeploy.deployment.site import Site
+from gitdeploy.text import count, size_text
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """What was (or would be) dropped; `freed` in bytes on disk."""
+
+    backups: tuple[str, ...]
+    generations: tuple[str, ...]
+    freed: int
+    in_use: tuple[str, ...]
+
+
+def held_generations(site: Site, dropped: set[str] | None = None) -> set[str]:
+    """Generations that must stay: the live one, those of backups (DROPPED left out), those of prepared stages."""
+    from gitdeploy.deployment.prepare import prepared_stages
+
+    held = {backup.generation for backup in site.backups() if backup.id not in (dropped or ())}
+    held |= {data.get("generation") for data in prepared_stages(site.state.stage).values()}
+    live = site.live_venv()
+    if live is not None:
+        held.add(live.generation)
+        held.add(live.real.name)
+    identities = {backup.venv for backup in site.backups() if backup.generation is None and backup.venv}
+    if identities:
+        held |= {path.name for path in _generations(site) if str(path.stat().st_ino) in identities}
+    return {name for name in held if name}
+
+
+def _generations(site: Site) -> list[Path]:
+    folder = site.state.venvs
+    if not folder.is_dir():
+        return []
+    return [path for path in sorted(folder.iterdir()) if path.is_dir() and not path.is_symlink()]
+
+
+def prune(site: Site, *, keep: int, line: Callable[[str], None], dry_run: bool = False) -> Pruned:
+    """Drop old backups and generations. The live state and the newest good backup always stay; a generation that a
+    process still runs from waits for the next time."""
+    going = backups.to_prune(site.state.backups, keep)
+    names = {backup.id for backup in going}
+    held = held_generations(site, names)
+    before = backups.disk_size(site.state.path) if going or dry_run else 0
+    loose = [path for path in _generations(site) if path.name not in held]
+    used = [path for path in loose if venvs.in_use(path)]
+    free = [path for path in loose if path not in used]
+    if dry_run:
+        size = sum(backups.disk_size(site.state.backups / name) for name in names)
+        size += sum(venvs.disk_usage(path) for path in free)
+        return Pruned(tuple(sorted(names)), tuple(path.name for path in free), size, tuple(p.name for p in used))
+    for backup in going:
+        backups.remove(site.state.backups, backup.id, site.repository)
+    for path in free:
+        venvs.remove(path)
+    freed = max(0, before - backups.disk_size(site.state.path)) if going else 0
+    if going or free:
+        line(
+            f"Dropped {count(len(going), 'old backup')} and {count(len(free), 'venv generation')}"
+            + (f", {size_text(freed)}" if freed else "")
+            + "."
+        )
+    return Pruned(tuple(sorted(names)), tuple(path.name for path in free), freed, tuple(path.name for path in used))

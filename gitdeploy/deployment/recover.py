@@ -1,0 +1,219 @@
+"""Recovery: what an interrupted deployment left is finished or undone, decided from the journal alone."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from gitdeploy import backups, interruption, process, venvs
+from gitdeploy.checkout import stage as staging
+from gitdeploy.checkout import switch
+from gitdeploy.checkout.manifest import FILE, Manifest, moved
+from gitdeploy.deployment import engine
+from gitdeploy.deployment.finish import finish
+from gitdeploy.deployment.journal import Journal
+from gitdeploy.deployment.live import Live, LiveRecord
+from gitdeploy.deployment.prepare import discard_leftovers, prepared_stages
+from gitdeploy.deployment.prune import held_generations
+from gitdeploy.deployment.session import Result, Session, Work
+from gitdeploy.deployment.settle import settle
+from gitdeploy.deployment.site import Release3, Site
+from gitdeploy.deployment.steps import live_steps
+from gitdeploy.errors import DeploymentFailed, GitDeployError, RollbackFailed
+from gitdeploy.state import DeploymentRow, Record
+from gitdeploy.text import count, path_text
+
+TRIES = 3
+_LOCK_NAMES = ("index.lock", "HEAD.lock", "packed-refs.lock", "shallow.lock", "config.lock")
+
+
+def recover_unfinished(session: Session) -> Result | None:
+    """Put right whatever earlier, killed runs left. Returns how the last of them ended; None where there was nothing.
+
+    Raises `RollbackFailed` (exit 4) after the third try that fails the same way.
+    """
+    site = session.site
+    rows = session.database.unfinished()
+    result = None
+    with interruption.shield():
+        for row in rows:
+            result = _recover_one(session, row)
+        _remove_stale_locks(site)
+        _sweep(site)
+    interruption.check()
+    return result
+
+
+def _recover_one(session: Session, row: DeploymentRow) -> Result:
+    database = session.database
+    journal = Journal(database, row.id, session.caller.listener)
+    records = database.records(row.id)
+    origin, target = Release3.from_dict(row.origin), Release3.from_dict(row.target)
+    work = Work(session, journal, row.action, origin, target, backup=row.backup)
+    work.started_at = row.started_at
+    ended = process.end_marked(_children(records))
+    if ended:
+        journal.line(
+            f"Ended {count(len(ended), 'process', 'processes')} that the killed run had left behind.", "warning"
+        )
+    kinds = {record.kind for record in records}
+    tries = sum(record.kind == "recovery" for record in records)
+    if tries >= TRIES and not session.caller.again:
+        last = [str(record.data.get("error")) for record in records if record.kind == "recovery-failed"][-TRIES:]
+        if len(last) == TRIES and len(set(last)) == 1:
+            raise RollbackFailed(
+                f"Recovering deployment {row.id} failed {TRIES} times the same way: {last[0]}",
+                f"Mend that, then: gitdeploy recover --again. Whole log: gitdeploy log {row.id}",
+            )
+    journal.write("recovery")
+    try:
+        if "begin" not in kinds:
+            return _throw_away(work, records)
+        live = _rebuild(site=session.site, journal=journal, records=records)
+        work.backup = live.record.backup
+        newest = _newest(records)
+        if newest == "commit":
+            journal.line(f"The interrupted deployment {row.id} was final already: finishing it.")
+            return finish(work, live)
+        journal.line(f"Deployment {row.id} was interrupted: going back to {origin.name}.", "warning")
+        reason = _reason(records)
+        if newest != "undone":
+            engine.undo_all(journal, engine.begun_steps(records, live_steps(live)), reason)
+        sentence = settle(work, live, "interruption", DeploymentFailed(reason))
+        return work.end("rolled_back", sentence)
+    except GitDeployError as error:
+        with suppress(GitDeployError):
+            journal.write("recovery-failed", "", {"error": error.message})
+        raise
+
+
+def _newest(records: list[Record]) -> str:
+    """The last record that decides."""
+    return next(r.kind for r in reversed(records) if r.kind in ("begin", "commit", "undoing", "undone"))
+
+
+def _reason(records: list[Record]) -> str:
+    for record in reversed(records):
+        if record.kind == "undoing":
+            return str(record.data.get("reason"))
+    return "it was killed, or the server went down"
+
+
+def _children(records: list[Record]) -> list[str]:
+    ended = {record.data["marker"] for record in records if record.kind == "child-ended"}
+    return [
+        str(record.data["marker"])
+        for record in records
+        if record.kind == "child" and record.data["marker"] not in ended
+    ]
+
+
+def _rebuild(site: Site, journal: Journal, records: list[Record]) -> Live:
+    plan = next((record for record in records if record.kind == "plan"), None)
+    if plan is None:
+        raise RollbackFailed("The journal has no plan of the interrupted deployment.", "See: gitdeploy log")
+    live = Live.rebuild(site, journal, LiveRecord.from_dict(plan.data))
+    if live is None:
+        stage = path_text(str(site.state.stage / plan.data["stage"]))
+        raise RollbackFailed(
+            f"The stage {stage} of the interrupted deployment is gone, so it can't be undone file by file.",
+            f"Bring its backup back: gitdeploy restore {plan.data.get('backup')}",
+        )
+    return live
+
+
+def _throw_away(work: Work, records: list[Record]) -> Result:
+    """Nothing live was touched: delete what was half-made."""
+    facts = {record.kind: dict(record.data) for record in records}
+    stage = facts.get("prepare", {}).get("stage", "")
+    if stage:
+        discard_leftovers(work.site, stage, facts.get("build", {}).get("generation"), facts.get("backup", {}).get("id"))
+    work.backup = None
+    sentence = f"Deployment {work.id} was interrupted before it touched anything live: {work.site.name} runs {work.origin.name} as before."
+    return work.end("failed", sentence, DeploymentFailed("Interrupted before anything live was touched."))
+
+
+# ---- what else a kill can leave ----
+
+
+def _remove_stale_locks(site: Site) -> None:
+    """Lock files of a killed git: removed when, and only when, no process has them open."""
+    repository = site.repository
+    folders = {repository.git_dir, repository.common_dir}
+    locks = [folder / name for folder in folders for name in _LOCK_NAMES if (folder / name).exists()]
+    locks += [lock for lock in (repository.common_dir / "refs").rglob("*.lock") if lock.is_file()]
+    for lock in locks:
+        if not _held(lock) and not _git_at_work(site):
+            with suppress(FileNotFoundError):
+                lock.unlink()
+
+
+def _held(lock: Path) -> bool:
+    """Whether a process has the file open. A git that waits or computes may have closed it: see `_git_at_work`."""
+    name = os.path.realpath(lock)
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            with suppress(OSError):
+                for descriptor in os.scandir(f"/proc/{entry}/fd"):
+                    with suppress(OSError):
+                        if os.readlink(descriptor.path) == name:
+                            return True
+    return False
+
+
+def _git_at_work(site: Site) -> bool:
+    """Whether any git runs in this checkout."""
+    root = os.path.realpath(site.root)
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            with suppress(OSError):
+                if Path(f"/proc/{entry}/comm").read_text().strip() != "git":
+                    continue
+                folder = os.readlink(f"/proc/{entry}/cwd")
+                if folder == root or folder.startswith(root + "/"):
+                    return True
+    return False
+
+
+def _sweep(site: Site) -> None:
+    """Stages, generations, temporary packs and unfinished backups that no deployment knows of."""
+    prepared = set(prepared_stages(site.state.stage))
+    for stage in site.state.orphans(prepared):
+        if (stage / FILE).exists() and _live_side(stage, site) == "between":
+            _undo_orphan(stage, site)
+        staging.discard_stage(stage, [site.repository.git_dir])
+    for name in os.listdir(site.state.backups):
+        if (
+            isinstance(entry := backups.read(site.state.backups, name), backups.Damaged)
+            and "never finished" in entry.problem
+        ):
+            backups.remove(site.state.backups, name, site.repository)
+    held = held_generations(site)
+    builder = venvs.Builder(site.root, site.state.path, site.config.venv)
+    for name in venvs.unfinished(site.state.venvs):
+        if name not in held:
+            builder.discard(name)
+    old = time.time() - 3600
+    for pattern in ("pack/tmp_*", "??/tmp_obj_*"):
+        for leftover in (site.repository.common_dir / "objects").glob(pattern):
+            with suppress(OSError):
+                if leftover.stat().st_mtime < old:
+                    leftover.unlink()
+    for leftover in site.repository.git_dir.glob("gitdeploy-snapshot-*"):
+        for file in leftover.glob("*"):
+            file.unlink()
+        leftover.rmdir()
+
+
+def _live_side(stage: Path, site: Site) -> str:
+    manifest = Manifest.read(stage)
+    return switch.position(moved(manifest, site.root)) if manifest is not None else "old"
+
+
+def _undo_orphan(stage: Path, site: Site) -> None:
+    """state.db was lost in the middle of a switch: the links in the stage still know the way back."""
+    manifest = Manifest.read(stage)
+    if manifest is not None:
+        switch.undo(moved(manifest, site.root), lambda: None)

@@ -1,0 +1,171 @@
+"""Which release it is, and its objects: chosen, fetched, compared with everything that is known of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from gitdeploy.checkout import remote as remotes
+from gitdeploy.checkout.git import INCOMING_REFS
+from gitdeploy.checkout.remote import Credentials
+from gitdeploy.deployment.plan import Options
+from gitdeploy.deployment.session import Work
+from gitdeploy.deployment.site import CheckoutRemote, Release3, Site
+from gitdeploy.errors import PolicyError, SourceError, UsageError
+from gitdeploy.state import Database
+from gitdeploy.text import clean
+from gitdeploy.versions import read_version, valid_tag, version_text
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A release to go to: its tag and, once fetched, the commit; `said` is what the source called its commit."""
+
+    target: Release3
+    said: str | None = None
+    automatic: bool = False
+
+
+def choose(work: Work, tag: str | None, options: Options) -> Chosen | None:
+    """The release TAG, or the newest that the channel admits and that didn't fail here before; None where the newest is
+    live. Raises `UsageError`, `PolicyError`, `SourceError`."""
+    site = work.site
+    if tag is not None:
+        check_tag(tag)
+        chosen = Chosen(Release3(_version(site, tag), tag, ""))
+        _refuse_downgrade(work.origin, chosen.target, site, options)
+        return chosen
+    found = newest(site, work.database, work.origin)
+    if found is None:
+        return None
+    check_tag(found.tag or "")
+    if found.commit and (bad := work.database.bad_release(found.commit)):
+        raise PolicyError(
+            f"{found.full} failed here before, so it is not installed by itself again: {bad[0]}",
+            f"To try it all the same: gitdeploy upgrade {found.tag}",
+        )
+    return Chosen(replace(found, commit=""), said=found.commit or None, automatic=True)
+
+
+def check_tag(tag: str) -> None:
+    """Raise `UsageError` for what can't be a release's tag."""
+    problem = valid_tag(tag)
+    if problem is not None:
+        raise UsageError(f"`{clean(tag, limit=80)}` can't be a release: {problem}", "`gitdeploy releases` lists them.")
+
+
+def newest(site: Site, database: Database, live: Release3) -> Release3 | None:
+    """The newest release that the channel admits, where it is newer than what is live; None otherwise."""
+    from gitdeploy.deployment.updates import check
+
+    result = check(site, database, live, force=False)
+    if not result.update_available or not result.latest_tag:
+        return None
+    return Release3(result.latest_version, result.latest_tag, result.commit or "")
+
+
+def fetch(work: Work, chosen: Chosen, options: Options) -> Chosen:
+    """Fetch the tag's objects and compare its commit: what the source said, what the remote serves, what was seen first.
+
+    Uses what is here already where it was prepared, or where the remote can't be reached and the tag is known.
+    """
+    tag = chosen.target.tag
+    assert tag is not None
+    site, repository = work.site, work.site.repository
+    with work.journal.step("fetch") as shown:
+        local = repository.resolve(f"refs/tags/{tag}")
+        if local is not None and _prepared(site, tag) == local:
+            shown.status, shown.summary = "skipped", "prepared before"
+            commit = local
+        else:
+            commit, shown.summary = _from_remotes(work, tag, local)
+        seen = work.database.first_seen(tag)
+        for known, where in ((local, "here"), (seen, "when it was first seen"), (chosen.said, "at the source")):
+            if known is not None and known != commit and not options.accept_moved_tag:
+                remotes.drop_incoming(repository, tag)
+                raise PolicyError(
+                    f"Tag {tag} was moved: its commit is {commit[:12]} now, {where} it is {known[:12]}.",
+                    "A release must not change after it was made. Ask its author; if it is right: --accept-moved-tag",
+                )
+        _verify_signature(work, tag, commit)
+        if local != commit:
+            object_id = repository.output("rev-parse", "--verify", f"{INCOMING_REFS}{tag}").decode().strip()
+            repository.update_ref(f"refs/tags/{tag}", object_id)
+        work.database.remember_tag(tag, commit, replace=options.accept_moved_tag)
+        remotes.drop_incoming(repository, tag)
+    target = Release3(_version(site, tag), tag, commit)
+    work.aim(target)
+    return replace(chosen, target=target)
+
+
+def _from_remotes(work: Work, tag: str, local: str | None) -> tuple[str, str]:
+    """(commit, summary) of TAG from the first remote that can be reached; as known here where none can."""
+    failure: SourceError | None = None
+    for name, credentials in fetch_places(work.site):
+        try:
+            got = remotes.fetch_tag(
+                work.site.repository, name, tag, credentials, lambda text: work.journal.progress("fetch", text)
+            )
+        except SourceError as error:
+            failure = failure or error
+            if len(fetch_places(work.site)) > 1:
+                work.journal.line(f"{error.message} Trying the next.", "warning")
+            continue
+        return got.commit, f"{tag} from {remotes.shown_remote(name)}"
+    assert failure is not None
+    if local is not None and work.database.first_seen(tag) == local and "has no tag" not in failure.message:
+        work.journal.line(f"{failure.message} Going by {tag} as it was fetched before.", "warning")
+        return local, "as fetched before; the remote can't be reached"
+    raise failure
+
+
+def fetch_places(site: Site) -> list[tuple[str, Credentials | None]]:
+    """Remotes (names or URLs) that objects may come from, in order, each with what git proves itself by."""
+    from gitdeploy.deployment.updates import credentials_for
+
+    places: list[tuple[str, Credentials | None]] = []
+    for source in (site.config.source, *site.config.source.fallback):
+        remote = source.remote or "origin"
+        places.append((remote, credentials_for(site, source, remote)))
+    return places
+
+
+def checkout_remote(site: Site) -> CheckoutRemote:
+    """The sources' view of the checkout."""
+    from gitdeploy.deployment.updates import credentials_for
+
+    source = site.config.source
+    return CheckoutRemote(site.repository, credentials_for(site, source, source.remote))
+
+
+def _prepared(site: Site, tag: str) -> str | None:
+    from gitdeploy.deployment.prepare import prepared_stages
+
+    for data in prepared_stages(site.state.stage).values():
+        if data["tag"] == tag:
+            return str(data["commit"])
+    return None
+
+
+def _version(site: Site, tag: str) -> str | None:
+    return version_text(tag, site.config.source.tag_prefix)
+
+
+def _refuse_downgrade(origin: Release3, target: Release3, site: Site, options: Options) -> None:
+    prefix = site.config.source.tag_prefix
+    now = read_version(origin.tag or origin.version or "", prefix) or read_version(origin.version or "")
+    then = read_version(target.tag or "", prefix)
+    if now is not None and then is not None and then < now and not options.allow_downgrade:
+        raise PolicyError(
+            f"{target.tag} is older than {origin.name}, which is live.",
+            f"To go back to a backup: gitdeploy rollback {target.tag}. "
+            f"To install the old release all the same: gitdeploy upgrade {target.tag} --allow-downgrade",
+        )
+
+
+def _verify_signature(work: Work, tag: str, commit: str) -> None:
+    if work.site.config.git.verify != "none":
+        from gitdeploy.checkout.signature import verify
+
+        config = work.site.config.git
+        signers = work.site.root / config.allowed_signers if config.allowed_signers else None
+        verify(work.site.repository, tag, commit, config.verify, signers)

@@ -1,0 +1,158 @@
+"""Restore: bring a backup back, by the same steps that an upgrade takes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from gitdeploy import backups
+from gitdeploy.backups import Backup
+from gitdeploy.checkout.changes import Target
+from gitdeploy.checkout.git import BACKUP_REFS
+from gitdeploy.checkout.snapshot import Snapshot
+from gitdeploy.deployment import prepare
+from gitdeploy.deployment.golive import go_live
+from gitdeploy.deployment.plan import Options, Plan, make_plan
+from gitdeploy.deployment.prepare import Preparation
+from gitdeploy.deployment.session import Result, Session, record
+from gitdeploy.deployment.site import Release3, Site
+from gitdeploy.deployment.upgrade import head_of, kept_data, preflight_summary
+from gitdeploy.errors import DeploymentFailed, UsageError
+from gitdeploy.state import Database
+from gitdeploy.text import clean, path_text
+
+
+def restore(session: Session, backup: Backup, options: Options) -> Result:
+    """Bring BACKUP back. The present state is backed up first, so that a restore can itself be restored away."""
+    site = session.site
+    target = Release3(backup.version, backup.tag, backup.commit)
+    ensure_objects(site, backup)
+    with record(session, "restore", site.release_at(head_of(site)), target) as work:
+        with work.journal.step("preflight") as shown:
+            plan = plan_restore(site, session.database, backup, options)
+            work.announce(plan.headline())
+            prepare.refuse_problems(plan)
+            shown.summary = preflight_summary(plan)
+        if plan.nothing_to_do and not options.with_data:
+            return work.end("nothing_to_do", f"{site.name} is already in the state of backup {backup.id}.")
+        preparation = Preparation(work, plan, prepare.free_stage_name(site.state.stage, work.id))
+        work.journal.write("prepare", "", {"stage": preparation.stage})
+        try:
+            prepare.name_generation(preparation)
+            prepare.make_backup(preparation, f"before restore of {backup.id}")
+            _warn_about_kept(work.journal.line, site, backup, options)
+            prepare.build_venv(preparation)
+            prepare.stage_files(preparation, backup.modes)
+            live = prepare.into_live(preparation, data_from=backup.id if options.with_data else None)
+            prepare.run_early_hooks(live, "pre-restore")
+        except BaseException:
+            preparation.discard()
+            raise
+        return go_live(work, live, preparation, roll_back=options.roll_back)
+
+
+def plan_restore(site: Site, database: Database | None, backup: Backup, options: Options) -> Plan:
+    """The plan of bringing BACKUP back. Changes nothing."""
+    snapshot = decoded(backup.snapshot)
+    target = Release3(backup.version, backup.tag, backup.commit)
+    goal = snapshot.target()
+    if goal.branch is not None and site.repository.resolve(goal.branch) != backup.commit:
+        # The branch has moved on since: HEAD goes to the commit itself, and no branch is moved.
+        goal = Target(goal.commit, goal.tree, goal.index_tree, None, goal.exact, goal.untracked, goal.hidden)
+    return make_plan(
+        site,
+        "restore",
+        goal,
+        target,
+        options,
+        kept_data=[*kept_data(database), *backup.kept_data],
+        env_version=backup.version,
+        submodules={os.fsencode(path): decoded(data).target() for path, data in backup.submodules.items()},
+        generation=generation_of(site, backup),
+    )
+
+
+def generation_of(site: Site, backup: Backup) -> str | None:
+    """The generation that a backup holds; of a plain venv that was adopted since, the one with its folder's inode."""
+    if backup.generation is not None:
+        return backup.generation
+    if backup.venv is not None and site.state.venvs.is_dir():
+        for path in site.state.venvs.iterdir():
+            if path.is_dir() and not path.is_symlink() and str(path.stat().st_ino) == backup.venv:
+                return path.name
+    return None
+
+
+def decoded(data: Mapping[str, Any]) -> Snapshot:
+    """A snapshot as a manifest keeps it."""
+    values = dict(data)
+    for name in ("exact", "untracked", "hidden"):
+        values[name] = tuple(os.fsencode(path) for path in values.get(name, ()))
+    return Snapshot(**values)
+
+
+def ensure_objects(site: Site, backup: Backup) -> None:
+    """The backup's commit is there; its ref is written anew from the manifest where it was lost."""
+    commit = str(backup.snapshot["commit"])
+    repository = site.repository
+    if repository.resolve(commit) is None:
+        raise DeploymentFailed(
+            f"The objects of backup {backup.id} (commit {commit[:12]}) are missing or damaged in the repository.",
+            "Fetch the release again: git fetch --refetch (git 2.36 or newer); `gitdeploy doctor` looks at the rest.",
+        )
+    if repository.refs(BACKUP_REFS + backup.id).get(BACKUP_REFS + backup.id) != commit:
+        repository.update_ref(BACKUP_REFS + backup.id, commit)
+
+
+def last_good(site: Site, database: Database | None, wanted: str | None) -> Backup:
+    """The backup for `rollback`: of the last successful deployment, or the newest one of a version or tag."""
+    found, _ = backups.read_all(site.state.backups)
+    if wanted is not None:
+        version = wanted.removeprefix("v").removeprefix("V")
+        for backup in found:
+            if backup.tag == wanted or backup.version in (wanted, version):
+                return backup
+        raise UsageError(f"There is no backup of {clean(wanted, limit=60)}.", "`gitdeploy backups` lists them.")
+    row = None
+    if database is not None:
+        row = next(
+            (r for r in database.deployments() if r.status == "succeeded" and r.action in ("upgrade", "restore")), None
+        )
+    if row is not None and row.backup:
+        return backups.find(site.state.backups, row.backup)
+    for backup in found:
+        # state.db was lost: the newest backup that a deployment made which came to a good end.
+        if backup.reason.startswith("before ") and backups.outcome(site.state.backups, backup.id) == "good":
+            return backup
+    raise UsageError(
+        "There is no successful deployment to undo.",
+        "`gitdeploy backups` lists what `gitdeploy restore` can bring back.",
+    )
+
+
+def _warn_about_kept(line: Any, site: Site, backup: Backup, options: Options) -> None:
+    if options.with_data:
+        return
+    folder = site.state.backups / backup.id / "kept"
+    differing = []
+    for path in backup.kept:
+        now, then = site.root / path, folder / path
+        if then.is_file() and (not now.is_file() or _without_version(now) != _without_version(then)):
+            differing.append(path_text(path))
+    if differing:
+        line(
+            f"Kept as it is now, different in the backup: {', '.join(differing)}. To bring it back too: --with-data",
+            "warning",
+        )
+    if backup.dumps:
+        line(
+            f"Databases stay as they are now; backup {backup.id} has their dumps. To bring them back too: --with-data",
+            "warning",
+        )
+
+
+def _without_version(file: Path) -> list[bytes]:
+    """Lines of a kept file; APP_VERSION follows the live version by itself."""
+    return [line for line in file.read_bytes().splitlines() if b"APP_VERSION" not in line]

@@ -1,0 +1,210 @@
+"""One deployment at a time, from the lock to the closing sentence."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from gitdeploy import interruption, process
+from gitdeploy.deployment.events import Ended, Listener, Started, ignore
+from gitdeploy.deployment.journal import Journal
+from gitdeploy.deployment.site import Release3, Site
+from gitdeploy.errors import GitDeployError, Interrupted, LockedError
+from gitdeploy.state import Database, DeploymentLock
+from gitdeploy.state.database import now
+from gitdeploy.text import clean
+
+HOLD = "hold"  # in the database: deployments are held (`gitdeploy lock`), by whom, since when, why
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks for a deployment, how long they wait for the lock, and who listens."""
+
+    performer: str
+    command: str
+    wait: float = 0
+    listener: Listener = ignore
+    automatic: bool = False
+    boot: bool = False
+    again: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How a deployment ended: the shape of `upgrade --json` and its like."""
+
+    id: int | None
+    action: str
+    status: str
+    origin: Release3
+    target: Release3
+    backup: str | None
+    started_at: str
+    duration: float
+    steps: Sequence[Mapping[str, Any]]
+    log: Sequence[str]
+    sentence: str
+    error: GitDeployError | None = None
+
+    @property
+    def exit_code(self) -> int:
+        return self.error.exit_code if self.error is not None else 0
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "action": self.action,
+            "status": self.status,
+            "from": self.origin.as_dict(),
+            "to": self.target.as_dict(),
+            "backup": self.backup,
+            "started_at": self.started_at,
+            "duration": round(self.duration, 3),
+            "steps": list(self.steps),
+            "log": list(self.log),
+            "message": self.sentence,
+            "error": self.error.as_dict() if self.error is not None else None,
+        }
+
+
+@dataclass(slots=True)
+class Session:
+    """The lock is held and the database open: the app may be changed."""
+
+    site: Site
+    database: Database
+    caller: Caller
+    recovered: Result | None = None
+
+
+@dataclass(slots=True)
+class Work:
+    """One deployment that is being recorded."""
+
+    session: Session
+    journal: Journal
+    action: str
+    origin: Release3
+    target: Release3
+    begun: float = field(default_factory=time.monotonic)
+    started_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+    backup: str | None = None
+
+    @property
+    def site(self) -> Site:
+        return self.session.site
+
+    @property
+    def database(self) -> Database:
+        return self.session.database
+
+    @property
+    def id(self) -> int:
+        return self.journal.deployment
+
+    def aim(self, target: Release3) -> None:
+        """Now it is known what will be live."""
+        self.target = target
+        self.database.update_deployment(self.id, target=target.as_dict())
+
+    def announce(self, headline: str) -> None:
+        self.journal.line(headline)
+        self.journal.listener(Started(self.id, self.action, headline))
+
+    def end(self, status: str, sentence: str, error: GitDeployError | None = None) -> Result:
+        """Record how it ended and tell; the journal of it is closed by this."""
+        duration = time.monotonic() - self.begun
+        steps = [step.as_dict() for step in self.journal.steps]
+        self.journal.line(sentence, "info" if status in ("succeeded", "nothing_to_do", "prepared") else "error")
+        self.database.flush_lines()
+        self.database.update_deployment(
+            self.id,
+            status=status,
+            ended_at=now(),
+            duration=duration,
+            steps=steps,
+            backup=self.backup,
+            error=error.as_dict() if error else None,
+        )
+        self.journal.listener(Ended(status, sentence))
+        log = [text for _, _, _, text in self.database.lines(self.id)]
+        return Result(
+            self.id,
+            self.action,
+            status,
+            self.origin,
+            self.target,
+            self.backup,
+            self.started_at,
+            duration,
+            steps,
+            log,
+            sentence,
+            error,
+        )
+
+
+@contextmanager
+def open_session(site: Site, caller: Caller, *, held: bool = True) -> Iterator[Session]:
+    """Take the lock, open the database, recover what an earlier run left unfinished, refuse where deployments are held.
+
+    Raises `LockedError`, `DeploymentFailed`; whatever recovery raises.
+    """
+    from gitdeploy.deployment.recover import recover_unfinished
+
+    site.require_owner()
+    site.state.exists()
+    site.state.ensure()
+    lock = DeploymentLock(site.state.lock)
+    with (
+        lock.acquire(who=caller.performer, command=caller.command, wait=caller.wait),
+        site.open_database() as database,
+    ):
+        session = Session(site, database, caller)
+        session.recovered = recover_unfinished(session)
+        if held and (hold := database.meta_get(HOLD)) is not None:
+            raise LockedError(hold_sentence(hold), "Release them: gitdeploy unlock")
+        yield session
+
+
+def hold_sentence(hold: str) -> str:
+    """`Deployments are held by alice since …: message`."""
+    import json
+
+    facts = json.loads(hold)
+    why = f": {clean(facts['message'])}" if facts.get("message") else "."
+    return f"Deployments are held by {clean(facts['who'])} since {facts['since']}{why}"
+
+
+@contextmanager
+def record(session: Session, action: str, origin: Release3, target: Release3) -> Iterator[Work]:
+    """A deployment in the database, its children told to the journal. Whatever is raised inside is recorded as its
+    failure, unless it was ended already."""
+    number = session.database.begin_deployment(action, session.caller.performer, origin.as_dict(), target.as_dict())
+    journal = Journal(session.database, number, session.caller.listener)
+    work = Work(session, journal, action, origin, target)
+    previous, process.observer = process.observer, journal
+    try:
+        yield work
+    except GitDeployError as error:
+        row = None
+        with suppress(GitDeployError):
+            row = session.database.deployment(number)
+        if row is not None and row.ended_at is None and error.exit_code != 4:
+            with suppress(GitDeployError), interruption.shield():
+                work.end("failed", ending_sentence(work, error), error)
+        raise
+    finally:
+        process.observer = previous
+
+
+def ending_sentence(work: Work, error: GitDeployError) -> str:
+    """For a deployment that failed above the line."""
+    if isinstance(error, Interrupted):
+        return f"Interrupted. {work.site.name} runs {work.origin.name} as before; nothing live was touched."
+    return f"{error.message} {work.site.name} runs {work.origin.name} as before; nothing live was touched."

@@ -1,0 +1,95 @@
+"""After an undo: data, service and health of the old release, so that nobody has to guess what runs.
+
+Everything here may be repeated by a later process: it is run again whole where it was interrupted.
+"""
+
+from __future__ import annotations
+
+from gitdeploy import backups
+from gitdeploy.checkout import switch
+from gitdeploy.deployment import data
+from gitdeploy.deployment.live import Live
+from gitdeploy.deployment.prune import held_generations
+from gitdeploy.deployment.session import Work
+from gitdeploy.deployment.steps import check_health, checks_health, end_maintenance, records_data, run_stage
+from gitdeploy.errors import GitDeployError, Interrupted, RollbackFailed
+from gitdeploy.text import listing
+
+
+def settle(work: Work, live: Live, step: str, cause: GitDeployError) -> str:
+    """Bring the old release back to work and say so in a sentence. Raises `RollbackFailed` where it doesn't answer."""
+    records = work.database.records(work.id)
+    began = {record.step for record in records if record.kind == "begin"}
+    origin, target, name = live.record.origin, live.record.target, work.site.name
+    wanted = f"Wanted {target.name}, failed at {step}: {_short(cause)}"
+    try:
+        notes = data.after_rollback(live, began)
+        for note in notes:
+            work.journal.line(note, "warning")
+        if "build" in began and live.record.hooks:
+            with work.journal.step("build") as shown:
+                shown.summary = run_stage(live, live.before, "build")
+        # At boot the service starts after us by itself; its health is its own unit's matter.
+        restarted = bool(began & {"stop", "restart"}) and bool(live.services) and not work.session.caller.boot
+        if restarted:
+            with work.journal.step("restart") as shown:
+                for service in live.services:
+                    service.restart(work.journal.output)
+                shown.summary = listing([service.name for service in live.services])
+        health = ""
+        if restarted and checks_health(live.before, live):
+            with work.journal.step("health") as shown:
+                live.switched_at = None
+                health = shown.summary = check_health(live, live.before, origin.version)
+    except (GitDeployError, OSError) as error:
+        message = error.message if isinstance(error, GitDeployError) else str(error)
+        _tell_failure(work, live, "failed", f"{wanted} Undone, but: {message}")
+        raise RollbackFailed(
+            f"{wanted} Files and venv are those of {origin.name} again, but it does not run: {message}",
+            f"Look at the service itself, then: gitdeploy recover. Whole log: gitdeploy log {work.id}",
+        ) from error
+    end_maintenance(records_data(records, "maintenance"))
+    remember_bad(work, live, cause, wanted)
+    sentence = f"{wanted} {name} runs {origin.name} again" + (f" ({health})" if health else "") + "; nothing was lost."
+    _tell_failure(work, live, "rolled_back", sentence)
+    forget(work, live)
+    return sentence
+
+
+def remember_bad(work: Work, live: Live, cause: GitDeployError, reason: str) -> None:
+    """A release that failed here is not installed again by itself. A signal is nobody's fault."""
+    if live.record.action == "upgrade" and not isinstance(cause, Interrupted):
+        target = live.record.target
+        work.database.mark_bad(target.commit, target.tag or "", reason)
+        work.journal.line(f"{target.full} is not installed by itself again.", "warning")
+
+
+def forget(work: Work, live: Live) -> None:
+    """Clean up after a roll-back: the stage, the new venv, the place of the backup among the good ones."""
+    switch.clean_up(live.manifest)
+    record = live.record
+    if record.backup:
+        backups.set_outcome(work.site.state.backups, record.backup, "failed")
+    if record.built is not None and record.built not in held_generations(work.site):
+        from gitdeploy import venvs
+
+        place = work.site.state.venvs / record.built
+        if place.is_dir() and not venvs.in_use(place):
+            venvs.Builder(work.site.root, work.site.state.path, work.site.config.venv).discard(record.built)
+
+
+def _tell_failure(work: Work, live: Live, status: str, sentence: str) -> None:
+    """on-failure hooks and notifications get the same words; they only ever warn."""
+    if live.record.hooks:
+        try:
+            run_stage(live, live.before, "on-failure", status=status, error=sentence)
+        except GitDeployError as error:
+            work.journal.line(f"on-failure: {error.message}", "warning")
+    from gitdeploy.deployment.tell import notify
+
+    notify(work, live.before, status, sentence)
+
+
+def _short(cause: GitDeployError) -> str:
+    first = cause.message.splitlines()[0] if cause.message else "unknown"
+    return first if first.endswith((".", "!", "?")) else f"{first}."

@@ -1,0 +1,237 @@
+"""Everything that belongs to one app, opened once: configuration, checkout, state, venv, sources."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import pwd
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gitdeploy import config as configuration
+from gitdeploy.backups import Backup, read_all
+from gitdeploy.checkout.changes import KeepPaths
+from gitdeploy.checkout.git import Repository
+from gitdeploy.checkout.history import live_release
+from gitdeploy.checkout.remote import Credentials, ls_remote_tags, remote_url
+from gitdeploy.config import Config
+from gitdeploy.envfile import EnvFile
+from gitdeploy.errors import ConfigError, DeploymentFailed, GitDeployError
+from gitdeploy.state import NAME, Database, StateDirectory
+from gitdeploy.text import path_text
+from gitdeploy.venvs import LiveVenv, live_venv
+
+KEPT_DATA = "kept_data"  # in the database: files that a release stopped tracking, left where they are
+_EXCLUDES = "info/exclude"
+
+
+@dataclass(frozen=True, slots=True)
+class Release3:
+    """A state of the code in three words: version and tag where known, commit always."""
+
+    version: str | None
+    tag: str | None
+    commit: str
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"version": self.version, "tag": self.tag, "commit": self.commit}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Release3:
+        return cls(data.get("version"), data.get("tag"), data["commit"])
+
+    @property
+    def name(self) -> str:
+        """`v1.2.9`, or the short commit where there is no tag."""
+        return self.tag or (f"version {self.version}" if self.version else self.commit[:8])
+
+    @property
+    def full(self) -> str:
+        """`v1.2.9 (8d1f2c3)`."""
+        return f"{self.name} ({self.commit[:7]})" if self.tag or self.version else self.commit[:7]
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """One app on this server."""
+
+    root: Path
+    config: Config
+    state: StateDirectory
+    repository: Repository
+
+    @classmethod
+    def open(cls, folder: Path, config_file: Path | None = None) -> Site:
+        """The app whose checkout FOLDER is in. Raises `ConfigError`, `DeploymentFailed`. Starts no process."""
+        root = _find_root(folder)
+        repository = Repository.open(root)
+        return cls(root, configuration.load(root, config_file), StateDirectory(root), repository)
+
+    @property
+    def name(self) -> str:
+        return self.config.app.name
+
+    # ---- who ----
+
+    def require_owner(self) -> None:
+        """Only the checkout's owner changes it. Raises `DeploymentFailed` in a sentence."""
+        owner, user = self.root.stat().st_uid, os.geteuid()
+        if owner != user and user != 0:
+            raise DeploymentFailed(
+                f"The checkout {path_text(str(self.root))} belongs to {_user(owner)}, and you are {_user(user)}.",
+                f"Run it as its owner: sudo -u {_user(owner)} gitdeploy …",
+            )
+
+    # ---- state ----
+
+    def open_database(self) -> Database:
+        """The database for writing; the state directory is made where it is missing."""
+        fresh = not self.state.exists()
+        self.state.ensure()
+        if fresh or not self.state.reserve.exists():
+            self._exclude()
+            with suppress(OSError):
+                self.state.keep_reserve()
+        return Database.open(self.state.database)
+
+    def read_database(self) -> Database | None:
+        """The database for looking only; None where there is none."""
+        return Database.read(self.state.database) if self.state.exists() else None
+
+    def _exclude(self) -> None:
+        """`.gitdeploy` and the venv's link out of `git status`, without touching the app's .gitignore (whose `venv/`
+        doesn't match a link)."""
+        file = self.repository.common_dir / _EXCLUDES
+        try:
+            text = file.read_text() if file.exists() else ""
+            lines = text.splitlines()
+            wanted = [f"/{NAME}/"]
+            if (venv := self.venv_path) is not None:
+                wanted.append(f"/{venv}")
+            missing = [line for line in wanted if line not in lines]
+            if missing:
+                file.parent.mkdir(exist_ok=True)
+                with file.open("a") as out:
+                    out.write(("" if not text or text.endswith("\n") else "\n") + "\n".join(missing) + "\n")
+        except OSError as error:
+            raise DeploymentFailed(
+                f"{path_text(str(file))} can't be written: {error.strerror}.", "Run gitdeploy as the checkout's owner."
+            ) from error
+
+    # ---- the venv ----
+
+    @property
+    def venv_link(self) -> Path | None:
+        """Where the app sees its venv; None where it has none."""
+        path = self.config.venv.path
+        return None if path is None else self.root / path
+
+    @property
+    def venv_path(self) -> str | None:
+        """The venv's path inside the checkout; None where there is none or it is outside."""
+        link = self.venv_link
+        if link is None or not link.is_relative_to(self.root):
+            return None
+        return str(link.relative_to(self.root))
+
+    def live_venv(self) -> LiveVenv | None:
+        link = self.venv_link
+        return None if link is None else live_venv(link, self.state.venvs)
+
+    def forbidden(self) -> list[bytes]:
+        """Paths that no release may track."""
+        venv = self.venv_path
+        return [NAME.encode(), *([os.fsencode(venv)] if venv else [])]
+
+    # ---- what is live ----
+
+    def keep(self, kept_data: list[str]) -> KeepPaths:
+        return KeepPaths((*self.config.git.keep, *kept_data))
+
+    def told_version(self) -> str | None:
+        """APP_VERSION of the env file."""
+        env = self.env_file()
+        return env.get("APP_VERSION") if env else None
+
+    def env_file(self) -> EnvFile | None:
+        if not self.config.env_file:
+            return None
+        try:
+            return EnvFile.parse((self.root / self.config.env_file).read_bytes())
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise ConfigError(f"{path_text(self.config.env_file)} can't be read: {error.strerror}.") from error
+
+    def release_at(self, commit: str) -> Release3:
+        live = live_release(
+            self.repository,
+            commit,
+            glob=self.config.source.tags,
+            prefix=self.config.source.tag_prefix,
+            told=self.told_version(),
+        )
+        return Release3(live.version, live.tag, live.commit)
+
+    def backups(self) -> list[Backup]:
+        return read_all(self.state.backups)[0]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckoutRemote:
+    """What the sources need of git: the remote's URL, its tags, and texts of fetched tags."""
+
+    repository: Repository
+    credentials: Credentials | None = None
+
+    def remote_url(self, name: str) -> str | None:
+        return remote_url(self.repository, name)
+
+    def ls_remote_tags(self, remote: str) -> dict[str, tuple[str, str]]:
+        found = ls_remote_tags(self.repository, remote, self.credentials)
+        return {tag: (entry.object_id, entry.commit) for tag, entry in found.items()}
+
+    def tag_message(self, tag: str) -> str | None:
+        done = self.repository.run("for-each-ref", "--format=%(objecttype)%00%(contents)", f"refs/tags/{tag}")
+        kind, _, message = done.stdout.decode("utf-8", "replace").partition("\0")
+        return message.strip() if kind == "tag" else None
+
+    def file_at(self, commit: str, path: str) -> bytes | None:
+        try:
+            return self.repository.read_blob(commit, path)
+        except GitDeployError:
+            return None
+
+
+def _find_root(folder: Path) -> Path:
+    """The nearest folder at or above FOLDER with a `.git`; FOLDER itself where there is none (the error names it)."""
+    start = Path(os.path.abspath(folder))
+    if not start.is_dir():
+        raise ConfigError(f"{path_text(str(start))} is no folder.", "gitdeploy -C DIR takes the app's checkout.")
+    for candidate in (start, *start.parents):
+        if os.path.lexists(candidate / ".git"):
+            return candidate
+    raise ConfigError(
+        f"{path_text(str(start))} is in no git checkout.",
+        "Go to the folder of your app's checkout, or name it: gitdeploy -C DIR",
+    )
+
+
+def _user(number: int) -> str:
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return f"user {number}"
+
+
+def performer() -> str:
+    """Who runs this: the login name, and who they were before sudo."""
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):
+        name = f"uid {os.getuid()}"
+    before = os.environ.get("SUDO_USER")
+    return f"{before} (as {name})" if before and before != name else name

@@ -1,0 +1,326 @@
+"""The steps below the line: each touches the live app, and can be undone from the journal alone."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gitdeploy import health, hooks
+from gitdeploy.checkout import switch
+from gitdeploy.config import Config
+from gitdeploy.deployment.engine import Step
+from gitdeploy.deployment.live import Live, secret_names
+from gitdeploy.errors import DeploymentFailed
+from gitdeploy.text import count, listing, path_text
+from gitdeploy.venvs import flip as venv_flip
+
+
+def live_steps(live: Live) -> list[Step]:
+    """Everything below the line, in order: what `upgrade` and `restore` both do."""
+    upgrade = live.record.action == "upgrade"
+    return [
+        Stop(live),
+        Maintenance(live),
+        Switch(live),
+        RestoreData(live),
+        Hooks(live, "build"),
+        *([Hooks(live, "migrate")] if upgrade else []),
+        Restart(live),
+        Health(live),
+        Reopen(live),
+        Hooks(live, "post-deploy" if upgrade else "post-restore"),
+    ]
+
+
+@dataclass(slots=True)
+class Stop:
+    """The service is down from before the switch until after the migration; dumps are made then."""
+
+    live: Live
+    name: str = "stop"
+
+    def wanted(self) -> str | None:
+        return None if self.live.before.service.stop_for_switch and self.live.services else ""
+
+    def ready(self) -> dict[str, Any]:
+        return {}
+
+    def apply(self) -> str:
+        for service in self.live.services:
+            service.stop()
+        self.live.dumps += dump_databases(self.live, self.live.before)
+        return listing([service.name for service in self.live.services])
+
+    def undo(self, data: dict[str, Any]) -> str:
+        return ""  # the service is started again once the old state is back, see settle.py
+
+
+@dataclass(slots=True)
+class Maintenance:
+    """`maintenance.file` exists while a deployment is between switch and health."""
+
+    live: Live
+    name: str = "maintenance"
+
+    def wanted(self) -> str | None:
+        return None if self.live.before.maintenance.file else ""
+
+    def ready(self) -> dict[str, Any]:
+        file = self.live.site.root / str(self.live.before.maintenance.file)
+        return {"file": str(file), "there": os.path.lexists(file)}
+
+    def apply(self) -> str:
+        file = self.live.site.root / str(self.live.before.maintenance.file)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+        return path_text(str(self.live.before.maintenance.file))
+
+    def undo(self, data: dict[str, Any]) -> str:
+        return ""  # taken away once the old release's health is known, see settle.py
+
+
+@dataclass(slots=True)
+class Switch:
+    """The one step that makes the new code and the new venv live: only renames."""
+
+    live: Live
+    name: str = "switch"
+
+    def wanted(self) -> str | None:
+        return None
+
+    def ready(self) -> dict[str, Any]:
+        if self.live.flip is not None:
+            for message, hint in venv_flip.problems(self.live.flip):
+                raise DeploymentFailed(message, hint)
+        switch.get_ready(self.live.manifest)
+        return {}
+
+    def apply(self) -> str:
+        self.live.switched_at = time.time()
+        begun = time.monotonic()
+        window = [0.0]
+        switch.apply(self.live.manifest, lambda: self._flip(begun, window))
+        self.live.journal.line(f"Live window: {window[0] * 1000:.1f} ms from the first rename to the venv.", "debug")
+        return count(len(self.live.manifest.items), "file") + (" and the venv" if self.live.flip else "")
+
+    def _flip(self, begun: float, window: list[float]) -> None:
+        if self.live.flip is not None:
+            venv_flip.apply(self.live.flip)
+        window[0] = time.monotonic() - begun
+
+    def undo(self, data: dict[str, Any]) -> str:
+        try:
+            self.live.said += switch.undo(self.live.manifest, self._flip_back)
+        except OSError as error:
+            if error.errno not in (28, 122):
+                raise
+            self.live.site.state.release_reserve()
+            self.live.said += switch.undo(self.live.manifest, self._flip_back)
+        for sentence in self.live.said:
+            self.live.journal.line(sentence, "warning")
+        return "undone"
+
+    def _flip_back(self) -> None:
+        if self.live.flip is not None:
+            venv_flip.undo(self.live.flip)
+
+
+@dataclass(slots=True)
+class RestoreData:
+    """`restore --with-data`: dumps, `backup.include` and the content of the keep paths come back too."""
+
+    live: Live
+    name: str = "data"
+
+    def wanted(self) -> str | None:
+        return None if self.live.record.data_from else ""
+
+    def ready(self) -> dict[str, Any]:
+        return {}
+
+    def apply(self) -> str:
+        from gitdeploy.deployment.data import put_back
+
+        assert self.live.record.data_from is not None
+        return put_back(self.live, self.live.record.data_from)
+
+    def undo(self, data: dict[str, Any]) -> str:
+        from gitdeploy.deployment.data import put_back
+
+        if self.live.record.backup is None:
+            return ""
+        return put_back(self.live, self.live.record.backup)
+
+
+@dataclass(slots=True)
+class Hooks:
+    """The hooks of one stage, of the release that is live by then."""
+
+    live: Live
+    stage: str
+
+    @property
+    def name(self) -> str:
+        return self.stage
+
+    def wanted(self) -> str | None:
+        if not self.live.record.hooks:
+            return ""
+        return (
+            None if hooks.find_hooks(self.live.site.root, self.live.after.hooks, self.stage) or self._may_come() else ""
+        )
+
+    def _may_come(self) -> bool:
+        folder = os.fsencode(self.live.site.root / self.live.after.hooks.dir) + b"/" + self.stage.encode()
+        return any(item.live == folder or item.live.startswith(folder + b".d/") for item in self.live.manifest.items)
+
+    def ready(self) -> dict[str, Any]:
+        return {}
+
+    def apply(self) -> str:
+        return run_stage(self.live, self.live.after, self.stage)
+
+    def undo(self, data: dict[str, Any]) -> str:
+        return ""
+
+
+@dataclass(slots=True)
+class Restart:
+    """The service takes up the new code and the new venv."""
+
+    live: Live
+    name: str = "restart"
+
+    def wanted(self) -> str | None:
+        if self.live.services:
+            return None
+        return "" if not self.live.record.restart else "no service is configured: restart the app yourself"
+
+    def ready(self) -> dict[str, Any]:
+        return {}
+
+    def apply(self) -> str:
+        for service in self.live.services:
+            service.restart(self.live.journal.output)
+        return listing([service.name for service in self.live.services])
+
+    def undo(self, data: dict[str, Any]) -> str:
+        return ""  # restarted once more when the old state is back, see settle.py
+
+
+@dataclass(slots=True)
+class Health:
+    """The new code answers, `successes` times in a row, and goes on answering through `soak`."""
+
+    live: Live
+    name: str = "health"
+
+    def wanted(self) -> str | None:
+        if not self.live.record.restart and self.live.services == ():
+            return ""
+        return None if checks_health(self.live.after, self.live) else ""
+
+    def ready(self) -> dict[str, Any]:
+        return {}
+
+    def apply(self) -> str:
+        live = self.live
+        return check_health(live, live.after, live.record.target.version)
+
+    def undo(self, data: dict[str, Any]) -> str:
+        return ""
+
+
+@dataclass(slots=True)
+class Reopen:
+    """Maintenance off: the new release answers."""
+
+    live: Live
+    name: str = "reopen"
+
+    def wanted(self) -> str | None:
+        return None if self.live.before.maintenance.file else ""
+
+    def ready(self) -> dict[str, Any]:
+        return {}
+
+    def apply(self) -> str:
+        records = self.live.journal.database.records(self.live.journal.deployment)
+        end_maintenance(records_data(records, "maintenance"))
+        return "maintenance off"
+
+    def undo(self, data: dict[str, Any]) -> str:
+        return ""
+
+
+# ---- shared with the way back ----
+
+
+def run_stage(live: Live, config: Config, stage: str, *, status: str | None = None, error: str | None = None) -> str:
+    """Run the hooks of a stage as CONFIG and the hooks folder have them now."""
+    found = hooks.find_hooks(live.site.root, config.hooks, stage)
+    if not found:
+        return "no hook"
+    ran = hooks.run_hooks(
+        found,
+        live.hook_context(status=status, error=error),
+        stage=stage,
+        timeout=config.hooks.timeout,
+        secrets=secret_names(config),
+        on_line=live.journal.output,
+    )
+    return listing([hook.name for hook in found], 3) if ran else "no hook"
+
+
+def checks_health(config: Config, live: Live) -> bool:
+    return bool(config.health.url or config.health.command or config.health.tcp or live.services)
+
+
+def check_health(live: Live, config: Config, version: str | None) -> str:
+    """Wait until the app is healthy. Raises `HealthFailed`."""
+    flip = live.flip
+    generation = live.site.venv_link.resolve() if flip is not None and live.site.venv_link else None
+    well = health.wait_healthy(
+        config.health,
+        live.services,
+        expected_version=version,
+        started_after=live.switched_at,
+        generation=generation,
+        on_line=live.journal.output,
+    )
+    if config.health.soak:
+        live.journal.progress("health", f"watching for {config.health.soak:.0f} s")
+        health.soak(config.health, live.services, expected_version=version, on_line=live.journal.output)
+    return well.summary
+
+
+def end_maintenance(data: Mapping[str, Any] | None) -> None:
+    """Take the maintenance file away again, unless it was there before this deployment."""
+    if data and not data.get("there"):
+        try:
+            os.unlink(data["file"])
+        except FileNotFoundError:
+            return
+
+
+def records_data(records: Any, step: str) -> Mapping[str, Any] | None:
+    """What a step's `begin` record holds."""
+    for record in records:
+        if record.kind == "begin" and record.step == step:
+            return record.data  # type: ignore[no-any-return]
+    return None
+
+
+def dump_databases(live: Live, config: Config) -> list[Mapping[str, Any]]:
+    """Dump every database of CONFIG into the deployment's backup; durable, and in its manifest."""
+    from gitdeploy.deployment.data import dump_into
+
+    folder = live.backup_folder
+    if folder is None:
+        return []
+    dumps = dump_into(live.databases(config), folder, live.journal)
+    return [dump.as_dict() for dump in dumps]
