@@ -1,0 +1,97 @@
+"""One question to the app: a URL, a TCP port, a command."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+from gitdeploy import owner, process
+from gitdeploy.config import HealthConfig
+from gitdeploy.text import clean, duration_text, redact
+
+ANSWER_LIMIT = 10.0  # seconds for one answer: an app's first one may take long
+COMMAND_LIMIT = 60.0  # seconds for one run of `health.command`
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """`bad`: what is wrong, a sentence without its full stop, None where all is well; `seen`: what was seen then."""
+
+    bad: str | None
+    seen: str = ""
+
+
+def check_once(health: HealthConfig, *, expected_version: str | None = None, root: Path | None = None) -> str | None:
+    """Ask everything that HEALTH names one time. None where all is well (or nothing is named), else a sentence.
+
+    root: the checkout, where `health.command` runs, as its owner (default: the working directory).
+    """
+    bad = ask(health, expected_version, ANSWER_LIMIT, root).bad
+    return f"{bad}." if bad else None
+
+
+def ask(health: HealthConfig, version: str | None, limit: float, root: Path | None) -> Answer:
+    """Every URL, port and command of HEALTH, until the first that is not well. limit: seconds for each answer."""
+    seen = []
+    for url in health.url:
+        from gitdeploy.health.web import ask_url
+
+        shown = redact(clean(url))
+        answer = ask_url(url, health, version, limit)
+        if answer.bad:
+            return Answer(f"{shown}: {answer.bad}")
+        seen.append(f"{shown}: {answer.seen}")
+    for address in health.tcp:
+        if bad := _ask_tcp(address, limit):
+            return Answer(f"{address}: {bad}")
+        seen.append(f"{address}: accepts connections")
+    if health.command:
+        if bad := _ask_command(health.command, min(COMMAND_LIMIT, health.timeout), root):
+            return Answer(bad)
+        seen.append(f"{_shown(health.command)}: exit code 0")
+    return Answer(None, "; ".join(seen))
+
+
+def _ask_tcp(address: str, limit: float) -> str | None:
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=limit).close()
+    except OSError as error:
+        return connection_problem(error, limit)
+    return None
+
+
+def connection_problem(error: OSError, limit: float) -> str:
+    """Why nothing could be asked, in a few words: `connection refused`, `no answer in 10 s`."""
+    if isinstance(error, ConnectionRefusedError):
+        return "connection refused"
+    if isinstance(error, TimeoutError):
+        return f"no answer in {duration_text(limit)}"
+    if isinstance(error, socket.gaierror):
+        return "the host's name is not known"
+    if isinstance(error, ConnectionResetError | BrokenPipeError):
+        return "connection closed without an answer"
+    return clean(redact(error.strerror or str(error) or type(error).__name__), limit=200)
+
+
+def _ask_command(command: str, limit: float, root: Path | None) -> str | None:
+    folder = root or Path.cwd()
+    uid = folder.stat().st_uid
+    done = process.run(
+        owner.command_as(["/bin/sh", "-c", command], uid),
+        cwd=folder,
+        env=process.clean_environment(owner.variables(uid)),
+        timeout=limit,
+        keep=64 * 1024,
+        tied=True,
+    )
+    if done.ok:
+        return None
+    said = done.error_text.splitlines()
+    ending = f"no end in {duration_text(limit)}" if done.timed_out else done.ending
+    return f"{_shown(command)}: {ending}" + (f", {said[-1]}" if said else "")
+
+
+def _shown(command: str) -> str:
+    return redact(clean(command, limit=60))

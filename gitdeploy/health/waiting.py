@@ -1,0 +1,252 @@
+"""Waiting until the app is well, and watching it on afterwards."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from gitdeploy import interruption
+from gitdeploy.config import HealthConfig
+from gitdeploy.errors import GitDeployError
+from gitdeploy.health.proof import old_process
+from gitdeploy.health.questions import ANSWER_LIMIT, Answer, ask
+from gitdeploy.process import Identity
+from gitdeploy.text import duration_text
+
+CRASHES = 3  # so many starts by the service's manager while we wait are a crash-loop
+BAD_IN_A_ROW = 3  # so many bad answers in a row while watching: one may be a hiccup
+LAST_LINES = 12  # of each service's log, in the error
+_LOOK_AGAIN = 1.0  # seconds between two looks at a service's log, or at the service while nothing is asked yet
+_TIMES = ("", "once", "twice", "three times", "four times", "five times", "six times")
+
+OnLine = Callable[[str], None]
+
+
+class HealthFailed(GitDeployError):
+    """The app is not well; `details` are the last lines of its services' own logs."""
+
+    kind = "health"
+
+
+class Watched(Protocol):
+    """What is asked of a service here; `gitdeploy.services.base.Service` says what each means."""
+
+    @property
+    def name(self) -> str: ...
+
+    def is_up(self) -> str | None: ...
+
+    def gave_up(self) -> str | None: ...
+
+    def processes(self) -> tuple[Identity, ...]: ...
+
+    def restarts(self) -> int | None: ...
+
+    def last_lines(self, most: int = 20, since: float | None = None) -> list[str]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How it went. `summary` in one line: `http://127.0.0.1:15001/health: 200, three times`; `details`: further lines."""
+
+    ok: bool
+    summary: str
+    details: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class _Watch:
+    """What one wait asks, and what it remembers from one look to the next."""
+
+    health: HealthConfig
+    services: Sequence[Watched]
+    version: str | None
+    started_after: float | None
+    generation: Path | None
+    root: Path | None
+    on_line: OnLine | None
+    begun: float = field(default_factory=time.time)
+    restarts_at_first: list[int | None] = field(default_factory=list)
+    restarts_before: list[int | None] = field(default_factory=list)
+    shown: dict[str, list[str]] = field(default_factory=dict)
+    looked_at_log: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.restarts_at_first = self.restarts_before = self._restarts()
+
+    def look(self, limit: float) -> Answer:
+        """Services first: they know why nothing answers."""
+        now, before = self._restarts(), self.restarts_before
+        self.restarts_before = now
+        for service in self.services:
+            if bad := service.is_up():
+                return Answer(bad.rstrip("."))
+        for service, first, second in zip(self.services, before, now, strict=True):
+            if first is not None and second is not None and second > first:
+                return Answer(f"{service.name} crashed and was started again")
+        answer = ask(self.health, self.version, limit, self.root)
+        if answer.bad:
+            return answer
+        for service in self.services:
+            if bad := old_process(service.name, service.processes(), self.started_after, self.generation):
+                return Answer(bad)
+        if not answer.seen:
+            return Answer(None, "; ".join(f"{service.name}: up" for service in self.services))
+        return answer
+
+    def in_vain(self) -> str | None:
+        """Why waiting longer makes no sense."""
+        for service in self.services:
+            if bad := service.gave_up():
+                return bad.rstrip(".")
+        for service, first, now in zip(self.services, self.restarts_at_first, self._restarts(), strict=True):
+            if first is not None and now is not None and now - first >= CRASHES:
+                return f"{service.name} crashes again and again ({now - first} times in {self._waited()})"
+        return None
+
+    def say_log(self) -> None:
+        """Tell the services' own new log lines."""
+        if self.on_line is None or time.monotonic() - self.looked_at_log < _LOOK_AGAIN:
+            return
+        self.looked_at_log = time.monotonic()
+        for service in self.services:
+            lines = service.last_lines(50, self._log_from())
+            for line in _new_lines(self.shown.get(service.name, []), lines):
+                self.on_line(f"{service.name}: {line}")
+            self.shown[service.name] = lines
+
+    def failure(self, sentence: str) -> HealthFailed:
+        details = [
+            f"{service.name} said: {line}"
+            for service in self.services
+            for line in service.last_lines(LAST_LINES, self._log_from())
+        ]
+        return HealthFailed(f"{sentence}.", details=tuple(details))
+
+    def _log_from(self) -> float:
+        return self.started_after if self.started_after is not None else self.begun
+
+    def _waited(self) -> str:
+        return duration_text(time.time() - self.begun)
+
+    def _restarts(self) -> list[int | None]:
+        return [service.restarts() for service in self.services]
+
+
+def wait_healthy(
+    health: HealthConfig,
+    services: Sequence[Watched],
+    *,
+    expected_version: str | None = None,
+    started_after: float | None = None,
+    generation: Path | None = None,
+    on_line: OnLine | None = None,
+    root: Path | None = None,
+) -> Health:
+    """Wait until everything holds `health.successes` times in a row. Raises `HealthFailed` when the time is over, or
+    earlier where waiting is in vain (the unit has failed, it crashes in a loop); `Interrupted` when a signal came.
+
+    started_after: seconds since the epoch; a process of a service that is older has the old code.
+    generation: the live venv's real path; a process that runs from another one beside it has other packages.
+    on_line: told the services' own log lines as they come, while the app is not well yet.
+    root: the checkout, where `health.command` runs.
+    """
+    if not (health.configured or services):
+        return Health(True, "no health check configured")
+    watch = _Watch(health, services, expected_version, started_after, generation, root, on_line)
+    _start_period(watch)
+    begun = time.monotonic()
+    deadline = begun + health.timeout
+    good, reasons = 0, list[str]()
+    while True:
+        answer = watch.look(min(ANSWER_LIMIT, max(1.0, deadline - time.monotonic())))
+        if answer.bad is None:
+            good += 1
+            if good >= health.successes:
+                return Health(True, f"{answer.seen}, {_times(good)}")
+        else:
+            good = 0
+            reasons.append(answer.bad)
+            watch.say_log()
+            if final := watch.in_vain():
+                raise watch.failure(final)
+            if time.monotonic() + health.interval >= deadline:
+                break
+        interruption.sleep(health.interval)
+    always = all(reason == reasons[0] for reason in reasons)
+    waited = duration_text(max(time.monotonic() - begun, health.timeout))
+    raise watch.failure(f"{reasons[-1]} for {waited}" if always else f"{reasons[-1]}, still after {waited}")
+
+
+def _start_period(watch: _Watch) -> None:
+    """Nothing is asked yet, but a service that has already given up is seen."""
+    end = time.monotonic() + watch.health.start_period
+    while (left := end - time.monotonic()) > 0:
+        if final := watch.in_vain():
+            raise watch.failure(final)
+        interruption.sleep(min(left, _LOOK_AGAIN))
+
+
+def soak(
+    health: HealthConfig,
+    services: Sequence[Watched],
+    *,
+    expected_version: str | None = None,
+    on_line: OnLine | None = None,
+    root: Path | None = None,
+) -> Health:
+    """Watch on for `health.soak` seconds. Raises `HealthFailed` as soon as a service crashes, even if it is up again,
+    or `BAD_IN_A_ROW` answers in a row are bad."""
+    if not health.soak or not (health.configured or services):
+        return Health(True, "")
+    watch = _Watch(health, services, expected_version, None, None, root, on_line)
+    mains = _mains(services)
+    begun = time.monotonic()
+    bad = 0
+    while (left := begun + health.soak - time.monotonic()) > 0:
+        interruption.sleep(min(left, health.interval))
+        before = watch.restarts_before
+        answer = watch.look(ANSWER_LIMIT)
+        crashed = any(
+            first is not None and now is not None and now > first
+            for first, now in zip(before, watch.restarts_before, strict=True)
+        )
+        bad = bad + 1 if answer.bad else 0
+        after = duration_text(time.monotonic() - begun)
+        if crashed or watch.in_vain() or bad >= BAD_IN_A_ROW:
+            watch.say_log()
+            raise watch.failure(f"{answer.bad} {after} after it had been well")
+        if gone := _gone(mains):
+            raise watch.failure(f"{gone} {after} after it had been well")
+    return Health(True, f"well for {duration_text(health.soak)} more")
+
+
+def _mains(services: Sequence[Watched]) -> list[tuple[str, Identity]]:
+    """The oldest process of each service whose manager does not count restarts: it is the one that must not change."""
+    return [
+        (service.name, min(found, key=lambda each: each.started))
+        for service in services
+        if service.restarts() is None and (found := service.processes())
+    ]
+
+
+def _gone(mains: Sequence[tuple[str, Identity]]) -> str | None:
+    for name, main in mains:
+        if not main.alive():
+            return f"{name}: its process {main.pid} ended"
+    return None
+
+
+def _new_lines(before: list[str], now: list[str]) -> list[str]:
+    """The lines of NOW that come after the longest piece with which BEFORE ends and NOW begins."""
+    for size in range(min(len(before), len(now)), 0, -1):
+        if before[-size:] == now[:size]:
+            return now[size:]
+    return now
+
+
+def _times(number: int) -> str:
+    return _TIMES[number] if number < len(_TIMES) else f"{number} times"

@@ -1,0 +1,48 @@
+"""How the app is restarted: one file a kind, all on one small protocol (`base.Service`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from gitdeploy.config import ServiceConfig
+from gitdeploy.services.base import Service, ServiceFailed, common
+from gitdeploy.services.command import Command
+from gitdeploy.services.discovery import NO_ESCAPE, discover, escape_argv, shares_cgroup_with
+from gitdeploy.services.systemd import SystemdUnit
+
+__all__ = [
+    "NO_ESCAPE",
+    "Service",
+    "ServiceFailed",
+    "discover",
+    "escape_argv",
+    "from_dict",
+    "open_services",
+    "shares_cgroup_with",
+]
+
+
+def open_services(service: ServiceConfig, root: Path, *, owner: int | None = None) -> tuple[Service, ...]:
+    """The services that SERVICE names, in the order of restart; empty where it names none. Starts no process.
+
+    owner: the uid that the checkout belongs to; default: that of ROOT.
+    """
+    uid = root.stat().st_uid if owner is None else owner
+    if service.systemd:
+        return tuple(SystemdUnit(unit, root, uid, service.timeout) for unit in service.systemd)
+    if service.command:
+        return (Command(service.command, root, uid, service.timeout),)
+    return ()
+
+
+_KINDS = {"systemd": SystemdUnit, "command": Command}
+
+
+def from_dict(data: Mapping[str, Any]) -> Service:
+    """The service that `as_dict` described, in another process."""
+    values = common(data)
+    values["root"] = Path(values["root"])
+    made: Service = _KINDS[data["kind"]](**values)
+    return made

@@ -1,0 +1,78 @@
+"""What every kind of service offers. A new kind is a new file and one line in `gitdeploy/services/__init__.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from gitdeploy.errors import GitDeployError
+from gitdeploy.process import Identity
+
+OnLine = Callable[[str], None]
+
+
+class ServiceFailed(GitDeployError):
+    """The service could not be restarted, stopped, started or asked; `details` are its own last log lines."""
+
+    kind = "service"
+
+
+class Service(Protocol):
+    """One thing that is restarted: a unit, a program, a container, a process, a command."""
+
+    @property
+    def name(self) -> str:
+        """What is shown: `otrs-web.service`."""
+
+    @property
+    def kind(self) -> str:
+        """The key of deploy.yaml: systemd, supervisor, compose, pidfile, command."""
+
+    def restart(self, on_line: OnLine | None = None) -> None:
+        """Make it run the code that is on disk now; returns when its manager says that it has started.
+
+        A service that is down is started. ON_LINE is told what the command said. Raises `ServiceFailed`.
+        """
+
+    def stop(self, on_line: OnLine | None = None) -> None:
+        """End it; returns when it is down. Raises `ServiceFailed`, also for a kind that can't be stopped."""
+
+    def start(self, on_line: OnLine | None = None) -> None:
+        """Start it where it is down. Raises `ServiceFailed`."""
+
+    def reload(self, on_line: OnLine | None = None) -> bool:
+        """Make it read its code and settings anew without ending; False where it can't. Raises `ServiceFailed`."""
+
+    def is_up(self) -> str | None:
+        """None where it is up, else a sentence: "otrs-web.service has failed (exit code 1)."."""
+
+    def gave_up(self) -> str | None:
+        """A sentence where it is down and nothing will start it again: waiting longer is in vain."""
+
+    def processes(self) -> tuple[Identity, ...]:
+        """The processes that run the app's code, and are all new after `restart`. Empty where they can't be known."""
+
+    def last_lines(self, most: int = 20, since: float | None = None) -> list[str]:
+        """The end of its own log, oldest first, cleaned; not before SINCE (seconds since the epoch) where the log has
+        times. Empty where there is none or it may not be read."""
+
+    def restarts(self) -> int | None:
+        """How often its manager has started it again by itself; only a growing number means anything. None: unknown."""
+
+    def problems(self) -> list[tuple[str, str]]:
+        """Why `restart` will fail, as (message, hint): asked before anything live is touched. Changes nothing."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """All that `from_dict` of `gitdeploy.services` needs to make the same in another process (JSON types)."""
+
+
+def failed(service: Service, what: str, said: str, hint: str = "", *, since: float | None = None) -> ServiceFailed:
+    """A `ServiceFailed`: "otrs-web.service could not be restarted: SAID", with the service's own last lines."""
+    lines = tuple(f"{service.name} said: {line}" for line in service.last_lines(12, since))
+    message = f"{service.name} could not be {what}" + (f": {said}" if said else ".")
+    return ServiceFailed(message, hint, details=lines)
+
+
+def common(service: Mapping[str, Any]) -> dict[str, Any]:
+    """The keyword arguments of a service from its `as_dict`, without the kind."""
+    return {key: value for key, value in service.items() if key != "kind"}

@@ -1,0 +1,84 @@
+"""A command that restarts the app: whatever else there is. Nothing more can be known of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from gitdeploy import owner as owners
+from gitdeploy import process
+from gitdeploy.process import Identity
+from gitdeploy.services.base import OnLine, ServiceFailed
+from gitdeploy.text import clean, duration_text, redact
+
+
+@dataclass(slots=True)
+class Command:
+    """`service.command`: run by /bin/sh in the checkout, always as the checkout's owner. What it leaves running (the
+    app itself) lives on."""
+
+    command: str
+    root: Path
+    owner: int
+    timeout: float = 60.0
+    kind: str = field(default="command", init=False)
+
+    @property
+    def name(self) -> str:
+        return redact(clean(self.command, limit=60))
+
+    def restart(self, on_line: OnLine | None = None) -> None:
+        done = process.run(
+            owners.command_as(["/bin/sh", "-c", self.command], self.owner),
+            cwd=self.root,
+            env=process.clean_environment(owners.variables(self.owner)),
+            timeout=self.timeout,
+            on_line=on_line,
+            marked=True,
+            leave_daemons=True,
+        )
+        if not done.ok:
+            ending = f"not done after {duration_text(self.timeout)}" if done.timed_out else done.ending
+            *lines, last = done.error_text.splitlines() or [""]
+            raise ServiceFailed(
+                f"The restart command `{self.name}` failed ({ending})" + (f": {last}" if last else "."),
+                "service.command in deploy.yaml",
+                details=tuple(lines),
+            )
+
+    def stop(self, on_line: OnLine | None = None) -> None:
+        raise ServiceFailed(f"`{self.name}` restarts the app, but nothing says how to stop it.")
+
+    def start(self, on_line: OnLine | None = None) -> None:
+        self.restart(on_line)
+
+    def reload(self, on_line: OnLine | None = None) -> bool:
+        return False
+
+    def is_up(self) -> str | None:
+        return None
+
+    def gave_up(self) -> str | None:
+        return None
+
+    def processes(self) -> tuple[Identity, ...]:
+        return ()
+
+    def last_lines(self, most: int = 20, since: float | None = None) -> list[str]:
+        return []
+
+    def restarts(self) -> int | None:
+        return None
+
+    def problems(self) -> list[tuple[str, str]]:
+        return []
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "kind": self.kind,
+            "command": self.command,
+            "root": str(self.root),
+            "owner": self.owner,
+            "timeout": self.timeout,
+        }

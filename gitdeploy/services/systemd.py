@@ -1,0 +1,362 @@
+"""systemd units: services, templates (`app@1`), sockets, timers; of the system, or of the checkout owner's own manager.
+
+Facts come from `systemctl show` (systemd.unit(5), org.freedesktop.systemd1(5)), log lines from journalctl. The right to
+restart is root's, or given by polkit or sudo: see docs/services.md.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from gitdeploy import owner as owners
+from gitdeploy import process
+from gitdeploy.process import Completed, Identity, which
+from gitdeploy.services import processes
+from gitdeploy.services.base import OnLine, ServiceFailed, failed
+from gitdeploy.text import clean, duration_text, listing, path_text
+
+_UNIT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9:_.@\\-]{0,254}")
+_TYPES = (".service", ".socket", ".timer", ".target", ".path", ".slice", ".scope", ".mount")
+_PROPERTIES = (
+    "Id,LoadState,LoadError,ActiveState,SubState,Result,Type,MainPID,ControlGroup,NRestarts,User,DynamicUser,"
+    "WorkingDirectory,ExecStart,ExecMainCode,ExecMainStatus,CanReload,CanStart,FragmentPath,Triggers"
+)
+_ASK = 15.0  # seconds for a question to systemd
+_NO_RIGHT = ("authentication required", "access denied", "authorization", "not authorized", "permission denied")
+_ENDINGS = {
+    "timeout": "did not become ready in time",
+    "watchdog": "missed its watchdog",
+    "oom-kill": "was killed for lack of memory",
+    "start-limit-hit": "crashed too often in a row and is not started again",
+    "protocol": "did not tell systemd that it is ready",
+    "resources": "could not be started for lack of resources",
+}
+NO_SYSTEMD = "This machine was not started by systemd, so there are no units here."
+
+
+def unit_name(text: str) -> str:
+    """The full name: `otrs-web` is `otrs-web.service`. Raises `ServiceFailed` for what is no unit's name."""
+    if not _UNIT.fullmatch(text):
+        raise ServiceFailed(f"{clean(text, limit=80)} is no name of a systemd unit.")
+    return text if text.endswith(_TYPES) else f"{text}.service"
+
+
+def booted() -> bool:
+    """Whether systemd runs this machine (sd_booted(3))."""
+    return os.path.isdir("/run/systemd/system")
+
+
+@dataclass(slots=True)
+class SystemdUnit:
+    """One unit. `timeout`: seconds that stopping and starting may take. `user`: of the owner's own manager (None: not
+    yet known; the system's is asked first)."""
+
+    name: str
+    root: Path
+    owner: int
+    timeout: float = 60.0
+    user: bool | None = None
+    kind: str = field(default="systemd", init=False)
+
+    def __post_init__(self) -> None:
+        self.name = unit_name(self.name)
+
+    # ---- doing ----
+
+    def restart(self, on_line: OnLine | None = None) -> None:
+        """Also a unit that systemd had given up on: its count of failures is put to zero first."""
+        self._require_ours()
+        self._call("reset-failed", timeout=_ASK)  # fails harmlessly where the unit was never loaded
+        self._control("restart", "restarted", on_line)
+
+    def stop(self, on_line: OnLine | None = None) -> None:
+        self._require_ours()
+        self._control("stop", "stopped", on_line)
+
+    def start(self, on_line: OnLine | None = None) -> None:
+        self._require_ours()
+        self._call("reset-failed", timeout=_ASK)
+        self._control("start", "started", on_line)
+
+    def reload(self, on_line: OnLine | None = None) -> bool:
+        facts = self._require_ours()
+        if facts.get("CanReload") != "yes" or facts.get("ActiveState") != "active":
+            return False
+        self._control("reload", "reloaded", on_line)
+        return True
+
+    def _control(self, verb: str, done_word: str, on_line: OnLine | None) -> None:
+        done = self._call(verb, timeout=self.timeout, on_line=on_line, marked=True)
+        if done.ok:
+            return
+        if done.timed_out:
+            state = self.is_up() or f"{self.name} is up now"
+            raise failed(self, done_word, f"not done after {duration_text(self.timeout)}; {state}")
+        if _refused(done):
+            raise ServiceFailed(
+                f"{self.name} could not be {done_word}: {owners.user_name(os.geteuid())} has no right to do so.",
+                self._right_hint(),
+            )
+        raise failed(self, done_word, self.is_up() or done.error_text)
+
+    # ---- asking ----
+
+    def is_up(self) -> str | None:
+        facts = self.facts()
+        active, sub = facts.get("ActiveState", ""), facts.get("SubState", "")
+        if active == "active" and sub not in ("auto-restart", "auto-restart-queued"):
+            return None
+        if facts.get("LoadState") == "not-found":
+            return f"There is no unit {self.name}."
+        if sub.startswith("auto-restart"):
+            return f"{self.name} crashed ({_ending(facts)}) and is started again."
+        if active == "failed":
+            return f"{self.name} has failed ({_ending(facts)})."
+        if active == "activating":
+            return f"{self.name} is still starting."
+        return f"{self.name} is {'down' if active == 'inactive' else active} ({sub})."
+
+    def gave_up(self) -> str | None:
+        facts = self.facts()
+        down = facts.get("ActiveState") == "failed" or facts.get("LoadState") == "not-found"
+        return self.is_up() if down else None
+
+    def processes(self) -> tuple[Identity, ...]:
+        facts = self.facts()
+        pids = processes.in_control_group(facts.get("ControlGroup", ""))
+        if not pids and (main := facts.get("MainPID", "0")) != "0":
+            pids = [int(main)]
+        return processes.identities(pids)
+
+    def restarts(self) -> int | None:
+        count = self.facts().get("NRestarts", "")
+        return int(count) if count.isdigit() else None
+
+    def last_lines(self, most: int = 20, since: float | None = None) -> list[str]:
+        journalctl = which("journalctl")
+        if journalctl is None:
+            return []
+        words = ["--user", f"--user-unit={self.name}"] if self._manager() else [f"--unit={self.name}"]
+        moment = [f"--since=@{since:.3f}"] if since is not None else []
+        argv = [journalctl, "--quiet", "--no-pager", "--output=cat", f"--lines={most}", *words, *moment]
+        done = self._as_manager(argv, timeout=_ASK)
+        return [clean(line, limit=500) for line in done.text.splitlines() if line.strip()][-most:] if done.ok else []
+
+    def facts(self) -> dict[str, str]:
+        """What systemd says of the unit. Raises `ServiceFailed` where it can't be asked."""
+        done = self._show(self._manager())
+        if not done.ok:
+            raise ServiceFailed(
+                f"systemd can't be asked about {self.name}: {done.error_text or done.ending}.",
+                "" if booted() else NO_SYSTEMD,
+            )
+        return parse_show(done.text)
+
+    def _manager(self) -> bool:
+        """Whether the unit is one of the owner's own manager: where only that one knows it."""
+        if self.user is None:
+            known = _loaded(self._show(False))
+            self.user = not known and os.path.exists(f"/run/user/{self.owner}/bus") and _loaded(self._show(True))
+        return self.user
+
+    def _show(self, user: bool) -> Completed:
+        # The name stands last, after `--`: a name can't be read as an option.
+        return self._as_manager(
+            [_systemctl(), *(["--user"] if user else []), "show", f"--property={_PROPERTIES}", "--", self.name],
+            user=user,
+            timeout=_ASK,
+        )
+
+    # ---- may we? ----
+
+    def problems(self) -> list[tuple[str, str]]:
+        if which("systemctl") is None or not booted():
+            hint = "Set service.supervisor, service.compose, service.pidfile or service.command in deploy.yaml."
+            return [(f"{self.name}: {NO_SYSTEMD}", hint)]
+        facts = self.facts()
+        state = facts.get("LoadState")
+        if state == "not-found":
+            from gitdeploy.services.discovery import discover
+
+            units = discover(self.root, None)
+            hint = f"From this checkout run: {listing(units)}." if units else "systemctl list-units --type=service"
+            return [(f"There is no systemd unit {self.name}.", f"Set service.systemd in deploy.yaml. {hint}")]
+        if state == "masked":
+            return [(f"The unit {self.name} is masked.", f"systemctl unmask {self.name}")]
+        if state not in ("loaded", "merged"):
+            why = facts.get("LoadError", "").strip('" ') or state
+            return [
+                (f"The unit {self.name} can't be loaded: {clean(str(why))}.", f"systemd-analyze verify {self.name}")
+            ]
+        if why_not := self._not_ours(facts):
+            return [why_not]
+        if not self._may_control(facts):
+            user = owners.user_name(os.geteuid())
+            return [(f"{user} may not restart {self.name}.", self._right_hint())]
+        return []
+
+    def _require_ours(self) -> dict[str, str]:
+        facts = self.facts()
+        if why_not := self._not_ours(facts):
+            raise ServiceFailed(*why_not)
+        return facts
+
+    def _not_ours(self, facts: Mapping[str, str]) -> tuple[str, str] | None:
+        """As root, for another user's app: deploy.yaml may be that user's own, so the unit must be that user's too."""
+        if not owners.must_drop(self.owner) or self.user:
+            return None
+        name, user = facts.get("Id") or self.name, owners.user_name(self.owner)
+        hint = f"Give it User={user} and WorkingDirectory={self.root}, or restart it yourself (--no-restart)."
+        if not name.endswith(".service"):
+            for triggered in facts.get("Triggers", "").split():
+                other = SystemdUnit(triggered, self.root, self.owner, user=False)
+                return other._not_ours(other.facts())
+            return (f"{name} starts no service of {user}, so root does not touch it for {user}'s app.", hint)
+        if facts.get("DynamicUser") == "yes" or _uid(facts.get("User", "")) != self.owner:
+            return (
+                f"{name} runs as {facts.get('User') or 'root'}, and the checkout belongs to {user}: root does not "
+                f"restart it for {user}'s app.",
+                hint,
+            )
+        if not self._from_checkout(facts):
+            return (f"{name} does not run from {path_text(str(self.root))}, so root does not restart it.", hint)
+        return None
+
+    def _from_checkout(self, facts: Mapping[str, str]) -> bool:
+        folder, program = (
+            facts.get("WorkingDirectory", "").lstrip("-!"),
+            re.findall(r"path=(\S+)", facts.get("ExecStart", "")),
+        )
+        for place in (folder, *program):
+            if place.startswith("/") and _within(place, self.root):
+                return True
+        main = int(facts.get("MainPID") or 0)
+        return main > 0 and processes.owner_of(main) == self.owner and processes.runs_from(main, self.root)
+
+    def _may_control(self, facts: Mapping[str, str]) -> bool:
+        """Whether root, polkit or sudo lets us. polkit can only be asked by doing something: forgetting failures of a
+        unit that has none."""
+        if os.geteuid() == 0 or self.user:
+            return True
+        if self._sudo("restart", probe=True) is not None:
+            return True
+        if facts.get("ActiveState") != "active" or facts.get("NRestarts", "0") != "0":
+            return True  # can't be asked without changing something; restart itself will say
+        return not _refused(self._call("reset-failed", timeout=_ASK, sudo=False))
+
+    def _right_hint(self) -> str:
+        user = owners.user_name(os.geteuid())
+        return (
+            f"Let {user} restart just this unit, by polkit or by sudo (docs/services.md shows both): "
+            f"{user} ALL=(root) NOPASSWD: {_systemctl()} restart {self.name}, … Or run gitdeploy as root."
+        )
+
+    # ---- calling ----
+
+    def _call(
+        self, verb: str, *, timeout: float, on_line: OnLine | None = None, marked: bool = False, sudo: bool = True
+    ) -> Completed:
+        argv = [_systemctl(), *(["--user"] if self._manager() else []), "--no-ask-password", verb, self.name]
+        done = self._as_manager(argv, timeout=timeout, on_line=on_line, marked=marked)
+        if sudo and not done.ok and not self.user and _refused(done) and os.geteuid() != 0:
+            with_sudo = self._sudo(verb)
+            if with_sudo is not None:
+                return self._as_manager(with_sudo, timeout=timeout, on_line=on_line, marked=marked)
+        return done
+
+    def _sudo(self, verb: str, *, probe: bool = False) -> list[str] | None:
+        """How sudo does VERB without a password; None where it won't. The words are those of the example in
+        docs/services.md: sudoers compares them exactly."""
+        sudo = which("sudo")
+        if sudo is None:
+            return None
+        argv = [_systemctl(), verb, self.name]
+        if probe:
+            listed = self._as_manager([sudo, "-n", "-l", "--", *argv], user=False, timeout=_ASK)
+            return argv if listed.ok else None
+        return [sudo, "-n", "--", *argv]
+
+    def _as_manager(
+        self,
+        argv: Sequence[str],
+        *,
+        timeout: float,
+        user: bool | None = None,
+        on_line: OnLine | None = None,
+        marked: bool = False,
+    ) -> Completed:
+        """Run ARGV as ourselves, or as the owner where it talks to the owner's own manager."""
+        extra: dict[str, str] = {}
+        words = list(argv)
+        if user if user is not None else self.user:
+            runtime = f"/run/user/{self.owner}"
+            extra = {**owners.variables(self.owner), "XDG_RUNTIME_DIR": runtime}
+            extra["DBUS_SESSION_BUS_ADDRESS"] = f"unix:path={runtime}/bus"
+            words = owners.command_as(words, self.owner)
+        environment = process.clean_environment({"SYSTEMD_PAGER": "", "SYSTEMD_COLORS": "0", **extra})
+        return process.run(words, cwd="/", env=environment, timeout=timeout, on_line=on_line, marked=marked)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "kind": self.kind,
+            "name": self.name,
+            "root": str(self.root),
+            "owner": self.owner,
+            "timeout": self.timeout,
+            "user": self.user,
+        }
+
+
+def parse_show(text: str) -> dict[str, str]:
+    """`systemctl show`'s lines `Key=value`; a key that comes twice (ExecStart) has its values joined by a space."""
+    facts: dict[str, str] = {}
+    for line in text.splitlines():
+        key, equals, value = line.partition("=")
+        if equals:
+            facts[key] = f"{facts[key]} {value}" if key in facts else value
+    return facts
+
+
+def _loaded(done: Completed) -> bool:
+    return done.ok and parse_show(done.text).get("LoadState") not in (None, "", "not-found")
+
+
+def _refused(done: Completed) -> bool:
+    said = (done.stderr + done.stdout).decode("utf-8", "replace").lower()
+    return not done.ok and any(words in said for words in _NO_RIGHT)
+
+
+def _systemctl() -> str:
+    return which("systemctl") or "/usr/bin/systemctl"
+
+
+def _uid(user: str) -> int | None:
+    """The uid of a unit's `User=`: a name or a number; root where it has none."""
+    if not user:
+        return 0
+    if user.isascii() and user.isdigit():
+        return int(user)
+    try:
+        return pwd.getpwnam(user).pw_uid
+    except KeyError:
+        return None
+
+
+def _within(place: str, root: Path) -> bool:
+    return any(place == top or place.startswith(top + "/") for top in (str(root), os.path.realpath(root)))
+
+
+def _ending(facts: Mapping[str, str]) -> str:
+    """How its main process ended, in words: `exit code 1`, `killed by signal 9`."""
+    result, status = facts.get("Result", ""), facts.get("ExecMainStatus", "")
+    if result in _ENDINGS:
+        return _ENDINGS[result]
+    if result in ("signal", "core-dump"):
+        return f"killed by signal {status}"
+    return f"exit code {status}" if status not in ("", "0") else result or "exit code 0"

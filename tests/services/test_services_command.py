@@ -1,0 +1,73 @@
+"""`service.command`: the restart of whatever is no unit, no program and no container."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from gitdeploy.config import ServiceConfig
+from gitdeploy.services import ServiceFailed, from_dict, open_services, shares_cgroup_with
+
+
+def test_nothing_configured_means_nothing_to_restart(tmp_path: Path) -> None:
+    assert open_services(ServiceConfig(), tmp_path) == ()
+
+
+def test_the_command_runs_in_the_checkout_and_its_words_are_told(tmp_path: Path) -> None:
+    (service,) = open_services(ServiceConfig(command="echo restarting; touch tmp-restart"), tmp_path)
+    lines: list[str] = []
+    service.restart(lines.append)
+    assert lines == ["restarting"]
+    assert (tmp_path / "tmp-restart").exists()
+    assert service.problems() == []
+    assert service.is_up() is None
+    assert service.reload() is False
+    assert not shares_cgroup_with(service)
+
+
+def test_what_the_command_starts_lives_on(tmp_path: Path) -> None:
+    (service,) = open_services(ServiceConfig(command="sleep 60 >/dev/null 2>&1 & echo $! > pid"), tmp_path)
+    service.restart()
+    pid = int((tmp_path / "pid").read_text())
+    try:
+        time.sleep(0.1)
+        assert Path(f"/proc/{pid}").exists()
+    finally:
+        os.kill(pid, 9)
+
+
+def test_a_failing_command_says_its_code_and_last_line(tmp_path: Path) -> None:
+    (service,) = open_services(ServiceConfig(command="echo one; echo no such daemon >&2; exit 7"), tmp_path)
+    with pytest.raises(ServiceFailed, match=r"failed \(exit code 7\): no such daemon"):
+        service.restart()
+    (slow,) = open_services(ServiceConfig(command="sleep 60", timeout=0.3), tmp_path)
+    with pytest.raises(ServiceFailed, match=r"`sleep 60` failed \(not done after 0\.3 s\)"):
+        slow.restart()
+
+
+def test_it_can_be_restarted_by_a_later_process_from_the_journal(tmp_path: Path) -> None:
+    (service,) = open_services(ServiceConfig(command="touch again", timeout=5), tmp_path)
+    same = from_dict(service.as_dict())
+    same.start()
+    assert (tmp_path / "again").exists()
+    assert same.as_dict() == service.as_dict()
+    with pytest.raises(ServiceFailed, match="nothing says how to stop it"):
+        same.stop()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, which acts for another user")
+def test_root_runs_the_command_as_the_checkouts_owner(tmp_path: Path) -> None:
+    for folder in (tmp_path, *tmp_path.parents):
+        if folder != Path("/tmp") and folder.is_relative_to("/tmp"):
+            folder.chmod(0o755)
+    root = tmp_path / "app"
+    root.mkdir()
+    subprocess.run(["chown", "65534:65534", str(root)], check=True)
+    (service,) = open_services(ServiceConfig(command="id -u > who"), root)
+    service.restart()
+    assert (root / "who").read_text() == "65534\n"
+    assert (root / "who").stat().st_uid == 65534
