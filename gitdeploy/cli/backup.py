@@ -13,7 +13,7 @@ from gitdeploy.cli.screen import Screen
 @wait_option
 @json_option
 @pass_screen
-def command(screen: Screen, label: str, wait: float) -> None:
+def command(screen: Screen, /, label: str, wait: float) -> None:
     """Make a backup of the present state now.
 
     \b

@@ -14,7 +14,7 @@ from gitdeploy.text import clean
 @click.option("--exit-code", is_flag=True, help="Exit with 100 when there is an update.")
 @json_option
 @pass_screen
-def command(screen: Screen, force: bool, exit_code: bool) -> None:
+def command(screen: Screen, /, force: bool, exit_code: bool) -> None:
     """Is there a newer release?
 
     \b

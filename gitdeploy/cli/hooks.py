@@ -38,7 +38,7 @@ def command(context: click.Context) -> None:
 @command.command("run", context_settings=EXAMPLE)
 @click.argument("stage")
 @pass_screen
-def run_stage(screen: Screen, stage: str) -> None:
+def run_stage(screen: Screen, /, stage: str) -> None:
     """Run the hooks of STAGE now."""
     ran = screen.app().run_hooks(stage, on_line=lambda text: screen.message(f"  {text}"))
     screen.result({"ran": ran}, f"{count(ran, 'hook')} ran.")

@@ -12,7 +12,7 @@ from gitdeploy.cli.screen import Screen
 @click.option("-m", "--message", default="", metavar="MESSAGE", help="Why; shown to whoever is refused.")
 @json_option
 @pass_screen
-def command(screen: Screen, message: str) -> None:
+def command(screen: Screen, /, message: str) -> None:
     """Hold deployments until `gitdeploy unlock`.
 
     \b

@@ -20,7 +20,7 @@ from gitdeploy.text import duration_text
 @click.option("--limit", type=click.IntRange(1), default=20, help="How many are listed.")
 @json_option
 @pass_screen
-def command(screen: Screen, deployment: int | None, follow: bool, limit: int) -> None:
+def command(screen: Screen, /, deployment: int | None, follow: bool, limit: int) -> None:
     """Deployments, newest first; with ID its steps and whole log.
 
     \b

@@ -16,7 +16,7 @@ from gitdeploy.cli.screen import Screen
 @upgrade_options
 @json_option
 @pass_screen
-def command(screen: Screen, tag: str | None, **values: Any) -> None:
+def command(screen: Screen, /, tag: str | None, **values: Any) -> None:
     """What an upgrade to TAG (or the newest release) would do. Changes nothing.
 
     \b

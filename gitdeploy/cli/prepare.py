@@ -16,7 +16,7 @@ from gitdeploy.cli.screen import Screen
 @wait_option
 @json_option
 @pass_screen
-def command(screen: Screen, tag: str | None, wait: float, **values: Any) -> None:
+def command(screen: Screen, /, tag: str | None, wait: float, **values: Any) -> None:
     """Fetch, check and build everything of an upgrade while the app goes on; `upgrade TAG` then needs seconds.
 
     \b

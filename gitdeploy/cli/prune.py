@@ -15,7 +15,7 @@ from gitdeploy.text import count, listing, size_text
 @wait_option
 @json_option
 @pass_screen
-def command(screen: Screen, dry_run: bool, keep: int | None, wait: float) -> None:
+def command(screen: Screen, /, dry_run: bool, keep: int | None, wait: float) -> None:
     """Drop backups and venv generations beyond `backup.keep`. Labelled ones and the last good one always stay.
 
     \b

@@ -14,7 +14,7 @@ from gitdeploy.cli.screen import Screen
 @wait_option
 @json_option
 @pass_screen
-def command(screen: Screen, boot: bool, again: bool, wait: float) -> None:
+def command(screen: Screen, /, boot: bool, again: bool, wait: float) -> None:
     """Finish or undo an interrupted deployment. Every command that changes the app does this first by itself.
 
     \b

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @click.option("--all", "everything", is_flag=True, help="All tags, also those that are no versions.")
 @json_option
 @pass_screen
-def command(screen: Screen, tag: str | None, limit: int, everything: bool) -> None:
+def command(screen: Screen, /, tag: str | None, limit: int, everything: bool) -> None:
     """Version history, newest first; with TAG one release whole.
 
     \b

@@ -20,7 +20,7 @@ from gitdeploy.cli.screen import Screen
 @wait_option
 @json_option
 @pass_screen
-def command(screen: Screen, ref: str, dry_run: bool, wait: float, **values: Any) -> None:
+def command(screen: Screen, /, ref: str, dry_run: bool, wait: float, **values: Any) -> None:
     """Bring a backup back. REF: its id, a unique prefix of it, its git ref, or `latest`.
 
     \b

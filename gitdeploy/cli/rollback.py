@@ -21,7 +21,7 @@ from gitdeploy.errors import Interrupted
 @yes_option
 @json_option
 @pass_screen
-def command(screen: Screen, version: str | None, wait: float, yes: bool, **values: Any) -> None:
+def command(screen: Screen, /, version: str | None, wait: float, yes: bool, **values: Any) -> None:
     """Undo the last successful deployment; with VERSION, go back to the newest backup of that version.
 
     \b

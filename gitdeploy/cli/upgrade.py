@@ -28,7 +28,7 @@ from gitdeploy.errors import Interrupted
 @yes_option
 @json_option
 @pass_screen
-def command(screen: Screen, tag: str | None, dry_run: bool, wait: float, yes: bool, **values: Any) -> None:
+def command(screen: Screen, /, tag: str | None, dry_run: bool, wait: float, yes: bool, **values: Any) -> None:
     """Upgrade to TAG, or to the newest release that the channel admits.
 
     \b

@@ -148,7 +148,8 @@ class Live:
 def app_environment(site: Site) -> dict[str, str]:
     """The environment's variables over those of the env file: where the app's own DATABASE_URL is."""
     env = site.env_file()
-    return {**(dict(env.items()) if env else {}), **os.environ}
+    values = {binding.name: binding.value or "" for binding in env.bindings} if env else {}
+    return {**values, **os.environ}
 
 
 def secret_names(config: Config) -> list[str]:

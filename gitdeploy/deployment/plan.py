@@ -202,7 +202,7 @@ def make_plan(
     repository, config = site.repository, site.config
     local = read_local(repository)
     origin = site.release_at(local.head)
-    policy = options.local_changes or ("discard" if action == "restore" else config.git.local_changes)
+    policy: Policy = options.local_changes or ("discard" if action == "restore" else _policy(config))
     keep = site.keep(kept_data)
     tree = plan_tree(
         repository,
@@ -445,3 +445,8 @@ def _plan_venv(
             if name in installed and installed[name] != version
         }
     return VenvPlan(live, requirements, reuse, added, changed, removed)
+
+
+def _policy(config: Config) -> Policy:
+    word = config.git.local_changes
+    return "merge" if word == "merge" else "discard" if word == "discard" else "refuse"

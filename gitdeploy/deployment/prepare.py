@@ -142,7 +142,8 @@ def create_backup(
             )
             part.repository.update_ref(BACKUP_REFS + identity, inner.commit)
             submodules[os.fsdecode(part.path)] = _encoded(inner)
-    kept, not_copied = [], []
+    kept: list[str] = []
+    not_copied: list[str] = []
     for path in backups.matching_paths(site.root, config.git.keep):
         (kept if backups.content_size(site.root, [path]) <= backups.KEPT_LIMIT else not_copied).append(path)
     kept = backups.copy_paths(site.root, kept, folder / KEPT)
@@ -299,7 +300,13 @@ def stage_files(preparation: Preparation, modes: Mapping[str, Sequence[int]] | N
             ),
             *(
                 staging.Part(
-                    part.repository, part.tree.changes, part.goal, part.old_head, part.path, part.created, part.control
+                    part.repository,
+                    part.tree.changes,
+                    part.goal,
+                    part.old_head,
+                    part.path,
+                    part.created,
+                    control=part.control,
                 )
                 for part in plan.submodules
             ),

@@ -220,9 +220,11 @@ class Health:
     name: str = "health"
 
     def wanted(self) -> str | None:
-        if not self.live.record.restart and self.live.services == ():
-            return ""
-        return None if checks_health(self.live.after, self.live) else ""
+        if not self.live.record.restart:
+            return ""  # whoever restarts it by hand looks at it too
+        if checks_health(self.live.after, self.live):
+            return None
+        return "" if not self.live.record.restart else "no health check is configured"
 
     def ready(self) -> dict[str, Any]:
         return {}
@@ -277,13 +279,13 @@ def run_stage(live: Live, config: Config, stage: str, *, status: str | None = No
 
 
 def checks_health(config: Config, live: Live) -> bool:
-    return bool(config.health.url or config.health.command or config.health.tcp or live.services)
+    return config.health.configured or bool(live.services)
 
 
 def check_health(live: Live, config: Config, version: str | None) -> str:
     """Wait until the app is healthy. Raises `HealthFailed`."""
-    flip = live.flip
-    generation = live.site.venv_link.resolve() if flip is not None and live.site.venv_link else None
+    link = live.site.venv_link
+    generation = link.resolve() if live.flip is not None and link is not None else None
     well = health.wait_healthy(
         config.health,
         live.services,
@@ -291,10 +293,13 @@ def check_health(live: Live, config: Config, version: str | None) -> str:
         started_after=live.switched_at,
         generation=generation,
         on_line=live.journal.output,
+        root=live.site.root,
     )
     if config.health.soak:
         live.journal.progress("health", f"watching for {config.health.soak:.0f} s")
-        health.soak(config.health, live.services, expected_version=version, on_line=live.journal.output)
+        health.soak(
+            config.health, live.services, expected_version=version, on_line=live.journal.output, root=live.site.root
+        )
     return well.summary
 
 

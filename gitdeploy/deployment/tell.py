@@ -20,7 +20,7 @@ def notify(work: Work, config: Config, event: str, sentence: str) -> None:
         message = sending.Message(
             event=event, app=site.name, title=f"{site.name}: {event.replace('_', ' ')}", body=sentence
         )
-        for problem in sending.send(config.notify, message, config.variable):
+        for problem in sending.send(config.notify, message, config.expand):
             work.journal.line(problem, "warning")
         work.journal.write("notified", event)
     except GitDeployError as error:

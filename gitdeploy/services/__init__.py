@@ -9,7 +9,10 @@ from typing import Any
 from gitdeploy.config import ServiceConfig
 from gitdeploy.services.base import Service, ServiceFailed, common
 from gitdeploy.services.command import Command
+from gitdeploy.services.compose import Compose
 from gitdeploy.services.discovery import NO_ESCAPE, discover, escape_argv, shares_cgroup_with
+from gitdeploy.services.pidfile import PidFile
+from gitdeploy.services.supervisor import Supervisor
 from gitdeploy.services.systemd import SystemdUnit
 
 __all__ = [
@@ -32,12 +35,18 @@ def open_services(service: ServiceConfig, root: Path, *, owner: int | None = Non
     uid = root.stat().st_uid if owner is None else owner
     if service.systemd:
         return tuple(SystemdUnit(unit, root, uid, service.timeout) for unit in service.systemd)
+    if service.supervisor:
+        return (Supervisor(service.supervisor, root, uid, service.timeout),)
+    if service.compose:
+        return (Compose(service.compose, root, uid, service.timeout),)
+    if service.pidfile:
+        return (PidFile(service.pidfile, root, uid, service.signal or "HUP", service.timeout),)
     if service.command:
         return (Command(service.command, root, uid, service.timeout),)
     return ()
 
 
-_KINDS = {"systemd": SystemdUnit, "command": Command}
+_KINDS = {"systemd": SystemdUnit, "supervisor": Supervisor, "compose": Compose, "pidfile": PidFile, "command": Command}
 
 
 def from_dict(data: Mapping[str, Any]) -> Service:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections import defaultdict
 from collections.abc import Iterable
 from contextlib import suppress
@@ -55,6 +56,14 @@ def runs_from(pid: int, folder: Path) -> bool:
     return any(place == root or place.startswith(root + "/") for place in places for root in (inside, given))
 
 
+def started_at(pid: int) -> float | None:
+    """When it started, in seconds since the epoch by the wall clock as it is set now; None where there is none."""
+    ticks = start_ticks(pid)
+    if ticks is None:
+        return None
+    return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + ticks / os.sysconf("SC_CLK_TCK")
+
+
 def parent(pid: int) -> int:
     """The parent's pid; 0 where there is none or it can't be read."""
     try:
@@ -84,7 +93,8 @@ def control_group(pid: int | str = "self") -> str | None:
     except OSError:
         return None
     paths = {line.split(":", 2)[1]: line.split(":", 2)[2] for line in lines if line.count(":") >= 2}
-    return paths.get("name=systemd") or paths.get("")
+    found = [paths[tree] for tree in ("", "name=systemd") if tree in paths]
+    return next((path for path in found if path != "/"), found[0] if found else None)
 
 
 def in_control_group(path: str) -> list[int]:

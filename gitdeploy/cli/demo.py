@@ -1,0 +1,25 @@
+"""`gitdeploy demo`."""
+
+from __future__ import annotations
+
+import click
+
+from gitdeploy.cli.options import EXAMPLE, pass_screen
+from gitdeploy.cli.screen import Screen
+
+
+@click.command("demo", context_settings=EXAMPLE)
+@click.option("--keep", is_flag=True, help="Leave the folder for looking around.")
+@pass_screen
+def command(screen: Screen, /, keep: bool) -> None:
+    """A whole tour in a temporary folder, without a network: upgrade, a broken release, a restore.
+
+    \b
+    Example:
+      gitdeploy demo
+    """
+    from gitdeploy.demo import run_demo
+
+    folder = run_demo(lambda text: screen.write(text + "\n"), keep=keep)
+    if folder is not None:
+        screen.write(f"\nEverything is still there: {folder}\n")

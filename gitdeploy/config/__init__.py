@@ -1,0 +1,56 @@
+"""deploy.yaml, `.env` and the environment as one typed, frozen `Config`.
+
+`load(root)` reads it, `parse(raw, root=...)` does the same with the bytes of a deploy.yaml, `schema()` describes the
+file. `sections` is the one declaration that all three are made from. PyYAML is imported only where there is a file.
+"""
+
+from gitdeploy.config.model import Config, schema
+from gitdeploy.config.reading import FILE_NAME, load, parse
+from gitdeploy.config.sections import (
+    NOTIFY_EVENTS,
+    SERVICE_KINDS,
+    SOURCE_TYPES,
+    TOKEN_VARIABLES,
+    AppConfig,
+    BackupConfig,
+    CheckConfig,
+    DatabaseConfig,
+    GitConfig,
+    HealthConfig,
+    HealthVersion,
+    HooksConfig,
+    MaintenanceConfig,
+    NotifyConfig,
+    ServiceConfig,
+    SourceConfig,
+    VenvConfig,
+    WebConfig,
+)
+from gitdeploy.config.window import Window
+
+__all__ = [
+    "FILE_NAME",
+    "NOTIFY_EVENTS",
+    "SERVICE_KINDS",
+    "SOURCE_TYPES",
+    "TOKEN_VARIABLES",
+    "AppConfig",
+    "BackupConfig",
+    "CheckConfig",
+    "Config",
+    "DatabaseConfig",
+    "GitConfig",
+    "HealthConfig",
+    "HealthVersion",
+    "HooksConfig",
+    "MaintenanceConfig",
+    "NotifyConfig",
+    "ServiceConfig",
+    "SourceConfig",
+    "VenvConfig",
+    "WebConfig",
+    "Window",
+    "load",
+    "parse",
+    "schema",
+]

@@ -1,0 +1,164 @@
+"""The whole configuration of one app, and where each value of it came from."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from gitdeploy.config import checks
+from gitdeploy.config.kinds import Group, Json, ListOf, Setting, Text, settings_of, table_schema
+from gitdeploy.config.sections import (
+    TOKEN_VARIABLES,
+    AppConfig,
+    BackupConfig,
+    CheckConfig,
+    GitConfig,
+    HealthConfig,
+    HooksConfig,
+    MaintenanceConfig,
+    NotifyConfig,
+    ServiceConfig,
+    SourceConfig,
+    VenvConfig,
+    WebConfig,
+    has_url,
+    setting,
+)
+from gitdeploy.envfile import EnvFile
+from gitdeploy.errors import ConfigError
+from gitdeploy.text import clean, redact, register_secret
+
+SECTIONS: Mapping[str, type[Any]] = {
+    "app": AppConfig,
+    "source": SourceConfig,
+    "git": GitConfig,
+    "venv": VenvConfig,
+    "backup": BackupConfig,
+    "hooks": HooksConfig,
+    "service": ServiceConfig,
+    "maintenance": MaintenanceConfig,
+    "health": HealthConfig,
+    "check": CheckConfig,
+    "web": WebConfig,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Everything that can be set, defaults filled in. Paths in it are as written: relative to `root` or absolute.
+
+    `file` is the deploy.yaml that was read (None: there is none), `text` its bytes, `env` the `.env` file (empty where
+    there is none), `where` says for each key (`health.timeout`) where its value came from.
+    """
+
+    root: Path
+    file: Path | None = None
+    app: AppConfig = field(default_factory=AppConfig)
+    source: SourceConfig = field(default_factory=SourceConfig)
+    git: GitConfig = field(default_factory=GitConfig)
+    venv: VenvConfig = field(default_factory=VenvConfig)
+    env_file: str | None = setting(
+        Text("a path inside the checkout", checks.inside),
+        ".env",
+        "The app's file of settings; APP_VERSION in it follows the live version. Nothing: the app has none.",
+        empty_is_none=True,
+    )
+    backup: BackupConfig = field(default_factory=BackupConfig)
+    hooks: HooksConfig = field(default_factory=HooksConfig)
+    service: ServiceConfig = field(default_factory=ServiceConfig)
+    maintenance: MaintenanceConfig = field(default_factory=MaintenanceConfig)
+    health: HealthConfig = field(default_factory=HealthConfig)
+    check: CheckConfig = field(default_factory=CheckConfig)
+    notify: tuple[NotifyConfig, ...] = setting(
+        ListOf(Group(lambda: NotifyConfig, short="url", check=has_url)),
+        (),
+        "Who is told: apprise URLs, or mappings with url, events and template.",
+    )
+    web: WebConfig = field(default_factory=WebConfig)
+    where: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+    text: bytes | None = field(default=None, repr=False, compare=False)
+    env: EnvFile = field(default_factory=EnvFile, repr=False, compare=False)
+
+    def variable(self, name: str) -> str | None:
+        """The value of NAME in the environment, else in `.env`; None where it is nowhere or empty."""
+        return os.environ.get(name) or self.env.get(name) or None
+
+    def secret(self, variable: str | None) -> str | None:
+        """The secret that VARIABLE holds, from now on redacted everywhere; None where VARIABLE is None or not set.
+
+        Raises ConfigError for a value that can't stand in an HTTP header: white space inside, other than ASCII.
+        """
+        value = self.variable(variable) if variable else None
+        if value is None:
+            return None
+        register_secret(value)
+        if not (value := value.strip()):
+            return None
+        if not re.fullmatch(r"[\x21-\x7e]+", value):
+            raise ConfigError(
+                f"The value of {variable} holds white space or characters other than ASCII, which no token has.",
+                f"Set {variable} again; a line break or a typographic quote may have been copied with it.",
+            )
+        return value
+
+    def token(self, source: SourceConfig, kind: str | None = None) -> str | None:
+        """The token for SOURCE: of `token_env`, else of the variable that is usual for its type (or for KIND, the type
+        that was found out)."""
+        return self.secret(source.token_env or TOKEN_VARIABLES.get(source.type or kind or ""))
+
+    def expand(self, text: str) -> str:
+        """TEXT with each `${NAME}` replaced, the result redacted from now on. Raises ConfigError for one not set."""
+
+        def value(found: re.Match[str]) -> str:
+            if (content := self.variable(found[1])) is None:
+                raise ConfigError(
+                    f"{found[1]}, which `notify` in deploy.yaml refers to, is set neither in the environment nor in "
+                    f"{self.env_file or '.env'}.",
+                    f"Set {found[1]}, or remove that entry of `notify`.",
+                )
+            register_secret(content)
+            return content
+
+        expanded = re.sub(r"\$\{([^}]*)\}", value, text)
+        register_secret(expanded)
+        return expanded
+
+    def effective(self) -> list[tuple[str, Any, str]]:
+        """Every setting as (key, value as in the file with secrets masked, where it came from)."""
+        rows = []
+        for key, each, value in self._values():
+            shown = each.kind.show(value) if value is not None else None
+            if isinstance(shown, str):
+                shown = redact(clean(shown, lines=True))
+            rows.append((key, shown, self.where.get(key, "default")))
+        return rows
+
+    def _values(self) -> list[tuple[str, Setting, Any]]:
+        values = []
+        for name in self.__dataclass_fields__:
+            if name in SECTIONS:
+                section = getattr(self, name)
+                for key, each in settings_of(SECTIONS[name]).items():
+                    values.append((f"{name}.{key}", each, getattr(section, each.attribute)))
+            elif name in (top := settings_of(Config)):
+                values.append((name, top[name], getattr(self, name)))
+        return values
+
+
+def schema() -> Json:
+    """JSON Schema (draft 2020-12) of deploy.yaml, made from the same declarations that the reader checks against."""
+    top = table_schema(settings_of(Config))
+    for name, section in SECTIONS.items():
+        table = table_schema(settings_of(section))
+        top["properties"][name] = {**table, "type": ["object", "null"]}
+    order = [name for name in Config.__dataclass_fields__ if name in top["properties"]]
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "deploy.yaml of gitdeploy",
+        **top,
+        "properties": {name: top["properties"][name] for name in order},
+    }

@@ -1,0 +1,218 @@
+"""From deploy.yaml, `.env` and the environment to one Config; everything that is wrong in the file is said at once."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from gitdeploy.config.document import LARGEST, Node, Problem, Scalar, Table, Unreadable, read_document, shown
+from gitdeploy.config.kinds import Setting, Wrong, settings_of, shown_key
+from gitdeploy.config.legacy import with_variables
+from gitdeploy.config.model import SECTIONS, Config
+from gitdeploy.config.together import check_together
+from gitdeploy.envfile import EnvFile
+from gitdeploy.errors import ConfigError
+from gitdeploy.text import path_text
+
+FILE_NAME = "deploy.yaml"
+LARGEST_ENV_FILE = 256 * 1024
+MOST_PROBLEMS = 20  # shown at once
+
+
+def load(root: Path, file: Path | None = None) -> Config:
+    """The configuration of the app in ROOT, from FILE (else ROOT/deploy.yaml, where there is one).
+
+    Raises ConfigError (exit 2) with every problem of the file, of `.env` or of a variable.
+    """
+    path = file or root / FILE_NAME
+    raw = _read_small_file(path, LARGEST)
+    if raw is None:
+        if file is not None:
+            raise ConfigError(f"There is no file {path_text(str(file))}.", "Give the path of a deploy.yaml.")
+        return _configure(root, None, None, Table({}, 1), FILE_NAME)
+    name = FILE_NAME if file is None else path_text(str(file))
+    return parse(raw, root=root, name=name, file=path)
+
+
+def parse(raw: bytes, *, root: Path, name: str = FILE_NAME, file: Path | None = None) -> Config:
+    """The same from the bytes of a deploy.yaml, for instance of a release that isn't live yet. NAME stands in errors."""
+    try:
+        table = read_document(raw)
+    except Unreadable as error:
+        raise _refused(name, error.problems) from error
+    return _configure(root, file, raw, table, name)
+
+
+@dataclass(slots=True)
+class _Reading:
+    """What reading a table gathers: values by section, lines by key, and problems."""
+
+    name: str
+    values: dict[str, dict[str, Any]] = field(default_factory=dict)
+    lines: dict[str, int] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+
+    def table(self, table: Table) -> None:
+        top = settings_of(Config)
+        for key, (line, node) in table.entries.items():
+            if key in SECTIONS:
+                self._section(key, line, node)
+            elif key in top:
+                self._setting("", top[key], line, node)
+            else:
+                self._unknown("", key, line)
+
+    def _section(self, section: str, line: int, node: Node) -> None:
+        if isinstance(node, Scalar) and node.nothing:
+            return
+        known = settings_of(SECTIONS[section])
+        if not isinstance(node, Table):
+            some = ", ".join(list(known)[:3])
+            self.problems.append(
+                Problem(line, f"`{section}` must be a mapping of settings ({some} ...); found {shown(node)}.")
+            )
+            return
+        for key, (inner_line, inner) in node.entries.items():
+            if key in known:
+                self._setting(section, known[key], inner_line, inner)
+            else:
+                self._unknown(section, key, inner_line)
+
+    def _setting(self, section: str, setting: Setting, line: int, node: Node) -> None:
+        dotted = f"{section}.{setting.key}".lstrip(".")
+        if isinstance(node, Scalar) and node.nothing:
+            if not setting.empty_is_none:
+                return
+            value = None
+        else:
+            try:
+                value = setting.kind.read(node)
+            except Wrong as error:
+                self.problems += [Problem(each.line, f"`{dotted}` {each.message}") for each in error.problems]
+                return
+        self.values.setdefault(section, {})[setting.attribute] = value
+        self.lines[dotted] = line
+
+    def _unknown(self, section: str, key: str, line: int) -> None:
+        dotted = shown_key(f"{section}.{key}".lstrip("."))
+        nearest = _nearest(section, key)
+        question = f" Did you mean {' or '.join(f'`{each}`' for each in nearest)}?" if nearest else ""
+        self.problems.append(Problem(line, f"`{dotted}` is not known.{question}"))
+
+
+def _nearest(section: str, key: str) -> list[str]:
+    """The known keys that KEY in SECTION may have been meant for: a likely misspelling beside it, else its namesakes."""
+    import difflib
+
+    top = [*SECTIONS, *settings_of(Config)]
+    beside = list(settings_of(SECTIONS[section])) if section else top
+    word = key.lower()
+    for variant in (word, word.replace("_", "-"), word.replace("-", "_")):
+        if close := difflib.get_close_matches(variant, beside, n=1, cutoff=0.65):
+            return [f"{section}.{close[0]}".lstrip(".")]
+    elsewhere = [f"{name}.{inner}" for name, cls in SECTIONS.items() for inner in settings_of(cls)] + top
+    namesakes = [each for each in elsewhere if each.rpartition(".")[2] == word]
+    if namesakes:
+        return namesakes[:3]
+    dotted = f"{section}.{word}".lstrip(".").replace("_", ".")
+    return difflib.get_close_matches(dotted, elsewhere, n=1, cutoff=0.7)
+
+
+def _configure(root: Path, file: Path | None, raw: bytes | None, table: Table, name: str) -> Config:
+    reading = _Reading(name)
+    reading.table(table)
+    where = {key: f"{name} line {line}" for key, line in reading.lines.items()}
+    sections = {key: cls(**reading.values.get(key, {})) for key, cls in SECTIONS.items()}
+    config = Config(root=root, file=file, text=raw, **sections, **reading.values.get("", {}))
+    reading.problems += check_together(config, reading.lines)
+    if reading.problems:
+        raise _refused(name, reading.problems)
+    config = replace(config, env=_read_env_file(config))
+    config = with_variables(config, where)
+    config = _with_what_is_found(config, where)
+    return replace(config, where=_complete(config, where))
+
+
+def _refused(name: str, problems: list[Problem]) -> ConfigError:
+    texts = [
+        f"{name} line {each.line}: {each.message}" if each.line else f"{name}: {each.message}"
+        for each in sorted(problems)
+    ]
+    hint = "`gitdeploy config schema` and deploy.yaml.example name every key."
+    if len(texts) == 1:
+        return ConfigError(texts[0], hint)
+    shown_texts = texts[:MOST_PROBLEMS]
+    if more := len(texts) - len(shown_texts):
+        shown_texts.append(f"... and {more} more.")
+    return ConfigError(f"{name} has {len(texts)} problems:", hint, details=tuple(shown_texts))
+
+
+def _read_env_file(config: Config) -> EnvFile:
+    if config.env_file is None:
+        return EnvFile()
+    raw = _read_small_file(config.root / config.env_file, LARGEST_ENV_FILE, links=True)
+    return EnvFile(name=config.env_file) if raw is None else EnvFile.parse(raw, config.env_file)
+
+
+def _with_what_is_found(config: Config, where: dict[str, str]) -> Config:
+    """Defaults that depend on the checkout: the app's name, its venv, its requirements."""
+    root = config.root
+    if not config.app.name:
+        config = replace(config, app=replace(config.app, name=path_text(root.absolute().name) or "app"))
+        where["app.name"] = "found: the folder's name"
+    if "venv.path" not in where:
+        path = next((name for name in ("venv", ".venv") if _is_venv(root / name)), None)
+        config = replace(config, venv=replace(config.venv, path=path))
+        where["venv.path"] = f"found: {path}/" if path else "found: neither venv nor .venv"
+    if "venv.requirements" not in where and (root / "requirements.txt").is_file():
+        config = replace(config, venv=replace(config.venv, requirements=("requirements.txt",)))
+        where["venv.requirements"] = "found: requirements.txt"
+    return config
+
+
+def _is_venv(path: Path) -> bool:
+    """A virtual environment, or gitdeploy's own link to one, which counts even where its target is damaged."""
+    if (path / "pyvenv.cfg").is_file():
+        return True
+    return path.is_symlink() and ".gitdeploy/venvs/" in os.readlink(path)
+
+
+def _complete(config: Config, where: Mapping[str, str]) -> Mapping[str, str]:
+    keys = [f"{name}.{key}" for name, cls in SECTIONS.items() for key in settings_of(cls)]
+    return MappingProxyType({key: where.get(key, "default") for key in [*keys, *settings_of(Config)]})
+
+
+def _read_small_file(path: Path, most: int, *, links: bool = False) -> bytes | None:
+    """The bytes of a regular file; None where there is none.
+
+    links: a symlink is followed if its target belongs to whoever made the link, or root made it: else root could be
+    led to read somebody's secret.
+    """
+    name = path_text(str(path))
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | (0 if links else os.O_NOFOLLOW))
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        if path.is_symlink():
+            raise ConfigError(
+                f"{name} is a symbolic link, which is not followed.", "Use --config with its target."
+            ) from error
+        raise ConfigError(
+            f"{name} can't be read: {error.strerror}.", "See who owns it and its mode (ls -l)."
+        ) from error
+    with os.fdopen(descriptor, "rb") as file:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise ConfigError(f"{name} is not a regular file.", "A folder, pipe or device can't be a settings file.")
+        if links and os.lstat(path).st_uid not in (0, found.st_uid):
+            raise ConfigError(f"{name} is a symbolic link to a file of another user, which is not followed.")
+        raw = file.read(most + 1)
+    if len(raw) > most:
+        raise ConfigError(f"{name} has more than {most // 1024} KB, which no settings file needs.")
+    return raw

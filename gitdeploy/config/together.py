@@ -1,0 +1,41 @@
+"""What settings of deploy.yaml mean together: each may be fine, and both not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from gitdeploy.config.document import Problem
+from gitdeploy.config.model import Config
+from gitdeploy.config.sections import SERVICE_KINDS
+
+
+def check_together(config: Config, lines: Mapping[str, int]) -> list[Problem]:
+    """The problems, each with the line of the key that it is about (LINES: by key, for those in the file)."""
+    problems = []
+
+    def problem(key: str, message: str) -> None:
+        problems.append(Problem(lines.get(key, 0), f"`{key}` {message}"))
+
+    service = config.service
+    kinds = [kind for kind in SERVICE_KINDS if getattr(service, kind)]
+    for kind in kinds[1:]:
+        problem(f"service.{kind}", f"stands beside `service.{kinds[0]}`; an app has one kind of service.")
+    if service.signal and not service.pidfile:
+        problem("service.signal", "needs `service.pidfile`, which says whom the signal goes to.")
+    if service.stop_for_switch and service.kind in (None, "pidfile", "command"):
+        problem("service.stop_for_switch", "needs a service that can be stopped: systemd, supervisor or compose.")
+    git = config.git
+    if git.verify == "ssh" and not git.allowed_signers:
+        problem("git.verify", "is ssh, which needs `git.allowed_signers`: whose signatures count?")
+    if git.allowed_signers and git.verify != "ssh":
+        problem("git.allowed_signers", "has a meaning only with `git.verify: ssh`.")
+    source = config.source
+    if source.agree and not source.fallback:
+        problem("source.agree", "needs `source.fallback`: another source that could agree.")
+    if source.type in ("gitea",) and not source.url:
+        problem("source.type", f"is {source.type}, which needs `source.url`: the address of your host.")
+    health = config.health
+    if (health.version or health.headers or health.expect_body is not None) and not health.url:
+        key = next(k for k in ("version", "headers", "expect_body") if getattr(health, k))
+        problem(f"health.{key}", "needs `health.url`, whose answer it is about.")
+    return problems

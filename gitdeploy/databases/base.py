@@ -1,0 +1,57 @@
+"""What every kind of database can do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Dump:
+    """A dump in a backup: `file` below its folder, `size` in bytes, `duration` in seconds, the schema's fingerprint."""
+
+    name: str
+    kind: str
+    file: str
+    size: int
+    duration: float
+    fingerprint: str
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Dump:
+        return cls(**values)
+
+
+class Database(Protocol):
+    """One database of the app. `name` is shown and holds no password."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def kind(self) -> str: ...
+
+    def problems(self) -> list[tuple[str, str]]:
+        """(message, hint) of what speaks against dumping it."""
+        ...
+
+    def size(self) -> int:
+        """Bytes, for the check of free space."""
+        ...
+
+    def fingerprint(self) -> str:
+        """A hash of the schema."""
+        ...
+
+    def dump(self, folder: Path, on_line: Callable[[str], None]) -> Dump:
+        """Dump into FOLDER, proved readable. Raises `GitDeployError`."""
+        ...
+
+    def restore(self, folder: Path, dump: Dump, on_line: Callable[[str], None]) -> None:
+        """Bring DUMP back: beside first, then swapped in. May be repeated. Raises `GitDeployError`."""
+        ...

@@ -1,0 +1,122 @@
+"""SQLite: dumped by its online backup API (safe while the app writes, WAL too), restored by rename."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import sqlite3
+import time
+from collections.abc import Callable
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote
+
+from gitdeploy import faultpoints
+from gitdeploy.databases.base import Dump
+from gitdeploy.errors import DeploymentFailed
+from gitdeploy.text import path_text
+
+
+@dataclass(frozen=True, slots=True)
+class SQLite:
+    """A database file, absolute."""
+
+    path: Path
+    name: str
+    kind: str = "sqlite"
+
+    @classmethod
+    def from_url(cls, url: str, root: Path) -> SQLite:
+        """`sqlite:///instance/app.db` is below ROOT, `sqlite:////var/lib/app.db` absolute (SQLAlchemy's form)."""
+        path = unquote(url.partition("://")[2].partition("?")[0]).removeprefix("/")
+        return cls(root / path, path_text(path))
+
+    def problems(self) -> list[tuple[str, str]]:
+        if not self.path.is_file():
+            return [(f"The database {self.name} does not exist.", "Correct backup.databases in deploy.yaml.")]
+        return []
+
+    def size(self) -> int:
+        with suppress(OSError):
+            return self.path.stat().st_size
+        return 0
+
+    def fingerprint(self) -> str:
+        """Tables, columns, indexes as sqlite_master has them, and the migrations that frameworks have recorded."""
+        if not self.path.is_file():
+            return "absent"
+        digest = hashlib.sha256()
+        try:
+            with closing(sqlite3.connect(f"file:{self.path}?mode=ro", uri=True, timeout=10)) as connection:
+                rows = connection.execute("SELECT type, name, sql FROM sqlite_master ORDER BY type, name").fetchall()
+                digest.update(repr(rows).encode())
+                names = {row[1] for row in rows}
+                for table, column in (("alembic_version", "version_num"), ("django_migrations", "name")):
+                    if table in names:
+                        query = f"SELECT {column} FROM {table} ORDER BY 1"  # noqa: S608  # both names are ours
+                        digest.update(repr(connection.execute(query).fetchall()).encode())
+        except sqlite3.Error as error:
+            return f"unreadable: {error}"
+        return digest.hexdigest()
+
+    def dump(self, folder: Path, on_line: Callable[[str], None]) -> Dump:
+        begun = time.monotonic()
+        if not self.path.is_file():
+            raise DeploymentFailed(
+                f"The database {self.name} does not exist.", "Correct backup.databases in deploy.yaml."
+            )
+        file = folder / f"{hashlib.sha256(str(self.path).encode()).hexdigest()[:12]}.sqlite3"
+        file.unlink(missing_ok=True)
+        fingerprint = self.fingerprint()
+        os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        try:
+            with (
+                closing(sqlite3.connect(f"file:{self.path}?mode=ro", uri=True, timeout=30)) as source,
+                closing(sqlite3.connect(file)) as target,
+            ):
+                source.backup(target)
+                target.execute("PRAGMA journal_mode=DELETE")
+                answer = target.execute("PRAGMA integrity_check(1)").fetchone()[0]
+        except sqlite3.Error as error:
+            raise DeploymentFailed(f"The database {self.name} can't be dumped: {error}.") from error
+        if answer != "ok":
+            raise DeploymentFailed(
+                f"The dump of {self.name} is not whole: {answer}.",
+                "The database itself may be damaged: PRAGMA integrity_check",
+            )
+        descriptor = os.open(file, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        faultpoints.point("database dumped")
+        return Dump(self.name, self.kind, file.name, file.stat().st_size, time.monotonic() - begun, fingerprint)
+
+    def restore(self, folder: Path, dump: Dump, on_line: Callable[[str], None]) -> None:
+        """A copy beside the database, proved whole, then renamed over it; the old -wal and -shm belong to the old file."""
+        beside = self.path.with_name(f".{self.path.name}.gitdeploy-new")
+        beside.unlink(missing_ok=True)
+        try:
+            shutil.copyfile(folder / dump.file, beside)
+            with closing(sqlite3.connect(beside)) as connection:
+                if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
+                    raise DeploymentFailed(f"The dump of {self.name} is damaged; the database was left as it is.")
+            with suppress(FileNotFoundError):
+                found = self.path.stat()
+                os.chmod(beside, found.st_mode & 0o7777)
+                if os.geteuid() == 0:
+                    os.chown(beside, found.st_uid, found.st_gid)
+            descriptor = os.open(beside, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            for ending in ("-wal", "-shm"):
+                Path(f"{self.path}{ending}").unlink(missing_ok=True)
+            faultpoints.point("database beside")
+            os.rename(beside, self.path)
+            faultpoints.point("database restored")
+        except (OSError, sqlite3.Error) as error:
+            raise DeploymentFailed(f"The database {self.name} can't be restored: {error}.") from error

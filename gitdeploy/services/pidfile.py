@@ -1,0 +1,287 @@
+"""A plain process that wrote its pid to a file, and takes up new code on a signal.
+
+gunicorn: HUP makes new workers below the same master (signals: docs.gunicorn.org/en/stable/signals.html); USR2 starts a
+second master beside the first, which then gets TERM and finishes its requests: measured, no request is lost, where QUIT
+to the old master cuts some. uWSGI and most daemons: HUP. TERM is for a process that something else starts again.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import stat
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from gitdeploy import interruption
+from gitdeploy import owner as owners
+from gitdeploy.faultpoints import point
+from gitdeploy.process import Identity
+from gitdeploy.services import processes
+from gitdeploy.services.base import OnLine, ServiceFailed
+from gitdeploy.text import clean, duration_text, path_text
+
+_PID = re.compile(rb"[1-9][0-9]{0,8}")
+_FILE_LIMIT = 64  # bytes: a pid and white space
+_WAIT = 0.05  # seconds between two looks
+_SETTLE = 1.0  # seconds that a second gunicorn master's workers must live before the first is asked to go
+_REUSED = 2.0  # seconds that a process may be younger than the file with its pid
+
+
+@dataclass(slots=True)
+class PidFile:
+    """`service.pidfile` and `service.signal`. `timeout`: seconds until the new processes must have taken over."""
+
+    pidfile: str
+    root: Path
+    owner: int
+    signal: str = "HUP"
+    timeout: float = 60.0
+    kind: str = field(default="pidfile", init=False)
+
+    @property
+    def name(self) -> str:
+        return path_text(self.pidfile)
+
+    @property
+    def path(self) -> Path:
+        return self.root / self.pidfile
+
+    # ---- doing ----
+
+    def restart(self, on_line: OnLine | None = None) -> None:
+        old = self._process()
+        say = on_line or (lambda _: None)
+        if self.signal == "USR2" and _is_gunicorn(old.pid):
+            self._second_master(old, say)
+        elif self.signal in ("TERM", "INT", "QUIT"):
+            self._until_replaced(old, say)
+        else:
+            self._new_workers(old, say)
+
+    def _new_workers(self, old: Identity, say: OnLine) -> None:
+        """The process stays and makes new children; one without children can only be told."""
+        before = processes.identities(processes.descendants(old.pid))
+        self._send(old, self.signal)
+        say(f"sent {self.signal} to process {old.pid}")
+        if not before:
+            interruption.sleep(0.3)
+            self._still_there(old)
+            return
+
+        def taken_over() -> bool:
+            self._still_there(old)
+            return not any(each.alive() for each in before) and bool(processes.descendants(old.pid))
+
+        if not self._wait(taken_over):
+            left = [str(each.pid) for each in before if each.alive()]
+            raise ServiceFailed(
+                f"{self.name}: {duration_text(self.timeout)} after {self.signal}, "
+                + (f"old workers still run ({', '.join(left[:5])})." if left else "there is no new worker."),
+                "service.timeout says how long they may take to finish their requests.",
+            )
+
+    def _second_master(self, old: Identity, say: OnLine) -> None:
+        """gunicorn: a new master beside the old one; only when its workers live does the old one go. A release that
+        can't start leaves the old one serving."""
+        self._send(old, "USR2")
+        say(f"sent USR2 to gunicorn {old.pid}: a second master starts beside it")
+        beside = Path(f"{self.path}.2")
+        new: Identity | None = None
+        ready_since: float | None = None
+        end = time.monotonic() + self.timeout
+        while ready_since is None or time.monotonic() - ready_since < _SETTLE:
+            interruption.sleep(_WAIT)
+            self._still_there(old)
+            found = self._read(beside) if new is None else new.pid
+            new = new or (processes.identity(found) if found and processes.parent(found) == old.pid else None)
+            if new is not None and not new.alive():
+                raise ServiceFailed(
+                    f"{self.name}: the second gunicorn (process {new.pid}) ended at its start; the first goes on "
+                    "serving the old code."
+                )
+            workers = processes.descendants(new.pid) if new else []
+            ready_since = (ready_since or time.monotonic()) if workers else None
+            if time.monotonic() > end:
+                raise ServiceFailed(
+                    f"{self.name}: no second gunicorn with workers within {duration_text(self.timeout)}.",
+                    "gunicorn needs --pid and must not be a child that its starter replaces by itself.",
+                )
+        point("second master ready")
+        self._send(old, "TERM")  # QUIT would cut the requests that it is answering
+        if not self._wait(lambda: not old.alive()):
+            raise ServiceFailed(f"{self.name}: the old gunicorn (process {old.pid}) did not end after TERM.")
+        assert new is not None
+        self._wait(lambda: self._read(self.path) == new.pid)
+        say(f"process {new.pid} has taken over")
+
+    def _until_replaced(self, old: Identity, say: OnLine) -> None:
+        self._send(old, self.signal)
+        say(f"sent {self.signal} to process {old.pid}")
+        if not self._wait(lambda: not old.alive()):
+            raise ServiceFailed(f"{self.name}: process {old.pid} did not end after {self.signal}.")
+
+        def there() -> bool:
+            pid = self._read(self.path)
+            found = processes.identity(pid) if pid else None
+            return found is not None and found != old
+
+        if not self._wait(there):
+            raise ServiceFailed(
+                f"{self.name}: process {old.pid} ended after {self.signal}, and nothing started it again within "
+                f"{duration_text(self.timeout)}.",
+                "TERM suits a process that something else starts again; else set service.command.",
+            )
+
+    def stop(self, on_line: OnLine | None = None) -> None:
+        raise ServiceFailed(f"{self.name} names a process that can be told to restart, but not how to start it again.")
+
+    def start(self, on_line: OnLine | None = None) -> None:
+        self._process()
+
+    def reload(self, on_line: OnLine | None = None) -> bool:
+        if self.signal != "HUP":
+            return False
+        self.restart(on_line)
+        return True
+
+    # ---- asking ----
+
+    def is_up(self) -> str | None:
+        try:
+            self._process()
+        except ServiceFailed as error:
+            return error.message
+        return None
+
+    def gave_up(self) -> str | None:
+        return None if self.signal in ("TERM", "INT", "QUIT") else self.is_up()
+
+    def processes(self) -> tuple[Identity, ...]:
+        """After HUP the main process is the old one by design: then only its workers count, if it has any."""
+        try:
+            main = self._process()
+        except ServiceFailed:
+            return ()
+        below = processes.identities(processes.descendants(main.pid))
+        return below if self.signal in ("HUP", "USR1") else (main, *below)
+
+    def last_lines(self, most: int = 20, since: float | None = None) -> list[str]:
+        return []
+
+    def restarts(self) -> int | None:
+        return None
+
+    def problems(self) -> list[tuple[str, str]]:
+        try:
+            self._process()
+        except ServiceFailed as error:
+            return [(error.message, error.hint)]
+        return []
+
+    # ---- the process, for sure ----
+
+    def _process(self) -> Identity:
+        """The process that the file names, if it is the app's. Raises `ServiceFailed`: a stale or planted number must
+        never bring a signal to somebody else."""
+        pid = self._read(self.path)
+        if pid is None:
+            raise ServiceFailed(
+                f"{self.name} does not hold a process id; is the app running?",
+                "Start the app once by hand; service.pidfile is the file that it writes its pid to.",
+            )
+        found = processes.identity(pid)
+        if found is None:
+            raise ServiceFailed(
+                f"{self.name} names process {pid}, which does not run.",
+                "Start the app once by hand: gitdeploy only sends it a signal.",
+            )
+        if why_not := self._not_the_app(pid):
+            raise ServiceFailed(f"{self.name} names process {pid}, {why_not}, so it gets no signal.")
+        return found
+
+    def _not_the_app(self, pid: int) -> str | None:
+        uid, shown = processes.owner_of(pid), clean(" ".join(processes.command_line(pid)[:2]), limit=60)
+        if pid == os.getpid():
+            return "which is gitdeploy itself"
+        if uid != self.owner and (os.geteuid() != 0 or self.owner != 0):
+            return f"which is {owners.user_name(uid) if uid is not None else 'nobody'}'s ({shown})"
+        if not processes.runs_from(pid, self.root):
+            return f"which does not run from this checkout ({shown})"
+        started = processes.started_at(pid)
+        try:
+            written = self.path.stat().st_mtime
+        except OSError:
+            return "and the file is gone"
+        if started is not None and started > written + _REUSED:
+            return f"which is younger than the file ({shown}): the number was used again"
+        return None
+
+    def _read(self, path: Path) -> int | None:
+        """The number in a pid file: digits of a pid above 1 and nothing else; no link, no pipe, no long file."""
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError:
+            return None
+        try:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode) or status.st_size > _FILE_LIMIT:
+                return None
+            text = os.read(descriptor, _FILE_LIMIT + 1).strip()
+        except OSError:
+            return None
+        finally:
+            os.close(descriptor)
+        return int(text) if _PID.fullmatch(text) and int(text) > 1 else None
+
+    def _send(self, to: Identity, name: str) -> None:
+        """Through a descriptor of the process, looked at once more: the number can't become another's in between."""
+        point(f"signal {name}")
+        try:
+            descriptor = os.pidfd_open(to.pid)
+            try:
+                if to.alive():
+                    signal.pidfd_send_signal(descriptor, signal.Signals[f"SIG{name}"])
+                    return
+            finally:
+                os.close(descriptor)
+        except ProcessLookupError:
+            pass
+        except PermissionError as error:
+            raise ServiceFailed(
+                f"{owners.user_name(os.geteuid())} may not send {name} to process {to.pid} of {self.name}."
+            ) from error
+        raise ServiceFailed(f"{self.name}: process {to.pid} ended before it could be sent {name}.")
+
+    def _still_there(self, main: Identity) -> None:
+        if not main.alive():
+            raise ServiceFailed(
+                f"{self.name}: process {main.pid} ended on {self.signal}, and nothing starts it again.",
+                "Start the app by hand. With gunicorn, signal: USR2 keeps the old one serving until the new one works.",
+            )
+
+    def _wait(self, until: Callable[[], bool]) -> bool:
+        end = time.monotonic() + self.timeout
+        while not until():
+            if time.monotonic() > end:
+                return False
+            interruption.sleep(_WAIT)
+        return True
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "kind": self.kind,
+            "pidfile": self.pidfile,
+            "root": str(self.root),
+            "owner": self.owner,
+            "signal": self.signal,
+            "timeout": self.timeout,
+        }
+
+
+def _is_gunicorn(pid: int) -> bool:
+    return any("gunicorn" in os.path.basename(word) for word in processes.command_line(pid)[:4])

@@ -1,0 +1,231 @@
+"""supervisor programs and groups, through supervisorctl (exit codes and words: supervisorctl's own status table)."""
+
+from __future__ import annotations
+
+import configparser
+import glob
+import os
+import re
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from gitdeploy import owner as owners
+from gitdeploy import process
+from gitdeploy.process import Completed, Identity, which
+from gitdeploy.services import processes
+from gitdeploy.services.base import OnLine, ServiceFailed, failed
+from gitdeploy.text import clean, duration_text, path_text
+
+_ASK = 15.0  # seconds for a question
+_CONFIGS = ("/etc/supervisor/supervisord.conf", "/etc/supervisord.conf")
+_LINE = re.compile(r"^(\S+)\s+(STOPPED|STARTING|RUNNING|BACKOFF|STOPPING|EXITED|FATAL|UNKNOWN)\b\s*(.*)$")
+_WORDS = {
+    "STARTING": "is still starting",
+    "BACKOFF": "ended right after its start and is started again",
+    "STOPPING": "is being stopped",
+    "STOPPED": "is stopped",
+    "EXITED": "has ended",
+    "FATAL": "ended after each start, and supervisor has given up",
+    "UNKNOWN": "is in a state that supervisor doesn't know",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """One line of `supervisorctl status`."""
+
+    name: str
+    state: str
+    said: str
+
+    @property
+    def pid(self) -> int | None:
+        found = re.search(r"\bpid (\d{1,10})\b", self.said)
+        return int(found[1]) if found else None
+
+
+@dataclass(slots=True)
+class Supervisor:
+    """A program `app`, a group of that name, or one program `group:app` of it. `timeout`: seconds for a restart."""
+
+    name: str
+    root: Path
+    owner: int
+    timeout: float = 60.0
+    kind: str = field(default="supervisor", init=False)
+
+    @property
+    def target(self) -> str:
+        """What supervisorctl is told: a program is also a group of one, so `app:*` covers both."""
+        return self.name if ":" in self.name else f"{self.name}:*"
+
+    def restart(self, on_line: OnLine | None = None) -> None:
+        self._control("restart", "restarted", on_line)
+
+    def stop(self, on_line: OnLine | None = None) -> None:
+        self._control("stop", "stopped", on_line)
+
+    def start(self, on_line: OnLine | None = None) -> None:
+        if self.is_up() is not None:
+            self._control("start", "started", on_line)
+
+    def reload(self, on_line: OnLine | None = None) -> bool:
+        return False  # supervisor's own reload restarts everything it runs
+
+    def _control(self, verb: str, done_word: str, on_line: OnLine | None) -> None:
+        if why_not := self._not_ours(self.programs()):
+            raise ServiceFailed(*why_not)
+        done = self._call([verb, self.target], timeout=self.timeout, on_line=on_line, marked=True)
+        if done.timed_out:
+            raise failed(self, done_word, f"not done after {duration_text(self.timeout)}.")
+        wrong = [line for line in done.text.splitlines() if "ERROR" in line and "(not running)" not in line]
+        if wrong or (not done.ok and verb == "restart"):
+            raise failed(self, done_word, clean(wrong[0] if wrong else done.error_text or done.ending))
+
+    # ---- asking ----
+
+    def programs(self) -> tuple[Program, ...]:
+        """Its programs as supervisor sees them; empty where it knows none. Raises `ServiceFailed` where it can't be
+        asked."""
+        done = self._call(["status", self.target], timeout=_ASK)
+        found = [Program(*match.groups()) for match in map(_LINE.match, done.text.splitlines()) if match]
+        if found or "no such" in done.text.lower() + done.error_text.lower():
+            return tuple(found)
+        raise ServiceFailed(
+            f"supervisor can't be asked about {self.name}: {done.error_text or done.ending}", self._hint()
+        )
+
+    def is_up(self) -> str | None:
+        programs = self.programs()
+        if not programs:
+            return f"supervisor knows no program {self.name}."
+        for program in programs:
+            if program.state != "RUNNING":
+                return f"{program.name} {_WORDS[program.state]}{_because(program)}."
+        return None
+
+    def gave_up(self) -> str | None:
+        """FATAL and STOPPED stay so; an EXITED program may be started again by supervisor itself."""
+        return self.is_up() if any(each.state in ("FATAL", "STOPPED") for each in self.programs()) else None
+
+    def processes(self) -> tuple[Identity, ...]:
+        pids = [program.pid for program in self.programs() if program.pid]
+        return processes.identities([*pids, *(below for pid in pids for below in processes.descendants(pid))])
+
+    def last_lines(self, most: int = 20, since: float | None = None) -> list[str]:
+        """Of standard error and output; supervisor keeps no times with them, so SINCE is not looked at."""
+        lines: list[str] = []
+        with suppress(ServiceFailed):
+            for program in self.programs():
+                for stream in ("stdout", "stderr"):
+                    done = self._call(["tail", "-8000", program.name, stream], timeout=_ASK)
+                    if done.ok and "ERROR (" not in done.text:
+                        lines += [clean(line, limit=500) for line in done.text.splitlines() if line.strip()]
+        return lines[-most:]
+
+    def restarts(self) -> int | None:
+        return None
+
+    def problems(self) -> list[tuple[str, str]]:
+        if which("supervisorctl") is None:
+            return [("There is no supervisorctl on this machine.", "apt install supervisor, or set another service.")]
+        try:
+            programs = self.programs()
+        except ServiceFailed as error:
+            return [(error.message, error.hint)]
+        if not programs:
+            return [(f"supervisor knows no program or group {self.name}.", "supervisorctl status lists them.")]
+        why_not = self._not_ours(programs)
+        return [why_not] if why_not else []
+
+    def _not_ours(self, programs: Sequence[Program]) -> tuple[str, str] | None:
+        """As root, for another user's app: deploy.yaml may be that user's own, so the program must be that user's too."""
+        if not owners.must_drop(self.owner):
+            return None
+        user = owners.user_name(self.owner)
+        for program in programs:
+            if program.pid is not None:
+                ours = processes.owner_of(program.pid) == self.owner and processes.runs_from(program.pid, self.root)
+            else:
+                ours = self._configured_for_owner(program.name.rpartition(":")[2], user)
+            if not ours:
+                return (
+                    f"The program {program.name} does not run as {user} from {path_text(str(self.root))}, so root does "
+                    f"not restart it for {user}'s app.",
+                    f"Give it user={user} and directory={self.root}, or restart it yourself (--no-restart).",
+                )
+        return None
+
+    def _configured_for_owner(self, program: str, user: str) -> bool:
+        """What supervisor's own files say of a program that is down; they are root's, or they don't count."""
+        for file in _config_files():
+            parser = configparser.RawConfigParser(inline_comment_prefixes=(";",), strict=False)
+            with suppress(configparser.Error, OSError, UnicodeDecodeError):
+                if os.stat(file).st_uid == 0:
+                    parser.read(file, encoding="utf-8")
+            section = f"program:{re.sub(r'_[0-9]+$', '', program)}"
+            for name in (section, f"program:{program}"):
+                if parser.has_section(name) and parser.get(name, "user", fallback="root") == user:
+                    place = parser.get(name, "directory", fallback="") or parser.get(name, "command", fallback="")
+                    return place == str(self.root) or place.startswith(f"{self.root}/")
+        return False
+
+    # ---- calling ----
+
+    def _hint(self) -> str:
+        user = owners.user_name(os.geteuid())
+        return (
+            f"Is supervisord running, and may {user} use its socket? In supervisord.conf, [unix_http_server]: "
+            f"chmod=0770 and chown=root:{user}."
+        )
+
+    def _call(
+        self, words: Sequence[str], *, timeout: float, on_line: OnLine | None = None, marked: bool = False
+    ) -> Completed:
+        """supervisorctl looks for supervisord.conf in the working directory first: root never stands in a folder that
+        is another user's."""
+        program = which("supervisorctl")
+        if program is None:
+            raise ServiceFailed("There is no supervisorctl on this machine.", "apt install supervisor")
+        return process.run(
+            [program, *words],
+            cwd="/" if os.geteuid() == 0 and self.root.stat().st_uid != 0 else self.root,
+            env=process.clean_environment(),
+            timeout=timeout,
+            on_line=on_line,
+            marked=marked,
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "kind": self.kind,
+            "name": self.name,
+            "root": str(self.root),
+            "owner": self.owner,
+            "timeout": self.timeout,
+        }
+
+
+def _because(program: Program) -> str:
+    return (
+        f" ({clean(program.said, limit=120)})"
+        if program.said and program.state in ("BACKOFF", "FATAL", "EXITED")
+        else ""
+    )
+
+
+def _config_files() -> list[str]:
+    """supervisord.conf and the files that its [include] names, relative to it as supervisor reads them."""
+    found = []
+    for main in _CONFIGS:
+        parser = configparser.RawConfigParser(inline_comment_prefixes=(";",), strict=False)
+        with suppress(configparser.Error, OSError, UnicodeDecodeError):
+            if not parser.read(main, encoding="utf-8"):
+                continue
+            found.append(main)
+            for pattern in parser.get("include", "files", fallback="").split():
+                found += sorted(glob.glob(os.path.join(os.path.dirname(main), pattern)))
+    return found

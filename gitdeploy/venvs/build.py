@@ -1,0 +1,299 @@
+"""Building a generation beside the live one: clone, install, verify, seal. A half-made one is thrown away, never resumed."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from gitdeploy import faultpoints, process
+from gitdeploy.errors import DeploymentFailed, GitDeployError
+from gitdeploy.text import listing, path_text
+from gitdeploy.venvs import install as installing
+from gitdeploy.venvs.clone import clone, prefixes_of, read_record
+from gitdeploy.venvs.durable import sync_filesystem, sync_folder
+from gitdeploy.venvs.generations import remove
+from gitdeploy.venvs.live import LiveVenv, ask, packages, site_folders
+from gitdeploy.venvs.requirements import Requirements, TreeReader
+from gitdeploy.venvs.scripts import rewrite, strays
+from gitdeploy.venvs.seal import Facts, partial_path, read_facts, seal
+from gitdeploy.venvs.settings import VenvConfig, read_settings
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Packages by name: added with their version, changed from one version to another, removed with the version they had."""
+
+    added: Mapping[str, str]
+    changed: Mapping[str, tuple[str, str]]
+    removed: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A generation that is ready to go live."""
+
+    generation: str
+    path: Path
+    changes: Changes
+    warnings: tuple[str, ...]
+    installer: str
+
+
+class Builder:
+    """Builds generations below `STATE/venvs` for the app at ROOT."""
+
+    def __init__(self, root: Path, state: Path, config: VenvConfig) -> None:
+        self.root = root
+        self.venvs = state / "venvs"
+        self.cache = state / "cache"
+        self.config = config
+
+    def matching(self, requirements: Requirements, live: LiveVenv | None) -> str | None:
+        """The live generation where it was built from the very same: nothing needs to be installed then.
+
+        An older generation with an equal key is not taken: packages that were installed by hand since would be missing.
+        """
+        if live is None or live.generation is None or live.problem is not None:
+            return None
+        facts = read_facts(live.real)
+        return live.generation if facts is not None and facts.key and facts.key == requirements.key else None
+
+    def build(
+        self,
+        name: str,
+        live: LiveVenv | None,
+        requirements: Requirements,
+        reader: TreeReader,
+        *,
+        on_line: Callable[[str], None],
+        on_progress: Callable[[str], None],
+        rebuild: bool = False,
+    ) -> Built:
+        """Make the generation NAME. Raises `DeploymentFailed`; what was half-made is gone then."""
+        target = self.venvs / name
+        mark = partial_path(target)
+        mark.touch()
+        sync_folder(self.venvs)
+        faultpoints.point("venv build begun")
+        try:
+            return self._build(target, live, requirements, reader, on_line, on_progress, rebuild)
+        except OSError as error:
+            self.discard(name)
+            raise DeploymentFailed(
+                f"The new venv can't be written: {path_text(str(error.filename or target))}: {error.strerror}.",
+                "The live venv was not touched.",
+            ) from error
+        except BaseException:
+            self.discard(name)
+            raise
+
+    def discard(self, name: str) -> None:
+        """Throw a generation away, half-made or not."""
+        shutil.rmtree(self._folder(name), ignore_errors=True)
+        with suppress(GitDeployError):
+            remove(self.venvs / name)
+
+    # ---- inside ----
+
+    def _folder(self, name: str) -> Path:
+        return self.venvs / f".source-{name}"
+
+    def _build(
+        self,
+        target: Path,
+        live: LiveVenv | None,
+        requirements: Requirements,
+        reader: TreeReader,
+        on_line: Callable[[str], None],
+        on_progress: Callable[[str], None],
+        rebuild: bool,
+    ) -> Built:
+        warnings: list[str] = []
+        before = packages(live.real) if live is not None and live.real.is_dir() else {}
+        if live is None or live.problem is not None or rebuild or self.config.exact:
+            if live is not None and live.problem is not None:
+                warnings.append(f"{live.problem} The venv is built anew; packages installed by hand are not in it.")
+            on_progress("making a new venv")
+            self._make(target, live)
+            start: dict[str, str] = packages(target)
+        else:
+            on_progress("cloning the live venv")
+            clone(live.real, target, link_mode=self.config.link_mode)
+            prefixes = prefixes_of(live.real, live.link)
+            rewrite(target, prefixes, live.real)
+            if left := strays(target, prefixes):
+                raise DeploymentFailed(f"Scripts of the new venv still name the live one: {listing(left, 5)}.")
+            start = before
+        faultpoints.point("venv cloned")
+        python = target / "bin" / "python"
+        interpreter = os.path.realpath(python)
+        self._own_prefix(target)
+        settings = read_settings(live.real if live is not None else None)
+        installer = installing.choose(self.config, requirements, settings, target)
+        if installer.reason:
+            on_line(f"Installing with pip: {installer.reason}.")
+        folder = self._folder(target.name)
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(mode=0o700)
+        self._materialise(folder, requirements, reader)
+        on_progress(f"installing with {installer.name}")
+        installing.install(installer, target, folder, requirements, self.config, settings, self.cache, on_line)
+        faultpoints.point("venv installed")
+        if requirements.needs_tree:
+            _point_to_checkout(target, folder, self.root)
+        shutil.rmtree(folder, ignore_errors=True)
+        now = packages(target)
+        changes = _changes(start, now)
+        self._verify(target, interpreter, requirements, changes, start)
+        if changes.added or changes.changed or changes.removed:
+            warnings += installing.conflicts(target, self.cache)
+        seal(target, Facts(requirements.key, installer.name, time.time(), now))
+        sync_filesystem(self.venvs)
+        partial_path(target).unlink()
+        sync_folder(self.venvs)
+        faultpoints.point("venv sealed")
+        return Built(target.name, target, _changes(before, now), tuple(warnings), installer.name)
+
+    def _make(self, target: Path, live: LiveVenv | None) -> None:
+        """A fresh, empty venv of the configured interpreter, else of the live one's, else of its version from PATH."""
+        base = self._base_python(live)
+        done = process.run(
+            [
+                installing.uv_program(),
+                "venv",
+                "--no-config",
+                "--no-project",
+                "-q",
+                "--seed",
+                "--python",
+                base,
+                str(target),
+            ],
+            cwd="/",
+            env=process.clean_environment({"UV_OFFLINE": "1", "UV_PYTHON_DOWNLOADS": "never"}),
+            timeout=120,
+            tied=True,
+        )
+        if not done.ok:
+            shutil.rmtree(target, ignore_errors=True)
+            process.run(
+                [base, "-I", "-m", "venv", "--without-pip", str(target)],
+                cwd="/",
+                env=process.clean_environment(),
+                timeout=120,
+                tied=True,
+            ).check("Making a new venv")
+
+    def _base_python(self, live: LiveVenv | None) -> str:
+        if self.config.python:
+            found = self.config.python if self.config.python.startswith("/") else process.which(self.config.python)
+            if found is None or not os.access(found, os.X_OK):
+                raise DeploymentFailed(f"The interpreter {path_text(self.config.python)} (venv.python) can't be found.")
+            return found
+        version = live.python if live is not None else None
+        short = ".".join((version or "").split(".")[:2])
+        if live is not None:
+            behind = os.path.realpath(live.real / "bin" / "python")
+            if os.access(behind, os.X_OK) and not os.path.isdir(behind):
+                return behind
+        for name in (f"python{short}" if short else "", "python3"):
+            found = process.which(name) if name else None
+            if found is not None:
+                return found
+        raise DeploymentFailed(
+            "There is no Python to build the venv with.", "Install one, or name it: venv: {python: /usr/bin/python3.11}"
+        )
+
+    def _materialise(self, folder: Path, requirements: Requirements, reader: TreeReader) -> None:
+        if requirements.needs_tree:
+            shutil.rmtree(folder)
+            reader.export(folder, None)
+        for name, data in requirements.files.items():
+            file = folder / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(data)
+
+    @staticmethod
+    def _own_prefix(target: Path) -> None:
+        """An install goes where the interpreter says its prefix is: it must be the new generation."""
+        said = ask(target / "bin" / "python")
+        if os.path.realpath(str(said["prefix"])) != os.path.realpath(target):
+            raise DeploymentFailed(
+                f"The new venv's interpreter says that its prefix is {path_text(str(said['prefix']))}, not the new venv.",
+                "Its pyvenv.cfg is missing or damaged. Build it anew: gitdeploy upgrade --rebuild-venv",
+            )
+
+    def _verify(
+        self, target: Path, interpreter: str, requirements: Requirements, changes: Changes, before: Mapping[str, str]
+    ) -> None:
+        """What the installer says it did is there. Raises `DeploymentFailed`."""
+        if os.path.realpath(target / "bin" / "python") != interpreter:
+            raise DeploymentFailed(
+                "A package replaced the venv's own bin/python.", "Such a package can't be installed."
+            )
+        self._own_prefix(target)
+        touched = {*changes.added, *changes.changed}
+        now = packages(target)
+        for site in site_folders(target):
+            for entry in os.listdir(site):
+                if not entry.endswith(".dist-info"):
+                    continue
+                name = re.sub(r"[-_.]+", "-", entry.removesuffix(".dist-info").rpartition("-")[0]).lower()
+                record = site / entry / "RECORD"
+                if not record.exists():
+                    if name in touched:
+                        raise DeploymentFailed(f"{path_text(entry)} in the new venv has no RECORD: it was cut off.")
+                    continue
+                if name in touched:
+                    missing = [
+                        path for path, _ in read_record(record)
+                        if not path.endswith(".pyc") and not os.path.lexists(os.path.join(site, path))
+                    ]  # fmt: skip
+                    if missing:
+                        raise DeploymentFailed(
+                            f"{path_text(entry)} in the new venv lacks {listing([path_text(p) for p in missing], 3)}."
+                        )
+        absent = sorted(name for name, always in requirements.names.items() if always and name not in now)
+        if absent:
+            raise DeploymentFailed(f"The installer reported success, but {listing(absent, 5)} is not in the new venv.")
+
+
+def _changes(before: Mapping[str, str], now: Mapping[str, str]) -> Changes:
+    return Changes(
+        {name: version for name, version in now.items() if name not in before},
+        {name: (before[name], version) for name, version in now.items() if name in before and before[name] != version},
+        {name: version for name, version in before.items() if name not in now},
+    )
+
+
+def _point_to_checkout(venv: Path, exported: Path, root: Path) -> None:
+    """Editable installs were made from the exported tree: make them name the checkout itself."""
+    old, new = os.fsencode(os.path.realpath(exported)), os.fsencode(root)
+    plain = os.fsencode(exported)
+    for site in site_folders(venv):
+        for base, folders, files in os.walk(site):
+            depth = os.path.relpath(base, site)
+            if depth != "." and not depth.endswith(".dist-info"):
+                folders[:] = []
+                continue
+            for name in files:
+                if name.endswith((".pth", ".egg-link")) or name.startswith("__editable__") or name == "direct_url.json":
+                    file = Path(base, name)
+                    data = file.read_bytes()
+                    changed = data.replace(old, new).replace(plain, new)
+                    if changed != data:
+                        file.unlink()
+                        file.write_bytes(changed)
+
+
+def unfinished(venvs: Path) -> list[str]:
+    """Names of generations whose build was cut off."""
+    if not venvs.is_dir():
+        return []
+    return sorted(name.removesuffix(".partial") for name in os.listdir(venvs) if name.endswith(".partial"))

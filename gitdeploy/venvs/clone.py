@@ -1,0 +1,239 @@
+"""A second venv beside the first: one more name for each packaged file, a copy of each that something writes in place.
+
+pip (19.3 and later) and uv replace files and never write into them, so a packaged file may have a name in both venvs.
+Copied instead: what tools and people do edit in place (`bin/`, the venv's own settings, `*.dist-info`, `*.pth` ...), and
+whatever no `RECORD` lists or has another size than it says: an app that writes into its own packages.
+"""
+
+from __future__ import annotations
+
+import csv
+import errno
+import fcntl
+import os
+import re
+import stat
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gitdeploy import interruption
+from gitdeploy.errors import DeploymentFailed
+from gitdeploy.text import path_text
+from gitdeploy.venvs.live import packages, site_folders
+
+_FICLONE = 0x40049409  # ioctl_ficlonerange(2): share the blocks of another file
+_COPIED_FOLDERS = ("bin", "etc", "share")
+_COPIED_ENDINGS = (".pth", ".egg-link", ".conf")
+_COPIED_NAMES = ("cacert.pem",)
+_COPIED_FOLDER_ENDINGS = (".dist-info", ".egg-info")
+_LEFT_OUT = (".lock",)  # uv's, in the venv's root
+_LINK_REFUSED = frozenset((errno.EPERM, errno.EMLINK, errno.EXDEV, errno.EOPNOTSUPP, errno.ENOSYS, errno.EACCES))
+_NO_REFLINK = frozenset(
+    (errno.EOPNOTSUPP, errno.EXDEV, errno.EINVAL, errno.ENOTTY, errno.ENOSYS, errno.EPERM, errno.ETXTBSY)
+)
+
+
+@dataclass(slots=True)
+class Cloned:
+    """How much was done: files with a second name, files copied, bytes copied, and the first reasons for not linking."""
+
+    linked: int = 0
+    copied: int = 0
+    copied_bytes: int = 0
+    reflinked: int = 0
+    refused: dict[int, str] = field(default_factory=dict)
+
+
+def clone(source: Path, target: Path, *, link_mode: str = "auto") -> Cloned:
+    """Make TARGET, which must not exist, a venv with the files of SOURCE. SOURCE isn't changed.
+
+    link_mode: auto (reflink where the file system has it, else hard links), reflink, hardlink or copy; a file that can't
+    be linked is copied. Raises `DeploymentFailed` where SOURCE can't be read or TARGET not written.
+    """
+    if link_mode in ("auto", "hardlink") and _writes_in_place(packages(source)):
+        link_mode = "copy"
+    try:
+        return _Cloner(source, target, link_mode).run()
+    except OSError as error:
+        raise DeploymentFailed(
+            f"Copying the venv to {path_text(str(target))} failed at {path_text(str(error.filename or source))}: {error.strerror}.",
+            "The live venv was not touched." + (" Make room: gitdeploy prune." if error.errno == errno.ENOSPC else ""),
+        ) from error
+
+
+def _writes_in_place(installed: dict[str, str]) -> bool:
+    """pip before 19.3 writes into files that overlap between packages."""
+    found = re.match(r"(\d+)\.(\d+)", installed.get("pip", "99.0"))
+    return found is not None and (int(found[1]), int(found[2])) < (19, 3)
+
+
+class _Cloner:
+    def __init__(self, source: Path, target: Path, link_mode: str) -> None:
+        self.source, self.target = os.path.realpath(source), os.path.realpath(target)
+        self.sizes = recorded_sizes(source)
+        self.link = link_mode in ("auto", "hardlink")
+        self.reflink = link_mode in ("auto", "reflink")
+        self.done = Cloned()
+
+    def run(self) -> Cloned:
+        if self.reflink and self.link:
+            self.link = not self._can_reflink()
+            self.reflink = not self.link
+        self._folder(self.source, self.target, os.stat(self.source))
+        folders = [("", self.source, self.target, True)]
+        while folders:
+            interruption.check()
+            relative, source, target, copied = folders.pop()
+            with os.scandir(source) as entries:
+                for entry in entries:
+                    name = relative + entry.name
+                    if entry.is_dir(follow_symlinks=False):
+                        self._folder(entry.path, f"{target}/{entry.name}", entry.stat(follow_symlinks=False))
+                        inside = entry.name in _COPIED_FOLDERS if not relative else copied
+                        inside = inside or entry.name.endswith(_COPIED_FOLDER_ENDINGS)
+                        folders.append((name + "/", entry.path, f"{target}/{entry.name}", inside))
+                    elif entry.is_symlink():
+                        self._symlink(entry.path, f"{target}/{entry.name}")
+                    elif entry.is_file(follow_symlinks=False) and not (not relative and entry.name in _LEFT_OUT):
+                        self._file(entry, name, f"{target}/{entry.name}", copied)
+        return self.done
+
+    def _folder(self, source: str, target: str, found: os.stat_result) -> None:
+        os.mkdir(target)
+        mode = stat.S_IMODE(found.st_mode)
+        if mode != stat.S_IMODE(os.lstat(target).st_mode):
+            os.chmod(target, mode | stat.S_IRWXU)
+
+    def _symlink(self, source: str, target: str) -> None:
+        """A link inside the venv stays inside; a relative one that leaves it would miss from another place."""
+        text = os.readlink(source)
+        if text.startswith(self.source + "/"):
+            text = os.path.relpath(text, os.path.dirname(source))
+        elif not text.startswith("/"):
+            reached = os.path.normpath(os.path.join(os.path.dirname(source), text))
+            if reached != self.source and not reached.startswith(self.source + "/"):
+                text = reached
+        os.symlink(text, target)
+
+    def _file(self, entry: os.DirEntry[str], name: str, target: str, copied: bool) -> None:
+        if self.link and not copied and not self._edited(entry, name):
+            try:
+                os.link(entry.path, target)
+            except OSError as error:
+                if error.errno not in _LINK_REFUSED:
+                    raise
+                if error.errno in (errno.EXDEV, errno.EOPNOTSUPP, errno.ENOSYS):
+                    self.link = False
+                self.done.refused.setdefault(error.errno, name)
+            else:
+                self.done.linked += 1
+                return
+        self._copy(entry.path, target)
+
+    def _edited(self, entry: os.DirEntry[str], name: str) -> bool:
+        """Whether the file may be written in place, or has been: it isn't what its package's RECORD says."""
+        if entry.name.endswith(_COPIED_ENDINGS) or entry.name in _COPIED_NAMES:
+            return True
+        size = self.sizes.get(name)
+        if size is None:
+            return not (entry.name.endswith(".pyc") and _source_of(name) in self.sizes)
+        return size >= 0 and size != entry.stat(follow_symlinks=False).st_size
+
+    def _copy(self, source: str, target: str) -> None:
+        reader = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            found = os.fstat(reader)
+            writer = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            try:
+                if not (self.reflink and self._share(reader, writer)):
+                    while data := os.read(reader, 1 << 20):
+                        view = memoryview(data)
+                        while view:
+                            view = view[os.write(writer, view) :]
+                os.fchmod(writer, stat.S_IMODE(found.st_mode))
+                # A .pyc holds the mtime of its source.
+                os.utime(writer, ns=(found.st_atime_ns, found.st_mtime_ns))
+            finally:
+                os.close(writer)
+        finally:
+            os.close(reader)
+        self.done.copied += 1
+        self.done.copied_bytes += found.st_size
+
+    def _share(self, reader: int, writer: int) -> bool:
+        try:
+            fcntl.ioctl(writer, _FICLONE, reader)
+        except OSError as error:
+            if error.errno not in _NO_REFLINK:
+                raise
+            self.reflink = False
+            return False
+        self.done.reflinked += 1
+        return True
+
+    def _can_reflink(self) -> bool:
+        """Try with a file of the venv's own, beside the target."""
+        probe = self.target + ".reflink"
+        try:
+            with open(os.path.join(self.source, "pyvenv.cfg"), "rb") as reader, open(probe, "wb") as writer:
+                fcntl.ioctl(writer.fileno(), _FICLONE, reader.fileno())
+        except OSError:
+            return False
+        finally:
+            if os.path.lexists(probe):
+                os.unlink(probe)
+        return True
+
+
+def _source_of(compiled: str) -> str:
+    """`a/__pycache__/b.cpython-311.pyc` was compiled from `a/b.py`."""
+    folder, _, name = compiled.rpartition("/")
+    return folder.removesuffix("__pycache__") + name.partition(".")[0] + ".py"
+
+
+def recorded_sizes(venv: Path) -> dict[str, int]:
+    """Every file that a package's RECORD in VENV lists: path relative to VENV, size in bytes (-1 where it says none)."""
+    sizes: dict[str, int] = {}
+    for site in site_folders(venv):
+        base = os.path.relpath(site, venv)
+        for entry in os.listdir(site):
+            if entry.endswith(".dist-info"):
+                for name, size in read_record(site / entry / "RECORD"):
+                    if name.startswith(("../", "/", "./")):
+                        name = os.path.normpath(os.path.join(base, name))
+                    else:
+                        name = f"{base}/{name}"
+                    sizes[name] = size
+    return sizes
+
+
+def read_record(path: Path) -> list[tuple[str, int]]:
+    """The lines of a RECORD: path as it stands there, size in bytes or -1; empty where there is no such file."""
+    try:
+        lines = path.read_text("utf-8", "surrogateescape").splitlines()
+    except OSError:
+        return []
+    found = []
+    for line in lines:
+        if line.startswith('"'):
+            fields = next(csv.reader([line]), [])
+        else:
+            fields = line.rsplit(",", 2)
+        if len(fields) >= 3 and fields[0]:
+            found.append((fields[0], int(fields[2]) if fields[2].isdecimal() else -1))
+    return found
+
+
+def prefixes_of(venv: Path, *others: Path) -> Sequence[str]:
+    """Every path by which files in VENV may name it: OTHERS, where it is, and where its activate script says it was made."""
+    found = {os.fspath(venv), os.path.realpath(venv)}
+    for other in others:
+        found.add(os.path.abspath(other))
+        found.add(os.path.join(os.path.realpath(other.parent), other.name))
+    try:
+        activate = (venv / "bin" / "activate").read_text("utf-8", "surrogateescape")
+    except OSError:
+        activate = ""
+    found |= {path.rstrip("/") for path in re.findall(r"""\bVIRTUAL_ENV=.*?["'](/[^"'\n]+)["']""", activate)}
+    return sorted(found - {"", "/", "/usr", "/usr/local"}, key=len, reverse=True)

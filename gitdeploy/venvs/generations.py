@@ -1,0 +1,152 @@
+"""The generations on disk: which there are, which are in use, what deleting one would free, and deleting it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from gitdeploy import faultpoints, interruption
+from gitdeploy.errors import GitDeployError
+from gitdeploy.text import path_text
+from gitdeploy.venvs.seal import Facts, partial_path, read_facts, seal_path
+
+_TRASH = ".deleted-"
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """A venv below the state directory. complete: False for one whose build was cut off; facts: None before its seal."""
+
+    name: str
+    path: Path
+    complete: bool
+    facts: Facts | None
+
+
+def list_generations(venvs: Path) -> list[Generation]:
+    """All generations below VENVS, newest first (by the time that they were made, then by name)."""
+    try:
+        names = os.listdir(venvs)
+    except FileNotFoundError:
+        return []
+    found = []
+    for name in names:
+        path = venvs / name
+        if not name.startswith(".") and path.is_dir() and not path.is_symlink():
+            found.append(Generation(name, path, not partial_path(path).exists(), read_facts(path)))
+    return sorted(found, key=lambda one: (one.facts.made_at if one.facts else 0.0, one.name), reverse=True)
+
+
+def in_use(path: Path) -> list[int]:
+    """Processes that run from PATH, by their mapped files, program, working directory and command line; not this one.
+
+    Processes of other users show their command line only, unless this is root.
+    """
+    name = os.fsencode(os.path.realpath(path))
+    inside = name + b"/"
+    found = []
+    for entry in os.listdir("/proc"):
+        if not entry.isdigit() or int(entry) == os.getpid():
+            continue
+        folder = f"/proc/{entry}"
+        if any(inside in _content(f"{folder}/{kind}") for kind in ("cmdline", "maps")):
+            found.append(int(entry))
+            continue
+        for kind in ("exe", "cwd"):
+            with suppress(OSError):
+                if (os.fsencode(os.readlink(f"{folder}/{kind}")) + b"/").startswith(inside):
+                    found.append(int(entry))
+                    break
+    return sorted(found)
+
+
+def _content(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError:
+        return b""
+
+
+def remove(path: Path) -> None:
+    """Delete the generation at PATH with its seal. It gets another name first, so that a half-deleted one is never used.
+
+    Raises `GitDeployError` where something can't be deleted.
+    """
+    gone = path.with_name(f"{_TRASH}{path.name}-{time.time_ns()}")
+    with suppress(FileNotFoundError):
+        os.rename(path, gone)
+    faultpoints.point("generation out of the way")
+    seal_path(path).unlink(missing_ok=True)
+    partial_path(path).unlink(missing_ok=True)
+    _delete(gone)
+
+
+def sweep(venvs: Path) -> list[str]:
+    """Finish deletions that were cut off, and seals whose generation is gone. Returns the names that were deleted."""
+    swept = []
+    for name in sorted(os.listdir(venvs)) if venvs.is_dir() else ():
+        path = venvs / name
+        if name.startswith(_TRASH):
+            _delete(path)
+            swept.append(name)
+        elif name.endswith(".seal") and not name.startswith(".") and not (venvs / name.removesuffix(".seal")).exists():
+            path.unlink(missing_ok=True)
+            swept.append(name)
+    return swept
+
+
+def _delete(folder: Path) -> None:
+    """Delete a tree; a compiler that a killed installer left behind may still write into it, so it is tried again."""
+    for left in (4, 3, 2, 1, 0):
+        try:
+            shutil.rmtree(folder)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            if not left:
+                raise GitDeployError(
+                    f"{path_text(str(folder))} can't be deleted: {path_text(str(error.filename))}: {error.strerror}.",
+                    "Nothing uses it; delete it by hand.",
+                ) from error
+            if isinstance(error, PermissionError):
+                _make_writable(folder)
+            interruption.sleep(0.05)
+        else:
+            return
+
+
+def _make_writable(folder: Path) -> None:
+    for place, _, _ in os.walk(folder):
+        with suppress(OSError):
+            os.chmod(place, stat.S_IRWXU)
+
+
+def disk_usage(paths: Iterable[Path]) -> int:
+    """Bytes that deleting all of PATHS would free: blocks of the files that have no name outside of them."""
+    names: dict[tuple[int, int], list[int]] = {}
+    freed = 0
+    folders = [os.fspath(path) for path in paths]
+    while folders:
+        folder = folders.pop()
+        try:
+            entries = os.scandir(folder)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        with entries:
+            for entry in entries:
+                found = entry.stat(follow_symlinks=False)
+                if stat.S_ISDIR(found.st_mode):
+                    freed += found.st_blocks * 512
+                    folders.append(entry.path)
+                elif found.st_nlink == 1:
+                    freed += found.st_blocks * 512
+                else:
+                    names.setdefault((found.st_dev, found.st_ino), [0, found.st_nlink, found.st_blocks * 512])[0] += 1
+    return freed + sum(size for seen, links, size in names.values() if seen == links)

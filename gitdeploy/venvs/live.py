@@ -1,0 +1,174 @@
+"""What can be known of a venv without changing it: where it is, its Python, its packages, and what is wrong with it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import stat
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from gitdeploy import process
+from gitdeploy.errors import CommandFailed
+from gitdeploy.text import clean, path_text
+
+INTERPRETER_LIMIT = 30.0  # seconds that a bare interpreter may take to start
+_LIBRARY = re.compile(r"(?:python|pypy)(\d+\.\d+)t?")
+
+
+@dataclass(frozen=True, slots=True)
+class LiveVenv:
+    """The venv that the app uses now.
+
+    link: where the app sees it (absolute); real: the folder behind it. generation: its name below the state directory's
+    `venvs`, None for a plain folder (adopted by the first switch) or somebody's own symlink. python: "3.11.7", or "3.11"
+    where only the library folder tells. problem: None for a healthy one, else a sentence. target: the symlink's text.
+    """
+
+    link: Path
+    real: Path
+    generation: str | None
+    python: str | None
+    problem: str | None
+    target: str | None = None
+
+
+def live_venv(link: Path, venvs: Path) -> LiveVenv | None:
+    """The venv at LINK with its generation below VENVS; None where there is nothing at all."""
+    try:
+        found = link.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    target = os.readlink(link) if stat.S_ISLNK(found.st_mode) else None
+    real = Path(os.path.realpath(link))
+    generation = real.name if target is not None and os.fspath(real.parent) == os.path.realpath(venvs) else None
+    if not real.is_dir():
+        what = f"points to {path_text(target)}, which is no folder" if target else "is no folder"
+        return LiveVenv(link, real, generation, None, f"The venv {path_text(str(link))} {what}.", target)
+    return LiveVenv(link, real, generation, python_version(real), problem(real), target)
+
+
+def settings_of(venv: Path) -> dict[str, str]:
+    """`pyvenv.cfg` as lower-case keys and values; empty where it is missing or unreadable."""
+    try:
+        lines = (venv / "pyvenv.cfg").read_text("utf-8", "replace").splitlines()
+    except OSError:
+        return {}
+    pairs = (line.partition("=") for line in lines)
+    return {key.strip().lower(): value.strip() for key, equals, value in pairs if equals}
+
+
+def python_version(venv: Path) -> str | None:
+    """The Python that VENV was made for: "3.11.7" from `pyvenv.cfg`, else "3.11" from its library folder."""
+    settings = settings_of(venv)
+    for key in ("version", "version_info"):
+        if found := re.match(r"\d+\.\d+(?:\.\d+)?", settings.get(key, "")):
+            return found[0]
+    return next(library_versions(venv), None)
+
+
+def library_versions(venv: Path) -> Iterator[str]:
+    """ "3.11" for each `lib/python3.11/site-packages`."""
+    for folder in site_folders(venv):
+        if found := _LIBRARY.fullmatch(folder.parent.name):
+            yield found[1]
+
+
+def site_folders(venv: Path) -> list[Path]:
+    """The real `site-packages` folders of VENV (`lib64`, where it is a link, is not walked twice)."""
+    found = []
+    for name in ("lib", "lib64"):
+        folder = venv / name
+        if folder.is_dir() and not folder.is_symlink():
+            found += [site for site in sorted(folder.glob("*/site-packages")) if site.is_dir()]
+    return found
+
+
+def problem(venv: Path) -> str | None:
+    """A sentence that says why VENV cannot be used as it is, or None. Starts the interpreter only if its name hides its version."""
+    shown = f"The venv {path_text(str(venv))}"
+    if not (venv / "pyvenv.cfg").is_file():
+        return f"{shown} has no pyvenv.cfg, so an installer would write into the base Python."
+    python = venv / "bin" / "python"
+    if not os.path.lexists(python):
+        return f"{shown} has no bin/python."
+    behind = os.path.realpath(python)
+    if not os.path.exists(behind):
+        return f"{shown} needs the interpreter {path_text(behind)}, which is gone."
+    if not os.access(behind, os.X_OK) or os.path.isdir(behind):
+        return f"{shown} needs the interpreter {path_text(behind)}, which this user can't execute."
+    made_for = list(library_versions(venv))
+    named = re.fullmatch(r"(?:python|pypy)(\d+\.\d+)t?", os.path.basename(behind))
+    try:
+        actual = named[1] if named else str(ask(python)["version"]).rpartition(".")[0]
+    except CommandFailed as error:
+        return f"{shown} is broken: {error.message}"
+    if made_for and actual not in made_for:
+        return f"{shown} was made for Python {made_for[0]}, but its interpreter {path_text(behind)} is {actual} now, which doesn't see its packages."
+    return None
+
+
+def ask(python: Path) -> Mapping[str, object]:
+    """What the interpreter PYTHON says of itself: prefix, base_prefix, version, executable. Raises `CommandFailed`."""
+    question = (
+        "import json, sys; print(json.dumps({'prefix': sys.prefix, 'base_prefix': sys.base_prefix, "
+        "'version': '%d.%d.%d' % sys.version_info[:3], 'executable': sys.executable}))"
+    )
+    answer = process.run(
+        [python, "-I", "-c", question], cwd="/", env=process.clean_environment(), timeout=INTERPRETER_LIMIT
+    ).check(f"Starting {path_text(str(python))}")
+    try:
+        # The last line: a .pth of some package may print at every start.
+        said = json.loads(answer.text.splitlines()[-1])
+    except (ValueError, IndexError):
+        said = None
+    if not isinstance(said, dict) or "prefix" not in said:
+        raise CommandFailed(f"{path_text(str(python))} starts, but doesn't answer: {clean(answer.text, limit=200)}")
+    return said
+
+
+def examine(live: LiveVenv) -> str | None:
+    """Start the interpreter of LIVE and let it import what every app needs; None, or a sentence on what is wrong."""
+    if live.problem:
+        return live.problem
+    python = live.real / "bin" / "python"
+    try:
+        said = ask(python)
+        process.run(
+            [python, "-I", "-c", "import ctypes, hashlib, ssl, sqlite3, zlib"],
+            cwd="/",
+            env=process.clean_environment(),
+            timeout=INTERPRETER_LIMIT,
+        ).check(f"Importing Python's own libraries with {path_text(str(python))}")
+    except CommandFailed as error:
+        return error.message
+    if os.path.realpath(str(said["prefix"])) != os.path.realpath(live.real):
+        return f"{path_text(str(python))} says that its prefix is {clean(str(said['prefix']))}: it is no venv's interpreter."
+    return None
+
+
+def canonical(name: str) -> str:
+    """A package's name as indexes compare it (PEP 503): `Flask_Login` is `flask-login`."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def packages(venv: Path) -> dict[str, str]:
+    """Installed packages, canonical name to version, read from the names of `*.dist-info` and `*.egg-info`."""
+    found: dict[str, str] = {}
+    for site in site_folders(venv):
+        for entry in os.listdir(site):
+            base, kind = os.path.splitext(entry)
+            if kind in (".dist-info", ".egg-info") and not entry.startswith(("~", "-")):
+                name, _, version = base.partition("-")
+                if kind == ".dist-info":
+                    name, _, version = base.rpartition("-")
+                if version:
+                    found[canonical(name)] = re.sub(r"-py\d[\d.]*$", "", version)
+    return dict(sorted(found.items()))
+
+
+def interpreter_identity(venv: Path) -> str:
+    """What a generation's reuse depends on: the real interpreter behind VENV and the version that its packages are for."""
+    return f"{os.path.realpath(venv / 'bin' / 'python')} {','.join(library_versions(venv))}"

@@ -1,0 +1,99 @@
+"""Tags and versions: which tags can be releases, what version they name, which one is newest."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Iterable
+
+from packaging.version import InvalidVersion, Version
+
+LONGEST = 128
+_TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/+-]*", re.ASCII)
+_OBJECT_ID = re.compile(r"[0-9a-fA-F]{40}|[0-9a-fA-F]{64}")
+_PSEUDO_REFS = frozenset({"HEAD", "FETCH_HEAD", "ORIG_HEAD", "MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD"})
+
+
+def valid_tag(tag: str) -> str | None:
+    """None for a tag that may be given to git and to a host's API, else why not, in a sentence.
+
+    Stricter than git-check-ref-format(1): ASCII letters, digits and `. _ / + -` only, so that it can be no option, no
+    path out of anything, and no trick of invisible characters.
+    """
+    if not tag:
+        return "it is empty."
+    if len(tag) > LONGEST:
+        return f"it is longer than {LONGEST} characters."
+    if not _TAG.fullmatch(tag):
+        return "a tag begins with a letter or digit and holds only ASCII letters, digits and . _ / + -"
+    if ".." in tag or "//" in tag or "/." in tag or tag.endswith(("/", ".", ".lock")) or ".lock/" in tag:
+        return "git allows no such name."
+    if tag in _PSEUDO_REFS or tag.startswith("refs/"):
+        return "git itself uses that name."
+    if _OBJECT_ID.fullmatch(tag):
+        return "it looks like an object id."
+    return None
+
+
+def read_version(tag: str, prefix: str = "") -> Version | None:
+    """The version that TAG names, read by packaging (PEP 440) after PREFIX and one `v`; None where it names none.
+
+    The raw text is checked first, since packaging strips white space and takes other scripts' digits. Never raises.
+    """
+    text = tag
+    if prefix:
+        if not text.startswith(prefix):
+            return None
+        text = text.removeprefix(prefix)
+    elif "/" in text:
+        # `release/v1.2.5` is only a release where the prefix is configured, or left to a glob with a folder in it.
+        return None
+    if len(text) > LONGEST or not re.fullmatch(r"[vV]?[0-9][A-Za-z0-9.+!_-]*", text, re.ASCII):
+        return None
+    try:
+        return Version(text)
+    except (InvalidVersion, ValueError):
+        return None
+
+
+def prefix_of(glob: str) -> str:
+    """The folder that a glob such as `release/v*` demands: `release/`. Empty where it demands none."""
+    folder, slash, _ = glob.rpartition("/")
+    return "" if not slash or any(c in folder for c in "*?[") else folder + slash
+
+
+def version_text(tag: str, prefix: str = "") -> str | None:
+    """The version of TAG as it is shown, without a leading `v`: `1.2.9.1`; None where TAG names none."""
+    if read_version(tag, prefix) is None:
+        return None
+    text = tag.removeprefix(prefix)
+    return text[1:] if text[:1] in "vV" else text
+
+
+def matches(tag: str, glob: str) -> bool:
+    """Whether TAG is one of those that `source.tags` admits."""
+    return fnmatch.fnmatchcase(tag, glob)
+
+
+def admitted(version: Version, channel: str) -> bool:
+    """Whether a channel takes a version by itself: stable takes no prereleases; epochs are never chosen."""
+    return version.epoch == 0 and (channel != "stable" or not version.is_prerelease)
+
+
+def newest(tags: Iterable[str], *, glob: str = "*", prefix: str = "", channel: str = "stable") -> str | None:
+    """The tag of the highest version among TAGS within glob, prefix and channel."""
+    found = [
+        (version, tag)
+        for tag in tags
+        if matches(tag, glob)
+        and valid_tag(tag) is None
+        and (version := read_version(tag, prefix)) is not None
+        and admitted(version, channel)
+    ]
+    return max(found, default=(None, None), key=lambda pair: order(pair[1], prefix))[1]
+
+
+def order(tag: str | None, prefix: str = "") -> tuple[Version, str]:
+    """A sort key: by version, equal ones (`v1.0`, `V1.0.0`) always in the same order, by their text."""
+    version = read_version(tag or "", prefix)
+    return (version if version is not None else Version("0.dev0"), tag or "")
