@@ -161,10 +161,10 @@ class _Tour:
             self._git("tag", "-a", tag, "-m", f"Release {tag}", cwd=self.remote)
 
     def _make_app(self) -> None:
-        self._git(
-            "clone", "-q", "--no-tags", "--branch", "v1.0.0", f"file://{self.remote}", str(self.app), cwd=self.folder
-        )
-        self._git("tag", "v1.0.0", "HEAD", cwd=self.app)
+        self._git("init", "-q", "-b", "main", str(self.app), cwd=self.folder)
+        self._git("remote", "add", "origin", f"file://{self.remote}", cwd=self.app)
+        self._git("fetch", "-q", "--no-tags", "origin", "refs/tags/v1.0.0:refs/tags/v1.0.0", cwd=self.app)
+        self._git("checkout", "-q", "--detach", "v1.0.0", cwd=self.app)
         from uv import find_uv_bin
 
         uv = find_uv_bin()
