@@ -22,7 +22,7 @@ _shields = 0
 _wake_read = _wake_write = -1
 
 
-def _note(number: int, frame: FrameType | None) -> None:
+def _note(number: int, _frame: FrameType | None) -> None:
     global _received
     if _received is None:
         _received = number

@@ -135,7 +135,7 @@ def _configure(root: Path, file: Path | None, raw: bytes | None, table: Table, n
     config = replace(config, env=_read_env_file(config))
     config = with_variables(config, where)
     config = _with_what_is_found(config, where)
-    return replace(config, where=_complete(config, where))
+    return replace(config, where=_complete(where))
 
 
 def _refused(name: str, problems: list[Problem]) -> ConfigError:
@@ -182,7 +182,7 @@ def _is_venv(path: Path) -> bool:
     return path.is_symlink() and ".gitdeploy/venvs/" in os.readlink(path)
 
 
-def _complete(config: Config, where: Mapping[str, str]) -> Mapping[str, str]:
+def _complete(where: Mapping[str, str]) -> Mapping[str, str]:
     keys = [f"{name}.{key}" for name, cls in SECTIONS.items() for key in settings_of(cls)]
     return MappingProxyType({key: where.get(key, "default") for key in [*keys, *settings_of(Config)]})
 

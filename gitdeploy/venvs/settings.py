@@ -103,8 +103,8 @@ def read_pip_settings(venv: Path | None, environment: Mapping[str, str] = os.env
     home = environment.get("HOME") or "/"
     files: list[Path] = []
     if given != os.devnull:
-        for folder in environment.get("XDG_CONFIG_DIRS", "/etc/xdg").split(":"):
-            files.append(Path(folder) / "pip" / "pip.conf")
+        folders = environment.get("XDG_CONFIG_DIRS", "/etc/xdg").split(":")
+        files += [Path(folder) / "pip" / "pip.conf" for folder in folders]
         files += [
             Path("/etc/pip.conf"),
             Path(home) / ".pip" / "pip.conf",

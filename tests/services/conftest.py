@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-import systemd_root  # beside this folder: other tests use it too
+import systemd_root
 
 
 @pytest.fixture(scope="session")

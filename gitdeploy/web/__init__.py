@@ -1,0 +1,1 @@
+"""The page and the API over HTTP (Flask; the extra `gitdeploy[web]`)."""
