@@ -142,7 +142,7 @@ class _Tour:
     def _make_remote(self) -> None:
         self.wheels.mkdir()
         for version, text in (("1.0", "hello"), ("1.1", "hello, world")):
-            _wheel(self.wheels, "greeting", version, {"greeting.py": f"TEXT = {text!r}\n"})
+            build_wheel(self.wheels, "greeting", version, {"greeting.py": f"TEXT = {text!r}\n"})
         self._git("init", "-q", "-b", "main", str(self.remote), cwd=self.folder)
         for tag, greeting, status in (("v1.0.0", "1.0", 200), ("v1.1.0", "1.1", 200), ("v1.2.0", "1.1", 500)):
             files = {
@@ -235,8 +235,8 @@ def _import_path() -> dict[str, str]:
     return {"PYTHONPATH": str(Path(__file__).parent.parent)}
 
 
-def _wheel(folder: Path, name: str, version: str, files: Mapping[str, str]) -> None:
-    """A tiny wheel (binary distribution format, PEP 427)."""
+def build_wheel(folder: Path, name: str, version: str, files: Mapping[str, str]) -> None:
+    """Write a tiny wheel into FOLDER: NAME, VERSION and the texts FILES by path (binary distribution format, PEP 427)."""
     info = f"{name}-{version}.dist-info"
     contents = {
         **files,

@@ -84,21 +84,25 @@ def apply_all(journal: Journal, steps: Sequence[Step], *, roll_back: bool = True
                     f"{cause.message} Left as it is, because of --no-rollback.",
                     "`gitdeploy recover` goes back to the old release; `gitdeploy status` shows what is live.",
                 ) from error
-            undo_all(journal, begun, f"{step.name}: {cause.message}")
+            undo_all(journal, begun, step.name, cause)
             raise Failed(step.name, cause) from error
     try:
         journal.write("commit")
     except GitDeployError as error:
         # The record may be on disk all the same: nothing live is touched until `undoing` is durable.
-        undo_all(journal, begun, f"commit: {error.message}")
+        undo_all(journal, begun, "commit", error)
         raise Failed("commit", error) from error
 
 
-def undo_all(journal: Journal, begun: Sequence[tuple[Step, dict[str, Any]]], reason: str) -> None:
-    """Undo in reverse; ends with a durable `undone`. Raises `RollbackFailed`."""
+def undo_all(
+    journal: Journal, begun: Sequence[tuple[Step, dict[str, Any]]], failed: str, cause: GitDeployError
+) -> None:
+    """Undo in reverse, because of CAUSE in the step FAILED; ends with a durable `undone`. Raises `RollbackFailed`."""
+    reason = f"{failed}: {cause.message}"
     with interruption.shield():
         try:
-            journal.write("undoing", "", {"reason": reason})
+            fault = not isinstance(cause, Interrupted)
+            journal.write("undoing", failed, {"reason": cause.message, "fault": fault})
         except GitDeployError as error:
             raise RollbackFailed(
                 f"The journal can't be written, so nothing was undone ({error.message}) The failure before it: {reason}",

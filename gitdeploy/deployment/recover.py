@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -21,7 +22,7 @@ from gitdeploy.deployment.session import Result, Session, Work
 from gitdeploy.deployment.settle import settle
 from gitdeploy.deployment.site import Release3, Site
 from gitdeploy.deployment.steps import live_steps
-from gitdeploy.errors import DeploymentFailed, GitDeployError, RollbackFailed
+from gitdeploy.errors import DeploymentFailed, GitDeployError, Interrupted, RollbackFailed
 from gitdeploy.state import DeploymentRow, Record
 from gitdeploy.text import count, path_text
 
@@ -78,10 +79,10 @@ def _recover_one(session: Session, row: DeploymentRow) -> Result:
             journal.line(f"The interrupted deployment {row.id} was final already: finishing it.")
             return finish(work, live)
         journal.line(f"Deployment {row.id} was interrupted: going back to {origin.name}.", "warning")
-        reason = _reason(records)
+        step, cause = _cause(records)
         if newest != "undone":
-            engine.undo_all(journal, engine.begun_steps(records, live_steps(live)), reason)
-        sentence = settle(work, live, "interruption", DeploymentFailed(reason))
+            engine.undo_all(journal, engine.begun_steps(records, live_steps(live)), step, cause)
+        sentence = settle(work, live, step, cause)
         return work.end("rolled_back", sentence)
     except GitDeployError as error:
         with suppress(GitDeployError):
@@ -94,11 +95,14 @@ def _newest(records: list[Record]) -> str:
     return next(r.kind for r in reversed(records) if r.kind in ("begin", "commit", "undoing", "undone"))
 
 
-def _reason(records: list[Record]) -> str:
-    for record in reversed(records):
-        if record.kind == "undoing":
-            return str(record.data.get("reason"))
-    return "it was killed, or the server went down"
+def _cause(records: list[Record]) -> tuple[str, GitDeployError]:
+    """Where and why the deployment is undone: what failed before the kill, else the kill, which is no fault of the
+    release."""
+    for record in records:
+        if record.kind == "undoing" and record.data.get("fault"):
+            return record.step, DeploymentFailed(str(record.data["reason"]))
+    begun = [record.step for record in records if record.kind == "begin"]
+    return begun[-1], Interrupted(signal.SIGKILL, "it was killed, or the server went down.")
 
 
 def _children(records: list[Record]) -> list[str]:

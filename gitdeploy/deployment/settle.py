@@ -21,7 +21,8 @@ def settle(work: Work, live: Live, step: str, cause: GitDeployError) -> str:
     records = work.database.records(work.id)
     began = {record.step for record in records if record.kind == "begin"}
     origin, target, name = live.record.origin, live.record.target, work.site.name
-    wanted = f"Wanted {target.name}, failed at {step}: {_short(cause)}"
+    how = "interrupted" if isinstance(cause, Interrupted) else "failed"
+    wanted = f"Wanted {target.name}, {how} at {step}: {_short(cause)}"
     try:
         notes = data.after_rollback(live, began)
         for note in notes:
