@@ -155,6 +155,7 @@ class _Planner:
     forbidden: tuple[bytes, ...]
     keep_dropped: bool
     seen: dict[bytes, tuple[int, int, int]] = field(default_factory=dict)
+    links: dict[bytes, bool] = field(default_factory=dict)  # folder -> whether it is, or is behind, a symbolic link
     changes: dict[bytes, FileChange] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     saved: set[bytes] = field(default_factory=set)
@@ -188,7 +189,7 @@ class _Planner:
             if self._is_submodule(entry, change):
                 self._submodule(path, entry, change)
             elif self.keep.match(path) and (
-                git_mode(self._full(path)) or (entry and entry.old_mode) or (change and change.head_mode)
+                self._mode(path) or (entry and entry.old_mode) or (change and change.head_mode)
             ):
                 if entry:
                     self.kept.add(path)
@@ -218,6 +219,19 @@ class _Planner:
     def _full(self, path: bytes) -> bytes:
         return self.root + b"/" + path
 
+    def _mode(self, path: bytes) -> int:
+        """What git would record for PATH; 0 also where it would be reached through a symbolic link, as git sees it."""
+        folder = os.path.dirname(path)
+        return 0 if folder and self._behind_link(folder) else git_mode(self._full(path))
+
+    def _behind_link(self, folder: bytes) -> bool:
+        known = self.links.get(folder)
+        if known is None:
+            above = os.path.dirname(folder)
+            known = bool(above and self._behind_link(above)) or os.path.islink(self._full(folder))
+            self.links[folder] = known
+        return known
+
     # ---- one path ----
 
     def _by_release(self, path: bytes, entry: _Entry) -> None:
@@ -230,7 +244,7 @@ class _Planner:
             self._put(path, "changed", entry.new_mode, entry.new_id)
 
     def _new_path(self, path: bytes, mode: int, oid: str) -> None:
-        found = git_mode(self._full(path))
+        found = self._mode(path)
         if found == 0 or found == 0o40000:
             self._put(path, "added", mode, oid)  # a directory in the way is looked at once all deletions are known
         elif not self._same(path, mode, oid):
@@ -251,7 +265,7 @@ class _Planner:
 
     def _discard(self, path: bytes, change: LocalChange, mode: int, oid: str) -> None:
         self.saved.add(path)
-        on_disk = git_mode(self._full(path))
+        on_disk = self._mode(path)
         if mode == 0:
             # What was only staged stays on disk, untracked, as git leaves it too.
             if change.head_mode and on_disk:
@@ -262,7 +276,7 @@ class _Planner:
             self._put(path, "changed", mode, oid)
 
     def _merge(self, path: bytes, entry: _Entry, change: LocalChange) -> None:
-        on_disk = git_mode(self._full(path))
+        on_disk = self._mode(path)
         if entry.new_mode == 0 and on_disk == 0:
             return
         if on_disk and entry.new_mode and self._same(path, entry.new_mode, entry.new_id):
@@ -297,7 +311,7 @@ class _Planner:
     def _same(self, path: bytes, mode: int, oid: str) -> bool:
         """Whether the disk already has just that blob, with that mode."""
         full = self._full(path)
-        if git_mode(full) != mode:
+        if self._mode(path) != mode:
             return False
         if file_blob_id(full, len(oid)) == oid:
             return True
@@ -314,16 +328,16 @@ class _Planner:
             full = self._full(path)
             try:
                 self.seen[path] = look(full)
-                if git_mode(full) != 0o40000 and file_blob_id(full, len(entry.old_id)) != entry.old_id:
+                if self._mode(path) != 0o40000 and file_blob_id(full, len(entry.old_id)) != entry.old_id:
                     odd.append(path)
             except OSError:
                 odd.append(path)
         if not odd:
             return {}
-        cleaned = self._cleaned([path for path in odd if git_mode(self._full(path)) not in (0, 0o40000, LINK)])
+        cleaned = self._cleaned([path for path in odd if self._mode(path) not in (0, 0o40000, LINK)])
         return {
             path: LocalChange(
-                path, entry.old_mode, entry.old_id, entry.old_mode, entry.old_id, git_mode(self._full(path))
+                path, entry.old_mode, entry.old_id, entry.old_mode, entry.old_id, self._mode(path)
             )
             for path in odd
             if cleaned.get(path) != (entry := self.difference[path]).old_id
@@ -339,7 +353,7 @@ class _Planner:
 
     def _ignored_by_target(self, deleted: list[bytes]) -> set[bytes]:
         """Those of DELETED that the target's own .gitignore files name: data that the app wrote into tracked files."""
-        here = [path for path in deleted if b"\n" not in path and git_mode(self._full(path)) not in (0, 0o40000)]
+        here = [path for path in deleted if b"\n" not in path and self._mode(path) not in (0, 0o40000)]
         if not here:
             return set()
         folders = {b""}
@@ -398,7 +412,7 @@ class _Planner:
         for path, change in self.changes.items():
             if change.kind != "deleted":
                 full = self._full(path)
-                if git_mode(full) == 0o40000 and change.kind == "added":
+                if self._mode(path) == 0o40000 and change.kind == "added":
                     blocked += [p for p in _files_below(full, path) if p not in deleted]
                 if blocker := self._blocking_parent(path, deleted):
                     (linked if os.path.islink(self._full(blocker)) else blocked).append(blocker)

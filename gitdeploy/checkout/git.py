@@ -11,7 +11,9 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -207,6 +209,15 @@ class Repository:
 
     def is_ancestor(self, older: str, newer: str) -> bool:
         return self.run("merge-base", "--is-ancestor", older, newer).returncode == 0
+
+    def copy_index(self, to: Path) -> None:
+        """Copy the live index to TO, with its time: git trusts an entry's file times only where they are older than the
+        index itself, so a younger copy would take a file changed in the same second for unchanged."""
+        live = self.git_dir / "index"
+        with suppress(FileNotFoundError):
+            facts = live.stat()
+            shutil.copyfile(live, to)
+            os.utime(to, ns=(facts.st_atime_ns, facts.st_mtime_ns))
 
     def read_blob(self, commit: str, path: str, limit: int = 1 << 20) -> bytes | None:
         """The bytes of a file of COMMIT, None where it has none. Raises `DeploymentFailed` past LIMIT bytes."""

@@ -8,10 +8,8 @@ commit is the snapshot.
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,8 +56,7 @@ def take_snapshot(repository: Repository, local: Local, also: Sequence[bytes], m
         return Snapshot(local.head, local.head, local.branch, head_tree, head_tree, (), (), local.hidden)
     with tempfile.TemporaryDirectory(prefix="gitdeploy-snapshot-", dir=repository.git_dir) as folder:
         index = Path(folder, "index")
-        with suppress(FileNotFoundError):
-            shutil.copyfile(repository.git_dir / "index", index)
+        repository.copy_index(index)
         index_tree = head_tree
         if any(change.staged for change in changed):
             index_tree = repository.output("write-tree", index=index, tied=True).decode().strip()

@@ -93,6 +93,7 @@ class _Stage:
     saved: Path
     items: list[Item] = field(default_factory=list)
     deleted: set[bytes] = field(default_factory=set)
+    links_deleted: list[bytes] = field(default_factory=list)
 
     def make(self, parts: Sequence[Part], progress: Callable[[int, int], None] | None) -> Manifest:
         for name in ("new", "old", "keep"):
@@ -245,17 +246,23 @@ class _Stage:
                     f"{path_text(path)} was changed while the deployment was being prepared.", "Run it again."
                 )
             old_facts = (before.st_size, before.st_mtime_ns)
-        else:
+        elif not self._below_deleted(live):
             self._refuse_if_there(live, path)
         new_facts = None
         if change.kind == "deleted":
             self.deleted.add(live)
+            if before is not None and stat_module.S_ISLNK(before.st_mode):
+                self.links_deleted.append(live)
         else:
             self._dress(new, live, change.mode, before, part.modes.get(change.path))
             os.link(new, keep, follow_symlinks=False)
             found = os.lstat(new)
             new_facts = (found.st_size, found.st_mtime_ns)
         self.items.append(Item(change.kind, live, new, old, keep, old_facts, new_facts))
+
+    def _below_deleted(self, live: bytes) -> bool:
+        """Whether a file or link that the switch deletes stands where a folder of LIVE's will be."""
+        return any(live.startswith(path + b"/") for path in self.links_deleted)
 
     @staticmethod
     def _refuse_if_there(live: bytes, path: bytes) -> None:
@@ -339,9 +346,7 @@ class _Stage:
 
 def new_index(repository: Repository, tree: str, index: Path) -> Path:
     """An index of TREE at INDEX, with the live index's file times where the entries are the same."""
-    live = repository.git_dir / "index"
-    with suppress(FileNotFoundError):
-        shutil.copyfile(live, index)
+    repository.copy_index(index)
     words = ("read-tree", "-i", "-m", tree) if index.exists() else ("read-tree", tree)
     done = repository.run(*words, index=index, tied=True, timeout=LONG)
     if not done.ok and index.exists():

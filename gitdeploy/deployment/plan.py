@@ -53,6 +53,11 @@ class VenvPlan:
     removed: Mapping[str, str]
 
     @property
+    def plain(self) -> bool:
+        """A working venv that isn't one of ours yet."""
+        return self.live.generation is None and self.live.problem is None
+
+    @property
     def unchanged(self) -> bool:
         return self.reuse is not None and self.reuse == self.live.generation
 
@@ -97,12 +102,13 @@ class Plan:
 
     @property
     def nothing_to_do(self) -> bool:
-        """The target is live already: same commit, no file to change, the same venv."""
+        """The target is live already: same commit, no file to change, the same venv (a plain one counts as right)."""
         return (
             self.goal.commit == self.local.head
             and not self.tree.changes
             and not any(part.tree.changes for part in self.submodules)
-            and (self.venv is None or self.venv.unchanged)
+            and (self.venv is None or self.venv.unchanged or self.venv.plain)
+            and not self.options.rebuild_venv
         )
 
     def headline(self) -> str:
