@@ -57,7 +57,7 @@ health:
   url: http://127.0.0.1:%PORT%/health
   version: {json: version}
   successes: 1
-  timeout: 15
+  timeout: 8
   interval: 0.1
 """
 
