@@ -6,6 +6,7 @@ import click
 
 from gitdeploy.cli.options import EXAMPLE, json_option, pass_screen
 from gitdeploy.cli.screen import Screen
+from gitdeploy.hooks import STAGES
 from gitdeploy.text import count
 
 
@@ -18,6 +19,8 @@ def command(context: click.Context) -> None:
     \b
     Example:
       gitdeploy hooks
+      gitdeploy hooks library
+      gitdeploy hooks install django-migrate
       gitdeploy hooks run post-deploy
     """
     if context.invoked_subcommand is not None:
@@ -42,3 +45,42 @@ def run_stage(screen: Screen, /, stage: str) -> None:
     """Run the hooks of STAGE now."""
     ran = screen.app().run_hooks(stage, on_line=lambda text: screen.message(f"  {text}"))
     screen.result({"ran": ran}, f"{count(ran, 'hook')} ran.")
+
+
+@command.command("library", context_settings=EXAMPLE)
+@json_option
+@pass_screen
+def show_library(screen: Screen, /) -> None:
+    """List the ready hooks that `gitdeploy hooks install` copies."""
+    from gitdeploy.ready_hooks import library
+
+    found = library()
+    rows = [(hook.name, ", ".join(stage for stage, _ in hook.stages), hook.about) for hook in found]
+    document = [
+        {"name": hook.name, "stages": [stage for stage, _ in hook.stages], "about": hook.about} for hook in found
+    ]
+    screen.result(document, screen.table(rows, ("NAME", "STAGES", "DOES")))
+
+
+@command.command("install", context_settings=EXAMPLE)
+@click.argument("name")
+@click.option("--stage", type=click.Choice(STAGES), help="Only for this stage. Default: each where it belongs.")
+@click.option("--force", is_flag=True, help="Replace what is there.")
+@json_option
+@pass_screen
+def install_ready(screen: Screen, /, name: str, stage: str | None, force: bool) -> None:
+    """Copy the ready hook NAME into the app's hooks folder, executable, where it runs from the next deployment on.
+
+    \b
+    Example:
+      gitdeploy hooks install maintenance-on
+      gitdeploy hooks install sqlite-dump --stage pre-restore
+    """
+    from gitdeploy import ready_hooks
+
+    hook = ready_hooks.find(name)
+    site = screen.app().site
+    site.require_owner()
+    paths = ready_hooks.install(site.root, site.config.hooks.dir, hook, stage=stage, force=force)
+    screen.result({"installed": paths}, "\n".join(paths))
+    screen.message("Look at its settings (the lines at its top), then commit it: the hooks belong to the release.")
