@@ -6,16 +6,19 @@ import json
 
 from gitdeploy import backups
 from gitdeploy.checkout import switch
-from gitdeploy.deployment.live import Live
+from gitdeploy.checkout.manifest import Manifest
+from gitdeploy.config import Config
+from gitdeploy.deployment.live import LiveRecord
 from gitdeploy.deployment.prune import prune
 from gitdeploy.deployment.session import Result, Work
 from gitdeploy.deployment.site import KEPT_DATA
 from gitdeploy.errors import GitDeployError
 
 
-def finish(work: Work, live: Live) -> Result:
-    """Record the success, clean the stage up, drop what is too old. May be run again by a later process."""
-    record, site = live.record, work.site
+def finish(work: Work, record: LiveRecord, manifest: Manifest | None, config: Config) -> Result:
+    """Record the success, clean the stage up, drop what is too old. May be run again by a later process, which finds no
+    MANIFEST where the stage was cleaned up already. CONFIG is that of the release that is live now."""
+    site = work.site
     work.backup = record.backup
     if record.backup:
         backups.set_outcome(site.state.backups, record.backup, "good")
@@ -25,7 +28,8 @@ def finish(work: Work, live: Live) -> Result:
 
         names = sorted({*kept_data(work.database), *record.kept_data})
         work.database.meta_put(KEPT_DATA, json.dumps(names))
-    switch.clean_up(live.manifest)
+    if manifest is not None:
+        switch.clean_up(manifest)
     undo = "gitdeploy rollback" if record.action == "upgrade" else f"gitdeploy restore {record.backup}"
     sentence = f"{site.name} runs {record.target.name}.  Undo: {undo}   (backup {record.backup})"
     result = work.end("succeeded", sentence)
@@ -36,6 +40,6 @@ def finish(work: Work, live: Live) -> Result:
         work.journal.line(f"Tidying up: {error}", "warning")
     from gitdeploy.deployment.tell import notify
 
-    notify(work, live.after, "succeeded", sentence)
+    notify(work, config, "succeeded", sentence)
     work.database.flush_lines()
     return result

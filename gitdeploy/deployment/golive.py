@@ -26,7 +26,7 @@ def go_live(work: Work, live: Live, preparation: Preparation, *, roll_back: bool
             preparation.discard()
         raise
     with interruption.shield():
-        return finish(work, live)
+        return finish(work, live.record, live.manifest, live.after)
 
 
 def roll_back_result(work: Work, live: Live, step: str, cause: GitDeployError) -> Result:

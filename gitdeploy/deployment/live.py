@@ -92,7 +92,7 @@ class Live:
         manifest = Manifest.read(site.state.stage / record.stage)
         if manifest is None:
             return None
-        before, after = (_parsed(site, text) for text in (record.before, record.after))
+        before, after = (parsed_config(site, text) for text in (record.before, record.after))
         return cls(
             site,
             journal,
@@ -158,7 +158,8 @@ def secret_names(config: Config) -> list[str]:
     return [name for name in names if name]
 
 
-def _parsed(site: Site, text: str | None) -> Config:
+def parsed_config(site: Site, text: str | None) -> Config:
+    """The configuration that a `LiveRecord` holds as TEXT; today's where it holds none."""
     if text is None:
         return site.config
     return configuration.parse(text.encode("utf-8", "surrogateescape"), root=site.root)

@@ -15,7 +15,7 @@ from gitdeploy.checkout.manifest import FILE, Manifest, moved
 from gitdeploy.deployment import engine
 from gitdeploy.deployment.finish import finish
 from gitdeploy.deployment.journal import Journal
-from gitdeploy.deployment.live import Live, LiveRecord
+from gitdeploy.deployment.live import Live, LiveRecord, parsed_config
 from gitdeploy.deployment.prepare import discard_leftovers, prepared_stages
 from gitdeploy.deployment.prune import held_generations
 from gitdeploy.deployment.session import Result, Session, Work
@@ -72,12 +72,20 @@ def _recover_one(session: Session, row: DeploymentRow) -> Result:
     try:
         if "begin" not in kinds:
             return _throw_away(work, records)
-        live = _rebuild(site=session.site, journal=journal, records=records)
-        work.backup = live.record.backup
+        record = _record(records)
+        work.backup = record.backup
         newest = _newest(records)
         if newest == "commit":
             journal.line(f"The interrupted deployment {row.id} was final already: finishing it.")
-            return finish(work, live)
+            manifest = Manifest.read(session.site.state.stage / record.stage)
+            after = parsed_config(session.site, record.after)
+            return finish(work, record, moved(manifest, session.site.root) if manifest else None, after)
+        live = Live.rebuild(session.site, journal, record)
+        if live is None and newest == "undone":
+            # The stage goes last of all: the old release was settled before.
+            return work.end("rolled_back", f"{session.site.name} runs {origin.name} again; nothing was lost.")
+        if live is None:
+            raise _stage_gone(session.site, record)
         journal.line(f"Deployment {row.id} was interrupted: going back to {origin.name}.", "warning")
         step, cause = _cause(records)
         if newest != "undone":
@@ -114,18 +122,19 @@ def _children(records: list[Record]) -> list[str]:
     ]
 
 
-def _rebuild(site: Site, journal: Journal, records: list[Record]) -> Live:
+def _record(records: list[Record]) -> LiveRecord:
     plan = next((record for record in records if record.kind == "plan"), None)
     if plan is None:
         raise RollbackFailed("The journal has no plan of the interrupted deployment.", "See: gitdeploy log")
-    live = Live.rebuild(site, journal, LiveRecord.from_dict(plan.data))
-    if live is None:
-        stage = path_text(str(site.state.stage / plan.data["stage"]))
-        raise RollbackFailed(
-            f"The stage {stage} of the interrupted deployment is gone, so it can't be undone file by file.",
-            f"Bring its backup back: gitdeploy restore {plan.data.get('backup')}",
-        )
-    return live
+    return LiveRecord.from_dict(plan.data)
+
+
+def _stage_gone(site: Site, record: LiveRecord) -> RollbackFailed:
+    return RollbackFailed(
+        f"The stage {path_text(str(site.state.stage / record.stage))} of the interrupted deployment is gone, so it can't "
+        "be undone file by file.",
+        f"Bring its backup back: gitdeploy restore {record.backup}",
+    )
 
 
 def _throw_away(work: Work, records: list[Record]) -> Result:

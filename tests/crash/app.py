@@ -1,0 +1,243 @@
+"""An app with everything in it, and the scenarios in which it is killed."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sqlite3
+import subprocess
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from support.sample import Link, Program, Sample, Tree, write_tree
+
+SETTINGS = """\
+app: {name: crash}
+source: {type: git}
+git: {keep: [.env, conf/local.ini], local_changes: merge}
+backup: {keep: 20, include: [uploads], databases: ["sqlite:///instance/app.db"]}
+service: {command: ./restart.sh}
+maintenance: {file: run/maintenance}
+health: {command: ./health.sh, successes: 1, timeout: 1, interval: 0.05}
+hooks: {timeout: 20}
+"""
+
+# What the restarted service would run: code and packages together, written down so that a mixture would be seen.
+RESTART = """\
+#!/bin/sh
+mkdir -p run
+cat VERSION venv/lib/python3*/site-packages/greeting.py > run/service.tmp
+mv run/service.tmp run/service
+"""
+HEALTH = """\
+#!/bin/sh
+grep -q "$(cat VERSION)" run/service && [ ! -e unwell ]
+"""
+MIGRATE = """\
+#!/bin/sh
+set -eu
+echo migrate >> run/hooks.log
+venv/bin/python - <<'END'
+import sqlite3, pathlib
+database = sqlite3.connect("instance/app.db")
+names = {row[1] for row in database.execute("PRAGMA table_info(notes)")}
+for column in ("colour", "size"):
+    if column not in names and column in pathlib.Path("columns").read_text():
+        database.execute(f"ALTER TABLE notes ADD COLUMN {column} TEXT DEFAULT 'none'")
+database.commit()
+database.close()
+END
+"""
+HOOK = '#!/bin/sh\necho "$GITDEPLOY_STAGE" >> run/hooks.log\n'
+
+BASE: Tree = {
+    "deploy.yaml": SETTINGS,
+    ".gitignore": "/instance/\n/run/\n/uploads/\n*.log\n__pycache__/\n",
+    "restart.sh": Program(RESTART),
+    "health.sh": Program(HEALTH),
+    "hooks/pre-deploy": Program(HOOK),
+    "hooks/build": Program(HOOK),
+    "hooks/migrate": Program(MIGRATE),
+    "hooks/post-deploy": Program(HOOK),
+    "hooks/post-restore": Program(HOOK),
+    "bin/tool": Program("#!/bin/sh\n"),
+    "static/a.bin": bytes(range(256)),
+    "名字/文件.txt": "你好\n",
+    b"odd\xfename": "odd\n",
+    "merged.txt": "".join(f"line {number}\n" for number in range(20)),
+    "conf/local.ini": "shipped\n",
+}
+
+
+def release(version: str, greeting: str, columns: str, more: Tree) -> Tree:
+    return {
+        **BASE,
+        "VERSION": version + "\n",
+        "columns": columns + "\n",
+        "requirements.txt": f"greeting=={greeting}\n",
+        **more,
+    }
+
+
+RELEASES: dict[str, Tree] = {
+    "v1.0.0": release("1.0.0", "1.0", "text", {"cache.dat": "shipped\n", "data/a": "a", "thing": "file", "link": Link("thing")}),
+    "v1.1.0": release("1.1.0", "1.1", "text colour", {
+        "data": "now a file\n", "thing/in/it": "now a folder\n", "link": Link("data"), "bin/tool": "#!/bin/sh\nnot executable\n",
+        ".gitignore": str(BASE[".gitignore"]) + "/cache.dat\n", "conf/local.ini": "shipped anew\n", "new/deep/file": "x\n",
+        "merged.txt": str(BASE["merged.txt"]).replace("line 3\n", "line three\n"),
+    }),
+    "v1.2.0": release("1.2.0", "1.2", "text colour size", {"data/a": "again a folder\n", "thing": "a file again\n", "link": "no link\n"}),
+    "v1.3.0": release("1.3.0", "1.2", "text colour size", {"unwell": "its health check fails\n"}),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A command that is killed, on an app in a given state."""
+
+    name: str
+    words: tuple[str, ...]
+    prepare: Callable[[CrashApp], None]
+    code: int = 0
+    only_old: bool = False  # whether the command changes nothing live, or fails and goes back
+
+
+class CrashApp(Sample):
+    """The sample with a database, local changes, a submodule, and a pristine copy to begin each trial from."""
+
+    def build(self) -> None:
+        for version in ("1.0", "1.1", "1.2"):
+            self.wheel("greeting", version)
+        self.library = self.folder / "library"
+        self.git("init", "-q", "-b", "main", str(self.library), cwd=self.folder)
+        commits = {}
+        for number, tag in enumerate(("v1.0.0", "v1.1.0", "v1.2.0", "v1.3.0")):
+            write_tree(self.library, {"lib.py": f"NUMBER = {number}\n", f"only-{number}.txt": "x\n"})
+            self.git("add", "-A", cwd=self.library)
+            self.git("commit", "-q", "-m", tag, cwd=self.library)
+            commits[tag] = self.git("rev-parse", "HEAD", cwd=self.library)
+        for tag, tree in RELEASES.items():
+            self.release_with_submodule(tag, tree, commits[tag])
+
+    def release_with_submodule(self, tag: str, tree: Tree, commit: str) -> None:
+        modules = f'[submodule "vendor/lib"]\n\tpath = vendor/lib\n\turl = file://{self.library}\n'
+        self.release(tag, {**tree, ".gitmodules": modules})
+        self.git("update-index", "--add", "--cacheinfo", f"160000,{commit},vendor/lib", cwd=self.remote)
+        self.git("commit", "-q", "--amend", "--no-edit", cwd=self.remote)
+        self.git("tag", "-d", tag, cwd=self.remote)
+        self.git("tag", "-a", tag, "-m", f"Release {tag}", cwd=self.remote)
+
+    def install_with_data(self, tag: str) -> None:
+        self.install(tag, branch="main")
+        self.git("submodule", "update", "-q", "--init")
+        (self.app / ".env").write_text("SECRET=1\nAPP_VERSION=1.0.0\n")
+        (self.app / "conf/local.ini").write_text("mine\n")
+        merged = self.app / "merged.txt"
+        merged.write_text(merged.read_text().replace("line 15\n", "line 15, edited here\n"))
+        write_tree(self.app, {"mine.txt": "untracked\n", "some.log": "ignored\n", "uploads/u": "u\n", "run/x": ""})
+        (self.app / "instance").mkdir()
+        with closing(sqlite3.connect(self.app / "instance/app.db")) as database, database:
+            database.execute("CREATE TABLE notes (text TEXT)")
+            database.executemany("INSERT INTO notes VALUES (?)", [(f"note {number}",) for number in range(50)])
+        (self.app / "some.log").chmod(0o600)
+
+    @property
+    def pristine(self) -> Path:
+        return self.folder / "pristine"
+
+    def keep_pristine(self) -> None:
+        shutil.rmtree(self.pristine, ignore_errors=True)
+        subprocess.run(["cp", "-a", str(self.app), str(self.pristine)], check=True)
+
+    def reset(self) -> None:
+        shutil.rmtree(self.app)
+        subprocess.run(["cp", "-a", str(self.pristine), str(self.app)], check=True)
+
+    def whole_state(self) -> dict[str, Any]:
+        """What must be wholly old or wholly new, whatever the generation is called."""
+        found = self.state(venv_files=False)
+        # What hooks append to is no state: it tells how often they ran.
+        found["files"] = {p: f for p, f in found["files"].items() if p != b"run" and not p.startswith(b"run/")}
+        found["files"] = {p: f for p, f in found["files"].items() if not p.startswith(b"instance")}
+        found["database"] = dump_database(self.app / "instance/app.db")
+        found["venv"] = normal_venv(self.app / "venv")
+        found["service"] = (self.app / "run/service").read_text() if (self.app / "run/service").exists() else ""
+        found["maintenance"] = (self.app / "run/maintenance").exists()
+        found["submodule"] = self.git("-C", "vendor/lib", "status", "--porcelain=v2", "--branch")
+        return found
+
+
+def dump_database(path: Path) -> list[str]:
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
+        return list(database.iterdump())
+
+
+_OWN_NAME = re.compile(rb"[0-9]{8}-[0-9]{6}-[A-Za-z0-9._-]+")
+
+
+def normal_venv(venv: Path) -> dict[bytes, bytes]:
+    """Path -> content of each file of the live venv, without the name of its generation and what depends on it."""
+    real = venv.resolve()
+    names = {os.fsencode(real), os.fsencode(venv)}
+    found: dict[bytes, bytes] = {}
+    for folder, folders, files in os.walk(os.fsencode(real)):
+        folders[:] = [name for name in folders if name != b"__pycache__"]
+        for name in files:
+            path = os.path.join(folder, name)
+            if os.path.islink(path):
+                found[path[len(os.fsencode(real)) :]] = os.readlink(path)
+                continue
+            content = Path(os.fsdecode(path)).read_bytes()
+            for own in names:
+                content = content.replace(own, b"VENV")
+            if name == b"RECORD":
+                content = b"\n".join(sorted(line for line in content.splitlines() if not line.startswith(b"../")))
+            found[path[len(os.fsencode(real)) :]] = _OWN_NAME.sub(b"GENERATION", content)
+    # Our own notes about a generation tell when it was made.
+    return {path: content for path, content in found.items() if not path.startswith(b"/.gitdeploy")}
+
+
+# ---- the scenarios ----
+
+
+def _plain(app: CrashApp) -> None:
+    app.install_with_data("v1.0.0")
+
+
+def _upgraded(app: CrashApp) -> None:
+    _plain(app)
+    app.gitdeploy("backup", "--label", "first")
+    app.gitdeploy("upgrade", "v1.1.0")
+
+
+def _prepared(app: CrashApp) -> None:
+    _upgraded(app)
+    app.gitdeploy("prepare", "v1.2.0")
+
+
+def _twice(app: CrashApp) -> None:
+    _upgraded(app)
+    app.gitdeploy("upgrade", "v1.2.0")
+
+
+def _many(app: CrashApp) -> None:
+    _twice(app)
+    app.gitdeploy("rollback", "--yes")
+    app.gitdeploy("upgrade", "v1.2.0")
+
+
+SCENARIOS = (
+    Scenario("adopt", ("upgrade", "v1.1.0"), _plain),
+    Scenario("upgrade", ("upgrade", "v1.2.0"), _upgraded),
+    Scenario("prepared", ("upgrade", "v1.2.0"), _prepared),
+    Scenario("fails", ("upgrade", "v1.3.0"), _upgraded, code=3, only_old=True),
+    Scenario("restore", ("restore", "latest", "--with-data"), _twice),
+    Scenario("rollback", ("rollback", "v1.0.0"), _twice),
+    Scenario("prepare", ("prepare", "v1.2.0"), _upgraded, only_old=True),
+    Scenario("prune", ("prune", "--keep", "1"), _many, only_old=True),
+    Scenario("backup", ("backup", "--label", "another"), _upgraded, only_old=True),
+)
