@@ -12,6 +12,7 @@ from gitdeploy import backups, interruption, process, venvs
 from gitdeploy.checkout import stage as staging
 from gitdeploy.checkout import switch
 from gitdeploy.checkout.manifest import FILE, Manifest, moved
+from gitdeploy.checkout.submodules import module_folders
 from gitdeploy.deployment import engine
 from gitdeploy.deployment.finish import finish
 from gitdeploy.deployment.journal import Journal
@@ -154,9 +155,9 @@ def _throw_away(work: Work, records: list[Record]) -> Result:
 def _remove_stale_locks(site: Site) -> None:
     """Lock files of a killed git: removed when, and only when, no process has them open."""
     repository = site.repository
-    folders = {repository.git_dir, repository.common_dir}
+    folders = {repository.git_dir, repository.common_dir, *module_folders(repository)}
     locks = [folder / name for folder in folders for name in _LOCK_NAMES if (folder / name).exists()]
-    locks += [lock for lock in (repository.common_dir / "refs").rglob("*.lock") if lock.is_file()]
+    locks += [lock for folder in folders for lock in (folder / "refs").rglob("*.lock") if lock.is_file()]
     for lock in locks:
         if not _held(lock) and not _git_at_work(site):
             with suppress(FileNotFoundError):

@@ -158,8 +158,7 @@ def open_session(site: Site, caller: Caller, *, held: bool = True) -> Iterator[S
     from gitdeploy.deployment.recover import recover_unfinished
 
     site.require_owner()
-    site.state.exists()
-    site.state.ensure()
+    site.make_state()
     lock = DeploymentLock(site.state.lock)
     with (
         lock.acquire(who=caller.performer, command=caller.command, wait=caller.wait),

@@ -14,6 +14,7 @@ from typing import Any
 from gitdeploy import config as configuration
 from gitdeploy.backups import Backup, read_all
 from gitdeploy.checkout.changes import KeepPaths
+from gitdeploy.checkout.durable import sync_directory
 from gitdeploy.checkout.git import Repository
 from gitdeploy.checkout.history import live_release
 from gitdeploy.checkout.remote import Credentials, ls_remote_tags, remote_url
@@ -87,14 +88,19 @@ class Site:
 
     # ---- state ----
 
-    def open_database(self) -> Database:
-        """The database for writing; the state directory is made where it is missing."""
-        fresh = not self.state.exists()
+    def make_state(self) -> None:
+        """Make what is missing of the state directory. Raises `DeploymentFailed`."""
+        whole = self.state.exists() and self.state.reserve.exists()
+        if not whole:
+            self._exclude()  # durable before there is a state directory that git could see
         self.state.ensure()
-        if fresh or not self.state.reserve.exists():
-            self._exclude()
+        if not whole:
             with suppress(OSError):
                 self.state.keep_reserve()
+
+    def open_database(self) -> Database:
+        """The database for writing; the state directory is made where it is missing."""
+        self.make_state()
         return Database.open(self.state.database)
 
     def read_database(self) -> Database | None:
@@ -116,6 +122,9 @@ class Site:
                 file.parent.mkdir(exist_ok=True)
                 with file.open("a") as out:
                     out.write(("" if not text or text.endswith("\n") else "\n") + "\n".join(missing) + "\n")
+                    out.flush()
+                    os.fsync(out.fileno())
+                sync_directory(file.parent)
         except OSError as error:
             raise DeploymentFailed(
                 f"{path_text(str(file))} can't be written: {error.strerror}.", "Run gitdeploy as the checkout's owner."

@@ -144,6 +144,7 @@ class CrashApp(Sample):
             database.execute("CREATE TABLE notes (text TEXT)")
             database.executemany("INSERT INTO notes VALUES (?)", [(f"note {number}",) for number in range(50)])
         (self.app / "some.log").chmod(0o600)
+        subprocess.run(["./restart.sh"], cwd=self.app, check=True)
 
     @property
     def pristine(self) -> Path:

@@ -77,11 +77,12 @@ class Table:
 class Campaign:
     """All trials of one scenario, in a folder of its own."""
 
-    def __init__(self, folder: Path, scenario: Scenario, *, thorough: int = 1, power: Any = None) -> None:
+    def __init__(self, folder: Path, scenario: Scenario, *, thorough: int = 1, keep_going: bool = False) -> None:
         self.scenario = scenario
         self.app = CrashApp(folder)
         self.thorough = thorough  # every so many trials the earlier backups and the next upgrade are tried too
-        self.power = power
+        self.keep_going = keep_going
+        self.finds: list[str] = []
         self.plan = folder / "fault-plan"
         self.output = folder / "output"
         self.count = 0
@@ -90,7 +91,7 @@ class Campaign:
         self.app.build()
         scenario.prepare(self.app)
         self.app.keep_pristine()
-        self.app.reset()  # so that inode numbers differ from the beginning on
+        self.reset()  # so that inode numbers differ from the beginning on
         self.old = self.app.whole_state()
         self.earlier = self.backups()
         begun = time.monotonic()
@@ -100,6 +101,10 @@ class Campaign:
         self.new = self.old if scenario.only_old else self.app.whole_state()
         if scenario.only_old:
             self._same(self.old, "an uninterrupted run")
+
+    def reset(self) -> None:
+        """The app as it was before the command."""
+        self.app.reset()
 
     # ---- running ----
 
@@ -159,33 +164,33 @@ class Campaign:
 
     def exhaustive(self, part: int = 0, parts: int = 1) -> None:
         """Kill at every point, once alone and once with the whole process group."""
-        self.app.reset()
+        self.reset()
         names = self.points(self.scenario.words)
         for number, name in enumerate(names, 1):
             if number % parts != part:
                 continue
             kind = "kill" if number % 2 else "kill-group"
-            self.app.reset()
+            self.reset()
             code = self.run(self.scenario.words, f"{kind} {number}")
             assert code == -signal.SIGKILL, f"{name}: {code}: {self.output.read_text()}"
-            self._judge(f"point {number} ({name})", _place(name))
+            self.judge(f"point {number} ({name})", _place(name))
 
     def random_kills(self, number: int, seed: int) -> None:
         """SIGKILL the whole process group at a random moment."""
         dice = random.Random(f"{self.scenario.name} {seed}")
         for trial in range(number):
             after = dice.uniform(0, self.duration * 1.1)
-            self.app.reset()
+            self.reset()
             self.run(self.scenario.words, kill_after=after)
-            self._judge(f"after {after:.6f} s (trial {trial}, seed {seed})", "at a random moment")
+            self.judge(f"after {after:.6f} s (trial {trial}, seed {seed})", "at a random moment")
 
     def kills_in_recovery(self, number: int, seed: int, depth: int = 3) -> None:
         """Kill the command, then its recovery, then that one's recovery ..."""
         dice = random.Random(f"recovery {self.scenario.name} {seed}")
-        self.app.reset()
+        self.reset()
         names = self.points(self.scenario.words)
         for trial in range(number):
-            self.app.reset()
+            self.reset()
             first = dice.randint(1, len(names))
             killed = [f"{first} {names[first - 1]}"]
             self.run(self.scenario.words, f"kill {first}")
@@ -194,9 +199,18 @@ class Campaign:
                 if self.run(("recover",), f"kill {point}") != -signal.SIGKILL:
                     break
                 killed.append(f"recovery {point}")
-            self._judge(f"trial {trial}, seed {seed}: {', '.join(killed)}", "again in recovery")
+            self.judge(f"trial {trial}, seed {seed}: {', '.join(killed)}", "again in recovery")
 
     # ---- judging ----
+
+    def judge(self, where: str, place: str) -> None:
+        """Recover, then compare. Raises `NotEntire`, or notes the find where it is to go on."""
+        try:
+            self._judge(where, place)
+        except NotEntire as find:
+            if not self.keep_going:
+                raise
+            self.finds.append(str(find))
 
     def _judge(self, where: str, place: str) -> None:
         self.count += 1
@@ -210,7 +224,8 @@ class Campaign:
         old, new = differences(self.old, found), differences(self.new, found)
         if old and new:
             raise NotEntire(
-                f"{what}: between.\nfrom the old state: {old}\nfrom the new state: {new}\n{self.output.read_text()}"
+                f"{what}: between.\nfrom the old state: {_short(old)}\nfrom the new state: {_short(new)}\n"
+                f"{self.output.read_text()[-3000:]}"
             )
         missing = [identity for identity in self.earlier if identity not in self.backups()]
         if missing and self.scenario.name != "prune":
@@ -254,6 +269,11 @@ class Campaign:
     def backups(self) -> list[str]:
         folder = self.app.app / ".gitdeploy/backups"
         return sorted(p.name for p in folder.glob("*") if (p / "manifest.json").exists()) if folder.exists() else []
+
+
+def _short(found: list[str]) -> str:
+    lines = "".join(f"\n  {line[:160]}" for line in found[:10])
+    return lines + (f"\n  and {len(found) - 10} more" if len(found) > 10 else "")
 
 
 def _place(name: str) -> str:
