@@ -336,9 +336,7 @@ class _Planner:
             return {}
         cleaned = self._cleaned([path for path in odd if self._mode(path) not in (0, 0o40000, LINK)])
         return {
-            path: LocalChange(
-                path, entry.old_mode, entry.old_id, entry.old_mode, entry.old_id, self._mode(path)
-            )
+            path: LocalChange(path, entry.old_mode, entry.old_id, entry.old_mode, entry.old_id, self._mode(path))
             for path in odd
             if cleaned.get(path) != (entry := self.difference[path]).old_id
         }

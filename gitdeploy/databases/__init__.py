@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from gitdeploy.databases.base import Database, Dump
-from gitdeploy.databases.sqlite import SQLite
 from gitdeploy.errors import ConfigError
 from gitdeploy.text import clean, redact
 
@@ -22,14 +21,29 @@ def open_databases(entries: Sequence[Any], root: Path, environment: Mapping[str,
                 f"{clean(str(entry.env))}, which backup.databases refers to, is set neither in the environment nor in .env.",
                 "Set it, or remove that entry.",
             )
-        scheme = url.partition(":")[0].partition("+")[0].lower()
-        if scheme != "sqlite":
-            raise ConfigError(
-                f"backup.databases: {redact(clean(scheme))} databases can't be dumped by gitdeploy yet.",
-                "Dump it in a hook: hooks/pre-deploy gets GITDEPLOY_BACKUP_DIR; restore it in hooks/pre-restore.",
-            )
-        found.append(SQLite.from_url(url, root))
+        found.append(_open(url, root, environment))
     return tuple(found)
+
+
+def _open(url: str, root: Path, environment: Mapping[str, str]) -> Database:
+    """One kind a line, each imported only where it is used."""
+    scheme = url.partition(":")[0].partition("+")[0].lower()
+    if scheme == "sqlite":
+        from gitdeploy.databases.sqlite import SQLite
+
+        return SQLite.from_url(url, root)
+    if scheme in ("postgresql", "postgres", "postgis"):
+        from gitdeploy.databases.postgresql import PostgreSQL
+
+        return PostgreSQL.from_url(url, root, environment)
+    if scheme in ("mysql", "mariadb"):
+        from gitdeploy.databases.mysql import MySQL
+
+        return MySQL.from_url(url, root)
+    raise ConfigError(
+        f"backup.databases: {redact(clean(scheme, limit=40))} databases can't be dumped by gitdeploy.",
+        "Dump it in a hook: hooks/pre-deploy gets GITDEPLOY_BACKUP_DIR.",
+    )
 
 
 __all__ = ["Database", "Dump", "open_databases"]

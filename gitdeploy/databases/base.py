@@ -10,7 +10,8 @@ from typing import Any, Protocol
 
 @dataclass(frozen=True, slots=True)
 class Dump:
-    """A dump in a backup: `file` below its folder, `size` in bytes, `duration` in seconds, the schema's fingerprint."""
+    """A dump in a backup: `file` (or folder) below its folder, `size` in bytes, `duration` in seconds, the schema's
+    fingerprint."""
 
     name: str
     kind: str
@@ -37,15 +38,19 @@ class Database(Protocol):
     def kind(self) -> str: ...
 
     def problems(self) -> list[tuple[str, str]]:
-        """(message, hint) of what speaks against dumping it."""
+        """(message, hint) of what speaks against dumping it: asked before anything live is touched."""
+        ...
+
+    def warnings(self) -> list[str]:
+        """Sentences about what a dump or a restore can't do as well as it should."""
         ...
 
     def size(self) -> int:
-        """Bytes, for the check of free space."""
+        """Bytes that a dump of it may take, for the check of free space. Raises `GitDeployError`."""
         ...
 
     def fingerprint(self) -> str:
-        """A hash of the schema."""
+        """A hash of the schema and of the migrations that frameworks have recorded. Raises `GitDeployError`."""
         ...
 
     def dump(self, folder: Path, on_line: Callable[[str], None]) -> Dump:

@@ -11,10 +11,11 @@ from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from gitdeploy import faultpoints
 from gitdeploy.databases.base import Dump
+from gitdeploy.databases.client import make_durable, private_file
 from gitdeploy.errors import DeploymentFailed
 from gitdeploy.text import path_text
 
@@ -38,6 +39,9 @@ class SQLite:
             return [(f"The database {self.name} does not exist.", "Correct backup.databases in deploy.yaml.")]
         return []
 
+    def warnings(self) -> list[str]:
+        return []
+
     def size(self) -> int:
         with suppress(OSError):
             return self.path.stat().st_size
@@ -49,7 +53,7 @@ class SQLite:
             return "absent"
         digest = hashlib.sha256()
         try:
-            with closing(sqlite3.connect(f"file:{self.path}?mode=ro", uri=True, timeout=10)) as connection:
+            with closing(sqlite3.connect(f"file:{quote(str(self.path))}?mode=ro", uri=True, timeout=10)) as connection:
                 rows = connection.execute("SELECT type, name, sql FROM sqlite_master ORDER BY type, name").fetchall()
                 digest.update(repr(rows).encode())
                 names = {row[1] for row in rows}
@@ -68,12 +72,11 @@ class SQLite:
                 f"The database {self.name} does not exist.", "Correct backup.databases in deploy.yaml."
             )
         file = folder / f"{hashlib.sha256(str(self.path).encode()).hexdigest()[:12]}.sqlite3"
-        file.unlink(missing_ok=True)
         fingerprint = self.fingerprint()
-        os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        private_file(file)
         try:
             with (
-                closing(sqlite3.connect(f"file:{self.path}?mode=ro", uri=True, timeout=30)) as source,
+                closing(sqlite3.connect(f"file:{quote(str(self.path))}?mode=ro", uri=True, timeout=30)) as source,
                 closing(sqlite3.connect(file)) as target,
             ):
                 source.backup(target)
@@ -86,37 +89,44 @@ class SQLite:
                 f"The dump of {self.name} is not whole: {answer}.",
                 "The database itself may be damaged: PRAGMA integrity_check",
             )
-        descriptor = os.open(file, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        make_durable(file)
         faultpoints.point("database dumped")
         return Dump(self.name, self.kind, file.name, file.stat().st_size, time.monotonic() - begun, fingerprint)
 
     def restore(self, folder: Path, dump: Dump, on_line: Callable[[str], None]) -> None:
-        """A copy beside the database, proved whole, then renamed over it; the old -wal and -shm belong to the old file."""
-        beside = self.path.with_name(f".{self.path.name}.gitdeploy-new")
-        beside.unlink(missing_ok=True)
+        """A copy beside the database, proved whole, then renamed over it; the old -wal and -shm belong to the old file.
+
+        Where the database is a symbolic link, the file that it leads to is replaced and the link stays.
+        """
+        path = Path(os.path.realpath(self.path))
+        beside = path.with_name(f".{path.name}.gitdeploy-new")
         try:
-            shutil.copyfile(folder / dump.file, beside)
-            with closing(sqlite3.connect(beside)) as connection:
+            with open(folder / dump.file, "rb") as source, open(private_file(beside), "r+b") as copy:
+                shutil.copyfileobj(source, copy, 1 << 20)
+                with suppress(FileNotFoundError):
+                    found = path.stat()
+                    if os.geteuid() == 0:
+                        os.fchown(copy.fileno(), found.st_uid, found.st_gid)
+                    os.fchmod(copy.fileno(), found.st_mode & 0o7777)
+                copy.flush()
+                os.fsync(copy.fileno())
+            with closing(sqlite3.connect(f"file:{quote(str(beside))}?mode=ro&immutable=1", uri=True)) as connection:
                 if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
                     raise DeploymentFailed(f"The dump of {self.name} is damaged; the database was left as it is.")
-            with suppress(FileNotFoundError):
-                found = self.path.stat()
-                os.chmod(beside, found.st_mode & 0o7777)
-                if os.geteuid() == 0:
-                    os.chown(beside, found.st_uid, found.st_gid)
-            descriptor = os.open(beside, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+            _empty_log(path)
             for ending in ("-wal", "-shm"):
-                Path(f"{self.path}{ending}").unlink(missing_ok=True)
+                Path(f"{path}{ending}").unlink(missing_ok=True)
             faultpoints.point("database beside")
-            os.rename(beside, self.path)
+            os.rename(beside, path)
             faultpoints.point("database restored")
         except (OSError, sqlite3.Error) as error:
             raise DeploymentFailed(f"The database {self.name} can't be restored: {error}.") from error
+        finally:
+            beside.unlink(missing_ok=True)
+
+
+def _empty_log(path: Path) -> None:
+    """What stands in -wal goes into the database itself, so that removing -wal loses nothing should the rename fail."""
+    if Path(f"{path}-wal").exists():
+        with suppress(sqlite3.Error), closing(sqlite3.connect(path, timeout=5)) as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()

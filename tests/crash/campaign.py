@@ -172,7 +172,8 @@ class Campaign:
             kind = "kill" if number % 2 else "kill-group"
             self.reset()
             code = self.run(self.scenario.words, f"{kind} {number}")
-            assert code == -signal.SIGKILL, f"{name}: {code}: {self.output.read_text()}"
+            # A wait may ask once more or once less than it did when the points were counted.
+            assert code in (-signal.SIGKILL, self.scenario.code), f"{name}: {code}: {self.output.read_text()}"
             self.judge(f"point {number} ({name})", _place(name))
 
     def random_kills(self, number: int, seed: int) -> None:

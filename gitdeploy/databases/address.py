@@ -1,0 +1,71 @@
+"""A database URL as SQLAlchemy, Django and libpq write it, taken apart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import parse_qsl, unquote
+
+from gitdeploy.errors import ConfigError
+from gitdeploy.text import clean, redact, register_secret
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a database is. Empty texts are for the client's own defaults; `host` may be a folder of sockets.
+
+    The password is registered as a secret and is in no repr.
+    """
+
+    host: str
+    port: str
+    user: str
+    database: str
+    password: str = field(default="", repr=False)
+    options: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def parse(cls, url: str) -> Address:
+        """`postgresql+psycopg://user:password@host:5432/name?sslmode=require`; several hosts as libpq takes them.
+
+        Raises `ConfigError` for one without a database's name, and for control characters in any part.
+        """
+        rest, _, query = url.partition("://")[2].partition("#")[0].partition("?")
+        server, _, path = rest.rpartition("@")[2].partition("/")
+        user, _, password = rest.rpartition("@")[0].partition(":")
+        options = dict(parse_qsl(query, keep_blank_values=True))
+        register_secret(unquote(password))
+        register_secret(options.get("password"))
+        hosts, ports = [], []
+        for each in server.split(","):
+            host, port = _host_and_port(each)
+            hosts.append(unquote(host))
+            ports.append(port)
+        made = cls(
+            host=options.get("host") or ",".join(hosts),
+            port=options.get("port") or ",".join(ports).strip(","),
+            user=options.get("user") or unquote(user),
+            database=options.get("dbname") or unquote(path.strip("/")),
+            password=options.get("password") or unquote(password),
+            options=options,
+        )
+        shown = redact(clean(url, limit=60)) if not password else f"{url.partition('://')[0]}://…"
+        if not made.database:
+            raise ConfigError(f"The database URL {shown} names no database.", "It ends in /NAME.")
+        if any(ord(c) < 32 for part in (made.host, made.port, made.user, made.database, made.password) for c in part):
+            raise ConfigError(f"The database URL {shown} holds a control character.")
+        return made
+
+    def shown(self, scheme: str) -> str:
+        """`postgresql://db.example.com/app`: without user and password, the name by which a dump is found again."""
+        port = f":{self.port}" if self.port else ""
+        host = self.host if not self.host.startswith("/") else ""
+        return clean(f"{scheme}://{host}{port}/{self.database}")
+
+
+def _host_and_port(text: str) -> tuple[str, str]:
+    if text.startswith("["):  # IPv6
+        host, _, port = text[1:].partition("]")
+        return host, port.removeprefix(":")
+    host, _, port = text.partition(":")
+    return host, port

@@ -1,0 +1,129 @@
+"""How the database's own programs are run: as the owner of the checkout, the password in a file of mode 0600."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from gitdeploy import owner, process
+from gitdeploy.errors import CommandFailed, DeploymentFailed
+from gitdeploy.process import Completed, Identity, start_ticks
+
+DUMP_LIMIT = 12 * 3600.0  # seconds; a server that is lost is noticed much sooner, by its own time limits
+QUESTION_LIMIT = 120.0
+_MEMORY = "/dev/shm"  # noqa: S108  # a file system in memory: a password there doesn't outlive the machine's power
+_HANDED_NAME = re.compile(r"gitdeploy-handed-(\d+)-(\d+)-\w+")
+_PROGRAM_ERROR = re.compile(r"^(?:psql|pg_\w+|\S*/\S+|mariadb|mysql)(?::\S*:\d+)?: (?:error: |(?=ERROR))")
+_REDIRECTED = 'in=$1 out=$2; shift 2; exec "$@" <"$in" >"$out"'
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Runs programs in ROOT as UID, whose home their own settings (`~/.pgpass`, `~/.my.cnf`) are read from."""
+
+    root: Path
+    uid: int
+
+    @classmethod
+    def of(cls, root: Path) -> Client:
+        """Of the checkout ROOT: as its owner, where that is another user than the one who runs this."""
+        return cls(root, root.stat().st_uid)
+
+    def run(
+        self,
+        argv: Sequence[str],
+        env: Mapping[str, str],
+        *,
+        stdin: bytes | None = None,
+        into: Path | None = None,
+        out_of: Path | None = None,
+        writes: bool = False,
+        timeout: float = QUESTION_LIMIT,
+        on_line: Callable[[str], None] | None = None,
+    ) -> Completed:
+        """Run a program to its end, its output INTO a file or its input OUT_OF one where they are given.
+
+        env: beside a clean one. writes: it changes the database, so recovery must find what a killed run left of it.
+        timeout: seconds.
+        """
+        words = owner.command_as(argv, self.uid)
+        # The shell opens the file before the program becomes another user, who may not reach it.
+        if into is not None or out_of is not None:
+            files = (str(out_of or os.devnull), str(into or "/dev/stdout"))
+            words = ["/bin/sh", "-c", _REDIRECTED, "sh", *files, *words]
+        return process.run(
+            words,
+            cwd=self.root,
+            env=process.clean_environment({**owner.variables(self.uid), **env}),
+            timeout=timeout,
+            stdin=stdin,
+            on_line=on_line,
+            keep=4 << 20,
+            tied=True,
+            marked=writes,
+            umask=0o077,
+        )
+
+    @contextmanager
+    def handed_file(self, content: str) -> Iterator[Path]:
+        """A file of mode 0600 with CONTENT (a password, a list) for the programs to read, gone when the block ends.
+        What a killed run left of its own is removed at the next use."""
+        folder = _MEMORY if os.access(_MEMORY, os.W_OK | os.X_OK) else tempfile.gettempdir()
+        _sweep(folder)
+        own = Identity.own()
+        descriptor, name = tempfile.mkstemp(prefix=f"gitdeploy-handed-{own.pid}-{own.started}-", dir=folder)
+        try:
+            with open(descriptor, "w", encoding="utf-8", errors="surrogateescape") as file:
+                file.write(content)
+                if owner.must_drop(self.uid):
+                    os.fchown(file.fileno(), self.uid, -1)
+            yield Path(name)
+        finally:
+            with suppress(FileNotFoundError):
+                os.unlink(name)
+
+
+def _sweep(folder: str) -> None:
+    for name in os.listdir(folder):
+        found = _HANDED_NAME.fullmatch(name)
+        if found and start_ticks(int(found[1])) != int(found[2]):
+            with suppress(OSError):
+                os.unlink(os.path.join(folder, name))
+
+
+def require(program: str | None, names: str, package: str) -> str:
+    """PROGRAM, or `DeploymentFailed` that says what to install."""
+    if program is None:
+        raise DeploymentFailed(f"{names} is not installed.", f"On Debian and Ubuntu: apt-get install {package}")
+    return program
+
+
+def failure(done: Completed, what: str, hint: str = "") -> CommandFailed:
+    """What a program's end means: "WHAT: its first error"."""
+    lines = [line.strip() for line in done.error_text.splitlines() if line.strip()]
+    if done.timed_out or not lines:
+        return CommandFailed(f"{what} ({done.ending}).", hint)
+    at = next((number for number, line in enumerate(lines) if "error" in line.lower()), len(lines) - 1)
+    said = _PROGRAM_ERROR.sub("", lines[at])
+    return CommandFailed(f"{what}: {said}", hint, details=tuple(lines[at + 1 : at + 6]))
+
+
+def private_file(path: Path) -> Path:
+    """An empty file of mode 0600 in place of whatever is at PATH."""
+    path.unlink(missing_ok=True)
+    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o600))
+    return path
+
+
+def make_durable(path: Path) -> None:
+    """On disk when this returns."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

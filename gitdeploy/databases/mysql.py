@@ -1,0 +1,307 @@
+"""MySQL and MariaDB: dumped by mysqldump in one transaction, restored into a new schema whose tables take the place of
+the old ones by one RENAME TABLE.
+
+A table that carries a trigger can't be renamed into another schema, and views, routines and events can't be renamed at
+all: they are dumped to files of their own and made anew after the tables have been swapped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from gitdeploy import faultpoints
+from gitdeploy.databases import mysql_sql as sql
+from gitdeploy.databases.address import Address
+from gitdeploy.databases.base import Dump
+from gitdeploy.databases.client import DUMP_LIMIT, Client, failure, make_durable, private_file, require
+from gitdeploy.errors import CommandFailed, DeploymentFailed, GitDeployError
+from gitdeploy.process import which
+from gitdeploy.text import duration_text, listing, path_text
+
+OnLine = Callable[[str], None]
+_TABLES, _CODE, _VIEWS = "tables.sql", "code.sql", "views.sql"
+_END = b"-- Dump completed"  # the last line that mysqldump writes
+_PACKAGE = "mariadb-client (or default-mysql-client)"
+_LOCK_WAIT = 60  # seconds that the swap waits for a transaction that has a table open
+
+
+@dataclass(frozen=True, slots=True)
+class MySQL:
+    """A schema of a MySQL or MariaDB server."""
+
+    address: Address
+    client: Client
+    name: str
+    kind: str = "mysql"
+
+    @classmethod
+    def from_url(cls, url: str, root: Path) -> MySQL:
+        address = Address.parse(url)
+        return cls(address, Client.of(root), address.shown("mysql"))
+
+    # ---- looking ----
+
+    def problems(self) -> list[tuple[str, str]]:
+        try:
+            with self._session() as session:
+                session.ask("SELECT 1")
+                session.program("mariadb-dump", "mysqldump")
+        except GitDeployError as error:
+            return [(error.message, error.hint or "Correct backup.databases in deploy.yaml, or start the server.")]
+        return []
+
+    def warnings(self) -> list[str]:
+        with self._session() as session:
+            found = session.names(sql.NOT_TRANSACTIONAL)
+            may = session.ask(sql.MAY_CREATE.format(schema=sql.inside(self._beside("new"))))
+        said = []
+        if found:
+            said.append(
+                f"{self.name}: {listing(found, 5)} can't be dumped in the same moment as the others: the engine has no "
+                "transactions. Make them InnoDB, or stop the app meanwhile (service.stop_for_switch)."
+            )
+        if may == "0":
+            pattern = sql.identifier(self.address.database.replace("_", "\\_") + "\\_gitdeploy\\_%")
+            said.append(
+                f"{self.name}: its account may not make the schema that a dump is restored into. An administrator types: "
+                f"GRANT ALL ON {pattern}.* TO its account"
+            )
+        return said
+
+    def size(self) -> int:
+        with self._session() as session:
+            return int(float(session.ask(sql.SIZE) or 0))
+
+    def fingerprint(self) -> str:
+        with self._session() as session:
+            return hashlib.sha256(session.ask(sql.FINGERPRINT).encode("utf-8", "surrogateescape")).hexdigest()
+
+    def _beside(self, word: str) -> str:
+        """A name beside the schema's own; at most 64 characters."""
+        return f"{self.address.database[:45]}_gitdeploy_{word}"
+
+    # ---- dump ----
+
+    def dump(self, folder: Path, on_line: OnLine) -> Dump:
+        begun = time.monotonic()
+        place = folder / f"{hashlib.sha256(self.name.encode()).hexdigest()[:12]}.mysql"
+        with suppress(FileNotFoundError):
+            shutil.rmtree(place)
+        place.mkdir(mode=0o700)
+        fingerprint = self.fingerprint()
+        with self._session() as session:
+            views = session.names(sql.VIEWS)
+            without = [f"--ignore-table={self.address.database}.{view}" for view in views]
+            session.dump([*without, "--skip-triggers"], place / _TABLES, on_line)
+            session.dump_code(place, views, on_line)
+        for name in (_TABLES, _CODE, _VIEWS):
+            _prove(place / name, self.name)
+            make_durable(place / name)
+        make_durable(place)
+        size = sum(file.stat().st_size for file in place.iterdir())
+        faultpoints.point("database dumped")
+        return Dump(self.name, self.kind, place.name, size, time.monotonic() - begun, fingerprint)
+
+    # ---- restore ----
+
+    def restore(self, folder: Path, dump: Dump, on_line: OnLine) -> None:
+        begun = time.monotonic()
+        place = folder / dump.file
+        for name in (_TABLES, _CODE, _VIEWS):
+            _prove(place / name, self.name)
+        new, old = self._beside("new"), self._beside("old")
+        with self._session() as session:
+            try:
+                session.make(new)
+                session.make(old)
+            except CommandFailed as error:
+                pattern = sql.identifier(self.address.database.replace("_", "\\_") + "\\_gitdeploy\\_%")
+                raise CommandFailed(
+                    f"{error.message} (It was left as it is.)",
+                    f"A dump is restored into a new schema first. An administrator types: GRANT ALL ON {pattern}.* TO "
+                    "its account. Then try again.",
+                ) from error
+            for name in (_TABLES, _CODE, _VIEWS):  # the last two as a trial: they are made again after the swap
+                session.load(place / name, new)
+            session.drop_code(new)
+            faultpoints.point("database beside")
+            self._swap(session, place, new, old, on_line)
+            faultpoints.point("database restored")
+            session.do(f"DROP DATABASE {sql.identifier(new)}; DROP DATABASE {sql.identifier(old)}")
+        on_line(f"{self.name}: restored into a new schema and swapped in, {duration_text(time.monotonic() - begun)}")
+
+    def _swap(self, session: _Session, place: Path, new: str, old: str, on_line: OnLine) -> None:
+        live = self.address.database
+        present = place / "present"
+        with suppress(FileNotFoundError):
+            shutil.rmtree(present)
+        present.mkdir(mode=0o700)
+        try:
+            session.dump_code(present, session.names(sql.VIEWS), on_line)
+            moves = [
+                f"{sql.identifier(source)}.{sql.identifier(table)} TO {sql.identifier(target)}.{sql.identifier(table)}"
+                for source, target in ((live, old), (new, live))
+                for table in session.names(sql.TABLES, source)
+            ]
+            session.drop_code(live)
+            faultpoints.point("database bare")
+            try:
+                if moves:
+                    session.do(f"SET SESSION lock_wait_timeout = {_LOCK_WAIT}; RENAME TABLE {', '.join(moves)}")
+            except CommandFailed:
+                session.load(present / _CODE, live)
+                session.load(present / _VIEWS, live)
+                raise
+            faultpoints.point("database swapped")
+            session.load(place / _CODE, live)
+            session.load(place / _VIEWS, live)
+        finally:
+            shutil.rmtree(present)
+
+    # ---- the server ----
+
+    @contextmanager
+    def _session(self) -> Iterator[_Session]:
+        """What every program is told first; the password is in a file as long as this lasts."""
+        address, options = self.address, self.address.options
+        socket = options.get("unix_socket") or (address.host if address.host.startswith("/") else "")
+        words = [
+            f"--{name}={value}"
+            for name, value in (
+                ("user", address.user),
+                ("socket", socket),
+                ("host", "" if socket else address.host),
+                ("port", "" if socket else address.port),
+                ("protocol", "tcp" if address.port and not socket else ""),
+                ("ssl-ca", options.get("ssl_ca", "")),
+                ("ssl-cert", options.get("ssl_cert", "")),
+                ("ssl-key", options.get("ssl_key", "")),
+            )
+            if value
+        ]
+        words += ["--default-character-set=utf8mb4"]
+        settings = "[mysql]\nconnect-timeout=15\n[client]\n"
+        if address.password:
+            escaped = address.password.replace("\\", "\\\\").replace('"', '\\"')
+            settings += f'password="{escaped}"\n'
+        # With a password of its own nothing else is read; without one it may be in the owner's ~/.my.cnf.
+        option = "--defaults-file" if address.password else "--defaults-extra-file"
+        with self.client.handed_file(settings) as file:
+            yield _Session(self, (f"{option}={file}", *words))
+
+
+@dataclass(frozen=True, slots=True)
+class _Session:
+    """One stretch of work with the server."""
+
+    database: MySQL
+    words: Sequence[str]
+
+    def program(self, *names: str) -> str:
+        found = next((path for name in names if (path := which(name))), None)
+        return require(found, " or ".join(names), _PACKAGE)
+
+    def ask(self, question: str) -> str:
+        """The answer to one or several statements. Raises `CommandFailed`."""
+        return self._mysql(question, self.database.address.database, writes=False)
+
+    def names(self, question: str, schema: str | None = None, **values: str) -> list[str]:
+        shown = sql.inside(schema or self.database.address.database)
+        return self.ask(question.format(schema=shown, **values)).splitlines()
+
+    def do(self, statements: str) -> None:
+        self._mysql(statements, self.database.address.database, writes=True)
+
+    def _mysql(self, text: str, schema: str, *, writes: bool) -> str:
+        program = self.program("mariadb", "mysql")
+        words = [program, *self.words, "--batch", "--raw", "--skip-column-names", f"--database={schema}"]
+        limit = DUMP_LIMIT if writes else 120.0
+        env: Mapping[str, str] = {}
+        done = self.database.client.run(words, env, stdin=text.encode(), writes=writes, timeout=limit)
+        if not done.ok:
+            raise failure(done, f"The database {self.database.name} can't be used")
+        return done.text
+
+    def make(self, schema: str) -> None:
+        """An empty SCHEMA with the character set of the live one."""
+        name = sql.identifier(schema)
+        self.do(f"DROP DATABASE IF EXISTS {name}; CREATE DATABASE {name} {self.ask(sql.CHARACTER_SET)}")
+
+    def load(self, file: Path, schema: str) -> None:
+        words = [self.program("mariadb", "mysql"), *self.words, "--batch", f"--database={schema}"]
+        done = self.database.client.run(words, {}, out_of=file, writes=True, timeout=DUMP_LIMIT)
+        if not done.ok:
+            raise failure(
+                done,
+                f"The dump of {self.database.name} can't be loaded into {schema}",
+                f"The dump: {path_text(str(file))}",
+            )
+
+    def dump(self, options: Sequence[str], file: Path, on_line: OnLine, names: Sequence[str] = ()) -> None:
+        program = self.program("mariadb-dump", "mysqldump")
+        version = self.database.client.run([program, "--version"], {}).text
+        # Of MySQL's own: a dump that carried the server's transaction ids could not be loaded beside.
+        own = [] if "MariaDB" in version else ["--set-gtid-purged=OFF", "--column-statistics=0"]
+        words = [
+            program, *self.words, "--single-transaction", "--quick", "--hex-blob", "--no-tablespaces", *own, *options,
+            "--", self.database.address.database, *names,
+        ]  # fmt: skip
+        done = self.database.client.run(words, {}, into=private_file(file), timeout=DUMP_LIMIT, on_line=on_line)
+        if not done.ok:
+            hint = (
+                "Routines of other accounts: GRANT SELECT ON mysql.proc (MariaDB) or GRANT SHOW_ROUTINE ON *.* (MySQL)."
+                if "SHOW CREATE" in done.error_text
+                else ""
+            )
+            raise failure(done, f"The database {self.database.name} can't be dumped", hint)
+
+    def dump_code(self, place: Path, views: Sequence[str], on_line: OnLine) -> None:
+        """Triggers, routines and events to one file, views to another. What there is none of isn't asked for: it may
+        need rights that the account doesn't have."""
+        without = [f"--ignore-table={self.database.address.database}.{view}" for view in views]
+        routines = [name for kind in ("PROCEDURE", "FUNCTION") for name in self.names(sql.ROUTINES, kind=kind)]
+        options = [
+            "--no-data",
+            "--no-create-info",
+            "--triggers" if self.names(sql.TRIGGERS) else "--skip-triggers",
+            *(["--routines"] if routines else []),
+            *(["--events"] if self.names(sql.EVENTS) else []),
+        ]
+        self.dump([*options, *without], place / _CODE, on_line)
+        if views:
+            self.dump(["--no-data", "--skip-triggers"], place / _VIEWS, on_line, views)
+        else:
+            private_file(place / _VIEWS).write_bytes(_END + b"\n")
+
+    def drop_code(self, schema: str) -> None:
+        """Whatever `dump_code` dumps."""
+        where = sql.identifier(schema)
+        found = [
+            *(("TRIGGER", name) for name in self.names(sql.TRIGGERS, schema)),
+            *(("VIEW", name) for name in self.names(sql.VIEWS, schema)),
+            *(("EVENT", name) for name in self.names(sql.EVENTS, schema)),
+            *(("PROCEDURE", name) for name in self.names(sql.ROUTINES, schema, kind="PROCEDURE")),
+            *(("FUNCTION", name) for name in self.names(sql.ROUTINES, schema, kind="FUNCTION")),
+        ]
+        if found:
+            self.do("; ".join(f"DROP {kind} IF EXISTS {where}.{sql.identifier(name)}" for kind, name in found))
+
+
+def _prove(file: Path, name: str) -> None:
+    """The dump is whole: its last line is there. Raises `DeploymentFailed`."""
+    try:
+        with open(file, "rb") as opened:
+            opened.seek(max(0, file.stat().st_size - 4096))
+            if _END in opened.read():
+                return
+            problem = "its end is missing"
+    except OSError as error:
+        problem = os.strerror(error.errno or 0)
+    raise DeploymentFailed(f"The dump of {name} is damaged: {problem}.", f"It is {path_text(str(file))}")

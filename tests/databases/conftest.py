@@ -1,0 +1,120 @@
+"""Real PostgreSQL and MariaDB servers on sockets in a temporary folder, as an unprivileged user."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from support.databases import Server
+
+
+def as_user(name: str, words: Sequence[str]) -> list[str]:
+    return (
+        ["setpriv", f"--reuid={name}", f"--regid={name}", "--clear-groups", "--", *words]
+        if os.geteuid() == 0
+        else [*words]
+    )
+
+
+def server_folder(user: str) -> Path:
+    """A short path, since a socket's name has at most 107 bytes."""
+    folder = Path(tempfile.mkdtemp(prefix="gddb-", dir="/tmp"))
+    folder.chmod(0o755)
+    if os.geteuid() == 0:
+        found = pwd.getpwnam(user)
+        os.chown(folder, found.pw_uid, found.pw_gid)
+    return folder
+
+
+def ask(words: Sequence[str], statements: str) -> str:
+    done = subprocess.run(words, input=statements, capture_output=True, text=True, cwd="/")
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Server]:
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
+    if not found:
+        pytest.skip("needs the Debian package postgresql")
+    programs, folder = found[-1], server_folder("postgres")
+    (folder / "password").write_text("admin\n")
+    try:
+        for words in (
+            ["initdb", "-D", f"{folder}/data", "-A", "scram-sha-256", "-U", "admin", "--no-sync", f"--pwfile={folder}/password"],
+            ["pg_ctl", "-D", f"{folder}/data", "-s", "-w", "-l", f"{folder}/log", "-o",
+             f"-k {folder} -c listen_addresses= -p 5432 -F -c logging_collector=off", "start"],
+        ):  # fmt: skip
+            command = as_user("postgres", [str(programs / words[0]), *words[1:]])
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd="/")
+        psql = ["env", "PGPASSWORD=admin", "psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-h", str(folder), "-U", "admin"]
+        yield Server(folder, lambda text, database="postgres": ask([*psql, database], text))
+    finally:
+        stop = as_user("postgres", [str(programs / "pg_ctl"), "-D", f"{folder}/data", "-s", "-m", "immediate", "stop"])
+        subprocess.run(stop, cwd="/", stderr=subprocess.DEVNULL)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[Server]:
+    if not shutil.which("mariadb-install-db"):
+        pytest.skip("needs the Debian package mariadb-server")
+    folder = server_folder("mysql")
+    user = ["--user=mysql"] if os.geteuid() == 0 else []
+    install = ["mariadb-install-db", "--no-defaults", *user, f"--datadir={folder}/data", "--skip-test-db"]
+    install += ["--auth-root-authentication-method=normal"]
+    server = shutil.which("mariadbd", path="/usr/sbin:/usr/bin") or "mariadbd"
+    start = [server, "--no-defaults", *user, f"--datadir={folder}/data", f"--socket={folder}/s", "--skip-networking"]
+    start += ["--innodb-buffer-pool-size=16M", "--innodb-flush-log-at-trx-commit=0", f"--pid-file={folder}/pid"]
+    start += ["--character-set-server=utf8mb4"]
+    client = [
+        "mariadb",
+        "--no-defaults",
+        f"--socket={folder}/s",
+        "-uroot",
+        "-N",
+        "-B",
+        "--default-character-set=utf8mb4",
+    ]
+    process = None
+    try:
+        subprocess.run(install, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/")
+        process = subprocess.Popen(start, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/")
+        end = time.monotonic() + 60
+        while subprocess.run([*client, "-e", "DO 0"], stderr=subprocess.DEVNULL).returncode:
+            assert process.poll() is None
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        yield Server(folder / "s", lambda text, database="": ask([*client, *([database] if database else [])], text))
+    finally:
+        if process is not None:
+            process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(20)
+            process.kill()
+            process.wait()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A checkout, as far as a database needs one."""
+    folder = tmp_path / "app"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def dumps(tmp_path: Path) -> Path:
+    """A backup's folder of dumps."""
+    folder = tmp_path / "dumps"
+    folder.mkdir(mode=0o700)
+    return folder

@@ -1,0 +1,53 @@
+"""A small app on v1.0.0 with one backup, given back as it was before each test."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+from support.sample import Program, Sample, Tree
+
+SETTINGS = "app: {name: shop}\nsource: {type: git}\nhooks: {timeout: 2}\n"
+
+
+def tree(version: str, greeting: str, **more: str | Program) -> Tree:
+    return {
+        "deploy.yaml": SETTINGS,
+        ".gitignore": "/venv\n/run/\n",
+        "VERSION": version,
+        "requirements.txt": f"greeting=={greeting}\n",
+        "code/main.py": f"VERSION = {version!r}\n",
+        "code/same.py": "",
+        **more,
+    }
+
+
+class Shop(Sample):
+    """The small app."""
+
+    def reset(self) -> None:
+        shutil.rmtree(self.app, ignore_errors=True)
+        subprocess.run(["cp", "-a", str(self.folder / "pristine"), str(self.app)], check=True)
+
+
+@pytest.fixture(scope="session")
+def shop_once(tmp_path_factory: pytest.TempPathFactory) -> Shop:
+    shop = Shop(tmp_path_factory.mktemp("shop"))
+    for version in ("1.0", "2.0"):
+        shop.wheel("greeting", version)
+    shop.release("v1.0.0", tree("1.0.0", "1.0"))
+    shop.release("v2.0.0", tree("2.0.0", "2.0"))
+    shop.release("v2.1.0", tree("2.1.0", "2.0"))
+    shop.install("v1.0.0", branch="main")
+    shop.gitdeploy("backup", "--label", "first")
+    shutil.copytree(shop.app, shop.folder / "pristine", symlinks=True)
+    return shop
+
+
+@pytest.fixture
+def shop(shop_once: Shop) -> Iterator[Shop]:
+    shop_once.reset()
+    yield shop_once
+    subprocess.run(["chattr", "-R", "-i", str(shop_once.app)], capture_output=True)
