@@ -17,13 +17,14 @@ from gitdeploy.checkout.history import Commit, commits_between, count_between, l
 from gitdeploy.checkout.local import Local, operation_under_way, read_local
 from gitdeploy.config import Config
 from gitdeploy.deployment.site import Release3, Site
-from gitdeploy.errors import GitDeployError
+from gitdeploy.errors import DeploymentFailed, GitDeployError
 from gitdeploy.hooks import Hook, find_hooks
 from gitdeploy.services import Service, open_services
 from gitdeploy.text import clean, count, listing, path_text, size_text
 
 UPGRADE_STAGES = ("pre-deploy", "build", "migrate", "post-deploy")
 RESTORE_STAGES = ("pre-restore", "build", "post-restore")
+LARGEST_READ = 1 << 20  # bytes of a file that is read whole
 SPARE = 16 << 20  # bytes that are to stay free beside what is known to be needed
 
 
@@ -165,20 +166,40 @@ class SubmodulePlan:
 
 
 @dataclass(frozen=True, slots=True)
-class CommitReader:
-    """The files of a commit, for whoever must read a release before it is checked out."""
+class TargetFiles:
+    """The checkout's files as they will be once the target is live, for whoever must read them before: those of the
+    target's tree, and what stays on disk beside it (keep paths, untracked files such as an operator's own requirements)."""
 
     repository: Repository
-    commit: str
+    root: Path
+    goal: Target
+    tree: TreePlan
 
     def read(self, path: str) -> bytes | None:
-        return self.repository.read_blob(self.commit, path)
+        name = os.fsencode(path)
+        change = next((change for change in self.tree.changes if change.path == name), None)
+        if change is not None and change.content is not None:
+            return change.content
+        if change is not None:
+            return None if change.kind == "deleted" else self.repository.read_blob(self.goal.tree, path)
+        return self.repository.read_blob(self.goal.tree, path) if not self._stays(path) else self._on_disk(path)
+
+    def _stays(self, path: str) -> bool:
+        """A regular file inside the checkout: no link of a release leads its reader out."""
+        full = self.root / path
+        return full.is_file() and Path(os.path.realpath(full)) == Path(os.path.realpath(self.root)) / path
+
+    def _on_disk(self, path: str) -> bytes | None:
+        full = self.root / path
+        if full.stat().st_size > LARGEST_READ:
+            raise DeploymentFailed(f"{path_text(path)} is larger than {size_text(LARGEST_READ)}.")
+        return full.read_bytes()
 
     def export(self, folder: Path, paths: Sequence[str] | None) -> None:
         """Write those files (None: all) below FOLDER, as git checks them out."""
         folder.mkdir(parents=True, exist_ok=True)
         index = folder.parent / f"{folder.name}.index"
-        self.repository.output("read-tree", self.commit, index=index, tied=True)
+        self.repository.output("read-tree", self.goal.tree, index=index, tied=True)
         words = ("checkout-index", "-f", "-a") if paths is None else ("checkout-index", "-f", "-z", "--stdin")
         stdin = None if paths is None else b"".join(os.fsencode(path) + b"\0" for path in paths)
         self.repository.output(*words, stdin=stdin, index=index, work_tree=folder, tied=True)
@@ -230,7 +251,7 @@ def make_plan(
         parts = tuple(SubmodulePlan(*part) for part in inner)
         problems += inner_problems
     after = _config_after(site, tree)
-    venv = _plan_venv(site, after, goal, generation, options, problems)
+    venv = _plan_venv(site, after, goal, tree, generation, options, problems)
     stages = UPGRADE_STAGES if action == "upgrade" else RESTORE_STAGES
     hooks = {stage: find_hooks(site.root, after.hooks, stage) for stage in stages} if options.hooks else {}
     hooks = {stage: found for stage, found in hooks.items() if found}
@@ -413,12 +434,18 @@ def _config_after(site: Site, tree: TreePlan) -> Config:
 
 
 def _plan_venv(
-    site: Site, after: Config, goal: Target, generation: str | None, options: Options, problems: list[Problem]
+    site: Site,
+    after: Config,
+    goal: Target,
+    tree: TreePlan,
+    generation: str | None,
+    options: Options,
+    problems: list[Problem],
 ) -> VenvPlan | None:
     live = site.live_venv()
     if live is None:
         return None
-    requirements = venvs.read_requirements(CommitReader(site.repository, goal.tree), after.venv, live)
+    requirements = venvs.read_requirements(TargetFiles(site.repository, site.root, goal, tree), after.venv, live)
     problems += [Problem(text) for text in requirements.problems]
     if requirements.index_options and not after.venv.allow_index_options:
         problems.append(

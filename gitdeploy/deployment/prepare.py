@@ -23,7 +23,7 @@ from gitdeploy.checkout.snapshot import Snapshot, take_snapshot
 from gitdeploy.config import Config
 from gitdeploy.deployment.data import INCLUDED, KEPT, dump_into
 from gitdeploy.deployment.live import CHANGED_FILES, Live, LiveRecord
-from gitdeploy.deployment.plan import CommitReader, Plan
+from gitdeploy.deployment.plan import Plan, TargetFiles
 from gitdeploy.deployment.session import Work
 from gitdeploy.deployment.steps import run_stage
 from gitdeploy.errors import DeploymentFailed, GitDeployError, PolicyError
@@ -260,7 +260,7 @@ def build_venv(preparation: Preparation) -> None:
             preparation.generation,
             plan.venv.live,
             plan.venv.requirements,
-            CommitReader(site.repository, plan.goal.tree),
+            TargetFiles(site.repository, site.root, plan.goal, plan.tree),
             on_line=work.journal.output,
             on_progress=lambda text: work.journal.progress("build", text),
             rebuild=plan.options.rebuild_venv,
