@@ -11,7 +11,8 @@
 this project, by the interpreter that runs the tests, readable for every user there. `inside` is quick, but what it runs
 is in no unit; `in_unit` runs it in a unit of its own. `reboot`, `power_cut` and `boot` do what they say.
 
-Packages: mmdebstrap systemd-container. The root is kept below GITDEPLOY_TEST_CACHE (default: the temporary folder).
+Packages: mmdebstrap systemd-container. The root is kept below GITDEPLOY_TEST_CACHE (default: the temporary folder), and
+is made on first use, or ahead of the tests by `python3 tests/systemd_root.py`.
 """
 
 from __future__ import annotations
@@ -94,12 +95,15 @@ def _make_root(base: Path, packages: Sequence[str]) -> None:
         argv = ["mmdebstrap", "--mode=root", "--variant=minbase", f"--include={','.join(packages)}"]
         done = subprocess.run(
             [*argv, f"--aptopt={settings.name}", _codename(), str(part), *_sources()],
+            env=_outside(),
             capture_output=True,
             text=True,
             check=False,
         )
         if done.returncode != 0:
-            raise RuntimeError(f"mmdebstrap failed: {done.stderr[-3000:]}")
+            shutil.rmtree(part, ignore_errors=True)
+            errors = [line for line in done.stderr.splitlines() if line.startswith(("E:", "Err:", "dpkg:"))]
+            raise RuntimeError(f"mmdebstrap failed: {' '.join(errors[:3]) or done.stderr[-1000:]}")
     apt = part / "etc/apt"
     for file in (apt / "sources.list", *(apt / "sources.list.d").glob("*"), apt / "apt.conf.d/99mmdebstrap"):
         file.unlink(missing_ok=True)
@@ -108,6 +112,11 @@ def _make_root(base: Path, packages: Sequence[str]) -> None:
         (part / f"etc/systemd/system/multi-user.target.wants/{unit}.service").unlink(missing_ok=True)
     part.rename(base)
     (base / ".complete").touch()
+
+
+def _outside() -> dict[str, str]:
+    """Our environment without the proxy to nowhere that keeps tests off the network: apt goes its usual way."""
+    return {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
 
 
 def _interpreter(base: Path) -> tuple[str, list[str]]:
@@ -353,3 +362,9 @@ def machine(folder: Path) -> Iterator[Machine]:
     """A booted machine above the usual base."""
     with Machine(base_root(), folder) as made:
         yield made
+
+
+if __name__ == "__main__":
+    if reason := missing():
+        sys.exit(reason)
+    print(base_root())

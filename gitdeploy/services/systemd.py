@@ -29,6 +29,7 @@ _PROPERTIES = (
 )
 _ASK = 15.0  # seconds for a question to systemd
 _NO_RIGHT = ("authentication required", "access denied", "authorization", "not authorized", "permission denied")
+_SUDO_NO = ("password is required", "not allowed to execute", "not in the sudoers", "may not run sudo")
 _ENDINGS = {
     "timeout": "did not become ready in time",
     "watchdog": "missed its watchdog",
@@ -267,7 +268,8 @@ class SystemdUnit:
         if sudo and not done.ok and not self.user and _refused(done) and os.geteuid() != 0:
             with_sudo = self._sudo(verb)
             if with_sudo is not None:
-                return self._as_manager(with_sudo, timeout=timeout, on_line=on_line, marked=marked)
+                second = self._as_manager(with_sudo, timeout=timeout, on_line=on_line, marked=marked)
+                return done if _said(second, _SUDO_NO) else second
         return done
 
     def _sudo(self, verb: str, *, probe: bool = False) -> list[str] | None:
@@ -328,8 +330,13 @@ def _loaded(done: Completed) -> bool:
 
 
 def _refused(done: Completed) -> bool:
+    return _said(done, _NO_RIGHT)
+
+
+def _said(done: Completed, phrases: Sequence[str]) -> bool:
+    """Whether it failed with one of PHRASES."""
     said = (done.stderr + done.stdout).decode("utf-8", "replace").lower()
-    return not done.ok and any(words in said for words in _NO_RIGHT)
+    return not done.ok and any(words in said for words in phrases)
 
 
 def _systemctl() -> str:
