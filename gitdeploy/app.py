@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,15 +14,16 @@ from gitdeploy.backups import Backup
 from gitdeploy.deployment.events import Listener, ignore
 from gitdeploy.deployment.plan import Options, Plan
 from gitdeploy.deployment.session import HOLD, Caller, Result, open_session
-from gitdeploy.deployment.site import Release3, Site, performer
-from gitdeploy.errors import UsageError
+from gitdeploy.deployment.site import Release3, Site, performer, request_id
+from gitdeploy.errors import NotFound
 from gitdeploy.state import Database, DeploymentLock, DeploymentRow, Holder
 from gitdeploy.state.database import now
-from gitdeploy.text import path_text
+from gitdeploy.text import clean, path_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from gitdeploy.deployment.launch import Launched
     from gitdeploy.deployment.prune import Pruned
     from gitdeploy.hooks import Hook
     from gitdeploy.sources import CheckResult, Release
@@ -90,6 +91,14 @@ class BackupRow:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class GoingOn:
+    """What stands in a deployment's way now: who holds the lock, and the sentence of a hold."""
+
+    holder: Holder | None
+    hold: str | None
+
+
 class App:
     """One app on this server. Every method raises `gitdeploy.errors.GitDeployError` for what can go wrong."""
 
@@ -148,6 +157,22 @@ class App:
 
         with self._database() as database:
             return updates.check(self.site, database, self._live(database), force=force)
+
+    def live(self) -> Release3:
+        """What is live; no child process where nothing changed since the last look."""
+        with self._database() as database:
+            return self._live(database)
+
+    def going_on(self) -> GoingOn:
+        """Whether a deployment runs, or is held. Starts no process."""
+        from gitdeploy.deployment.session import hold_sentence
+
+        hold = None
+        database = self.site.read_database()
+        if database is not None:
+            with database:
+                hold = database.meta_get(HOLD)
+        return GoingOn(DeploymentLock(self.site.state.lock).holder(), hold_sentence(hold) if hold else None)
 
     def releases(self, *, limit: int | None = 10, everything: bool = False) -> list[tuple[Release, str]]:
         """(release, state) newest first; state: live, newer, older, prerelease, or `no version`."""
@@ -228,7 +253,15 @@ class App:
                 row = database.deployment(deployment)
                 if row is not None:
                     return row, database.lines(deployment, since)
-        raise UsageError(f"There is no deployment {deployment}.", "`gitdeploy log` lists them.")
+        raise NotFound(f"There is no deployment {deployment}.", "`gitdeploy log` lists them.")
+
+    def deployment_of(self, request: str) -> int | None:
+        """The deployment that `launch` with this REQUEST began; None where it has begun none yet."""
+        database = self.site.read_database()
+        if database is None:
+            return None
+        with database:
+            return database.requested(request)
 
     def hooks(self) -> list[Hook]:
         """Every hook that would run, in order of the stages."""
@@ -237,6 +270,12 @@ class App:
         return [hook for stage in STAGES for hook in find_hooks(self.site.root, self.site.config.hooks, stage)]
 
     # ---- changing ----
+
+    def launch(self, words: Sequence[str], *, performer: str, request: str) -> Launched:
+        """Run the command `gitdeploy WORDS` in a process that outlives this one; see `deployment_of`."""
+        from gitdeploy.deployment.launch import launch
+
+        return launch(self.site, words, performer=performer, request=request)
 
     def upgrade(
         self,
@@ -279,8 +318,6 @@ class App:
     def recover(self, *, caller: Caller | None = None, boot: bool = False, again: bool = False) -> Result | None:
         """Finish or undo an interrupted deployment; None where there was none. `boot`: the service isn't up yet and is
         not restarted. `again`: try once more what failed three times the same way."""
-        from dataclasses import replace
-
         from gitdeploy.deployment.damaged import move_aside_if_damaged
 
         asked = replace(caller or self._caller("recover"), boot=boot, again=again)
@@ -300,11 +337,25 @@ class App:
             wanted = self.site.config.backup.keep if keep is None else keep
             return prune(self.site, keep=wanted, line=_quiet, dry_run=dry_run)
 
-    def hold(self, message: str = "") -> None:
-        """Hold deployments until `release_hold`."""
+    def delete_backup(self, reference: str, *, caller: Caller | None = None) -> Backup:
+        """Delete one backup; its venv generation goes with the next `prune`."""
+        with open_session(self.site, caller or self._caller("delete a backup"), held=False):
+            backup = self.find_backup(reference)
+            backup_store.remove(self.site.state.backups, backup.id, self.site.repository)
+        return backup
+
+    def label_backup(self, reference: str, label: str, *, caller: Caller | None = None) -> Backup:
+        """Label a backup, which is then never pruned; an empty LABEL takes it away."""
+        with open_session(self.site, caller or self._caller("label a backup"), held=False):
+            backup = replace(self.find_backup(reference), label=clean(label, limit=200))
+            backup_store.write(self.site.state.backups, backup)
+        return backup
+
+    def hold(self, message: str = "", *, who: str | None = None) -> None:
+        """Hold deployments until `release_hold`; WHO asks for it, where it isn't this process's user."""
         self.site.require_owner()
         with self._database() as database:
-            database.meta_put(HOLD, json.dumps({"who": performer(), "since": now(), "message": message}))
+            database.meta_put(HOLD, json.dumps({"who": who or performer(), "since": now(), "message": message}))
 
     def release_hold(self) -> bool:
         """Let deployments go on; False where they were not held."""
@@ -324,7 +375,7 @@ class App:
     # ---- inside ----
 
     def _caller(self, command: str, listener: Listener = ignore) -> Caller:
-        return Caller(performer(), f"gitdeploy {command}", listener=listener)
+        return Caller(performer(), f"gitdeploy {command}", listener=listener, request=request_id())
 
     @contextmanager
     def _database(self) -> Iterator[Database]:

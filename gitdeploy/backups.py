@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from gitdeploy import faultpoints, interruption
-from gitdeploy.errors import DeploymentFailed, UsageError
+from gitdeploy.errors import DeploymentFailed, NotFound, UsageError
 from gitdeploy.text import clean, listing, path_text
 
 REFS = "refs/gitdeploy/backups/"
@@ -186,7 +186,7 @@ def find(folder: Path, reference: str) -> Backup:
     found, damaged = read_all(folder)
     if wanted == "latest":
         if not found:
-            raise UsageError("There is no backup yet.", "`gitdeploy backup` makes one; every upgrade does too.")
+            raise NotFound("There is no backup yet.", "`gitdeploy backup` makes one; every upgrade does too.")
         return found[0]
     for entry in damaged:
         if entry.id == wanted:
@@ -203,7 +203,7 @@ def find(folder: Path, reference: str) -> Backup:
         raise UsageError(
             f"`{shown}` begins several backups: {listing([b.id for b in matching], 5)}.", "Give more of the id."
         )
-    raise UsageError(f"There is no backup `{shown}`.", "`gitdeploy backups` lists them.")
+    raise NotFound(f"There is no backup `{shown}`.", "`gitdeploy backups` lists them.")
 
 
 def set_outcome(folder: Path, identity: str, outcome: Outcome) -> None:

@@ -42,6 +42,12 @@ class UsageError(GitDeployError):
     exit_code = 2
 
 
+class NotFound(UsageError):
+    """What an argument names isn't there (exit 2): a backup, a release, a deployment."""
+
+    kind = "not_found"
+
+
 class ConfigError(GitDeployError):
     """A wrong setting (exit 2); the message names file, line and key."""
 

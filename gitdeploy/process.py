@@ -195,6 +195,26 @@ def run(
     return Completed(tuple(words), child.returncode, out, err, time.monotonic() - begun, timed_out)
 
 
+def start_apart(
+    argv: Sequence[str], *, cwd: str, env: Mapping[str, str], output: str | os.PathLike[str]
+) -> subprocess.Popen[bytes]:
+    """Start a process that is to outlive this one: a session of its own, standard output in a new file OUTPUT (mode
+    0600), nothing else of ours open in it. Raises OSError."""
+    target = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        return subprocess.Popen(
+            list(argv),
+            cwd=cwd,
+            env=dict(env),
+            stdin=subprocess.DEVNULL,
+            stdout=target,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    finally:
+        os.close(target)
+
+
 def _cannot_start(program: str, cwd: str | os.PathLike[str], error: Exception) -> str:
     if isinstance(error, OSError):
         if not os.path.isdir(cwd):

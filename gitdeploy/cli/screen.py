@@ -49,10 +49,17 @@ class Screen:
         """Who asks; from here on signals are seen at safe points only."""
         from gitdeploy import interruption
         from gitdeploy.deployment.session import Caller
-        from gitdeploy.deployment.site import performer
+        from gitdeploy.deployment.site import performer, request_id
 
         interruption.install()
-        return Caller(performer(), f"gitdeploy {command}", wait=wait, listener=self.listener(), automatic=automatic)
+        return Caller(
+            performer(),
+            f"gitdeploy {command}",
+            wait=wait,
+            listener=self.listener(),
+            automatic=automatic,
+            request=request_id(),
+        )
 
     # ---- writing ----
 

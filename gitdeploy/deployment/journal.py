@@ -73,6 +73,7 @@ class Journal:
         """Time a step and tell how it ended; whoever runs inside sets `summary`."""
         step = StepTime(name, "running", 0.0)
         begun = time.monotonic()
+        self.database.step(self.deployment, step.as_dict())
         self.listener(StepChanged(name, "running"))
         try:
             yield step
@@ -94,4 +95,5 @@ class Journal:
             f"{mark} {step.name:<11} {step.summary}  ({step.duration:.2f} s)",
             "error" if step.status == "failed" else "info",
         )
+        self.database.step(self.deployment, step.as_dict())
         self.listener(StepChanged(step.name, step.status, step.summary, step.duration))

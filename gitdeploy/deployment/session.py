@@ -23,7 +23,8 @@ HOLD = "hold"  # in the database: deployments are held (`gitdeploy lock`), by wh
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks for a deployment, how long they wait for the lock, and who listens."""
+    """Who asks for a deployment, how long they wait for the lock, and who listens. `request` is an id by which whoever
+    started this process finds the deployment in the journal."""
 
     performer: str
     command: str
@@ -32,6 +33,7 @@ class Caller:
     automatic: bool = False
     boot: bool = False
     again: bool = False
+    request: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +191,8 @@ def record(session: Session, action: str, origin: Release3, target: Release3) ->
     work = Work(session, journal, action, origin, target)
     previous, process.observer = process.observer, journal
     try:
+        if session.caller.request:
+            journal.write("caller", "", {"request": session.caller.request})
         yield work
     except GitDeployError as error:
         row = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import pwd
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from gitdeploy.config import Config
 from gitdeploy.envfile import EnvFile
 from gitdeploy.errors import ConfigError, DeploymentFailed, GitDeployError
 from gitdeploy.state import NAME, Database, StateDirectory
-from gitdeploy.text import path_text
+from gitdeploy.text import clean, path_text
 from gitdeploy.venvs import LiveVenv, live_venv
 
 KEPT_DATA = "kept_data"  # in the database: files that a release stopped tracking, left where they are
@@ -237,10 +238,18 @@ def _user(number: int) -> str:
 
 
 def performer() -> str:
-    """Who runs this: the login name, and who they were before sudo."""
+    """Who runs this: who the page says it acts for, else the login name, and who they were before sudo."""
+    if named := os.environ.get("GITDEPLOY_PERFORMER"):
+        return clean(named, limit=200)
     try:
         name = getpass.getuser()
     except (KeyError, OSError):
         name = f"uid {os.getuid()}"
     before = os.environ.get("SUDO_USER")
     return f"{before} (as {name})" if before and before != name else name
+
+
+def request_id() -> str:
+    """The id that whoever started this process knows it by; empty where it was a person."""
+    found = os.environ.get("GITDEPLOY_REQUEST", "")
+    return found if re.fullmatch(r"[0-9a-f]{32}", found) else ""

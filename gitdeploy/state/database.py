@@ -23,6 +23,7 @@ from gitdeploy.errors import DeploymentFailed
 from gitdeploy.text import path_text
 
 SCHEMA = 1
+_STEP = "step"  # the level of lines that are no text but the state of a step
 _TABLES = """
 CREATE TABLE deployment (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -279,6 +280,25 @@ class Database:
         if time.monotonic() - self._flushed > 0.25:
             self.flush_lines()
 
+    def step(self, deployment: int, state: Mapping[str, Any]) -> None:
+        """How a step stands, for whoever watches from another process: at once, but never a reason to fail."""
+        self._buffer.append((deployment, now(), _STEP, json.dumps(dict(state))))
+        with suppress(DeploymentFailed):
+            self.flush_lines()
+
+    def steps(self, deployment: int) -> list[dict[str, Any]]:
+        """The steps so far, each as it stands now, with `at`: when it began (a running one) or ended."""
+        found: list[dict[str, Any]] = []
+        for at, text in self._rows(
+            "SELECT at, text FROM line WHERE deployment=? AND level=? ORDER BY seq", deployment, _STEP
+        ):
+            state = {**json.loads(text), "at": at}
+            if found and found[-1]["name"] == state["name"] and found[-1]["status"] == "running":
+                found[-1] = state
+            else:
+                found.append(state)
+        return found
+
     def flush_lines(self) -> None:
         if self._buffer:
             with self._transaction() as connection:
@@ -292,8 +312,25 @@ class Database:
     def lines(self, deployment: int, since: int = 0) -> list[tuple[int, str, str, str]]:
         """(seq, at, level, text) with seq > SINCE, oldest first."""
         return self._rows(
-            "SELECT seq, at, level, text FROM line WHERE deployment=? AND seq>? ORDER BY seq", deployment, since
+            "SELECT seq, at, level, text FROM line WHERE deployment=? AND seq>? AND level<>? ORDER BY seq",
+            deployment, since, _STEP,
+        )  # fmt: skip
+
+    def pulse(self) -> tuple[Any, ...]:
+        """A value that changes whenever a deployment begins, says something or ends."""
+        return tuple(
+            self._rows(
+                "SELECT (SELECT max(seq) FROM line), (SELECT max(id) FROM deployment), "
+                "(SELECT count(*) FROM deployment WHERE ended_at IS NULL)"
+            )[0]
         )
+
+    def requested(self, request: str) -> int | None:
+        """The deployment that REQUEST (an id that its caller made up) began; None where it has begun none yet."""
+        rows = self._rows(
+            "SELECT min(deployment) FROM record WHERE kind='caller' AND json_extract(data, '$.request')=?", request
+        )
+        return rows[0][0] if rows else None
 
     # ---- tags seen, bad releases ----
 

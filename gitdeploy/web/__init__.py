@@ -1,1 +1,12 @@
-"""The page and the API over HTTP (Flask; the extra `gitdeploy[web]`)."""
+"""The page and the API: a Flask blueprint that an app registers, and `gitdeploy web`, which serves it alone.
+
+from gitdeploy.web import blueprint
+app.register_blueprint(blueprint("/srv/my-app", authorize=lambda: current_user.is_admin))
+
+Needs the extra: pip install 'gitdeploy[web]'
+"""
+
+from gitdeploy.web.access import Access
+from gitdeploy.web.blueprint import blueprint
+
+__all__ = ["Access", "blueprint"]

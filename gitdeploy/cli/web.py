@@ -1,0 +1,174 @@
+"""`gitdeploy web`."""
+
+from __future__ import annotations
+
+import logging
+import signal
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gitdeploy.cli.options import EXAMPLE, json_option, pass_screen
+from gitdeploy.cli.screen import Screen
+from gitdeploy.errors import ConfigError, UsageError
+
+if TYPE_CHECKING:
+    from gitdeploy.web.store import Store
+
+
+@click.group("web", context_settings=EXAMPLE, invoke_without_command=True)
+@click.option("--host", metavar="ADDRESS", help="Serve at this address instead of web.host.")
+@click.option("--port", type=click.IntRange(1, 65535), help="Serve at this port instead of web.port.")
+@pass_screen
+@click.pass_context
+def command(context: click.Context, /, screen: Screen, host: str | None, port: int | None) -> None:
+    """Serve the page and the API.
+
+    \b
+    Example:
+      gitdeploy web
+      gitdeploy web token add deploy-bot
+    """
+    if context.invoked_subcommand is not None:
+        return
+    server = _imported("server")
+    app = screen.app()
+    settings = app.site.config.web
+    host, port = host or settings.host, port or settings.port
+    logging.basicConfig(level=logging.WARNING, format="[%(asctime)s] [%(levelname)s] %(message)s")
+    application = server.make_app(app.site.root, screen.config_file)
+    link = f"http://{host if host not in ('0.0.0.0', '::', '[::]') else '127.0.0.1'}:{port}/upgrade/"  # noqa: S104
+    for warning in server.warnings(settings, host):
+        screen.write_error(f"Warning: {warning}\n")
+    signal.signal(signal.SIGTERM, _stop)
+
+    def ready() -> None:
+        screen.message(f"{app.site.name}: the page is at {link}  (Ctrl-C ends it)")
+        _first_link(screen, link)
+
+    try:
+        server.serve(application, host, port, ready)
+    except OSError as error:
+        raise ConfigError(
+            f"The page can't be served at {host}:{port}: {error.strerror}.",
+            "Stop what uses that port, or choose another: gitdeploy web --port N",
+        ) from error
+    except KeyboardInterrupt:
+        screen.message("The page is no longer served. A running deployment goes on.")
+
+
+def _stop(_number: int, _frame: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def _first_link(screen: Screen, link: str) -> None:
+    """At the first start, an administrator's token, shown once."""
+    from gitdeploy.web.panel import environment_token
+
+    store = _store(screen)
+    if environment_token() is None and not store.tokens():
+        token = store.add_token("administrator", read_only=False)
+        screen.write_error(
+            f"Log in (this link is shown once; only its hash is kept):\n  {link}login#{token}\n"
+            "Another token: gitdeploy web token add NAME\n"
+        )
+
+
+@command.group("token", context_settings=EXAMPLE)
+def token() -> None:
+    """Make, list and revoke the tokens that people and scripts log in with.
+
+    \b
+    Example:
+      gitdeploy web token add deploy-bot
+      gitdeploy web token add dashboard --read-only
+      gitdeploy web token revoke deploy-bot
+    """
+
+
+@token.command("add", context_settings=EXAMPLE)
+@click.argument("name")
+@click.option("--read-only", is_flag=True, help="It may look, and change nothing.")
+@json_option
+@pass_screen
+def add(screen: Screen, /, name: str, read_only: bool) -> None:
+    """Make a token. It is shown this once; only its hash is kept.
+
+    \b
+    Example:
+      gitdeploy web token add deploy-bot
+    """
+    made = _store(screen).add_token(name, read_only=read_only)
+    screen.result({"name": name, "read_only": read_only, "token": made}, made)
+
+
+@token.command("list", context_settings=EXAMPLE)
+@json_option
+@pass_screen
+def list_tokens(screen: Screen, /) -> None:
+    """List the tokens: names and when they were used, never the tokens themselves.
+
+    \b
+    Example:
+      gitdeploy web token list
+    """
+    rows = _store(screen).tokens()
+    table = screen.table(
+        [(row.name, "look" if row.read_only else "change", _time(row.created_at), _time(row.used_at)) for row in rows],
+        ("NAME", "MAY", "MADE", "LAST USED"),
+    )
+    screen.result(
+        [
+            {
+                "name": row.name,
+                "read_only": row.read_only,
+                "created_at": _iso(row.created_at),
+                "used_at": _iso(row.used_at),
+            }
+            for row in rows
+        ],
+        table if rows else "There is no token yet.  Make one: gitdeploy web token add NAME",
+    )
+
+
+@token.command("revoke", context_settings=EXAMPLE)
+@click.argument("name")
+@json_option
+@pass_screen
+def revoke(screen: Screen, /, name: str) -> None:
+    """End a token, and every session that was opened with it.
+
+    \b
+    Example:
+      gitdeploy web token revoke deploy-bot
+    """
+    _store(screen).revoke_token(name)
+    screen.result({"name": name, "revoked": True}, f"{name} can no longer log in.")
+
+
+def _store(screen: Screen) -> Store:
+    site = screen.app().site
+    site.require_owner()
+    store: Store = _imported("store").Store(site.state.path / "web.db", site.make_state)
+    return store
+
+
+def _imported(name: str) -> Any:
+    """A module of gitdeploy.web. Raises `UsageError` where its extra isn't installed."""
+    import importlib
+
+    try:
+        return importlib.import_module(f"gitdeploy.web.{name}")
+    except ImportError as error:
+        raise UsageError(
+            f"The page needs {error.name}, which isn't installed.", "Install it: pip install 'gitdeploy[web]'"
+        ) from error
+
+
+def _iso(at: float | None) -> str | None:
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds") if at is not None else None
+
+
+def _time(at: float | None) -> str:
+    return datetime.fromtimestamp(at).astimezone().strftime("%Y-%m-%d %H:%M") if at is not None else "never"

@@ -1,0 +1,76 @@
+"""How a deployment goes, read from the journal: what upgrade-log answers and what event streams send."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gitdeploy.app import App
+from gitdeploy.errors import NotFound
+from gitdeploy.state import Database, DeploymentLock
+from gitdeploy.text import clean
+
+MOST_LINES = 2000  # lines in one answer; `since` says where to go on
+INTERRUPTED = "interrupted"
+
+
+def progress(app: App, deployment: int | None, since: int = 0) -> dict[str, Any]:
+    """Status, steps and the lines after SINCE of a deployment (None: the running one, else the newest).
+
+    `status`: running, succeeded, rolled_back, failed, nothing_to_do, or `interrupted` where its process is gone and
+    nobody has recovered yet. Raises `NotFound`.
+    """
+    database = app.site.read_database()
+    if database is not None:
+        with database:
+            found = _read(app, database, deployment, since)
+        if found is not None:
+            return found
+    if deployment is not None:
+        raise NotFound(f"There is no deployment {deployment}.", "The list of deployments has their numbers.")
+    return {"deployment": None, "status": None, "steps": [], "log": [], "lines": [], "since": 0, "more": False}
+
+
+def _read(app: App, database: Database, deployment: int | None, since: int) -> dict[str, Any] | None:
+    if deployment is None:
+        rows = database.unfinished() or database.deployments(1)
+        if not rows:
+            return None
+        deployment = rows[-1].id
+    row = database.deployment(deployment)
+    if row is None:
+        return None
+    lines = database.lines(deployment, since)
+    more = len(lines) > MOST_LINES
+    lines = lines[:MOST_LINES]
+    status = row.status
+    if row.running:
+        status = "running" if DeploymentLock(app.site.state.lock).holder() is not None else INTERRUPTED
+        again = database.deployment(deployment)  # it may have ended between the two looks
+        if again is not None and not again.running:
+            return _read(app, database, deployment, since)
+    return {
+        "deployment": row.id,
+        "action": row.action,
+        "status": status,
+        "from": dict(row.origin),
+        "to": dict(row.target),
+        "performer": clean(row.performer),
+        "backup": row.backup,
+        "started_at": row.started_at,
+        "ended_at": row.ended_at,
+        "duration": row.duration,
+        "error": dict(row.error) if row.error else None,
+        "steps": [dict(step) for step in row.steps] if not row.running else database.steps(row.id),
+        "log": [clean(text) for _, _, _, text in lines],
+        "lines": [{"seq": seq, "at": at, "level": level, "text": clean(text)} for seq, at, level, text in lines],
+        "since": lines[-1][0] if lines else since,
+        "more": more,
+    }
+
+
+def sentence(state: dict[str, Any]) -> str:
+    """How it ended, in the deployment's own words."""
+    if state["error"]:
+        return clean(str(state["error"].get("message", "")), lines=True)
+    plain = [line["text"] for line in state["lines"] if line["level"] != "debug"]
+    return plain[-1] if plain else str(state["status"])

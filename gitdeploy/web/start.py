@@ -1,0 +1,106 @@
+"""Starting a deployment in a process of its own, and waiting for what the journal says of it."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+from flask import request
+
+from gitdeploy.app import App
+from gitdeploy.errors import GitDeployError, LockedError
+from gitdeploy.web.answers import Answer, BadRequest, Unprocessable, WebError
+from gitdeploy.web.panel import panel, performer
+from gitdeploy.web.progress import progress, sentence
+
+BEGIN = 60.0  # seconds within which the process has begun a deployment or said why not
+LONGEST = 4 * 3600.0  # seconds that a request waits for the end
+_KEY = re.compile(r"[\x21-\x7e]{1,200}")
+
+
+class NotStarted(WebError):
+    """The process that was to do it ended, or never began."""
+
+    kind = "not_started"
+    status = 503
+
+
+def start(words: Sequence[str], *, wait: bool) -> Answer:
+    """Run `gitdeploy WORDS` in a process of its own; answer when it has ended, or (not WAIT) when it has begun.
+
+    The same Idempotency-Key with the same words answers for the deployment of the first time. Raises `LockedError`
+    (409) while another runs, `Unprocessable` for a key that stood for something else.
+    """
+    here = panel()
+    app = here.app()
+    identity = uuid.uuid4().hex
+    key = request.headers.get("Idempotency-Key")
+    if key is not None:
+        if not _KEY.fullmatch(key):
+            raise BadRequest("Idempotency-Key must be up to 200 visible ASCII characters.")
+        claimed, asked = here.store.claim(key, identity, json.dumps(list(words)))
+        if asked != json.dumps(list(words)):
+            raise Unprocessable("This Idempotency-Key stood for something else before.", "Use a new one.")
+        if claimed != identity:
+            return _answer(app, _await_begin(app, claimed, None), wait=wait)
+    try:
+        _refuse_if_locked(app)
+        launched = app.launch(words, performer=performer(), request=identity)
+        deployment = _await_begin(app, identity, launched)
+    except GitDeployError:
+        if key is not None:
+            here.store.forget_claim(key)
+        raise
+    return _answer(app, deployment, wait=wait)
+
+
+def _refuse_if_locked(app: App) -> None:
+    status = app.going_on()
+    if status.holder is not None:
+        raise LockedError(
+            f"Another deployment runs: {status.holder.sentence()}.", "Wait for its end; the page shows it."
+        )
+    if status.hold is not None:
+        raise LockedError(status.hold, "An administrator releases them: on the page, or with gitdeploy unlock")
+
+
+def _await_begin(app: App, identity: str, launched: Any) -> int:
+    """The id of the deployment that the request IDENTITY began. Raises what its process ended with instead."""
+    end = time.monotonic() + BEGIN
+    while time.monotonic() < end:
+        found = app.deployment_of(identity)
+        if found is not None:
+            return found
+        if launched is not None and (error := launched.ended()) is not None and app.deployment_of(identity) is None:
+            raise error
+        time.sleep(0.05)
+    raise NotStarted("The deployment did not begin within a minute.", "Look at the server's journal: journalctl -e")
+
+
+def _answer(app: App, deployment: int, *, wait: bool) -> Answer:
+    if not wait:
+        return Answer(
+            {"success": True, "deployment": deployment, "message": f"Deployment {deployment} has begun."}, 202
+        )
+    end = time.monotonic() + LONGEST
+    while True:
+        state = progress(app, deployment)
+        if state["status"] != "running":
+            break
+        if time.monotonic() > end:
+            return Answer({"success": True, "deployment": deployment, "message": "It still runs.", "log": []}, 202)
+        time.sleep(0.2)
+    good = state["status"] in ("succeeded", "nothing_to_do")
+    words = (
+        sentence(state)
+        if state["status"] != "interrupted"
+        else (
+            "The deployment's process is gone. What it left is finished or undone by the next command: gitdeploy recover"
+        )
+    )
+    body = {"success": good, "deployment": deployment, "status": state["status"], "message": words, "log": state["log"]}
+    return Answer(body if good else {**body, "error": words})
