@@ -174,13 +174,23 @@ class App:
                 hold = database.meta_get(HOLD)
         return GoingOn(DeploymentLock(self.site.state.lock).holder(), hold_sentence(hold) if hold else None)
 
-    def releases(self, *, limit: int | None = 10, everything: bool = False) -> list[tuple[Release, str]]:
-        """(release, state) newest first; state: live, newer, older, prerelease, or `no version`."""
+    def releases(
+        self,
+        *,
+        limit: int | None = 10,
+        everything: bool = False,
+        on_warning: Callable[[str], None] | None = None,
+    ) -> list[tuple[Release, str]]:
+        """(release, state) newest first; state: live, newer, older, prerelease, `no version` or `refused` (a name that no
+        release may have). `on_warning` is told in a sentence where the list isn't whole, or another source answered."""
         from gitdeploy.deployment import updates
 
         with self._database() as database:
             live = self._live(database)
-            found = updates.catalogue(self.site, database).releases(limit=limit, all=everything)
+            found, warnings = updates.catalogue(self.site, database).releases(limit=limit, all=everything)
+        if on_warning is not None:
+            for warning in warnings:
+                on_warning(warning)
         return [(release, release_state(release, live, self.site.config.source.tag_prefix)) for release in found]
 
     def release(self, tag: str) -> tuple[Release, str]:
@@ -392,9 +402,12 @@ class App:
 
 
 def release_state(release: Release, live: Release3, prefix: str) -> str:
-    """live, newer, older or prerelease (of a newer one); `no version` for a tag that is none."""
-    from gitdeploy.versions import read_version
+    """live, newer, older or prerelease (of a newer one); `no version` for a tag that is none, `refused` for a name that
+    no release may have."""
+    from gitdeploy.versions import read_version, valid_tag
 
+    if valid_tag(release.tag) is not None:
+        return "refused"
     if release.tag == live.tag or (release.commit and release.commit == live.commit and live.tag is None):
         return "live"
     version = read_version(release.tag, prefix)

@@ -62,6 +62,12 @@ def prefix_of(glob: str) -> str:
     return "" if not slash or any(c in folder for c in "*?[") else folder + slash
 
 
+def literal_start(glob: str, prefix: str = "") -> str:
+    """What every tag that GLOB and PREFIX admit begins with: hosts that can filter are asked for no others."""
+    start = re.split(r"[*?\[]", glob, maxsplit=1)[0]
+    return max(start, prefix, key=len)
+
+
 def version_text(tag: str, prefix: str = "") -> str | None:
     """The version of TAG as it is shown, without a leading `v`: `1.2.9.1`; None where TAG names none."""
     if read_version(tag, prefix) is None:

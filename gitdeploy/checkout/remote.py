@@ -50,6 +50,12 @@ def remote_url(repository: Repository, name: str) -> str | None:
     return done.text if done.ok and done.text else None
 
 
+def url_setting(repository: Repository, name: str, url: str) -> str | None:
+    """What git has set for URL (`http.proxy`, `http.<url>.proxy`), of this checkout, the user and the system."""
+    done = _network(repository, ("config", "--get-urlmatch", name, url), None, LOOK_LIMIT)
+    return done.text if done.ok and done.text else None
+
+
 def ls_remote_tags(repository: Repository, remote: str, credentials: Credentials | None = None) -> dict[str, RemoteTag]:
     """All tags of REMOTE by one request. Raises `SourceError`."""
     done = _network(repository, ("ls-remote", "--tags", "--quiet", "--", _checked(remote)), credentials, LOOK_LIMIT)
@@ -223,4 +229,10 @@ def host_of(url: str) -> str | None:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         return None
-    return f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else "")
+    shown = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return f"{parts.scheme}://{shown}" + (f":{parts.port}" if parts.port else "")
+
+
+def user_of(url: str) -> str | None:
+    """The user name that an HTTP URL itself has (`https://NAME@host/`); None where it has none."""
+    return urlsplit(url).username or None

@@ -9,6 +9,7 @@ from gitdeploy.config.reading import FILE_NAME, load, parse
 from gitdeploy.config.sections import (
     NOTIFY_EVENTS,
     SERVICE_KINDS,
+    SOURCE_GROUP,
     SOURCE_TYPES,
     TOKEN_VARIABLES,
     AppConfig,
@@ -32,6 +33,7 @@ __all__ = [
     "FILE_NAME",
     "NOTIFY_EVENTS",
     "SERVICE_KINDS",
+    "SOURCE_GROUP",
     "SOURCE_TYPES",
     "TOKEN_VARIABLES",
     "AppConfig",

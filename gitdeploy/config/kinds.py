@@ -86,10 +86,11 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One of a few words; `also` maps other spellings to them."""
+    """One of a few words; `also` maps other spellings to them; `installed` is an entry point group whose names count too."""
 
     words: tuple[str, ...]
     also: Mapping[str, str] = field(default_factory=dict)
+    installed: str = ""
 
     @property
     def expected(self) -> str:
@@ -99,13 +100,19 @@ class Choice:
         if not isinstance(node, Scalar) or node.nothing:
             raise wrong(node, self.expected)
         word = self.also.get(node.text, node.text)
-        if word not in self.words:
+        if word not in self.words and not self._is_installed(word):
             raise wrong(node, self.expected)
         return word
 
+    def _is_installed(self, word: str) -> bool:
+        from importlib.metadata import entry_points
+
+        return bool(self.installed) and bool(entry_points(group=self.installed, name=word))
+
     def schema(self) -> Json:
         others: list[Any] = [{"true": True, "false": False}.get(word, word) for word in self.also]
-        return {"enum": [*self.words, *others]}
+        known: Json = {"enum": [*self.words, *others]}
+        return {"anyOf": [known, {"type": "string", "pattern": "^[a-z][a-z0-9_-]*$"}]} if self.installed else known
 
     def show(self, value: Any) -> Any:
         return value

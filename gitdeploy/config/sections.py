@@ -14,6 +14,7 @@ from gitdeploy.config.kinds import Choice, Duration, Flag, Group, Kind, ListOf, 
 from gitdeploy.config.window import Window, WindowKind
 
 SOURCE_TYPES = ("github", "codeup", "gitlab", "gitee", "gitea", "git")
+SOURCE_GROUP = "gitdeploy.sources"  # the entry point group of sources that other packages bring
 DAY = 86400.0
 
 # The variable that holds a source's token where `token_env` does not name another.
@@ -46,9 +47,10 @@ class SourceConfig:
     """Where releases are announced. `type` and `repo` are None where they are to be read from the git remote."""
 
     type: str | None = setting(
-        Choice(SOURCE_TYPES, MappingProxyType({"yunxiao": "codeup"})),
+        Choice(SOURCE_TYPES, MappingProxyType({"yunxiao": "codeup"}), installed=SOURCE_GROUP),
         None,
-        "The kind of host that announces releases. Default: read from the git remote's URL.",
+        "The kind of host that announces releases, or one that an installed package brings (entry point group "
+        "gitdeploy.sources). Default: read from the git remote's URL.",
     )
     repo: str | None = setting(
         Text("the repository as its host names it", checks.repository),

@@ -32,8 +32,6 @@ def check_together(config: Config, lines: Mapping[str, int]) -> list[Problem]:
     source = config.source
     if source.agree and not source.fallback:
         problem("source.agree", "needs `source.fallback`: another source that could agree.")
-    if source.type == "gitea" and not source.url:
-        problem("source.type", f"is {source.type}, which needs `source.url`: the address of your host.")
     health = config.health
     if (health.version or health.headers or health.expect_body is not None) and not health.url:
         key = next(k for k in ("version", "headers", "expect_body") if getattr(health, k))

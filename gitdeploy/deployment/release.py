@@ -9,8 +9,8 @@ from gitdeploy.checkout.git import INCOMING_REFS
 from gitdeploy.checkout.remote import Credentials
 from gitdeploy.deployment.plan import Options
 from gitdeploy.deployment.session import Work
-from gitdeploy.deployment.site import CheckoutRemote, Release3, Site
-from gitdeploy.errors import PolicyError, SourceError, UsageError
+from gitdeploy.deployment.site import Release3, Site
+from gitdeploy.errors import GitDeployError, PolicyError, SourceError, UsageError
 from gitdeploy.state import Database
 from gitdeploy.text import clean
 from gitdeploy.versions import read_version, valid_tag, version_text
@@ -38,11 +38,7 @@ def choose(work: Work, tag: str | None, options: Options) -> Chosen | None:
     if found is None:
         return None
     check_tag(found.tag or "")
-    if found.commit and (bad := work.database.bad_release(found.commit)):
-        raise PolicyError(
-            f"{found.full} failed here before, so it is not installed by itself again: {bad[0]}",
-            f"To try it all the same: gitdeploy upgrade {found.tag}",
-        )
+    _refuse_bad(work, found)
     return Chosen(replace(found, commit=""), said=found.commit or None, automatic=True)
 
 
@@ -79,22 +75,75 @@ def fetch(work: Work, chosen: Chosen, options: Options) -> Chosen:
         else:
             commit, shown.summary = _from_remotes(work, tag, local)
         seen = work.database.first_seen(tag)
-        for known, where in ((local, "here"), (seen, "when it was first seen"), (chosen.said, "at the source")):
+        known_as = [(local, "here"), (seen, "when it was first seen")]
+        if shown.status != "skipped":
+            known_as.append(_said(work, chosen, tag, commit))
+        for known, where in known_as:
             if known is not None and known != commit and not options.accept_moved_tag:
                 remotes.drop_incoming(repository, tag)
                 raise PolicyError(
                     f"Tag {tag} was moved: its commit is {commit[:12]} now, {where} it is {known[:12]}.",
                     "A release must not change after it was made. Ask its author; if it is right: --accept-moved-tag",
                 )
-        _verify_signature(work, tag, commit)
+        try:
+            _verify_signature(work, tag, commit)
+        except GitDeployError:
+            remotes.drop_incoming(repository, tag)
+            raise
         if local != commit:
             object_id = repository.output("rev-parse", "--verify", f"{INCOMING_REFS}{tag}").decode().strip()
             repository.update_ref(f"refs/tags/{tag}", object_id)
         work.database.remember_tag(tag, commit, replace=options.accept_moved_tag)
         remotes.drop_incoming(repository, tag)
     target = Release3(_version(site, tag), tag, commit)
+    if chosen.automatic:
+        _refuse_bad(work, target)  # again: only now is the commit known where the source didn't tell it
     work.aim(target)
     return replace(chosen, target=target)
+
+
+def _refuse_bad(work: Work, target: Release3) -> None:
+    """A release that failed here before is not chosen by itself. Raises `PolicyError`."""
+    if target.commit and (bad := work.database.bad_release(target.commit)):
+        raise PolicyError(
+            f"{target.full} failed here before, so it is not installed by itself again: {bad[0]}",
+            f"To try it all the same: gitdeploy upgrade {target.tag}",
+        )
+
+
+def _said(work: Work, chosen: Chosen, tag: str, commit: str) -> tuple[str | None, str]:
+    """(the commit of TAG by the source's own word, where that stands). COMMIT is what the remote served.
+
+    None where nobody but the remote could say it. Raises `SourceError` where the source has no such tag, or doesn't
+    answer and `source.agree` wants its word; `PolicyError` where two sources disagree.
+    """
+    from gitdeploy.deployment.updates import catalogue
+
+    releases = catalogue(work.site, work.database)
+    if not releases.has_other_word():
+        return chosen.said, "at the source"
+    where = "at the source"
+    try:
+        release, name = releases.said(tag)
+        where = f"at {name}"
+        if release is None:
+            raise UsageError(
+                f"{name} has no tag {tag}, though the git remote has it.", "`gitdeploy releases --all` lists its tags."
+            )
+    except SourceError as error:
+        if work.site.config.source.agree:
+            raise
+        release = releases.remembered(tag)
+        known = "as it said before" if release else "by what git alone knows"
+        work.journal.line(f"{error.message} Going by {tag} {known}.", "warning")
+    if release is None:
+        return chosen.said, where
+    if release.commit is None and release.object_id is not None:
+        repository = work.site.repository
+        name = INCOMING_REFS if repository.refs(f"{INCOMING_REFS}{tag}") else "refs/tags/"
+        served = repository.output("rev-parse", "--verify", f"{name}{tag}").decode().strip()
+        return (commit if served == release.object_id else release.object_id), where
+    return release.commit, where
 
 
 def _from_remotes(work: Work, tag: str, local: str | None) -> tuple[str, str]:
@@ -120,21 +169,14 @@ def _from_remotes(work: Work, tag: str, local: str | None) -> tuple[str, str]:
 
 def fetch_places(site: Site) -> list[tuple[str, Credentials | None]]:
     """Remotes (names or URLs) that objects may come from, in order, each with what git proves itself by."""
-    from gitdeploy.deployment.updates import credentials_for
+    from gitdeploy.deployment.updates import credentials_for, fetch_place
 
     places: list[tuple[str, Credentials | None]] = []
     for source in (site.config.source, *site.config.source.fallback):
-        remote = source.remote or "origin"
-        places.append((remote, credentials_for(site, source, remote)))
+        remote = fetch_place(site, source)
+        if all(remote != other for other, _ in places):
+            places.append((remote, credentials_for(site, source, remote)))
     return places
-
-
-def checkout_remote(site: Site) -> CheckoutRemote:
-    """The sources' view of the checkout."""
-    from gitdeploy.deployment.updates import credentials_for
-
-    source = site.config.source
-    return CheckoutRemote(site.repository, credentials_for(site, source, source.remote))
 
 
 def _prepared(site: Site, tag: str) -> str | None:

@@ -6,7 +6,7 @@ import getpass
 import os
 import pwd
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from gitdeploy.checkout.changes import KeepPaths
 from gitdeploy.checkout.durable import sync_directory
 from gitdeploy.checkout.git import Repository
 from gitdeploy.checkout.history import live_release
-from gitdeploy.checkout.remote import Credentials, ls_remote_tags, remote_url
+from gitdeploy.checkout.remote import Credentials, ls_remote_tags, remote_url, url_setting
 from gitdeploy.config import Config
 from gitdeploy.envfile import EnvFile
 from gitdeploy.errors import ConfigError, DeploymentFailed, GitDeployError
@@ -192,17 +192,21 @@ class Site:
 
 @dataclass(frozen=True, slots=True)
 class CheckoutRemote:
-    """What the sources need of git: the remote's URL, its tags, and texts of fetched tags."""
+    """What the sources need of git: the remote's URL, its tags, and texts of fetched tags. `credentials` says what git
+    proves itself by at a remote; it is called only when that remote is asked."""
 
     repository: Repository
-    credentials: Credentials | None = None
+    credentials: Callable[[str], Credentials | None]
 
     def remote_url(self, name: str) -> str | None:
         return remote_url(self.repository, name)
 
     def ls_remote_tags(self, remote: str) -> dict[str, tuple[str, str]]:
-        found = ls_remote_tags(self.repository, remote, self.credentials)
+        found = ls_remote_tags(self.repository, remote, self.credentials(remote))
         return {tag: (entry.object_id, entry.commit) for tag, entry in found.items()}
+
+    def url_setting(self, name: str, url: str) -> str | None:
+        return url_setting(self.repository, name, url)
 
     def tag_message(self, tag: str) -> str | None:
         done = self.repository.run("for-each-ref", "--format=%(objecttype)%00%(contents)", f"refs/tags/{tag}")

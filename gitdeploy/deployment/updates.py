@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from gitdeploy.checkout import remote as remotes
 from gitdeploy.checkout.remote import Credentials
 from gitdeploy.config import SourceConfig
-from gitdeploy.deployment.site import Release3, Site
+from gitdeploy.deployment.site import CheckoutRemote, Release3, Site
 from gitdeploy.state import Database
 
 if TYPE_CHECKING:
@@ -16,10 +16,9 @@ if TYPE_CHECKING:
 
 def catalogue(site: Site, database: Database) -> Catalogue:
     """The one object that knows releases."""
-    from gitdeploy.deployment.release import checkout_remote
     from gitdeploy.sources import Catalogue
 
-    return Catalogue(site.config, database, checkout_remote(site))
+    return Catalogue(site.config, database, checkout_git(site))
 
 
 def check(site: Site, database: Database, live: Release3, *, force: bool) -> CheckResult:
@@ -31,16 +30,48 @@ def check(site: Site, database: Database, live: Release3, *, force: bool) -> Che
 
 
 def credentials_for(site: Site, source: SourceConfig, remote: str) -> Credentials | None:
-    """What git proves itself by at an HTTPS remote; None for SSH, a public repository, or where no token is set."""
-    token = site.config.secret(site.config.git.token_env) or site.config.token(source)
-    if token is None:
-        return None
+    """What git proves itself by at an HTTPS remote; None for SSH, a public repository, or where no token is set.
+
+    `git.token_env` goes with the main source's remote, wherever that is. A source's own token goes only to the host that
+    it is for: never to a mirror elsewhere.
+    """
+    config = site.config
+    own = source is config.source
+    token = config.secret(config.git.token_env) if own else None
     url = remotes.remote_url(site.repository, remote)
     host = remotes.host_of(url) if url else None
-    if host is None:
+    if url is None or host is None:
         return None
-    user = site.config.git.username or _USERS.get(source.type or "", "oauth2")
-    return Credentials(user, token, host)
+    user = (config.git.username if own else None) or remotes.user_of(url)
+    if token is None:
+        from gitdeploy.sources.finding import git_login
+
+        token, usual = git_login(config, source, checkout_git(site), host)
+        user = user or usual
+    return Credentials(user or "oauth2", token, host) if token else None
 
 
-_USERS = {"github": "x-access-token", "gitlab": "oauth2", "gitee": "oauth2", "gitea": "gitdeploy", "codeup": "oauth2"}
+def fetch_place(site: Site, source: SourceConfig) -> str:
+    """The remote (name or URL) that SOURCE's objects come from: as set; where that remote isn't there, or a fallback
+    names none and the main source's is elsewhere, the address that its host has for git."""
+    from gitdeploy.sources.finding import git_address
+
+    here = remotes.remote_url(site.repository, source.remote)
+    fallback = source is not site.config.source and source.remote == site.config.source.remote
+    if here is not None and not fallback:
+        return source.remote
+    there = git_address(site.config, source, checkout_git(site))
+    if there is None or (here is not None and remotes.host_of(here) == remotes.host_of(there)):
+        return source.remote
+    return there
+
+
+def checkout_git(site: Site) -> CheckoutRemote:
+    """The sources' view of the checkout, with what git proves itself by at each of the remotes."""
+    config = site.config
+
+    def credentials(remote: str) -> Credentials | None:
+        places = (config.source, *config.source.fallback)
+        return credentials_for(site, next((p for p in places if p.remote == remote), config.source), remote)
+
+    return CheckoutRemote(site.repository, credentials)

@@ -1,6 +1,46 @@
-"""Where releases are announced: one file a source, and the catalogue that the app asks."""
+"""Where releases are announced: one file a source, and the catalogue that the app asks.
 
-from gitdeploy.sources.base import CheckResult, Current, GitRemote, HttpStore, Release, Source
+Nothing here imports the HTTP library, or any one source, before a source must really be asked.
+"""
+
+from collections.abc import Mapping
+
+from gitdeploy.sources.base import (
+    Announcement,
+    CheckResult,
+    Current,
+    GitRemote,
+    Host,
+    HttpStore,
+    Page,
+    Release,
+    Setup,
+    Source,
+)
 from gitdeploy.sources.catalogue import Catalogue
 
-__all__ = ["Catalogue", "CheckResult", "Current", "GitRemote", "HttpStore", "Release", "Source"]
+__all__ = [
+    "Announcement",
+    "Catalogue",
+    "CheckResult",
+    "Current",
+    "GitRemote",
+    "Host",
+    "HttpStore",
+    "Page",
+    "Release",
+    "Setup",
+    "Source",
+    "parse_webhook",
+]
+
+
+def parse_webhook(kind: str, headers: Mapping[str, str], body: bytes, secret: str) -> Announcement:
+    """What a webhook of the source KIND (`github`, `codeup` ...) says, after its sender proved itself by SECRET.
+
+    HEADERS in any case of letters, BODY as it came, byte for byte. Raises `gitdeploy.sources.webhooks.WebhookRefused`,
+    whose `status` is the HTTP status to answer with, and `ConfigError` for a kind that there isn't.
+    """
+    from gitdeploy.sources.finding import source_class
+
+    return source_class(kind).parse_webhook(headers, body, secret)

@@ -1,15 +1,24 @@
-"""The shapes that sources share."""
+"""The shapes that sources share, and what a source has to be."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+
+if TYPE_CHECKING:
+    from gitdeploy.sources.http import Client
+
+Order = Literal["version", "date", "none"]
 
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """A release that a source announces. `commit` is None where the source doesn't say; `version` has no leading v."""
+    """A release that a source announces.
+
+    `version` has no leading v, None: the tag names none. `commit` is None where the source doesn't say it; `object_id`
+    is the tag's own object where that is what it says. `published_at` is ISO 8601.
+    """
 
     tag: str
     version: str | None
@@ -21,6 +30,26 @@ class Release:
     prerelease: bool
     tarball_url: str = ""
     zipball_url: str = ""
+    object_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A part of a source's list. `more`: there is a next one; `total`: of all releases, where the host tells."""
+
+    releases: Sequence[Release]
+    more: bool = False
+    total: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """A webhook whose sender proved itself. `event` is the host's own word; `tag` is None where it is about no tag;
+    `delivery` tells one delivery from its repetition, where the host numbers them."""
+
+    event: str
+    tag: str | None
+    delivery: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,25 +100,95 @@ class HttpStore(Protocol):
 class GitRemote(Protocol):
     """What sources need of git."""
 
-    def remote_url(self, name: str) -> str | None: ...
+    def remote_url(self, name: str) -> str | None:
+        """The URL of a remote (the user's `insteadOf` applied), NAME itself where it is a URL."""
+        ...
+
     def ls_remote_tags(self, remote: str) -> Mapping[str, tuple[str, str]]:
         """Tag -> (object id, commit)."""
+        ...
+
+    def url_setting(self, name: str, url: str) -> str | None:
+        """What git itself has set for URL: `http.proxy`, `http.sslCAInfo`."""
         ...
 
     def tag_message(self, tag: str) -> str | None: ...
     def file_at(self, commit: str, path: str) -> bytes | None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What a source is made from.
+
+    repo: as its host names it. url: the API's base address where it isn't the usual one. token: None without;
+    token_variable: the variable that holds it or should. begin: tags that begin otherwise need not be listed.
+    prefix: what stands before the version in a tag. remote: where git fetches from. client: makes the HTTP client,
+    given what messages call the host, the API's base address, and the headers that prove who asks.
+    """
+
+    repo: str | None
+    url: str | None
+    token: str | None
+    token_variable: str
+    begin: str
+    prefix: str
+    remote: str
+    git: GitRemote
+    client: Callable[[Host, str, Mapping[str, str]], Client]
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """What messages say of a host: its name, what a token of it must be allowed, and what to do about a login page."""
+
+    name: str
+    rights: str
+    token_variable: str
+    address_hint: str = "Check source.url: it must be the address of the API, not of the web page."
+    hourly_without_token: int = 0
+
+
 class Source(Protocol):
-    """One host of releases. A new source is a new file with a class of this shape."""
+    """One host of releases. A new source is a class of this shape, found by `kind` or by the entry point group
+    `gitdeploy.sources`. Every function that asks the host raises `SourceError`."""
+
+    kind: ClassVar[str]
+    order: ClassVar[Order]  # of `pages`: by version or by date, newest first, or neither
+
+    def __init__(self, setup: Setup) -> None:
+        """Asks nothing yet. Raises `ConfigError` for settings that it can't work with."""
+        ...
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """As a person calls the host: `GitHub`."""
+        ...
 
-    def releases(self) -> Sequence[Release]:
-        """Everything that it announces, in any order. Raises `SourceError`."""
+    def pages(self) -> Iterator[Page]:
+        """All tags and releases. The host is asked for a page when that page is taken, so a caller may stop early."""
+        ...
+
+    def details(self, releases: Sequence[Release]) -> Sequence[Release]:
+        """The same with what the list didn't tell (name, notes, dates, prerelease); drafts are left out."""
         ...
 
     def release(self, tag: str) -> Release | None:
-        """One release, None where it doesn't have it. Raises `SourceError`."""
+        """One release, with its commit; None where there is none."""
+        ...
+
+    def file(self, tag: str, path: str) -> str | None:
+        """A text file at TAG (for notes); None where there is none or the host can't tell."""
+        ...
+
+    def git_url(self) -> str | None:
+        """Where git fetches this repository from over HTTPS; None where only the remote knows."""
+        ...
+
+    def git_user(self) -> str:
+        """The user name that goes with the token at that address."""
+        ...
+
+    @staticmethod
+    def parse_webhook(headers: Mapping[str, str], body: bytes, secret: str) -> Announcement:
+        """What a webhook says, after its signature or token was checked over the raw BODY. Raises `WebhookRefused`."""
         ...

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 LONGEST = 1 << 20  # characters that are looked at
+CHANGELOGS = ("CHANGELOG.md", "CHANGELOG", "CHANGES.md", "CHANGES.rst", "CHANGES", "HISTORY.md")
 
 
 def section(text: str, version: str) -> str:

@@ -2,70 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import ClassVar
 
-from gitdeploy.config import SourceConfig
 from gitdeploy.errors import SourceError
-from gitdeploy.sources.base import GitRemote, Release
-from gitdeploy.sources.changelog import section
+from gitdeploy.sources.base import Announcement, Order, Page, Release, Setup
+from gitdeploy.sources.webhooks import WebhookRefused
 from gitdeploy.text import clean, redact
-from gitdeploy.versions import read_version, valid_tag, version_text
-
-CHANGELOGS = ("CHANGELOG.md", "CHANGELOG", "CHANGES.md", "CHANGES.rst", "CHANGES", "HISTORY.md")
-NOTES_LIMIT = 64 * 1024
+from gitdeploy.versions import read_version, version_text
 
 
 class GitSource:
     """Releases are the tags of a remote; notes come from the annotated tag or the changelog, once it was fetched."""
 
+    kind: ClassVar[str] = "git"
+    order: ClassVar[Order] = "none"
     name = "git"
 
-    def __init__(self, config: SourceConfig, git: GitRemote) -> None:
-        self.config = config
-        self.git = git
+    def __init__(self, setup: Setup) -> None:
+        self.setup = setup
 
-    def releases(self) -> Sequence[Release]:
-        remote = self.config.remote
-        if self.git.remote_url(remote) is None:
+    def pages(self) -> Iterator[Page]:
+        remote, git = self.setup.remote, self.setup.git
+        url = git.remote_url(remote)
+        if url is None:
             raise SourceError(
                 f"The checkout has no remote `{clean(remote)}`, so there is nowhere to learn of releases.",
                 "Add it: git remote add origin URL, or name another: source: {remote: …} in deploy.yaml.",
             )
-        return [
-            self._release(tag, commit)
-            for tag, (_, commit) in self.git.ls_remote_tags(remote).items()
-            if valid_tag(tag) is None
-        ]
+        tags = git.ls_remote_tags(remote)
+        yield Page([self._release(tag, oid, commit, redact(url)) for tag, (oid, commit) in tags.items()])
 
-    def release(self, tag: str) -> Release | None:
-        for release in self.releases():
-            if release.tag == tag:
-                return release
-        return None
-
-    def with_notes(self, release: Release) -> Release:
-        """The same with its notes, where the tag's objects are here."""
-        from dataclasses import replace
-
-        notes = self.git.tag_message(release.tag) or ""
-        if release.commit and release.version and len(notes.strip().splitlines()) <= 1:
-            for name in CHANGELOGS:
-                text = self.git.file_at(release.commit, name)
-                found = section(text.decode("utf-8", "replace"), release.version) if text else ""
-                if found:
-                    notes = found
-                    break
-        return replace(release, notes=clean(notes[:NOTES_LIMIT], lines=True).strip())
-
-    def _release(self, tag: str, commit: str) -> Release:
-        version = read_version(tag, self.config.tag_prefix)
+    def _release(self, tag: str, object_id: str, commit: str, url: str) -> Release:
+        version = read_version(tag, self.setup.prefix)
         return Release(
             tag=tag,
-            version=version_text(tag, self.config.tag_prefix),
-            name=tag,
+            version=version_text(tag, self.setup.prefix),
+            name=clean(tag, limit=200),
             notes="",
-            url=redact(self.git.remote_url(self.config.remote) or "") if not self.config.repo else self.config.repo,
+            url=clean(url),
             published_at=None,
             commit=commit,
             prerelease=bool(version is not None and version.is_prerelease),
+            object_id=object_id,
         )
+
+    def details(self, releases: Sequence[Release]) -> Sequence[Release]:
+        return releases
+
+    def release(self, tag: str) -> Release | None:
+        return next((each for page in self.pages() for each in page.releases if each.tag == tag), None)
+
+    def file(self, tag: str, path: str) -> str | None:
+        return None
+
+    def git_url(self) -> str | None:
+        return None
+
+    def git_user(self) -> str:
+        return "git"
+
+    @staticmethod
+    def parse_webhook(headers: Mapping[str, str], body: bytes, secret: str) -> Announcement:  # noqa: ARG004  # the protocol's shape
+        raise WebhookRefused("A plain git remote sends no webhooks that gitdeploy knows.", 404)

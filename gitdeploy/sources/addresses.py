@@ -1,0 +1,79 @@
+"""What a git remote's URL tells: the host, and where it is a host of releases, its kind and the repository's name."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+_SCP = re.compile(r"(?:(?P<user>[A-Za-z0-9._-]+)@)?(?P<host>[A-Za-z0-9][A-Za-z0-9.-]*):(?!//)(?P<path>.+)")
+_PATH = re.compile(r"[A-Za-z0-9_.~+-]+(?:/[A-Za-z0-9_.~+-]+)+")
+_PUBLIC = {
+    "github.com": "github",
+    "ssh.github.com": "github",
+    "gitlab.com": "gitlab",
+    "altssh.gitlab.com": "gitlab",
+    "gitee.com": "gitee",
+    "codeup.aliyun.com": "codeup",
+    "codeberg.org": "gitea",
+}
+_FIRST_LABELS = {"github": "github", "gitlab": "gitlab", "gitea": "gitea", "forgejo": "gitea"}
+_API_PATHS = {"github": "/api/v3", "gitlab": "/api/v4", "gitea": "/api/v1", "gitee": "/api/v5"}
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a remote is. `path` has neither a leading slash nor `.git`; `origin` is `https://host[:port]` where it is an
+    HTTP address, else the same host's HTTPS one."""
+
+    host: str
+    path: str
+    user: str
+    origin: str
+
+
+def read_address(url: str) -> Address | None:
+    """The parts of an https, http, ssh, git or `user@host:path` URL; None for a local path or anything else."""
+    if "://" in url:
+        try:
+            parts = urlsplit(url)
+            port = parts.port
+        except ValueError:
+            return None
+        if parts.scheme not in ("https", "http", "ssh", "git") or not parts.hostname:
+            return None
+        host, path, user = parts.hostname, parts.path, parts.username or ""
+        web = parts.scheme in ("https", "http")
+        shown = f"[{host}]" if ":" in host else host
+        origin = f"{parts.scheme if web else 'https'}://{shown}" + (f":{port}" if web and port else "")
+    else:
+        found = _SCP.fullmatch(url)
+        if found is None:
+            return None
+        host, path, user = found["host"].lower(), found["path"], found["user"] or ""
+        origin = f"https://{host}"
+    return Address(host, path.strip("/").removesuffix(".git").rstrip("/"), user, origin)
+
+
+def kind_of(address: Address) -> str | None:
+    """The kind of host: the public ones by name, private ones where the name begins with it (`gitlab.example.com`)."""
+    return _PUBLIC.get(address.host) or _FIRST_LABELS.get(address.host.partition(".")[0])
+
+
+def is_public(address: Address) -> bool:
+    return address.host in _PUBLIC
+
+
+def repository_of(address: Address) -> str | None:
+    """The repository as its host names it (`owner/name`, `group/sub/name`); None where the path can be none."""
+    plain = _PATH.fullmatch(address.path) and all(part not in (".", "..") for part in address.path.split("/"))
+    return address.path if plain else None
+
+
+def api_of(address: Address, kind: str) -> str | None:
+    """The API's base address of a private host of KIND; None for the public ones, whose sources know their own."""
+    if address.host == "codeberg.org":
+        return "https://codeberg.org/api/v1"
+    if is_public(address) or kind not in _API_PATHS:
+        return None
+    return address.origin + _API_PATHS[kind]
