@@ -143,6 +143,7 @@ def run(
     marked: bool = False,
     leave_daemons: bool = False,
     umask: int = -1,
+    descriptors: Sequence[int] = (),
 ) -> Completed:
     """Run a child to its end; standard input is `stdin` or empty.
 
@@ -152,6 +153,7 @@ def run(
     tied: the child is killed when this process dies. Costs a fork instead of a vfork, so short readers go without.
     marked: the child may touch the live app; the observer is told, and its environment carries a marker.
     leave_daemons: what the child left running in its session is not ended (a service's start command).
+    descriptors: open files that it inherits under the same numbers.
     Raises `Interrupted` when a signal came (the group is ended first), `CommandFailed` when it cannot be started.
     """
     words = [os.fspath(word) for word in argv]
@@ -177,6 +179,7 @@ def run(
             start_new_session=True,
             preexec_fn=_die_with_parent if tied else None,  # noqa: PLW1509  # one async-signal-safe call
             umask=umask,
+            pass_fds=tuple(descriptors),
         )
     except (OSError, ValueError) as error:
         if marker and observer:

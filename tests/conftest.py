@@ -84,6 +84,12 @@ def no_outside_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket.socket, "connect_ex", guarded_ex)
 
 
+@pytest.fixture(autouse=True)
+def no_secrets_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A password of one test is no secret in the next: `admin` would be masked in whatever that one prints."""
+    monkeypatch.setattr("gitdeploy.text._secrets", set())
+
+
 # ---- in CI nothing may skip ----
 
 _skipped: list[str] = []

@@ -1,23 +1,22 @@
-"""How the database's own programs are run: as the owner of the checkout, the password in a file of mode 0600."""
+"""How the database's own programs are run: as the owner of the checkout, the password in a file of mode 0600 that has
+no name anywhere, so that nothing can leave it behind."""
 
 from __future__ import annotations
 
 import os
 import re
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from gitdeploy import owner, process
 from gitdeploy.errors import CommandFailed, DeploymentFailed
-from gitdeploy.process import Completed, Identity, start_ticks
+from gitdeploy.process import Completed
 
 DUMP_LIMIT = 12 * 3600.0  # seconds; a server that is lost is noticed much sooner, by its own time limits
 QUESTION_LIMIT = 120.0
-_MEMORY = "/dev/shm"  # noqa: S108  # a file system in memory: a password there doesn't outlive the machine's power
-_HANDED_NAME = re.compile(r"gitdeploy-handed-(\d+)-(\d+)-\w+")
+HANDED = "gitdeploy-handed"
 _PROGRAM_ERROR = re.compile(r"^(?:psql|pg_\w+|\S*/\S+|mariadb|mysql)(?::\S*:\d+)?: (?:error: |(?=ERROR))")
 _REDIRECTED = 'in=$1 out=$2; shift 2; exec "$@" <"$in" >"$out"'
 
@@ -28,6 +27,7 @@ class Client:
 
     root: Path
     uid: int
+    handed: list[int] = field(default_factory=list, compare=False, repr=False)  # what programs inherit just now
 
     @classmethod
     def of(cls, root: Path) -> Client:
@@ -67,33 +67,28 @@ class Client:
             tied=True,
             marked=writes,
             umask=0o077,
+            descriptors=self.handed,
         )
 
     @contextmanager
     def handed_file(self, content: str) -> Iterator[Path]:
-        """A file of mode 0600 with CONTENT (a password, a list) for the programs to read, gone when the block ends.
-        What a killed run left of its own is removed at the next use."""
-        folder = _MEMORY if os.access(_MEMORY, os.W_OK | os.X_OK) else tempfile.gettempdir()
-        _sweep(folder)
-        own = Identity.own()
-        descriptor, name = tempfile.mkstemp(prefix=f"gitdeploy-handed-{own.pid}-{own.started}-", dir=folder)
+        """A file of mode 0600 with CONTENT (a password, a list) for the programs that are run within the block.
+
+        It is in memory (memfd_create(2)), without a name in any folder, and ends with the processes that have it open:
+        a kill leaves nothing.
+        """
+        descriptor = os.memfd_create(HANDED, os.MFD_CLOEXEC)
         try:
-            with open(descriptor, "w", encoding="utf-8", errors="surrogateescape") as file:
-                file.write(content)
-                if owner.must_drop(self.uid):
-                    os.fchown(file.fileno(), self.uid, -1)
-            yield Path(name)
+            os.fchmod(descriptor, 0o600)
+            if owner.must_drop(self.uid):
+                os.fchown(descriptor, self.uid, -1)
+            os.write(descriptor, content.encode("utf-8", "surrogateescape"))
+            self.handed.append(descriptor)
+            yield Path(f"/proc/self/fd/{descriptor}")
         finally:
-            with suppress(FileNotFoundError):
-                os.unlink(name)
-
-
-def _sweep(folder: str) -> None:
-    for name in os.listdir(folder):
-        found = _HANDED_NAME.fullmatch(name)
-        if found and start_ticks(int(found[1])) != int(found[2]):
-            with suppress(OSError):
-                os.unlink(os.path.join(folder, name))
+            if descriptor in self.handed:
+                self.handed.remove(descriptor)
+            os.close(descriptor)
 
 
 def require(program: str | None, names: str, package: str) -> str:

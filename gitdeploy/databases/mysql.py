@@ -29,7 +29,8 @@ OnLine = Callable[[str], None]
 _TABLES, _CODE, _VIEWS = "tables.sql", "code.sql", "views.sql"
 _END = b"-- Dump completed"  # the last line that mysqldump writes
 _PACKAGE = "mariadb-client (or default-mysql-client)"
-_LOCK_WAIT = 60  # seconds that the swap waits for a transaction that has a table open
+# Seconds that a statement waits for a transaction that has a table open; the server's own limit is a day.
+_PATIENCE = "--init-command=SET SESSION lock_wait_timeout = 60"
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,13 +129,18 @@ class MySQL:
                     f"A dump is restored into a new schema first. An administrator types: GRANT ALL ON {pattern}.* TO "
                     "its account. Then try again.",
                 ) from error
-            for name in (_TABLES, _CODE, _VIEWS):  # the last two as a trial: they are made again after the swap
-                session.load(place / name, new)
-            session.drop_code(new)
-            faultpoints.point("database beside")
-            self._swap(session, place, new, old, on_line)
+            try:
+                for name in (_TABLES, _CODE, _VIEWS):  # the last two as a trial: they are made again after the swap
+                    session.load(place / name, new)
+                session.drop_code(new)
+                faultpoints.point("database beside")
+                self._swap(session, place, new, old, on_line)
+            except CommandFailed:
+                session.drop(new)  # an event in it would go on running
+                raise
             faultpoints.point("database restored")
-            session.do(f"DROP DATABASE {sql.identifier(new)}; DROP DATABASE {sql.identifier(old)}")
+            session.drop(new)
+            session.drop(old)
         on_line(f"{self.name}: restored into a new schema and swapped in, {duration_text(time.monotonic() - begun)}")
 
     def _swap(self, session: _Session, place: Path, new: str, old: str, on_line: OnLine) -> None:
@@ -150,14 +156,14 @@ class MySQL:
                 for source, target in ((live, old), (new, live))
                 for table in session.names(sql.TABLES, source)
             ]
-            session.drop_code(live)
-            faultpoints.point("database bare")
             try:
+                session.drop_code(live)
+                faultpoints.point("database bare")
                 if moves:
-                    session.do(f"SET SESSION lock_wait_timeout = {_LOCK_WAIT}; RENAME TABLE {', '.join(moves)}")
+                    session.do(f"RENAME TABLE {', '.join(moves)}")
             except CommandFailed:
-                session.load(present / _CODE, live)
-                session.load(present / _VIEWS, live)
+                for name in (_CODE, _VIEWS):  # whatever of it had not been dropped yet is there already
+                    session.load(present / name, live, force=True)
                 raise
             faultpoints.point("database swapped")
             session.load(place / _CODE, live)
@@ -221,7 +227,7 @@ class _Session:
 
     def _mysql(self, text: str, schema: str, *, writes: bool) -> str:
         program = self.program("mariadb", "mysql")
-        words = [program, *self.words, "--batch", "--raw", "--skip-column-names", f"--database={schema}"]
+        words = [program, *self.words, _PATIENCE, "--batch", "--raw", "--skip-column-names", f"--database={schema}"]
         limit = DUMP_LIMIT if writes else 120.0
         env: Mapping[str, str] = {}
         done = self.database.client.run(words, env, stdin=text.encode(), writes=writes, timeout=limit)
@@ -234,10 +240,15 @@ class _Session:
         name = sql.identifier(schema)
         self.do(f"DROP DATABASE IF EXISTS {name}; CREATE DATABASE {name} {self.ask(sql.CHARACTER_SET)}")
 
-    def load(self, file: Path, schema: str) -> None:
-        words = [self.program("mariadb", "mysql"), *self.words, "--batch", f"--database={schema}"]
+    def drop(self, schema: str) -> None:
+        self.do(f"DROP DATABASE IF EXISTS {sql.identifier(schema)}")
+
+    def load(self, file: Path, schema: str, *, force: bool = False) -> None:
+        """Run the statements of FILE in SCHEMA. FORCE: those that fail are passed over."""
+        words = [self.program("mariadb", "mysql"), *self.words, _PATIENCE, "--batch", f"--database={schema}"]
+        words += ["--force"] if force else []
         done = self.database.client.run(words, {}, out_of=file, writes=True, timeout=DUMP_LIMIT)
-        if not done.ok:
+        if not done.ok and not force:
             raise failure(
                 done,
                 f"The dump of {self.database.name} can't be loaded into {schema}",

@@ -86,7 +86,8 @@ def mariadb() -> Iterator[Server]:
     ]
     process = None
     try:
-        subprocess.run(install, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/")
+        made = subprocess.run(install, capture_output=True, text=True, cwd="/")
+        assert made.returncode == 0, made.stdout + made.stderr
         process = subprocess.Popen(start, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/")
         end = time.monotonic() + 60
         while subprocess.run([*client, "-e", "DO 0"], stderr=subprocess.DEVNULL).returncode:

@@ -9,6 +9,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from gitdeploy.databases.client import HANDED
+
 PASSWORD = "pa:ss w\"o\\r#d'"
 
 
@@ -44,9 +46,10 @@ def watched(secret: str) -> Iterator[Found]:
                         with suppress(OSError):
                             if wanted in Path(f"/proc/{entry}/{name}").read_bytes():
                                 found.places.add(f"{name} of {Path(f'/proc/{entry}/comm').read_text().strip()}")
-            for file in Path("/dev/shm").glob("gitdeploy-handed-*"):
+            for descriptor in Path(f"/proc/{os.getpid()}/fd").iterdir():
                 with suppress(OSError):
-                    found.modes.add(file.stat().st_mode & 0o777)
+                    if HANDED in os.readlink(descriptor):
+                        found.modes.add(descriptor.stat().st_mode & 0o777)
 
     thread = threading.Thread(target=look)
     thread.start()
@@ -55,6 +58,16 @@ def watched(secret: str) -> Iterator[Found]:
     finally:
         end.set()
         thread.join()
+
+
+def left_behind(secret: str, folder: Path) -> list[str]:
+    """Files that hold it in FOLDER (a killed program's TMPDIR) and in the file system for memory, where others work too."""
+    found = files_with(folder, secret)
+    for entry in os.scandir("/dev/shm"):
+        with suppress(OSError):
+            if entry.is_file(follow_symlinks=False) and secret.encode() in Path(entry.path).read_bytes():
+                found.append(entry.path)
+    return found
 
 
 def files_with(folder: Path, secret: str) -> list[str]:
