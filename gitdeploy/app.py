@@ -174,6 +174,43 @@ class App:
                 hold = database.meta_get(HOLD)
         return GoingOn(DeploymentLock(self.site.state.lock).holder(), hold_sentence(hold) if hold else None)
 
+    def last_check(self) -> CheckResult | None:
+        """What the last `check` found, beside what is live now. Asks nobody; None where nothing was ever found."""
+        from gitdeploy.deployment import updates
+
+        with self._database() as database:
+            return updates.last_check(self.site, database, self._live(database))
+
+    def bad_releases(self) -> dict[str, str]:
+        """Commit -> why: releases that were taken back here and are not installed again by themselves."""
+        database = self.site.read_database()
+        if database is None:
+            return {}
+        with database:
+            return database.bad_releases()
+
+    def service_names(self) -> list[str]:
+        """What is restarted: `otrs-web.service`. Empty where nothing is configured."""
+        from gitdeploy.services import open_services
+
+        return [service.name for service in open_services(self.site.config.service, self.site.root)]
+
+    def units_found(self) -> list[str]:
+        """systemd units that run from this checkout, whether they are configured or not."""
+        from gitdeploy.services import discover
+
+        return discover(self.site.root, self.site.venv_link)
+
+    def health(self) -> str | None:
+        """Ask the services and the health check one time; None where all is well, else a sentence."""
+        from gitdeploy.health import check_once
+        from gitdeploy.services import open_services
+
+        for service in open_services(self.site.config.service, self.site.root):
+            if bad := service.is_up():
+                return bad
+        return check_once(self.site.config.health, root=self.site.root)
+
     def releases(
         self,
         *,

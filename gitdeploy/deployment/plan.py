@@ -254,6 +254,7 @@ def make_plan(
     venv = _plan_venv(site, after, goal, tree, generation, options, problems)
     stages = UPGRADE_STAGES if action == "upgrade" else RESTORE_STAGES
     hooks = {stage: find_hooks(site.root, after.hooks, stage) for stage in stages} if options.hooks else {}
+    hooks = _as_they_will_be(hooks, tree, after.hooks.dir)
     hooks = {stage: found for stage, found in hooks.items() if found}
     for found in hooks.values():
         problems += [Problem(hook.problem, "", False) for hook in found if hook.problem]
@@ -284,6 +285,25 @@ def make_plan(
         after,
         options,
     )
+
+
+def _as_they_will_be(hooks: Mapping[str, tuple[Hook, ...]], tree: TreePlan, folder: str) -> dict[str, tuple[Hook, ...]]:
+    """HOOKS as the target has them in the stages after the switch: what it brings is there, what it deletes is not."""
+    then: dict[str, tuple[Hook, ...]] = {}
+    for stage, found in hooks.items():
+        if stage.startswith("pre-"):
+            then[stage] = found  # they run before the switch, as they are on disk now
+            continue
+        places = (os.fsencode(f"{folder}/{stage}"), os.fsencode(f"{folder}/{stage}.d/"))
+        mine = {
+            path_text(change.path): change.kind
+            for change in tree.changes
+            if change.path == places[0]
+            or (change.path.startswith(places[1]) and not change.path.endswith((b".sample", b"~")))
+        }
+        coming = [Hook(stage, name, ()) for name, kind in sorted(mine.items()) if kind == "added"]
+        then[stage] = (*(hook for hook in found if mine.get(hook.name) != "deleted"), *coming)
+    return then
 
 
 # ---- what speaks against it ----

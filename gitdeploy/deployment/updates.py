@@ -29,6 +29,13 @@ def check(site: Site, database: Database, live: Release3, *, force: bool) -> Che
     return catalogue(site, database).check(current, force=force)
 
 
+def last_check(site: Site, database: Database, live: Release3) -> CheckResult | None:
+    """What the last check found, beside what is live now; nobody is asked."""
+    from gitdeploy.sources import Current
+
+    return catalogue(site, database).last(Current(version=live.version, tag=live.tag, commit=live.commit))
+
+
 def credentials_for(site: Site, source: SourceConfig, remote: str) -> Credentials | None:
     """What git proves itself by at an HTTPS remote; None for SSH, a public repository, or where no token is set.
 

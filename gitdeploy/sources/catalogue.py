@@ -68,6 +68,11 @@ class Catalogue:
         self._remember(now, newest)
         return self._result(current, newest, now, from_cache=False)
 
+    def last(self, current: Current) -> CheckResult | None:
+        """The last answer, however old, beside CURRENT; None where there is none. Asks nobody."""
+        known = self._last()
+        return self._result(current, known[1], known[0], from_cache=True) if known is not None else None
+
     def releases(self, *, limit: int | None, all: bool) -> tuple[list[Release], tuple[str, ...]]:  # noqa: A002  # the option's own name
         """Releases, newest version first, and sentences for the user; ALL adds tags that are no versions, behind them.
 

@@ -43,6 +43,7 @@ class Route:
 
 ROUTES = (
     Route("/", page.show, page=True),
+    Route("/part/<name>", page.part),
     Route("/login", login.form, needs="nothing"),
     Route("/login", login.log_in, "POST", needs="nothing", body=FORM),
     Route("/logout", login.log_out, "POST", body=FORM, page=True),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import make_response, redirect, render_template, request, url_for
+from flask import make_response, redirect, request, url_for
 
-from gitdeploy.web import access
+from gitdeploy.web import access, page
 from gitdeploy.web.answers import NoSuchPage, TooManyTries
 from gitdeploy.web.panel import panel
 
@@ -15,7 +15,7 @@ def form() -> Any:
     """The form."""
     if panel().authorize is not None:
         raise NoSuchPage("There is no login of its own here.", "Log in to the app itself.")
-    return render_template("login.html", problem=None)
+    return page.login_page()
 
 
 def log_in() -> Any:
@@ -27,11 +27,14 @@ def log_in() -> Any:
     try:
         proven = access.check_token(token, request.remote_addr or "", here.store, here.environment_token)
     except TooManyTries as error:
-        answer = make_response(render_template("login.html", problem="tries", wait=error.wait), 429)
+        answer = page.login_page("too-many")
+        answer.status_code = 429
         answer.headers["Retry-After"] = str(error.wait)
         return answer
     if proven is None:
-        return make_response(render_template("login.html", problem="wrong"), 401)
+        answer = page.login_page("wrong")
+        answer.status_code = 401
+        return answer
     old = request.cookies.get(access.COOKIE)
     if old:
         here.store.close_session(old)

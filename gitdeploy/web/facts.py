@@ -1,0 +1,276 @@
+"""What the page shows, read from the app: plain frozen values for the templates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from gitdeploy.errors import GitDeployError
+from gitdeploy.text import clean, redact
+from gitdeploy.web.notes import to_html
+from gitdeploy.web.progress import progress
+from gitdeploy.web.texts import Words
+
+if TYPE_CHECKING:
+    from gitdeploy.app import App, Status
+    from gitdeploy.sources import CheckResult
+    from gitdeploy.state import DeploymentRow
+
+_ABOVE = {
+    "upgrade": ("fetch", "preflight", "backup", "build", "stage", "switch"),
+    "restore": ("preflight", "backup", "build", "stage", "switch"),
+}
+TONES = {
+    "succeeded": "good", "done": "good", "rolled_back": "bad", "failed": "bad", "interrupted": "bad",
+    "undone": "warn", "running": "busy",
+}  # fmt: skip
+
+
+def tone(status: str) -> str:
+    """The colour that a status is shown in: good, bad, warn, busy or plain."""
+    return TONES.get(status, "plain")
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a deployment ended, in words: a heading, what it means, and why. `undo`: the backup that takes it back."""
+
+    tone: str
+    title: str
+    lead: str
+    reason: str = ""
+    hint: str = ""
+    undo: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A step as it is shown; `spoken` says its status in a word."""
+
+    name: str
+    title: str
+    status: str
+    spoken: str
+    summary: str
+    took: str
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """One deployment with its steps and log; `title` says what it is at, or how it ended."""
+
+    id: int
+    action: str
+    status: str
+    performer: str
+    started_at: str
+    title: str
+    steps: Sequence[Step]
+    log: Sequence[str]
+    since: int
+    ending: Ending | None
+
+    @property
+    def running(self) -> bool:
+        return self.status == "running"
+
+
+@dataclass(frozen=True, slots=True)
+class Now:
+    """What is live and what goes on. `running`: the deployment that is under way; `last`: the one that ended last, and
+    `origin`: what was live before it. `expected`: the steps that a deployment has here, as far as that is known."""
+
+    status: Status
+    since: str | None
+    services: Sequence[str]
+    units: Sequence[str]
+    has_health: bool
+    running: Deployment | None
+    last: DeploymentRow | None
+    ending: Ending | None
+    origin: str
+    expected: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """What the last check found. `found` None: nothing was ever asked; `problem`: why asking failed just now."""
+
+    found: CheckResult | None
+    notes: str = ""
+    bad: str | None = None
+    problem: str = ""
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseRow:
+    """A release as it is listed; `bad`: why it was taken back here."""
+
+    tag: str
+    version: str
+    name: str
+    notes: str
+    published_at: str | None
+    url: str
+    state: str
+    bad: str | None
+
+
+def read_now(app: App, words: Words) -> Now:
+    """What is live, what runs, how the last deployment ended. Asks nobody outside this server."""
+    status = app.status()
+    rows = app.deployments(50)
+    holder = status.holder
+    running = next((row for row in rows if row.running), None) if holder is not None else None
+    ended = next((row for row in rows if not row.running and row.action != "prepare"), None)
+    services = app.service_names()
+    has_health = app.site.config.health.configured or bool(services)
+    expected = [*_ABOVE.get(running.action if running else "", ()), "restart"][: None if services else -1]
+    expected += ["health"] if has_health else []
+    return Now(
+        status=status,
+        since=_live_since(rows, status.live.commit),
+        services=services,
+        units=app.units_found() if not services else [],
+        has_health=has_health,
+        running=read_deployment(app, running.id, words, expected) if running is not None else None,
+        last=ended,
+        ending=ending(ended, words) if ended is not None else None,
+        origin=name_of(ended.origin) if ended is not None else "",
+        expected=expected,
+    )
+
+
+def _live_since(rows: Sequence[DeploymentRow], commit: str) -> str | None:
+    """When the live commit went live: the end of the newest deployment that put it there."""
+    for row in rows:
+        if row.status == "succeeded" and row.action in ("upgrade", "restore"):
+            return row.ended_at if row.target.get("commit") == commit else None
+    return None
+
+
+def read_deployment(app: App, number: int, words: Words, expected: Sequence[str] = ()) -> Deployment:
+    """One deployment with its whole log; those of EXPECTED that it has not come to yet are `pending`. Raises
+    `NotFound`."""
+    state = progress(app, number)
+    log = list(state["log"])
+    while state["more"]:
+        state = progress(app, number, state["since"])
+        log += state["log"]
+    row, _ = app.log(number, state["since"])
+    running = state["status"] == "running"
+    found = None if running else ending(row, words)
+    return Deployment(
+        id=row.id,
+        action=row.action,
+        status=state["status"],
+        performer=clean(row.performer),
+        started_at=row.started_at,
+        title=found.title if found is not None else running_title(row, words),
+        steps=[read_step(step, words) for step in [*state["steps"], *still_to_come(state["steps"], expected)]],
+        log=log,
+        since=state["since"],
+        ending=found,
+    )
+
+
+def still_to_come(steps: Sequence[Mapping[str, Any]], expected: Sequence[str]) -> list[dict[str, Any]]:
+    """The steps of EXPECTED behind the last one that began; none on the way back."""
+    if any(step["status"] in ("failed", "undone") for step in steps):
+        return []
+    names = {step["name"] for step in steps}
+    begun = max((at for at, name in enumerate(expected) if name in names), default=-1)
+    return [{"name": name, "status": "pending"} for name in expected[begun + 1 :]]
+
+
+def read_step(step: Mapping[str, Any], words: Words) -> Step:
+    """A step of the journal with its name in the reader's language."""
+    name, status = str(step["name"]), str(step["status"])
+    title = words.known(f"step.{name}", clean(name))
+    duration = float(step.get("duration") or 0)
+    return Step(
+        name=name,
+        title=title,
+        status=status,
+        spoken=words(f"run.step-{status}"),
+        summary=clean(redact(str(step.get("summary") or "")), lines=True),
+        took=words.duration(duration) if status not in ("running", "skipped", "pending") else "",
+    )
+
+
+def name_of(state: Any) -> str:
+    """`v1.2.9`, else the version, else the short commit."""
+    return clean(str(state.get("tag") or state.get("version") or str(state.get("commit") or "?")[:8]), limit=100)
+
+
+def running_title(row: DeploymentRow, words: Words) -> str:
+    """What a deployment is at: `Upgrading to v1.3.0`."""
+    if row.action in ("upgrade", "restore"):
+        return words(f"run.{row.action}", version=name_of(row.target))
+    return words("run.other", action=words.known(f"deployments.action-{row.action}", row.action))
+
+
+def ending(row: DeploymentRow, words: Words) -> Ending:
+    """How ROW ended, in words that need no log."""
+    old, new = name_of(row.origin), name_of(row.target)
+    error = row.error or {}
+    reason, hint = redact(str(error.get("message") or "")), redact(str(error.get("hint") or ""))
+    failed = next((step["name"] for step in row.steps if step["status"] == "failed"), None)
+    step = words.known(f"step.{failed}", failed) if failed else ""
+    took = words.duration(row.duration)
+    if row.running or error.get("exit_code") == 4:
+        return Ending("bad", words("end.person", version=new), words("end.person-lead"), reason, hint)
+    if row.status == "succeeded" and row.action in ("upgrade", "restore"):
+        kind = "upgraded" if row.action == "upgrade" else "restored"
+        lead = words(f"end.{kind}-lead", old=old, duration=took)
+        return Ending("good", words(f"end.{kind}", version=new), lead, undo=row.backup)
+    if row.status == "rolled_back":
+        return Ending(
+            "bad",
+            words("end.rolled-back", version=new, old=old),
+            words("end.rolled-back-lead", step=step),
+            reason,
+            hint,
+        )
+    if row.status == "failed" and row.action in ("upgrade", "restore"):
+        lead = words("end.failed-lead", step=step) if step else words("end.failed-early")
+        return Ending("bad", words("end.failed", version=new, old=old), lead, reason, hint)
+    if row.status == "nothing_to_do":
+        return Ending("plain", words("end.nothing", version=new), "")
+    action = words.known(f"deployments.action-{row.action}", row.action)
+    status = words.known(f"deployments.status-{row.status}", row.status)
+    return Ending(tone(row.status), words("end.other", action=action, status=status), "", reason, hint)
+
+
+def read_update(app: App, *, ask: bool = False, force: bool = False) -> Update:
+    """What the last check found; ASK: ask the source where that is too old, or FORCE."""
+    problem = hint = ""
+    found = None
+    try:
+        found = app.check(force=force) if ask else app.last_check()
+    except GitDeployError as error:
+        problem, hint = error.message, error.hint
+    if found is None:
+        return Update(None, problem=problem, hint=hint)
+    bad = app.bad_releases().get(found.commit or "")
+    return Update(found, to_html(found.release_notes or ""), bad, found.warning or "", hint)
+
+
+def read_releases(app: App, limit: int) -> list[ReleaseRow]:
+    """The newest LIMIT releases. Raises `SourceError`."""
+    bad = app.bad_releases()
+    return [
+        ReleaseRow(
+            tag=release.tag,
+            version=release.version or release.tag,
+            name=release.name,
+            notes=to_html(release.notes),
+            published_at=release.published_at,
+            url=release.url if release.url.startswith(("https://", "http://")) else "",
+            state=state,
+            bad=bad.get(release.commit or ""),
+        )
+        for release, state in app.releases(limit=limit)
+    ]

@@ -1,0 +1,122 @@
+"""A web app that embeds the page: it is restarted by each deployment, and the page with it."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import socket
+import sys
+import time
+import urllib.error
+import urllib.request
+from contextlib import suppress
+
+from support.sample import Program, Sample
+
+_APP = """\
+import os, pathlib
+from flask import Flask, jsonify
+from gitdeploy.web import blueprint
+
+VERSION = "{version}"
+app = Flask(__name__)
+app.register_blueprint(blueprint(pathlib.Path(__file__).parent, streams=8))
+
+
+@app.get("/health")
+def health():
+    return jsonify(version=VERSION), {status}
+
+
+if __name__ == "__main__":
+    import waitress
+
+    pathlib.Path("run/pid").write_text(str(os.getpid()))
+    waitress.serve(app, listen="127.0.0.1:" + os.environ["PORT"], threads=16, channel_request_lookahead=1)
+"""
+
+_RESTART = """\
+#!/bin/sh
+# Ends the app where it runs and starts it anew, in the background.
+[ -f run/pid ] && kill "$(cat run/pid)" 2>/dev/null
+mkdir -p run && rm -f run/pid
+. ./.env
+export PORT GITDEPLOY_WEB_TOKEN PYTHONPATH
+setsid {python} app.py >>run/log 2>&1 </dev/null &
+"""
+
+_SETTINGS = """\
+app: {{name: otrs-web}}
+source: {{type: git}}
+service: {{command: ./restart.sh}}
+health:
+  url: http://127.0.0.1:{port}/health
+  version: {{json: version}}
+  timeout: 6
+  interval: 0.2
+  successes: 2
+"""
+
+_CHANGES = {
+    "1.0.0": "- The first release.\n",
+    "1.1.0": "Tickets can be merged, and the report of the month is there in a second.\n\n"
+    "- **Merge** two tickets from the list\n- The monthly report is kept, no longer made on each visit\n"
+    "- Times are shown in the reader's own zone\n\nNothing has to be done by hand; the database gets one column.\n",
+    "1.2.0": "- A new health page.\n",
+}
+
+
+class Shop(Sample):
+    """`open` makes it run v1.0.0; `publish` releases more."""
+
+    def open(self) -> None:
+        self.token = secrets.token_urlsafe(24)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port: int = free.getsockname()[1]
+        self.address = f"http://127.0.0.1:{self.port}"
+        for version in ("1.0", "1.1"):
+            self.wheel("greeting", version)
+        self.publish("1.0.0")
+        self.install("v1.0.0")
+        (self.app / ".env").write_text(f"PORT={self.port}\nGITDEPLOY_WEB_TOKEN={self.token}\n")
+        self._run("./restart.sh")
+        self.wait("1.0.0")
+
+    def publish(self, version: str, *, status: int = 200, migrate: str = "", settings: str = "") -> None:
+        """Release VERSION; STATUS is what its health page answers, MIGRATE a hook."""
+        greeting = "1.0" if version == "1.0.0" else "1.1"
+        known = [each for each in _CHANGES if each <= version]
+        tree: dict[str | bytes, object] = {
+            "app.py": _APP.format(version=version, status=status),
+            "restart.sh": Program(_RESTART.format(python=sys.executable)),
+            "requirements.txt": f"greeting=={greeting}\n",
+            "deploy.yaml": settings or _SETTINGS.format(port=self.port),
+            ".gitignore": "/venv\n/run/\n__pycache__/\n",
+            "CHANGELOG.md": "".join(f"## {each}\n\n{_CHANGES[each]}\n" for each in reversed(known)),
+        }
+        if migrate:
+            tree["hooks/migrate"] = Program(f"#!/bin/sh\n{migrate}\n")
+        self.release(f"v{version}", tree)  # type: ignore[arg-type]
+
+    def version(self) -> str:
+        """What the running app says; empty where nothing answers."""
+        with (
+            suppress(OSError, urllib.error.URLError),
+            urllib.request.urlopen(f"{self.address}/health", timeout=3) as got,
+        ):
+            return str(got.read().decode()).split('"')[3]
+        return ""
+
+    def wait(self, version: str) -> None:
+        end = time.monotonic() + 20
+        while time.monotonic() < end:
+            if self.version() == version:
+                return
+            time.sleep(0.1)
+        raise AssertionError((self.app / "run/log").read_text())
+
+    def stop(self) -> None:
+        with suppress(OSError, ValueError):
+            os.kill(int((self.app / "run/pid").read_text()), signal.SIGTERM)
