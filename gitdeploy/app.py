@@ -9,10 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gitdeploy import backups as backup_store
-from gitdeploy.backups import Backup
 from gitdeploy.deployment.events import Listener, ignore
-from gitdeploy.deployment.plan import Options, Plan
+from gitdeploy.deployment.options import Options
 from gitdeploy.deployment.session import HOLD, Caller, Result, open_session
 from gitdeploy.deployment.site import Release3, Site, performer, request_id
 from gitdeploy.errors import NotFound
@@ -23,7 +21,9 @@ from gitdeploy.text import clean, path_text
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from gitdeploy.backups import Backup
     from gitdeploy.deployment.launch import Launched
+    from gitdeploy.deployment.plan import Plan
     from gitdeploy.deployment.prune import Pruned
     from gitdeploy.hooks import Hook
     from gitdeploy.sources import CheckResult, Release
@@ -262,6 +262,7 @@ class App:
 
     def backups(self) -> list[BackupRow]:
         """All backups, newest first."""
+        from gitdeploy import backups as backup_store
         from gitdeploy.deployment.sizes import backup_sizes
 
         found = self.site.backups()
@@ -271,7 +272,9 @@ class App:
 
     def find_backup(self, reference: str) -> Backup:
         """By id, unique prefix, ref, or `latest`."""
-        return backup_store.find(self.site.state.backups, reference)
+        from gitdeploy.backups import find
+
+        return find(self.site.state.backups, reference)
 
     def backup_for_rollback(self, version: str | None = None) -> Backup:
         """What `rollback` would restore."""
@@ -386,6 +389,8 @@ class App:
 
     def delete_backup(self, reference: str, *, caller: Caller | None = None) -> Backup:
         """Delete one backup; its venv generation goes with the next `prune`."""
+        from gitdeploy import backups as backup_store
+
         with open_session(self.site, caller or self._caller("delete a backup"), held=False):
             backup = self.find_backup(reference)
             backup_store.remove(self.site.state.backups, backup.id, self.site.repository)
@@ -393,6 +398,8 @@ class App:
 
     def label_backup(self, reference: str, label: str, *, caller: Caller | None = None) -> Backup:
         """Label a backup, which is then never pruned; an empty LABEL takes it away."""
+        from gitdeploy import backups as backup_store
+
         with open_session(self.site, caller or self._caller("label a backup"), held=False):
             backup = replace(self.find_backup(reference), label=clean(label, limit=200))
             backup_store.write(self.site.state.backups, backup)

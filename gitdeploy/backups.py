@@ -12,7 +12,6 @@ import fcntl
 import json
 import os
 import re
-import secrets
 import shutil
 import stat
 from collections.abc import Iterable, Mapping, Sequence
@@ -129,7 +128,7 @@ def write(folder: Path, backup: Backup) -> None:
     """Write a backup's manifest, durably; from then on the backup counts."""
     place = folder / backup.id
     place.mkdir(mode=0o700, exist_ok=True)
-    temporary = place / f"{MANIFEST}.{secrets.token_hex(4)}"
+    temporary = place / f"{MANIFEST}.{os.urandom(4).hex()}"
     with temporary.open("w", encoding="ascii") as out:
         json.dump(asdict(backup), out, indent=1)
         out.flush()

@@ -8,18 +8,16 @@ observer before it starts, so that recovery in a later process finds whatever of
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import selectors
-import shlex
 import signal
 import subprocess
 import time
-import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Protocol
 
@@ -40,7 +38,6 @@ _INHERITED = frozenset(
     "GITDEPLOY_FAULT_PLAN".split()
 )
 _PR_SET_PDEATHSIG = 1
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,11 +120,18 @@ def which(program: str, path: str = STANDARD_PATH) -> str | None:
 
 def shown(argv: Iterable[str]) -> str:
     """A command line as a person would type it, cleaned and redacted."""
+    import shlex
+
     return redact(clean(shlex.join(argv)))
 
 
-def _die_with_parent() -> None:
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+@cache
+def _die_with_parent() -> Callable[[], object]:
+    """What a tied child does before its program: loaded here, since after a fork nothing should be."""
+    import ctypes
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    return lambda: libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
 def run(
@@ -160,7 +164,7 @@ def run(
     environment = dict(env)
     marker = ""
     if marked:
-        marker = uuid.uuid4().hex
+        marker = os.urandom(16).hex()
         environment[MARKER] = marker
         if observer:
             observer.child_starting(marker, words)
@@ -177,7 +181,7 @@ def run(
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
-            preexec_fn=_die_with_parent if tied else None,  # noqa: PLW1509  # one async-signal-safe call
+            preexec_fn=_die_with_parent() if tied else None,  # noqa: PLW1509  # one async-signal-safe call
             umask=umask,
             pass_fds=tuple(descriptors),
         )

@@ -7,7 +7,6 @@ here at once, before anything is touched.
 
 from __future__ import annotations
 
-import fnmatch
 import os
 import stat
 import tempfile
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from gitdeploy.checkout.git import LONG, Repository, blob_id, file_blob_id
+from gitdeploy.checkout.keep import KeepPaths
 from gitdeploy.checkout.local import Local, LocalChange, git_mode
 from gitdeploy.text import count, listing, path_text
 
@@ -78,22 +78,6 @@ class TreePlan:
     kept_data: tuple[bytes, ...]  # files that the release no longer tracks but ignores: left where they are
     merged: tuple[bytes, ...]
     submodules: tuple[tuple[bytes, str, str], ...]  # path, commit now, commit then ("" for none)
-
-
-@dataclass(frozen=True, slots=True)
-class KeepPaths:
-    """Paths whose local content always survives: names, folders, or globs."""
-
-    patterns: tuple[str, ...]
-
-    def match(self, path: bytes) -> bool:
-        if not self.patterns:
-            return False
-        name = os.fsdecode(path)
-        return any(
-            name == pattern or name.startswith(pattern + "/") or fnmatch.fnmatchcase(name, pattern)
-            for pattern in (p.rstrip("/").removeprefix("./") for p in self.patterns)
-        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ safe in a repository that somebody hostile prepared, which is why it always runs
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import shutil
@@ -281,6 +280,8 @@ def _user_config(environment: Mapping[str, str]) -> str:
 
 def blob_id(content: bytes | Iterable[bytes], size: int, length: int = 40) -> str:
     """The object id that git gives a blob of these bytes (`blob SIZE\\0` before them; gitformat-loose)."""
+    import hashlib
+
     digest = hashlib.new("sha1" if length == 40 else "sha256", f"blob {size}\0".encode(), usedforsecurity=False)
     for part in (content,) if isinstance(content, bytes) else content:
         digest.update(part)

@@ -13,18 +13,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from gitdeploy.checkout.changes import (
-    FileChange,
-    KeepPaths,
-    Policy,
-    Problem,
-    Target,
-    TreePlan,
-    list_tree,
-    look,
-    plan_tree,
-)
+from gitdeploy.checkout.changes import FileChange, Policy, Problem, Target, TreePlan, list_tree, look, plan_tree
 from gitdeploy.checkout.git import Repository
+from gitdeploy.checkout.keep import KeepPaths
 from gitdeploy.checkout.local import git_mode, read_local
 from gitdeploy.checkout.remote import fetch_commit, remote_url
 from gitdeploy.errors import GitDeployError

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import json
 import signal
-import traceback
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +90,7 @@ def run(arguments: list[str]) -> int:
     except GitDeployError as error:
         screen.error(error)
         if screen.verbose:
-            screen.write_error(traceback.format_exc())
+            screen.write_error(_traceback())
         code = error.exit_code
     except click.exceptions.Exit as error:
         code = error.exit_code
@@ -113,6 +112,12 @@ def run(arguments: list[str]) -> int:
     return code
 
 
+def _traceback() -> str:
+    import traceback
+
+    return traceback.format_exc()
+
+
 def _unexpected(screen: Screen, error: Exception) -> int:
     """Something that gitdeploy did not foresee: one line, and the rest with -v."""
     from gitdeploy.text import redact
@@ -123,5 +128,5 @@ def _unexpected(screen: Screen, error: Exception) -> int:
     )
     screen.error(problem)
     if screen.verbose:
-        screen.write_error(redact(traceback.format_exc()))
+        screen.write_error(redact(_traceback()))
     return 1

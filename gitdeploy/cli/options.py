@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from gitdeploy.cli.screen import Screen
-from gitdeploy.deployment.plan import Options
+
+if TYPE_CHECKING:
+    from gitdeploy.deployment.options import Options
 
 F = TypeVar("F", bound=Callable[..., Any])
 EXAMPLE = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -54,6 +56,8 @@ def upgrade_options(command: F) -> F:
 
 def to_options(values: dict[str, Any]) -> Options:
     """Raises `UsageError` for options that exclude each other."""
+    from gitdeploy.deployment.options import Options
+
     if values.get("discard_local_changes") and values.get("merge_local_changes"):
         raise click.UsageError("--discard-local-changes and --merge-local-changes exclude each other.")
     policy: Any = None

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from gitdeploy.checkout import remote as remotes
-from gitdeploy.deployment.plan import Options, Plan
+from gitdeploy.deployment.options import Options
+from gitdeploy.deployment.plan import Plan
 from gitdeploy.deployment.release import Chosen, check_tag, fetch_places, newest
 from gitdeploy.deployment.site import Release3, Site
 from gitdeploy.errors import GitDeployError, SourceError

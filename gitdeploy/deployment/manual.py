@@ -8,7 +8,8 @@ from gitdeploy import hooks
 from gitdeploy.backups import REFS, Backup, new_id, set_outcome
 from gitdeploy.checkout.changes import Target
 from gitdeploy.deployment.live import secret_names
-from gitdeploy.deployment.plan import Options, make_plan
+from gitdeploy.deployment.options import Options
+from gitdeploy.deployment.plan import make_plan
 from gitdeploy.deployment.prepare import create_backup
 from gitdeploy.deployment.session import Session, record
 from gitdeploy.deployment.upgrade import head_of, kept_data

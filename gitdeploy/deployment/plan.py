@@ -16,6 +16,7 @@ from gitdeploy.checkout.git import Repository
 from gitdeploy.checkout.history import Commit, commits_between, count_between, local_commits
 from gitdeploy.checkout.local import Local, operation_under_way, read_local
 from gitdeploy.config import Config
+from gitdeploy.deployment.options import Options
 from gitdeploy.deployment.site import Release3, Site
 from gitdeploy.errors import DeploymentFailed, GitDeployError
 from gitdeploy.hooks import Hook, find_hooks
@@ -26,20 +27,6 @@ UPGRADE_STAGES = ("pre-deploy", "build", "migrate", "post-deploy")
 RESTORE_STAGES = ("pre-restore", "build", "post-restore")
 LARGEST_READ = 1 << 20  # bytes of a file that is read whole
 SPARE = 16 << 20  # bytes that are to stay free beside what is known to be needed
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What the caller asked for besides the release."""
-
-    allow_downgrade: bool = False
-    local_changes: Policy | None = None
-    rebuild_venv: bool = False
-    restart: bool = True
-    hooks: bool = True
-    roll_back: bool = True
-    accept_moved_tag: bool = False
-    with_data: bool = False
 
 
 @dataclass(frozen=True, slots=True)

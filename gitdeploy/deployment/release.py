@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from gitdeploy.checkout import remote as remotes
 from gitdeploy.checkout.git import INCOMING_REFS
 from gitdeploy.checkout.remote import Credentials
-from gitdeploy.deployment.plan import Options
+from gitdeploy.deployment.options import Options
 from gitdeploy.deployment.session import Work
 from gitdeploy.deployment.site import Release3, Site
 from gitdeploy.errors import GitDeployError, PolicyError, SourceError, UsageError

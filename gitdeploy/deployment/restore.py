@@ -14,7 +14,8 @@ from gitdeploy.checkout.git import BACKUP_REFS
 from gitdeploy.checkout.snapshot import Snapshot
 from gitdeploy.deployment import prepare
 from gitdeploy.deployment.golive import go_live
-from gitdeploy.deployment.plan import Options, Plan, make_plan
+from gitdeploy.deployment.options import Options
+from gitdeploy.deployment.plan import Plan, make_plan
 from gitdeploy.deployment.prepare import Preparation
 from gitdeploy.deployment.session import Result, Session, record
 from gitdeploy.deployment.site import Release3, Site

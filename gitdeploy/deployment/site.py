@@ -10,21 +10,22 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gitdeploy import config as configuration
-from gitdeploy.backups import Backup, read_all
-from gitdeploy.checkout.changes import KeepPaths
-from gitdeploy.checkout.durable import sync_directory
 from gitdeploy.checkout.git import Repository
 from gitdeploy.checkout.history import live_release
-from gitdeploy.checkout.remote import Credentials, ls_remote_tags, remote_url, url_setting
+from gitdeploy.checkout.keep import KeepPaths
 from gitdeploy.config import Config
 from gitdeploy.envfile import EnvFile
 from gitdeploy.errors import ConfigError, DeploymentFailed, GitDeployError
 from gitdeploy.state import NAME, Database, StateDirectory
 from gitdeploy.text import clean, path_text
-from gitdeploy.venvs import LiveVenv, live_venv
+from gitdeploy.venvs.live import LiveVenv, live_venv
+
+if TYPE_CHECKING:
+    from gitdeploy.backups import Backup
+    from gitdeploy.checkout.remote import Credentials
 
 KEPT_DATA = "kept_data"  # in the database: files that a release stopped tracking, left where they are
 _EXCLUDES = "info/exclude"
@@ -111,6 +112,8 @@ class Site:
     def _exclude(self) -> None:
         """`.gitdeploy` and the venv's link out of `git status`, without touching the app's .gitignore (whose `venv/`
         doesn't match a link)."""
+        from gitdeploy.checkout.durable import sync_directory
+
         file = self.repository.common_dir / _EXCLUDES
         try:
             text = file.read_text() if file.exists() else ""
@@ -187,6 +190,8 @@ class Site:
         return Release3(live.version, live.tag, live.commit)
 
     def backups(self) -> list[Backup]:
+        from gitdeploy.backups import read_all
+
         return read_all(self.state.backups)[0]
 
 
@@ -199,13 +204,19 @@ class CheckoutRemote:
     credentials: Callable[[str], Credentials | None]
 
     def remote_url(self, name: str) -> str | None:
+        from gitdeploy.checkout.remote import remote_url
+
         return remote_url(self.repository, name)
 
     def ls_remote_tags(self, remote: str) -> dict[str, tuple[str, str]]:
+        from gitdeploy.checkout.remote import ls_remote_tags
+
         found = ls_remote_tags(self.repository, remote, self.credentials(remote))
         return {tag: (entry.object_id, entry.commit) for tag, entry in found.items()}
 
     def url_setting(self, name: str, url: str) -> str | None:
+        from gitdeploy.checkout.remote import url_setting
+
         return url_setting(self.repository, name, url)
 
     def tag_message(self, tag: str) -> str | None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from gitdeploy.checkout.changes import Target
 from gitdeploy.deployment import prepare
 from gitdeploy.deployment.golive import go_live
-from gitdeploy.deployment.plan import Options, Plan, make_plan
+from gitdeploy.deployment.options import Options
+from gitdeploy.deployment.plan import Plan, make_plan
 from gitdeploy.deployment.prepare import Preparation
 from gitdeploy.deployment.release import Chosen, choose, fetch
 from gitdeploy.deployment.session import Result, Session, Work, record

@@ -10,7 +10,6 @@ import errno
 import fcntl
 import json
 import os
-import socket
 import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -38,7 +37,7 @@ class Holder:
 
     def alive(self) -> bool:
         """Whether that very process still runs on this host."""
-        return self.host != socket.gethostname() or Identity(self.pid, self.started, self.boot).alive()
+        return self.host != os.uname().nodename or Identity(self.pid, self.started, self.boot).alive()
 
     def sentence(self) -> str:
         ago = (datetime.now(UTC) - datetime.fromisoformat(self.since)).total_seconds()
@@ -129,7 +128,7 @@ class DeploymentLock:
         assert self._descriptor is not None
         own = Identity.own()
         holder = Holder(
-            who, own.pid, own.started, own.boot, socket.gethostname(), command, datetime.now(UTC).isoformat()
+            who, own.pid, own.started, own.boot, os.uname().nodename, command, datetime.now(UTC).isoformat()
         )
         with suppress(OSError):  # a full disk: the lock itself holds all the same
             os.ftruncate(self._descriptor, 0)

@@ -1,21 +1,51 @@
-"""Venv generations: each a whole venv, the live one behind a symlink. Cloned, built aside, flipped, pruned."""
+"""Venv generations: each a whole venv, the live one behind a symlink. Cloned, built aside, flipped, pruned.
+
+Each part is loaded when it is asked for: `gitdeploy status` looks at the live venv and pays for none of the building.
+"""
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from gitdeploy.venvs.build import Builder, Built, Changes, unfinished
-from gitdeploy.venvs.flip import Flip, plan_flip
-from gitdeploy.venvs.generations import Generation, in_use, list_generations, remove, sweep
-from gitdeploy.venvs.generations import disk_usage as _disk_usage
-from gitdeploy.venvs.live import LiveVenv, examine, live_venv, packages
-from gitdeploy.venvs.requirements import Requirements, TreeReader, read_requirements
-from gitdeploy.venvs.seal import differences, seal
+if TYPE_CHECKING:
+    from gitdeploy.venvs.build import Builder, Built, Changes, unfinished
+    from gitdeploy.venvs.flip import Flip, plan_flip
+    from gitdeploy.venvs.generations import Generation, in_use, list_generations, remove, sweep
+    from gitdeploy.venvs.live import LiveVenv, examine, live_venv, packages
+    from gitdeploy.venvs.requirements import Requirements, TreeReader, read_requirements
+    from gitdeploy.venvs.seal import differences
+
+_HOMES = {
+    name: module
+    for module, names in (
+        ("build", "Builder Built Changes unfinished"),
+        ("flip", "Flip plan_flip"),
+        ("generations", "Generation in_use list_generations remove sweep"),
+        ("live", "LiveVenv examine live_venv packages"),
+        ("requirements", "Requirements TreeReader read_requirements"),
+        ("seal", "differences"),
+    )
+    for name in names.split()
+}
 
 
 def disk_usage(path: Path) -> int:
     """Bytes that deleting the generation at PATH would free."""
-    return _disk_usage([path])
+    from gitdeploy.venvs.generations import disk_usage as usage_of
+
+    return usage_of([path])
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+        globals()[name] = value
+        return value
 
 
 __all__ = [
@@ -37,7 +67,6 @@ __all__ = [
     "plan_flip",
     "read_requirements",
     "remove",
-    "seal",
     "sweep",
     "unfinished",
 ]

@@ -1,0 +1,23 @@
+"""Paths of the checkout whose local content always survives."""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class KeepPaths:
+    """Paths whose local content always survives: names, folders, or globs."""
+
+    patterns: tuple[str, ...]
+
+    def match(self, path: bytes) -> bool:
+        if not self.patterns:
+            return False
+        name = os.fsdecode(path)
+        return any(
+            name == pattern or name.startswith(pattern + "/") or fnmatch.fnmatchcase(name, pattern)
+            for pattern in (p.rstrip("/").removeprefix("./") for p in self.patterns)
+        )

@@ -1,0 +1,23 @@
+"""What the caller of a deployment asks for besides the release."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gitdeploy.checkout.changes import Policy
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the caller asked for besides the release."""
+
+    allow_downgrade: bool = False
+    local_changes: Policy | None = None
+    rebuild_venv: bool = False
+    restart: bool = True
+    hooks: bool = True
+    roll_back: bool = True
+    accept_moved_tag: bool = False
+    with_data: bool = False
