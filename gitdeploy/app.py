@@ -322,7 +322,12 @@ class App:
     # ---- changing ----
 
     def launch(self, words: Sequence[str], *, performer: str, request: str) -> Launched:
-        """Run the command `gitdeploy WORDS` in a process that outlives this one; see `deployment_of`."""
+        """Run the command `gitdeploy WORDS` (`["upgrade", "v1.2.9.1"]`) in a process that outlives this one and the restart
+        of the app, and come back at once; what it returns follows that process, as does `deployment_of`.
+
+        performer: who asked, as the log shows it. request: 32 hexadecimal digits of the caller's own.
+        Raises `DeploymentFailed` where there is no way out of the app's service.
+        """
         from gitdeploy.deployment.launch import launch
 
         return launch(self.site, words, performer=performer, request=request)
@@ -425,6 +430,12 @@ class App:
 
         with open_session(self.site, self._caller(f"hooks run {stage}"), held=False) as session:
             return run_hooks(session, stage, on_line)
+
+    def must_move_out(self) -> bool:
+        """Whether restarting the app would end this very process: it runs inside the app's own service."""
+        from gitdeploy.deployment.launch import must_move_out
+
+        return must_move_out(self.site)
 
     # ---- inside ----
 

@@ -13,6 +13,7 @@ import os
 import selectors
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -202,26 +203,6 @@ def run(
     return Completed(tuple(words), child.returncode, out, err, time.monotonic() - begun, timed_out)
 
 
-def start_apart(
-    argv: Sequence[str], *, cwd: str, env: Mapping[str, str], output: str | os.PathLike[str]
-) -> subprocess.Popen[bytes]:
-    """Start a process that is to outlive this one: a session of its own, standard output in a new file OUTPUT (mode
-    0600), nothing else of ours open in it. Raises OSError."""
-    target = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        return subprocess.Popen(
-            list(argv),
-            cwd=cwd,
-            env=dict(env),
-            stdin=subprocess.DEVNULL,
-            stdout=target,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-    finally:
-        os.close(target)
-
-
 def _cannot_start(program: str, cwd: str | os.PathLike[str], error: Exception) -> str:
     if isinstance(error, OSError):
         if not os.path.isdir(cwd):
@@ -232,6 +213,42 @@ def _cannot_start(program: str, cwd: str | os.PathLike[str], error: Exception) -
             return f"{clean(program)} can't be executed: the interpreter in its first line does not exist (CRLF line ends?)."
         return f"{clean(program)} can't be executed: {error.strerror}."
     return f"{clean(program)} can't be executed: {error}."
+
+
+def detach(
+    argv: Sequence[str | os.PathLike[str]],
+    *,
+    cwd: str | os.PathLike[str],
+    env: Mapping[str, str],
+    output: str | os.PathLike[str],
+    inherit: Sequence[int] = (),
+) -> Identity:
+    """Start a process that outlives this one: a session of its own, nothing on its input, what it prints in the file
+    OUTPUT (made, mode 0600). It is reaped when it ends before us.
+
+    inherit: descriptors that it gets under their own numbers. Raises `CommandFailed` when it cannot be started.
+    """
+    words = [os.fspath(word) for word in argv]
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        descriptor = os.open(output, flags, 0o600)
+        try:
+            child = subprocess.Popen(
+                words,
+                cwd=cwd,
+                env=dict(env),
+                stdin=subprocess.DEVNULL,
+                stdout=descriptor,
+                stderr=descriptor,
+                start_new_session=True,
+                pass_fds=tuple(inherit),
+            )
+        finally:
+            os.close(descriptor)
+    except (OSError, ValueError) as error:
+        raise CommandFailed(_cannot_start(words[0], cwd, error)) from error
+    threading.Thread(target=child.wait, daemon=True, name=f"reap-{child.pid}").start()
+    return Identity(child.pid, start_ticks(child.pid) or 0, boot_id())
 
 
 class _Stream:

@@ -119,10 +119,15 @@ def _outside() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
 
 
+def _packages() -> str:
+    """Where the packages of the venv that runs the tests are inside."""
+    return f"/opt/gitdeploy/venv/{Path(sysconfig.get_path('purelib')).relative_to(sys.prefix)}"
+
+
 def _interpreter(base: Path) -> tuple[str, list[str]]:
     """(How Python is called inside, the folders that must be visible there as SOURCE:TARGET): the base's own where it is
     of the same version, else the one that runs the tests; one in a private home is shown elsewhere."""
-    binds = [f"{PROJECT}:/opt/gitdeploy/project", f"{sysconfig.get_path('purelib')}:/opt/gitdeploy/packages"]
+    binds = [f"{PROJECT}:/opt/gitdeploy/project", f"{sys.prefix}:/opt/gitdeploy/venv"]
     prefix = sys.base_prefix
     name = f"python{sys.version_info.major}.{sys.version_info.minor}"
     if (base / "usr/bin" / name).exists():
@@ -155,7 +160,7 @@ class Machine:
             (upper / "work").mkdir()
             options = f"lowerdir={self.base},upperdir={upper}/up,workdir={upper}/work"
             _run("mount", "-t", "overlay", "-o", options, "overlay", str(self.root))
-            environment = "PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=/opt/gitdeploy/project:/opt/gitdeploy/packages"
+            environment = f"PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=/opt/gitdeploy/project:{_packages()}"
             self.put(
                 "/usr/local/bin/gitdeploy-python", f'#!/bin/sh\nexec env {environment} {self.python} "$@"\n', 0o755
             )

@@ -36,6 +36,8 @@ class Commands(click.Group):
         return command
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        if isinstance(ctx.obj, Screen):
+            ctx.obj.words = list(args)
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
@@ -108,6 +110,7 @@ def run(arguments: list[str]) -> int:
         code = 2
     except Exception as error:  # noqa: BLE001  # the edge: no traceback reaches a user unasked
         code = _unexpected(screen, error)
+    screen.end_run(code)
     screen.flush()
     return code
 

@@ -21,7 +21,10 @@ def command(screen: Screen, /, boot: bool, again: bool, wait: float) -> None:
     Example:
       gitdeploy recover
     """
-    result = screen.app().recover(caller=screen.caller("recover", wait=wait), boot=boot, again=again)
+    app = screen.app()
+    if screen.moved_out(app, restart=not boot):
+        return
+    result = app.recover(caller=screen.caller("recover", wait=wait), boot=boot, again=again)
     if result is None:
         screen.result({"status": "nothing_to_do"}, "Nothing to recover: no deployment was interrupted.")
         return

@@ -34,4 +34,6 @@ def command(screen: Screen, /, ref: str, dry_run: bool, wait: float, **values: A
         plan = app.plan_restore(app.find_backup(ref), options)
         screen.result(plan.as_dict(), plan_text(plan))
         return
+    if screen.moved_out(app, restart=options.restart):
+        return
     screen.deployment_result(app.restore(ref, options, caller=screen.caller(f"restore {ref}", wait=wait)))

@@ -37,5 +37,7 @@ def command(screen: Screen, /, version: str | None, wait: float, yes: bool, **va
         screen.message(plan_text(plan))
         if not screen.confirm(f"Go back to {plan.target.name} (backup {backup.id}) now?"):
             raise Interrupted(2, "Not rolled back; nothing was changed.")
+    if screen.moved_out(app, "--yes", restart=options.restart):
+        return
     caller = screen.caller(f"rollback {version or ''}".strip(), wait=wait)
     screen.deployment_result(app.restore(backup.id, options, caller=caller))

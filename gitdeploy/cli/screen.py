@@ -9,9 +9,10 @@ import json
 import os
 import sys
 import time
-from collections.abc import Sequence
+import uuid
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from gitdeploy.errors import GitDeployError, UsageError
 if TYPE_CHECKING:
     from gitdeploy.app import App
     from gitdeploy.deployment.session import Caller, Result
+    from gitdeploy.state.requests import RunFile
 
 MARKS = {"done": "✓", "skipped": "-", "failed": "✗", "undone": "↶", "running": "…"}
 _COLOURS = {"done": "32", "skipped": "2", "failed": "31", "undone": "33"}
@@ -37,19 +39,68 @@ class Screen:
     folder: Path = Path()
     config_file: Path | None = None
     exit_code: int = 0
+    words: list[str] = field(default_factory=list)  # the command and what follows it, as typed
+    run_file: RunFile | None = None  # where somebody started us to follow us (gitdeploy/deployment/launch.py)
+    document: Mapping[str, Any] | None = None  # what was written as JSON
 
     # ---- the app ----
 
     def app(self) -> App:
         from gitdeploy.app import App
 
+        self.begin_run()
         return App.open(self.folder, self.config_file)
+
+    def begin_run(self) -> None:
+        """Tell whoever started and follows us that we are here."""
+        from gitdeploy.deployment.site import request_id
+
+        if self.run_file is None and (request := request_id()):
+            del os.environ["GITDEPLOY_REQUEST"]  # a gitdeploy that a hook calls is another run
+            from gitdeploy.state import StateDirectory
+            from gitdeploy.state.requests import RunFile
+
+            self.run_file = RunFile(StateDirectory(self.folder).requests, request)
+            self.run_file.begin()
+
+    def end_run(self, code: int) -> None:
+        if self.run_file is not None:
+            with suppress(OSError):
+                self.run_file.end(code, self.document)
+
+    def moved_out(self, app: App, *more: str, restart: bool = True) -> bool:
+        """Where a restart would end this process with the app: run the very command elsewhere and follow it to its end.
+        False where it can run here. MORE: what was asked and answered meanwhile, as further words of the command."""
+        if not restart or self.run_file is not None or not app.must_move_out():
+            return False
+        from gitdeploy import interruption
+        from gitdeploy.deployment.site import performer
+
+        interruption.install()
+        started = app.launch([*self.words, *more], performer=performer(), request=uuid.uuid4().hex)
+        self.message(
+            f"The restart of the app would end this process too, so the deployment runs in {started.where}. "
+            "It goes on if you lose this one: gitdeploy log -f"
+        )
+        ended = started.follow(self._followed)
+        self.exit_code = ended.exit_code
+        if self.as_json:
+            self.result(ended.document, "")
+        elif (error := ended.error()) is not None:
+            self.error(error)
+        elif started.deployment() is None:  # a recovery belongs to the deployment that it recovers
+            self.message(str(ended.document.get("message", "")))
+        return True
+
+    def _followed(self, level: str, text: str) -> None:
+        if not self.as_json and not self.quiet and (level != "debug" or self.verbose):
+            self._plain_line(level, text)
 
     def caller(self, command: str, *, wait: float = 0, automatic: bool = False) -> Caller:
         """Who asks; from here on signals are seen at safe points only."""
         from gitdeploy import interruption
         from gitdeploy.deployment.session import Caller
-        from gitdeploy.deployment.site import performer, request_id
+        from gitdeploy.deployment.site import performer
 
         interruption.install()
         return Caller(
@@ -58,7 +109,7 @@ class Screen:
             wait=wait,
             listener=self.listener(),
             automatic=automatic,
-            request=request_id(),
+            request=self.run_file.request if self.run_file is not None else "",
         )
 
     # ---- writing ----
@@ -91,9 +142,13 @@ class Screen:
     def result(self, document: Any, text: str) -> None:
         """The result of a command: JSON with --json, else the text."""
         if self.as_json:
-            self.write(json.dumps(document, indent=2) + "\n")
+            self._write_json(document)
         elif text:
             self.write(text if text.endswith("\n") else text + "\n")
+
+    def _write_json(self, document: Any) -> None:
+        self.document = document if isinstance(document, Mapping) else None
+        self.write(json.dumps(document, indent=2) + "\n")
 
     def message(self, text: str) -> None:
         if not self.quiet and not self.as_json:
@@ -102,7 +157,7 @@ class Screen:
     def error(self, error: GitDeployError) -> None:
         """What happened and what to do."""
         if self.as_json:
-            self.write(json.dumps({"error": error.as_dict()}, indent=2) + "\n")
+            self._write_json({"error": error.as_dict()})
             return
         word = "Refused" if error.exit_code == 7 else "Error"
         if self.colours(sys.stderr):

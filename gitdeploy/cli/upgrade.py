@@ -38,6 +38,7 @@ def command(screen: Screen, /, tag: str | None, dry_run: bool, wait: float, yes:
     """
     options = to_options(values)
     app = screen.app()
+    answered: list[str] = []
     if dry_run or (tag is None and not yes):
         plan = app.plan(tag, options)
         if plan is None:
@@ -50,5 +51,8 @@ def command(screen: Screen, /, tag: str | None, dry_run: bool, wait: float, yes:
         if not screen.confirm(f"Upgrade to {plan.target.name} now?"):
             raise Interrupted(2, "Not upgraded; nothing was changed.")
         tag = plan.target.tag
+        answered = [tag] if tag is not None else []
+    if screen.moved_out(app, *answered, restart=options.restart):
+        return
     caller = screen.caller(f"upgrade {tag or ''}".strip(), wait=wait, automatic=tag is None)
     screen.deployment_result(app.upgrade(tag, options, caller=caller))

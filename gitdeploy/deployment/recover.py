@@ -25,6 +25,7 @@ from gitdeploy.deployment.site import Release3, Site
 from gitdeploy.deployment.steps import live_steps
 from gitdeploy.errors import DeploymentFailed, GitDeployError, Interrupted, RollbackFailed
 from gitdeploy.state import DeploymentRow, Record
+from gitdeploy.state.requests import remove_old_runs
 from gitdeploy.text import count, path_text
 
 TRIES = 3
@@ -209,6 +210,7 @@ def _sweep(site: Site) -> None:
     for name in venvs.unfinished(site.state.venvs):
         if name not in held:
             builder.discard(name)
+    remove_old_runs(site.state.requests)
     old = time.time() - 3600
     for pattern in ("pack/tmp_*", "??/tmp_obj_*"):
         for leftover in (site.repository.common_dir / "objects").glob(pattern):

@@ -10,7 +10,7 @@ from gitdeploy.config import ServiceConfig
 from gitdeploy.services.base import Service, ServiceFailed, common
 from gitdeploy.services.command import Command
 from gitdeploy.services.compose import Compose
-from gitdeploy.services.discovery import NO_ESCAPE, discover, escape_argv, shares_cgroup_with
+from gitdeploy.services.discovery import NO_ESCAPE, discover, escape_argv, shares_cgroup_with, shares_cgroup_with_app
 from gitdeploy.services.pidfile import PidFile
 from gitdeploy.services.supervisor import Supervisor
 from gitdeploy.services.systemd import SystemdUnit
@@ -24,6 +24,7 @@ __all__ = [
     "from_dict",
     "open_services",
     "shares_cgroup_with",
+    "shares_cgroup_with_app",
 ]
 
 

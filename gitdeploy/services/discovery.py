@@ -14,6 +14,9 @@ from gitdeploy.services.systemd import SystemdUnit, booted
 
 _UNIT_FOLDERS = ("/etc/systemd/system", "/run/systemd/system", "/usr/local/lib/systemd/system")
 _SETTING = re.compile(r"^\s*(?:WorkingDirectory|ExecStart)\s*=\s*[-@:+!~]*(\S+)", re.MULTILINE)
+_STARTERS = frozenset(
+    "sh bash dash ash zsh ksh fish sudo su runuser setpriv env timeout nice ionice flock cron setsid nohup".split()
+)
 _UNIT_LIMIT = 256 * 1024  # bytes of a unit file that are looked at
 
 NO_ESCAPE = (
@@ -72,8 +75,13 @@ def shares_cgroup_with(service: Service) -> bool:
     """Whether restarting SERVICE would end this process: it is in the unit's control group, or in the process group of
     one of the service's processes. A new session does not lead out of a control group."""
     if isinstance(service, SystemdUnit):
-        unit, own = service.facts().get("ControlGroup", ""), processes.control_group()
-        return bool(unit) and own is not None and (own == unit or own.startswith(unit + "/"))
+        own = processes.control_group() or ""
+        if _unit_of(own) is None:
+            return False
+        unit = service.facts().get("ControlGroup", "")
+        return bool(unit) and (own == unit or own.startswith(unit + "/"))
+    if os.getpgrp() == os.getpid():
+        return False
     for each in service.processes():
         try:
             if os.getpgid(each.pid) == os.getpgrp():
@@ -81,6 +89,23 @@ def shares_cgroup_with(service: Service) -> bool:
         except OSError:
             continue
     return False
+
+
+def shares_cgroup_with_app(root: Path) -> bool:
+    """Whether this process is in a service's control group in which the app of ROOT runs too: whatever restarts the app
+    (a command, say) may then end the whole group. A shell that stands in the checkout is not the app."""
+    own = processes.control_group() or ""
+    if _unit_of(own) is None:
+        return False
+    return any(
+        pid != os.getpid() and processes.runs_from(pid, root) and not _is_gitdeploy(pid) and not _only_starts(pid)
+        for pid in processes.in_control_group(own)
+    )
+
+
+def _only_starts(pid: int) -> bool:
+    words = processes.command_line(pid)[:1]
+    return not words or os.path.basename(words[0]).lstrip("-") in _STARTERS
 
 
 def escape_argv(

@@ -58,6 +58,10 @@ class StateDirectory:
         return self.path / "cache"
 
     @property
+    def requests(self) -> Path:
+        return self.path / "requests"
+
+    @property
     def reserve(self) -> Path:
         return self.path / "reserve"
 

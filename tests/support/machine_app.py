@@ -1,0 +1,171 @@
+"""A web app on a machine with its own systemd: gunicorn in a unit, run by the app's user from a git checkout with a venv.
+
+app = MachineApp(machine)
+app.publish("v1.0.0"); app.install("v1.0.0")     # /srv/otrs-web, user otrs, otrs-web.service, answering
+app.publish("v2.0.0", body="…")                  # a release whose wsgi.py has BODY in it
+app.gitdeploy("upgrade", "v2.0.0")               # as otrs, in a unit of its own as a login shell would be
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from systemd_root import Machine
+
+from support.sample import Content, Done, Sample
+
+ROOT = "/srv/otrs-web"
+PORT = 8000
+URL = f"http://127.0.0.1:{PORT}"
+
+APP = """\
+import json, os, subprocess
+import greeting
+
+VERSION = "{version}"
+{body}
+
+def application(environ, start):
+    path = environ["PATH_INFO"]
+    status = "200 OK"
+    if path.startswith("/upgrade/"):  # the app's own page starts its upgrade, without any precaution
+        subprocess.Popen(["/usr/local/bin/upgrade-app", path[9:]], stdin=subprocess.DEVNULL)
+    if path == "/health":
+        status = health() if "health" in globals() else status
+    start(status, [("Content-Type", "application/json")])
+    return [json.dumps({"version": VERSION, "greeting": greeting.VERSION, "pid": os.getpid()}).encode()]
+"""
+
+SETTINGS = f"""\
+app: {{name: otrs-web}}
+source: {{type: git}}
+service: {{systemd: otrs-web, timeout: 20}}
+health:
+  url: {URL}/health
+  version: {{json: version}}
+  successes: 2
+  interval: 0.2
+  timeout: 8
+"""
+
+UNIT = f"""
+[Unit]
+StartLimitIntervalSec=0
+[Service]
+Type=notify
+User=otrs
+WorkingDirectory={ROOT}
+ExecStart={ROOT}/venv/bin/python -m gunicorn -w 2 -b 127.0.0.1:{PORT} wsgi
+ExecReload=/bin/kill -HUP $MAINPID
+TimeoutStopSec=5
+Restart=on-failure
+RestartSec=0.3
+"""
+
+POLKIT = """
+polkit.addRule(function(action, subject) {
+  if (action.id == "org.freedesktop.systemd1.manage-units" && subject.user == "otrs" &&
+      action.lookup("unit") == "otrs-web.service") { return polkit.Result.YES; }
+});
+"""
+
+
+@dataclass
+class MachineApp:
+    """One app on MACHINE. `settings`: the deploy.yaml of what is published from now on."""
+
+    machine: Machine
+    settings: str = SETTINGS
+    files: dict[str, Content] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.uid = self.machine.add_user("otrs")
+        self.source = Sample(self.machine.root / "srv/source")
+        for version in ("1.0", "2.0"):
+            self.source.wheel("greeting", version)
+        self.machine.put("/etc/pip.conf", "[global]\nno-index = true\nfind-links = /srv/source/wheels\n")
+
+    # ---- the releases and the server ----
+
+    def publish(
+        self, tag: str, *, body: str = "", greeting: str = "1.0", files: Mapping[str, Content] | None = None
+    ) -> None:
+        version = tag.removeprefix("v")
+        tree: dict[str | bytes, Content] = {
+            "wsgi.py": APP.replace("{version}", version).replace("{body}", body),
+            "requirements.txt": f"greeting=={greeting}\n",
+            "deploy.yaml": self.settings,
+            ".gitignore": "/venv\n__pycache__/\n/run/\n",
+            **self.files,
+            **(files or {}),
+        }
+        self.machine.inside("chown", "-R", "root:root", "/srv/source")  # git works in no other user's repository
+        self.source.release(tag, tree)
+        self.machine.inside("chown", "-R", "otrs:otrs", "/srv/source")
+
+    def install(self, tag: str, unit: str = UNIT) -> None:
+        machine = self.machine
+        machine.inside("install", "-d", "-o", "otrs", "-g", "otrs", ROOT)
+        self.user("git", "clone", "-q", "/srv/source/remote", ROOT)
+        self.user("git", "-c", "advice.detachedHead=false", "checkout", "-q", tag)
+        self.user("/usr/bin/python3", "-m", "venv", "--without-pip", "--system-site-packages", "venv")
+        uv = "/opt/gitdeploy/venv/bin/uv"
+        self.user(uv, "pip", "install", "-q", "--no-config", "--no-index", "--find-links", "/srv/source/wheels",
+                  "--link-mode", "copy", "-p", "venv/bin/python", "-r", "requirements.txt")  # fmt: skip
+        machine.unit("otrs-web.service", unit)
+        self.start()
+
+    def start(self) -> None:
+        self.machine.inside("systemctl", "reset-failed", "otrs-web", check=False)
+        self.machine.inside("systemctl", "restart", "otrs-web")
+        self.machine.wait_for("curl", "-sf", f"{URL}/health")
+
+    def allow(self) -> None:
+        """otrs may restart just this unit, and has a manager of its own that outlives a login."""
+        self.machine.put("/etc/polkit-1/rules.d/50-otrs.rules", POLKIT)
+        self.machine.inside("systemctl", "restart", "polkit")
+        self.machine.inside("loginctl", "enable-linger", "otrs")
+        self.machine.wait_for("test", "-S", f"/run/user/{self.uid}/bus")
+
+    # ---- using it ----
+
+    def user(self, *words: str, check: bool = True, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+        """Run something as otrs in the checkout."""
+        return self.machine.inside(*words, user="otrs", cwd=ROOT, check=check, timeout=timeout)
+
+    def gitdeploy(self, *words: str, code: int | None = 0, user: str | None = "otrs") -> Done:
+        """Run gitdeploy as USER (None: root). CODE None: any exit code will do."""
+        done = self.machine.inside("gitdeploy", "-C", ROOT, *words, user=user, check=False)
+        ended = Done(done.returncode, done.stdout, done.stderr)
+        assert code is None or done.returncode == code, f"exit code {done.returncode}, not {code}:\n{ended.text}"
+        assert "Traceback (most recent call last)" not in ended.text, ended.text
+        return ended
+
+    def ask(self, path: str = "/health") -> dict[str, Any]:
+        return dict(json.loads(self.machine.wait_for("curl", "-s", "-m", "5", f"{URL}{path}")))
+
+    def version(self) -> str:
+        return str(self.ask()["version"])
+
+    def deployments(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = json.loads(self.gitdeploy("--json", "log").out)
+        return found
+
+    def wait_deployment(self, number: int, seconds: float = 60) -> dict[str, Any]:
+        """The deployment NUMBER with its log, once it has ended."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            done = self.gitdeploy("--json", "log", str(number), code=None)
+            if done.code == 0 and (found := json.loads(done.out))["ended_at"]:
+                return dict(found)
+            time.sleep(0.3)
+        raise AssertionError(f"deployment {number} did not end in {seconds} s: {done.text}")
+
+    def restart_count(self) -> int:
+        text = self.machine.inside("journalctl", "-u", "otrs-web", "--output=cat", "--no-pager").stdout
+        return text.count("Starting otrs-web.service")
