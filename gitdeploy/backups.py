@@ -206,9 +206,14 @@ def find(folder: Path, reference: str) -> Backup:
 
 
 def set_outcome(folder: Path, identity: str, outcome: Outcome) -> None:
-    """Remember how the deployment that made a backup ended; a failed one's never pushes a good one out."""
+    """Remember, durably, how the deployment that made a backup ended; a failed one's never pushes a good one out."""
+    place = folder / identity / OUTCOME
     with suppress(OSError):
-        (folder / identity / OUTCOME).write_text(outcome + "\n")
+        with place.with_suffix(".new").open("w", encoding="ascii") as out:
+            out.write(outcome + "\n")
+            out.flush()
+            os.fsync(out.fileno())
+        os.rename(place.with_suffix(".new"), place)
 
 
 def outcome(folder: Path, identity: str) -> Outcome:

@@ -116,9 +116,10 @@ def private_file(path: Path) -> Path:
 
 
 def make_durable(path: Path) -> None:
-    """On disk when this returns."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    """The file PATH and its name are on disk when this returns."""
+    for place in (path, path.parent):
+        descriptor = os.open(place, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -53,7 +53,7 @@ class SQLite:
             return "absent"
         digest = hashlib.sha256()
         try:
-            with closing(sqlite3.connect(f"file:{quote(str(self.path))}?mode=ro", uri=True, timeout=10)) as connection:
+            with closing(_open(self.path, timeout=10)) as connection:
                 rows = connection.execute("SELECT type, name, sql FROM sqlite_master ORDER BY type, name").fetchall()
                 digest.update(repr(rows).encode())
                 names = {row[1] for row in rows}
@@ -76,7 +76,7 @@ class SQLite:
         private_file(file)
         try:
             with (
-                closing(sqlite3.connect(f"file:{quote(str(self.path))}?mode=ro", uri=True, timeout=30)) as source,
+                closing(_open(self.path, timeout=30)) as source,
                 closing(sqlite3.connect(file)) as target,
             ):
                 source.backup(target)
@@ -114,19 +114,28 @@ class SQLite:
                 if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
                     raise DeploymentFailed(f"The dump of {self.name} is damaged; the database was left as it is.")
             _empty_log(path)
-            for ending in ("-wal", "-shm"):
+            for ending in ("-wal", "-shm", "-journal"):
                 Path(f"{path}{ending}").unlink(missing_ok=True)
             faultpoints.point("database beside")
             os.rename(beside, path)
             faultpoints.point("database restored")
+            make_durable(path)
         except (OSError, sqlite3.Error) as error:
             raise DeploymentFailed(f"The database {self.name} can't be restored: {error}.") from error
         finally:
             beside.unlink(missing_ok=True)
 
 
+def _open(path: Path, *, timeout: float) -> sqlite3.Connection:
+    """To read from. Not read-only: a transaction that a crash cut off (a hot journal) has first to be rolled back, as the
+    app would do when it opens the file next. Never makes a database."""
+    return sqlite3.connect(f"file:{quote(str(path))}?mode=rw", uri=True, timeout=timeout)
+
+
 def _empty_log(path: Path) -> None:
-    """What stands in -wal goes into the database itself, so that removing -wal loses nothing should the rename fail."""
-    if Path(f"{path}-wal").exists():
+    """What stands in -wal goes into the database itself, and what -journal has to undo is undone, so that removing both
+    loses nothing should the rename fail; left beside the new file, SQLite would apply them to it."""
+    if Path(f"{path}-wal").exists() or Path(f"{path}-journal").exists():
         with suppress(sqlite3.Error), closing(sqlite3.connect(path, timeout=5)) as connection:
+            connection.execute("PRAGMA schema_version").fetchall()
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()

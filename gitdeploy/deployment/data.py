@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from gitdeploy import backups, faultpoints
 from gitdeploy.backups import Backup, Damaged
+from gitdeploy.checkout.durable import sync_directory, sync_file_system
 from gitdeploy.databases import Database as AppDatabase
 from gitdeploy.databases import Dump
 from gitdeploy.deployment.journal import Journal
@@ -72,7 +73,7 @@ def put_back(live: Live, identity: str) -> str:
 
 
 def _put_paths(root: Path, folder: Path, paths: Sequence[str]) -> list[str]:
-    """Put copies beside the live paths, then exchange: a path is wholly the old or wholly the restored one."""
+    """Put durable copies beside the live paths, then exchange: a path is wholly the old or wholly the restored one."""
     done = []
     for path in paths:
         source, place = folder / path, root / path
@@ -84,11 +85,13 @@ def _put_paths(root: Path, folder: Path, paths: Sequence[str]) -> list[str]:
             _remove(leftover)
         place.parent.mkdir(parents=True, exist_ok=True)
         backups.copy_tree(source, fresh)
+        sync_file_system(place.parent)
         if os.path.lexists(place):
             os.rename(place, old)
             faultpoints.point("data aside")
         os.rename(fresh, place)
         faultpoints.point("data placed")
+        sync_directory(place.parent)
         _remove(old)
         done.append(path)
     return done

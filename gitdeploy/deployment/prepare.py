@@ -431,7 +431,10 @@ def take_prepared(preparation: Preparation) -> bool:
         if not taken and there and data["digest"] == plan_digest(plan):
             manifest = Manifest.read(site.state.stage / name)
             if manifest is not None:
+                if data["built"] is not None:
+                    preparation.work.journal.write("build", "", {"generation": data["built"]})
                 os.unlink(site.state.stage / name / PREPARED)
+                faultpoints.point("prepared stage taken")
                 preparation.stage = name
                 preparation.generation, preparation.built = generation, data["built"]
                 preparation.flip = Flip.from_dict(data["flip"]) if data["flip"] else None
@@ -448,8 +451,10 @@ def drop_prepared(site: Any, name: str, data: Mapping[str, Any]) -> None:
     """Throw a prepared stage away, and its generation where nothing else holds it."""
     from gitdeploy.deployment.prune import held_generations
 
+    discard_leftovers(site, name, None, None)
     built = data.get("built")
-    discard_leftovers(site, name, built if built not in held_generations(site) else None, None)
+    if built is not None and built not in held_generations(site):
+        venvs.Builder(site.root, site.state.path, site.config.venv).discard(built)
 
 
 def adopt_backup_place(preparation: Preparation) -> None:

@@ -12,6 +12,7 @@ from gitdeploy import backups, interruption, process, venvs
 from gitdeploy.checkout import stage as staging
 from gitdeploy.checkout import switch
 from gitdeploy.checkout.manifest import FILE, Manifest, moved
+from gitdeploy.checkout.remote import drop_incoming
 from gitdeploy.checkout.submodules import module_folders
 from gitdeploy.deployment import engine
 from gitdeploy.deployment.finish import finish
@@ -144,7 +145,11 @@ def _throw_away(work: Work, records: list[Record]) -> Result:
     facts = {record.kind: dict(record.data) for record in records}
     stage = facts.get("prepare", {}).get("stage", "")
     if stage:
-        discard_leftovers(work.site, stage, facts.get("build", {}).get("generation"), facts.get("backup", {}).get("id"))
+        built = facts.get("build", {}).get("generation")
+        held = held_generations(work.site)  # a prepared stage that was about to be used is still prepared
+        discard_leftovers(work.site, stage, built if built not in held else None, facts.get("backup", {}).get("id"))
+    if work.target.tag:
+        drop_incoming(work.site.repository, work.target.tag)
     work.backup = None
     sentence = f"Deployment {work.id} was interrupted before it touched anything live: {work.site.name} runs {work.origin.name} as before."
     return work.end("failed", sentence, DeploymentFailed("Interrupted before anything live was touched."))
@@ -211,6 +216,7 @@ def _sweep(site: Site) -> None:
         if name not in held:
             builder.discard(name)
     remove_old_runs(site.state.requests)
+    venvs.sweep(site.state.venvs)
     old = time.time() - 3600
     for pattern in ("pack/tmp_*", "??/tmp_obj_*"):
         for leftover in (site.repository.common_dir / "objects").glob(pattern):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from gitdeploy import backups
 from gitdeploy.checkout import switch
+from gitdeploy.checkout.durable import sync_file_system
 from gitdeploy.deployment import data
 from gitdeploy.deployment.live import Live
 from gitdeploy.deployment.prune import held_generations
@@ -53,6 +54,7 @@ def settle(work: Work, live: Live, step: str, cause: GitDeployError) -> str:
     remember_bad(work, live, cause, wanted)
     sentence = f"{wanted} {name} runs {origin.name} again" + (f" ({health})" if health else "") + "; nothing was lost."
     _tell_failure(work, live, "rolled_back", sentence)
+    sync_file_system(work.site.root)  # data and what the hooks wrote, before the way back to them is forgotten
     forget(work, live)
     return sentence
 

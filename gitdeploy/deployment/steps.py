@@ -10,6 +10,7 @@ from typing import Any
 
 from gitdeploy import health, hooks
 from gitdeploy.checkout import switch
+from gitdeploy.checkout.durable import sync_file_system
 from gitdeploy.config import Config
 from gitdeploy.deployment.engine import Step
 from gitdeploy.deployment.live import Live, secret_names
@@ -182,7 +183,9 @@ class Hooks:
         return {}
 
     def apply(self) -> str:
-        return run_stage(self.live, self.live.after, self.stage)
+        said = run_stage(self.live, self.live.after, self.stage)
+        sync_file_system(self.live.site.root)  # what they wrote (assets, a migrated SQLite) goes with the release
+        return said
 
     def undo(self, data: dict[str, Any]) -> str:
         return ""

@@ -89,16 +89,20 @@ def remove(path: Path) -> None:
 
 
 def sweep(venvs: Path) -> list[str]:
-    """Finish deletions that were cut off, and seals whose generation is gone. Returns the names that were deleted."""
+    """Finish deletions that were cut off; seals whose generation is gone and files of builds that were cut off go too.
+    Nothing may be building there. Returns the names that were deleted."""
     swept = []
     for name in sorted(os.listdir(venvs)) if venvs.is_dir() else ():
         path = venvs / name
-        if name.startswith(_TRASH):
+        if name.startswith((_TRASH, ".source-")):
             _delete(path)
-            swept.append(name)
-        elif name.endswith(".seal") and not name.startswith(".") and not (venvs / name.removesuffix(".seal")).exists():
+        elif name.endswith(".seal.new") or (
+            name.endswith(".seal") and not name.startswith(".") and not (venvs / name.removesuffix(".seal")).exists()
+        ):
             path.unlink(missing_ok=True)
-            swept.append(name)
+        else:
+            continue
+        swept.append(name)
     return swept
 
 

@@ -11,88 +11,134 @@ import sys
 import tempfile
 import time
 import traceback
-from collections import Counter
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import conftest  # noqa: F401  # a home and a git configuration of our own, as in every test
 
 from . import campaign, power
-from .app import SCENARIOS, Scenario
+from .app import SCENARIOS, CrashApp, Scenario
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m crash", description=__doc__)
-    parser.add_argument("--kills", type=int, default=200, help="random kills, and half as many again in recovery")
-    parser.add_argument("--power-cuts", type=int, default=None, help="power cuts (default: a tenth of --kills)")
+    parser.add_argument("--kills", type=int, default=200, help="random kills; half as many in recovery")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--thorough", type=int, default=10, help="every so many trials: earlier backups, next upgrade")
-    parser.add_argument("--every-point", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--every", type=int, default=1, help="every so many points, and barriers of a power cut")
+    parser.add_argument("--signals", type=int, default=10, help="a real SIGKILL at every so many points")
+    parser.add_argument("--thorough", type=int, default=25, help="every so many trials: earlier backups, next upgrade")
     parser.add_argument("--only", action="append", help="only this scenario (may be repeated)")
-    parser.add_argument("--keep-going", action="store_true", help="report every find, not just the first of a scenario")
+    parser.add_argument("--kind", action="append", help="only this kind of kill: points, random, recovery, power")
     given = parser.parse_args()
-    scenarios = [scenario for scenario in SCENARIOS if not given.only or scenario.name in given.only]
     begun = time.monotonic()
-    # Long scenarios are cut in two, so that no job waits for another in the end.
-    work = [(scenario, part, 2) for scenario in scenarios for part in range(2)]
+    scenarios = [scenario for scenario in SCENARIOS if not given.only or scenario.name in given.only]
+    work = [(scenario.name, kind) for kind in given.kind or KINDS for scenario in scenarios]
     table = campaign.Table()
     finds: list[str] = []
-    with multiprocessing.get_context("fork").Pool(given.jobs, maxtasksperchild=1) as pool:
-        tasks = [pool.apply_async(_task, (scenario.name, part, parts, given)) for scenario, part, parts in work]
-        for task in tasks:
-            rows, recovery, found = task.get()
-            table.rows += rows
-            table.trials += sum(rows.values())
-            table.recovery += recovery
-            finds += found
-            for text in found:
-                print(f"FIND: {text}\n", flush=True)
-    print(table.text())
+    with (
+        tempfile.TemporaryDirectory(prefix="gitdeploy-crash-", dir=campaign.fast_folder()) as folder,
+        multiprocessing.get_context("fork").Pool(given.jobs) as pool,
+    ):
+        for name, kind in work:
+            pool.apply_async(
+                _task, (name, kind, folder, given, len(scenarios)), callback=lambda done: _add(done, table, finds)
+            )
+        pool.close()
+        pool.join()
+    print(table.text(finds))
     print(f"{time.monotonic() - begun:.0f} s, seed {given.seed}")
-    if finds:
-        print(f"{len(finds)} FINDS")
     return 1 if finds else 0
 
 
+def _add(done: tuple[str, campaign.Table, list[str]], table: campaign.Table, finds: list[str]) -> None:
+    what, rows, found = done
+    table += rows
+    finds += found
+    print(f"{what}: {rows.rows.total()} kills, {len(found)} finds", file=sys.stderr, flush=True)
+    for text in found:
+        print(f"FIND: {text}\n", flush=True)
+
+
+@cache
+def _app(folder: str) -> CrashApp:
+    """The app of this process."""
+    app = CrashApp(Path(folder) / str(os.getpid()))
+    app.build()
+    return app
+
+
 def _task(
-    name: str, part: int, parts: int, given: argparse.Namespace
-) -> tuple[Counter[tuple[str, str, str]], list[float], list[str]]:
-    scenario: Scenario = next(found for found in SCENARIOS if found.name == name)
-    count = len([s for s in SCENARIOS if not given.only or s.name in given.only]) * parts
-    kills = -(-given.kills // count)
-    cuts = -(-(given.kills // 10 if given.power_cuts is None else given.power_cuts) // count)
-    seed = given.seed * 1000 + part
+    name: str, kind: str, folder: str, given: argparse.Namespace, count: int
+) -> tuple[str, campaign.Table, list[str]]:
+    scenario = next(found for found in SCENARIOS if found.name == name)
     finds: list[str] = []
-    with tempfile.TemporaryDirectory(prefix="gitdeploy-crash-") as folder:
-        one = campaign.Campaign(Path(folder), scenario, thorough=given.thorough, keep_going=given.keep_going)
-        for action in (
-            (lambda: one.exhaustive(part, parts)) if given.every_point else (lambda: None),
-            lambda: one.random_kills(kills, seed),
-            lambda: one.kills_in_recovery(-(-kills // 2), seed),
-        ):
-            with _noted(finds):
-                action()
-        finds += one.finds
-    if cuts and not power.missing():
-        with tempfile.TemporaryDirectory(prefix="gitdeploy-power-") as folder, power.Disk(Path(folder)) as disk:
-            other = power.PowerCampaign(disk, scenario, thorough=given.thorough, keep_going=given.keep_going)
-            with _noted(finds):
-                other.power_cuts(cuts, seed)
-            finds += other.finds
-            one.table.rows += other.table.rows
-            one.table.recovery += other.table.recovery
-    return one.table.rows, one.table.recovery, finds
-
-
-@contextlib.contextmanager
-def _noted(finds: list[str]):  # type: ignore[no-untyped-def]
+    table = campaign.Table()
     try:
-        yield
+        KINDS[kind](_app(folder), scenario, given, count, table, finds)
     except campaign.NotEntire as error:
         finds.append(str(error))
     except Exception:
         finds.append(traceback.format_exc())
+    return f"{name}, {kind}", table, finds
 
+
+def _points(
+    app: CrashApp, scenario: Scenario, given: argparse.Namespace, count: int, table: campaign.Table, finds: list[str]
+) -> None:
+    with _campaign(app, scenario, given, table, finds) as one:
+        one.every_point(first=given.seed, step=given.every)
+        one.kills_at_points(first=given.seed % given.signals, step=given.signals)
+
+
+def _random(
+    app: CrashApp, scenario: Scenario, given: argparse.Namespace, count: int, table: campaign.Table, finds: list[str]
+) -> None:
+    with _campaign(app, scenario, given, table, finds) as one:
+        one.random_kills(-(-given.kills // count), given.seed)
+
+
+def _recovery(
+    app: CrashApp, scenario: Scenario, given: argparse.Namespace, count: int, table: campaign.Table, finds: list[str]
+) -> None:
+    with _campaign(app, scenario, given, table, finds) as one:
+        one.kills_in_recovery(-(-given.kills // 2 // count), given.seed)
+
+
+def _power(
+    app: CrashApp, scenario: Scenario, given: argparse.Namespace, count: int, table: campaign.Table, finds: list[str]
+) -> None:
+    for kind in power.KINDS:
+        if power.missing(kind):
+            continue
+        options = {"thorough": given.thorough, "keep_going": True}
+        with power.PowerCampaign(app, scenario, kind=kind, **options) as one, _noted(one, table, finds):
+            one.every_barrier(first=given.seed, step=given.every)
+            one.random_cuts(-(-given.kills // 20 // count), given.seed)
+
+
+@contextlib.contextmanager
+def _campaign(
+    app: CrashApp, scenario: Scenario, given: argparse.Namespace, table: campaign.Table, finds: list[str]
+) -> Iterator[campaign.Campaign]:
+    one = campaign.Campaign(app, scenario, thorough=given.thorough, keep_going=True)
+    with _noted(one, table, finds):
+        yield one
+
+
+@contextlib.contextmanager
+def _noted(one: campaign.Campaign, table: campaign.Table, finds: list[str]) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        table += one.table
+        finds += one.finds
+
+
+KINDS: dict[str, Callable[..., None]] = {
+    "points": _points, "random": _random, "recovery": _recovery, "power": _power
+}  # fmt: skip
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 import sqlite3
 import subprocess
-from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from support.sample import Link, Program, Sample, Tree, write_tree
+from support.sample import Link, Program, Sample, Tree, folder_files, write_tree
 
 SETTINGS = """\
 app: {name: crash}
@@ -97,17 +97,25 @@ RELEASES: dict[str, Tree] = {
 
 @dataclass(frozen=True)
 class Scenario:
-    """A command that is killed, on an app in a given state."""
+    """A command that is killed, on an app in the state BEFORE (a name of `CrashApp.HISTORY`)."""
 
     name: str
     words: tuple[str, ...]
-    prepare: Callable[[CrashApp], None]
+    before: str
+    first: tuple[str, ...] = ()  # run before each trial
     code: int = 0
     only_old: bool = False  # whether the command changes nothing live, or fails and goes back
 
 
 class CrashApp(Sample):
-    """The sample with a database, local changes, a submodule, and a pristine copy to begin each trial from."""
+    """The sample with a database, local changes, a submodule, and pristine copies to begin each trial from."""
+
+    # Name of a state -> the state that it comes from, and the commands that lead there.
+    HISTORY: ClassVar[dict[str, tuple[str, tuple[tuple[str, ...], ...]]]] = {
+        "upgraded": ("plain", (("backup", "--label", "first"), ("upgrade", "v1.1.0"))),
+        "twice": ("upgraded", (("upgrade", "v1.2.0"),)),
+        "many": ("twice", (("rollback", "--yes"), ("upgrade", "v1.2.0"))),
+    }
 
     def build(self) -> None:
         for version in ("1.0", "1.1", "1.2"):
@@ -144,19 +152,28 @@ class CrashApp(Sample):
             database.execute("CREATE TABLE notes (text TEXT)")
             database.executemany("INSERT INTO notes VALUES (?)", [(f"note {number}",) for number in range(50)])
         (self.app / "some.log").chmod(0o600)
+        (self.app / "static/a.bin").chmod(0o640)
+        (self.app / "VERSION").chmod(0o664)
         subprocess.run(["./restart.sh"], cwd=self.app, check=True)
 
-    @property
-    def pristine(self) -> Path:
-        return self.folder / "pristine"
+    def pristine(self, name: str) -> Path:
+        """A copy of the app in the state NAME, made on first use."""
+        place = self.folder / f"pristine-{name}"
+        if not place.exists():
+            if name == "plain":
+                self.install_with_data("v1.0.0")
+            else:
+                origin, commands = self.HISTORY[name]
+                self.put(self.pristine(origin))
+                for words in commands:
+                    self.gitdeploy(*words)
+            copy_tree(self.app, place)
+        return place
 
-    def keep_pristine(self) -> None:
-        shutil.rmtree(self.pristine, ignore_errors=True)
-        subprocess.run(["cp", "-a", str(self.app), str(self.pristine)], check=True)
-
-    def reset(self) -> None:
-        shutil.rmtree(self.app)
-        subprocess.run(["cp", "-a", str(self.pristine), str(self.app)], check=True)
+    def put(self, pristine: Path) -> None:
+        """The app as a copy of PRISTINE."""
+        shutil.rmtree(self.app, ignore_errors=True)
+        copy_tree(pristine, self.app)
 
     def whole_state(self) -> dict[str, Any]:
         """What must be wholly old or wholly new, whatever the generation is called."""
@@ -170,6 +187,40 @@ class CrashApp(Sample):
         found["maintenance"] = (self.app / "run/maintenance").exists()
         found["submodule"] = self.git("-C", "vendor/lib", "status", "--porcelain=v2", "--branch")
         return found
+
+    def refs(self) -> dict[str, str]:
+        """Name -> object of every ref of the checkout."""
+        lines = self.git("for-each-ref", "--format=%(refname) %(objectname)").splitlines()
+        return dict(line.split(" ", 1) for line in lines)
+
+    def backup_states(self) -> dict[str, Any]:
+        """Id -> all that `restore` would need of a backup: its files, its ref, its venv."""
+        folder, refs = self.app / ".gitdeploy/backups", self.refs()
+        found: dict[str, Any] = {}
+        for place in sorted(folder.iterdir()) if folder.exists() else ():
+            manifest = place / "manifest.json"
+            if not manifest.exists():
+                continue
+            generation = json.loads(manifest.read_text())["generation"]
+            found[place.name] = (
+                folder_files(place, skip=(b"outcome", b"saved", b"replaced")),
+                refs.get(f"refs/gitdeploy/backups/{place.name}"),
+                folder_files(self.app / ".gitdeploy/venvs" / generation) if generation else None,
+            )
+        return found
+
+    def generations(self) -> dict[str, list[str]]:
+        """Who needs a generation -> its name; and what is there."""
+        state = self.app / ".gitdeploy"
+        needed = [(self.app / "venv").resolve().name]
+        needed += [str(json.loads(p.read_text())["generation"]) for p in state.glob("backups/*/manifest.json")]
+        needed += [str(json.loads(p.read_text())["generation"]) for p in state.glob("stage/*/prepared.json")]
+        there = [p.name for p in state.glob("venvs/*") if p.is_dir() or p.name.startswith(".")]
+        return {"needed": sorted(needed), "there": sorted(there)}
+
+
+def copy_tree(origin: Path, place: Path) -> None:
+    subprocess.run(["cp", "-a", str(origin), str(place)], check=True)
 
 
 def dump_database(path: Path) -> list[str]:
@@ -192,53 +243,27 @@ def normal_venv(venv: Path) -> dict[bytes, bytes]:
             if os.path.islink(path):
                 found[path[len(os.fsencode(real)) :]] = os.readlink(path)
                 continue
+            mode = b"%o " % os.stat(path).st_mode
             content = Path(os.fsdecode(path)).read_bytes()
             for own in names:
                 content = content.replace(own, b"VENV")
             if name == b"RECORD":
                 content = b"\n".join(sorted(line for line in content.splitlines() if not line.startswith(b"../")))
-            found[path[len(os.fsencode(real)) :]] = _OWN_NAME.sub(b"GENERATION", content)
+            found[path[len(os.fsencode(real)) :]] = mode + _OWN_NAME.sub(b"GENERATION", content)
     # Our own notes about a generation tell when it was made.
     return {path: content for path, content in found.items() if not path.startswith(b"/.gitdeploy")}
 
 
 # ---- the scenarios ----
 
-
-def _plain(app: CrashApp) -> None:
-    app.install_with_data("v1.0.0")
-
-
-def _upgraded(app: CrashApp) -> None:
-    _plain(app)
-    app.gitdeploy("backup", "--label", "first")
-    app.gitdeploy("upgrade", "v1.1.0")
-
-
-def _prepared(app: CrashApp) -> None:
-    _upgraded(app)
-    app.gitdeploy("prepare", "v1.2.0")
-
-
-def _twice(app: CrashApp) -> None:
-    _upgraded(app)
-    app.gitdeploy("upgrade", "v1.2.0")
-
-
-def _many(app: CrashApp) -> None:
-    _twice(app)
-    app.gitdeploy("rollback", "--yes")
-    app.gitdeploy("upgrade", "v1.2.0")
-
-
 SCENARIOS = (
-    Scenario("adopt", ("upgrade", "v1.1.0"), _plain),
-    Scenario("upgrade", ("upgrade", "v1.2.0"), _upgraded),
-    Scenario("prepared", ("upgrade", "v1.2.0"), _prepared),
-    Scenario("fails", ("upgrade", "v1.3.0"), _upgraded, code=3, only_old=True),
-    Scenario("restore", ("restore", "latest", "--with-data"), _twice),
-    Scenario("rollback", ("rollback", "v1.0.0"), _twice),
-    Scenario("prepare", ("prepare", "v1.2.0"), _upgraded, only_old=True),
-    Scenario("prune", ("prune", "--keep", "1"), _many, only_old=True),
-    Scenario("backup", ("backup", "--label", "another"), _upgraded, only_old=True),
+    Scenario("adopt", ("upgrade", "v1.1.0"), "plain"),
+    Scenario("upgrade", ("upgrade", "v1.2.0"), "upgraded"),
+    Scenario("prepared", ("upgrade", "v1.2.0"), "upgraded", first=("prepare", "v1.2.0")),
+    Scenario("fails", ("upgrade", "v1.3.0"), "upgraded", code=3, only_old=True),
+    Scenario("restore", ("restore", "latest", "--with-data"), "twice"),
+    Scenario("rollback", ("rollback", "v1.0.0"), "twice"),
+    Scenario("prepare", ("prepare", "v1.2.0"), "upgraded", only_old=True),
+    Scenario("prune", ("prune", "--keep", "1"), "many", only_old=True),
+    Scenario("backup", ("backup", "--label", "another"), "upgraded", only_old=True),
 )

@@ -1,29 +1,50 @@
-"""One trial: kill the command, recover, compare. Each command runs in a fork of this process, which has everything
-imported: a trial takes a second instead of three."""
+"""Kill the command, recover, compare. Each command runs in a fork of this process, which has everything imported: a
+trial takes half a second instead of three.
+
+Four kinds of kill:
+
+- *every point*: the command runs once, and at each of its points the app is copied as a kill there would leave it (a
+  process that dies changes nothing any more); each copy is then recovered and judged. Copies that equal the one before
+  are left out.
+- *at a point*: SIGKILL at a point, of gitdeploy alone or of its whole process group.
+- *at a random moment*: SIGKILL of the whole process group at a random microsecond.
+- *again in recovery*: recovery of a killed command is killed as well, and the recovery after it, three deep.
+"""
 
 from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
+import sqlite3
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from support.sample import differences
 
-from gitdeploy import faultpoints
 from gitdeploy.cli import COMMANDS
 from gitdeploy.cli import run as run_gitdeploy
 
-from .app import CrashApp, Scenario
+from .app import CrashApp, Scenario, copy_tree
+from .points import watch
 
 TIME_LIMIT = 120.0
+ENDED = "ended"
+
+
+def fast_folder() -> str | None:
+    """Where trials are fastest: in memory, where there is enough of it. A kill asks for no disk."""
+    with suppress(OSError):
+        room = os.statvfs("/dev/shm")
+        if room.f_bavail * room.f_frsize > 2 << 30 and os.access("/dev/shm", os.W_OK):
+            return "/dev/shm"
+    return None
 
 
 def import_everything() -> None:
@@ -53,66 +74,80 @@ class Table:
     """Where it was killed, and how it ended."""
 
     rows: Counter[tuple[str, str, str]] = field(default_factory=Counter)
-    trials: int = 0
     recovery: list[float] = field(default_factory=list)
 
     def add(self, scenario: str, where: str, ended: str) -> None:
         self.rows[scenario, where, ended] += 1
-        self.trials += 1
 
-    def text(self) -> str:
-        lines = ["| scenario | killed | old | new |", "| --- | --- | --- | --- |"]
-        places = sorted({(scenario, where) for scenario, where, _ in self.rows})
-        for scenario, where in places:
+    def __iadd__(self, other: Table) -> Table:
+        self.rows += other.rows
+        self.recovery += other.recovery
+        return self
+
+    def text(self, finds: Sequence[str] = ()) -> str:
+        lines = ["| command | killed | times | old | new |", "| --- | --- | --- | --- | --- |"]
+        for scenario, where in sorted({(scenario, where) for scenario, where, _ in self.rows}):
             old, new = (self.rows[scenario, where, ended] for ended in ("old", "new"))
-            lines.append(f"| {scenario} | {where} | {old} | {new} |")
-        slow = sorted(self.recovery)
-        if slow:
-            lines.append(
-                f"\n{self.trials} kills: 0 between, 0 lost, 0 that need a hand. Recovery: median {slow[len(slow) // 2]:.2f} s, longest {slow[-1]:.2f} s."
-            )
+            lines.append(f"| {scenario} | {where} | {old + new} | {old} | {new} |")
+        slow = sorted(self.recovery) or [0.0]
+        lines.append(
+            f"\n{self.rows.total() + len(finds)} kills: "
+            + (f"{len(finds)} FINDS. " if finds else "0 between, 0 lost, 0 that need a hand. ")
+            + f"Recovery: median {slow[len(slow) // 2]:.2f} s, longest {slow[-1]:.2f} s."
+        )
         return "\n".join(lines)
 
 
 class Campaign:
-    """All trials of one scenario, in a folder of its own."""
+    """All trials of one scenario."""
 
-    def __init__(self, folder: Path, scenario: Scenario, *, thorough: int = 1, keep_going: bool = False) -> None:
+    def __init__(self, app: CrashApp, scenario: Scenario, *, thorough: int = 1, keep_going: bool = False) -> None:
         self.scenario = scenario
-        self.app = CrashApp(folder)
+        self.app = app
         self.thorough = thorough  # every so many trials the earlier backups and the next upgrade are tried too
         self.keep_going = keep_going
         self.finds: list[str] = []
-        self.plan = folder / "fault-plan"
-        self.output = folder / "output"
+        self.output = app.folder / "output"
+        self.images = app.folder / "images"
         self.count = 0
         self.table = Table()
         import_everything()
-        self.app.build()
-        scenario.prepare(self.app)
-        self.app.keep_pristine()
-        self.reset()  # so that inode numbers differ from the beginning on
-        self.old = self.app.whole_state()
-        self.earlier = self.backups()
+        self.pristine = app.pristine(scenario.before)
+        self.reset()
+        self.old = app.whole_state()
+        self.old_refs, self.earlier = app.refs(), app.backup_states()
         begun = time.monotonic()
-        code = self.run(self.scenario.words)
+        code = self.run(scenario.words)
         self.duration = time.monotonic() - begun
         assert code == scenario.code, self.output.read_text()
-        self.new = self.old if scenario.only_old else self.app.whole_state()
-        if scenario.only_old:
-            self._same(self.old, "an uninterrupted run")
+        self.new_refs = app.refs()
+        self.new = self.old if scenario.only_old else app.whole_state()
+        if scenario.only_old and (found := differences(self.old, app.whole_state())):
+            raise NotEntire(f"{scenario.name}, uninterrupted: {found}\n{self.output.read_text()}")
 
     def reset(self) -> None:
         """The app as it was before the command."""
-        self.app.reset()
+        self.app.put(self.pristine)
+        self.run_first()
+
+    def run_first(self) -> None:
+        if self.scenario.first:
+            assert self.run(self.scenario.first) == 0, self.output.read_text()
 
     # ---- running ----
 
-    def run(self, words: tuple[str, ...], plan: str = "", kill_after: float | None = None) -> int:
-        """Run gitdeploy in a fork, in its own session. Its exit code, negative where a signal ended it."""
+    def run(
+        self,
+        words: tuple[str, ...],
+        *,
+        reached: Callable[[str], None] | None = None,
+        kill_after: float | None = None,
+    ) -> int:
+        """Run gitdeploy in a fork, in its own session; REACHED is told there of each point. Its exit code, negative where
+        a signal ended it."""
         child = os.fork()
         if child == 0:
-            self._become(words, plan)
+            self._become(words, reached)
         end = time.monotonic() + TIME_LIMIT
         if kill_after is not None:
             time.sleep(kill_after)
@@ -130,7 +165,7 @@ class Campaign:
                 )
             time.sleep(0.002)
 
-    def _become(self, words: tuple[str, ...], plan: str) -> None:
+    def _become(self, words: tuple[str, ...], reached: Callable[[str], None] | None) -> None:
         """In the child: never returns."""
         code = 70
         try:
@@ -141,40 +176,113 @@ class Campaign:
             os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
             os.chdir(self.app.app)
             os.environ.update(self.app.environment)
-            if plan:
-                self.plan.write_text(f"{faultpoints.MAGIC}\n{plan}\n")
-                os.environ[faultpoints.VARIABLE] = str(self.plan)
-                faultpoints._load()
             sys.stdout = os.fdopen(1, "w", closefd=False)
             sys.stderr = os.fdopen(2, "w", closefd=False)
+            if reached is not None:
+                watch(self.app.app, reached, syncs=self.syncs)
             code = run_gitdeploy(list(words))
+            if reached is not None:
+                reached(ENDED)
             sys.stdout.flush()
             sys.stderr.flush()
         finally:
             os._exit(code)
 
+    syncs = False  # whether a sync changes what there is to see at a point
+
+    def _kill_at(self, number: int, *, group: bool = False) -> Callable[[str], None]:
+        """SIGKILL at the NUMBER-th point; its name is left in a file."""
+        left = [number]
+        named = self.app.folder / "killed-at"
+
+        def reached(name: str) -> None:
+            left[0] -= 1
+            if left[0] == 0:
+                named.write_text(name)
+                if group:
+                    os.killpg(os.getpgrp(), signal.SIGKILL)
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        return reached
+
     def points(self, words: tuple[str, ...]) -> list[str]:
-        """The fault points that WORDS passes, in order."""
+        """The points that WORDS passes, in order."""
         listed = self.app.folder / "points"
-        listed.unlink(missing_ok=True)
-        self.run(words, f"count {listed}")
-        return listed.read_text().splitlines() if listed.exists() else []
+        listed.write_text("")
 
-    # ---- the three kinds of kill ----
+        def reached(name: str) -> None:
+            with listed.open("a") as out:
+                out.write(name.replace("\n", " ") + "\n")
 
-    def exhaustive(self, part: int = 0, parts: int = 1) -> None:
-        """Kill at every point, once alone and once with the whole process group."""
-        self.reset()
-        names = self.points(self.scenario.words)
-        for number, name in enumerate(names, 1):
-            if number % parts != part:
-                continue
-            kind = "kill" if number % 2 else "kill-group"
-            self.reset()
-            code = self.run(self.scenario.words, f"{kind} {number}")
-            # A wait may ask once more or once less than it did when the points were counted.
-            assert code in (-signal.SIGKILL, self.scenario.code), f"{name}: {code}: {self.output.read_text()}"
+        self.run(words, reached=reached)
+        return listed.read_text().splitlines()
+
+    # ---- the kinds of kill ----
+
+    def every_point(self, *, first: int = 0, step: int = 1) -> None:
+        """Recover and judge what a kill at each point would leave; or at every STEP-th, from the one numbered FIRST."""
+        for number, name, place in self._made_images(self.scenario.words, first, step):
+            self.put(place)
             self.judge(f"point {number} ({name})", _place(name))
+
+    def _made_images(self, words: tuple[str, ...], first: int = 0, step: int = 1) -> Iterator[tuple[int, str, Path]]:
+        """Run WORDS and keep what is on disk at its points: (number, name of the point, image)."""
+        self.reset()
+        shutil.rmtree(self.images, ignore_errors=True)
+        self.images.mkdir()
+        listed = self.images / "names"
+        last: list[object] = [self.signature()]
+        seen = [0]
+
+        def reached(name: str) -> None:
+            if (now := self.signature()) == last[0]:
+                return
+            last[0] = now
+            number, seen[0] = seen[0], seen[0] + 1
+            if number % step == first % step:
+                self.keep_image(self.images / str(number))
+                with listed.open("a") as out:
+                    out.write(f"{number} {name}\n".replace("\0", " "))
+
+        code = self.run(words, reached=reached)
+        assert code == self.scenario.code, f"{code}: {self.output.read_text()}"
+        for line in listed.read_text().splitlines() if listed.exists() else ():
+            number, _, name = line.partition(" ")
+            yield int(number), name, self.images / number
+
+    def signature(self) -> object:
+        """Equal where nothing has changed on disk."""
+        found = []
+        folders = [os.fspath(self.app.app)]
+        while folders:
+            with os.scandir(folders.pop()) as entries:
+                for entry in entries:
+                    with suppress(OSError):
+                        facts = entry.stat(follow_symlinks=False)
+                        if entry.is_dir(follow_symlinks=False):
+                            folders.append(entry.path)
+                            found.append((entry.path, facts.st_ino, facts.st_mode))
+                        elif not entry.name.endswith("-shm"):
+                            found.append((entry.path, facts.st_ino, facts.st_mode, facts.st_size, facts.st_mtime_ns))  # type: ignore[arg-type]
+        return hash(tuple(found))
+
+    def keep_image(self, place: Path) -> None:
+        copy_tree(self.app.app, place)
+
+    def put(self, image: Path) -> None:
+        """The app as it is in an image, which is used up."""
+        shutil.rmtree(self.app.app)
+        image.rename(self.app.app)
+
+    def kills_at_points(self, *, first: int = 0, step: int = 1) -> None:
+        """Really kill: gitdeploy alone, and every other time its whole process group."""
+        self.reset()
+        for number in range(1 + first, len(self.points(self.scenario.words)), step):
+            self.reset()
+            code = self.run(self.scenario.words, reached=self._kill_at(number, group=number // step % 2 == 0))
+            # A wait may ask once more or once less than it did when the points were counted.
+            assert code in (-signal.SIGKILL, self.scenario.code), f"{number}: {code}: {self.output.read_text()}"
+            self.judge(f"point {number} ({(self.app.folder / 'killed-at').read_text()})", "by SIGKILL at a point")
 
     def random_kills(self, number: int, seed: int) -> None:
         """SIGKILL the whole process group at a random moment."""
@@ -189,20 +297,27 @@ class Campaign:
         """Kill the command, then its recovery, then that one's recovery ..."""
         dice = random.Random(f"recovery {self.scenario.name} {seed}")
         self.reset()
-        names = self.points(self.scenario.words)
-        for trial in range(number):
-            self.reset()
-            first = dice.randint(1, len(names))
-            killed = [f"{first} {names[first - 1]}"]
-            self.run(self.scenario.words, f"kill {first}")
+        total = len(self.points(self.scenario.words))
+        step = max(1, total // number)
+        trials = list(self._made_images(self.scenario.words, dice.randrange(step), step))[:number]
+        for trial, (first, name, place) in enumerate(trials):
+            self.put(place)
+            killed = [f"{first} {name}"]
+            most = 60
             for _ in range(depth):
-                point = dice.randint(1, 60)
-                if self.run(("recover",), f"kill {point}") != -signal.SIGKILL:
+                point = dice.randint(1, most)
+                if self.run(("recover",), reached=self._kill_at(point)) != -signal.SIGKILL:
                     break
-                killed.append(f"recovery {point}")
-            self.judge(f"trial {trial}, seed {seed}: {', '.join(killed)}", "again in recovery")
+                killed.append(f"recovery {point} {(self.app.folder / 'killed-at').read_text()}")
+            self.judge(
+                f"trial {trial}, seed {seed}: {'; '.join(killed)}", f"again in recovery, {len(killed) - 1} times"
+            )
 
     # ---- judging ----
+
+    def recover(self) -> int:
+        """What the operator's next command does first; its exit code."""
+        return self.run(("recover",))
 
     def judge(self, where: str, place: str) -> None:
         """Recover, then compare. Raises `NotEntire`, or notes the find where it is to go on."""
@@ -217,7 +332,7 @@ class Campaign:
         self.count += 1
         what = f"{self.scenario.name}, killed at {where}"
         begun = time.monotonic()
-        code = self.run(("recover",))
+        code = self.recover()
         self.table.recovery.append(time.monotonic() - begun)
         if code != 0:
             raise NotEntire(f"{what}: recover ended with {code}:\n{self.output.read_text()}")
@@ -228,22 +343,59 @@ class Campaign:
                 f"{what}: between.\nfrom the old state: {_short(old)}\nfrom the new state: {_short(new)}\n"
                 f"{self.output.read_text()[-3000:]}"
             )
-        missing = [identity for identity in self.earlier if identity not in self.backups()]
-        if missing and self.scenario.name != "prune":
-            raise NotEntire(f"{what}: backups are gone: {missing}")
-        self._leftovers(what)
+        problems = [
+            *self._lost(),
+            *self._untold("old" if not old else "new"),
+            *self._leftovers("old" if not old else "new"),
+        ]
+        if problems:
+            raise NotEntire(f"{what}: {_short(problems)}\n{self.output.read_text()[-3000:]}")
         if self.thorough and self.count % self.thorough == 0:
             self._goes_on(what)
         self.table.add(self.scenario.name, place, "old" if not old else "new")
 
-    def _leftovers(self, what: str) -> None:
-        stages = [p.name for p in (self.app.app / ".gitdeploy/stage").glob("*") if not (p / "prepared.json").exists()]
-        strays = [str(p) for p in self.app.app.rglob(".*gitdeploy-*") if ".git/" not in str(p)]
-        if stages or strays:
-            raise NotEntire(f"{what}: left behind: {stages + strays}")
-        alive = list(_processes_in(self.app.app))
-        if alive:
-            raise NotEntire(f"{what}: still running: {alive}")
+    def _lost(self) -> list[str]:
+        """Backups that are not as they were, refs that lead elsewhere, damaged objects."""
+        problems = []
+        states, refs = self.app.backup_states(), self.app.refs()
+        for identity, before in self.earlier.items():
+            gone = identity not in states and f"refs/gitdeploy/backups/{identity}" not in refs
+            if states.get(identity) != before and not (gone and self.scenario.name == "prune"):
+                problems.append(f"backup {identity} is not as it was: {states.get(identity)!r:.300}")
+        problems += [f"backup {identity} has no ref" for identity, (_, ref, _) in states.items() if ref is None]
+        known = {**self.new_refs, **self.old_refs}
+        for name in {*refs, *self.old_refs}:
+            ours = name.startswith("refs/gitdeploy/backups/")
+            if ours and (name.rpartition("/")[2] in states or name in self.old_refs):
+                continue
+            moves = name.startswith("refs/heads/")  # a branch goes with the release, see the states
+            if not moves and refs.get(name) != known.get(name):
+                problems.append(f"{name}: {refs.get(name)}, not {known.get(name)}")
+        for folder in (self.app.app, self.app.app / "vendor/lib"):
+            if said := self.app.git("fsck", "--no-dangling", "--no-progress", cwd=folder):
+                problems.append(f"git fsck: {said}")
+        return problems
+
+    def _untold(self, side: str) -> list[str]:
+        """What the log says, where it is not what happened."""
+        with closing(sqlite3.connect(self.app.app / ".gitdeploy/state.db")) as database:
+            rows = database.execute("SELECT action, status, ended_at FROM deployment ORDER BY id").fetchall()
+        problems = [f"the log has an unfinished {action}" for action, _, ended in rows if ended is None]
+        if not self.scenario.only_old and side == "new" and rows[-1][1] != "succeeded":
+            problems.append(f"the new release is live, and the log says {rows[-1]}")
+        return problems
+
+    def _leftovers(self, side: str) -> list[str]:
+        top = self.app.app
+        stages = [p.name for p in (top / ".gitdeploy/stage").glob("*") if not (p / "prepared.json").exists()]
+        strays = [str(p) for p in top.rglob(".*gitdeploy-*") if ".git/" not in str(p)]
+        ours = [str(p) for p in (top / ".git").rglob("gitdeploy[.-]*")]
+        problems = [f"left behind: {name}" for name in (*stages, *strays, *ours)]
+        problems += [f"still running: {command}" for command in _processes_in(top)]
+        found = self.app.generations()
+        if side == "old" and self.scenario.name != "prune":
+            problems += [f"left behind: venv {name}" for name in found["there"] if not _needed(name, found["needed"])]
+        return problems
 
     def _goes_on(self, what: str) -> None:
         """The next upgrade works, and so does the restore of what is kept."""
@@ -253,34 +405,42 @@ class Campaign:
                 raise NotEntire(
                     f"{what}: afterwards `gitdeploy {' '.join(words)}` ended with {code}:\n{self.output.read_text()}"
                 )
-        for identity in self.backups():
-            if identity in self.earlier:
+        for identity in self.earlier:
+            if identity in self.app.backup_states():
                 code = self.run(("restore", identity))
                 if code != 0:
                     raise NotEntire(
                         f"{what}: the earlier backup {identity} does not restore:\n{self.output.read_text()}"
                     )
-                if self.scenario.name not in ("restore", "rollback") and identity == self.earlier[-1]:
-                    break
 
-    def _same(self, wanted: dict[str, Any], what: str) -> None:
-        if found := differences(wanted, self.app.whole_state()):
-            raise NotEntire(f"{what}: {found}\n{self.output.read_text()}")
 
-    def backups(self) -> list[str]:
-        folder = self.app.app / ".gitdeploy/backups"
-        return sorted(p.name for p in folder.glob("*") if (p / "manifest.json").exists()) if folder.exists() else []
+def _needed(name: str, needed: list[str]) -> bool:
+    """Whether an entry of the venvs folder is a generation that is needed, or its seal."""
+    return any(name in (one, f".{one}", f"{one}.seal", f".{one}.seal") for one in needed)
 
 
 def _short(found: list[str]) -> str:
-    lines = "".join(f"\n  {line[:160]}" for line in found[:10])
+    lines = "".join(f"\n  {line[:300]}" for line in found[:10])
     return lines + (f"\n  and {len(found) - 10} more" if len(found) > 10 else "")
 
 
 def _place(name: str) -> str:
-    """The kind of point: `journal begin switch` and its like are one row each."""
-    words = name.split()
-    return " ".join(words[:2]) if words[0] in ("journal", "journalled", "child", "switch", "undo", "lock") else name
+    """The kind of point, of which the table has a row each."""
+    kinds = {
+        "journal": "before a journal record",
+        "journalled": "after a journal record",
+        "child": "at a child process",
+        "apply": "before a step",
+        "applied": "after a step",
+        "undo": "while a step is undone",
+        "undid": "while a step is undone",
+        "switch": "in the switch",
+        "lock": "in the switch",
+    }
+    first = name.split(maxsplit=1)[0]
+    if first in ("link", "mkdir", "remove", "rename", "replace", "rmdir", "symlink", "unlink", "fsync", "close"):
+        return f"after a {first}"
+    return kinds.get(first, "at another point")
 
 
 def _processes_in(folder: Path) -> Iterator[str]:

@@ -1,11 +1,15 @@
-"""Power cuts: the app lies on an ext4 image of its own; at a random moment every process dies and the file system is
-shut down without writing anything more, as a cut of the power does; then it is mounted again, its journal replayed.
+"""Power cuts: the app lies on a file system of its own that never writes by itself, so that after a cut only what was
+synced is there; then it is mounted again, its journal replayed, and gitdeploy recovers.
 
-The kernel's own means for such tests: FS_IOC_SHUTDOWN with NOLOGFLUSH (as `xfs_io -x -c shutdown`).
+Two kinds: *every barrier* keeps, while the command runs, a copy of the disk as it is after each sync (an image file
+holds exactly what the file system has written out), and recovers each of them. *A cut* ends all processes at a random
+moment and shuts the file system down by the kernel's own means for such tests: FS_IOC_SHUTDOWN without flushing the log
+(as `xfs_io -x -c shutdown`).
 """
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import random
@@ -14,54 +18,52 @@ import signal
 import struct
 import subprocess
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from .app import CrashApp, Scenario
 from .campaign import Campaign
 
 _SHUTDOWN, _NO_LOG_FLUSH = 0x8004587D, 2
-SIZE = 256 << 20
+# Nothing is written by itself for a minute, and a rename writes no data out either, which ext4 does unless told.
+KINDS = {
+    "ext4": (192 << 20, ("mkfs.ext4", "-q", "-F"), "loop,commit=60,noauto_da_alloc"),
+    "xfs": (320 << 20, ("mkfs.xfs", "-q", "-f"), "loop"),
+}
+_PACKAGES = {"mkfs.ext4": "e2fsprogs", "mkfs.xfs": "xfsprogs"}
 
 
-def missing() -> str:
+def missing(kind: str = "ext4") -> str:
     """Why there can be no such disk here; empty where there can."""
     if os.geteuid() != 0:
         return "power cuts need root (a loop device)"
-    if shutil.which("mkfs.ext4") is None:
-        return "power cuts need mkfs.ext4 (Debian package e2fsprogs)"
+    program = KINDS[kind][1][0]
+    if shutil.which(program) is None:
+        return f"power cuts need {program} (Debian package {_PACKAGES[program]})"
     return ""
 
 
 class Disk:
-    """An ext4 file system in a file, mounted."""
+    """A file system in a file, mounted at PLACE."""
 
-    def __init__(self, folder: Path) -> None:
-        self.image, self.place = folder / "image", folder / "disk"
-        self.place.mkdir()
-        with self.image.open("wb") as image:
-            image.truncate(SIZE)
-        _run("mkfs.ext4", "-q", "-F", str(self.image))
-
-    def __enter__(self) -> Disk:
-        self.mount()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        with suppress(subprocess.CalledProcessError):
-            self.unmount()
+    def __init__(self, image: Path, place: Path, kind: str) -> None:
+        self.image, self.place, self.kind = image, place, kind
+        size, make, self.options = KINDS[kind]
+        with image.open("wb") as out:
+            out.truncate(size)
+        _run(*make, str(image))
 
     def mount(self) -> None:
-        # Nothing is written by itself for a minute: only what was synced is there after a cut.
-        _run("mount", "-o", "loop,commit=60", str(self.image), str(self.place))
+        self.place.mkdir(exist_ok=True)
+        _run("mount", "-t", self.kind, "-o", self.options, str(self.image), str(self.place))
 
     def unmount(self) -> None:
-        for _ in range(100):
-            done = subprocess.run(["umount", str(self.place)], capture_output=True)
-            if done.returncode == 0:
-                return
-            time.sleep(0.05)
-        _run("umount", str(self.place))
+        end = time.monotonic() + 30
+        while os.path.ismount(self.place):
+            done = subprocess.run(["umount", str(self.place)], capture_output=True, text=True)
+            assert time.monotonic() < end, f"{self.place} can't be unmounted: {done.stderr}"
+            if done.returncode:
+                time.sleep(0.02)
 
     def cut(self) -> None:
         """The power goes; and comes back."""
@@ -75,25 +77,89 @@ class Disk:
 
 
 class PowerCampaign(Campaign):
-    """The campaign on a disk that loses its power."""
+    """The campaign on a disk that loses its power. A context manager: afterwards nothing is mounted."""
 
-    def __init__(self, disk: Disk, *words: Any, **options: Any) -> None:
-        self.disk = disk
-        super().__init__(disk.place / "work", *words, **options)
+    syncs = True
 
-    def power_cuts(self, number: int, seed: int) -> None:
+    def __init__(self, app: CrashApp, scenario: Scenario, *, kind: str = "ext4", **options: Any) -> None:
+        origin = app.pristine(scenario.before)
+        shutil.rmtree(app.app)
+        self.disk = Disk(app.folder / f"disk-{kind}", app.app, kind)
+        self.full = app.folder / f"disk-{kind}-{scenario.before}"
+        self.disk.mount()
+        with contextlib.suppress(FileNotFoundError):
+            (app.app / "lost+found").rmdir()
+        _run("cp", "-a", f"{origin}/.", str(app.app))
+        self.disk.unmount()
+        _copy(self.disk.image, self.full)
+        try:
+            super().__init__(app, scenario, **options)
+        except BaseException:
+            self.__exit__()
+            raise
+
+    def __enter__(self) -> PowerCampaign:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.disk.unmount()
+        for image in (self.disk.image, self.full):
+            image.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self.app.app.rmdir()
+        shutil.rmtree(self.app.folder / "images", ignore_errors=True)
+
+    def reset(self) -> None:
+        self._use(self.full, keep=True)
+        self.run_first()
+        _run("sync", "-f", str(self.app.app))
+
+    def _use(self, image: Path, *, keep: bool = False) -> None:
+        self.disk.unmount()
+        _copy(image, self.disk.image) if keep else os.replace(image, self.disk.image)
+        self.disk.mount()
+
+    def signature(self) -> object:
+        facts = self.disk.image.stat()
+        return facts.st_mtime_ns, facts.st_blocks
+
+    def keep_image(self, place: Path) -> None:
+        _copy(self.disk.image, place)
+
+    def put(self, image: Path) -> None:
+        self._use(image)
+
+    def every_barrier(self, *, first: int = 0, step: int = 1) -> None:
+        """The power goes after each sync of the command; or after every STEP-th, from the one numbered FIRST."""
+        for number, name, place in self._made_images(self.scenario.words, first, step):
+            self.put(place)
+            self.judge(f"power cut after sync {number} ({name})", f"by a power cut, {self.disk.kind}")
+
+    def recover(self) -> int:
+        """As at the next start of the machine: recovery first, then the app."""
+        code = self.run(("recover", "--boot"))
+        subprocess.run(["./restart.sh"], cwd=self.app.app, check=True)
+        return code
+
+    def random_cuts(self, number: int, seed: int) -> None:
+        """The power goes at a random moment."""
         dice = random.Random(f"power {self.scenario.name} {seed}")
-        self.reset()
-        names = self.points(self.scenario.words)
         for trial in range(number):
             self.reset()
-            os.sync()
-            point = dice.randint(1, len(names))
-            code = self.run(self.scenario.words, f"kill-group {point}")
-            assert code == -signal.SIGKILL, code
+            after = dice.uniform(0, self.duration * 1.1)
+            code = self.run(self.scenario.words, kill_after=after)
+            assert code in (-signal.SIGKILL, self.scenario.code), code
             self.disk.cut()
-            self.judge(f"power cut at point {point} ({names[point - 1]}; trial {trial}, seed {seed})", "by a power cut")
+            self.judge(
+                f"power cut after {after:.6f} s (trial {trial}, seed {seed})",
+                f"by a power cut at random, {self.disk.kind}",
+            )
+
+
+def _copy(image: Path, place: Path) -> None:
+    _run("cp", "--sparse=always", str(image), str(place))
 
 
 def _run(*argv: str) -> None:
-    subprocess.run(argv, check=True, capture_output=True)
+    done = subprocess.run(argv, capture_output=True, text=True)
+    assert done.returncode == 0, f"{' '.join(argv)}: {done.stderr}"

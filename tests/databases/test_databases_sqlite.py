@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -148,3 +150,35 @@ def test_any_password_survives_its_quoting(password: str) -> None:
         return
     parsed = Address.parse(f"postgresql://user:{quote(password, safe='')}@host/name")
     assert (parsed.password, parsed.host, parsed.database) == (password, "host", "name")
+
+
+def test_a_transaction_that_a_crash_cut_off_is_rolled_back_before_the_dump_and_never_applied_to_a_restored_file(
+    database: SQLite, file: Path, dumps: Path
+) -> None:
+    def crash() -> None:
+        program = (
+            "import os, sqlite3, sys\n"
+            "d = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
+            "d.execute('PRAGMA cache_size=1')\n"
+            "d.execute('BEGIN')\n"
+            "d.execute('UPDATE t SET i = i + 1000000')\n"
+            "os._exit(1)\n"
+        )
+        subprocess.run([sys.executable, "-c", program, str(file)])
+        assert Path(f"{file}-journal").stat().st_size
+
+    with closing(sqlite3.connect(file)) as app:
+        app.execute("PRAGMA journal_mode=DELETE")
+        app.executemany("INSERT INTO t VALUES (?)", [(number,) for number in range(2, 5000)])
+        app.commit()
+    wanted = rows(file)
+    crash()
+    dump = database.dump(dumps, str)
+    assert rows(dumps / dump.file) == wanted
+    with closing(sqlite3.connect(file)) as app, app:
+        app.execute("DELETE FROM t WHERE i > 100")
+        app.executemany("INSERT INTO t VALUES (?)", [(number,) for number in range(10**6, 10**6 + 5000)])
+    crash()
+    database.restore(dumps, dump, str)
+    assert rows(file) == wanted
+    assert sorted(os.listdir(file.parent)) == [file.name]
