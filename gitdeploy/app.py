@@ -20,11 +20,13 @@ from gitdeploy.text import clean, path_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import datetime
 
     from gitdeploy.backups import Backup
     from gitdeploy.deployment.launch import Launched
     from gitdeploy.deployment.plan import Plan
     from gitdeploy.deployment.prune import Pruned
+    from gitdeploy.deployment.watch import Look
     from gitdeploy.hooks import Hook
     from gitdeploy.sources import CheckResult, Release
 
@@ -157,6 +159,13 @@ class App:
 
         with self._database() as database:
             return updates.check(self.site, database, self._live(database), force=force)
+
+    def look(self, *, moment: datetime | None = None) -> Look:
+        """Ask the source, tell people once about a new release, and say which may be installed now by itself."""
+        from gitdeploy.deployment.watch import look
+
+        with self._database() as database:
+            return look(self.site, database, self._live(database), moment=moment)
 
     def live(self) -> Release3:
         """What is live; no child process where nothing changed since the last look."""
@@ -304,6 +313,15 @@ class App:
                 if row is not None:
                     return row, database.lines(deployment, since)
         raise NotFound(f"There is no deployment {deployment}.", "`gitdeploy log` lists them.")
+
+    def interrupted(self) -> int | None:
+        """The deployment whose process died before its end; None where there is none, or one runs."""
+        database = self.site.read_database()
+        if database is None or self.is_running():
+            return None
+        with database:
+            rows = database.unfinished()
+        return rows[-1].id if rows else None
 
     def deployment_of(self, request: str) -> int | None:
         """The deployment that `launch` with this REQUEST began; None where it has begun none yet."""

@@ -20,17 +20,24 @@ if TYPE_CHECKING:
 @click.group("web", context_settings=EXAMPLE, invoke_without_command=True)
 @click.option("--host", metavar="ADDRESS", help="Serve at this address instead of web.host.")
 @click.option("--port", type=click.IntRange(1, 65535), help="Serve at this port instead of web.port.")
+@click.option("--print-unit", is_flag=True, help="Print the systemd unit that runs this.")
 @pass_screen
 @click.pass_context
-def command(context: click.Context, /, screen: Screen, host: str | None, port: int | None) -> None:
+def command(context: click.Context, /, screen: Screen, host: str | None, port: int | None, print_unit: bool) -> None:
     """Serve the page and the API.
 
     \b
     Example:
       gitdeploy web
+      gitdeploy web --print-unit
       gitdeploy web token add deploy-bot
     """
     if context.invoked_subcommand is not None:
+        return
+    if print_unit:
+        from gitdeploy.cli.units import web_unit
+
+        screen.write(web_unit(screen.app().site, screen.config_file))
         return
     server = _imported("server")
     app = screen.app()

@@ -41,6 +41,12 @@ class Window:
         start = local.replace(hour=self.start // 60, minute=self.start % 60, second=0, microsecond=0)
         return start if start > local else start + timedelta(days=1)
 
+    def opened(self, moment: datetime) -> datetime:
+        """When the window that MOMENT lies in opened."""
+        local = self._local(moment)
+        start = local.replace(hour=self.start // 60, minute=self.start % 60, second=0, microsecond=0)
+        return start if start <= local else start - timedelta(days=1)
+
     def _local(self, moment: datetime) -> datetime:
         if self.zone is None:
             return moment.astimezone()

@@ -31,7 +31,7 @@ def choose(work: Work, tag: str | None, options: Options) -> Chosen | None:
     site = work.site
     if tag is not None:
         check_tag(tag)
-        chosen = Chosen(Release3(_version(site, tag), tag, ""))
+        chosen = Chosen(Release3(_version(site, tag), tag, ""), automatic=work.session.caller.automatic)
         _refuse_downgrade(work.origin, chosen.target, site, options)
         return chosen
     found = newest(site, work.database, work.origin)

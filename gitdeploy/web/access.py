@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -79,7 +78,7 @@ def check_token(token: str, address: str, store: Store, environment_token: str |
         raise TooManyTries(wait)
     found = _proven(token, store, environment_token)
     if found is None:
-        store.count_failure(key, time.time())
+        store.count_failure(key)
     return found
 
 

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from flask import Response, jsonify
 
 from gitdeploy.errors import GitDeployError
+from gitdeploy.sources.webhooks import WebhookRefused
 
 RETRY_AFTER = "Retry-After"
 
@@ -113,7 +114,7 @@ _STATUS_BY_KIND = {"not_found": 404, "configuration": 503}
 
 def status_of(error: GitDeployError) -> int:
     """The HTTP status that an error means."""
-    if isinstance(error, WebError):
+    if isinstance(error, WebError | WebhookRefused):
         return error.status
     return _STATUS_BY_KIND.get(error.kind, _STATUS.get(error.exit_code, 503))
 

@@ -134,8 +134,10 @@ def _guard() -> None:
     if route is None:
         guard.check_access(here.who(), "login")
         return
+    if route.method == "POST":
+        guard.check_size(request)
     if route.method == "POST" and not route.foreign:
-        guard.check_body(request, route.body)
+        guard.check_type(request, route.body)
     if route.needs == "nothing":
         if route.method == "POST" and not route.foreign:
             guard.check_origin(request, needed=False)

@@ -75,7 +75,11 @@ def make_backup() -> Answer:
 def recover() -> Answer:
     """Finish or undo an interrupted deployment."""
     asked = json_object()
-    return start(["recover"], wait=bodies.flag(asked, "wait", True))
+    wait = bodies.flag(asked, "wait", True)
+    interrupted = panel().app().interrupted()
+    if interrupted is None:
+        return Answer(success(message="Nothing to recover: no deployment was interrupted.", deployment=None, log=[]))
+    return start(["recover"], wait=wait, recovering=interrupted)
 
 
 def delete_backup() -> dict[str, Any]:

@@ -71,11 +71,15 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def check_body(request: Request, content_type: str) -> None:
-    """A body of a change is of just one type and not large. Raises `WrongContentType`, `TooLarge`."""
+def check_size(request: Request) -> None:
+    """A body is not large. Raises `TooLarge`; where its length isn't told, reading it does."""
     request.max_content_length = BODY_LIMIT
     if request.content_length is not None and request.content_length > BODY_LIMIT:
         raise TooLarge(f"A body may hold {BODY_LIMIT // 1024} KB.")
+
+
+def check_type(request: Request, content_type: str) -> None:
+    """A body is of just one type: what a form of another site can send is none. Raises `WrongContentType`."""
     if request.mimetype != content_type or request.mimetype_params.get("charset", "utf-8").lower() != "utf-8":
         raise WrongContentType(f"The body must be {content_type}.", f"Send it with: Content-Type: {content_type}")
 

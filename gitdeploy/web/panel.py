@@ -34,6 +34,7 @@ class Panel:
         auto_check: bool = True,
     ) -> None:
         from gitdeploy.web.events import Follower
+        from gitdeploy.web.looking import Looking
 
         self.folder = folder
         self.config_file = config_file
@@ -45,6 +46,7 @@ class Panel:
         self.root = app.site.root
         self.store = Store(app.site.state.path / "web.db", app.site.make_state)
         self.follower = Follower(self.app, streams)
+        self.looking = Looking(self.app, self.store, self.root)
         self._lock = threading.Lock()
         self._opened: tuple[Any, App] | None = None
 
@@ -66,6 +68,8 @@ class Panel:
 
     def keep_checking(self) -> None:
         """Look for releases by itself, where that is wanted; begins with the first request after a fork."""
+        if self.auto_check:
+            self.looking.begin()
 
     def who(self) -> Access | None:
         """Who the present request comes from. Raises `TooManyTries`."""

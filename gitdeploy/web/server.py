@@ -68,6 +68,7 @@ def serve(app: Flask, host: str, port: int, ready: Callable[[], None]) -> None:
         ident="gitdeploy",
     )
     ready()
+    app.extensions["gitdeploy"]["gitdeploy"].keep_checking()
     server.run()
 
 

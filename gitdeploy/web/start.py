@@ -7,7 +7,7 @@ import re
 import time
 import uuid
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from flask import request
 
@@ -17,6 +17,10 @@ from gitdeploy.web.answers import Answer, BadRequest, Unprocessable, WebError
 from gitdeploy.web.panel import panel, performer
 from gitdeploy.web.progress import progress, sentence
 
+if TYPE_CHECKING:
+    from gitdeploy.deployment.launch import Launched
+
+_JOURNAL = "Look at the server's journal: journalctl -e"
 BEGIN = 60.0  # seconds within which the process has begun a deployment or said why not
 LONGEST = 4 * 3600.0  # seconds that a request waits for the end
 _KEY = re.compile(r"[\x21-\x7e]{1,200}")
@@ -29,27 +33,32 @@ class NotStarted(WebError):
     status = 503
 
 
-def start(words: Sequence[str], *, wait: bool) -> Answer:
+def start(words: Sequence[str], *, wait: bool, recovering: int | None = None) -> Answer:
     """Run `gitdeploy WORDS` in a process of its own; answer when it has ended, or (not WAIT) when it has begun.
 
-    The same Idempotency-Key with the same words answers for the deployment of the first time. Raises `LockedError`
-    (409) while another runs, `Unprocessable` for a key that stood for something else.
+    RECOVERING: the interrupted deployment that the process goes on with, instead of one that it begins. The same
+    Idempotency-Key with the same words answers for the deployment of the first time. Raises `LockedError` (409) while
+    another runs, `Unprocessable` for a key that stood for something else.
     """
     here = panel()
     app = here.app()
-    identity = uuid.uuid4().hex
+    identity, asked = uuid.uuid4().hex, json.dumps(list(words))
     key = request.headers.get("Idempotency-Key")
     if key is not None:
         if not _KEY.fullmatch(key):
             raise BadRequest("Idempotency-Key must be up to 200 visible ASCII characters.")
-        claimed, asked = here.store.claim(key, identity, json.dumps(list(words)))
-        if asked != json.dumps(list(words)):
+        claimed, before = here.store.claim(key, identity, asked)
+        if before != asked:
             raise Unprocessable("This Idempotency-Key stood for something else before.", "Use a new one.")
         if claimed != identity:
             return _answer(app, _await_begin(app, claimed, None), wait=wait)
     try:
-        _refuse_if_locked(app)
+        _refuse_if_locked(app, held=words[0] in ("upgrade", "restore"))
         launched = app.launch(words, performer=performer(), request=identity)
+        if recovering is not None:
+            if wait:
+                launched.wait(LONGEST)
+            return _answer(app, recovering, wait=wait)
         deployment = _await_begin(app, identity, launched)
     except GitDeployError:
         if key is not None:
@@ -58,27 +67,27 @@ def start(words: Sequence[str], *, wait: bool) -> Answer:
     return _answer(app, deployment, wait=wait)
 
 
-def _refuse_if_locked(app: App) -> None:
+def _refuse_if_locked(app: App, *, held: bool) -> None:
     status = app.going_on()
     if status.holder is not None:
         raise LockedError(
             f"Another deployment runs: {status.holder.sentence()}.", "Wait for its end; the page shows it."
         )
-    if status.hold is not None:
+    if held and status.hold is not None:
         raise LockedError(status.hold, "An administrator releases them: on the page, or with gitdeploy unlock")
 
 
-def _await_begin(app: App, identity: str, launched: Any) -> int:
+def _await_begin(app: App, identity: str, launched: Launched | None) -> int:
     """The id of the deployment that the request IDENTITY began. Raises what its process ended with instead."""
     end = time.monotonic() + BEGIN
     while time.monotonic() < end:
-        found = app.deployment_of(identity)
-        if found is not None:
+        ended = launched.outcome() if launched is not None else None
+        if (found := app.deployment_of(identity)) is not None:
             return found
-        if launched is not None and (error := launched.ended()) is not None and app.deployment_of(identity) is None:
-            raise error
+        if ended is not None:
+            raise ended.error() or NotStarted("The process ended without a deployment.", _JOURNAL)
         time.sleep(0.05)
-    raise NotStarted("The deployment did not begin within a minute.", "Look at the server's journal: journalctl -e")
+    raise NotStarted("The deployment did not begin within a minute.", _JOURNAL)
 
 
 def _answer(app: App, deployment: int, *, wait: bool) -> Answer:

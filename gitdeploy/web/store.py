@@ -186,7 +186,8 @@ class Store:
             ).fetchall()
         return float(rows[-1][0]) + within - now if len(rows) >= tries else 0.0
 
-    def count_failure(self, address: str, at: float) -> None:
+    def count_failure(self, address: str) -> None:
+        at = self._clock()
         with self._open() as connection, _transaction(connection):
             connection.execute("DELETE FROM failure WHERE at<?", (at - 3600,))
             connection.execute("INSERT INTO failure VALUES (?,?)", (address, at))

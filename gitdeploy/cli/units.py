@@ -1,0 +1,145 @@
+"""systemd units, ready to copy: for the page, for watching, with what this app needs filled in."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from gitdeploy.config.window import Window
+from gitdeploy.deployment.site import Site
+from gitdeploy.owner import user_name
+from gitdeploy.text import path_text
+
+_FOLDER = "/etc/systemd/system"
+
+
+def web_unit(site: Site, config_file: Path | None) -> str:
+    """The unit of `gitdeploy web`."""
+    name = _name(site)
+    return f"""\
+# {_FOLDER}/{name}-web.service        then: systemctl daemon-reload && systemctl enable --now {name}-web
+# The page and the API of {name}. Deployments that it starts run outside this unit: restarting it disturbs none of them.
+[Unit]
+Description=gitdeploy page of {name}
+After=network.target
+
+[Service]
+{_service(site)}
+ExecStart={_command(site, config_file)} web
+# The administrator's token, where it isn't to be made at the first start: GITDEPLOY_WEB_TOKEN=... (mode 0600, root's)
+EnvironmentFile=-/etc/gitdeploy/{name}.env
+Restart=on-failure
+NoNewPrivileges=false
+PrivateTmp=true
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+def watch_units(site: Site, *, once: bool) -> Mapping[str, str]:
+    """File name -> text: a service that watches on, or (ONCE) a service and the timer that starts it."""
+    name = _name(site)
+    command = _command(site, None)
+    if not once:
+        text = f"""\
+# {_FOLDER}/{name}-watch.service        then: systemctl daemon-reload && systemctl enable --now {name}-watch
+[Unit]
+Description=gitdeploy looks for releases of {name}
+After=network-online.target
+Wants=network-online.target
+
+[Service]
+{_service(site)}
+ExecStart={command} watch
+EnvironmentFile=-/etc/gitdeploy/{name}.env
+Restart=on-failure
+RestartSec=60
+
+[Install]
+WantedBy=multi-user.target
+"""
+        return {f"{name}-watch.service": text}
+    service = f"""\
+# {_FOLDER}/{name}-watch.service
+[Unit]
+Description=gitdeploy looks once for releases of {name}
+After=network-online.target
+Wants=network-online.target
+
+[Service]
+Type=oneshot
+{_service(site)}
+ExecStart={command} watch --once
+EnvironmentFile=-/etc/gitdeploy/{name}.env
+TimeoutStartSec=infinity
+"""
+    timer = f"""\
+# {_FOLDER}/{name}-watch.timer        then: systemctl daemon-reload && systemctl enable --now {name}-watch.timer
+[Unit]
+Description=gitdeploy looks for releases of {name}
+
+[Timer]
+{_when(site)}
+
+[Install]
+WantedBy=timers.target
+"""
+    return {f"{name}-watch.service": service, f"{name}-watch.timer": timer}
+
+
+def _when(site: Site) -> str:
+    check = site.config.check
+    interval = max(60, round(check.interval))
+    lines = ["OnBootSec=2min", f"OnUnitActiveSec={interval}s", f"RandomizedDelaySec={max(1, interval // 10)}s"]
+    window = check.window
+    if window is not None and check.upgrade != "never":
+        # Once in the window too, or an interval longer than it might never meet it.
+        lines += [f"OnCalendar={_opening(window)}", "Persistent=false"]
+        lines[2] = f"RandomizedDelaySec={max(1, min(interval // 10, _length(window) * 60 // 2))}s"
+    return "\n".join(lines)
+
+
+def _opening(window: Window) -> str:
+    zone = f" {window.zone}" if window.zone else ""
+    return f"*-*-* {window.start // 60:02}:{window.start % 60:02}:00{zone}"
+
+
+def _length(window: Window) -> int:
+    """Minutes."""
+    return (window.end - window.start) % (24 * 60)
+
+
+def _service(site: Site) -> str:
+    owner = user_name(site.root.stat().st_uid)
+    return f"User={owner}\nWorkingDirectory={_escaped(str(site.root))}"
+
+
+def _command(site: Site, config_file: Path | None) -> str:
+    """The absolute command line; of a gitdeploy inside the app's own venv through the venv's link, which stays."""
+    words = [_program(), "-C", str(site.root)]
+    if config_file is not None:
+        words += ["--config", str(config_file.absolute())]
+    return " ".join(_quoted(word) for word in words)
+
+
+def _program() -> str:
+    return os.path.join(os.path.dirname(os.path.abspath(sys.executable)), "gitdeploy")
+
+
+def _name(site: Site) -> str:
+    """The app's name as a unit's name may be."""
+    text = "".join(c if c.isascii() and (c.isalnum() or c in "-_.") else "-" for c in site.name).strip("-.")
+    return text or "app"
+
+
+def _quoted(word: str) -> str:
+    """A word of ExecStart (systemd.service(5), COMMAND LINES)."""
+    text = word.replace("\\", "\\\\").replace('"', '\\"').replace("$", "$$").replace("%", "%%")
+    return f'"{text}"' if any(c in word for c in " '\"\\;") or not word else text
+
+
+def _escaped(path: str) -> str:
+    return path_text(path).replace("%", "%%")

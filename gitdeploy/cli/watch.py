@@ -1,0 +1,90 @@
+"""`gitdeploy watch`."""
+
+from __future__ import annotations
+
+import random
+from datetime import UTC, datetime
+
+import click
+
+from gitdeploy import interruption
+from gitdeploy.cli.options import EXAMPLE, json_option, pass_screen
+from gitdeploy.cli.screen import Screen
+from gitdeploy.deployment.watch import Look
+from gitdeploy.errors import GitDeployError, Interrupted, LockedError
+from gitdeploy.text import duration_text
+
+JITTER = 0.1  # of the interval, so that many servers don't ask at the same moment
+
+
+@click.command("watch", context_settings=EXAMPLE)
+@click.option("--once", is_flag=True, help="Look once and end: for timers.")
+@click.option("--print-unit", is_flag=True, help="Print the systemd units that run this (with --once: a timer too).")
+@json_option
+@pass_screen
+def command(screen: Screen, /, once: bool, print_unit: bool) -> None:
+    """Look for releases on an interval, tell people once about a new one, and upgrade where `check` in deploy.yaml
+    allows it.
+
+    \b
+    Example:
+      gitdeploy watch --once
+      gitdeploy watch --once --print-unit
+    """
+    if print_unit:
+        from gitdeploy.cli.units import watch_units
+
+        site = screen.app().site
+        screen.result({"units": watch_units(site, once=once)}, "\n".join(watch_units(site, once=once).values()))
+        return
+    if once:
+        _once(screen)
+        return
+    interruption.install()
+    screen.message(f"{screen.app().site.name}: looking for releases (Ctrl-C ends it)")
+    while True:
+        wait = screen.app().site.config.check.interval
+        try:
+            found = _once(screen)
+            if found.again is not None:
+                wait = min(wait, max(1.0, (found.again - datetime.now(UTC)).total_seconds()))
+        except Interrupted:
+            raise
+        except GitDeployError as error:
+            screen.error(error)
+        wait += random.uniform(0, JITTER) * wait  # noqa: S311  # spreads load, protects nothing
+        screen.message(f"The next look is in {duration_text(wait)}.")
+        try:
+            interruption.sleep(wait)
+        except Interrupted:
+            return
+
+
+def _once(screen: Screen) -> Look:
+    """One look; upgrades where that is allowed. Raises what the upgrade raised."""
+    app = screen.app()
+    found = app.look()
+    for problem in found.problems:
+        screen.message(f"Warning: {problem}")
+    newer = f"{found.check.latest_tag} is available. " if found.check.update_available else ""
+    told = "People were told. " if found.told else ""
+    if found.tag is None:
+        screen.result({**_document(found), "upgrade": None}, f"{newer}{told}{found.reason}")
+        return found
+    screen.message(f"{newer}{told}Upgrading to {found.tag}.")
+    try:
+        result = app.upgrade(found.tag, caller=screen.caller(f"watch: upgrade {found.tag}", automatic=True))
+    except LockedError as error:
+        screen.result({**_document(found), "upgrade": None, "reason": error.message}, error.message)
+        return found
+    screen.result({**_document(found), "upgrade": result.as_dict()}, result.sentence)
+    return found
+
+
+def _document(found: Look) -> dict[str, object]:
+    return {
+        "check": found.check.as_dict(),
+        "reason": found.reason,
+        "again": found.again.isoformat() if found.again else None,
+        "told": found.told,
+    }

@@ -1,0 +1,160 @@
+"""Looking for releases by itself: tell once about a new one, and say which may be installed without a person."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from packaging.version import Version
+
+from gitdeploy.deployment.release import check_tag
+from gitdeploy.deployment.session import HOLD, hold_sentence
+from gitdeploy.deployment.site import Release3, Site
+from gitdeploy.errors import GitDeployError
+from gitdeploy.state import Database
+from gitdeploy.text import clean, duration_text
+from gitdeploy.versions import admitted, order, read_version
+
+if TYPE_CHECKING:
+    from gitdeploy.sources import CheckResult, Release
+
+TOLD = "told_update"  # in the database: the release that people were told about
+NOTICED = "noticed"  # in the database: tag -> when it was first noticed here, for sources that tell no date
+_MOST_NOTICED = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What one look came to: `tag` may be installed now by itself, else `reason` says why nothing is; `again` is when
+    that changes, where it is known; `told`: people were told about a new release."""
+
+    check: CheckResult
+    tag: str | None
+    reason: str
+    again: datetime | None = None
+    told: bool = False
+    problems: tuple[str, ...] = ()
+
+
+def look(site: Site, database: Database, live: Release3, *, moment: datetime | None = None) -> Look:
+    """Ask the source, tell people once about a new release, decide. Raises `SourceError` where it can't be asked."""
+    from gitdeploy.deployment import updates
+
+    now = moment or datetime.now(UTC)
+    result = updates.check(site, database, live, force=True)
+    told, problems = _tell_once(site, database, result)
+    if result.warning:
+        problems = (*problems, result.warning)
+    if not result.update_available:
+        return Look(result, None, f"{live.name} is the newest release.", None, told, problems)
+    tag, reason, again = decide(site, database, live, now)
+    return Look(result, tag, reason, again, told, problems)
+
+
+def decide(site: Site, database: Database, live: Release3, now: datetime) -> tuple[str | None, str, datetime | None]:
+    """(tag to install now, why nothing is installed, when to look again) by `check` of deploy.yaml."""
+    from gitdeploy.deployment import updates
+
+    settings = site.config.check
+    if settings.upgrade == "never":
+        return None, "Releases are installed by hand (check.upgrade: never).", None
+    releases, _ = updates.catalogue(site, database).releases(limit=100, all=False)
+    found = candidates(releases, live, site)
+    if not found:
+        return None, f"Nothing newer than {live.name} that `check.upgrade: {settings.upgrade}` admits.", None
+    since = _since(database, found, now)
+    old = [release for release in found if now - since[release.tag] >= timedelta(seconds=settings.min_age)]
+    if not old:
+        ripe = min(since[release.tag] for release in found) + timedelta(seconds=settings.min_age)
+        wait = duration_text((ripe - now).total_seconds())
+        return None, f"{found[0].tag} is younger than check.min_age admits; {wait} are left.", ripe
+    chosen = old[0]
+    if chosen.commit and (bad := database.bad_release(chosen.commit)) is not None:
+        return None, f"{chosen.tag} failed here before, so it is not installed by itself again: {clean(bad[0])}", None
+    if (hold := database.meta_get(HOLD)) is not None:
+        return None, hold_sentence(hold), None
+    if settings.window is not None and not settings.window.contains(now):
+        opens = settings.window.opens(now)
+        return None, f"{chosen.tag} waits for the window {settings.window}.", opens
+    return chosen.tag, "", None
+
+
+def candidates(releases: Sequence[Release], live: Release3, site: Site) -> list[Release]:
+    """Those that `check.upgrade` and the channel admit over what is live, newest first."""
+    source = site.config.source
+    prefix = source.tag_prefix
+    here = read_version(live.tag or "", prefix) or read_version(live.version or "")
+    if here is None:
+        return []
+    found = [
+        release
+        for release in releases
+        if (version := read_version(release.tag, prefix)) is not None
+        and version > here
+        and admitted(version, source.channel)
+        and not (release.prerelease and source.channel == "stable")
+        and within(here, version, site.config.check.upgrade)
+        and _installable(release.tag)
+    ]
+    return sorted(found, key=lambda release: order(release.tag, prefix), reverse=True)
+
+
+def within(here: Version, there: Version, policy: str) -> bool:
+    """Whether the step from HERE to THERE is a `patch` (same first two numbers), a `minor` (same first) or any."""
+    if policy == "all":
+        return True
+    numbers = {"patch": 2, "minor": 1}.get(policy)
+    if numbers is None:
+        return False
+    padded = [(*version.release, 0, 0)[:numbers] for version in (here, there)]
+    return here.epoch == there.epoch and padded[0] == padded[1]
+
+
+def _installable(tag: str) -> bool:
+    try:
+        check_tag(tag)
+    except GitDeployError:
+        return False
+    return True
+
+
+def _since(database: Database, releases: Sequence[Release], now: datetime) -> dict[str, datetime]:
+    """Since when each release is out: as its source says, else when it was first noticed here."""
+    noticed: dict[str, str] = json.loads(database.meta_get(NOTICED) or "{}")
+    new = {release.tag: now.isoformat() for release in releases if release.tag not in noticed}
+    if new:
+        noticed = dict(list({**noticed, **new}.items())[-_MOST_NOTICED:])
+        database.meta_put(NOTICED, json.dumps(noticed))
+    found = {}
+    for release in releases:
+        text = release.published_at or noticed.get(release.tag, now.isoformat())
+        try:
+            moment = datetime.fromisoformat(text)
+        except ValueError:
+            moment = now
+        found[release.tag] = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    return found
+
+
+def _tell_once(site: Site, database: Database, result: CheckResult) -> tuple[bool, tuple[str, ...]]:
+    """Tell whoever `notify` names about a new release, once. Returns (told, problems as sentences)."""
+    if not result.update_available or not site.config.notify:
+        return False, ()
+    name = f"{result.latest_tag} {result.commit or ''}".strip()
+    if database.meta_get(TOLD) == name:
+        return False, ()
+    database.meta_put(TOLD, name)  # before sending: a crash in between must not make it a message a day
+    from gitdeploy import notify as sending
+
+    sentence = f"{result.latest_tag} is available; {result.current_version or 'an unknown version'} is live."
+    notes = clean(result.release_notes or "", lines=True, limit=2000)
+    message = sending.Message(
+        "update_available", site.name, f"{site.name}: update available", f"{sentence}\n\n{notes}".strip()
+    )
+    try:
+        return True, tuple(sending.send(site.config.notify, message, site.config.expand))
+    except GitDeployError as error:
+        return True, (error.message,)
