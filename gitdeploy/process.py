@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import selectors
 import signal
 import subprocess
@@ -38,6 +39,10 @@ _INHERITED = frozenset(
     "http_proxy https_proxy all_proxy no_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY NO_PROXY "
     "GITDEPLOY_FAULT_PLAN".split()
 )
+_PROGRESS = re.compile(
+    r"hint: |(?:remote: )?(?:(?:Enumerating|Counting|Compressing|Receiving|Unpacking|Updating|Filtering|Writing) \w+"
+    r"|Resolving deltas|Total \d+ \(delta)\b.*"
+)
 _PR_SET_PDEATHSIG = 1
 
 
@@ -63,9 +68,11 @@ class Completed:
 
     @property
     def error_text(self) -> str:
-        """The last lines of standard error (else of output), cleaned and redacted: fit to show."""
-        raw = (self.stderr.strip() or self.stdout.strip())[-4000:].decode("utf-8", "replace")
-        return redact(clean("\n".join(raw.splitlines()[-12:]), lines=True))
+        """The last lines of standard error (else of output), cleaned and redacted: fit to show. Git's progress and its
+        advice are left out."""
+        raw = (self.stderr.strip() or self.stdout.strip())[-16000:].decode("utf-8", "replace")
+        lines = [line for line in raw.splitlines() if line.strip() and not _PROGRESS.match(line)]
+        return redact(clean("\n".join(lines[-12:])[-4000:], lines=True))
 
     @property
     def ending(self) -> str:

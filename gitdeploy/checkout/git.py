@@ -14,14 +14,16 @@ import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from gitdeploy import process
 from gitdeploy.errors import ConfigError, DeploymentFailed
 from gitdeploy.process import Completed
-from gitdeploy.text import clean, path_text
+from gitdeploy.text import path_text
 
 MINIMUM = (2, 25)
+FSYNC_SINCE = (2, 36)  # knows core.fsync, and warns of core.fsyncObjectFiles, which was before it (git-config(1))
 SHORT = 60.0  # seconds: a command that only reads or writes a few objects
 LONG = 600.0  # seconds: one that writes many files
 BACKUP_REFS = "refs/gitdeploy/backups/"
@@ -34,7 +36,6 @@ _OPTIONS = tuple(
         "core.hooksPath=/dev/null",
         "core.fsmonitor=false",
         "core.fsync=all",
-        "core.fsyncObjectFiles=true",
         "core.quotePath=false",
         "fetch.unpackLimit=1",
         "fetch.fsckObjects=true",
@@ -55,17 +56,21 @@ def is_object_id(text: str) -> bool:
     return _OBJECT_ID.fullmatch(text) is not None
 
 
+@cache
 def program() -> str:
-    """The absolute path of git. Raises `DeploymentFailed` where there is none."""
+    """The absolute path of git, found and asked for its version once a process. Raises `DeploymentFailed` where there
+    is none or it is too old."""
     found = process.which("git")
     if found is None:
         raise DeploymentFailed("git is not installed.", "Install it: apt-get install git")
+    git_version(found)
     return found
 
 
-def git_version() -> tuple[int, ...]:
-    """Git's version, (2, 39, 5). Raises `DeploymentFailed` where git is missing or older than 2.25."""
-    done = process.run([program(), "version"], cwd="/", env=process.clean_environment(), timeout=SHORT)
+@cache
+def git_version(git: str) -> tuple[int, ...]:
+    """The version of the program GIT, (2, 39, 5). Raises `DeploymentFailed` where it is older than 2.25."""
+    done = process.run([git, "version"], cwd="/", env=process.clean_environment(), timeout=SHORT)
     found = re.search(r"(\d+(?:\.\d+)+)", done.check("git version").text)
     version = tuple(int(part) for part in found[1].split(".")) if found else (0,)
     if version < MINIMUM:
@@ -141,11 +146,13 @@ class Repository:
         )
 
     def command(self, git_dir: Path, work_tree: Path) -> list[str]:
+        git = program()
         return [
-            program(),
+            git,
             f"--git-dir={git_dir}",
             f"--work-tree={work_tree}",
             *_OPTIONS,
+            *(("-c", "core.fsyncObjectFiles=true") if git_version(git) < FSYNC_SINCE else ()),
             "-c",
             f"safe.directory={self.root}",
         ]
@@ -186,6 +193,19 @@ class Repository:
 
     def delete_ref(self, name: str) -> None:
         self.output("update-ref", "--no-deref", "-d", name, tied=True)
+
+    def mend_ref(self, name: str, commit: str) -> bool:
+        """Write the ref NAME, one of gitdeploy's own, where its file is empty, zeroed or cut off by a crash: git refuses to
+        (and with one such ref in the repository also to fetch). Returns whether it was."""
+        file = self.common_dir / name
+        try:
+            if is_object_id(file.read_text("ascii", "replace").strip()):
+                return False
+            file.unlink()
+        except FileNotFoundError:
+            return False
+        self.update_ref(name, commit)
+        return True
 
     def refs(self, prefix: str) -> dict[str, str]:
         """Full ref name -> object id, of all refs below PREFIX."""
@@ -298,9 +318,3 @@ def file_blob_id(path: bytes, length: int = 40) -> str:
         if found.st_size <= 1 << 20:
             return blob_id(source.read(), found.st_size, length)
         return blob_id(iter(lambda: source.read(1 << 20), b""), found.st_size, length)
-
-
-def shown_error(done: Completed) -> str:
-    """Git's own words, cleaned, without its hints."""
-    lines = [line for line in done.error_text.splitlines() if not line.startswith("hint:")]
-    return clean(" ".join(lines), limit=400)

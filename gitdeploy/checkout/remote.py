@@ -16,12 +16,19 @@ from gitdeploy import process
 from gitdeploy.checkout.git import INCOMING_REFS, Repository, is_object_id
 from gitdeploy.errors import DeploymentFailed, PolicyError, SourceError
 from gitdeploy.process import Completed
-from gitdeploy.text import clean, redact, register_secret
+from gitdeploy.text import clean, path_text, redact, register_secret
 
 FETCH_LIMIT = 1800.0  # seconds for the objects of one tag
 LOOK_LIMIT = 60.0  # seconds for the list of tags
 _SSH = "ssh -o BatchMode=yes -o ConnectTimeout=15 -o ServerAliveInterval=15 -o ServerAliveCountMax=4"
 _URL = re.compile(r"(?:https?|ssh|git|file)://[^\s\0-\x1f]+|/[^\0-\x1f]+|[A-Za-z0-9._-]+@[A-Za-z0-9.-]+:[^\0-\x1f]+")
+_OWN_FAULT = (
+    "cannot lock ref",
+    "unable to update local ref",
+    "unable to create",
+    "unable to write",
+    "Read-only file system",
+)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*")
 
 
@@ -60,7 +67,7 @@ def ls_remote_tags(repository: Repository, remote: str, credentials: Credentials
     """All tags of REMOTE by one request. Raises `SourceError`."""
     done = _network(repository, ("ls-remote", "--tags", "--quiet", "--", _checked(remote)), credentials, LOOK_LIMIT)
     if not done.ok:
-        raise _unreachable(remote, done)
+        raise _unreachable(repository, remote, done)
     found: dict[str, RemoteTag] = {}
     for line in done.stdout.decode("utf-8", "replace").splitlines():
         oid, _, name = line.partition("\t")
@@ -92,7 +99,7 @@ def fetch_tag(
         said = done.error_text
         if "couldn't find remote ref" in said:
             raise SourceError(
-                f"The remote {shown_remote(remote)} has no tag {clean(tag)} (or its answer was no git answer).",
+                f"The remote {_named(repository, remote)} has no tag {clean(tag)} (or its answer was no git answer).",
                 "`gitdeploy releases` lists what there is.",
             )
         if "unexpected disconnect" not in said and ("No space left" in said or "disk full" in said.lower()):
@@ -104,7 +111,12 @@ def fetch_tag(
                 f"Tag {clean(tag)} holds objects that git's own check refuses: {redact(said)}",
                 "Such a release can't be installed.",
             )
-        raise _unreachable(remote, done)
+        if any(mark in said for mark in _OWN_FAULT) and "remote:" not in said:
+            raise DeploymentFailed(
+                f"The release's objects can't be stored in {path_text(str(repository.common_dir))}: {redact(said)}",
+                "Look for a full disk (df, df -i), wrong owners or a read-only file system.",
+            )
+        raise _unreachable(repository, remote, done)
     object_id = repository.output("rev-parse", "--verify", incoming).decode().strip()
     commit = repository.resolve(incoming)
     if commit is None:
@@ -121,7 +133,7 @@ def fetch_commit(repository: Repository, remote: str, commit: str, credentials: 
         spec = ("+refs/heads/*:refs/gitdeploy/incoming/heads/*", "+refs/tags/*:refs/gitdeploy/incoming/tags/*")
         done = _network(repository, (*words, _checked(remote), *spec), credentials, FETCH_LIMIT, tied=True)
         if not done.ok:
-            raise _unreachable(remote, done)
+            raise _unreachable(repository, remote, done)
     if repository.resolve(commit) is None:
         raise SourceError(f"{shown_remote(remote)} doesn't have the commit {commit[:12]}.", "Push it there first.")
 
@@ -134,6 +146,12 @@ def drop_incoming(repository: Repository, tag: str) -> None:
 
 def shown_remote(remote: str) -> str:
     return redact(clean(remote))
+
+
+def _named(repository: Repository, remote: str) -> str:
+    """The remote for a message: `origin (https://…)`; a URL as it is."""
+    url = remote_url(repository, remote)
+    return shown_remote(remote) if url in (None, remote) else f"{shown_remote(remote)} ({shown_remote(url or '')})"
 
 
 def _checked(remote: str) -> str:
@@ -193,9 +211,9 @@ def _network(
     )
 
 
-def _unreachable(remote: str, done: Completed) -> SourceError:
+def _unreachable(repository: Repository, remote: str, done: Completed) -> SourceError:
     said = redact(done.error_text)
-    where = shown_remote(remote)
+    where = _named(repository, remote)
     low = said.lower()
     if done.timed_out:
         return SourceError(

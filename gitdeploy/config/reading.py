@@ -166,7 +166,7 @@ def _with_what_is_found(config: Config, where: dict[str, str]) -> Config:
         config = replace(config, app=replace(config.app, name=path_text(root.absolute().name) or "app"))
         where["app.name"] = "found: the folder's name"
     if "venv.path" not in where:
-        path = next((name for name in ("venv", ".venv") if _is_venv(root / name)), None)
+        path = next((name for name in ("venv", ".venv") if _is_venv(root / name)), None) or _lost_link(root)
         config = replace(config, venv=replace(config.venv, path=path))
         where["venv.path"] = f"found: {path}/" if path else "found: neither venv nor .venv"
     if "venv.requirements" not in where and (root / "requirements.txt").is_file():
@@ -180,6 +180,18 @@ def _is_venv(path: Path) -> bool:
     if (path / "pyvenv.cfg").is_file():
         return True
     return path.is_symlink() and ".gitdeploy/venvs/" in os.readlink(path)
+
+
+def _lost_link(root: Path) -> str | None:
+    """Where the link to the live generation was, if somebody deleted it: there are generations, so the app has a venv."""
+    generations = root / ".gitdeploy" / "venvs"
+    try:
+        if not any(path.is_dir() for path in generations.iterdir()):
+            return None
+        excluded = (root / ".git" / "info" / "exclude").read_text("utf-8", "replace").splitlines()
+    except OSError:
+        return None
+    return ".venv" if "/.venv" in excluded and "/venv" not in excluded else "venv"
 
 
 def _complete(where: Mapping[str, str]) -> Mapping[str, str]:

@@ -113,10 +113,15 @@ def undo_all(
             try:
                 summary = step.undo(data)
             except (GitDeployError, OSError) as error:
-                cause = as_expected(error)
+                obstacle = as_expected(error)
+                advice = (
+                    f"{obstacle.hint} Then"
+                    if isinstance(error, GitDeployError) and obstacle.hint
+                    else "Mend that, then"
+                )
                 raise RollbackFailed(
-                    f"Undoing {step.name} failed: {cause.message} The failure before it: {reason}",
-                    cause.hint or "Mend what it says, then run: gitdeploy recover",
+                    f"Undoing {step.name} failed: {obstacle.message} The failure before it: {reason}",
+                    f"{advice} run: gitdeploy recover",
                 ) from error
             faultpoints.point(f"undid {step.name}")
             if summary:

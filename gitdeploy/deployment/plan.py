@@ -26,7 +26,7 @@ from gitdeploy.text import clean, count, listing, path_text, size_text
 UPGRADE_STAGES = ("pre-deploy", "build", "migrate", "post-deploy")
 RESTORE_STAGES = ("pre-restore", "build", "post-restore")
 LARGEST_READ = 1 << 20  # bytes of a file that is read whole
-SPARE = 16 << 20  # bytes that are to stay free beside what is known to be needed
+SPARE = 16 << 20  # bytes that are to stay free beside what is known to be needed; of a small disk a fiftieth
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,7 +249,7 @@ def make_plan(
     if options.restart:
         services = open_services(config.service, site.root)
         problems += [Problem(message, hint) for service in services for message, hint in service.problems()]
-    needed = _disk_needed(site, tree, parts, venv)
+    needed = _disk_needed(site, tree, parts) + _venv_disk_needed(site, after, venv, options)
     problems += _disk_problems(site, needed, len(tree.changes))
     problems += _unwritable(site, tree)
     return Plan(
@@ -350,7 +350,14 @@ def _unwritable(site: Site, tree: TreePlan) -> list[Problem]:
     ]
 
 
-def _disk_needed(site: Site, tree: TreePlan, parts: Sequence[SubmodulePlan], venv: VenvPlan | None) -> int:
+def _venv_disk_needed(site: Site, after: Config, venv: VenvPlan | None, options: Options) -> int:
+    if venv is None or venv.reuse is not None:
+        return 0
+    builder = venvs.Builder(site.root, site.state.path, after.venv)
+    return builder.disk_needed(venv.live, venv.changed, venv.added, rebuild=options.rebuild_venv)
+
+
+def _disk_needed(site: Site, tree: TreePlan, parts: Sequence[SubmodulePlan]) -> int:
     needed = 0
     for repository, changes in (
         (site.repository, tree.changes),
@@ -365,8 +372,6 @@ def _disk_needed(site: Site, tree: TreePlan, parts: Sequence[SubmodulePlan], ven
     kept = matching_paths(site.root, site.config.git.keep)
     needed += sum(size for path in kept if (size := content_size(site.root, [path])) <= KEPT_LIMIT)
     needed += content_size(site.root, matching_paths(site.root, site.config.backup.include))
-    if venv is not None and venv.reuse is None:
-        needed += 64 << 20
     return needed
 
 
@@ -375,11 +380,12 @@ def _disk_problems(site: Site, needed: int, files: int) -> list[Problem]:
     for place in {site.root, site.repository.git_dir}:
         found = os.statvfs(place)
         free = found.f_bavail * found.f_frsize
-        if free < needed + SPARE:
+        wanted = needed + min(SPARE, found.f_blocks * found.f_frsize // 50)
+        if free < wanted:
             problems.append(
                 Problem(
                     f"Too little space on the disk of {path_text(str(place))}: {size_text(free)} free, "
-                    f"{size_text(needed + SPARE)} needed.",
+                    f"{size_text(wanted)} needed.",
                     "Make room; `gitdeploy prune` drops old backups.",
                 )
             )

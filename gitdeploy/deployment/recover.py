@@ -210,6 +210,8 @@ def _sweep(site: Site) -> None:
             and "never finished" in entry.problem
         ):
             backups.remove(site.state.backups, name, site.repository)
+    for backup in site.backups():
+        site.repository.mend_ref(backups.REFS + backup.id, str(backup.snapshot["commit"]))
     held = held_generations(site)
     builder = venvs.Builder(site.root, site.state.path, site.config.venv)
     for name in venvs.unfinished(site.state.venvs):

@@ -103,6 +103,7 @@ def ensure_objects(site: Site, backup: Backup) -> None:
             f"The objects of backup {backup.id} (commit {commit[:12]}) are missing or damaged in the repository.",
             "Fetch the release again: git fetch --refetch (git 2.36 or newer); `gitdeploy doctor` looks at the rest.",
         )
+    repository.mend_ref(BACKUP_REFS + backup.id, commit)
     if repository.refs(BACKUP_REFS + backup.id).get(BACKUP_REFS + backup.id) != commit:
         repository.update_ref(BACKUP_REFS + backup.id, commit)
 

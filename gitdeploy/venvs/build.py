@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,14 +14,20 @@ from gitdeploy import faultpoints, process
 from gitdeploy.errors import DeploymentFailed, GitDeployError
 from gitdeploy.text import listing, path_text
 from gitdeploy.venvs import install as installing
-from gitdeploy.venvs.clone import clone, prefixes_of, read_record
+from gitdeploy.venvs.clone import clone, clone_size, prefixes_of, read_record
 from gitdeploy.venvs.durable import sync_filesystem, sync_folder
 from gitdeploy.venvs.generations import remove
-from gitdeploy.venvs.live import LiveVenv, ask, packages, site_folders
+from gitdeploy.venvs.live import LiveVenv, ask, canonical, packages, site_folders
 from gitdeploy.venvs.requirements import Requirements, TreeReader
 from gitdeploy.venvs.scripts import rewrite, strays
 from gitdeploy.venvs.seal import Facts, partial_path, read_facts, seal
 from gitdeploy.venvs.settings import VenvConfig, read_settings
+
+_COPIES = (
+    3  # of a package while it is installed: as a wheel in the cache, unpacked there, in the venv with its bytecode
+)
+_UNKNOWN_PACKAGE = 3 << 20  # bytes for one that isn't installed yet: nothing tells its size before it is fetched
+_EMPTY_VENV = 16 << 20  # bytes of a new venv with pip in it
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +68,20 @@ class Builder:
             return None
         facts = read_facts(live.real)
         return live.generation if facts is not None and facts.key and facts.key == requirements.key else None
+
+    def disk_needed(
+        self, live: LiveVenv | None, changed: Collection[str], added: Collection[str], *, rebuild: bool = False
+    ) -> int:
+        """Bytes on disk that a build will need, as far as can be told before an installer has looked: a clone of the live
+        venv, and each package to be installed once in the cache, once unpacked there and once in the venv."""
+        sizes: dict[str, int] = {}
+        if live is not None and live.real.is_dir():
+            sizes = _package_sizes(live.real)
+        new = len(added) * _UNKNOWN_PACKAGE
+        if live is None or live.problem is not None or rebuild or self.config.exact:
+            return new + _EMPTY_VENV + _COPIES * sum(sizes.values())
+        clone = clone_size(live.real, self.venvs / ".new", link_mode=self.config.link_mode)
+        return new + clone + _COPIES * sum(sizes.get(name, _UNKNOWN_PACKAGE // _COPIES) for name in changed)
 
     def build(
         self,
@@ -244,7 +263,7 @@ class Builder:
             for entry in os.listdir(site):
                 if not entry.endswith(".dist-info"):
                     continue
-                name = re.sub(r"[-_.]+", "-", entry.removesuffix(".dist-info").rpartition("-")[0]).lower()
+                name = canonical(entry.removesuffix(".dist-info").rpartition("-")[0])
                 record = site / entry / "RECORD"
                 if not record.exists():
                     if name in touched:
@@ -262,6 +281,17 @@ class Builder:
         absent = sorted(name for name, always in requirements.names.items() if always and name not in now)
         if absent:
             raise DeploymentFailed(f"The installer reported success, but {listing(absent, 5)} is not in the new venv.")
+
+
+def _package_sizes(venv: Path) -> dict[str, int]:
+    """Bytes of each package's files, by its canonical name, as its RECORD says."""
+    sizes = {}
+    for site in site_folders(venv):
+        for entry in os.listdir(site):
+            if entry.endswith(".dist-info"):
+                name = canonical(entry.removesuffix(".dist-info").rpartition("-")[0])
+                sizes[name] = sum(max(size, 0) for _, size in read_record(site / entry / "RECORD"))
+    return sizes
 
 
 def _changes(before: Mapping[str, str], now: Mapping[str, str]) -> Changes:

@@ -13,7 +13,7 @@ import fcntl
 import os
 import re
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,6 +28,7 @@ _COPIED_ENDINGS = (".pth", ".egg-link", ".conf")
 _COPIED_NAMES = ("cacert.pem",)
 _COPIED_FOLDER_ENDINGS = (".dist-info", ".egg-info")
 _LEFT_OUT = (".lock",)  # uv's, in the venv's root
+_BLOCK = 4096
 _LINK_REFUSED = frozenset((errno.EPERM, errno.EMLINK, errno.EXDEV, errno.EOPNOTSUPP, errno.ENOSYS, errno.EACCES))
 _NO_REFLINK = frozenset(
     (errno.EOPNOTSUPP, errno.EXDEV, errno.EINVAL, errno.ENOTTY, errno.ENOSYS, errno.EPERM, errno.ETXTBSY)
@@ -62,6 +63,13 @@ def clone(source: Path, target: Path, *, link_mode: str = "auto") -> Cloned:
         ) from error
 
 
+def clone_size(source: Path, target: Path, *, link_mode: str = "auto") -> int:
+    """Bytes on disk that `clone` of SOURCE to TARGET would take, blocks shared by reflink counted as if copied."""
+    if link_mode == "auto" and _writes_in_place(packages(source)):
+        link_mode = "copy"
+    return _Cloner(source, target, "hardlink" if link_mode == "auto" else link_mode).size()
+
+
 def _writes_in_place(installed: dict[str, str]) -> bool:
     """pip before 19.3 writes into files that overlap between packages."""
     found = re.match(r"(\d+)\.(\d+)", installed.get("pip", "99.0"))
@@ -81,23 +89,46 @@ class _Cloner:
             self.link = not self._can_reflink()
             self.reflink = not self.link
         self._folder(self.source, self.target, os.stat(self.source))
-        folders = [("", self.source, self.target, True)]
-        while folders:
+        for entry, name, copied in self._entries():
             interruption.check()
-            relative, source, target, copied = folders.pop()
+            target = f"{self.target}/{name}"
+            if entry.is_dir(follow_symlinks=False):
+                self._folder(entry.path, target, entry.stat(follow_symlinks=False))
+            elif entry.is_symlink():
+                self._symlink(entry.path, target)
+            elif entry.is_file(follow_symlinks=False):
+                self._file(entry, name, target, copied)
+        return self.done
+
+    def size(self) -> int:
+        """Bytes on disk that `run` would take; files that get a second name only need none."""
+        parent = next(folder for folder in Path(self.target).parents if folder.exists())
+        beside = os.stat(self.source).st_dev == parent.stat().st_dev
+        total = _BLOCK
+        for entry, name, copied in self._entries():
+            if entry.is_dir(follow_symlinks=False):
+                total += _BLOCK
+            elif entry.is_file(follow_symlinks=False) and not (
+                self.link and beside and not copied and not self._edited(entry, name)
+            ):
+                total += -(-entry.stat(follow_symlinks=False).st_size // _BLOCK) * _BLOCK
+        return total
+
+    def _entries(self) -> Iterator[tuple[os.DirEntry[str], str, bool]]:
+        """Everything in the source, folders before what is in them: entry, path relative to it, whether it lies where
+        files are copied and not linked."""
+        folders = [("", self.source, False)]
+        while folders:
+            relative, source, copied = folders.pop()
             with os.scandir(source) as entries:
                 for entry in entries:
-                    name = relative + entry.name
                     if entry.is_dir(follow_symlinks=False):
-                        self._folder(entry.path, f"{target}/{entry.name}", entry.stat(follow_symlinks=False))
                         inside = entry.name in _COPIED_FOLDERS if not relative else copied
                         inside = inside or entry.name.endswith(_COPIED_FOLDER_ENDINGS)
-                        folders.append((name + "/", entry.path, f"{target}/{entry.name}", inside))
-                    elif entry.is_symlink():
-                        self._symlink(entry.path, f"{target}/{entry.name}")
-                    elif entry.is_file(follow_symlinks=False) and not (not relative and entry.name in _LEFT_OUT):
-                        self._file(entry, name, f"{target}/{entry.name}", copied)
-        return self.done
+                        folders.append((f"{relative}{entry.name}/", entry.path, inside))
+                    elif not relative and entry.name in _LEFT_OUT:
+                        continue
+                    yield entry, relative + entry.name, copied or not relative
 
     def _folder(self, source: str, target: str, found: os.stat_result) -> None:
         os.mkdir(target)

@@ -64,7 +64,7 @@ def plan_flip(live: LiveVenv | None, generation: str, venvs: Path, *, link: Path
     if live is not None and live.generation == generation:
         return None
     adopt_as = None
-    if live is not None and live.target is None:
+    if live is not None and live.target is None and os.path.lexists(live.link):
         adopt_as = os.path.join(os.path.realpath(venvs), f"{generation}-adopted")
     return Flip(
         os.path.abspath(link), link_text(link, venvs / generation), live.target if live is not None else None, adopt_as

@@ -36,11 +36,14 @@ class LiveVenv:
 
 
 def live_venv(link: Path, venvs: Path) -> LiveVenv | None:
-    """The venv at LINK with its generation below VENVS; None where there is nothing at all."""
+    """The venv at LINK with its generation below VENVS; None where there is nothing at all: no link and no generation."""
     try:
         found = link.lstat()
     except (FileNotFoundError, NotADirectoryError):
-        return None
+        known = [python_version(path) for path in sorted(venvs.iterdir()) if path.is_dir()] if venvs.is_dir() else []
+        if not known:
+            return None
+        return LiveVenv(link, link, None, known[-1], f"The venv {path_text(str(link))} is gone.")
     target = os.readlink(link) if stat.S_ISLNK(found.st_mode) else None
     real = Path(os.path.realpath(link))
     generation = real.name if target is not None and os.fspath(real.parent) == os.path.realpath(venvs) else None

@@ -79,15 +79,33 @@ def test_outside_of_a_checkout(shop: Shop, tmp_path: Path) -> None:
     assert "in no git checkout" in done.err
 
 
+def in_place_of_git(shop: Shop, program: Path) -> list[str]:
+    """The words that start a command which sees PROGRAM where git is: a bind mount in a mount namespace of its own."""
+    if os.geteuid() != 0:
+        pytest.skip("a mount namespace needs root")
+    script = 'for git in /usr/bin/git /bin/git /usr/local/bin/git; do [ ! -f "$git" ] || mount --bind "$0" "$git"; done; exec "$@"'
+    return ["unshare", "--mount", "sh", "-ec", script, str(program)]
+
+
 def test_without_git(shop: Shop, tmp_path: Path) -> None:
-    refused(shop, "upgrade", "v2.0.0", code=1, says="git is not installed", env={"PATH": str(tmp_path)})
+    nothing = tmp_path / "nothing"
+    nothing.write_text("")  # as good as no git: it can't be executed
+    for command in (("upgrade", "v2.0.0"), ("status",)):
+        done = shop.gitdeploy(*command, code=1, before=in_place_of_git(shop, nothing))
+        assert "git is not installed" in done.err
+        assert "apt-get install git" in done.err
+    assert (shop.app / "VERSION").read_text() == "1.0.0"
 
 
 def test_with_a_git_that_is_too_old(shop: Shop, tmp_path: Path) -> None:
+    real = shutil.copy("/usr/bin/git", tmp_path / "real-git")
     old = tmp_path / "git"
-    old.write_text('#!/bin/sh\ncase "$*" in *version*) echo git version 2.20.1;; *) exec /usr/bin/git "$@";; esac\n')
+    old.write_text(f'#!/bin/sh\n[ "$1" = version ] && echo "git version 2.20.1" || exec {real} "$@"\n')
     old.chmod(0o755)
-    refused(shop, "upgrade", "v2.0.0", code=1, says=("2.20", "2.25"), env={"PATH": f"{tmp_path}:{os.environ['PATH']}"})
+    for command in (("upgrade", "v2.0.0"), ("status",)):
+        done = shop.gitdeploy(*command, code=1, before=in_place_of_git(shop, old))
+        assert "git 2.20.1 is too old: gitdeploy needs 2.25 or newer" in done.err
+    assert (shop.app / "VERSION").read_text() == "1.0.0"
 
 
 def test_a_downgrade_needs_its_flag(shop: Shop) -> None:
@@ -110,7 +128,8 @@ def small_disk(shop: Shop, options: str) -> Iterator[None]:
         subprocess.run(["cp", "-a", f"{shop.folder}/pristine/.", str(shop.app)], check=True)
         yield
     finally:
-        subprocess.run(["umount", "-l", str(shop.app)], check=True)
+        while shop.app.is_mount():
+            subprocess.run(["umount", "-l", str(shop.app)], check=True)
 
 
 @pytest.mark.parametrize("free", [0, 40, 120, 300, 700, 1200, 1800, 2600])
@@ -151,14 +170,14 @@ def test_no_inode_is_left(shop: Shop, free: int) -> None:
 
 
 def test_the_file_system_becomes_read_only_in_the_middle(shop: Shop) -> None:
-    shop.release(
-        "v4.0.0", tree("4.0.0", "2.0", **{"hooks/post-deploy": Program("#!/bin/sh\nmount -o remount,ro .\nexit 1\n")})
-    )
+    hook = "#!/bin/sh\nmount --bind . . && mount -o remount,bind,ro . && exit 1\n"
+    shop.release("v4.0.0", tree("4.0.0", "2.0", **{"hooks/post-deploy": Program(hook)}))
     with small_disk(shop, "size=60m"):
         before = shop.state()
         done = shop.gitdeploy("upgrade", "v4.0.0", code=4)
+        assert "Read-only file system" in done.err
         assert "gitdeploy recover" in done.err
-        subprocess.run(["mount", "-o", "remount,rw", str(shop.app)], check=True)
+        subprocess.run(["umount", str(shop.app)], check=True)
         assert shop.gitdeploy("status").out.count("interrupted") >= 1
         shop.gitdeploy("recover")
         assert differences(before, shop.state()) == []
@@ -377,7 +396,7 @@ def test_a_backup_whose_ref_was_emptied_and_whose_venv_was_deleted(shop: Shop) -
     backup = max((shop.app / ".gitdeploy/backups").iterdir()).name
     (shop.app / ".git/refs/gitdeploy/backups" / backup).write_text("")
     for generation in (shop.app / ".gitdeploy/venvs").iterdir():
-        if generation.resolve() != (shop.app / "venv").resolve():
+        if generation.is_dir() and generation.resolve() != (shop.app / "venv").resolve():
             shutil.rmtree(generation)
     shop.gitdeploy("restore", backup)
     assert (shop.app / "VERSION").read_text() == "1.0.0"
@@ -524,7 +543,7 @@ def test_a_signal(shop: Shop, number: int, code: int, when: str) -> None:
     with_hook(shop, tag, when, "#!/bin/sh\ntouch run-now\nsleep 1.5\n")
     if when == "pre-deploy":  # the hook of the live release runs before the switch
         shop.gitdeploy("upgrade", tag)
-        (shop.app / "run-now").unlink()
+        (shop.app / "run-now").unlink(missing_ok=True)
         goal = "v2.0.0"
     else:
         goal = tag

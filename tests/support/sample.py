@@ -17,7 +17,7 @@ import stat
 import subprocess
 import sys
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import distribution
@@ -148,11 +148,17 @@ class Sample:
     # ---- using it ----
 
     def gitdeploy(
-        self, *words: str, code: int | None = 0, env: Mapping[str, str] | None = None, timeout: float = 120
+        self,
+        *words: str,
+        code: int | None = 0,
+        env: Mapping[str, str] | None = None,
+        timeout: float = 120,
+        before: Sequence[str] = (),
     ) -> Done:
-        """Run gitdeploy in the checkout, as a user would. CODE None: any exit code will do."""
+        """Run gitdeploy in the checkout, as a user would. CODE None: any exit code will do. BEFORE: the words of a
+        command that starts it (`unshare -n`)."""
         done = subprocess.run(
-            [sys.executable, "-m", "gitdeploy", *words],
+            [*before, sys.executable, "-m", "gitdeploy", *words],
             cwd=self.app,
             env={**self.environment, **(env or {})},
             stdin=subprocess.DEVNULL,
