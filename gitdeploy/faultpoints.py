@@ -2,13 +2,15 @@
 
 Off unless `GITDEPLOY_FAULT_PLAN` names a regular file of this user whose first line is exactly `MAGIC`; an operator's
 environment cannot turn it on by accident. Its second line says what happens: `count FILE` writes the points' names to
-FILE, `kill N` sends SIGKILL to this process at the N-th point, `kill-group N` to its whole process group.
+FILE, `kill N` sends SIGKILL to this process at the N-th point, `kill-group N` to its whole process group, `fill N FILE`
+writes FILE until its disk is full.
 """
 
 from __future__ import annotations
 
 import os
 import signal
+from contextlib import suppress
 from pathlib import Path
 
 MAGIC = "gitdeploy fault plan: this process is meant to be killed"
@@ -44,10 +46,21 @@ def point(name: str) -> None:
     if _action == "count":
         with open(_argument, "a", encoding="utf-8") as out:
             out.write(f"{name}\n")
-    elif _reached == int(_argument):
+    elif _reached == int(_argument.partition(" ")[0]):
+        if _action == "fill":
+            _fill(_argument.partition(" ")[2])
+            return
         if _action == "kill-group":
             os.killpg(os.getpgrp(), signal.SIGKILL)
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _fill(name: str) -> None:
+    with open(name, "ab", buffering=0) as out:
+        for size in (1 << 16, 1):
+            with suppress(OSError):
+                while out.write(b"\0" * size):
+                    pass
 
 
 _load()

@@ -218,10 +218,11 @@ def _read_small_file(path: Path, most: int, *, links: bool = False) -> bytes | N
         raise ConfigError(
             f"{name} can't be read: {error.strerror}.", "See who owns it and its mode (ls -l)."
         ) from error
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode):
+        os.close(descriptor)
+        raise ConfigError(f"{name} is not a regular file.", "A folder, pipe or device can't be a settings file.")
     with os.fdopen(descriptor, "rb") as file:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
-            raise ConfigError(f"{name} is not a regular file.", "A folder, pipe or device can't be a settings file.")
         if links and os.lstat(path).st_uid not in (0, found.st_uid):
             raise ConfigError(f"{name} is a symbolic link to a file of another user, which is not followed.")
         raw = file.read(most + 1)

@@ -22,6 +22,9 @@ def finish(work: Work, record: LiveRecord, manifest: Manifest | None, config: Co
     work.backup = record.backup
     if record.backup:
         backups.set_outcome(site.state.backups, record.backup, "good")
+        if backups.outcome(site.state.backups, record.backup) != "good":  # the disk is full
+            site.state.release_reserve()
+            backups.set_outcome(site.state.backups, record.backup, "good")
     work.database.forgive(record.target.commit)
     if record.kept_data:
         from gitdeploy.deployment.upgrade import kept_data

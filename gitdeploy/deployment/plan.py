@@ -21,6 +21,7 @@ from gitdeploy.deployment.site import Release3, Site
 from gitdeploy.errors import DeploymentFailed, GitDeployError
 from gitdeploy.hooks import Hook, find_hooks
 from gitdeploy.services import Service, open_services
+from gitdeploy.state import RESERVE_SIZE
 from gitdeploy.text import clean, count, listing, path_text, size_text
 
 UPGRADE_STAGES = ("pre-deploy", "build", "migrate", "post-deploy")
@@ -381,6 +382,8 @@ def _disk_problems(site: Site, needed: int, files: int) -> list[Problem]:
         found = os.statvfs(place)
         free = found.f_bavail * found.f_frsize
         wanted = needed + min(SPARE, found.f_blocks * found.f_frsize // 50)
+        if site.state.exists() and not site.state.has_reserve():
+            wanted += RESERVE_SIZE  # given up on a full disk: to be held back again before anything begins
         if free < wanted:
             problems.append(
                 Problem(

@@ -92,7 +92,7 @@ class Site:
 
     def make_state(self) -> None:
         """Make what is missing of the state directory. Raises `DeploymentFailed`."""
-        whole = self.state.exists() and self.state.reserve.exists()
+        whole = self.state.exists() and self.state.has_reserve()
         if not whole:
             self._exclude()  # durable before there is a state directory that git could see
         self.state.ensure()
@@ -103,7 +103,7 @@ class Site:
     def open_database(self) -> Database:
         """The database for writing; the state directory is made where it is missing."""
         self.make_state()
-        return Database.open(self.state.database)
+        return Database.open(self.state.database, self.state.release_reserve)
 
     def read_database(self) -> Database | None:
         """The database for looking only; None where there is none."""

@@ -6,11 +6,12 @@ SQLite with WAL and `synchronous=FULL`: a committed transaction survives a kill 
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -97,6 +98,14 @@ class Record:
     at: str
 
 
+# Records that decide what recovery does, and how it ended: for these the reserve is given up on a full disk.
+_DECIDING = frozenset(("commit", "undoing", "undone", "recovery"))
+
+
+class DiskFull(DeploymentFailed):
+    """No room is left for state.db."""
+
+
 class DatabaseDamaged(DeploymentFailed):
     """state.db can't be read any more."""
 
@@ -114,13 +123,30 @@ class Database:
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self._connection = connection
         self._path = path
+        self._give_room: Callable[[], None] | None = None
         self._identity: tuple[int, int] | None = None
         self._buffer: list[tuple[int, str, str, str]] = []
         self._flushed = time.monotonic()
 
     @classmethod
-    def open(cls, path: Path) -> Database:
-        """Open for writing, made if missing. Raises `DatabaseDamaged`, or `DeploymentFailed` on a full or read-only disk."""
+    def open(cls, path: Path, give_room: Callable[[], None] | None = None) -> Database:
+        """Open for writing, made if missing. Raises `DatabaseDamaged`, or `DeploymentFailed` on a full or read-only disk.
+
+        give_room: gives held-back room free. Called once where the disk is too full to open (SQLite needs its -wal and
+        -shm even to read) or to write how a deployment goes on.
+        """
+        try:
+            database = cls._open(path)
+        except DiskFull:
+            if give_room is None:
+                raise
+            give_room()
+            database = cls._open(path)
+        database._give_room = give_room
+        return database
+
+    @classmethod
+    def _open(cls, path: Path) -> Database:
         try:
             connection = sqlite3.connect(path, isolation_level=None, timeout=10, check_same_thread=False)
             try:
@@ -204,6 +230,18 @@ class Database:
                     self._connection.execute("ROLLBACK")
             raise _explained(error, self._path) from error
 
+    def _write_surely(self, act: Callable[[sqlite3.Connection], object]) -> None:
+        """ACT in a transaction; once more with the held-back room where the disk is full."""
+        try:
+            with self._transaction() as connection:
+                act(connection)
+        except DiskFull:
+            if self._give_room is None:
+                raise
+            self._give_room()
+            with self._transaction() as connection:
+                act(connection)
+
     def _rows(self, query: str, *values: object) -> list[Any]:
         try:
             return self._connection.execute(query, values).fetchall()
@@ -230,8 +268,8 @@ class Database:
             name: json.dumps(value) if isinstance(value, dict | list) else value for name, value in values.items()
         }
         columns = ", ".join(f"{name}=?" for name in encoded)
-        with self._transaction() as connection:
-            connection.execute(f"UPDATE deployment SET {columns} WHERE id=?", (*encoded.values(), deployment))  # noqa: S608  # names of our own keyword arguments
+        query = f"UPDATE deployment SET {columns} WHERE id=?"  # noqa: S608  # names of our own keyword arguments
+        self._write_surely(lambda connection: connection.execute(query, (*encoded.values(), deployment)))
 
     def deployments(self, limit: int = -1) -> list[DeploymentRow]:
         """Newest first."""
@@ -258,12 +296,19 @@ class Database:
     def write(self, deployment: int, kind: str, step: str = "", data: Mapping[str, Any] | None = None) -> None:
         """One durable record: on disk when this returns. Log lines so far go with it."""
         faultpoints.point(f"journal {kind} {step}".rstrip())
-        with self._transaction() as connection:
+
+        def insert(connection: sqlite3.Connection) -> None:
             self._insert_lines(connection)
             connection.execute(
                 "INSERT INTO record(deployment, at, kind, step, data) VALUES (?,?,?,?,?)",
                 (deployment, now(), kind, step, json.dumps(data or {})),
             )
+
+        if kind in _DECIDING:
+            self._write_surely(insert)
+        else:
+            with self._transaction() as connection:
+                insert(connection)
         self._buffer.clear()
         faultpoints.point(f"journalled {kind} {step}".rstrip())
 
@@ -278,7 +323,8 @@ class Database:
         """Add a line to a deployment's log; on disk with the next record, or within a quarter of a second of writing."""
         self._buffer.append((deployment, now(), level, text))
         if time.monotonic() - self._flushed > 0.25:
-            self.flush_lines()
+            with suppress(DeploymentFailed):  # a line of the log never decides; it goes with the next record
+                self.flush_lines()
 
     def step(self, deployment: int, state: Mapping[str, Any]) -> None:
         """How a step stands, for whoever watches from another process: at once, but never a reason to fail."""
@@ -360,8 +406,9 @@ class Database:
 
     def forgive(self, commit: str) -> None:
         """Forget that a release was bad: it has just succeeded."""
-        with self._transaction() as connection:
-            connection.execute("DELETE FROM bad_release WHERE commit_id=?", (commit,))
+        self._write_surely(
+            lambda connection: connection.execute("DELETE FROM bad_release WHERE commit_id=?", (commit,))
+        )
 
     # ---- cache and small values ----
 
@@ -413,15 +460,24 @@ def _quoted(path: Path) -> str:
     return str(path).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
 
 
+def _is_full(path: Path) -> bool:
+    """No block or no inode is left where PATH is. SQLite then can't make its -wal and -shm, and says so in other words."""
+    with suppress(OSError):
+        found = os.statvfs(path.parent)
+        return found.f_bavail < 16 or (found.f_files > 0 and found.f_favail == 0)
+    return False
+
+
 def _explained(error: Exception, path: Path) -> DeploymentFailed:
     name = path_text(str(path))
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    if code == sqlite3.SQLITE_FULL or getattr(error, "errno", 0) == 28:
-        return DeploymentFailed(f"{name} can't be written: the disk is full.", "Make room, then try again.")
-    if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_CANTOPEN) or isinstance(error, OSError):
+    unwritable = code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR) or isinstance(error, OSError)
+    if code == sqlite3.SQLITE_FULL or getattr(error, "errno", 0) == errno.ENOSPC or (unwritable and _is_full(path)):
+        return DiskFull(f"{name} can't be written: the disk is full.", "Make room, then try again.")
+    if unwritable or code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
         return DeploymentFailed(
             f"{name} can't be opened for writing ({error}).",
-            "Run gitdeploy as the owner of the checkout; see that the disk is neither full nor read-only.",
+            "Run gitdeploy as the owner of the checkout; see that the disk is neither full, read-only nor failing (dmesg).",
         )
     if code == sqlite3.SQLITE_BUSY:
         return DeploymentFailed(f"{name} is locked by another program.", "Try again in a moment.")

@@ -99,8 +99,15 @@ class StateDirectory:
                 "Run gitdeploy as the owner of the checkout, and see that its disk is neither full nor read-only.",
             ) from error
 
+    def has_reserve(self) -> bool:
+        return (self.reserve / "block").exists()
+
     def keep_reserve(self) -> None:
-        """Hold 1 MB and a few empty files back for the day that the disk is full (see `release_reserve`)."""
+        """Hold 1 MB and a few empty files back for the day that the disk is full (see `release_reserve`); not on a disk
+        that has not much more."""
+        found = os.statvfs(self.path)
+        if found.f_bavail * found.f_frsize < 4 * RESERVE_SIZE:
+            return
         self.reserve.mkdir(mode=0o700, exist_ok=True)
         block = self.reserve / "block"
         if not block.exists() or block.stat().st_size < RESERVE_SIZE:

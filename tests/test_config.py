@@ -1,0 +1,276 @@
+"""deploy.yaml, .env and the environment: what is read, who wins, and what a mistake is answered with."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gitdeploy import config as configuration
+from gitdeploy.config import Config, schema
+from gitdeploy.config.kinds import settings_of
+from gitdeploy.config.model import SECTIONS
+from gitdeploy.errors import ConfigError
+
+EXAMPLE = Path(__file__).resolve().parents[1] / "deploy.yaml.example"
+
+
+def read(tmp_path: Path, text: str | bytes = "", env: str | None = None) -> Config:
+    raw = text if isinstance(text, bytes) else text.encode()
+    (tmp_path / "deploy.yaml").write_bytes(raw)
+    if env is not None:
+        (tmp_path / ".env").write_text(env)
+    return configuration.load(tmp_path)
+
+
+def refusal(tmp_path: Path, text: str | bytes, env: str | None = None) -> str:
+    with pytest.raises(ConfigError) as caught:
+        read(tmp_path, text, env)
+    assert caught.value.exit_code == 2
+    return "\n".join((caught.value.message, *caught.value.details))
+
+
+# ---- what is read ----
+
+
+def test_a_checkout_without_deploy_yaml_works_from_what_is_found(tmp_path: Path) -> None:
+    (tmp_path / "requirements.txt").write_text("")
+    (tmp_path / ".venv").mkdir()
+    (tmp_path / ".venv/pyvenv.cfg").write_text("")
+    config = configuration.load(tmp_path)
+    assert config.app.name == tmp_path.name
+    assert config.venv.path == ".venv"
+    assert config.venv.requirements == ("requirements.txt",)
+    assert config.git.keep == (".env",)
+    assert config.where["venv.path"] == "found: .venv/"
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90", 90), ("90s", 90), ("5m", 300), ("24h", 86400), ("1d", 86400), ("500ms", 0.5), ("1.5h", 5400)],
+)
+def test_durations(tmp_path: Path, text: str, seconds: float) -> None:
+    assert (
+        read(tmp_path, f"check: {{interval: 24h}}\nhealth: {{url: http://127.0.0.1/, soak: {text}}}\n").health.soak
+        == seconds
+    )
+
+
+def test_a_path_that_is_left_empty_says_that_the_app_has_no_venv(tmp_path: Path) -> None:
+    (tmp_path / "venv").mkdir()
+    (tmp_path / "venv/pyvenv.cfg").write_text("")
+    assert read(tmp_path, "venv:\n  path:\n").venv.path is None
+    assert read(tmp_path, "env_file:\n").env_file is None
+
+
+def test_texts_stay_as_they_are_written(tmp_path: Path) -> None:
+    """What YAML makes numbers, dates and truths of stays text where text is meant."""
+    for written in ("1.10", "010", "0123456", "1_000", "22:22", "2026-01-01", "NO", "on", "0x1F", "1e3"):
+        assert read(tmp_path, f"app: {{name: {written}}}\n").app.name == written
+
+
+# ---- the example ----
+
+
+def test_the_example_loads(tmp_path: Path) -> None:
+    config = read(tmp_path, EXAMPLE.read_bytes())
+    assert config.app.name
+
+
+def test_the_example_names_every_key(tmp_path: Path) -> None:
+    """As a line of its own, or as a commented one."""
+    text = EXAMPLE.read_text()
+    missing = []
+    for name in [each.name for each in fields(Config)]:
+        keys = list(settings_of(SECTIONS[name])) if name in SECTIONS else []
+        if name not in SECTIONS and name not in settings_of(Config):
+            continue
+        start = text.index(f"\n{name}:")
+        nxt = text.find("\n# ----", start)
+        block = text[start : nxt if nxt > 0 else None]
+        missing += [f"{name}.{key}" for key in keys if f"{key}:" not in block]
+    assert missing == []
+
+
+def test_the_schema_knows_every_key_and_no_other() -> None:
+    made = schema()
+    assert made["additionalProperties"] is False
+    for name, section in SECTIONS.items():
+        assert set(made["properties"][name]["properties"]) == set(settings_of(section))
+        assert made["properties"][name]["additionalProperties"] is False
+    json.dumps(made)
+
+
+def test_every_default_of_the_schema_can_be_written_into_the_file(tmp_path: Path) -> None:
+    for name, section in SECTIONS.items():
+        for key, described in schema()["properties"][name]["properties"].items():
+            assert described.get("description"), f"{name}.{key}"
+            if described.get("default") not in (None, "", []):
+                read(tmp_path, json.dumps({name: {key: described["default"]}, **_needed(name, key)}))
+        assert settings_of(section)
+
+
+def _needed(name: str, key: str) -> dict[str, Any]:
+    return {"health": {"url": "http://127.0.0.1/"}} if name == "health" and key != "url" else {}
+
+
+# ---- mistakes ----
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("servise: {systemd: x}\n", "deploy.yaml line 1: `servise` is not known. Did you mean `service`?"),
+        ("\nhealth:\n  urls: http://x\n", "deploy.yaml line 3: `health.urls` is not known. Did you mean `health.url`?"),
+        ("git:\n  local-changes: merge\n", "Did you mean `git.local_changes`?"),
+        ("keep: [.env]\n", "Did you mean `git.keep` or `backup.keep`?"),
+        ("health: {timeout: soon}\n", "line 1: `health.timeout` must be"),
+        ("backup: {keep: 0}\n", "`backup.keep` must be a whole number from 1 to 10000; found `0`."),
+        ("backup: {keep: 1.5}\n", "`backup.keep` must be a whole number"),
+        ("backup: {keep: 1_000}\n", "`backup.keep` must be a whole number"),
+        ("backup: {keep: 010}\n", "`backup.keep` must be a whole number"),
+        (f"backup: {{keep: {'9' * 5000}}}\n", "`backup.keep` must be a whole number"),
+        ("check: {auto: on}\n", "`check.auto` must be true or false; found `on`."),
+        ("check: {auto: 'true'}\n", "`check.auto` must be true or false"),
+        ("venv: {exact: NO}\n", "`venv.exact` must be true or false"),
+        ("git: {keep: /etc/passwd}\n", "`git.keep`"),
+        ("git: {keep: [../x]}\n", "leaves it"),
+        ("git: {keep: [.git/config]}\n", "belongs to git"),
+        ("git: {keep: ['*']}\n", "would keep everything"),
+        ("source: {type: svn}\n", "one of github, codeup, gitlab, gitee, gitea, git"),
+        ("source: {repo: ../../admin}\n", "`source.repo`"),
+        ("source: {remote: --upload-pack=x}\n", "`source.remote`"),
+        ("source: {remote: 'ext::sh -c x'}\n", "`source.remote`"),
+        ("source: {token_env: ghp_abcdefghijklmnopqrstuvwxyz0123456789}\n", "looks like a token itself"),
+        ("source: {type: gitea}\n", "`source.type` is gitea, which needs `source.url`"),
+        ("service: {systemd: a, command: b}\n", "an app has one kind of service"),
+        ("git: {verify: ssh}\n", "needs `git.allowed_signers`"),
+        ("backup: {databases: ['postgresql://u:geheim@h/d']}\n", "must not hold a password"),
+        ("app: [x]\n", "`app` must be a mapping"),
+        ("- x\n", "The file must be a mapping of settings; found a list."),
+        ("x\n", "The file must be a mapping of settings; found a value."),
+        ("app: {name: a}\napp: {name: b}\n", "line 2"),
+        ("app: {name: a, name: b}\n", "line 1"),
+        ("app: &a {name: x}\n", "line 1"),
+        ("app: {name: &a x}\ncheck: {window: *a}\n", "alias"),
+        ("app: {<<: {name: x}}\n", "The merge key `<<` is not read"),
+        ("app: {name: !!python/object:os.system x}\n", "line 1"),
+        ("app: {name: x}\n---\napp: {name: y}\n", "A second document begins here"),
+        ("app:\n\tname: x\n", "deploy.yaml line 2: This is not valid YAML"),
+        ("app: {name: 'x}\n", "This is not valid YAML"),
+        (b"app: {name: caf\xe9}\n", "deploy.yaml line 1: The file must be UTF-8"),
+        (b"app: {name: a\0b}\n", "control character"),
+        ('app: {name: "\\x1b[31m"}\n', "without control characters"),
+        ("a: " + "[" * 100 + "]" * 100 + "\n", "More than 20 lists and mappings within each other"),
+        ("#" * 70_000, "more than 64 KB"),
+        ("web: {port: 99999}\n", "`web.port`"),
+        ("check: {window: '25:00-05:00'}\n", "`check.window`"),
+        ("health: {tcp: nowhere}\n", "HOST:PORT"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_named_with_its_line_and_key(tmp_path: Path, text: str | bytes, says: str) -> None:
+    said = refusal(tmp_path, text)
+    assert says in said
+    assert "\x1b" not in said
+    assert "geheim" not in said
+
+
+def test_all_mistakes_are_said_at_once(tmp_path: Path) -> None:
+    said = refusal(tmp_path, "servise: x\nbackup: {keep: many}\nhealth: {urll: y}\n")
+    assert "3 problems" in said
+    for line in ("line 1", "line 2", "line 3"):
+        assert line in said
+
+
+@pytest.mark.parametrize("kind", ["symlink", "pipe", "folder"])
+def test_deploy_yaml_must_be_a_plain_file(tmp_path: Path, kind: str) -> None:
+    file = tmp_path / "deploy.yaml"
+    if kind == "symlink":
+        file.symlink_to("/etc/passwd")
+    elif kind == "pipe":
+        os.mkfifo(file)
+    else:
+        file.mkdir()
+    with pytest.raises(ConfigError) as caught:
+        configuration.load(tmp_path)
+    assert "root:" not in caught.value.message
+
+
+def test_a_named_file_that_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="There is no file"):
+        configuration.load(tmp_path, tmp_path / "other.yaml")
+
+
+# ---- who wins ----
+
+
+def test_environment_before_env_before_deploy_yaml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    yaml = "source: {type: github, repo: a/yaml}\ncheck: {interval: 1h}\n"
+    assert read(tmp_path, yaml).source.repo == "a/yaml"
+    config = read(tmp_path, yaml, "APP_UPDATE_REPO=a/env\nAPP_UPDATE_CHECK_INTERVAL=12\n")
+    assert (config.source.repo, config.check.interval) == ("a/env", 12 * 3600)
+    assert config.where["source.repo"] == ".env line 1"
+    monkeypatch.setenv("APP_UPDATE_REPO", "a/environment")
+    config = read(tmp_path, yaml, "APP_UPDATE_REPO=a/env\n")
+    assert config.source.repo == "a/environment"
+    assert config.where["source.repo"] == "environment APP_UPDATE_REPO"
+
+
+def test_yunxiao_is_codeup(tmp_path: Path) -> None:
+    env = "APP_UPDATE_SOURCE=yunxiao\nAPP_UPDATE_YUNXIAO_REPO=org/group/app\nAPP_UPDATE_YUNXIAO_TOKEN=pt-secret\n"
+    config = read(tmp_path, "source: {type: github, repo: a/b}\n", env)
+    assert (config.source.type, config.source.repo) == ("codeup", "org/group/app")
+    assert config.token(config.source) == "pt-secret"
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("APP_UPDATE_SOURCE=svn", "APP_UPDATE_SOURCE in .env line 1 must be github or yunxiao"),
+        ("APP_UPDATE_CHECK_INTERVAL=daily", "a number of hours"),
+        ("APP_UPDATE_AUTO_CHECK=perhaps", "true or false"),
+        ("APP_UPDATE_REPO=../x", "a repository"),
+    ],
+)
+def test_a_wrong_variable_is_named_with_its_place(tmp_path: Path, line: str, says: str) -> None:
+    assert says in refusal(tmp_path, "", line + "\n")
+
+
+def test_automatic_checks_are_switched_off_by_variable(tmp_path: Path) -> None:
+    assert read(tmp_path, "").check.auto is True
+    assert read(tmp_path, "", "APP_UPDATE_AUTO_CHECK=false\n").check.auto is False
+
+
+# ---- secrets ----
+
+
+def test_shown_settings_have_no_secrets(tmp_path: Path) -> None:
+    yaml = (
+        "source: {type: github, repo: a/b, token_env: MY_TOKEN}\n"
+        "health: {url: http://127.0.0.1/, headers: {Authorization: Bearer geheim-123, Accept: text/html}}\n"
+        "notify: ['mailto://user:geheim-456@example.com']\n"
+    )
+    config = read(tmp_path, yaml, "MY_TOKEN=geheim-789\n")
+    assert config.token(config.source) == "geheim-789"
+    shown = json.dumps([row[1] for row in config.effective()])
+    assert "geheim" not in shown
+    assert "text/html" in shown
+    assert "MY_TOKEN" in shown
+
+
+def test_a_token_with_a_line_break_is_refused(tmp_path: Path) -> None:
+    config = read(tmp_path, "source: {type: github, token_env: MY_TOKEN}\n", 'MY_TOKEN="abcd\nefgh"\n')
+    with pytest.raises(ConfigError) as caught:
+        config.token(config.source)
+    assert "MY_TOKEN" in caught.value.message
+    assert "abcd" not in caught.value.message
+
+
+def test_a_variable_that_notify_needs_is_not_set(tmp_path: Path) -> None:
+    config = read(tmp_path, "notify: ['${DINGTALK_URL}']\n")
+    with pytest.raises(ConfigError, match="DINGTALK_URL"):
+        config.expand("${DINGTALK_URL}")

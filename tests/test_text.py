@@ -1,0 +1,80 @@
+"""What comes from outside made safe to show; secrets never shown; figures as a person reads them."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gitdeploy import text
+
+
+@pytest.mark.parametrize(
+    ("raw", "shown"),
+    [
+        ("\x1b[31mred\x1b[0m", "red"),
+        ("\x1b]0;title\x07x", "x"),
+        ("\x1b]8;;http://evil\x1b\\click\x1b]8;;\x1b\\", "click"),
+        ("a\x9b31mb", "ab"),
+        ("v1\nFAKE LINE", "v1 FAKE LINE"),
+        ("a\u202eb\u200bc\ufeff", "abc"),
+        ("发布说明 – ok", "发布说明 – ok"),
+        ("bad\udcff", "bad\\udcff"),
+    ],
+)
+def test_cleaned(raw: str, shown: str) -> None:
+    assert text.clean(raw) == shown
+
+
+def test_lines_are_kept_where_asked() -> None:
+    assert text.clean("a\r\nb\x1b[2J\nc", lines=True) == "a\nb\nc"
+
+
+@given(st.text())
+def test_what_is_cleaned_can_be_printed(raw: str) -> None:
+    shown = text.clean(raw)
+    shown.encode()
+    assert "\x1b" not in shown
+    assert "\n" not in shown
+
+
+@given(st.binary())
+def test_every_file_name_can_be_shown(name: bytes) -> None:
+    shown = text.path_text(name)
+    shown.encode()
+    assert not any(ord(character) < 32 for character in shown)
+
+
+def test_a_name_with_odd_bytes_is_shown_escaped() -> None:
+    assert text.path_text(b"a\nb" + b"\xff" + "中".encode()) == "a\\nb\\xff中"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "fatal: https://user:geheim-wort@host/x",
+        "GET https://api/x?access_token=geheim-wort&y=1",
+        "Authorization: Bearer geheim-wort",
+        "PRIVATE-TOKEN: geheim-wort",
+        "https://ghp_geheim-wort-geheim@github.com/a/b",
+    ],
+)
+def test_secrets_are_masked_wherever_they_stand(line: str) -> None:
+    shown = text.redact(line)
+    assert "geheim-wort" not in shown
+    assert text.MASK in shown
+
+
+def test_a_registered_secret_is_masked() -> None:
+    text.register_secret("hunter2-geheim")
+    assert text.redact("it is hunter2-geheim.") == f"it is {text.MASK}."
+
+
+def test_sizes_and_times() -> None:
+    assert [text.size_text(n) for n in (0, 812, 1000, 999_499, 1_240_000, 3e9)] == [
+        "0 B", "812 B", "1.0 kB", "999.5 kB", "1.2 MB", "3.0 GB",
+    ]  # fmt: skip
+    assert [text.duration_text(n) for n in (0.84, 42, 185, 7800, 440_000)] == [
+        "0.8 s", "42 s", "3 min 5 s", "2 h 10 min", "5 days",
+    ]  # fmt: skip
+    assert text.listing(["a", "b", "c"], 2) == "a, b and 1 more"
