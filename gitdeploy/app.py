@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from gitdeploy.deployment.prune import Pruned
     from gitdeploy.deployment.watch import Look
     from gitdeploy.hooks import Hook
+    from gitdeploy.services.boot import BootUnit
     from gitdeploy.sources import CheckResult, Release
 
 
@@ -397,6 +398,13 @@ class App:
         move_aside_if_damaged(self.site, asked)
         with open_session(self.site, asked, held=False) as session:
             return session.recovered
+
+    def boot_unit(self) -> BootUnit:
+        """The systemd unit that recovers this app at boot, before it starts: what is written where, and `install`."""
+        from gitdeploy.services.boot import boot_unit
+
+        service = self.site.config.service
+        return boot_unit(self.site.root, service.systemd, supervised=service.supervisor is not None)
 
     def is_running(self) -> bool:
         """Whether a deployment holds the lock now."""

@@ -68,8 +68,8 @@ def remember_bad(work: Work, live: Live, cause: GitDeployError, reason: str) -> 
 
 
 def forget(work: Work, live: Live) -> None:
-    """Clean up after a roll-back: the stage, the new venv, the place of the backup among the good ones."""
-    switch.clean_up(live.manifest)
+    """Clean up after a roll-back: the place of the backup among the good ones, the new venv, and last of all the stage,
+    without which a later process knows nothing of the others."""
     record = live.record
     if record.backup:
         backups.set_outcome(work.site.state.backups, record.backup, "failed")
@@ -79,6 +79,7 @@ def forget(work: Work, live: Live) -> None:
         place = work.site.state.venvs / record.built
         if place.is_dir() and not venvs.in_use(place):
             venvs.Builder(work.site.root, work.site.state.path, work.site.config.venv).discard(record.built)
+    switch.clean_up(live.manifest)
 
 
 def _tell_failure(work: Work, live: Live, status: str, sentence: str) -> None:

@@ -23,11 +23,12 @@ from .app import SCENARIOS, CrashApp, Scenario
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m crash", description=__doc__)
-    parser.add_argument("--kills", type=int, default=200, help="random kills; half as many in recovery")
+    parser.add_argument("--kills", type=int, default=200, help="random kills")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--every", type=int, default=1, help="every so many points, and barriers of a power cut")
     parser.add_argument("--signals", type=int, default=10, help="a real SIGKILL at every so many points")
+    parser.add_argument("--recoveries", type=int, help="kills that are followed by killed recoveries (half of --kills)")
     parser.add_argument("--thorough", type=int, default=25, help="every so many trials: earlier backups, next upgrade")
     parser.add_argument("--only", action="append", help="only this scenario (may be repeated)")
     parser.add_argument("--kind", action="append", help="only this kind of kill: points, random, recovery, power")
@@ -46,7 +47,11 @@ def main() -> int:
                 _task, (name, kind, folder, given, len(scenarios)), callback=lambda done: _add(done, table, finds)
             )
         pool.close()
-        pool.join()
+        try:
+            pool.join()
+        except KeyboardInterrupt:
+            print("Broken off; what was done so far:")
+            pool.terminate()
     print(table.text(finds))
     print(f"{time.monotonic() - begun:.0f} s, seed {given.seed}")
     return 1 if finds else 0
@@ -103,7 +108,8 @@ def _recovery(
     app: CrashApp, scenario: Scenario, given: argparse.Namespace, count: int, table: campaign.Table, finds: list[str]
 ) -> None:
     with _campaign(app, scenario, given, table, finds) as one:
-        one.kills_in_recovery(-(-given.kills // 2 // count), given.seed)
+        number = given.kills // 2 if given.recoveries is None else given.recoveries
+        one.kills_in_recovery(-(-number // count), given.seed)
 
 
 def _power(

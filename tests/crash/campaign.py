@@ -296,16 +296,13 @@ class Campaign:
     def kills_in_recovery(self, number: int, seed: int, depth: int = 3) -> None:
         """Kill the command, then its recovery, then that one's recovery ..."""
         dice = random.Random(f"recovery {self.scenario.name} {seed}")
-        self.reset()
-        total = len(self.points(self.scenario.words))
-        step = max(1, total // number)
-        trials = list(self._made_images(self.scenario.words, dice.randrange(step), step))[:number]
+        images = list(self._made_images(self.scenario.words))
+        trials = dice.sample(images, min(number, len(images)))
         for trial, (first, name, place) in enumerate(trials):
             self.put(place)
             killed = [f"{first} {name}"]
-            most = 60
             for _ in range(depth):
-                point = dice.randint(1, most)
+                point = dice.randint(1, dice.choice((5, 25, 100)))  # most recoveries have few points, some have many
                 if self.run(("recover",), reached=self._kill_at(point)) != -signal.SIGKILL:
                     break
                 killed.append(f"recovery {point} {(self.app.folder / 'killed-at').read_text()}")

@@ -83,7 +83,7 @@ class PowerCampaign(Campaign):
 
     def __init__(self, app: CrashApp, scenario: Scenario, *, kind: str = "ext4", **options: Any) -> None:
         origin = app.pristine(scenario.before)
-        shutil.rmtree(app.app)
+        shutil.rmtree(app.app, ignore_errors=True)
         self.disk = Disk(app.folder / f"disk-{kind}", app.app, kind)
         self.full = app.folder / f"disk-{kind}-{scenario.before}"
         self.disk.mount()
