@@ -14,6 +14,13 @@ from contextlib import suppress
 from gitdeploy.errors import GitDeployError
 from gitdeploy.process import which
 
+# What stays of root's environment when root becomes the app's user.
+_KEPT = frozenset(
+    "PATH LANG LANGUAGE TZ TERM COLUMNS LINES NO_COLOR PYTHONPATH LD_LIBRARY_PATH PYTHONDONTWRITEBYTECODE SSL_CERT_FILE "
+    "SSL_CERT_DIR REQUESTS_CA_BUNDLE http_proxy https_proxy all_proxy no_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY "
+    "NO_PROXY".split()
+)
+
 
 def must_drop(uid: int) -> bool:
     """Whether this process is root and UID is not: what belongs to UID must then be run as UID."""
@@ -45,6 +52,33 @@ def command_as(argv: Sequence[str], uid: int) -> list[str]:
     with suppress(KeyError):
         gid, groups = pwd.getpwuid(uid).pw_gid, "--init-groups"
     return [setpriv, f"--reuid={uid}", f"--regid={gid}", groups, "--", *argv]
+
+
+def become(uid: int, gid: int) -> None:
+    """From now on this process is UID, with that user's groups, home and umask, and can't be root again.
+
+    gid: for a user whom the machine does not know by name. Of root's environment only what says nothing secret is kept,
+    and what is meant for gitdeploy (`APP_*`, `GITDEPLOY_*`): the children's environment can be read by UID.
+    """
+    own = variables(uid)
+    if not os.path.exists(f"/run/user/{uid}"):
+        own = {name: own[name] for name in ("HOME", "USER", "LOGNAME")}
+    try:
+        entry = pwd.getpwuid(uid)
+        gid = entry.pw_gid
+        os.initgroups(entry.pw_name, gid)
+    except KeyError:
+        os.setgroups([gid])
+    os.setresgid(gid, gid, gid)
+    os.setresuid(uid, uid, uid)
+    if 0 in (*os.getresuid(), *os.getresgid()) and gid != 0:
+        raise GitDeployError(f"This process could not become {user_name(uid)}.")
+    for name in list(os.environ):
+        if name not in _KEPT and not name.startswith(("APP_", "GITDEPLOY_", "LC_")):
+            del os.environ[name]
+    os.environ.update(own)
+    os.umask(0o022)
+    os.chdir("/")
 
 
 def variables(uid: int) -> dict[str, str]:

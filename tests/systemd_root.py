@@ -146,6 +146,7 @@ class Machine:
         self.folder = folder / self.name
         self.root = self.folder / "root"
         self.base, self.binds, self.shared_network = base, list(binds), shared_network
+        self.packages = _packages()
         self.python, own = _interpreter(base)
         self.binds += own
         self._nspawn: subprocess.Popen[bytes] | None = None
@@ -160,7 +161,7 @@ class Machine:
             (upper / "work").mkdir()
             options = f"lowerdir={self.base},upperdir={upper}/up,workdir={upper}/work"
             _run("mount", "-t", "overlay", "-o", options, "overlay", str(self.root))
-            environment = f"PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=/opt/gitdeploy/project:{_packages()}"
+            environment = f"PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=/opt/gitdeploy/project:{self.packages}"
             self.put(
                 "/usr/local/bin/gitdeploy-python", f'#!/bin/sh\nexec env {environment} {self.python} "$@"\n', 0o755
             )

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gitdeploy.deployment.events import Ended, Event, Line, Listener, Progress, Started, StepChanged
-from gitdeploy.errors import GitDeployError, UsageError
+from gitdeploy.errors import GitDeployError, RolledBack, UsageError
 
 if TYPE_CHECKING:
     from gitdeploy.app import App
@@ -48,8 +48,20 @@ class Screen:
     def app(self) -> App:
         from gitdeploy.app import App
 
+        self.become_owner()
         self.begin_run()
         return App.open(self.folder, self.config_file)
+
+    def become_owner(self) -> None:
+        """Where root runs us on another user's checkout: be that user, before anything of it is read."""
+        from gitdeploy.deployment.as_owner import become_owner
+        from gitdeploy.services import privileged
+
+        self.folder = Path(os.path.abspath(self.folder))
+        if self.config_file is not None:
+            self.config_file = Path(os.path.abspath(self.config_file))
+        privileged.adopt()
+        become_owner(self.folder, self.config_file)
 
     def begin_run(self) -> None:
         """Tell whoever started and follows us that we are here."""
@@ -163,7 +175,8 @@ class Screen:
         if self.colours(sys.stderr):
             word = f"\x1b[31m{word}\x1b[0m"
         lines = [f"{word}: {error.message}", *([f"  {error.hint}"] if error.hint else [])]
-        lines += [f"  {line}" for line in error.details]
+        if self.quiet or not isinstance(error, RolledBack):  # whose details were told when the step failed
+            lines += [f"  {line}" for line in error.details]
         self.write_error("\n".join(lines) + "\n")
 
     def table(self, rows: Sequence[Sequence[str]], header: Sequence[str]) -> str:

@@ -36,6 +36,6 @@ def roll_back_result(work: Work, live: Live, step: str, cause: GitDeployError) -
         if isinstance(cause, Interrupted):
             error: GitDeployError = Interrupted(cause.signal_number, f"Interrupted. {sentence}")
         else:
-            error = RolledBack(sentence, f"Whole log: gitdeploy log {work.id}")
+            error = RolledBack(sentence, f"Whole log: gitdeploy log {work.id}", details=cause.details)
         work.end("rolled_back", sentence, error)
     raise error

@@ -81,6 +81,8 @@ class Journal:
             step.status = "failed"
             step.summary = error.message if isinstance(error, GitDeployError) else str(error) or type(error).__name__
             self._ended(step, begun)
+            for detail in error.details if isinstance(error, GitDeployError) else ():
+                self.line(f"    {detail}", "error")
             raise
         step.status = "done" if step.status == "running" else step.status
         self._ended(step, begun)

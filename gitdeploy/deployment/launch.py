@@ -12,6 +12,7 @@ when who follows is ended by the restart: the page, after it came up again, read
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 import tempfile
@@ -32,6 +33,7 @@ from gitdeploy.services import (
     ServiceFailed,
     escape_argv,
     open_services,
+    privileged,
     shares_cgroup_with,
     shares_cgroup_with_app,
 )
@@ -39,6 +41,7 @@ from gitdeploy.state import Database
 from gitdeploy.state.requests import RunFacts, RunFile
 from gitdeploy.text import clean, path_text
 
+RESTARTING = ("upgrade", "restore", "rollback", "recover")  # the commands that restart the app
 START_LIMIT = 60.0  # seconds until the run must have begun
 FOLLOW_LIMIT = 24 * 3600.0  # seconds
 _LOOK = 0.2  # seconds between two looks at the log
@@ -234,21 +237,26 @@ def launch(site: Site, words: Sequence[str], *, performer: str, request: str) ->
     site.require_owner()
     site.make_state()
     file = RunFile(site.state.requests, request)
-    named: list[str] = []
-    if site.config.file is not None and site.config.file != site.root / "deploy.yaml":
-        named = ["--config", str(site.config.file)]
-    argv = [interpreter(), "-P", "-m", "gitdeploy", "-C", str(site.root), *named, "--json", *words]
-    environment = {name: value for name, value in os.environ.items() if name not in _NOT_PASSED_ON}
-    environment |= {"GITDEPLOY_REQUEST": request, "GITDEPLOY_PERFORMER": clean(performer, limit=100)}
-    unit = f"gitdeploy-{request[:12]}"
-    refusal = _start_unit(argv, unit, environment)
-    if refusal is None:
-        return Launched(site, file, f"the unit {unit}.service")
+    own = site.config.file is None or site.config.file == site.root / "deploy.yaml"
+    argv = _command(site.root, None if own else site.config.file, words)
+    environment = _environment(request, performer)
+    try:
+        if privileged.available():
+            return Launched(site, file, privileged.launch_as_root(list(words), request, performer))
+        refusal = _start_unit(argv, request, environment)
+        if refusal is None:
+            return Launched(site, file, _unit_shown(request))
+    except ServiceFailed as error:
+        refusal = f"({error.message})"
     if _certain_end(open_services(site.config.service, site.root)):
         raise DeploymentFailed(f"{NO_ESCAPE[0]} {refusal}".rstrip(), NO_ESCAPE[1])
     try:
         file.folder.mkdir(mode=0o700, exist_ok=True)
-        plain = process.detach(argv, cwd="/", env=environment, output=file.output)
+        inherit = []
+        if (control := privileged.descriptor()) is not None:
+            inherit = [control]
+            environment[privileged.VARIABLE] = str(control)
+        plain = process.detach(argv, cwd="/", env=environment, output=file.output, inherit=inherit)
     except OSError as error:
         raise DeploymentFailed(
             f"The deployment can't be started: {path_text(str(error.filename or file.folder))}: {error.strerror}."
@@ -262,8 +270,42 @@ def _certain_end(services: Sequence[Service]) -> bool:
     return any(service.kind == "systemd" and _shares(service) for service in services)
 
 
-def _start_unit(argv: Sequence[str], unit: str, environment: Mapping[str, str]) -> str | None:
+def root_launcher(root: Path, config_file: Path | None) -> privileged.Launch:
+    """What root's process does for those who became ROOT's owner: start a command that restarts the app, as root again,
+    which becomes the owner in its turn. Of what it is told it takes no more than the words of such a command."""
+
+    def start(words: list[str], request: str, performer: str) -> str:
+        if not words or words[0] not in RESTARTING or not re.fullmatch(r"[0-9a-f]{32}", request):
+            raise ValueError("no command that restarts the app")
+        refusal = _start_unit(_command(root, config_file, words), request, _environment(request, performer))
+        if refusal is not None:
+            raise ServiceFailed(f"No unit could be started {refusal}".rstrip() + ".")
+        return _unit_shown(request)
+
+    return start
+
+
+def _command(root: Path, config_file: Path | None, words: Sequence[str]) -> list[str]:
+    named = ["--config", str(config_file)] if config_file is not None else []
+    return [interpreter(), "-P", "-m", "gitdeploy", "-C", str(root), *named, "--json", *words]
+
+
+def _environment(request: str, performer: str) -> dict[str, str]:
+    passed_on = {name: value for name, value in os.environ.items() if name not in _NOT_PASSED_ON}
+    return {**passed_on, "GITDEPLOY_REQUEST": request, "GITDEPLOY_PERFORMER": clean(performer, limit=100)}
+
+
+def _unit_shown(request: str) -> str:
+    return f"the unit {_unit(request)}.service"
+
+
+def _unit(request: str) -> str:
+    return f"gitdeploy-{request[:12]}"
+
+
+def _start_unit(argv: Sequence[str], request: str, environment: Mapping[str, str]) -> str | None:
     """Run ARGV in a transient unit. None where it runs, else why not (empty: there is no manager to ask)."""
+    unit = _unit(request)
     folder = "/run" if os.geteuid() == 0 else f"/run/user/{os.geteuid()}"
     if escape_argv(argv, unit) is None:
         return ""

@@ -19,6 +19,7 @@ from gitdeploy.checkout.keep import KeepPaths
 from gitdeploy.config import Config
 from gitdeploy.envfile import EnvFile
 from gitdeploy.errors import ConfigError, DeploymentFailed, GitDeployError
+from gitdeploy.owner import must_drop
 from gitdeploy.state import NAME, Database, StateDirectory
 from gitdeploy.text import clean, path_text
 from gitdeploy.venvs.live import LiveVenv, live_venv
@@ -69,7 +70,12 @@ class Site:
     @classmethod
     def open(cls, folder: Path, config_file: Path | None = None) -> Site:
         """The app whose checkout FOLDER is in. Raises `ConfigError`, `DeploymentFailed`. Starts no process."""
-        root = _find_root(folder)
+        root = find_root(folder)
+        if must_drop(uid := root.stat().st_uid):
+            raise DeploymentFailed(
+                f"Root does not work in {path_text(str(root))}, which is {_user(uid)}'s: what is there may be hostile.",
+                f"Do it as {_user(uid)}, or with the command gitdeploy, which becomes {_user(uid)} by itself.",
+            )
         repository = Repository.open(root)
         return cls(root, configuration.load(root, config_file), StateDirectory(root), repository)
 
@@ -231,7 +237,7 @@ class CheckoutRemote:
             return None
 
 
-def _find_root(folder: Path) -> Path:
+def find_root(folder: Path) -> Path:
     """The nearest folder at or above FOLDER with a `.git`; FOLDER itself where there is none (the error names it)."""
     start = Path(os.path.abspath(folder))
     if not start.is_dir():

@@ -12,6 +12,7 @@ from gitdeploy.services.command import Command
 from gitdeploy.services.compose import Compose
 from gitdeploy.services.discovery import NO_ESCAPE, discover, escape_argv, shares_cgroup_with, shares_cgroup_with_app
 from gitdeploy.services.pidfile import PidFile
+from gitdeploy.services.privileged import through_root
 from gitdeploy.services.supervisor import Supervisor
 from gitdeploy.services.systemd import SystemdUnit
 
@@ -29,11 +30,16 @@ __all__ = [
 
 
 def open_services(service: ServiceConfig, root: Path, *, owner: int | None = None) -> tuple[Service, ...]:
-    """The services that SERVICE names, in the order of restart; empty where it names none. Starts no process.
+    """The services that SERVICE names, in the order of restart; empty where it names none. Starts no process, but where
+    root became the owner of the checkout, and must know whether a unit is of the owner's own manager.
 
     owner: the uid that the checkout belongs to; default: that of ROOT.
     """
     uid = root.stat().st_uid if owner is None else owner
+    return tuple(through_root(each) for each in _open(service, root, uid))
+
+
+def _open(service: ServiceConfig, root: Path, uid: int) -> tuple[Service, ...]:
     if service.systemd:
         return tuple(SystemdUnit(unit, root, uid, service.timeout) for unit in service.systemd)
     if service.supervisor:

@@ -10,6 +10,7 @@ from pathlib import Path
 from gitdeploy.process import which
 from gitdeploy.services import processes
 from gitdeploy.services.base import Service
+from gitdeploy.services.privileged import ThroughRoot
 from gitdeploy.services.systemd import SystemdUnit, booted
 
 _UNIT_FOLDERS = ("/etc/systemd/system", "/run/systemd/system", "/usr/local/lib/systemd/system")
@@ -74,6 +75,8 @@ def _by_unit_files(root: Path) -> list[str]:
 def shares_cgroup_with(service: Service) -> bool:
     """Whether restarting SERVICE would end this process: it is in the unit's control group, or in the process group of
     one of the service's processes. A new session does not lead out of a control group."""
+    if isinstance(service, ThroughRoot):
+        service = service.service
     if isinstance(service, SystemdUnit):
         own = processes.control_group() or ""
         if _unit_of(own) is None:

@@ -16,6 +16,7 @@ from typing import Any
 
 from gitdeploy import owner as owners
 from gitdeploy import process
+from gitdeploy.errors import GitDeployError
 from gitdeploy.process import Completed, Identity, which
 from gitdeploy.services import processes
 from gitdeploy.services.base import OnLine, ServiceFailed, failed
@@ -158,6 +159,13 @@ class SystemdUnit:
                 "" if booted() else NO_SYSTEMD,
             )
         return parse_show(done.text)
+
+    def is_users(self) -> bool:
+        """Whether it is a unit of the owner's own manager, for which nobody needs root."""
+        try:
+            return self._manager()
+        except GitDeployError:
+            return False
 
     def _manager(self) -> bool:
         """Whether the unit is one of the owner's own manager: where only that one knows it."""

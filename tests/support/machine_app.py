@@ -49,8 +49,8 @@ health:
   url: {URL}/health
   version: {{json: version}}
   successes: 2
-  interval: 0.2
-  timeout: 8
+  interval: 0.1
+  timeout: 4
 """
 
 UNIT = f"""

@@ -1,0 +1,251 @@
+"""Root's only own acts for another user's app: control of a checked unit, and reading its log.
+
+Started by root on a checkout of somebody else, gitdeploy splits in two before it reads anything there. The main process
+becomes the owner for good (`gitdeploy.owner.become`). A small one stays root, opens no file of the checkout, and does
+what it is asked through a socket that only the main process and its children hold: restart, stop, start or reload a
+unit or a supervisor program that runs as the owner from this checkout (it looks itself, each time), read that unit's
+log, and start a further `gitdeploy` for this checkout in a unit of its own, which becomes the owner in its turn. So
+even if the main process were taken over, it could do nothing with root's right but restart its own app.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import socket
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from gitdeploy import interruption
+from gitdeploy.errors import GitDeployError
+from gitdeploy.process import Identity
+from gitdeploy.services.base import OnLine, Service, ServiceFailed
+from gitdeploy.services.supervisor import Supervisor
+from gitdeploy.services.systemd import SystemdUnit
+from gitdeploy.text import clean
+
+VARIABLE = "GITDEPLOY_CONTROL"  # in the environment of a child that inherits the socket: its number
+_MOST = 60_000  # bytes of one message
+_LONGEST = 3600.0  # seconds that a service may take, whatever is asked
+_PATIENCE = 60.0  # seconds more than the service's own time limit until an answer must be there
+_VERBS = ("restart", "stop", "start", "reload", "last_lines", "problems")
+_KINDS: Mapping[str, type[SystemdUnit] | type[Supervisor]] = {"systemd": SystemdUnit, "supervisor": Supervisor}
+
+Launch = Callable[[list[str], str, str], str]
+"""(words, request, performer) -> where it runs: starts a gitdeploy as root in a unit of its own."""
+
+_channel: socket.socket | None = None
+
+
+def available() -> bool:
+    """Whether there is a process of root that does it for us."""
+    return _channel is not None
+
+
+def descriptor() -> int | None:
+    """The socket's number, for a child that is to use it too."""
+    return _channel.fileno() if _channel is not None else None
+
+
+def adopt() -> None:
+    """Use the socket that the process which started us has left us, if it has."""
+    global _channel
+    text = os.environ.pop(VARIABLE, "")
+    if not text.isdecimal():
+        return
+    number = int(text)
+    with suppress(OSError):
+        os.set_inheritable(number, False)
+        _channel = socket.socket(fileno=number)
+
+
+def split(root: Path, owner: int, launch: Launch) -> None:
+    """Leave a process of root behind that serves us; the caller becomes OWNER right after this."""
+    global _channel
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    if os.fork() == 0:
+        ours.close()
+        _serve(theirs, root, owner, launch)
+    theirs.close()
+    _channel = ours
+
+
+# ---- the side that asks ----
+
+
+@dataclass(slots=True)
+class ThroughRoot:
+    """A service whose control, and whose log, go through root's process; all else is asked as ourselves."""
+
+    service: SystemdUnit | Supervisor
+
+    @property
+    def name(self) -> str:
+        return self.service.name
+
+    @property
+    def kind(self) -> str:
+        return self.service.kind
+
+    def restart(self, on_line: OnLine | None = None) -> None:
+        self._ask("restart", on_line)
+
+    def stop(self, on_line: OnLine | None = None) -> None:
+        self._ask("stop", on_line)
+
+    def start(self, on_line: OnLine | None = None) -> None:
+        self._ask("start", on_line)
+
+    def reload(self, on_line: OnLine | None = None) -> bool:
+        return bool(self._ask("reload", on_line))
+
+    def is_up(self) -> str | None:
+        return self.service.is_up()
+
+    def gave_up(self) -> str | None:
+        return self.service.gave_up()
+
+    def processes(self) -> tuple[Identity, ...]:
+        return self.service.processes()
+
+    def last_lines(self, most: int = 20, since: float | None = None) -> list[str]:
+        with suppress(ServiceFailed):
+            return [str(line) for line in self._ask("last_lines", None, most=most, since=since)]
+        return []
+
+    def restarts(self) -> int | None:
+        return self.service.restarts()
+
+    def problems(self) -> list[tuple[str, str]]:
+        return [(str(message), str(hint)) for message, hint in self._ask("problems", None)]
+
+    def as_dict(self) -> dict[str, Any]:
+        return self.service.as_dict()
+
+    def _ask(self, verb: str, on_line: OnLine | None, **arguments: Any) -> Any:
+        service = {"kind": self.kind, "name": self.name, "timeout": self.service.timeout}
+        return _request({"verb": verb, "service": service, **arguments}, self.service.timeout, on_line)
+
+
+def through_root(service: Service) -> Service:
+    """SERVICE, or where root's process must do it, one that asks it. A unit of the owner's own manager needs no root."""
+    if not available() or not isinstance(service, SystemdUnit | Supervisor):
+        return service
+    if isinstance(service, SystemdUnit) and service.is_users():
+        return service
+    return ThroughRoot(service)
+
+
+def launch_as_root(words: list[str], request: str, performer: str) -> str:
+    """Start `gitdeploy WORDS` for our checkout in a transient unit of the system's manager. Returns where it runs; raises
+    `ServiceFailed`."""
+    return str(
+        _request({"verb": "launch", "words": words, "request": request, "performer": performer}, _PATIENCE, None)
+    )
+
+
+def _request(message: Mapping[str, Any], timeout: float, on_line: OnLine | None) -> Any:
+    """Ask root's process, each time with a socket of its own for the answer: several processes may ask."""
+    assert _channel is not None
+    mine, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with mine:
+        try:
+            with its:
+                socket.send_fds(_channel, [json.dumps(message).encode()], [its.fileno()])
+        except OSError as error:
+            raise _gone() from error
+        end = time.monotonic() + timeout + _PATIENCE
+        while time.monotonic() < end:
+            interruption.check()
+            if not select.select([mine], [], [], 0.2)[0]:
+                continue
+            data = mine.recv(_MOST)
+            if not data:
+                raise _gone()
+            answer = json.loads(data)
+            if "line" in answer:
+                if on_line:
+                    on_line(str(answer["line"]))
+            elif "error" in answer:
+                said = answer["error"]
+                raise ServiceFailed(said["message"], said["hint"], details=tuple(said["details"]))
+            else:
+                return answer["done"]
+    raise ServiceFailed("The process of root that controls services did not answer.", "systemctl status shows more.")
+
+
+def _gone() -> ServiceFailed:
+    return ServiceFailed("The process of root that controls services is gone.", "Run gitdeploy again.")
+
+
+# ---- the side that is root ----
+
+
+def _serve(channel: socket.socket, root: Path, owner: int, launch: Launch) -> NoReturn:
+    """Answer until nobody holds the other end any more. Never returns into the code that forked."""
+    try:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)  # we end with those whom we serve, not before
+        os.chdir("/")
+        null = os.open(os.devnull, os.O_RDWR)
+        for standard in (0, 1, 2):
+            os.dup2(null, standard)
+        while True:
+            data, descriptors, _, _ = socket.recv_fds(channel, _MOST, 1)
+            if not data and not descriptors:
+                break
+            if descriptors:
+                with socket.socket(fileno=descriptors[0]) as reply, suppress(OSError):
+                    _answer(reply, data, root, owner, launch)
+    except BaseException:  # noqa: BLE001  # nothing of the forked code may run on as root
+        os._exit(1)
+    os._exit(0)
+
+
+def _fitting(lines: list[str]) -> list[str]:
+    """The last of LINES, as many as go into one message."""
+    while len(json.dumps(lines)) > _MOST - 100:
+        lines = lines[1:]
+    return lines
+
+
+def _answer(reply: socket.socket, data: bytes, root: Path, owner: int, launch: Launch) -> None:
+    def say(message: Mapping[str, Any]) -> None:
+        reply.sendall(json.dumps(message).encode()[:_MOST])
+
+    try:
+        message = json.loads(data)
+        say({"done": _do(message, root, owner, launch, lambda line: say({"line": clean(line, limit=4000)}))})
+    except GitDeployError as error:
+        details = [line[:1000] for line in error.details[-20:]]
+        say({"error": {"message": error.message[:8000], "hint": error.hint[:4000], "details": details}})
+    except (ValueError, KeyError, TypeError, AttributeError):
+        say({"error": {"message": "That is not asked of root.", "hint": "", "details": []}})
+
+
+def _do(message: Mapping[str, Any], root: Path, owner: int, launch: Launch, on_line: OnLine) -> Any:
+    """What is asked, if it is one of the few things that root does. MESSAGE is not trusted."""
+    if message["verb"] == "launch":
+        return launch([str(word) for word in message["words"]], str(message["request"]), str(message["performer"]))
+    if message["verb"] not in _VERBS:
+        raise ValueError("unknown verb")
+    wanted = message["service"]
+    timeout = min(max(float(wanted["timeout"]), 0.0), _LONGEST)
+    service = _KINDS[wanted["kind"]](str(wanted["name"]), root, owner, timeout)
+    if isinstance(service, SystemdUnit):
+        service.user = False
+    if message["verb"] == "problems":
+        return service.problems()
+    if message["verb"] == "last_lines":
+        if service.problems():
+            return []
+        since = message["since"]
+        lines = service.last_lines(min(max(int(message["most"]), 1), 100), None if since is None else float(since))
+        return _fitting([line[:500] for line in lines])
+    return getattr(service, message["verb"])(on_line)  # restart, stop, start, reload: each looks whose it is first
