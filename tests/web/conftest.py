@@ -7,11 +7,13 @@ import subprocess
 from dataclasses import dataclass
 from typing import Any
 
+import jsonschema
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from support.sample import Program, Sample, Tree
 
+from gitdeploy.web.openapi import ERROR, document
 from gitdeploy.web.panel import Panel
 from gitdeploy.web.server import make_app
 
@@ -73,6 +75,18 @@ def shop(shop_once: Shop, monkeypatch: pytest.MonkeyPatch) -> Shop:
     return shop_once
 
 
+def check_answer(method: str, path: str, answer: Any) -> None:
+    """ANSWER is one that openapi.json has for this address and status, down to its fields."""
+    path = path.partition("?")[0]
+    entry = document()["paths"].get("/hooks/{source}" if path.startswith("/hooks/") else path, {}).get(method.lower())
+    if entry is None or not answer.is_json:
+        return
+    status = str(answer.status_code)
+    assert status in entry["responses"], (path, status, answer.text)
+    schema = entry["responses"][status]["content"]["application/json"]["schema"]
+    jsonschema.validate(answer.json, ERROR if "$ref" in schema else schema)
+
+
 @dataclass
 class Web:
     """The page of the shop, without a server between."""
@@ -91,11 +105,15 @@ class Web:
         return self.app.test_client()
 
     def get(self, path: str, *, token: str | None = "", **options: Any) -> Any:
-        return self.client().get(f"/upgrade{path}", headers=self.headers(token, options), **options)
+        answer = self.client().get(f"/upgrade{path}", headers=self.headers(token, options), **options)
+        check_answer("GET", path, answer)
+        return answer
 
     def post(self, path: str, body: Any = None, *, token: str | None = "", **options: Any) -> Any:
         headers = self.headers(token, options)
-        return self.client().post(f"/upgrade{path}", json={} if body is None else body, headers=headers, **options)
+        answer = self.client().post(f"/upgrade{path}", json={} if body is None else body, headers=headers, **options)
+        check_answer("POST", path, answer)
+        return answer
 
     def headers(self, token: str | None, options: dict[str, Any]) -> dict[str, str]:
         """The administrator's token, unless another one or (None) no one is given."""
