@@ -8,6 +8,7 @@ both sides get a second name (a hard link) by which recovery can tell later whic
 from __future__ import annotations
 
 import errno
+import filecmp
 import os
 import shutil
 import stat as stat_module
@@ -18,7 +19,7 @@ from pathlib import Path
 
 from gitdeploy import faultpoints, interruption, process
 from gitdeploy.checkout.changes import LINK, FileChange, Target, look
-from gitdeploy.checkout.durable import exists, sync_file_system
+from gitdeploy.checkout.durable import exists, same_file, sync_file_system
 from gitdeploy.checkout.git import EMPTY_ATTRIBUTES, LONG, Repository, file_blob_id
 from gitdeploy.checkout.local import git_mode
 from gitdeploy.checkout.manifest import Control, Directory, Item, Manifest
@@ -62,6 +63,34 @@ def stage_switch(
             ) from error
         name = path_text(os.fsdecode(error.filename)) if error.filename else "a file"
         raise DeploymentFailed(f"{name} can't be staged: {error.strerror}.", _hint(error)) from error
+
+
+def relink(manifest: Manifest) -> bool:
+    """Make a stage that was kept for later fit to be switched: each of its links is a link still, or becomes one again
+    (the app was copied or moved to another disk meanwhile). False where what it holds is no longer what was staged."""
+    renewed = False
+    for item in manifest.items:
+        for one, other, facts in ((item.live, item.old, item.old_facts), (item.new, item.keep, item.new_facts)):
+            if facts is None or same_file(one, other):
+                continue
+            try:
+                found = os.lstat(one)
+                if (found.st_size, found.st_mtime_ns) != facts or not _same_content(one, other):
+                    return False
+                os.unlink(other)
+                os.link(one, other, follow_symlinks=False)
+            except OSError:
+                return False
+            renewed = True
+    if renewed:
+        sync_file_system(manifest.stage)
+    return True
+
+
+def _same_content(one: bytes, other: bytes) -> bool:
+    if os.path.islink(one) or os.path.islink(other):
+        return os.path.islink(one) and os.path.islink(other) and os.readlink(one) == os.readlink(other)
+    return filecmp.cmp(one, other, shallow=False)
 
 
 def discard_stage(stage: Path, git_dirs: Iterable[Path]) -> None:

@@ -25,6 +25,7 @@ from gitdeploy.deployment.data import INCLUDED, KEPT, dump_into
 from gitdeploy.deployment.live import CHANGED_FILES, Live, LiveRecord
 from gitdeploy.deployment.plan import Plan, TargetFiles
 from gitdeploy.deployment.session import Work
+from gitdeploy.deployment.site import Site
 from gitdeploy.deployment.steps import run_stage
 from gitdeploy.errors import DeploymentFailed, GitDeployError, PolicyError
 from gitdeploy.text import count, listing, path_text, size_text
@@ -46,7 +47,7 @@ class Preparation:
     built: str | None = None  # that this deployment made
     flip: Flip | None = None
     manifest: Manifest | None = None
-    reused: bool = False
+    reused: str | None = None  # the name of the prepared stage that this comes from
     made_refs: list[tuple[Any, str]] = field(default_factory=list)
 
     def discard(self) -> None:
@@ -249,6 +250,9 @@ def build_venv(preparation: Preparation) -> None:
     if plan.venv is None or preparation.generation is None:
         return
     with work.journal.step("build") as shown:
+        if preparation.reused is not None:
+            shown.status, shown.summary = "skipped", "prepared before"
+            return
         if plan.venv.reuse is not None:
             shown.status = "skipped" if plan.venv.unchanged else "running"
             shown.summary = "requirements unchanged" if plan.venv.unchanged else f"venv {plan.venv.reuse}"
@@ -386,16 +390,23 @@ def plan_digest(plan: Plan) -> str:
     """What must be the same for a prepared stage to be used: the state it starts from, what it changes, its options."""
     facts = (
         plan.goal,
-        [(c.path, c.kind, c.mode, c.oid, c.exact, c.content, c.seen) for c in plan.tree.changes],
+        # Not the inode: it may be another after a remount or in a copied app; `relink` looks at that.
+        [(c.path, c.kind, c.mode, c.oid, c.exact, c.content, c.seen and c.seen[1:]) for c in plan.tree.changes],
         [(p.path, p.goal, [(c.path, c.kind, c.mode, c.oid) for c in p.tree.changes]) for p in plan.submodules],
         plan.local.head,
         plan.local.branch,
-        plan.venv.requirements.key if plan.venv else None,
-        str(plan.venv.live.real) if plan.venv else None,
+        venv_facts(plan),
         plan.options,
         plan.before.text,
     )
     return hashlib.sha256(repr(facts).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def venv_facts(plan: Plan) -> list[Any] | None:
+    """What must be the same for a prepared generation to be used, also where the files have to be staged anew."""
+    if plan.venv is None:
+        return None
+    return [plan.venv.requirements.key, str(plan.venv.live.real), plan.options.rebuild_venv]
 
 
 def keep_prepared(preparation: Preparation) -> None:
@@ -405,6 +416,7 @@ def keep_prepared(preparation: Preparation) -> None:
         "tag": plan.target.tag,
         "commit": plan.target.commit,
         "digest": plan_digest(plan),
+        "venv": venv_facts(plan),
         "generation": preparation.generation,
         "built": preparation.built,
         "flip": preparation.flip.as_dict() if preparation.flip else None,
@@ -422,32 +434,36 @@ def prepared_stages(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def take_prepared(preparation: Preparation) -> bool:
-    """Use a prepared stage where it still fits the plan; what doesn't fit is thrown away, with a word."""
+    """Use what was prepared where it still fits the plan: the stage (True), or only its generation, the long part. What
+    doesn't fit is thrown away, with a word."""
     site, plan = preparation.work.site, preparation.plan
-    taken = False
     for name, data in prepared_stages(site.state.stage).items():
-        generation = data["generation"]
-        there = generation is None or (site.state.venvs / generation).is_dir()
-        if not taken and there and data["digest"] == plan_digest(plan):
-            manifest = Manifest.read(site.state.stage / name)
-            if manifest is not None:
-                if data["built"] is not None:
-                    preparation.work.journal.write("build", "", {"generation": data["built"]})
-                os.unlink(site.state.stage / name / PREPARED)
-                faultpoints.point("prepared stage taken")
-                preparation.stage = name
-                preparation.generation, preparation.built = generation, data["built"]
-                preparation.flip = Flip.from_dict(data["flip"]) if data["flip"] else None
-                preparation.manifest = manifest
-                preparation.reused = taken = True
-                continue
-        if data["tag"] == plan.target.tag:
-            preparation.work.journal.line("The app changed since it was prepared: preparing anew.", "warning")
-        drop_prepared(site, name, data)
-    return taken
+        fits = preparation.reused is None and data.get("venv") == venv_facts(plan) and _generation_there(site, data)
+        manifest = Manifest.read(site.state.stage / name) if fits and data["digest"] == plan_digest(plan) else None
+        if fits and data["built"] is not None:
+            preparation.work.journal.write("build", "", {"generation": data["built"]})
+        if manifest is not None and staging.relink(manifest):
+            os.unlink(site.state.stage / name / PREPARED)
+            faultpoints.point("prepared stage taken")
+            preparation.stage, preparation.manifest = name, manifest
+        elif data["tag"] == plan.target.tag:
+            again = "staging its files" if fits else "preparing"
+            preparation.work.journal.line(f"The app changed since it was prepared: {again} anew.", "warning")
+        if fits:
+            preparation.generation, preparation.built = data["generation"], data["built"]
+            preparation.flip = Flip.from_dict(data["flip"]) if data["flip"] else None
+            preparation.reused = name
+        if preparation.stage != name:
+            drop_prepared(site, name, {} if fits else data)
+    return preparation.manifest is not None
 
 
-def drop_prepared(site: Any, name: str, data: Mapping[str, Any]) -> None:
+def _generation_there(site: Site, data: Mapping[str, Any]) -> bool:
+    name = data["generation"]
+    return name is None or ((site.state.venvs / name).is_dir() and name not in venvs.unfinished(site.state.venvs))
+
+
+def drop_prepared(site: Site, name: str, data: Mapping[str, Any]) -> None:
     """Throw a prepared stage away, and its generation where nothing else holds it."""
     from gitdeploy.deployment.prune import held_generations
 
