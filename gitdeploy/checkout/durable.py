@@ -20,6 +20,12 @@ def sync_file_system(path: str | bytes | os.PathLike[str]) -> None:
         os.close(descriptor)
 
 
+def sync_file_systems(*paths: str | bytes | os.PathLike[str]) -> None:
+    """`sync_file_system` once for each file system that PATHS (folders) are on."""
+    for path in {os.stat(path).st_dev: path for path in paths}.values():
+        sync_file_system(path)
+
+
 def write_durably(path: str | os.PathLike[str], data: bytes, mode: int = 0o600) -> None:
     """Write beside, fsync, rename, fsync the folder: the file is whole or not there."""
     target = os.fspath(path)

@@ -52,6 +52,9 @@ _OPTIONS = tuple(
 _OBJECT_ID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 
 
+_trees: dict[str, str] = {}  # commit -> its tree: ids are made from content, so this can never change
+
+
 def is_object_id(text: str) -> bool:
     return _OBJECT_ID.fullmatch(text) is not None
 
@@ -182,11 +185,23 @@ class Repository:
 
     def resolve(self, name: str) -> str | None:
         """The commit that NAME (a full ref or an object id) leads to, None where there is none."""
-        done = self.run("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
-        return done.text if done.ok and is_object_id(done.text) else None
+        return self.peel(name)[1]
+
+    def peel(self, name: str) -> tuple[str | None, str | None]:
+        """(object id of NAME itself, of the commit that it leads to), None where there is none."""
+        asked = "".join(f"{name}{kind}\n" for kind in ("", "^{commit}", "^{tree}")).encode("utf-8", "surrogateescape")
+        done = self.run("cat-file", "--batch-check=%(objectname)", stdin=asked)
+        lines = [line if is_object_id(line) else None for line in done.text.splitlines()]
+        own, commit, tree = [*lines, None, None, None][:3]  # it stops at a damaged object
+        if commit and tree:
+            _trees[commit] = tree
+        return own, commit
 
     def tree_of(self, commit: str) -> str:
-        return self.output("rev-parse", "--verify", f"{commit}^{{tree}}").decode().strip()
+        """The tree of a commit, by its object id."""
+        if commit not in _trees and self.resolve(commit) is None:
+            self.output("rev-parse", "--verify", f"{commit}^{{tree}}")  # says what is wrong
+        return _trees[commit]
 
     def update_ref(self, name: str, new: str, old: str | None = None) -> None:
         self.output("update-ref", "--no-deref", name, new, *([old] if old is not None else []), tied=True)
@@ -230,13 +245,9 @@ class Repository:
         return self.run("merge-base", "--is-ancestor", older, newer).returncode == 0
 
     def copy_index(self, to: Path) -> None:
-        """Copy the live index to TO, with its time: git trusts an entry's file times only where they are older than the
-        index itself, so a younger copy would take a file changed in the same second for unchanged."""
-        live = self.git_dir / "index"
+        """Copy the live index to TO, where there is one."""
         with suppress(FileNotFoundError):
-            facts = live.stat()
-            shutil.copyfile(live, to)
-            os.utime(to, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+            copy_with_time(self.git_dir / "index", to)
 
     def read_blob(self, commit: str, path: str, limit: int = 1 << 20) -> bytes | None:
         """The bytes of a file of COMMIT, None where it has none. Raises `DeploymentFailed` past LIMIT bytes."""
@@ -296,6 +307,14 @@ class Repository:
 
 def _user_config(environment: Mapping[str, str]) -> str:
     return os.environ.get("GIT_CONFIG_GLOBAL") or os.path.join(environment.get("HOME", "/nonexistent"), ".gitconfig")
+
+
+def copy_with_time(index: Path, to: Path) -> None:
+    """Copy an index with its time: git trusts an entry's file times only where they are older than the index itself, so
+    a younger copy would take a file changed in the same second for unchanged."""
+    facts = index.stat()
+    shutil.copyfile(index, to)
+    os.utime(to, ns=(facts.st_atime_ns, facts.st_mtime_ns))
 
 
 def blob_id(content: bytes | Iterable[bytes], size: int, length: int = 40) -> str:

@@ -43,14 +43,15 @@ def live_release(
 _FORMAT = ("--no-show-signature", "-z", "--format=%H%x1f%s%x1f%an%x1f%cI")
 
 
-def commits_between(repository: Repository, old: str, new: str, most: int = 200) -> list[Commit]:
-    """Commits that NEW has and OLD doesn't, newest first, at most MOST."""
-    return _commits(repository.output("log", f"--max-count={most}", *_FORMAT, f"{old}..{new}", "--"))
-
-
-def count_between(repository: Repository, old: str, new: str) -> int:
-    """How many commits NEW has that OLD doesn't."""
-    return int(repository.output("rev-list", "--count", f"{old}..{new}", "--").decode() or 0)
+def commits_between(repository: Repository, old: str, new: str, most: int = 200) -> tuple[tuple[Commit, ...], int]:
+    """Commits that NEW has and OLD doesn't, newest first, at most MOST; and how many there are in all."""
+    if old == new:
+        return (), 0
+    listed = repository.output("log", f"--max-count={most}", *_FORMAT, f"{old}..{new}", "--")
+    found, number = tuple(_commits(listed)), sum(bool(entry.strip()) for entry in listed.split(b"\0"))
+    if number < most:
+        return found, number
+    return found, int(repository.output("rev-list", "--count", f"{old}..{new}", "--").decode() or 0)
 
 
 def local_commits(repository: Repository, head: str, target: str) -> list[Commit]:

@@ -60,6 +60,8 @@ class Control:
     old_head: str
     hidden: tuple[bytes, ...] = ()
     created: bool = False  # the repository (a new submodule's) has no index and work tree yet
+    index: str = ""  # the new index in the stage, right as long as the live one is still as it was: `index_facts`
+    index_facts: tuple[int, int, int] | None = None  # inode, size, mtime in ns
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +126,8 @@ def _encode(manifest: Manifest) -> dict[str, Any]:
                 "old_head": c.old_head,
                 "hidden": [os.fsdecode(path) for path in c.hidden],
                 "created": c.created,
+                "index": c.index,
+                "index_facts": c.index_facts,
             }
             for c in manifest.controls
         ],
@@ -166,6 +170,8 @@ def _decode(data: dict[str, Any]) -> Manifest:
                 c["old_head"],
                 tuple(os.fsencode(path) for path in c["hidden"]),
                 c["created"],
+                c.get("index", ""),
+                tuple(c["index_facts"]) if c.get("index_facts") else None,
             )
             for c in data["controls"]
         ),

@@ -117,9 +117,8 @@ def fetch_tag(
                 "Look for a full disk (df, df -i), wrong owners or a read-only file system.",
             )
         raise _unreachable(repository, remote, done)
-    object_id = repository.output("rev-parse", "--verify", incoming).decode().strip()
-    commit = repository.resolve(incoming)
-    if commit is None:
+    object_id, commit = repository.peel(incoming)
+    if commit is None or object_id is None:
         raise PolicyError(f"Tag {clean(tag)} leads to no commit.", "A release is a tag of a commit.")
     return RemoteTag(object_id, commit)
 
@@ -138,10 +137,16 @@ def fetch_commit(repository: Repository, remote: str, commit: str, credentials: 
         raise SourceError(f"{shown_remote(remote)} doesn't have the commit {commit[:12]}.", "Push it there first.")
 
 
+def take_incoming(repository: Repository, tag: str) -> None:
+    """A fetched tag that is trusted becomes a tag of the checkout, in one transaction of refs."""
+    incoming = f"{INCOMING_REFS}{tag}"
+    words = f"update refs/tags/{tag} {incoming}\ndelete {incoming}\n"
+    repository.output("update-ref", "--no-deref", "--stdin", stdin=words.encode(), tied=True)
+
+
 def drop_incoming(repository: Repository, tag: str) -> None:
-    """Forget a fetched tag that was not taken over."""
-    if repository.refs(f"{INCOMING_REFS}{tag}"):
-        repository.delete_ref(f"{INCOMING_REFS}{tag}")
+    """Forget a fetched tag that was not taken over; nothing where there is none."""
+    repository.delete_ref(f"{INCOMING_REFS}{tag}")
 
 
 def shown_remote(remote: str) -> str:
@@ -182,7 +187,7 @@ def _network(
     own_ssh = os.environ.get("GIT_SSH_COMMAND")
     if own_ssh:
         environment["GIT_SSH_COMMAND"] = f"{own_ssh} -o BatchMode=yes"
-    elif not repository.config(r"^core\.sshcommand$", everywhere=True):
+    elif words[0] in ("fetch", "ls-remote") and not repository.config(r"^core\.sshcommand$", everywhere=True):
         environment["GIT_SSH_COMMAND"] = _SSH
     environment["GIT_ASKPASS"] = environment["SSH_ASKPASS"] = "/bin/false"
     options = ["http.lowSpeedLimit=200", "http.lowSpeedTime=60", "protocol.ext.allow=never"]

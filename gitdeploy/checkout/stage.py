@@ -19,7 +19,7 @@ from pathlib import Path
 
 from gitdeploy import faultpoints, interruption, process
 from gitdeploy.checkout.changes import LINK, FileChange, Target, look
-from gitdeploy.checkout.durable import exists, same_file, sync_file_system
+from gitdeploy.checkout.durable import exists, same_file, sync_file_system, sync_file_systems
 from gitdeploy.checkout.git import EMPTY_ATTRIBUTES, LONG, Repository, file_blob_id
 from gitdeploy.checkout.local import git_mode
 from gitdeploy.checkout.manifest import Control, Directory, Item, Manifest
@@ -123,6 +123,7 @@ class _Stage:
     items: list[Item] = field(default_factory=list)
     deleted: set[bytes] = field(default_factory=set)
     links_deleted: list[bytes] = field(default_factory=list)
+    indexes: dict[bytes, tuple[str, tuple[int, int, int] | None]] = field(default_factory=dict)  # of each part's prefix
 
     def make(self, parts: Sequence[Part], progress: Callable[[int, int], None] | None) -> Manifest:
         for name in ("new", "old", "keep"):
@@ -153,6 +154,7 @@ class _Stage:
                     part.old_head,
                     part.target.hidden,
                     part.created,
+                    *self.indexes[part.prefix],
                 )
                 for part in parts
                 if part.control
@@ -160,8 +162,7 @@ class _Stage:
         )
         manifest.write()
         faultpoints.point("stage written")
-        for folder in {self.stage, *(part.repository.git_dir for part in parts)}:
-            sync_file_system(folder)
+        sync_file_systems(self.stage, *(part.repository.git_dir for part in parts))
         faultpoints.point("stage durable")
         return manifest
 
@@ -170,7 +171,10 @@ class _Stage:
     def _write(self, part: Part) -> None:
         new = self.stage / "new" / os.fsdecode(part.prefix)
         new.mkdir(parents=True, exist_ok=True)
+        live_index = os.fsencode(part.repository.git_dir / "index")
+        facts = look(live_index) if exists(live_index) else None
         index = new_index(part.repository, part.target.index_tree, self.stage / f"index-{len(self.items)}")
+        self.indexes[part.prefix] = (index.name, facts)
         filtered = [c for c in part.changes if c.kind != "deleted" and c.content is None and not c.exact]
         exact = [c for c in part.changes if c.kind != "deleted" and c.content is None and c.exact]
         if filtered:

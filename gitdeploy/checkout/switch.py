@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Literal
 
 from gitdeploy import faultpoints, interruption
-from gitdeploy.checkout.durable import exists, same_file, sync_file_system
-from gitdeploy.checkout.git import Repository
+from gitdeploy.checkout.changes import look
+from gitdeploy.checkout.durable import exists, same_file, sync_file_systems
+from gitdeploy.checkout.git import Repository, copy_with_time
 from gitdeploy.checkout.local import git_mode
 from gitdeploy.checkout.manifest import Control, Directory, Item, Manifest
 from gitdeploy.checkout.stage import discard_stage, new_index
@@ -41,8 +42,7 @@ def get_ready(manifest: Manifest) -> None:
             _prepare_control(manifest, control)
         for item in manifest.items:
             _check_unchanged(item)
-        for control in manifest.controls:
-            sync_file_system(control.source)
+        sync_file_systems(*(control.source for control in manifest.controls))
     except BaseException:
         release_locks(manifest)
         raise
@@ -81,8 +81,7 @@ def apply(manifest: Manifest, last: Callable[[], None]) -> None:
     last()
     faultpoints.point("switch venv")
     release_locks(manifest)
-    for folder in _file_systems(manifest):
-        sync_file_system(folder)
+    sync_file_systems(*_file_systems(manifest))
 
 
 def undo(manifest: Manifest, last: Callable[[], None]) -> list[str]:
@@ -177,7 +176,11 @@ def _prepare_control(manifest: Manifest, control: Control) -> None:
             with suppress(FileNotFoundError):
                 os.unlink(manifest.special(control, name, part))
     new = Path(os.fsdecode(manifest.special(control, "index", "new")))
-    new_index(repository, control.index_tree, new)
+    live, staged = os.fsencode(control.source / "index"), manifest.stage / control.index
+    if control.index_facts is not None and exists(live) and look(live) == control.index_facts and staged.is_file():
+        copy_with_time(staged, new)
+    else:
+        new_index(repository, control.index_tree, new)
     if control.hidden:
         repository.output(
             "update-index", "-z", "--skip-worktree", "--stdin", stdin=b"\0".join(control.hidden) + b"\0", index=new
@@ -197,10 +200,11 @@ def _check_unchanged(item: Item) -> None:
     if item.kind == "added":
         return
     try:
-        found = os.lstat(item.live)
+        found, old = os.lstat(item.live), os.lstat(item.old)
+        same = (found.st_dev, found.st_ino) == (old.st_dev, old.st_ino)
     except (FileNotFoundError, NotADirectoryError):
-        found = None
-    if found is None or not same_file(item.live, item.old) or (found.st_size, found.st_mtime_ns) != item.old_facts:
+        same = False
+    if not same or (found.st_size, found.st_mtime_ns) != item.old_facts:
         raise DeploymentFailed(
             f"{path_text(item.live)} was changed while the deployment was running.",
             "Nothing of it is lost. See what writes there, then run the command again.",
@@ -274,8 +278,7 @@ class _Undo:
         last()
         faultpoints.point("undo venv")
         release_locks(manifest)
-        for folder in _file_systems(manifest):
-            sync_file_system(folder)
+        sync_file_systems(*_file_systems(manifest))
         return self.said
 
     def _take_away(self, item: Item) -> None:

@@ -13,7 +13,7 @@ from gitdeploy import venvs
 from gitdeploy.backups import KEPT_LIMIT, content_size, matching_paths
 from gitdeploy.checkout.changes import FileChange, Policy, Problem, Target, TreePlan, plan_tree
 from gitdeploy.checkout.git import Repository
-from gitdeploy.checkout.history import Commit, commits_between, count_between, local_commits
+from gitdeploy.checkout.history import Commit, commits_between, local_commits
 from gitdeploy.checkout.local import Local, operation_under_way, read_local
 from gitdeploy.config import Config
 from gitdeploy.deployment.options import Options
@@ -205,10 +205,11 @@ def make_plan(
     env_version: str | None,
     submodules: Mapping[bytes, Target] | None = None,
     generation: str | None = None,
+    origin: Release3 | None = None,
 ) -> Plan:
     """Read the facts and make the plan. Changes nothing.
 
-    kept_data: files that an earlier release stopped tracking. env_version: what APP_VERSION becomes. generation: of a
+    origin: what is live, where that was found out already. kept_data: files that an earlier release stopped tracking. env_version: what APP_VERSION becomes. generation: of a
     restore, the venv generation that must be live (it is built anew where it is gone). submodules: of a restore, their
     recorded states.
     """
@@ -216,7 +217,8 @@ def make_plan(
 
     repository, config = site.repository, site.config
     local = read_local(repository)
-    origin = site.release_at(local.head)
+    if origin is None or origin.commit != local.head:
+        origin = site.release_at(local.head)
     policy: Policy = options.local_changes or ("discard" if action == "restore" else _policy(config))
     keep = site.keep(kept_data)
     tree = plan_tree(
@@ -253,6 +255,7 @@ def make_plan(
     needed = _disk_needed(site, tree, parts) + _venv_disk_needed(site, after, venv, options)
     problems += _disk_problems(site, needed, len(tree.changes))
     problems += _unwritable(site, tree)
+    commits, commit_count = commits_between(repository, local.head, goal.commit)
     return Plan(
         action,
         origin,
@@ -264,8 +267,8 @@ def make_plan(
         venv,
         hooks,
         services,
-        tuple(commits_between(repository, local.head, goal.commit)) if goal.commit != local.head else (),
-        count_between(repository, local.head, goal.commit) if goal.commit != local.head else 0,
+        commits,
+        commit_count,
         needed,
         tuple(problems),
         tuple(warnings),

@@ -16,7 +16,7 @@ from typing import Any
 from gitdeploy import backups, faultpoints, interruption, venvs
 from gitdeploy.backups import Backup
 from gitdeploy.checkout import stage as staging
-from gitdeploy.checkout.durable import sync_file_system, write_durably
+from gitdeploy.checkout.durable import sync_file_systems, write_durably
 from gitdeploy.checkout.git import BACKUP_REFS
 from gitdeploy.checkout.manifest import Manifest
 from gitdeploy.checkout.snapshot import Snapshot, take_snapshot
@@ -188,8 +188,7 @@ def create_backup(
         dumps=dumps,
         modes=_odd_modes(site.root, [change.path for change in plan.tree.changes if change.kind != "added"]),
     )
-    sync_file_system(site.repository.git_dir)
-    sync_file_system(folder)
+    sync_file_systems(site.repository.git_dir, folder)
     backups.write(site.state.backups, backup)
     return backup, snapshot
 

@@ -91,10 +91,10 @@ def fetch(work: Work, chosen: Chosen, options: Options) -> Chosen:
             remotes.drop_incoming(repository, tag)
             raise
         if local != commit:
-            object_id = repository.output("rev-parse", "--verify", f"{INCOMING_REFS}{tag}").decode().strip()
-            repository.update_ref(f"refs/tags/{tag}", object_id)
+            remotes.take_incoming(repository, tag)
+        elif shown.status != "skipped":
+            remotes.drop_incoming(repository, tag)
         work.database.remember_tag(tag, commit, replace=options.accept_moved_tag)
-        remotes.drop_incoming(repository, tag)
     target = Release3(_version(site, tag), tag, commit)
     if chosen.automatic:
         _refuse_bad(work, target)  # again: only now is the commit known where the source didn't tell it

@@ -32,7 +32,7 @@ def restore(session: Session, backup: Backup, options: Options) -> Result:
     ensure_objects(site, backup)
     with record(session, "restore", site.release_at(head_of(site)), target) as work:
         with work.journal.step("preflight") as shown:
-            plan = plan_restore(site, session.database, backup, options)
+            plan = plan_restore(site, session.database, backup, options, work.origin)
             work.announce(plan.headline())
             prepare.refuse_problems(plan)
             shown.summary = preflight_summary(plan)
@@ -54,7 +54,9 @@ def restore(session: Session, backup: Backup, options: Options) -> Result:
         return go_live(work, live, preparation, roll_back=options.roll_back)
 
 
-def plan_restore(site: Site, database: Database | None, backup: Backup, options: Options) -> Plan:
+def plan_restore(
+    site: Site, database: Database | None, backup: Backup, options: Options, origin: Release3 | None = None
+) -> Plan:
     """The plan of bringing BACKUP back. Changes nothing."""
     snapshot = decoded(backup.snapshot)
     target = Release3(backup.version, backup.tag, backup.commit)
@@ -72,6 +74,7 @@ def plan_restore(site: Site, database: Database | None, backup: Backup, options:
         env_version=backup.version,
         submodules={os.fsencode(path): decoded(data).target() for path, data in backup.submodules.items()},
         generation=generation_of(site, backup),
+        origin=origin,
     )
 
 

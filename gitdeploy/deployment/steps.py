@@ -109,9 +109,8 @@ class Switch:
         return count(len(self.live.manifest.items), "file") + (" and the venv" if self.live.flip else "")
 
     def _flip(self, begun: float, window: list[float]) -> None:
-        if self.live.flip is not None:
-            venv_flip.apply(self.live.flip)
-        window[0] = time.monotonic() - begun
+        ended = time.monotonic() if self.live.flip is None else venv_flip.apply(self.live.flip)
+        window[0] = ended - begun
 
     def undo(self, data: dict[str, Any]) -> str:
         try:

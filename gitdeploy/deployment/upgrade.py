@@ -73,7 +73,9 @@ def prepare_upgrade(session: Session, tag: str | None, options: Options) -> Resu
         return work.end("succeeded", sentence)
 
 
-def plan_upgrade(site: Site, database: Database | None, chosen: Chosen, options: Options) -> Plan:
+def plan_upgrade(
+    site: Site, database: Database | None, chosen: Chosen, options: Options, origin: Release3 | None = None
+) -> Plan:
     """The plan of an upgrade to a release whose objects are here. Changes nothing."""
     tree = site.repository.tree_of(chosen.target.commit)
     return make_plan(
@@ -84,12 +86,13 @@ def plan_upgrade(site: Site, database: Database | None, chosen: Chosen, options:
         options,
         kept_data=kept_data(database),
         env_version=chosen.target.version,
+        origin=origin,
     )
 
 
 def _prepare(work: Work, chosen: Chosen, options: Options) -> Preparation:
     with work.journal.step("preflight") as shown:
-        plan = plan_upgrade(work.site, work.database, chosen, options)
+        plan = plan_upgrade(work.site, work.database, chosen, options, work.origin)
         work.announce(plan.headline())
         for warning in plan.warnings:
             work.journal.line(warning, "warning")

@@ -128,7 +128,8 @@ class Catalogue:
 
     def has_other_word(self) -> bool:
         """Whether anybody but the git remote itself says which commit a tag is: a host's API, or a second source."""
-        return bool(self.config.source.fallback) or self._sources()[0].kind != "git"
+        source = self.config.source
+        return bool(source.fallback) or (source.type != "git" and self._sources()[0].kind != "git")
 
     # ---- the sources ----
 

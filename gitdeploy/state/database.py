@@ -347,8 +347,13 @@ class Database:
 
     def flush_lines(self) -> None:
         if self._buffer:
-            with self._transaction() as connection:
-                self._insert_lines(connection)
+            # Seen by other processes at once, and on disk with the next record: nothing is decided by a line of the log.
+            self._connection.execute("PRAGMA synchronous=NORMAL")
+            try:
+                with self._transaction() as connection:
+                    self._insert_lines(connection)
+            finally:
+                self._connection.execute("PRAGMA synchronous=FULL")
             self._buffer.clear()
         self._flushed = time.monotonic()
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -90,8 +91,11 @@ def state(flip: Flip) -> Literal["old", "new", "foreign"]:
     return "old" if flip.adopt_as and stat.S_ISDIR(found.st_mode) and not _is_folder(flip.adopt_as) else "foreign"
 
 
-def apply(flip: Flip) -> None:
-    """Make the new generation live. Raises `DeploymentFailed` where the venv is no longer what the plan was made for."""
+def apply(flip: Flip) -> float:
+    """Make the new generation live; the monotonic time at which it was, before that was durable too.
+
+    Raises `DeploymentFailed` where the venv is no longer what the plan was made for.
+    """
     if not os.path.isdir(os.path.join(os.path.dirname(flip.link), flip.new)):
         raise DeploymentFailed(f"The venv generation {path_text(flip.new)} is gone, so it can't go live.")
     if state(flip) == "foreign":
@@ -103,8 +107,10 @@ def apply(flip: Flip) -> None:
         _adopt(flip, flip.adopt_as)
     elif not _says(flip.link, flip.new):
         _put_link(flip.link, flip.new)
+    live_at = time.monotonic()
     _clear(flip)
     _sync(flip)
+    return live_at
 
 
 def undo(flip: Flip) -> tuple[str, ...]:
