@@ -25,7 +25,7 @@ from gitdeploy.deployment.data import INCLUDED, KEPT, dump_into
 from gitdeploy.deployment.live import CHANGED_FILES, Live, LiveRecord
 from gitdeploy.deployment.plan import Plan, TargetFiles
 from gitdeploy.deployment.session import Work
-from gitdeploy.deployment.site import Site
+from gitdeploy.deployment.site import Release3, Site
 from gitdeploy.deployment.steps import run_stage
 from gitdeploy.errors import DeploymentFailed, GitDeployError, PolicyError
 from gitdeploy.text import count, listing, path_text, size_text
@@ -231,15 +231,24 @@ def name_generation(preparation: Preparation) -> None:
     if plan.venv.reuse is not None:
         preparation.generation = plan.venv.reuse
     else:
-        version = re.sub(r"[^A-Za-z0-9._-]+", "-", plan.target.version or plan.target.commit[:10])
-        stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-        name = f"{stamp}-{version}"
-        number = 1
-        while os.path.lexists(site.state.venvs / name):
-            number += 1
-            name = f"{stamp}-{version}-{number}"
-        preparation.generation = name
-    preparation.flip = venvs.plan_flip(plan.venv.live, preparation.generation, site.state.venvs)
+        preparation.generation = _free_generation(site.state.venvs, plan.target)
+    preparation.flip = venvs.plan_flip(
+        plan.venv.live,
+        preparation.generation,
+        site.state.venvs,
+        adopted=_free_generation(site.state.venvs, plan.origin, "-adopted"),
+    )
+
+
+def _free_generation(folder: Path, release: Release3, ending: str = "") -> str:
+    """A name by time and version that no generation has."""
+    version = re.sub(r"[^A-Za-z0-9._-]+", "-", release.version or release.commit[:10])
+    base = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{version}{ending}"
+    name, number = base, 1
+    while os.path.lexists(folder / name):
+        number += 1
+        name = f"{base}-{number}"
+    return name
 
 
 def build_venv(preparation: Preparation) -> None:

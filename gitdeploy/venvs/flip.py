@@ -56,8 +56,11 @@ def link_text(link: Path, generation: Path) -> str:
     return target
 
 
-def plan_flip(live: LiveVenv | None, generation: str, venvs: Path, *, link: Path | None = None) -> Flip | None:
-    """The flip that makes GENERATION live; None where it is already. LINK says where, if there is no venv yet."""
+def plan_flip(
+    live: LiveVenv | None, generation: str, venvs: Path, *, adopted: str, link: Path | None = None
+) -> Flip | None:
+    """The flip that makes GENERATION live; None where it is already. ADOPTED: the generation that a plain venv becomes by
+    it. LINK says where, if there is no venv yet."""
     if live is not None:
         link = live.link
     if link is None:
@@ -66,7 +69,7 @@ def plan_flip(live: LiveVenv | None, generation: str, venvs: Path, *, link: Path
         return None
     adopt_as = None
     if live is not None and live.target is None and os.path.lexists(live.link):
-        adopt_as = os.path.join(os.path.realpath(venvs), f"{generation}-adopted")
+        adopt_as = os.path.join(os.path.realpath(venvs), adopted)
     return Flip(
         os.path.abspath(link), link_text(link, venvs / generation), live.target if live is not None else None, adopt_as
     )
