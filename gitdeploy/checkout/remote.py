@@ -30,6 +30,7 @@ _OWN_FAULT = (
     "Read-only file system",
 )
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*")
+_MOVED = "Set the address it leads to, often the same one with .git at its end: git remote set-url NAME URL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +183,8 @@ def _network(
     del environment["GIT_CONFIG_NOSYSTEM"]
     if os.environ.get("GIT_CONFIG_GLOBAL"):
         environment["GIT_CONFIG_GLOBAL"] = os.environ["GIT_CONFIG_GLOBAL"]
+    if os.environ.get("GIT_SSL_CAINFO"):
+        environment["GIT_SSL_CAINFO"] = os.environ["GIT_SSL_CAINFO"]
     if os.environ.get("GIT_CONFIG_NOSYSTEM"):
         environment["GIT_CONFIG_NOSYSTEM"] = os.environ["GIT_CONFIG_NOSYSTEM"]
     own_ssh = os.environ.get("GIT_SSH_COMMAND")
@@ -190,7 +193,12 @@ def _network(
     elif words[0] in ("fetch", "ls-remote") and not repository.config(r"^core\.sshcommand$", everywhere=True):
         environment["GIT_SSH_COMMAND"] = _SSH
     environment["GIT_ASKPASS"] = environment["SSH_ASKPASS"] = "/bin/false"
-    options = ["http.lowSpeedLimit=200", "http.lowSpeedTime=60", "protocol.ext.allow=never"]
+    options = [
+        "http.lowSpeedLimit=200",
+        "http.lowSpeedTime=60",
+        "http.followRedirects=false",  # where objects come from is decided here, not by who answers
+        "protocol.ext.allow=never",
+    ]
     if credentials is not None:
         register_secret(credentials.password)
         environment["GITDEPLOY_GIT_USER"] = credentials.user
@@ -235,6 +243,10 @@ def _unreachable(repository: Repository, remote: str, done: Completed) -> Source
         ("does not appear to be a git repository", "is no git repository", "Check the remote's URL: git remote -v"),
         ("repository not found", "has no such repository, or hides it from you", "Check the URL; a private one needs a token."),
         ("not found", "has no such repository, or hides it from you", "Check the URL; a private one needs a token."),
+        ("error: 301", "answers with a redirect, which is not followed", _MOVED),
+        ("error: 302", "answers with a redirect, which is not followed", _MOVED),
+        ("error: 307", "answers with a redirect, which is not followed", _MOVED),
+        ("error: 308", "answers with a redirect, which is not followed", _MOVED),
         ("ssl", "failed the TLS check", "Check the clock and the CA certificates."),
         ("certificate", "failed the TLS check", "Check the clock and the CA certificates."),
         ("connection refused", "refuses connections", "Check the URL and the network."),

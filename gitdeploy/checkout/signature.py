@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from gitdeploy import process
 from gitdeploy.checkout.git import INCOMING_REFS, Repository
 from gitdeploy.errors import ConfigError, PolicyError
 from gitdeploy.text import clean, path_text
@@ -15,7 +16,7 @@ def verify(repository: Repository, tag: str, commit: str, kind: str, signers: Pa
 
     Raises `PolicyError` for an unsigned tag, an unknown, expired or wrong key, or a signature over another content.
     """
-    options = [f"gpg.format={'ssh' if kind == 'ssh' else 'openpgp'}"]
+    options = [f"gpg.format={'ssh' if kind == 'ssh' else 'openpgp'}", *_programs(kind)]
     if kind == "ssh":
         if signers is None or not signers.is_file():
             raise ConfigError(
@@ -39,6 +40,19 @@ def verify(repository: Repository, tag: str, commit: str, kind: str, signers: Pa
             f"The signature of {tag} can't be trusted: {said}",
             "Only releases signed by a known key are installed (git.verify in deploy.yaml).",
         )
+
+
+def _programs(kind: str) -> list[str]:
+    """The programs that check, named absolutely: one that the repository's own settings name could say yes to all."""
+    package, name = ("openssh-client", "ssh-keygen") if kind == "ssh" else ("gnupg", "gpg")
+    program = process.which(name)
+    if program is None:
+        raise ConfigError(
+            f"git.verify is {kind}, but {name} is not installed, so no signature can be checked.",
+            f"Install it: apt-get install {package}",
+        )
+    names = ("gpg.ssh.program",) if kind == "ssh" else ("gpg.program", "gpg.openpgp.program")
+    return [f"{setting}={program}" for setting in names]
 
 
 def _same_name(repository: Repository, object_id: str, tag: str) -> None:

@@ -74,19 +74,8 @@ def fetch(work: Work, chosen: Chosen, options: Options) -> Chosen:
             commit = local
         else:
             commit, shown.summary = _from_remotes(work, tag, local)
-        seen = work.database.first_seen(tag)
-        known_as = [(local, "here"), (seen, "when it was first seen")]
-        if shown.status != "skipped":
-            known_as.append(_said(work, chosen, tag, commit))
-        for known, where in known_as:
-            if known is not None and known != commit and not options.accept_moved_tag:
-                remotes.drop_incoming(repository, tag)
-                raise PolicyError(
-                    f"Tag {tag} was moved: its commit is {commit[:12]} now, {where} it is {known[:12]}.",
-                    "A release must not change after it was made. Ask its author; if it is right: --accept-moved-tag",
-                )
         try:
-            _verify_signature(work, tag, commit)
+            _check(work, chosen, options, commit, local, prepared=shown.status == "skipped")
         except GitDeployError:
             remotes.drop_incoming(repository, tag)
             raise
@@ -100,6 +89,25 @@ def fetch(work: Work, chosen: Chosen, options: Options) -> Chosen:
         _refuse_bad(work, target)  # again: only now is the commit known where the source didn't tell it
     work.aim(target)
     return replace(chosen, target=target)
+
+
+def _check(
+    work: Work, chosen: Chosen, options: Options, commit: str, local: str | None, *, prepared: bool
+) -> None:
+    """Whether COMMIT may be what the tag is: compared with what is LOCAL, what was seen first and what the source says,
+    and signed where that is wanted. Raises `PolicyError`, `SourceError`, `UsageError`."""
+    tag = chosen.target.tag
+    assert tag is not None
+    known_as = [(local, "here"), (work.database.first_seen(tag), "when it was first seen")]
+    if not prepared:
+        known_as.append(_said(work, chosen, tag, commit))
+    for known, where in known_as:
+        if known is not None and known != commit and not options.accept_moved_tag:
+            raise PolicyError(
+                f"Tag {tag} was moved: its commit is {commit[:12]} now, {where} it is {known[:12]}.",
+                "A release must not change after it was made. Ask its author; if it is right: --accept-moved-tag",
+            )
+    _verify_signature(work, tag, commit)
 
 
 def _refuse_bad(work: Work, target: Release3) -> None:

@@ -17,7 +17,8 @@ class Release:
     """A release that a source announces.
 
     `version` has no leading v, None: the tag names none. `commit` is None where the source doesn't say it; `object_id`
-    is the tag's own object where that is what it says. `published_at` is ISO 8601.
+    is the tag's own object where that is what it says. `published_at` is ISO 8601. `announced`: somebody wrote a release
+    for the tag; else `notes` are no more than the tag's message.
     """
 
     tag: str
@@ -31,6 +32,7 @@ class Release:
     tarball_url: str = ""
     zipball_url: str = ""
     object_id: str | None = None
+    announced: bool = False
 
 
 @dataclass(frozen=True, slots=True)

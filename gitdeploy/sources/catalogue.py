@@ -274,7 +274,7 @@ class Catalogue:
 
     def _with_local_notes(self, release: Release) -> Release:
         """Notes of what is here already: the annotated tag's message, the changelog of the fetched commit."""
-        if len(release.notes.splitlines()) > 1 or (release.notes and release.notes.strip() != release.tag):
+        if _has_notes(release):
             return release
         notes = release.notes or self.git.tag_message(release.tag) or ""
         if release.commit and release.version and len(notes.strip().splitlines()) <= 1:
@@ -288,7 +288,7 @@ class Catalogue:
     def _with_notes(self, source: Source, release: Release) -> Release:
         """The same, and where that is no more than a line, the section of the changelog that the host has at the tag."""
         made = self._with_local_notes(release)
-        if len(made.notes.splitlines()) > 1 or made.version is None:
+        if _has_notes(made) or made.version is None:
             return made
         try:
             text = source.file(release.tag, CHANGELOGS[0])
@@ -403,6 +403,11 @@ def _comparable(one: Release, other: Release) -> tuple[str, str] | None:
     if one.commit and other.commit:
         return one.commit, other.commit
     return (one.object_id, other.object_id) if one.object_id and other.object_id else None
+
+
+def _has_notes(release: Release) -> bool:
+    """A release's own notes, or a tag's message of more than the line that every tag has."""
+    return bool(release.notes) and (release.announced or len(release.notes.splitlines()) > 1)
 
 
 def _fit(notes: str) -> str:

@@ -39,7 +39,7 @@ class GitHubSource(ForgeSource):
 
     def pages(self) -> Iterator[Page]:
         answer = self.client.get(f"{self.path}/git/matching-refs/tags/{quoted(self.setup.begin)}", none_for=(409,))
-        found = [self._ref(item) for item in items(answer.data if answer.data is not None else [], self.name, "ref")]
+        found = [self._ref(item) for item in items([] if answer.missing else answer.data, self.name, "ref")]
         yield Page(found, total=len(found))
 
     def _ref(self, item: Item) -> Release:
@@ -68,7 +68,7 @@ class GitHubSource(ForgeSource):
 
     def release(self, tag: str) -> Release | None:
         answer = self.client.get(f"{self.path}/git/matching-refs/tags/{quoted(tag)}", none_for=(409,))
-        refs = items(answer.data if answer.data is not None else [], self.name, "ref")
+        refs = items([] if answer.missing else answer.data, self.name, "ref")
         found = next((made for made in map(self._ref, refs) if made.tag == tag), None)
         whole = next(iter(self.details([found])), None) if found else None
         return self.annotated(whole) if whole else None

@@ -129,6 +129,7 @@ def _merged(release: Release, item: Item) -> Release | None:
         notes=item.notes("description"),
         published_at=date or release.published_at,
         url=(links.link("self") if links else "") or release.url,
+        announced=True,
     )
 
 

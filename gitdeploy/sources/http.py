@@ -45,12 +45,13 @@ _CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO", "SSL_
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A checked answer. `data` is None for a status of `none_for`;
-    `headers` by lower-case names, those of `KEPT_HEADERS` only; `url` is where it came from."""
+    """A checked answer. `missing`: its status was one of `none_for`, and `data` is None; `headers` by lower-case names,
+    those of `KEPT_HEADERS` only; `url` is where it came from."""
 
     url: str
     data: Any
     headers: Mapping[str, str]
+    missing: bool = False
 
     def number(self, *names: str) -> int | None:
         """The first of these headers that holds a number."""
@@ -115,12 +116,16 @@ class Client:
     def get(self, path: str, *, none_for: tuple[int, ...] = (), fresh_for: float = 0.0) -> Answer:
         """The JSON at PATH (below the base address, or a whole address of the same origin).
 
-        none_for: statuses that are answers too, without data (404: there is none). fresh_for: seconds for which an answer of before counts without asking, as
-        long as everything else that this client asked was unchanged. Raises `SourceError`.
+        none_for: statuses that are answers too, without data (404: there is none). fresh_for: seconds for which an
+        answer of before counts without asking, as long as all else that this client asked was unchanged. Raises
+        `SourceError`.
         """
         url = path if "://" in path else self.base + path
         if _origin(url) != _origin(self.base):
-            raise SourceError(f"{self.host.name} points to another host ({_shown_host(url)}), which is not asked.")
+            raise SourceError(
+                f"{self.host.name} points to another host ({_shown_host(url)}), which is not asked.",
+                self.host.address_hint,
+            )
         known = self._known(url)
         if known is not None and not self.changed and 0 <= self.clock() - known["at"] < fresh_for:
             return self._answer(known)
@@ -139,6 +144,7 @@ class Client:
             "at": self.clock(),
             "url": place,
             "etag": reply.headers.get("etag") if reply.status == 200 else None,
+            "missing": reply.status != 200,
             "data": found,
             "headers": {name: reply.headers[name] for name in KEPT_HEADERS if name in reply.headers},
         }
@@ -156,7 +162,7 @@ class Client:
             entry = json.loads(text) if text else None
         except ValueError:
             return None
-        whole = isinstance(entry, dict) and entry.keys() >= {"at", "url", "etag", "data", "headers"}
+        whole = isinstance(entry, dict) and entry.keys() >= {"at", "url", "etag", "data", "headers", "missing"}
         return entry if whole else None
 
     def _keep(self, url: str, entry: Mapping[str, Any]) -> None:
@@ -165,7 +171,7 @@ class Client:
 
     @staticmethod
     def _answer(entry: Mapping[str, Any]) -> Answer:
-        return Answer(entry["url"], entry["data"], entry["headers"])
+        return Answer(entry["url"], entry["data"], entry["headers"], entry["missing"])
 
     # ---- asking ----
 
@@ -224,7 +230,10 @@ class Client:
                     **self._settings,
                 ) as response:
                     found = {name.lower(): value for name, value in response.headers.items()}
-                    return _Reply(response.status_code, found, b"".join(self._body(response, found)))
+                    reply = _Reply(response.status_code, found, b"".join(self._body(response, found)))
+                if watch.expired:  # cut by us: what came so far is no answer
+                    raise self._too_slow()
+                return reply
             except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
                 interruption.check()
                 if watch.expired:
@@ -247,7 +256,9 @@ class Client:
         """The body, unpacked a piece at a time, never more than `LARGEST`."""
         coding = headers.get("content-encoding", "identity").strip().lower()
         if coding not in ("identity", "gzip", ""):
-            raise SourceError(f"{self.host.name} sends its answer packed in a way that was not asked for.")
+            raise SourceError(
+                f"{self.host.name} sends its answer packed in a way that was not asked for.", self.host.address_hint
+            )
         unpacker = zlib.decompressobj(wbits=31) if coding == "gzip" else None
         size = received = 0
         for piece in response.raw.stream(65536, decode_content=False):
@@ -289,8 +300,9 @@ class Client:
     def _connection_settings(self) -> dict[str, Any]:
         """Proxies and CA bundle: of the environment as requests and curl read it, else as git has them set."""
         proxies = requests.utils.get_environ_proxies(self.base, no_proxy=None)
+        chosen = requests.utils.select_proxy(self.base, proxies)
         bypassed = requests.utils.should_bypass_proxies(self.base, no_proxy=None)
-        if not proxies and not bypassed and (proxy := self.git_setting("http.proxy", self.base)):
+        if not chosen and not bypassed and (proxy := self.git_setting("http.proxy", self.base)):
             proxies = {"http": proxy, "https": proxy}
         bundle = next((os.environ[name] for name in _CA_VARIABLES if os.environ.get(name)), None)
         origin = next((name for name in _CA_VARIABLES if os.environ.get(name)), "git's http.sslCAInfo")

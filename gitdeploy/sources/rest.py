@@ -171,6 +171,7 @@ class ForgeSource:
             prerelease=item.flag("prerelease") or release.prerelease,
             tarball_url=item.link("tarball_url"),
             zipball_url=item.link("zipball_url"),
+            announced=True,
         )
 
     def release(self, tag: str) -> Release | None:

@@ -64,6 +64,9 @@ CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
 
 
+CACHED = 200  # answers of hosts that are kept
+
+
 @dataclass(frozen=True, slots=True)
 class DeploymentRow:
     """One deployment as the database has it; `origin` and `target` are {version, tag, commit} each."""
@@ -424,6 +427,11 @@ class Database:
     def cache_put(self, key: str, value: str) -> None:
         with self._transaction() as connection:
             connection.execute("INSERT OR REPLACE INTO cache VALUES (?,?)", (key, value))
+            # A replaced row gets a new rowid, so these are the ones not written for the longest time.
+            connection.execute(
+                "DELETE FROM cache WHERE rowid NOT IN (SELECT rowid FROM cache ORDER BY rowid DESC LIMIT ?)",
+                (CACHED,),
+            )
 
     def meta_get(self, key: str) -> str | None:
         rows = self._rows("SELECT value FROM meta WHERE key=?", key)

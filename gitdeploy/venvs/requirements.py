@@ -85,11 +85,6 @@ def read_requirements(reader: TreeReader, config: VenvConfig, live: LiveVenv | N
         scan.file(path, "the configuration", optional=tuple(config.requirements) == DEFAULT_FILES)
     for path in config.constraints:
         scan.file(path, "the configuration", constraint=True)
-    if scan.index_options and not config.allow_index_options:
-        scan.problems.append(
-            f"The release's requirements say where packages come from ({clean(scan.index_options[0], limit=120)}). "
-            "Set that in pip's configuration on this host, or allow it with venv.allow_index_options: true."
-        )
     return Requirements(
         files=scan.files,
         key=_key(scan, config, live),

@@ -1,0 +1,394 @@
+"""Broken, hostile and unreachable hosts: a sentence that says what to do, exit 6, and what was known before stays known."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shutil
+import socket
+import ssl
+import subprocess
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+from hosts import GitHub
+
+from gitdeploy.errors import SourceError
+from gitdeploy.sources import http as client_module
+from sources.conftest import TOKEN, TOKEN_VARIABLE, Shop
+
+FAULTS = {
+    "silent": "gave no answer in time",
+    "drip": "gave no whole answer",
+    "drip_head": "gave no whole answer",
+    "cut": "cut short",
+    "cut_unsized": "no whole JSON",
+    "drop": "cut short",
+    "garbage": "no text",
+    "status 500": "has a fault of its own (500): Out of order",
+    "status 502": "has a fault of its own (502)",
+    "status 503": "has a fault of its own (503)",
+    "status 504": "has a fault of its own (504)",
+    "status 418": "answers with status 418",
+    "html": "a web page instead of data",
+    "html_as_json": "a web page instead of data",
+    "login": "redirects to a login page (account.example.net)",
+    "login http://127.0.0.1:9/signin": "redirects to a login page (127.0.0.1)",
+    "loop": "redirects without end",
+    "huge": "larger than 8 MB",
+    "bomb": "larger than 8 MB",
+    "triple_bomb": "packed in a way that was not asked for",
+    "endless": "gave no whole answer",
+    "json []x": "no whole JSON",
+    "json {}": "must be",
+    "json null": "must be",
+    "json 7": "must be",
+    'json [{"ref": 7}]': "`ref` must be text, not a number",
+    'json [{"ref": "refs/tags/v9", "object": []}]': "must be an object, not a list",
+    "json [NaN]": "NaN is no JSON",
+    'json [{"ref": "a", "ref": "b"}]': "a key stands twice",
+    'json ["\\ud800"]': "no text",
+    "json " + "[" * 5000: "nested without end",
+    "json [" + "9" * 5000 + "]": "no whole JSON",
+    "status 401": "wants to know who asks (401)",
+    "status 403": "forbids that (403)",
+    "status 404": "has no such repository, or hides it from those without a token (404)",
+    "status 429 600": "allows",
+}
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same limits, shorter; no pauses between tries."""
+    monkeypatch.setattr(client_module, "ONE_TIME", 1.2)
+    monkeypatch.setattr(client_module, "SOCKET_TIME", 0.6)
+    monkeypatch.setattr(client_module.Client, "_pause", staticmethod(lambda seconds: None))
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_host_that_misbehaves_is_a_sentence_and_exit_6(github: Shop, fault: str) -> None:
+    github.host.fault = fault
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    begun = time.monotonic()
+    with pytest.raises(SourceError) as caught:
+        github.check()
+    error = caught.value
+    assert FAULTS[fault] in error.message, error.message
+    assert error.exit_code == 6
+    assert error.hint
+    assert "Traceback" not in error.message
+    assert "0x" not in error.message
+    assert time.monotonic() - begun < 20
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 60_000, "kB of memory for a hostile body"
+
+
+@pytest.mark.parametrize("fault", ["status 503", "html", "json 7", "cut", "login", "silent"])
+@pytest.mark.parametrize("shop", ["github", "codeup", "gitlab", "gitee", "gitea"], indirect=True)
+def test_every_source_says_it(shop: Shop, fault: str) -> None:
+    shop.host.fault = fault
+    with pytest.raises(SourceError) as caught:
+        shop.check()
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("fault", ["status 503", "cut", "cut_unsized", "drop", "html"])
+def test_the_last_answer_is_shown_with_its_age_and_the_warning(github: Shop, fault: str) -> None:
+    known = github.check()
+    github.host.fault = fault
+    result = github.check(force=True)
+    assert (result.latest_tag, result.from_cache) == (known.latest_tag, True)
+    assert "This is the answer of" in (result.warning or "")
+    assert "ago." in (result.warning or "")
+
+
+def test_a_moment_of_trouble_is_survived_by_trying_again(github: Shop) -> None:
+    for fault in ("status 502", "status 503", "status 504", "drop", "cut", "cut_unsized", "status 503 1"):
+        github.host.fault, github.host.fault_times = fault, 1
+        github.host.without_etags = True
+        assert github.check(force=True).latest_tag == "v1.2.10", fault
+
+
+def test_what_cannot_get_better_is_not_tried_again(github: Shop) -> None:
+    for fault in ("status 401", "status 404", "status 403", "html", "json 7", "status 429 9999", "login"):
+        github.host.fault = fault
+        github.host.forget()
+        with pytest.raises(SourceError):
+            github.check()
+        assert len(github.host.requests) == 1, fault
+
+
+def test_the_rate_limit_says_when_it_is_over_and_what_to_do(github: Shop) -> None:
+    github.host.remaining = 0  # type: ignore[attr-defined]
+    with pytest.raises(SourceError) as caught:
+        github.check()
+    message = caught.value.message
+    assert "allows 60 requests an hour without a token, and they are used up; free again at " in message
+    assert "in 23 minutes" in message
+    assert "Set " in caught.value.hint
+
+
+def test_a_rate_limit_is_never_shown_as_no_update(github: Shop) -> None:
+    github.host.remaining = 0  # type: ignore[attr-defined]
+    done = github.run("check", code=6)
+    assert "is the newest" not in done.text
+    assert "requests an hour" in done.err
+
+
+def test_the_codeup_address_that_answers_with_a_login_page(codeup: Shop) -> None:
+    origin = codeup.host.origin
+    codeup.configure(f"  type: codeup\n  repo: {codeup.host.repo}\n  url: {origin}/api/v4\n")
+    codeup.host.fault = "login https://account.aliyun.com/login/login.htm?oauth_callback=x"
+    with pytest.raises(SourceError) as caught:
+        codeup.check()
+    assert "redirects to a login page (account.aliyun.com)" in caught.value.message
+    assert "https://openapi-rdc.aliyuncs.com/oapi/v1/codeup" in caught.value.hint
+
+
+def test_codeup_says_no_inside_of_a_good_answer(codeup: Shop) -> None:
+    codeup.host.fault = 'json {"success": false, "errorCode": "InvalidAction.NotFound", "errorMessage": "no such repo"}'
+    with pytest.raises(SourceError, match=r"Codeup refuses: InvalidAction\.NotFound no such repo"):
+        codeup.check()
+
+
+def test_nobody_listens(github: Shop) -> None:
+    github.host.close()
+    with pytest.raises(SourceError, match="refuses connections"):
+        github.check()
+
+
+def test_a_name_that_does_not_exist(github: Shop) -> None:
+    github.configure("  type: github\n  repo: acme/shop\n  url: https://nowhere.invalid/api/v3\n")
+    with pytest.raises(SourceError) as caught:
+        github.check()
+    assert "nowhere.invalid" in caught.value.message
+
+
+# ---- where the token goes ----
+
+
+class _Thief(BaseHTTPRequestHandler):
+    seen: ClassVar[list[dict[str, str]]] = []
+
+    def do_GET(self) -> None:
+        self.seen.append({name.lower(): value for name, value in self.headers.items()})
+        self.send_response(200)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"[]")
+
+    def log_message(self, *arguments: object) -> None:
+        return
+
+
+@pytest.fixture
+def thief() -> object:
+    """Another server, which must never be asked."""
+    _Thief.seen = []
+    server = HTTPServer(("127.0.0.1", 0), _Thief)
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize("private", ["github", "codeup", "gitlab", "gitee", "gitea"], indirect=True)
+def test_a_redirect_to_another_port_gets_neither_token_nor_question(private: Shop, thief: HTTPServer) -> None:
+    private.host.fault = f"login http://127.0.0.1:{thief.server_address[1]}/api"
+    with pytest.raises(SourceError):
+        private.check()
+    assert _Thief.seen == []
+
+
+@pytest.mark.parametrize("shop", ["gitea", "gitlab"], indirect=True)
+def test_a_link_to_another_host_is_not_followed(shop: Shop, thief: HTTPServer) -> None:
+    shop.host.fault = ""
+    original = shop.host.answer
+
+    def answer(path, query, headers):  # type: ignore[no-untyped-def]
+        reply = original(path, query, headers)
+        reply.headers.pop("X-Next-Page", None)
+        reply.headers["Link"] = f'<http://127.0.0.1:{thief.server_address[1]}/x?page=2>; rel="next"'
+        return reply
+
+    shop.host.answer = answer  # type: ignore[method-assign]
+    shop.check()
+    assert _Thief.seen == []
+    assert len(shop.host.requests) <= 12, "a Link that never ends"
+
+
+@pytest.mark.parametrize("private", ["github", "codeup", "gitlab", "gitee", "gitea"], indirect=True)
+def test_netrc_does_not_replace_the_token(private: Shop, home: Path) -> None:
+    netrc = home / ".netrc"
+    netrc.write_text("machine 127.0.0.1 login thief password not-the-token\n")
+    netrc.chmod(0o600)
+    try:
+        assert private.check().latest_tag == "v1.2.10"
+        for request in private.host.requests:
+            assert "not-the-token" not in str(request.headers)
+    finally:
+        netrc.unlink()
+
+
+def test_a_proxy_of_the_environment_is_used(github: Shop, thief: HTTPServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{thief.server_address[1]}")
+    monkeypatch.setenv("no_proxy", "")
+    monkeypatch.setenv("NO_PROXY", "")
+    with pytest.raises(SourceError):
+        github.check()  # that proxy answers without a type
+    assert _Thief.seen
+
+
+def test_a_proxy_of_gits_own_settings_is_used(github: Shop, thief: HTTPServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (
+        "http_proxy",
+        "HTTP_PROXY",
+        "all_proxy",
+        "ALL_PROXY",
+        "no_proxy",
+        "NO_PROXY",
+        "https_proxy",
+        "HTTPS_PROXY",
+    ):
+        monkeypatch.delenv(name, raising=False)
+    github.sample.git("config", "http.proxy", f"http://127.0.0.1:{thief.server_address[1]}")
+    with pytest.raises(SourceError):
+        github.check()
+    assert _Thief.seen
+
+
+def test_a_ca_bundle_that_is_not_there(github: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere/ca.pem")
+    with pytest.raises(SourceError, match=r"REQUESTS_CA_BUNDLE names /nowhere/ca\.pem, which does not exist"):
+        github.check()
+
+
+@pytest.fixture
+def tls(github: Shop, tmp_path: Path) -> Path:
+    """The stand-in behind TLS with a certificate of its own; the path of the certificate."""
+    if shutil.which("openssl") is None:
+        pytest.skip("needs the Debian package openssl")
+    key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", str(key), "-out", str(certificate),
+         "-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    server = github.host._server
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    github.configure(f"  type: github\n  repo: acme/shop\n  url: https://127.0.0.1:{github.host.port}/api/v3\n")
+    return certificate
+
+
+def test_a_certificate_that_nobody_vouches_for(github: Shop, tls: Path) -> None:
+    with pytest.raises(SourceError) as caught:
+        github.check()
+    assert "TLS certificate of 127.0.0.1 can't be trusted" in caught.value.message
+    assert "clock" in caught.value.hint
+
+
+def test_a_ca_bundle_of_the_environment_is_used(github: Shop, tls: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tls))
+    assert github.check().latest_tag == "v1.2.10"
+
+
+def test_a_ca_bundle_of_gits_own_settings_is_used(github: Shop, tls: Path) -> None:
+    github.sample.git("config", "http.sslCAInfo", str(tls))
+    assert github.check().latest_tag == "v1.2.10"
+
+
+def test_a_server_that_stops_in_the_middle_of_the_handshake(github: Shop) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        github.configure(f"  type: github\n  repo: acme/shop\n  url: https://127.0.0.1:{port}/api/v3\n")
+        begun = time.monotonic()
+        with pytest.raises(SourceError):
+            github.check()
+        assert time.monotonic() - begun < 20
+
+
+def test_a_token_with_a_line_break_or_an_umlaut_is_named_not_sent(
+    template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sources.conftest import make_shop
+
+    shop = make_shop(template, tmp_path, GitHub, TOKEN)
+    for value in ("tok en", "tökén-1234", "“token”"):
+        monkeypatch.setenv(TOKEN_VARIABLE, value)
+        done = shop.run("check", code=2)
+        assert TOKEN_VARIABLE in done.err
+        assert value not in done.text
+    assert shop.host.requests == []
+    shop.host.close()
+
+
+# ---- the cache ----
+
+
+def test_a_damaged_cache_is_asked_anew(github: Shop) -> None:
+    github.check()
+    import sqlite3
+
+    with sqlite3.connect(github.sample.app / ".gitdeploy/state.db") as database:
+        database.execute("UPDATE cache SET value = 'no json'")
+        database.execute("UPDATE meta SET value = '[1]' WHERE key = 'last_check'")
+    database.close()
+    assert github.check(force=False).latest_tag == "v1.2.10"
+
+
+def test_the_cache_stays_small(github: Shop) -> None:
+    import sqlite3
+
+    for number in range(230):
+        client_store = github.app.site.open_database()
+        with client_store:
+            client_store.cache_put(f"http {number}", "x")
+    with sqlite3.connect(github.sample.app / ".gitdeploy/state.db") as database:
+        count = database.execute("SELECT count(*) FROM cache").fetchone()[0]
+    database.close()
+    assert count <= 200
+
+
+COUNTED = """
+import os, subprocess, sys
+started = []
+original = subprocess.Popen.__init__
+def counting(self, *a, **k):
+    started.append(a[0] if a else k["args"])
+    original(self, *a, **k)
+subprocess.Popen.__init__ = counting
+os.fork = lambda: started.append("fork")
+from gitdeploy.cli import run
+code = run(["check", "--json"])
+heavy = sorted(set(sys.modules) & {"requests", "urllib3", "git", "rich", "ssl", "importlib.metadata"})
+print(repr((code, started, heavy)), file=sys.stderr)
+"""
+
+
+def test_a_check_from_the_cache_asks_nobody_starts_nothing_and_imports_no_http_library(shop: Shop) -> None:
+    import sys
+
+    shop.run("check")
+    shop.host.forget()
+    done = subprocess.run(
+        [sys.executable, "-c", COUNTED],
+        cwd=shop.sample.app,
+        env=shop.sample.environment,
+        capture_output=True,
+        text=True,
+    )
+    assert json.loads(done.stdout)["from_cache"] is True
+    assert done.stderr.strip() == "(0, [], [])"
+    assert shop.host.requests == []
+    assert shop.host.git_requests == []
+
+
+def test_only_the_owner_can_read_the_cache(github: Shop) -> None:
+    github.check()
+    assert os.stat(github.sample.app / ".gitdeploy/state.db").st_mode & 0o077 == 0
