@@ -468,7 +468,7 @@ class _Planner:
                     f"{count(len(names), 'tracked file')} changed locally: {listing(names)}.",
                     "Three ways out: --discard-local-changes (the backup holds them, `gitdeploy restore` brings them "
                     "back); --merge-local-changes (a three-way merge into the release); or keep them for good in "
-                    f"deploy.yaml:  git: {{keep: [{', '.join(['.env', *(_yaml(n) for n in names[:5])])}]}}",
+                    f"deploy.yaml:  {self._keep_line(names)}",
                     refused=True,
                 )
             )
@@ -478,8 +478,7 @@ class _Planner:
                 Problem(
                     f"{count(len(names), 'untracked or ignored file')} of yours, which the release would overwrite: "
                     f"{listing(names)}.",
-                    "Keep them for good in deploy.yaml:  "
-                    f"git: {{keep: [{', '.join(['.env', *(_yaml(n) for n in names[:5])])}]}}  "
+                    f"Keep them for good in deploy.yaml:  {self._keep_line(names)}  "
                     "or take the release's with --discard-local-changes (the backup holds yours).",
                     refused=True,
                 )
@@ -493,6 +492,11 @@ class _Planner:
                     refused=True,
                 )
             )
+
+    def _keep_line(self, names: list[str]) -> str:
+        """The line of deploy.yaml that settles it: what is kept already, and these."""
+        kept = dict.fromkeys([*self.keep.patterns, *names[:20]])
+        return f"git: {{keep: [{', '.join(_yaml(name) for name in kept)}]}}"
 
 
 def _yaml(name: str) -> str:

@@ -47,3 +47,15 @@ def test_requirements_behind_a_link_that_leaves_the_checkout_are_not_read(sample
     (sample.app / "requirements-here.txt").unlink()
     (sample.app / "requirements-here.txt").symlink_to(outside)
     sample.gitdeploy("upgrade", "v2.0.0", code=1)
+
+
+def test_the_line_that_a_refusal_proposes_settles_it_and_forgets_no_path_kept_before(sample: Sample) -> None:
+    settings = "source: {type: git}\nvenv: {path: venv, requirements: [requirements-here.txt]}\n"
+    (sample.app / "deploy.yaml").write_text(settings + "git: {keep: [.env, mine.cfg]}\n")
+    (sample.app / "app.py").write_text("my own\n")
+    done = sample.gitdeploy("upgrade", "v2.0.0", code=7)
+    line = next(part for part in done.err.splitlines() if "git: {keep:" in part).partition("deploy.yaml:")[2].strip()
+    assert line == "git: {keep: [.env, mine.cfg, app.py]}"
+    (sample.app / "deploy.yaml").write_text(f"{settings}{line}\n")
+    sample.gitdeploy("upgrade", "v2.0.0")
+    assert (sample.app / "app.py").read_text() == "my own\n"
