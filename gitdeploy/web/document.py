@@ -76,9 +76,9 @@ def page(app: App, visitor: Visitor, *, deployment: int | None = None, releases:
     )
 
 
-def login(visitor: Visitor, app_name: str, *, problem: str = "") -> str:
-    """The login form. `problem`: `wrong` or `too-many`, after a try."""
-    return _render("login.html", visitor, app=app_name, problem=problem)
+def login(visitor: Visitor, app_name: str, *, problem: str = "", wait: int = 0) -> str:
+    """The login form. `problem`: `wrong` or `too-many`, after a try; `wait`: seconds until the next one."""
+    return _render("login.html", visitor, app=app_name, problem=problem, wait=wait)
 
 
 def broken(app_name: str, visitor: Visitor, error: ConfigError) -> str:
@@ -188,10 +188,13 @@ def _environment() -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        auto_reload=False,
     )
     environment.filters.update(
         clean=lambda text: clean(str(text)), json=_json, size=size_text, moment=_moment, tone=facts.tone
     )
+    for name in environment.list_templates():
+        environment.get_template(name)  # now: an upgrade may put another gitdeploy's in their place
     return environment
 
 

@@ -169,7 +169,7 @@ def read_deployment(app: App, number: int, words: Words, expected: Sequence[str]
         performer=clean(row.performer),
         started_at=row.started_at,
         title=found.title if found is not None else running_title(row, words),
-        steps=[read_step(step, words) for step in [*state["steps"], *still_to_come(state["steps"], expected)]],
+        steps=read_steps([*state["steps"], *still_to_come(state["steps"], expected)], words),
         log=log,
         since=state["since"],
         ending=found,
@@ -185,19 +185,29 @@ def still_to_come(steps: Sequence[Mapping[str, Any]], expected: Sequence[str]) -
     return [{"name": name, "status": "pending"} for name in expected[begun + 1 :]]
 
 
-def read_step(step: Mapping[str, Any], words: Words) -> Step:
-    """A step of the journal with its name in the reader's language."""
-    name, status = str(step["name"]), str(step["status"])
-    title = words.known(f"step.{name}", clean(name))
-    duration = float(step.get("duration") or 0)
-    return Step(
-        name=name,
-        title=title,
-        status=status,
-        spoken=words(f"run.step-{status}"),
-        summary=clean(redact(str(step.get("summary") or "")), lines=True),
-        took=words.duration(duration) if status not in ("running", "skipped", "pending") else "",
-    )
+def read_steps(steps: Sequence[Mapping[str, Any]], words: Words) -> list[Step]:
+    """Steps of the journal with their names in the reader's language."""
+    found = []
+    for step, key in zip(steps, step_keys(steps), strict=True):
+        status = str(step["status"])
+        took = words.duration(float(step.get("duration") or 0))
+        found.append(
+            Step(
+                name=str(step["name"]),
+                title=words.known(f"step.{key}", clean(key)),
+                status=status,
+                spoken=words(f"run.step-{status}"),
+                summary=clean(redact(str(step.get("summary") or "")), lines=True),
+                took=took if status not in ("running", "skipped", "pending") else "",
+            )
+        )
+    return found
+
+
+def step_keys(steps: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What each step is called in the catalogue: `build` is the venv before the switch, and the build hooks after it."""
+    names = [str(step["name"]) for step in steps]
+    return ["build-hooks" if name == "build" and "switch" in names[:at] else name for at, name in enumerate(names)]
 
 
 def name_of(state: Any) -> str:
@@ -217,8 +227,9 @@ def ending(row: DeploymentRow, words: Words) -> Ending:
     old, new = name_of(row.origin), name_of(row.target)
     error = row.error or {}
     reason, hint = redact(str(error.get("message") or "")), redact(str(error.get("hint") or ""))
-    failed = next((step["name"] for step in row.steps if step["status"] == "failed"), None)
-    step = words.known(f"step.{failed}", failed) if failed else ""
+    names = step_keys(row.steps)
+    at = next((at for at, step in enumerate(row.steps) if step["status"] == "failed"), None)
+    step = words.known(f"step.{names[at]}", names[at]) if at is not None else ""
     took = words.duration(row.duration)
     if row.running or error.get("exit_code") == 4:
         return Ending("bad", words("end.person", version=new), words("end.person-lead"), reason, hint)
@@ -226,7 +237,12 @@ def ending(row: DeploymentRow, words: Words) -> Ending:
         kind = "upgraded" if row.action == "upgrade" else "restored"
         lead = words(f"end.{kind}-lead", old=old, duration=took)
         return Ending("good", words(f"end.{kind}", version=new), lead, undo=row.backup)
+    if row.status == "succeeded" and row.action == "backup":
+        return Ending("good", words("end.backed-up", version=old), "")
     if row.status == "rolled_back":
+        if at is not None:  # the step's own words; the message says the rest, as the page does
+            details = reason.splitlines()[1:]
+            reason, hint = "\n".join((redact(str(row.steps[at].get("summary") or "")), *details)), ""
         return Ending(
             "bad",
             words("end.rolled-back", version=new, old=old),

@@ -27,7 +27,7 @@ def log_in() -> Any:
     try:
         proven = access.check_token(token, request.remote_addr or "", here.store, here.environment_token)
     except TooManyTries as error:
-        answer = page.login_page("too-many")
+        answer = page.login_page("too-many", error.wait)
         answer.status_code = 429
         answer.headers["Retry-After"] = str(error.wait)
         return answer

@@ -35,14 +35,14 @@ def part(name: str) -> Response:
         return make_response(document.problem(error, visitor), status_of(error) if error.kind == "not_found" else 200)
 
 
-def login_page(problem: str = "") -> Response:
-    """The login form; PROBLEM as `document.login` takes it."""
+def login_page(problem: str = "", wait: int = 0) -> Response:
+    """The login form; PROBLEM and WAIT as `document.login` takes them."""
     visitor = visitor_of(None)
     try:
         name = panel().app().site.name
     except ConfigError:
         name = panel().root.name
-    return _remember(visitor, make_response(document.login(visitor, name, problem=problem)))
+    return _remember(visitor, make_response(document.login(visitor, name, problem=problem, wait=wait)))
 
 
 def visitor_of(access: Access | None) -> Visitor:

@@ -105,9 +105,10 @@ function problemIn(place, error) {
   place.replaceChildren(alert);
 }
 
-async function refresh({ lazily = false } = {}) {
+async function refresh({ lazily = false, first = null } = {}) {
   const now = document.getElementById("now");
   await load(now);
+  first?.();
   follow();
   const places = all("[data-part]").filter((place) => place !== now && ["backups", "deployments"].includes(place.dataset.part));
   if (lazily) places.push(...all('[data-part="releases"]'));
@@ -210,9 +211,13 @@ async function confirmed(event) {
   try {
     await changes[dialog.dataset.name](dialog.dataset, dialog);
     dialog.close();
-    await refresh();
-    if (starts) find("#run .headline, #ending .headline")?.focus();
-    if (starts) document.getElementById("now").scrollIntoView({ block: "start" });
+    await refresh({
+      first: () => {
+        if (!starts) return;
+        find("#run .headline, #ending .headline")?.focus();
+        document.getElementById("now").scrollIntoView({ block: "start" });
+      },
+    });
   } catch (error) {
     if (error instanceof Refused && error.status === 401) {
       dialog.close();
@@ -227,13 +232,27 @@ async function confirmed(event) {
   }
 }
 
-async function letGoOn(button) {
+const deeds = {
+  "release-hold": () => send("/api/unlock", {}),
+  backup: () => send("/api/backup", { wait: false }, newKey()),
+  recover: () => send("/api/recover", { wait: false }),
+};
+
+async function deed(button) {
   button.disabled = true;
   try {
-    await send("/api/unlock", {});
+    await deeds[button.dataset.do]();
   } catch (error) {
-    say(`${error.message} ${error.hint || ""}`);
+    if (error instanceof Refused && error.status === 401) return loggedOut();
+    const words = document.createElement("p");
+    words.className = "alert bad";
+    words.setAttribute("role", "alert");
+    words.textContent = `${error.message} ${error.hint || ""}`;
+    (button.closest(".with-button, .lead-line") ?? button).after(words);
+    button.disabled = false;
+    return;
   }
+  button.disabled = false;
   await refresh();
 }
 
@@ -338,17 +357,22 @@ function hear(mine, state) {
 async function ended() {
   stopFollowing();
   const watching = document.activeElement === document.body || document.getElementById("run")?.contains(document.activeElement);
-  await refresh({ lazily: true });
-  const heading = find("#ending .headline");
-  if (heading && watching) heading.focus();
-  say(heading?.textContent ?? "");
+  await refresh({
+    lazily: true,
+    first: () => {
+      const heading = find("#ending .headline");
+      if (watching) heading?.focus();
+      say(heading?.textContent ?? "");
+    },
+  });
 }
 
 function showSteps(card, steps) {
   const list = find(".steps", card);
-  const named = (name) => {
-    const words = text(`step.${name}`);
-    return words === `step.${name}` ? name : words;
+  const named = (name, index) => {
+    const key = name === "build" && rows.slice(0, index).some((step) => step.name === "switch") ? "step.build-hooks" : `step.${name}`;
+    const words = text(key);
+    return words === key ? name : words;
   };
   const expected = (card.dataset.expected || "").split(" ").filter(Boolean);
   const reached = Math.max(-1, ...steps.filter((step) => step.status !== "undone").map((step) => expected.indexOf(step.name)));
@@ -363,12 +387,12 @@ function showSteps(card, steps) {
     row.dataset.name = step.name;
     row.className = `step ${step.status}`;
     const spoken = `: ${text(`run.step-${step.status}`)}`;
-    name.firstChild.textContent = named(step.name);
+    name.firstChild.textContent = named(step.name, index);
     name.lastChild.textContent = spoken;
     summary.textContent = step.summary || "";
     took.dataset.from = step.status === "running" ? Math.min(Date.parse(step.at) || Date.now(), Date.now()) : "";
     took.textContent = ["running", "pending", "skipped"].includes(step.status) ? "" : lasted(step.duration);
-    if (news && step.status !== "pending") say(named(step.name) + spoken);
+    if (news && step.status !== "pending") say(named(step.name, index) + spoken);
   });
   while (list.children.length > rows.length) list.lastChild.remove();
 }
@@ -429,7 +453,7 @@ function clicked(event) {
   if (dialog) openDialog(button);
   else if (close !== undefined) button.closest("dialog").close();
   else if (button.dataset.do === "check") checkForUpdates(button);
-  else if (button.dataset.do === "release-hold") letGoOn(button);
+  else if (button.dataset.do) deed(button);
   else if (more) {
     event.preventDefault();
     const place = find(`[data-part="${more}"]`);

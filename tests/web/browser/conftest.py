@@ -46,26 +46,37 @@ def shop(tmp_path: Path) -> Iterator[Shop]:
     made.stop()
 
 
+@pytest.fixture(scope="session")
+def lived_in(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    """The app with a history, to be looked at only: v1.1.0 is live, v1.2.0 was taken back, v1.3.0 waits."""
+    made = Shop(tmp_path_factory.mktemp("lived-in"))
+    made.open()
+    made.live_in()
+    yield made
+    made.stop()
+
+
 @pytest.fixture
-def open_page(chromium: Any, shop: Shop) -> Iterator[Any]:
-    """A tab of a browser of one's own: `open_page(locale="zh-CN", viewport=...)`. What the page must never do fails the
-    test at its end: an error of the script, something that the Content-Security-Policy forbids."""
-    contexts, complaints = [], []
+def open_page(chromium: Any) -> Iterator[Any]:
+    """A tab of a browser of one's own, logged in: `open_page(shop, locale="zh-CN", viewport=...)`. What the page must
+    never do fails the test at its end: an error of the script, something that the Content-Security-Policy forbids."""
+    contexts: list[Any] = []
+    complaints: list[str] = []
 
     def heard(message: Any) -> None:
         if message.type == "error" and "Failed to load resource" not in message.text and "ERR_" not in message.text:
             complaints.append(message.text)
 
-    def opened(*, log_in: bool = True, **options: Any) -> Any:
+    def opened(shop: Shop, *, log_in: bool = True, token: str = "", **options: Any) -> Any:
         options = {"viewport": {"width": 1000, "height": 900}, "timezone_id": "UTC", "locale": "en-GB", **options}
         context = chromium.new_context(base_url=shop.address, **options)
         contexts.append(context)
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(60_000)
         tab = context.new_page()
         tab.on("console", heard)
         tab.on("pageerror", lambda error: complaints.append(str(error)))
         if log_in:
-            tab.goto(f"/upgrade/login#{shop.token}")
+            tab.goto(f"/upgrade/login#{token or shop.token}")
             tab.wait_for_url("**/upgrade/")
         return tab
 

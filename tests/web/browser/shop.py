@@ -32,7 +32,6 @@ def health():
 if __name__ == "__main__":
     import waitress
 
-    pathlib.Path("run/pid").write_text(str(os.getpid()))
     waitress.serve(app, listen="127.0.0.1:" + os.environ["PORT"], threads=16, channel_request_lookahead=1)
 """
 
@@ -40,10 +39,11 @@ _RESTART = """\
 #!/bin/sh
 # Ends the app where it runs and starts it anew, in the background.
 [ -f run/pid ] && kill "$(cat run/pid)" 2>/dev/null
-mkdir -p run && rm -f run/pid
+mkdir -p run
 . ./.env
-export PORT GITDEPLOY_WEB_TOKEN PYTHONPATH
+export PORT GITDEPLOY_WEB_TOKEN
 setsid {python} app.py >>run/log 2>&1 </dev/null &
+echo $! >run/pid
 """
 
 _SETTINGS = """\
@@ -53,7 +53,7 @@ service: {{command: ./restart.sh}}
 health:
   url: http://127.0.0.1:{port}/health
   version: {{json: version}}
-  timeout: 6
+  timeout: {timeout}
   interval: 0.2
   successes: 2
 """
@@ -64,17 +64,23 @@ _CHANGES = {
     "- **Merge** two tickets from the list\n- The monthly report is kept, no longer made on each visit\n"
     "- Times are shown in the reader's own zone\n\nNothing has to be done by hand; the database gets one column.\n",
     "1.2.0": "- A new health page.\n",
+    "1.3.0": "Search finds attachments.\n\n- PDF and text files are searched, too\n- **Fixed:** a report of an empty month\n\n"
+    "| setting | default |\n| --- | --- |\n| `SEARCH_FILES` | `yes` |\n",
 }
 
 
 class Shop(Sample):
     """`open` makes it run v1.0.0; `publish` releases more."""
 
+    token: str
+    port: int
+    address: str
+
     def open(self) -> None:
         self.token = secrets.token_urlsafe(24)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
-            self.port: int = free.getsockname()[1]
+            self.port = free.getsockname()[1]
         self.address = f"http://127.0.0.1:{self.port}"
         for version in ("1.0", "1.1"):
             self.wheel("greeting", version)
@@ -84,21 +90,32 @@ class Shop(Sample):
         self._run("./restart.sh")
         self.wait("1.0.0")
 
-    def publish(self, version: str, *, status: int = 200, migrate: str = "", settings: str = "") -> None:
-        """Release VERSION; STATUS is what its health page answers, MIGRATE a hook."""
+    def publish(self, version: str, *, status: int = 200, migrate: str = "", more: str = "") -> None:
+        """Release VERSION; STATUS is what its health page answers, MIGRATE a hook, MORE what deploy.yaml has besides."""
         greeting = "1.0" if version == "1.0.0" else "1.1"
         known = [each for each in _CHANGES if each <= version]
         tree: dict[str | bytes, object] = {
             "app.py": _APP.format(version=version, status=status),
             "restart.sh": Program(_RESTART.format(python=sys.executable)),
             "requirements.txt": f"greeting=={greeting}\n",
-            "deploy.yaml": settings or _SETTINGS.format(port=self.port),
+            "deploy.yaml": _SETTINGS.format(port=self.port, timeout=30 if status == 200 else 6) + more,
             ".gitignore": "/venv\n/run/\n__pycache__/\n",
             "CHANGELOG.md": "".join(f"## {each}\n\n{_CHANGES[each]}\n" for each in reversed(known)),
         }
         if migrate:
             tree["hooks/migrate"] = Program(f"#!/bin/sh\n{migrate}\n")
         self.release(f"v{version}", tree)  # type: ignore[arg-type]
+        if self.app.exists():  # so that the notes are known, as a host would know them
+            self.git("fetch", "-q", "--no-tags", "origin", f"refs/tags/v{version}:refs/tags/v{version}")
+
+    def live_in(self) -> None:
+        """A history: v1.0.0, upgraded to v1.1.0; v1.2.0 failed and was taken back; v1.3.0 waits."""
+        self.publish("1.1.0", migrate="echo one column added")
+        self.gitdeploy("upgrade", "v1.1.0")
+        self.publish("1.2.0", status=500)
+        self.gitdeploy("upgrade", "v1.2.0", code=3)
+        self.publish("1.3.0", migrate="echo search index built")
+        self.gitdeploy("check", "--force")
 
     def version(self) -> str:
         """What the running app says; empty where nothing answers."""

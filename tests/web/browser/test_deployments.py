@@ -1,0 +1,170 @@
+"""Upgrading, restoring and holding with the page, while the app that serves it is itself restarted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from web.browser.shop import Shop
+
+
+def upgrade(tab: Any, tag: str) -> None:
+    """Press the button, read the plan, confirm."""
+    tab.get_by_role("button", name=f"Upgrade to {tag}", exact=True).click()
+    dialog = tab.get_by_role("dialog")
+    dialog.get_by_text("What happens").wait_for()
+    dialog.get_by_role("button", name=f"Upgrade to {tag}").click()
+
+
+def test_check_read_the_plan_and_upgrade_while_the_app_restarts(shop: Shop, open_page: Any, shoot: Any) -> None:
+    tab = open_page(shop)
+    tab.get_by_role("heading", name="This is the newest release").wait_for()
+    shop.publish("1.1.0", migrate="echo one column added; sleep 1")
+    tab.get_by_role("button", name="Check for updates").click()
+    tab.get_by_role("heading", name="v1.1.0 is available").wait_for()
+    assert tab.get_by_text("two tickets from the list").is_visible()
+    tab.get_by_text("What would change").click()
+    plan = tab.locator(".what .plan-place")
+    plan.get_by_text("1 commit, 4 files, 1 package").wait_for()
+    assert "The database is migrated: hooks/migrate." in plan.inner_text()
+    plan.locator("summary", has_text="Packages").click()
+    assert plan.locator(".packages").inner_text() == "greeting 1.0 → 1.1"
+    shoot(tab, "update", full_page=True)
+
+    tab.get_by_role("button", name="Upgrade to v1.1.0", exact=True).click()
+    dialog = tab.get_by_role("dialog", name="Upgrade otrs-web to v1.1.0?")
+    dialog.get_by_text("A backup of v1.0.0 is made first.").wait_for()
+    shoot(tab, "confirm")
+    dialog.get_by_role("button", name="Upgrade to v1.1.0").click()
+    tab.get_by_role("heading", name="Upgrading to v1.1.0").wait_for()
+    tab.locator(".step.running", has_text="Migrate the database").wait_for()
+    shoot(tab, "running")
+    tab.get_by_role("heading", name="v1.1.0 is live").wait_for()
+    assert shop.version() == "1.1.0"
+    assert tab.locator(".version").inner_text() == "v1.1.0"
+    assert tab.get_by_role("heading", name="This is the newest release").is_visible()
+    tab.get_by_role("status").get_by_text("v1.1.0 is live").wait_for()  # a screen reader hears it
+    tab.locator("[data-part=deployments] summary").click()
+    tab.get_by_text("one column added").wait_for()
+    shoot(tab, "done", full_page=True)
+
+
+def test_a_reload_a_second_tab_and_a_lost_line_come_back_to_the_running_deployment(
+    shop: Shop, open_page: Any, shoot: Any
+) -> None:
+    shop.publish("1.1.0", migrate="for n in 1 2 3 4 5 6; do echo row $n; sleep 0.7; done")
+    tab = open_page(shop)
+    tab.get_by_role("button", name="Check for updates").click()
+    other, third = open_page(shop), open_page(shop)
+    upgrade(tab, "v1.1.0")
+    tab.get_by_role("heading", name="Upgrading to v1.1.0").wait_for()
+    tab.reload()
+    assert tab.get_by_role("heading", name="Upgrading to v1.1.0").is_visible(), "known before any script ran"
+    third.context.set_offline(True)
+    other.get_by_role("heading", name="Upgrading to v1.1.0").wait_for()  # nobody pressed anything there
+    third.context.set_offline(False)
+    third.reload()
+    third.locator(".step.running").wait_for()
+    third.context.set_offline(True)
+    third.get_by_text("The connection is gone. The deployment goes on").first.wait_for()
+    shoot(third, "lost")
+    third.context.set_offline(False)
+    for each in (tab, other, third):
+        each.get_by_role("heading", name="v1.1.0 is live").wait_for()
+    assert shop.version() == "1.1.0"
+
+
+def test_a_release_that_fails_is_taken_back_and_the_page_says_why(shop: Shop, open_page: Any, shoot: Any) -> None:
+    shop.publish("1.2.0", status=500)
+    tab = open_page(shop)
+    tab.get_by_role("button", name="Check for updates").click()
+    upgrade(tab, "v1.2.0")
+    heading = tab.get_by_role("heading", name="v1.2.0 failed; v1.0.0 runs again")
+    heading.wait_for()
+    ending = tab.locator("#ending").inner_text()
+    assert "It failed at “Check its health” and was taken back by itself. Nothing was lost." in ending
+    assert "/health: 500" in ending
+    assert shop.version() == "1.0.0"
+    assert "v1.2.0 was tried here and taken back" in tab.locator(".update").inner_text()
+    shoot(tab, "failed", full_page=True)
+
+
+def test_restore_label_delete_and_hold(shop: Shop, open_page: Any, shoot: Any) -> None:
+    shop.publish("1.1.0")
+    shop.gitdeploy("upgrade", "v1.1.0")
+    tab = open_page(shop)
+    backups = tab.locator("[data-part=backups] li")
+
+    backups.get_by_role("button", name="Label").click()
+    tab.get_by_label("Label", exact=True).fill("before the audit")
+    tab.keyboard.press("Enter")
+    backups.get_by_text("before the audit").wait_for()
+
+    tab.get_by_role("button", name="Hold deployments").click()
+    tab.get_by_label("Why").fill("month-end closing")
+    tab.get_by_role("dialog").get_by_role("button", name="Hold").click()
+    tab.get_by_text("month-end closing").wait_for()
+    backups.get_by_role("button", name="Restore").click()
+    dialog = tab.get_by_role("dialog")
+    dialog.get_by_text("What happens").wait_for()
+    dialog.get_by_role("button", name="Bring back v1.0.0").click()
+    assert "month-end closing" in dialog.get_by_role("alert").inner_text()
+    shoot(tab, "refused")
+    tab.keyboard.press("Escape")
+    tab.get_by_role("button", name="Let them go on").click()
+    tab.get_by_role("heading", name="Deployments are held").wait_for(state="detached")
+
+    tab.get_by_role("button", name="Undo: back to v1.0.0").click()
+    dialog.get_by_text("What happens").wait_for()
+    shoot(tab, "restore")
+    dialog.get_by_role("button", name="Bring back v1.0.0").click()
+    tab.get_by_role("heading", name="v1.0.0 is back").wait_for()
+    assert shop.version() == "1.0.0"
+
+    assert backups.count() == 2
+    backups.first.get_by_role("button", name="Delete").click()
+    assert "is deleted for good" in dialog.inner_text()
+    dialog.get_by_role("button", name="Delete").click()
+    backups.nth(1).wait_for(state="detached")
+    assert "before the audit" in backups.inner_text()
+    tab.get_by_role("button", name="Back up now").click()
+    backups.nth(1).wait_for()
+
+
+def test_with_the_keyboard_alone(shop: Shop, open_page: Any) -> None:
+    shop.publish("1.1.0")
+    tab = open_page(shop, log_in=False)
+    tab.goto("/upgrade/")
+    tab.keyboard.type(shop.token)  # the field has the focus
+    tab.keyboard.press("Enter")
+    tab.wait_for_url("**/upgrade/")
+
+    def focused() -> str:
+        return str(tab.evaluate("(document.activeElement.ariaLabel || document.activeElement.textContent).trim()"))
+
+    def go_to(name: str) -> None:
+        for _ in range(40):
+            if focused() == name:
+                return
+            tab.keyboard.press("Tab")
+            shown = tab.evaluate("getComputedStyle(document.activeElement).outlineStyle !== 'none'")
+            assert shown, f"nobody sees that {focused()!r} has the focus"
+        raise AssertionError(f"no way to {name!r}")
+
+    tab.keyboard.press("Tab")
+    assert focused() == "Skip to the content"
+    go_to("Check for updates")
+    tab.keyboard.press("Enter")
+    tab.get_by_role("heading", name="v1.1.0 is available").wait_for()
+    tab.wait_for_function("document.activeElement.textContent === 'Check for updates'")
+    go_to("Upgrade to v1.1.0")
+    tab.keyboard.press("Enter")
+    assert focused() == "Cancel", "a dialog begins with the way out"
+    tab.keyboard.press("Escape")
+    assert focused() == "Upgrade to v1.1.0", "and gives the focus back"
+    tab.keyboard.press("Enter")
+    tab.get_by_role("dialog").get_by_text("What happens").wait_for()
+    go_to("Upgrade to v1.1.0")
+    tab.keyboard.press("Enter")
+    tab.wait_for_function("document.activeElement.textContent === 'Upgrading to v1.1.0'")
+    tab.get_by_role("heading", name="v1.1.0 is live").wait_for()
+    tab.wait_for_function("document.activeElement.textContent === 'v1.1.0 is live'")
