@@ -16,8 +16,8 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -208,6 +208,56 @@ def run(
         observer.child_ended(marker)
     faultpoints.point(f"child ended {os.path.basename(words[0])}")
     return Completed(tuple(words), child.returncode, out, err, time.monotonic() - begun, timed_out)
+
+
+@contextmanager
+def alongside(
+    argv: Sequence[str | os.PathLike[str]],
+    *,
+    cwd: str | os.PathLike[str],
+    env: Mapping[str, str],
+    timeout: float,
+    stdin: bytes,
+    tied: bool = False,
+    umask: int = -1,
+) -> Iterator[None]:
+    """A child that runs while the block does, to its end when the block has ended; its result must be looked at on disk.
+
+    STDIN may be large: it comes from a file without a name. The child's group is ended where the block raises, and past
+    TIMEOUT seconds. Raises as `run` does.
+    """
+    words = [os.fspath(word) for word in argv]
+    faultpoints.point(f"child {os.path.basename(words[0])} alongside")
+    begun = time.monotonic()
+    source = os.memfd_create("stdin")
+    try:
+        with open(source, "wb", closefd=False) as out:
+            out.write(stdin)
+        os.lseek(source, 0, os.SEEK_SET)
+        child = subprocess.Popen(
+            words,
+            cwd=cwd,
+            env=dict(env),
+            stdin=source,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            preexec_fn=_die_with_parent() if tied else None,  # noqa: PLW1509  # one async-signal-safe call
+            umask=umask,
+        )
+    except (OSError, ValueError) as error:
+        raise CommandFailed(_cannot_start(words[0], cwd, error)) from error
+    finally:
+        os.close(source)
+    try:
+        yield
+        while child.poll() is None and time.monotonic() - begun < timeout:
+            interruption.check()
+            with suppress(subprocess.TimeoutExpired):
+                child.wait(0.2)
+    finally:
+        end_group(child)
+    faultpoints.point(f"child ended {os.path.basename(words[0])}")
 
 
 def _cannot_start(program: str, cwd: str | os.PathLike[str], error: Exception) -> str:

@@ -14,13 +14,14 @@ from gitdeploy import faultpoints, process
 from gitdeploy.errors import DeploymentFailed, GitDeployError
 from gitdeploy.text import listing, path_text
 from gitdeploy.venvs import install as installing
+from gitdeploy.venvs.bytecode import compiled_beside
 from gitdeploy.venvs.clone import clone, clone_size, prefixes_of, read_record
 from gitdeploy.venvs.durable import sync_filesystem, sync_folder
 from gitdeploy.venvs.generations import remove
 from gitdeploy.venvs.live import LiveVenv, ask, canonical, packages, site_folders
 from gitdeploy.venvs.requirements import Requirements, TreeReader
 from gitdeploy.venvs.scripts import rewrite, strays
-from gitdeploy.venvs.seal import Facts, partial_path, read_facts, seal
+from gitdeploy.venvs.seal import Facts, File, partial_path, read_facts, seal, walk
 from gitdeploy.venvs.settings import VenvConfig, read_settings
 
 _COPIES = (
@@ -134,8 +135,10 @@ class Builder:
         rebuild: bool,
     ) -> Built:
         warnings: list[str] = []
+        linked: Mapping[str, File] = {}
+        cloned = not (live is None or live.problem is not None or rebuild or self.config.exact)
         before = packages(live.real) if live is not None and live.real.is_dir() else {}
-        if live is None or live.problem is not None or rebuild or self.config.exact:
+        if live is None or not cloned:
             if live is not None and live.problem is not None:
                 warnings.append(f"{live.problem} The venv is built anew; packages installed by hand are not in it.")
             on_progress("making a new venv")
@@ -143,7 +146,7 @@ class Builder:
             start: dict[str, str] = packages(target)
         else:
             on_progress("cloning the live venv")
-            clone(live.real, target, link_mode=self.config.link_mode)
+            linked = clone(live.real, target, link_mode=self.config.link_mode).files
             prefixes = prefixes_of(live.real, live.link)
             rewrite(target, prefixes, live.real)
             if left := strays(target, prefixes):
@@ -152,7 +155,7 @@ class Builder:
         faultpoints.point("venv cloned")
         python = target / "bin" / "python"
         interpreter = os.path.realpath(python)
-        self._own_prefix(target)
+        tag = self._own_prefix(target)
         settings = read_settings(live.real if live is not None else None)
         installer = installing.choose(self.config, requirements, settings, target)
         if installer.reason:
@@ -162,17 +165,29 @@ class Builder:
         folder.mkdir(mode=0o700)
         self._materialise(folder, requirements, reader)
         on_progress(f"installing with {installer.name}")
-        installing.install(installer, target, folder, requirements, self.config, settings, self.cache, on_line)
+        installing.install(
+            installer, target, folder, requirements, self.config, settings, self.cache, on_line,
+            compiling=not (cloned and tag),
+        )  # fmt: skip
         faultpoints.point("venv installed")
         if requirements.needs_tree:
             _point_to_checkout(target, folder, self.root)
         shutil.rmtree(folder, ignore_errors=True)
         now = packages(target)
         changes = _changes(start, now)
-        self._verify(target, interpreter, requirements, changes, start)
-        if changes.added or changes.changed or changes.removed:
-            warnings += installing.conflicts(target, self.cache)
-        seal(target, Facts(requirements.key, installer.name, time.time(), now))
+        files = dict(walk(target, linked))
+        modules = [
+            name
+            for name, file in files.items()
+            if name.endswith(".py") and "/site-packages/" in name and linked.get(name) != file
+        ]
+        on_progress("compiling and checking")
+        with compiled_beside(live.real if live else None, target, modules if cloned else (), tag):
+            self._verify(target, interpreter, requirements, changes, start)
+            if changes.added or changes.changed or changes.removed:
+                warnings += installing.conflicts(target, self.cache)
+        faultpoints.point("venv compiled")
+        seal(target, Facts(requirements.key, installer.name, time.time(), now), files)
         sync_filesystem(self.venvs)
         partial_path(target).unlink()
         sync_folder(self.venvs)
@@ -239,14 +254,16 @@ class Builder:
             file.write_bytes(data)
 
     @staticmethod
-    def _own_prefix(target: Path) -> None:
-        """An install goes where the interpreter says its prefix is: it must be the new generation."""
+    def _own_prefix(target: Path) -> str:
+        """An install goes where the interpreter says its prefix is: it must be the new generation. Returns the tag in
+        the names of its bytecode; empty where it has none."""
         said = ask(target / "bin" / "python")
         if os.path.realpath(str(said["prefix"])) != os.path.realpath(target):
             raise DeploymentFailed(
                 f"The new venv's interpreter says that its prefix is {path_text(str(said['prefix']))}, not the new venv.",
                 "Its pyvenv.cfg is missing or damaged. Build it anew: gitdeploy upgrade --rebuild-venv",
             )
+        return str(said.get("tag") or "")
 
     def _verify(
         self, target: Path, interpreter: str, requirements: Requirements, changes: Changes, before: Mapping[str, str]

@@ -13,14 +13,17 @@ import fcntl
 import os
 import re
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 from gitdeploy import interruption
-from gitdeploy.errors import DeploymentFailed
+from gitdeploy.errors import DeploymentFailed, GitDeployError
 from gitdeploy.text import path_text
 from gitdeploy.venvs.live import packages, site_folders
+from gitdeploy.venvs.seal import File, sealed_files
 
 _FICLONE = 0x40049409  # ioctl_ficlonerange(2): share the blocks of another file
 _COPIED_FOLDERS = ("bin", "etc", "share")
@@ -44,6 +47,7 @@ class Cloned:
     copied_bytes: int = 0
     reflinked: int = 0
     refused: dict[int, str] = field(default_factory=dict)
+    files: dict[str, File] = field(default_factory=dict)  # those with a second name, by their path in the venv
 
 
 def clone(source: Path, target: Path, *, link_mode: str = "auto") -> Cloned:
@@ -105,6 +109,11 @@ class _Cloner:
         parent = next(folder for folder in Path(self.target).parents if folder.exists())
         beside = os.stat(self.source).st_dev == parent.stat().st_dev
         total = _BLOCK
+        if self.link and beside and (sealed := self._sealed()):
+            # What was sealed need not be looked at again: this runs in every plan.
+            copied_files = (file.size for name, file in sealed.items() if self._copied(name, file.size))
+            folders = {os.path.dirname(name) for name in sealed}
+            return total + sum(-(-size // _BLOCK) * _BLOCK for size in copied_files) + 2 * len(folders) * _BLOCK
         for entry, name, copied in self._entries():
             if entry.is_dir(follow_symlinks=False):
                 total += _BLOCK
@@ -113,6 +122,20 @@ class _Cloner:
             ):
                 total += -(-entry.stat(follow_symlinks=False).st_size // _BLOCK) * _BLOCK
         return total
+
+    def _sealed(self) -> dict[str, File] | None:
+        with suppress(GitDeployError):
+            return sealed_files(Path(self.source))
+        return None
+
+    def _copied(self, name: str, size: int) -> bool:
+        folders = name.split("/")[:-1]
+        inside = not folders or folders[0] in _COPIED_FOLDERS
+        return inside or any(folder.endswith(_COPIED_FOLDER_ENDINGS) for folder in folders) or self._differs(name, size)
+
+    def _differs(self, name: str, size: int) -> bool:
+        recorded = self.sizes.get(name)
+        return name.endswith(_COPIED_ENDINGS) or recorded is None or 0 <= recorded != size
 
     def _entries(self) -> Iterator[tuple[os.DirEntry[str], str, bool]]:
         """Everything in the source, folders before what is in them: entry, path relative to it, whether it lies where
@@ -159,6 +182,9 @@ class _Cloner:
                 self.done.refused.setdefault(error.errno, name)
             else:
                 self.done.linked += 1
+                if name in self.sizes:
+                    found = entry.stat(follow_symlinks=False)  # it remembers: no second look at the disk
+                    self.done.files[name] = File(found.st_size, found.st_mtime_ns, found.st_ino)
                 return
         self._copy(entry.path, target)
 
@@ -223,8 +249,14 @@ def _source_of(compiled: str) -> str:
     return folder.removesuffix("__pycache__") + name.partition(".")[0] + ".py"
 
 
-def recorded_sizes(venv: Path) -> dict[str, int]:
+def recorded_sizes(venv: Path) -> Mapping[str, int]:
     """Every file that a package's RECORD in VENV lists: path relative to VENV, size in bytes (-1 where it says none)."""
+    # A package that comes or goes changes the folder's time.
+    return _recorded_sizes(venv, tuple(site.stat().st_mtime_ns for site in site_folders(venv)))
+
+
+@lru_cache(maxsize=1)
+def _recorded_sizes(venv: Path, _times: tuple[int, ...]) -> Mapping[str, int]:
     sizes: dict[str, int] = {}
     for site in site_folders(venv):
         base = os.path.relpath(site, venv)

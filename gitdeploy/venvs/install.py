@@ -75,6 +75,8 @@ def install(
     settings: InstallerSettings,
     cache: Path,
     on_line: Callable[[str], None],
+    *,
+    compiling: bool = True,
 ) -> None:
     """Install what the files below FOLDER want into VENV. Raises `DeploymentFailed` with what the installer said last."""
     if not requirements.roots:
@@ -83,7 +85,9 @@ def install(
     files += [word for root in requirements.constraints for word in ("-c", root)]
     environment = {name: os.environ[name] for name in requirements.variables if name in os.environ}
     if installer.name == "uv":
-        done = _uv(venv, folder, files, requirements, config, settings, cache, environment, on_line)
+        done = _uv(
+            venv, folder, files, requirements, config, settings, cache, environment, on_line, compiling=compiling
+        )
     else:
         done = _pip(venv, folder, files, config, settings, environment, on_line)
     if not done.ok:
@@ -103,10 +107,12 @@ def _uv(
     cache: Path,
     environment: Mapping[str, str],
     on_line: Callable[[str], None],
+    *,
+    compiling: bool,
 ) -> Completed:
     words = [
         uv_program(), "pip", "install", "--no-config", "--python", str(venv / "bin" / "python"), "--link-mode", "copy",
-        "--cache-dir", settings.uv_cache or str(cache / "uv"), "--compile-bytecode", "--color", "never", "--no-progress",
+        "--cache-dir", settings.uv_cache or str(cache / "uv"), *(["--compile-bytecode"] if compiling else []), "--color", "never", "--no-progress",
         *settings.uv_arguments, *(["--require-hashes"] if requirements.hashed else []), *config.extra_args, *files,
     ]  # fmt: skip
 

@@ -114,10 +114,11 @@ def problem(venv: Path) -> str | None:
 
 
 def ask(python: Path) -> Mapping[str, object]:
-    """What the interpreter PYTHON says of itself: prefix, base_prefix, version, executable. Raises `CommandFailed`."""
+    """What the interpreter PYTHON says of itself: prefix, base_prefix, version, executable, and the tag in the names of its
+    bytecode. Raises `CommandFailed`."""
     question = (
         "import json, sys; print(json.dumps({'prefix': sys.prefix, 'base_prefix': sys.base_prefix, "
-        "'version': '%d.%d.%d' % sys.version_info[:3], 'executable': sys.executable}))"
+        "'version': '%d.%d.%d' % sys.version_info[:3], 'executable': sys.executable, 'tag': sys.implementation.cache_tag}))"
     )
     answer = process.run(
         [python, "-I", "-c", question], cwd="/", env=process.clean_environment(), timeout=INTERPRETER_LIMIT

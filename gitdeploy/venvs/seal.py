@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from gitdeploy import faultpoints, interruption
@@ -49,8 +50,11 @@ def partial_path(generation: Path) -> Path:
     return generation.with_name(generation.name + ".partial")
 
 
-def walk(generation: Path) -> Iterator[tuple[str, File]]:
-    """Every regular file and symlink below GENERATION: path relative to it, and its figures."""
+def walk(generation: Path, known: Mapping[str, File] = MappingProxyType({})) -> Iterator[tuple[str, File]]:
+    """Every regular file and symlink below GENERATION but bytecode: path relative to it, and its figures.
+
+    KNOWN holds figures of a moment ago: a name that still has that inode is not looked at again.
+    """
     folders = [("", os.fspath(generation))]
     while folders:
         interruption.check()
@@ -60,19 +64,24 @@ def walk(generation: Path) -> Iterator[tuple[str, File]]:
                 name = relative + entry.name
                 if entry.is_dir(follow_symlinks=False):
                     folders.append((name + "/", entry.path))
-                else:
-                    figures = entry.stat(follow_symlinks=False)
-                    yield name, File(figures.st_size, figures.st_mtime_ns, figures.st_ino)
+                elif not name.endswith(".pyc"):
+                    file = known.get(name)
+                    if file is None or file.inode != entry.inode():
+                        figures = entry.stat(follow_symlinks=False)
+                        file = File(figures.st_size, figures.st_mtime_ns, figures.st_ino)
+                    yield name, file
 
 
-def seal(generation: Path, facts: Facts | None = None) -> None:
-    """Write down every file of GENERATION as it is now. Facts that an earlier seal holds stay unless FACTS are given."""
+def seal(generation: Path, facts: Facts | None = None, files: Mapping[str, File] | None = None) -> None:
+    """Write down every file of GENERATION as it is now (FILES, where they were just looked at). Facts that an earlier
+    seal holds stay unless FACTS are given."""
     if facts is None:
         facts = read_facts(generation) or Facts()
     head = json.dumps(
         {"key": facts.key, "installer": facts.installer, "made_at": facts.made_at, "packages": dict(facts.packages)}
     )
-    lines = [f"{file.size} {file.mtime} {file.inode} {name}" for name, file in walk(generation)]
+    found = files.items() if files is not None else walk(generation)
+    lines = [f"{file.size} {file.mtime} {file.inode} {name}" for name, file in found]
     body = zlib.compress("\0".join(lines).encode("utf-8", "surrogateescape"), 1)
     target = seal_path(generation)
     beside = target.with_name(f".{target.name}.new")

@@ -1,0 +1,99 @@
+"""Bytecode of a new generation: kept where a module is what it was, compiled where it isn't, with every core.
+
+A `.pyc` holds the time and size of its source (PEP 552 and the `py_compile` documentation), so the installer's copy of an
+unchanged module needs nothing but the new time in it. What names the source in a code object is set anew at import.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from gitdeploy import process
+
+LIMIT = 600.0  # seconds for all modules of a venv
+_WORTH_A_WORKER = 200_000  # bytes of source: starting an interpreter takes as long as compiling about so much
+_HEADER = struct.Struct("<4sLLL")  # magic number, flags, mtime, size of the source
+_WORD = 0xFFFFFFFF
+
+
+@contextmanager
+def compiled_beside(live: Path | None, venv: Path, modules: Sequence[str], tag: str) -> Iterator[None]:
+    """While the block runs, the modules (paths below VENV) that need it are compiled by VENV's own interpreter; all is
+    there when it ends. LIVE: the venv that VENV was cloned from. TAG: as in `module.TAG.pyc`.
+
+    A module that can't be compiled has no bytecode, as with any installer: some packages ship templates.
+    """
+    todo = [name for name in modules if not (_is_fresh(venv, name, tag) or (live and _keep(live, venv, name, tag)))]
+    with ExitStack() as running:
+        for share in _shares(venv, todo):
+            running.enter_context(
+                process.alongside(
+                    [venv / "bin" / "python", "-I", "-S", "-m", "compileall", "-q", "-i", "-"],
+                    cwd=venv,
+                    env=process.clean_environment(),
+                    stdin=b"".join(os.fsencode(name) + b"\n" for name in share),
+                    timeout=LIMIT,
+                    tied=True,
+                    umask=0o022,
+                )
+            )
+        yield
+
+
+def _shares(venv: Path, modules: Sequence[str]) -> list[list[str]]:
+    """MODULES for as many workers as they are worth, about the same number of bytes for each."""
+    sizes = {name: os.path.getsize(venv / name) for name in modules if "\n" not in name}
+    workers = min(len(os.sched_getaffinity(0)), 8, 1 + sum(sizes.values()) // _WORTH_A_WORKER)
+    shares: list[tuple[int, list[str]]] = [(0, []) for _ in range(workers)]
+    for name in sorted(sizes, key=lambda name: sizes[name], reverse=True):
+        at = min(range(workers), key=lambda number: shares[number][0])
+        shares[at][1].append(name)
+        shares[at] = (shares[at][0] + sizes[name], shares[at][1])
+    return [names for _, names in shares if names]
+
+
+def _compiled_path(name: str, tag: str) -> str:
+    folder, module = os.path.split(name)
+    return os.path.join(folder, "__pycache__", f"{module.removesuffix('.py')}.{tag}.pyc")
+
+
+def _is_fresh(venv: Path, name: str, tag: str) -> bool:
+    return _bytecode_of(venv, name, tag) is not None
+
+
+def _bytecode_of(venv: Path, name: str, tag: str) -> bytes | None:
+    """The `.pyc` of a module, where it was made from the source as it is now."""
+    try:
+        found = os.stat(venv / name)
+        data = (venv / _compiled_path(name, tag)).read_bytes()
+    except OSError:
+        return None
+    if len(data) <= _HEADER.size:
+        return None
+    _, flags, mtime, size = _HEADER.unpack_from(data)
+    fresh = flags == 0 and mtime == int(found.st_mtime) & _WORD and size == found.st_size & _WORD
+    return data if fresh else None
+
+
+def _keep(live: Path, venv: Path, name: str, tag: str) -> bool:
+    """Take the live venv's bytecode over, where the module's source is the very same there."""
+    try:
+        if (live / name).read_bytes() != (venv / name).read_bytes():
+            return False
+        data = _bytecode_of(live, name, tag)
+        if data is None:
+            return False
+        magic, flags, _, size = _HEADER.unpack_from(data)
+        header = _HEADER.pack(magic, flags, int(os.stat(venv / name).st_mtime) & _WORD, size)
+        place = venv / _compiled_path(name, tag)
+        place.parent.mkdir(exist_ok=True)
+        beside = place.with_name(f"{place.name}.new")
+        beside.write_bytes(header + data[_HEADER.size :])
+        os.replace(beside, place)  # never into the old file: through a hard link that is the live venv's
+    except OSError:
+        return False
+    return True
