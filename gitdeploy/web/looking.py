@@ -30,8 +30,9 @@ log = logging.getLogger(__name__)
 class Looking:
     """Starts `watch --once` when it is time. Its thread begins with `begin`, in whichever process serves requests."""
 
-    def __init__(self, app: Callable[[], App], store: Store, root: Path) -> None:
+    def __init__(self, app: Callable[[], App], store: Store, root: Path, *, by_itself: bool) -> None:
         self._app = app
+        self._by_itself = by_itself
         self._store = store
         self._offset = int(hashlib.sha256(os.fsencode(root)).hexdigest()[:8], 16)  # servers don't ask all at once
         self._lock = threading.Lock()
@@ -68,6 +69,8 @@ class Looking:
 
     def due(self, now: datetime) -> bool:
         """Whether it is time, and no other worker has taken this time."""
+        if not self._by_itself:
+            return False
         check = self._app().site.config.check
         if not check.auto:
             return False

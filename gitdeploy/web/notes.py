@@ -77,4 +77,6 @@ def _make_link(parent: Any, image: Any) -> None:
 def _attribute(_tag: str, name: str, value: str) -> str | None:
     if name == "href":
         return value if value.lower().startswith(("https://", "http://")) else None
+    if name == "rel":
+        return value
     return value if value.isascii() and value.isdigit() and len(value) < 7 else None

@@ -46,7 +46,7 @@ class Panel:
         self.root = app.site.root
         self.store = Store(app.site.state.path / "web.db", app.site.make_state)
         self.follower = Follower(self.app, streams)
-        self.looking = Looking(self.app, self.store, self.root)
+        self.looking = Looking(self.app, self.store, self.root, by_itself=auto_check)
         self._lock = threading.Lock()
         self._opened: tuple[Any, App] | None = None
 

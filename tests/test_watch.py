@@ -1,0 +1,180 @@
+"""Looking for releases by itself: what is told, what is installed, and what waits."""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from support.sample import Program, Sample
+
+from gitdeploy.app import App
+from gitdeploy.deployment.watch import Look, within
+from gitdeploy.sources import Release
+from gitdeploy.versions import read_version
+
+MOMENT = datetime(2026, 11, 26, 3, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("here", "there", "admitted_by"),
+    [
+        ("1.2.9", "1.2.10", "patch minor all"),
+        ("1.2.9", "1.2.9.1", "patch minor all"),
+        ("1.2.9.1", "1.3.0", "minor all"),
+        ("1.2", "1.2.1", "patch minor all"),
+        ("1", "1.0.1", "patch minor all"),
+        ("1.9", "2.0", "all"),
+        ("1.2.9", "1!1.2.10", "all"),
+    ],
+)
+def test_how_large_a_step_is(here: str, there: str, admitted_by: str) -> None:
+    one, other = read_version(here), read_version(there)
+    assert one is not None
+    assert other is not None
+    for policy in ("never", "patch", "minor", "all"):
+        assert within(one, other, policy) == (policy in admitted_by.split()), policy
+
+
+@pytest.fixture
+def sample(tmp_path: Path) -> Sample:
+    """v1.2.9 is live; v1.2.10, v1.3.0, v2.0.0 and v2.1.0rc1 are out."""
+    sample = Sample(tmp_path, venv=False)
+    for version in ("1.2.9", "1.2.10", "1.3.0", "2.0.0", "2.1.0rc1"):
+        sample.release(f"v{version}", {"main.py": version, "deploy.yaml": "app: {name: shop}\nsource: {type: git}\n"})
+    sample.install("v1.2.9")
+    return sample
+
+
+def look(sample: Sample, check: str, *, moment: datetime = MOMENT, more: str = "") -> Look:
+    (sample.app / "deploy.yaml").write_text(f"app: {{name: shop}}\nsource: {{type: git}}\ncheck: {check}\n{more}")
+    return App.open(sample.app).look(moment=moment)
+
+
+@pytest.mark.parametrize(
+    ("policy", "tag"), [("never", None), ("patch", "v1.2.10"), ("minor", "v1.3.0"), ("all", "v2.0.0")]
+)
+def test_what_policy_admits(sample: Sample, policy: str, tag: str | None) -> None:
+    found = look(sample, f"{{upgrade: {policy}}}")
+    assert found.tag == tag
+    assert found.check.latest_tag == "v2.0.0"
+    assert bool(found.reason) == (tag is None)
+
+
+def test_the_window_also_across_midnight(sample: Sample) -> None:
+    check = "{upgrade: all, window: '22:00-04:00 Asia/Shanghai'}"
+    for hour, is_open in ((13, False), (14, True), (19, True), (20, False)):  # UTC; Shanghai is eight hours ahead
+        found = look(sample, check, moment=MOMENT.replace(hour=hour))
+        assert (found.tag is not None) == is_open, hour
+        if not is_open:
+            assert "waits for the window" in found.reason
+            assert found.again is not None
+            assert found.again.astimezone(UTC).hour == 14
+
+
+def test_a_release_must_be_old_enough(sample: Sample) -> None:
+    first = look(sample, "{upgrade: all, min_age: 72h}")
+    assert first.tag is None
+    assert "younger than check.min_age" in first.reason
+    assert first.again == MOMENT + timedelta(hours=72)
+    assert look(sample, "{upgrade: all, min_age: 72h}", moment=MOMENT + timedelta(hours=71)).tag is None
+    sample.release("v2.2.0", {"main.py": "2.2.0"})
+    later = look(sample, "{upgrade: all, min_age: 72h}", moment=MOMENT + timedelta(hours=72))
+    assert later.tag == "v2.0.0", "the newest that is old enough; v2.2.0 was noticed just now"
+
+
+def test_a_hosts_date_counts(sample: Sample, monkeypatch: pytest.MonkeyPatch) -> None:
+    from gitdeploy.deployment import watch
+
+    release = Release("v2.0.0", "2.0.0", "", "", "", "2026-11-20T00:00:00Z", None, False)
+    with App.open(sample.app).site.open_database() as database:
+        found = watch._since(database, [release], MOMENT)
+    assert found["v2.0.0"] == datetime(2026, 11, 20, tzinfo=UTC)
+
+
+def test_a_held_deployment_and_a_bad_release_wait(sample: Sample) -> None:
+    app = App.open(sample.app)
+    app.hold("month-end")
+    held = look(sample, "{upgrade: all}")
+    assert held.tag is None
+    assert "month-end" in held.reason
+    app.release_hold()
+    commit = sample.git("rev-parse", "v2.0.0^{commit}", cwd=sample.remote)
+    with app.site.open_database() as database:
+        database.mark_bad(commit, "v2.0.0", "it did not start")
+    bad = look(sample, "{upgrade: all}")
+    assert bad.tag is None
+    assert "it did not start" in bad.reason
+    assert look(sample, "{upgrade: minor}").tag == "v1.3.0"
+
+
+def test_once_upgrades_and_says_so(sample: Sample) -> None:
+    (sample.app / "deploy.yaml").write_text("app: {name: shop}\nsource: {type: git}\ncheck: {upgrade: minor}\n")
+    sample.git("update-index", "--assume-unchanged", "deploy.yaml")
+    sample.git("checkout", "-q", "--", "deploy.yaml")
+    sample.release("v1.3.1", {"main.py": "1.3.1", "deploy.yaml": "source: {type: git}\ncheck: {upgrade: minor}\n"})
+    sample.gitdeploy("upgrade", "v1.3.1")
+    sample.release("v1.4.0", {"main.py": "1.4.0", "deploy.yaml": "source: {type: git}\ncheck: {upgrade: minor}\n"})
+    done = json.loads(sample.gitdeploy("watch", "--once", "--json").out)
+    assert done["upgrade"]["status"] == "succeeded"
+    assert (sample.app / "main.py").read_text() == "1.4.0"
+    again = json.loads(sample.gitdeploy("watch", "--once", "--json").out)
+    assert again["upgrade"] is None
+    assert "admits" in again["reason"] or "newest" in again["reason"]
+
+
+def test_a_release_that_failed_is_not_tried_again(sample: Sample) -> None:
+    settings = {"deploy.yaml": "source: {type: git}\ncheck: {upgrade: all}\n"}
+    sample.release("v3.0.0", {"main.py": "3.0.0", **settings})
+    sample.gitdeploy("upgrade", "v3.0.0")
+    hook = {"hooks/post-deploy": Program("#!/bin/sh\nexit 3\n")}
+    sample.release("v3.1.0", {"main.py": "3.1.0", **settings, **hook})
+    sample.gitdeploy("watch", "--once", code=3)
+    second = sample.gitdeploy("watch", "--once")
+    assert "failed here before" in second.out
+    assert (sample.app / "main.py").read_text() == "3.0.0"
+
+
+@pytest.mark.filterwarnings("ignore:.*imghdr.*:DeprecationWarning")  # apprise's own import
+def test_people_are_told_once(sample: Sample, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Through apprise to a receiver on this machine."""
+    import threading
+    from http.server import BaseHTTPRequestHandler, HTTPServer
+
+    told: list[dict[str, str]] = []
+
+    class Receiver(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            told.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            return
+
+    with HTTPServer(("127.0.0.1", 0), Receiver) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        notify = f"notify: ['json://127.0.0.1:{server.server_port}/']\n"
+        assert look(sample, "{upgrade: never}", more=notify).told
+        assert not look(sample, "{upgrade: never}", more=notify).told
+        sample.release("v2.0.1", {"main.py": "x"})
+        assert look(sample, "{upgrade: never}", more=notify).told
+        server.shutdown()
+    assert len(told) == 2
+    assert "v2.0.0 is available" in told[0]["message"]
+    assert "v2.0.1 is available" in told[1]["message"]
+
+
+def test_a_watch_that_goes_on_ends_in_order(sample: Sample) -> None:
+    running = sample.start("watch")
+    assert running.stdout is not None
+    heard = b""
+    end = time.monotonic() + 60
+    while b"next look" not in heard and time.monotonic() < end:
+        heard += running.stdout.readline()
+    running.terminate()
+    assert running.wait(20) == 0, heard
+    running.stdout.close()
+    assert b"v2.0.0 is available" in heard

@@ -1,0 +1,113 @@
+"""Webhooks of each host: only who knows the secret is heard, and all that they cause is a look at the source."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import time
+from typing import Any
+
+import pytest
+from web.conftest import Web
+
+SECRET = "a-secret-of-the-webhook"
+BODY = json.dumps({"ref": "refs/tags/v9.9.9", "ref_type": "tag"}).encode()
+
+
+def signature(body: bytes = BODY) -> str:
+    return hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
+
+
+def gitee() -> dict[str, str]:
+    stamp = str(int(time.time() * 1000))
+    digest = hmac.new(SECRET.encode(), f"{stamp}\n{SECRET}".encode(), hashlib.sha256).digest()
+    return {"X-Gitee-Timestamp": stamp, "X-Gitee-Token": base64.b64encode(digest).decode()}
+
+
+RIGHT = {
+    "github": lambda: {"X-GitHub-Event": "create", "X-Hub-Signature-256": f"sha256={signature()}"},
+    "gitlab": lambda: {"X-Gitlab-Event": "Tag Push Hook", "X-Gitlab-Token": SECRET},
+    "gitee": gitee,
+    "gitea": lambda: {"X-Gitea-Event": "create", "X-Gitea-Signature": signature()},
+    "codeup": lambda: {"Codeup-Event": "Tag Push Hook", "X-Codeup-Token": SECRET},
+}
+
+
+@pytest.fixture
+def asked(web: Web, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """By whom a look at the source was asked for."""
+    monkeypatch.setenv("GITDEPLOY_WEBHOOK_SECRET", SECRET)
+    found: list[str] = []
+    web.panel.looking.soon = found.append  # type: ignore[method-assign]
+    return found
+
+
+def send(web: Web, source: str, headers: dict[str, str], body: bytes = BODY) -> Any:
+    return web.client().post(f"/upgrade/hooks/{source}", data=body, content_type="application/json", headers=headers)
+
+
+@pytest.mark.parametrize("source", RIGHT)
+def test_each_host_is_heard(web: Web, asked: list[str], source: str) -> None:
+    answer = send(web, source, RIGHT[source]())
+    assert answer.status_code == 202, answer.text
+    assert asked == [f"webhook of {source}, from 127.0.0.1"]
+
+
+@pytest.mark.parametrize("source", RIGHT)
+def test_who_does_not_know_the_secret_is_not(web: Web, asked: list[str], source: str) -> None:
+    right = RIGHT[source]()
+    for headers in ({}, dict.fromkeys(right, "é"), dict.fromkeys(right, ""), {**dict.fromkeys(right, "wrong")}):
+        try:
+            answer = send(web, source, headers)
+        except UnicodeEncodeError:
+            continue  # this client can't send it; `Bearer é` in the guard's tests is
+        assert answer.status_code == 401, (headers, answer.text)
+    if "X-Hub-Signature-256" in right or "X-Gitea-Signature" in right:
+        assert send(web, source, right, BODY + b" ").status_code == 401, "another body"
+    assert asked == []
+
+
+def test_without_a_secret_nobody_is_heard(web: Web, asked: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GITDEPLOY_WEBHOOK_SECRET")
+    empty = hmac.new(b"", BODY, hashlib.sha256).hexdigest()
+    assert send(web, "github", {"X-Hub-Signature-256": f"sha256={empty}"}).status_code == 401
+    assert send(web, "gitlab", {"X-Gitlab-Token": ""}).status_code == 401
+    assert asked == []
+
+
+def test_a_delivery_counts_once(web: Web, asked: list[str]) -> None:
+    headers = {**RIGHT["github"](), "X-GitHub-Delivery": "72d3162e-cc78-11e3-81ab-4c9367dc0958"}
+    assert send(web, "github", headers).status_code == 202
+    again = send(web, "github", headers)
+    assert (again.status_code, again.json["message"]) == (202, "This delivery came before.")
+    assert len(asked) == 1
+
+
+def test_what_is_refused(web: Web, asked: list[str]) -> None:
+    assert send(web, "nohost", {}).status_code == 404
+    assert send(web, "git", {}).status_code == 404
+    assert send(web, "gitlab", RIGHT["gitlab"](), b"no json").status_code == 400
+    assert send(web, "gitlab", RIGHT["gitlab"](), b"x" * 300_000).status_code == 413
+    assert web.client().get("/upgrade/hooks/github").status_code in (401, 405)
+    for _ in range(30):
+        last = send(web, "gitlab", {"X-Gitlab-Token": "guess"})
+    assert last.status_code == 429
+    assert asked == []
+
+
+def test_a_webhook_upgrades_only_what_policy_admits(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+    """End to end: it says v9.9.9; the source has v1.2.0, whose hook fails, and that is what is tried."""
+    monkeypatch.setenv("GITDEPLOY_WEBHOOK_SECRET", SECRET)
+    with (web.shop.app / "deploy.yaml").open("a") as out:
+        out.write("check: {upgrade: minor}\ngit: {local_changes: merge}\n")
+    assert send(web, "gitlab", RIGHT["gitlab"]()).status_code == 202
+    end = time.monotonic() + 90
+    row: dict[str, Any] = {}
+    while time.monotonic() < end and not row.get("ended_at"):
+        row = next((r for r in web.get("/api/deployments").json["data"] if r["action"] == "upgrade"), {})
+        time.sleep(0.2)
+    assert row["to"]["tag"] == "v1.2.0"
+    assert row["status"] == "rolled_back"
+    assert row["performer"] == "webhook of gitlab, from 127.0.0.1"
