@@ -91,9 +91,7 @@ def fetch(work: Work, chosen: Chosen, options: Options) -> Chosen:
     return replace(chosen, target=target)
 
 
-def _check(
-    work: Work, chosen: Chosen, options: Options, commit: str, local: str | None, *, prepared: bool
-) -> None:
+def _check(work: Work, chosen: Chosen, options: Options, commit: str, local: str | None, *, prepared: bool) -> None:
     """Whether COMMIT may be what the tag is: compared with what is LOCAL, what was seen first and what the source says,
     and signed where that is wanted. Raises `PolicyError`, `SourceError`, `UsageError`."""
     tag = chosen.target.tag
