@@ -112,3 +112,17 @@ def listing(items: list[str] | tuple[str, ...], most: int = 10) -> str:
     if len(items) <= most:
         return ", ".join(items)
     return ", ".join(items[:most]) + f" and {len(items) - most} more"
+
+
+_NAMES_AN_ERROR = re.compile(
+    r"(?:^|\s)[\w.]*(?:Error|Exception)\b: |(?:^|\s)(?:ERROR|FATAL|CRITICAL|[Ff]atal)\b:?|^error:"
+)
+
+
+def telling_lines(lines: list[str], most: int) -> list[str]:
+    """The last MOST of a log's LINES; where none of them names an error, the last line that does stands before them."""
+    last = lines[-most:]
+    if any(map(_NAMES_AN_ERROR.search, last)):
+        return last
+    named = [line for line in lines[:-most] if _NAMES_AN_ERROR.search(line)]
+    return [*named[-1:], *last[1:]] if named else last

@@ -5,6 +5,8 @@ Everything here may be repeated by a later process: it is run again whole where 
 
 from __future__ import annotations
 
+import time
+
 from gitdeploy import backups
 from gitdeploy.checkout import switch
 from gitdeploy.checkout.durable import sync_file_system
@@ -33,7 +35,9 @@ def settle(work: Work, live: Live, step: str, cause: GitDeployError) -> str:
                 shown.summary = run_stage(live, live.before, "build")
         # At boot the service starts after us by itself; its health is its own unit's matter.
         restarted = bool(began & {"stop", "restart"}) and bool(live.services) and not work.session.caller.boot
+        live.switched_at = None
         if restarted:
+            live.switched_at = time.time()
             with work.journal.step("restart") as shown:
                 for service in live.services:
                     service.restart(work.journal.output)
@@ -41,7 +45,6 @@ def settle(work: Work, live: Live, step: str, cause: GitDeployError) -> str:
         health = ""
         if restarted and checks_health(live.before, live):
             with work.journal.step("health") as shown:
-                live.switched_at = None
                 health = shown.summary = check_health(live, live.before, origin.version)
     except (GitDeployError, OSError) as error:
         message = error.message if isinstance(error, GitDeployError) else str(error)
@@ -49,6 +52,7 @@ def settle(work: Work, live: Live, step: str, cause: GitDeployError) -> str:
         raise RollbackFailed(
             f"{wanted} Files and venv are those of {origin.name} again, but it does not run: {message}",
             f"Look at the service itself, then: gitdeploy recover. Whole log: gitdeploy log {work.id}",
+            details=error.details if isinstance(error, GitDeployError) else (),
         ) from error
     end_maintenance(records_data(records, "maintenance"))
     remember_bad(work, live, cause, wanted)

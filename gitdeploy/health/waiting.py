@@ -14,11 +14,12 @@ from gitdeploy.errors import GitDeployError
 from gitdeploy.health.proof import old_process
 from gitdeploy.health.questions import ANSWER_LIMIT, Answer, ask
 from gitdeploy.process import Identity
-from gitdeploy.text import duration_text
+from gitdeploy.text import duration_text, telling_lines
 
 CRASHES = 3  # so many starts by the service's manager while we wait are a crash-loop
 BAD_IN_A_ROW = 3  # so many bad answers in a row while watching: one may be a hiccup
 LAST_LINES = 12  # of each service's log, in the error
+_LOOKED_THROUGH = 80  # of each service's log, for the line that names the error
 _LOOK_AGAIN = 1.0  # seconds between two looks at a service's log, or at the service while nothing is asked yet
 _TIMES = ("", "once", "twice", "three times", "four times", "five times", "six times")
 
@@ -122,7 +123,7 @@ class _Watch:
         details = [
             f"{service.name} said: {line}"
             for service in self.services
-            for line in service.last_lines(LAST_LINES, self._log_from())
+            for line in telling_lines(service.last_lines(_LOOKED_THROUGH, self._log_from()), LAST_LINES)
         ]
         return HealthFailed(f"{sentence}.", details=tuple(details))
 

@@ -17,6 +17,7 @@ from gitdeploy import process
 from gitdeploy.errors import DeploymentFailed, UsageError
 from gitdeploy.owner import user_name
 from gitdeploy.process import which
+from gitdeploy.services import privileged
 from gitdeploy.services.systemd import NO_SYSTEMD, booted, unit_name
 from gitdeploy.text import path_text
 
@@ -82,7 +83,10 @@ class BootUnit:
         return "\n".join([*parts, f"# then: systemctl daemon-reload; systemctl enable '{self.instance}'"])
 
     def install(self) -> list[Path]:
-        """Write the files and enable the unit; the files written. Raises `UsageError`, `DeploymentFailed`."""
+        """Write the files and enable the unit; the files written. Raises `UsageError`, `DeploymentFailed`, where root
+        became the owner of the checkout also `ServiceFailed` for units that are not the owner's."""
+        if privileged.available():
+            return [Path(path) for path in privileged.install_boot_unit(self.before)]
         if os.geteuid() != 0:
             raise UsageError(
                 "Only root can install a unit for boot.",

@@ -16,7 +16,7 @@ import select
 import signal
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -150,6 +150,12 @@ def launch_as_root(words: list[str], request: str, performer: str) -> str:
     )
 
 
+def install_boot_unit(units: Sequence[str]) -> list[str]:
+    """Write and enable the unit that recovers our checkout before UNITS at boot; the files written. Raises
+    `ServiceFailed`, also for a unit that is not the owner's: the boot must wait for nothing that the owner makes up."""
+    return [str(path) for path in _request({"verb": "install_boot_unit", "units": list(units)}, _PATIENCE, None)]
+
+
 def _request(message: Mapping[str, Any], timeout: float, on_line: OnLine | None) -> Any:
     """Ask root's process, each time with a socket of its own for the answer: several processes may ask."""
     assert _channel is not None
@@ -189,6 +195,8 @@ def _gone() -> ServiceFailed:
 
 def _serve(channel: socket.socket, root: Path, owner: int, launch: Launch) -> NoReturn:
     """Answer until nobody holds the other end any more. Never returns into the code that forked."""
+    global _channel
+    _channel = None  # here we are root ourselves
     try:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)  # we end with those whom we serve, not before
@@ -233,6 +241,8 @@ def _do(message: Mapping[str, Any], root: Path, owner: int, launch: Launch, on_l
     """What is asked, if it is one of the few things that root does. MESSAGE is not trusted."""
     if message["verb"] == "launch":
         return launch([str(word) for word in message["words"]], str(message["request"]), str(message["performer"]))
+    if message["verb"] == "install_boot_unit":
+        return _install_boot_unit([str(unit) for unit in message["units"]], root, owner)
     if message["verb"] not in _VERBS:
         raise ValueError("unknown verb")
     wanted = message["service"]
@@ -249,3 +259,14 @@ def _do(message: Mapping[str, Any], root: Path, owner: int, launch: Launch, on_l
         lines = service.last_lines(min(max(int(message["most"]), 1), 100), None if since is None else float(since))
         return _fitting([line[:500] for line in lines])
     return getattr(service, message["verb"])(on_line)  # restart, stop, start, reload: each looks whose it is first
+
+
+def _install_boot_unit(units: list[str], root: Path, owner: int) -> list[str]:
+    from gitdeploy.services.boot import boot_unit
+
+    for unit in units:
+        if unit == "supervisor.service":
+            continue
+        for message, hint in SystemdUnit(unit, root, owner, user=False).problems():
+            raise ServiceFailed(message, hint)
+    return [str(path) for path in boot_unit(root, units).install()]

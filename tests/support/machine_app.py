@@ -9,9 +9,13 @@ app.gitdeploy("upgrade", "v2.0.0")               # as otrs, in a unit of its own
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import time
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -65,6 +69,35 @@ ExecReload=/bin/kill -HUP $MAINPID
 TimeoutStopSec=5
 Restart=on-failure
 RestartSec=0.3
+[Install]
+WantedBy=multi-user.target
+"""
+
+# The socket stays open while the service behind it is restarted: requests wait instead of failing.
+SOCKET_UNIT = UNIT.replace(f" -b 127.0.0.1:{PORT}", "").replace("[Service]", "Requires=otrs-web.socket\n[Service]")
+SOCKET = f"[Socket]\nListenStream=127.0.0.1:{PORT}\n"
+
+TRAFFIC = f"""
+import collections, http.client, json, os, sys, threading, time
+end, counts, slowest = time.monotonic() + 90, collections.Counter(), [0.0]
+def visitor():
+    while time.monotonic() < end and not os.path.exists("/tmp/traffic-ends"):
+        begun = time.monotonic()
+        connection = http.client.HTTPConnection("127.0.0.1", {PORT}, timeout=20)
+        try:
+            connection.request("GET", "/")
+            answer = connection.getresponse()
+            said = json.loads(answer.read())["version"] if answer.status == 200 else str(answer.status)
+        except Exception as error:
+            said = type(error).__name__
+        finally:
+            connection.close()
+        counts[said] += 1
+        slowest[0] = max(slowest[0], time.monotonic() - begun)
+        time.sleep(0.01)
+threads = [threading.Thread(target=visitor) for _ in range(3)]
+[each.start() for each in threads]; [each.join() for each in threads]
+print(json.dumps([counts, slowest[0]]))
 """
 
 POLKIT = """
@@ -82,6 +115,8 @@ class MachineApp:
     machine: Machine
     settings: str = SETTINGS
     files: dict[str, Content] = field(default_factory=dict)
+    prepare: str = "true"  # a shell line, run in the checkout before the app is started first
+    unit_text: str = ""
 
     def __post_init__(self) -> None:
         self.uid = self.machine.add_user("otrs")
@@ -108,7 +143,7 @@ class MachineApp:
         self.source.release(tag, tree)
         self.machine.inside("chown", "-R", "otrs:otrs", "/srv/source")
 
-    def install(self, tag: str, unit: str = UNIT) -> None:
+    def install(self, tag: str, unit: str = UNIT, socket: str | None = None) -> None:
         machine = self.machine
         machine.inside("install", "-d", "-o", "otrs", "-g", "otrs", ROOT)
         self.user("git", "clone", "-q", "/srv/source/remote", ROOT)
@@ -117,6 +152,10 @@ class MachineApp:
         uv = "/opt/gitdeploy/venv/bin/uv"
         self.user(uv, "pip", "install", "-q", "--no-config", "--no-index", "--find-links", "/srv/source/wheels",
                   "--link-mode", "copy", "-p", "venv/bin/python", "-r", "requirements.txt")  # fmt: skip
+        self.user("sh", "-c", self.prepare)
+        self.unit_text = unit
+        if socket is not None:
+            machine.unit("otrs-web.socket", socket)
         machine.unit("otrs-web.service", unit)
         self.start()
 
@@ -143,8 +182,25 @@ class MachineApp:
         done = self.machine.inside("gitdeploy", "-C", ROOT, *words, user=user, check=False)
         ended = Done(done.returncode, done.stdout, done.stderr)
         assert code is None or done.returncode == code, f"exit code {done.returncode}, not {code}:\n{ended.text}"
-        assert "Traceback (most recent call last)" not in ended.text, ended.text
+        assert not re.search("^Traceback", ended.text, re.MULTILINE), (
+            ended.text
+        )  # what the app's own log says may hold one
         return ended
+
+    @contextmanager
+    def traffic(self, counts: Counter[str]) -> Iterator[None]:
+        """Three visitors ask as fast as they are answered; COUNTS has each version, status or error that they met."""
+        self.machine.inside("rm", "-f", "/tmp/traffic-ends")
+        with ThreadPoolExecutor(1) as pool:
+            visitors = pool.submit(self.machine.inside, "python3", "-c", TRAFFIC)
+            try:
+                yield
+            finally:
+                time.sleep(0.5)
+                self.machine.inside("touch", "/tmp/traffic-ends")
+            found, slowest = json.loads(visitors.result().stdout)
+        counts.update(found)
+        print(f"answers: {dict(counts)}, the slowest after {slowest:.2f} s")
 
     def ask(self, path: str = "/health") -> dict[str, Any]:
         return dict(json.loads(self.machine.wait_for("curl", "-s", "-m", "5", f"{URL}{path}")))
