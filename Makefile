@@ -3,6 +3,7 @@
 #   make test     the tests       (one: make test ARGS="tests/e2e -k rollback -x")
 #   make lint     ruff, mypy, import-linter, shellcheck
 #   make check    lint and test
+#   make screenshots  the page as docs/web.md shows it, by the browser's tests
 #   make bench    the figures of docs/performance.md    (ARGS=--quick for a look)
 #   make crash    kill it N times: make crash N=2000 SEED=1
 
@@ -14,13 +15,16 @@ N ?= 200
 SEED ?= 1
 JOBS ?= 2
 
-.PHONY: demo test lint check bench crash clean
+.PHONY: demo test lint check bench crash clean screenshots
 
 demo: $(VENV)/.base
 	$(BIN)/gitdeploy demo
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
+
+screenshots: $(VENV)/.dev
+	PAGE_SCREENSHOTS=docs/images $(BIN)/python -m pytest -q tests/web/browser $(ARGS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

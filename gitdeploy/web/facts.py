@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from gitdeploy.sources import CheckResult
     from gitdeploy.state import DeploymentRow
 
+_WANTED = re.compile(r"^Wanted \S+, ")  # how the journal's sentence begins; the page has named the release already
 _ABOVE = {
     "upgrade": ("fetch", "preflight", "backup", "build", "stage", "switch"),
     "restore": ("preflight", "backup", "build", "stage", "switch"),
@@ -65,6 +67,7 @@ class Deployment:
     status: str
     performer: str
     started_at: str
+    origin: Mapping[str, Any]
     title: str
     steps: Sequence[Step]
     log: Sequence[str]
@@ -168,6 +171,7 @@ def read_deployment(app: App, number: int, words: Words, expected: Sequence[str]
         status=state["status"],
         performer=clean(row.performer),
         started_at=row.started_at,
+        origin=row.origin,
         title=found.title if found is not None else running_title(row, words),
         steps=read_steps([*state["steps"], *still_to_come(state["steps"], expected)], words),
         log=log,
@@ -270,13 +274,18 @@ def read_update(app: App, *, ask: bool = False, force: bool = False) -> Update:
         problem, hint = error.message, error.hint
     if found is None:
         return Update(None, problem=problem, hint=hint)
-    bad = app.bad_releases().get(found.commit or "")
+    bad = reasons(app).get(found.commit or "")
     return Update(found, to_html(found.release_notes or ""), bad, found.warning or "", hint)
+
+
+def reasons(app: App) -> dict[str, str]:
+    """Commit -> where and why a release failed here: `failed at health: …`."""
+    return {commit: _WANTED.sub("", clean(redact(reason))) for commit, reason in app.bad_releases().items()}
 
 
 def read_releases(app: App, limit: int) -> list[ReleaseRow]:
     """The newest LIMIT releases. Raises `SourceError`."""
-    bad = app.bad_releases()
+    bad = reasons(app)
     return [
         ReleaseRow(
             tag=release.tag,

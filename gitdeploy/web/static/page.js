@@ -98,11 +98,23 @@ async function load(place, query = "") {
   }
 }
 
-function problemIn(place, error) {
+// What went wrong, and below it what to do.
+function tell(place, error) {
+  const hint = document.createElement("span");
+  hint.textContent = error.hint || "";
+  place.replaceChildren(error.message, ...(error.hint ? [document.createElement("br"), hint] : []));
+  return place;
+}
+
+function problem(error) {
   const alert = document.createElement("p");
   alert.className = "alert bad";
-  alert.textContent = `${text("page.error")}: ${error.message} ${error.hint || ""}`;
-  place.replaceChildren(alert);
+  alert.setAttribute("role", "alert");
+  return tell(alert, error);
+}
+
+function problemIn(place, error) {
+  place.replaceChildren(problem(error));
 }
 
 async function refresh({ lazily = false, first = null } = {}) {
@@ -143,7 +155,7 @@ async function loadPlan(place, query, whenDone) {
   } catch (error) {
     if (error instanceof Refused && error.status === 401) return loggedOut();
     problemIn(place, error);
-    place.firstChild.dataset.blocked = "";
+    place.firstElementChild.dataset.blocked = "";
   }
   whenDone?.(!find("[data-blocked]", place));
 }
@@ -223,10 +235,9 @@ async function confirmed(event) {
       dialog.close();
       return loggedOut();
     }
-    const problem = find("[data-problem]", dialog);
-    problem.hidden = false;
-    problem.textContent = `${error.message} ${error.hint || ""}`;
-    problem.scrollIntoView({ block: "nearest" });
+    const place = tell(find("[data-problem]", dialog), error);
+    place.hidden = false;
+    place.scrollIntoView({ block: "nearest" });
     find("[data-fill]", go).textContent = words;
     go.disabled = false;
   }
@@ -244,11 +255,7 @@ async function deed(button) {
     await deeds[button.dataset.do]();
   } catch (error) {
     if (error instanceof Refused && error.status === 401) return loggedOut();
-    const words = document.createElement("p");
-    words.className = "alert bad";
-    words.setAttribute("role", "alert");
-    words.textContent = `${error.message} ${error.hint || ""}`;
-    (button.closest(".with-button, .lead-line") ?? button).after(words);
+    (button.closest(".with-button, .lead-line") ?? button).after(problem(error));
     button.disabled = false;
     return;
   }

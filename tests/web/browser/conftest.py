@@ -86,16 +86,23 @@ def open_page(chromium: Any) -> Iterator[Any]:
     assert complaints == []
 
 
+DOCS = {"update", "confirm", "running", "failed", "chinese", "phone"}  # what docs/images has
 SHOTS = Path(os.environ["PAGE_SCREENSHOTS"]) if "PAGE_SCREENSHOTS" in os.environ else None
 
 
 @pytest.fixture
 def shoot(tmp_path: Path) -> Any:
-    """Take a screenshot of a state; kept in PAGE_SCREENSHOTS where that is set."""
+    """Take a screenshot of a state, from the top. Kept in PAGE_SCREENSHOTS where that is set: `make screenshots` sets it to
+    docs/images, which gets only what the guide shows."""
 
-    def shot(tab: Any, name: str, **options: Any) -> None:
+    def shot(tab: Any, name: str, *, top: bool = True, **options: Any) -> None:
         folder = SHOTS or tmp_path / "shots"
-        folder.mkdir(exist_ok=True)
+        if folder.name == "images" and name not in DOCS:
+            return
+        folder.mkdir(parents=True, exist_ok=True)
+        tab.evaluate("for (const place of document.querySelectorAll('code.path')) place.textContent = '/srv/otrs-web'")
+        if top:
+            tab.evaluate("scrollTo(0, 0)")
         tab.wait_for_timeout(150)  # fonts and the last frame
         tab.screenshot(path=str(folder / f"{name}.png"), animations="disabled", **options)
 

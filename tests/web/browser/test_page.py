@@ -51,7 +51,7 @@ def test_the_log_of_a_deployment_opens_in_its_place(lived_in: Shop, open_page: A
     opened.get_by_role("heading", name="v1.2.0 failed; v1.1.0 runs again").wait_for()
     assert "Switch: undone" in opened.locator(".steps").inner_text().replace("\n", "")
     assert "not installed by itself again" in opened.locator("pre").inner_text()
-    shoot(tab, "log")
+    shoot(tab, "log", top=False)
 
 
 def test_the_settings_are_shown_and_secrets_are_not(lived_in: Shop, open_page: Any) -> None:
@@ -72,7 +72,7 @@ def test_in_chinese_as_the_browser_asks_and_in_english_by_the_switch(
     assert tab.get_by_role("heading", name="v1.2.0 失败；v1.1.0 已恢复运行").is_visible()
     tab.get_by_text("正常", exact=True).wait_for()
     tab.locator("[data-part=releases] li").first.wait_for()
-    shoot(tab, "chinese", full_page=True)
+    shoot(tab, "chinese")
     tab.get_by_role("link", name="English").click()
     tab.get_by_role("heading", name="v1.3.0 is available").wait_for()
     tab.reload()
@@ -99,7 +99,7 @@ def test_dark_where_the_system_is_dark_and_light_by_the_switch(lived_in: Shop, o
 def test_on_a_phone_nothing_is_wider_than_the_screen(lived_in: Shop, open_page: Any, shoot: Any) -> None:
     tab = open_page(lived_in, viewport={"width": 360, "height": 740}, has_touch=True, is_mobile=True)
     tab.get_by_text("well", exact=True).wait_for()
-    shoot(tab, "phone", full_page=True)
+    shoot(tab, "phone")
     open_everything(tab)
     assert fits(tab)
     shoot(tab, "phone-open", full_page=True)
