@@ -1,0 +1,128 @@
+"""The nginx configuration of docs/web.md, as it stands there, in front of a served page."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import re
+import shutil
+import signal
+import ssl
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.sample import PROJECT
+from web.conftest import Web
+from web.test_web_api import free_port, until_up
+
+NGINX = shutil.which("nginx", path="/usr/sbin:/usr/bin")
+pytestmark = pytest.mark.skipif(NGINX is None, reason="nginx is not installed (Debian package nginx-light)")
+NAME = "shop.example.com"
+
+
+def documented() -> str:
+    """The server block of the guide."""
+    found = re.search(r"```nginx\n(.*?)```", (PROJECT / "docs/web.md").read_text(), re.DOTALL)
+    assert found is not None
+    return found[1]
+
+
+@pytest.fixture
+def proxied(web: Web, tmp_path: Path) -> Iterator[tuple[Web, int]]:
+    """A page behind nginx with TLS; the port of nginx."""
+    page, outside = free_port(), free_port()
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+         "-subj", f"/CN={NAME}", "-addext", f"subjectAltName=DNS:{NAME}", "-keyout", tmp_path / "key", "-out", tmp_path / "pem"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    block = documented().replace("listen 443 ssl", f"listen 127.0.0.1:{outside} ssl").replace("15001", str(page))
+    block = re.sub(r"/etc/ssl/certs/\S+?;", f"{tmp_path}/pem;", block)
+    block = re.sub(r"/etc/ssl/private/\S+?;", f"{tmp_path}/key;", block)
+    prefixed = re.search(r"    location /upgrade/ \{.*?\n    \}\n", block, re.DOTALL)
+    assert prefixed is not None
+    second = prefixed[0].replace("location /upgrade/", "location /shop/upgrade/")
+    second = second.replace(f":{page};", f":{page}/upgrade/;").replace(
+        'X-Forwarded-Prefix "";', "X-Forwarded-Prefix /shop;"
+    )
+    block = block.rstrip().removesuffix("}") + second + "}\n"
+    (tmp_path / "conf").write_text(
+        f"daemon off; pid {tmp_path}/pid; error_log {tmp_path}/error.log; worker_processes 1;\nuser root;\n"
+        f"events {{}}\nhttp {{ access_log off; client_body_temp_path {tmp_path}/b; proxy_temp_path {tmp_path}/p;\n"
+        f"fastcgi_temp_path {tmp_path}/f; uwsgi_temp_path {tmp_path}/u; scgi_temp_path {tmp_path}/s;\n{block}}}\n"
+    )
+    settings = web.shop.app / "deploy.yaml"
+    settings.write_text(settings.read_text().replace("192.0.2.0/24", "127.0.0.1"))
+    assert NGINX is not None
+    server = web.shop.start("web", "--port", str(page), stdout=subprocess.DEVNULL)
+    nginx = subprocess.Popen([NGINX, "-c", str(tmp_path / "conf"), "-p", str(tmp_path)], stderr=subprocess.DEVNULL)
+    try:
+        until_up(page)
+        yield web, outside
+    finally:
+        nginx.terminate()
+        nginx.wait(10)
+        with suppress(ProcessLookupError):
+            os.killpg(server.pid, signal.SIGTERM)
+        server.wait(10)
+
+
+def ask(port: int, method: str, path: str, body: str | None = None, **headers: str) -> Any:
+    """(status, headers, text) as https://shop.example.com answers."""
+    context = ssl._create_unverified_context()
+    end = time.monotonic() + 20
+    while True:
+        connection = http.client.HTTPSConnection("127.0.0.1", port, context=context, timeout=60)
+        try:
+            names = {name.replace("_", "-"): value for name, value in headers.items()}
+            connection.request(method, path, body, {"Host": f"{NAME}:{port}", **names})
+            answer = connection.getresponse()
+            return answer.status, answer.headers, answer.read().decode()
+        except ConnectionRefusedError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.1)
+        finally:
+            connection.close()
+
+
+def test_the_page_behind_nginx_with_tls(proxied: tuple[Web, int]) -> None:
+    web, port = proxied
+    form = {"Content_Type": "application/x-www-form-urlencoded", "Origin": f"https://{NAME}:{port}"}
+    status, headers, text = ask(port, "POST", "/upgrade/login", f"token={web.token}", **form)
+    assert status == 303, text
+    assert "Secure" in headers["Set-Cookie"]
+    cookie = headers["Set-Cookie"].partition(";")[0]
+    status, _, page = ask(port, "GET", "/upgrade/", Cookie=cookie)
+    assert status == 200
+    proof = page.split('data-csrf="')[1].split('"')[0]
+    change = {"Cookie": cookie, "X_CSRF_Token": proof, "Content_Type": "application/json", "Origin": form["Origin"]}
+    forged = {"X_Forwarded_For": "203.0.113.66", "X_Forwarded_Host": "evil.example", "X_Forwarded_Prefix": "/evil"}
+    status, _, text = ask(port, "POST", "/upgrade/api/lock", '{"message": "x"}', **change, **forged)
+    assert status == 200, text
+    status, _, text = ask(port, "GET", "/upgrade/api/status", Cookie=cookie)
+    assert json.loads(text)["data"]["held"]["who"] == "li (web, from 127.0.0.1)", "nginx says who asks, nobody else"
+    status, _, text = ask(port, "POST", "/upgrade/api/unlock", "{}", **{**change, "Origin": f"http://{NAME}:{port}"})
+    assert status == 403, "another scheme is another site"
+    status, _, text = ask(port, "GET", "/upgrade/api/events?deployment=1", Cookie=cookie)
+    assert status == 200
+    assert "event: end" in text
+
+
+def test_under_another_path(proxied: tuple[Web, int]) -> None:
+    web, port = proxied
+    status, headers, _ = ask(port, "GET", "/shop/upgrade/")
+    assert (status, headers["Location"]) == (302, "/shop/upgrade/login")
+    form = {"Content_Type": "application/x-www-form-urlencoded", "Origin": f"https://{NAME}:{port}"}
+    status, headers, _ = ask(port, "POST", "/shop/upgrade/login", f"token={web.token}", **form)
+    assert headers["Location"] == "/shop/upgrade/"
+    assert "Path=/shop/upgrade" in headers["Set-Cookie"]
+    status, _, page = ask(port, "GET", "/shop/upgrade/", Cookie=headers["Set-Cookie"].partition(";")[0])
+    assert status == 200
+    assert not re.search(r'(?:src|href|action)="/upgrade', page)
