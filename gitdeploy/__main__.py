@@ -15,9 +15,12 @@ def main() -> int:
 
         sys.stdout.write(f"gitdeploy {__version__}\n")
         return 0
+    from gitdeploy import interruption
     from gitdeploy.cli import run
 
-    return run(sys.argv[1:])
+    code = run(sys.argv[1:])
+    interruption.end()
+    return code
 
 
 def _open_standard_descriptors() -> None:

@@ -386,7 +386,7 @@ class App:
         """Bring a backup back."""
         from gitdeploy.deployment.restore import restore
 
-        with open_session(self.site, caller or self._caller("restore")) as session:
+        with open_session(self.site, caller or self._caller("restore"), restores=True) as session:
             return restore(session, self.find_backup(reference), options or Options())
 
     def recover(self, *, caller: Caller | None = None, boot: bool = False, again: bool = False) -> Result | None:

@@ -6,6 +6,7 @@ where; a hint says what to do. Neither ever holds a secret: callers pass text th
 
 from __future__ import annotations
 
+import signal
 from typing import Any, ClassVar
 
 
@@ -95,10 +96,9 @@ class Interrupted(GitDeployError):
 
     kind = "interrupted"
 
-    def __init__(
-        self, signal_number: int, message: str = "Interrupted; nothing live was touched.", hint: str = ""
-    ) -> None:
-        super().__init__(message, hint)
+    def __init__(self, signal_number: int, message: str = "", hint: str = "") -> None:
+        self.signal_name = signal.Signals(signal_number).name
+        super().__init__(message or f"Interrupted by {self.signal_name}.", hint)
         self.signal_number = signal_number
         self.exit_code = 128 + signal_number
 

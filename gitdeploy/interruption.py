@@ -40,6 +40,13 @@ def install() -> None:
             signal.signal(number, _note)
 
 
+def end() -> None:
+    """All is done and the exit code decided: a signal that comes now must not change it while the interpreter ends."""
+    if _wake_read >= 0:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+
+
 def pending() -> int | None:
     """The number of the signal that came and has not been raised, unless it is held back by `shield()`."""
     return None if _shields else _received

@@ -98,7 +98,7 @@ class Live:
             journal,
             record,
             moved(manifest, site.root),
-            Flip.from_dict(record.flip) if record.flip is not None else None,
+            Flip.from_dict(record.flip).moved(manifest.root, site.root) if record.flip is not None else None,
             before,
             after,
             open_services(before.service, site.root) if record.restart else (),

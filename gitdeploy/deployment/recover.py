@@ -23,7 +23,7 @@ from gitdeploy.deployment.prune import held_generations
 from gitdeploy.deployment.session import Result, Session, Work
 from gitdeploy.deployment.settle import settle
 from gitdeploy.deployment.site import Release3, Site
-from gitdeploy.deployment.steps import live_steps
+from gitdeploy.deployment.steps import end_maintenance, live_steps
 from gitdeploy.errors import DeploymentFailed, GitDeployError, Interrupted, RollbackFailed
 from gitdeploy.state import DeploymentRow, Record
 from gitdeploy.state.requests import remove_old_runs
@@ -33,9 +33,14 @@ TRIES = 3
 _LOCK_NAMES = ("index.lock", "HEAD.lock", "packed-refs.lock", "shallow.lock", "config.lock")
 
 
-def recover_unfinished(session: Session) -> Result | None:
+class StageGone(RollbackFailed):
+    """The stage of an interrupted deployment was deleted: it can't be undone file by file, only replaced by a backup."""
+
+
+def recover_unfinished(session: Session, *, restores: bool = False) -> Result | None:
     """Put right whatever earlier, killed runs left. Returns how the last of them ended; None where there was nothing.
 
+    restores: a backup replaces what is live in any case, so a deployment that can't be undone any more is given up.
     Raises `RollbackFailed` (exit 4) after the third try that fails the same way.
     """
     site = session.site
@@ -43,14 +48,14 @@ def recover_unfinished(session: Session) -> Result | None:
     result = None
     with interruption.shield():
         for row in rows:
-            result = _recover_one(session, row)
+            result = _recover_one(session, row, restores)
         _remove_stale_locks(site)
         _sweep(site)
     interruption.check()
     return result
 
 
-def _recover_one(session: Session, row: DeploymentRow) -> Result:
+def _recover_one(session: Session, row: DeploymentRow, restores: bool) -> Result:
     database = session.database
     journal = Journal(database, row.id, session.caller.listener)
     records = database.records(row.id)
@@ -64,7 +69,7 @@ def _recover_one(session: Session, row: DeploymentRow) -> Result:
         )
     kinds = {record.kind for record in records}
     tries = sum(record.kind == "recovery" for record in records)
-    if tries >= TRIES and not session.caller.again:
+    if tries >= TRIES and not session.caller.again and not restores:
         last = [str(record.data.get("error")) for record in records if record.kind == "recovery-failed"][-TRIES:]
         if len(last) == TRIES and len(set(last)) == 1:
             raise RollbackFailed(
@@ -95,6 +100,11 @@ def _recover_one(session: Session, row: DeploymentRow) -> Result:
             engine.undo_all(journal, engine.begun_steps(records, live_steps(live)), step, cause)
         sentence = settle(work, live, step, cause)
         return work.end("rolled_back", sentence)
+    except StageGone as error:
+        if restores:
+            end_maintenance(session.site, parsed_config(session.site, _record(records).before), records)
+            return work.end("failed", f"{error.message} Given up: a backup is being restored.", error)
+        raise
     except GitDeployError as error:
         with suppress(GitDeployError):
             journal.write("recovery-failed", "", {"error": error.message})
@@ -132,8 +142,8 @@ def _record(records: list[Record]) -> LiveRecord:
     return LiveRecord.from_dict(plan.data)
 
 
-def _stage_gone(site: Site, record: LiveRecord) -> RollbackFailed:
-    return RollbackFailed(
+def _stage_gone(site: Site, record: LiveRecord) -> StageGone:
+    return StageGone(
         f"The stage {path_text(str(site.state.stage / record.stage))} of the interrupted deployment is gone, so it can't "
         "be undone file by file.",
         f"Bring its backup back: gitdeploy restore {record.backup}",

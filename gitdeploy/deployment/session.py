@@ -152,8 +152,10 @@ class Work:
 
 
 @contextmanager
-def open_session(site: Site, caller: Caller, *, held: bool = True) -> Iterator[Session]:
+def open_session(site: Site, caller: Caller, *, held: bool = True, restores: bool = False) -> Iterator[Session]:
     """Take the lock, open the database, recover what an earlier run left unfinished, refuse where deployments are held.
+
+    restores: what is live will be replaced by a backup, which is the way out where nothing else is: see `recover.StageGone`.
 
     Raises `LockedError`, `DeploymentFailed`; whatever recovery raises.
     """
@@ -167,7 +169,7 @@ def open_session(site: Site, caller: Caller, *, held: bool = True) -> Iterator[S
         site.open_database() as database,
     ):
         session = Session(site, database, caller)
-        session.recovered = recover_unfinished(session)
+        session.recovered = recover_unfinished(session, restores=restores)
         if held and (hold := database.meta_get(HOLD)) is not None:
             raise LockedError(hold_sentence(hold), "Release them: gitdeploy unlock")
         yield session

@@ -5,6 +5,7 @@ Everything here may be repeated by a later process: it is run again whole where 
 
 from __future__ import annotations
 
+import signal
 import time
 
 from gitdeploy import backups
@@ -14,7 +15,7 @@ from gitdeploy.deployment import data
 from gitdeploy.deployment.live import Live
 from gitdeploy.deployment.prune import held_generations
 from gitdeploy.deployment.session import Work
-from gitdeploy.deployment.steps import check_health, checks_health, end_maintenance, records_data, run_stage
+from gitdeploy.deployment.steps import check_health, checks_health, end_maintenance, run_stage
 from gitdeploy.errors import GitDeployError, Interrupted, RollbackFailed
 from gitdeploy.text import listing
 
@@ -24,8 +25,7 @@ def settle(work: Work, live: Live, step: str, cause: GitDeployError) -> str:
     records = work.database.records(work.id)
     began = {record.step for record in records if record.kind == "begin"}
     origin, target, name = live.record.origin, live.record.target, work.site.name
-    how = "interrupted" if isinstance(cause, Interrupted) else "failed"
-    wanted = f"Wanted {target.name}, {how} at {step}: {_short(cause)}"
+    wanted = f"Wanted {target.name}, {_cause(step, cause)}"
     try:
         notes = data.after_rollback(live, began)
         for note in notes:
@@ -54,7 +54,7 @@ def settle(work: Work, live: Live, step: str, cause: GitDeployError) -> str:
             f"Look at the service itself, then: gitdeploy recover. Whole log: gitdeploy log {work.id}",
             details=error.details if isinstance(error, GitDeployError) else (),
         ) from error
-    end_maintenance(records_data(records, "maintenance"))
+    end_maintenance(work.site, live.before, records)
     remember_bad(work, live, cause, wanted)
     sentence = f"{wanted} {name} runs {origin.name} again" + (f" ({health})" if health else "") + "; nothing was lost."
     _tell_failure(work, live, "rolled_back", sentence)
@@ -98,6 +98,9 @@ def _tell_failure(work: Work, live: Live, status: str, sentence: str) -> None:
     notify(work, live.before, status, sentence)
 
 
-def _short(cause: GitDeployError) -> str:
+def _cause(step: str, cause: GitDeployError) -> str:
+    if isinstance(cause, Interrupted):
+        killed = cause.signal_number == signal.SIGKILL  # found out afterwards, in words
+        return f"interrupted at {step}" + (f": {cause.message}" if killed else f" by {cause.signal_name}.")
     first = cause.message.splitlines()[0] if cause.message else "unknown"
-    return first if first.endswith((".", "!", "?")) else f"{first}."
+    return f"failed at {step}: " + (first if first.endswith((".", "!", "?")) else f"{first}.")

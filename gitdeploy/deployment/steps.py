@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,9 @@ from gitdeploy.checkout.durable import sync_file_system
 from gitdeploy.config import Config
 from gitdeploy.deployment.engine import Step
 from gitdeploy.deployment.live import Live, secret_names
+from gitdeploy.deployment.site import Site
 from gitdeploy.errors import DeploymentFailed
+from gitdeploy.state import Record
 from gitdeploy.text import count, listing, path_text
 from gitdeploy.venvs import flip as venv_flip
 
@@ -70,8 +73,7 @@ class Maintenance:
         return None if self.live.before.maintenance.file else ""
 
     def ready(self) -> dict[str, Any]:
-        file = self.live.site.root / str(self.live.before.maintenance.file)
-        return {"file": str(file), "there": os.path.lexists(file)}
+        return {"there": os.path.lexists(self.live.site.root / str(self.live.before.maintenance.file))}
 
     def apply(self) -> str:
         file = self.live.site.root / str(self.live.before.maintenance.file)
@@ -253,8 +255,8 @@ class Reopen:
         return {}
 
     def apply(self) -> str:
-        records = self.live.journal.database.records(self.live.journal.deployment)
-        end_maintenance(records_data(records, "maintenance"))
+        live = self.live
+        end_maintenance(live.site, live.before, live.journal.database.records(live.journal.deployment))
         return "maintenance off"
 
     def undo(self, data: dict[str, Any]) -> str:
@@ -305,21 +307,12 @@ def check_health(live: Live, config: Config, version: str | None) -> str:
     return well.summary
 
 
-def end_maintenance(data: Mapping[str, Any] | None) -> None:
-    """Take the maintenance file away again, unless it was there before this deployment."""
-    if data and not data.get("there"):
-        try:
-            os.unlink(data["file"])
-        except FileNotFoundError:
-            return
-
-
-def records_data(records: Any, step: str) -> Mapping[str, Any] | None:
-    """What a step's `begin` record holds."""
-    for record in records:
-        if record.kind == "begin" and record.step == step:
-            return record.data  # type: ignore[no-any-return]
-    return None
+def end_maintenance(site: Site, config: Config, records: Sequence[Record]) -> None:
+    """Take the maintenance file away again, unless it was there before the deployment that RECORDS are of."""
+    begun = next((r.data for r in records if r.kind == "begin" and r.step == "maintenance"), None)
+    if begun and not begun.get("there"):
+        with suppress(FileNotFoundError):
+            os.unlink(site.root / str(config.maintenance.file))
 
 
 def dump_databases(live: Live, config: Config) -> list[Mapping[str, Any]]:

@@ -46,6 +46,15 @@ class Flip:
     def from_dict(values: Mapping[str, Any]) -> Flip:
         return Flip(values["link"], values["new"], values["old"], values["adopt_as"])
 
+    def moved(self, origin: Path, root: Path) -> Flip:
+        """The same flip in a checkout that was at ORIGIN when it was planned and is at ROOT now."""
+
+        def now(path: str | None) -> str | None:
+            inside = path is not None and path.startswith(f"{origin}/")
+            return f"{root}{path[len(str(origin)) :]}" if path is not None and inside else path
+
+        return Flip(now(self.link) or self.link, now(self.new) or self.new, now(self.old), now(self.adopt_as))
+
 
 def link_text(link: Path, generation: Path) -> str:
     """What the symlink at LINK must say: relative inside the checkout (which may then be moved), else absolute."""

@@ -52,15 +52,16 @@ database.commit()
 database.close()
 END
 """
+BUILD = '#!/bin/sh\necho "$GITDEPLOY_STAGE" >> run/hooks.log\nmkdir -p assets\ncat VERSION > assets/built\n'
 HOOK = '#!/bin/sh\necho "$GITDEPLOY_STAGE" >> run/hooks.log\n'
 
 BASE: Tree = {
     "deploy.yaml": SETTINGS,
-    ".gitignore": "/instance/\n/run/\n/uploads/\n*.log\n__pycache__/\n",
+    ".gitignore": "/instance/\n/run/\n/assets/\n/uploads/\n*.log\n__pycache__/\n",
     "restart.sh": Program(RESTART),
     "health.sh": Program(HEALTH),
     "hooks/pre-deploy": Program(HOOK),
-    "hooks/build": Program(HOOK),
+    "hooks/build": Program(BUILD),
     "hooks/migrate": Program(MIGRATE),
     "hooks/post-deploy": Program(HOOK),
     "hooks/post-restore": Program(HOOK),
@@ -154,7 +155,8 @@ class CrashApp(Sample):
         (self.app / "some.log").chmod(0o600)
         (self.app / "static/a.bin").chmod(0o640)
         (self.app / "VERSION").chmod(0o664)
-        subprocess.run(["./restart.sh"], cwd=self.app, check=True)
+        for program in ("./restart.sh", "hooks/build"):
+            subprocess.run([program], cwd=self.app, check=True)
 
     def pristine(self, name: str) -> Path:
         """A copy of the app in the state NAME, made on first use."""
@@ -261,7 +263,7 @@ SCENARIOS = (
     Scenario("upgrade", ("upgrade", "v1.2.0"), "upgraded"),
     Scenario("prepared", ("upgrade", "v1.2.0"), "upgraded", first=("prepare", "v1.2.0")),
     Scenario("fails", ("upgrade", "v1.3.0"), "upgraded", code=3, only_old=True),
-    Scenario("restore", ("restore", "latest", "--with-data"), "twice"),
+    Scenario("restore", ("restore", "latest", "--with-data", "--no-hooks"), "twice"),
     Scenario("rollback", ("rollback", "v1.0.0"), "twice"),
     Scenario("prepare", ("prepare", "v1.2.0"), "upgraded", only_old=True),
     Scenario("prune", ("prune", "--keep", "1"), "many", only_old=True),

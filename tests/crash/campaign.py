@@ -333,6 +333,18 @@ class Campaign:
         self.table.recovery.append(time.monotonic() - begun)
         if code != 0:
             raise NotEntire(f"{what}: recover ended with {code}:\n{self.output.read_text()}")
+        try:
+            side = self._compared(what)
+        except NotEntire:
+            raise
+        except Exception as error:
+            raise NotEntire(f"{what}: it can't even be looked at: {error!r:.600}\n{self.output.read_text()}") from error
+        if self.thorough and self.count % self.thorough == 0:
+            self._goes_on(what)
+        self.table.add(self.scenario.name, place, side)
+
+    def _compared(self, what: str) -> str:
+        """Which side is live, wholly."""
         found = self.app.whole_state()
         old, new = differences(self.old, found), differences(self.new, found)
         if old and new:
@@ -340,16 +352,10 @@ class Campaign:
                 f"{what}: between.\nfrom the old state: {_short(old)}\nfrom the new state: {_short(new)}\n"
                 f"{self.output.read_text()[-3000:]}"
             )
-        problems = [
-            *self._lost(),
-            *self._untold("old" if not old else "new"),
-            *self._leftovers("old" if not old else "new"),
-        ]
-        if problems:
+        side = "new" if old else "old"
+        if problems := [*self._lost(), *self._untold(side), *self._leftovers(side)]:
             raise NotEntire(f"{what}: {_short(problems)}\n{self.output.read_text()[-3000:]}")
-        if self.thorough and self.count % self.thorough == 0:
-            self._goes_on(what)
-        self.table.add(self.scenario.name, place, "old" if not old else "new")
+        return side
 
     def _lost(self) -> list[str]:
         """Backups that are not as they were, refs that lead elsewhere, damaged objects."""

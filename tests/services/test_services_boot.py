@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import systemd_root
 from systemd_root import Machine
 
 from gitdeploy.services.boot import escape_path
@@ -42,14 +41,8 @@ git clone -q --branch v1.0.0 remote otrs-web 2>/dev/null
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Machine]:
+def server(base: Path, tmp_path: Path) -> Iterator[Machine]:
     """A server with an app on v1.0.0 that runs from boot, and whose v2.0.0 kills gitdeploy after the switch."""
-    if why := systemd_root.missing():
-        pytest.skip(why)
-    try:
-        base = systemd_root.base_root()
-    except RuntimeError as error:
-        pytest.skip(f"no root for a machine could be made: {error}")
     with Machine(base, tmp_path) as machine:
         owner = machine.add_user("otrs")
         machine.inside("install", "-d", "-o", str(owner), "/srv")
