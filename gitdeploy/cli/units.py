@@ -19,7 +19,7 @@ def web_unit(site: Site, config_file: Path | None) -> str:
     """The unit of `gitdeploy web`."""
     name = _name(site)
     return f"""\
-# {_FOLDER}/{name}-web.service        then: systemctl daemon-reload && systemctl enable --now {name}-web
+# {_FOLDER}/{name}-page.service        then: systemctl daemon-reload && systemctl enable --now {name}-page
 # The page and the API of {name}. Deployments that it starts run outside this unit: restarting it disturbs none of them.
 [Unit]
 Description=gitdeploy page of {name}
@@ -31,8 +31,8 @@ ExecStart={_command(site, config_file)} web
 # The administrator's token, where it isn't to be made at the first start: GITDEPLOY_WEB_TOKEN=... (mode 0600, root's)
 EnvironmentFile=-/etc/gitdeploy/{name}.env
 Restart=on-failure
-NoNewPrivileges=false
-PrivateTmp=true
+# Only the server itself is ended with this unit, never a deployment that it started.
+KillMode=process
 
 [Install]
 WantedBy=multi-user.target
@@ -119,14 +119,19 @@ def _service(site: Site) -> str:
 
 def _command(site: Site, config_file: Path | None) -> str:
     """The absolute command line; of a gitdeploy inside the app's own venv through the venv's link, which stays."""
-    words = [_program(), "-C", str(site.root)]
+    words = [*_program(), "-C", str(site.root)]
     if config_file is not None:
         words += ["--config", str(config_file.absolute())]
     return " ".join(_quoted(word) for word in words)
 
 
-def _program() -> str:
-    return os.path.join(os.path.dirname(os.path.abspath(sys.executable)), "gitdeploy")
+def _program() -> list[str]:
+    """How this very gitdeploy is started."""
+    for candidate in (sys.argv[0], os.path.join(os.path.dirname(sys.executable), "gitdeploy")):
+        path = os.path.abspath(candidate)
+        if os.path.basename(path) == "gitdeploy" and os.access(path, os.X_OK) and os.path.isfile(path):
+            return [path]
+    return [os.path.abspath(sys.executable), "-m", "gitdeploy"]
 
 
 def _name(site: Site) -> str:

@@ -1,0 +1,93 @@
+"""The page in the unit that it prints: whatever happens to its server, a deployment that it started goes on."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import pytest
+from support.machine_app import ROOT, MachineApp
+from systemd_root import Machine
+
+pytestmark = pytest.mark.xdist_group("machine")
+
+PAGE = "http://127.0.0.1:15001/upgrade"
+SLOW = {"hooks/migrate": "#!/bin/sh\nfor i in 1 2 3 4 5 6; do echo migrating $i; sleep 0.5; done\n"}
+
+
+class Page(MachineApp):
+    """The app and its page."""
+
+    token = ""
+
+    def call(self, path: str, body: Any = None) -> Any:
+        words = ["curl", "-s", "-m", "60", "-H", f"Authorization: Bearer {self.token}"]
+        if body is not None:
+            words += ["-H", "Content-Type: application/json", "-d", json.dumps(body)]
+        return json.loads(self.machine.inside(*words, PAGE + path).stdout)
+
+    def wait_up(self) -> None:
+        self.machine.wait_for("curl", "-sf", f"{PAGE}/healthz", seconds=60)
+
+    def ended(self, number: int) -> Any:
+        end = time.monotonic() + 90
+        while time.monotonic() < end:
+            state = self.call(f"/api/upgrade-log?deployment={number}")
+            if state["status"] != "running":
+                return state
+            time.sleep(0.2)
+        raise AssertionError(state)
+
+
+@pytest.fixture(scope="module")
+def page(machine_for_app: Machine) -> Page:
+    from support.sample import Program
+
+    made = Page(machine_for_app)
+    slow = {"hooks/migrate": Program(SLOW["hooks/migrate"])}
+    for number in range(4):
+        made.publish(f"v1.{number}.0", files=slow)
+    made.install("v1.0.0")
+    made.allow()
+    made.token = json.loads(made.user("gitdeploy", "-C", ROOT, "--json", "web", "token", "add", "li").stdout)["token"]
+    unit = made.user("gitdeploy", "-C", ROOT, "web", "--print-unit").stdout
+    assert "User=otrs" in unit
+    # Inside this machine gitdeploy is no installed package: its own script stands for the interpreter's call.
+    command = next(line for line in unit.splitlines() if line.startswith("ExecStart="))
+    made.machine.unit(
+        "otrs-web-page.service", unit.replace(command, f"ExecStart=/usr/local/bin/gitdeploy -C {ROOT} web")
+    )
+    made.machine.inside("systemctl", "start", "otrs-web-page")
+    made.wait_up()
+    return made
+
+
+@pytest.mark.parametrize(
+    ("tag", "linger", "blow"),
+    [
+        ("v1.1.0", True, ("systemctl", "restart", "otrs-web-page")),
+        ("v1.2.0", True, ("systemctl", "kill", "-s", "KILL", "--kill-who=main", "otrs-web-page")),
+        ("v1.3.0", False, ("systemctl", "restart", "otrs-web-page")),
+    ],
+    ids=["restarted", "killed", "restarted, without a user manager"],
+)
+def test_a_deployment_outlives_the_pages_server(page: Page, tag: str, linger: bool, blow: tuple[str, ...]) -> None:
+    if not linger:
+        page.machine.inside("loginctl", "disable-linger", "otrs")
+        page.machine.inside("systemctl", "stop", f"user@{page.uid}")
+    begun = page.call("/api/start-upgrade", {"tag": tag, "wait": False})
+    assert begun["success"] is True, begun
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        if any("migrating" in line for line in page.call(f"/api/upgrade-log?deployment={begun['deployment']}")["log"]):
+            break
+        time.sleep(0.1)
+    page.machine.inside(*blow)
+    page.machine.inside("systemctl", "start", "otrs-web-page")
+    page.wait_up()
+    state = page.ended(begun["deployment"])
+    assert state["status"] == "succeeded", state["log"]
+    assert state["performer"] == "li (web, from 127.0.0.1)"
+    assert [line for line in state["log"] if "migrating" in line][-1].strip() == "migrating 6"
+    assert page.version() == tag.removeprefix("v")
