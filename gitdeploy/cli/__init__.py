@@ -118,7 +118,9 @@ def run(arguments: list[str]) -> int:
 def _traceback() -> str:
     import traceback
 
-    return traceback.format_exc()
+    from gitdeploy.text import redact
+
+    return redact(traceback.format_exc())
 
 
 def _unexpected(screen: Screen, error: Exception) -> int:
@@ -131,5 +133,5 @@ def _unexpected(screen: Screen, error: Exception) -> int:
     )
     screen.error(problem)
     if screen.verbose:
-        screen.write_error(redact(_traceback()))
+        screen.write_error(_traceback())
     return 1

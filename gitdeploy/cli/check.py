@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
 import click
 
 from gitdeploy.cli.options import EXAMPLE, json_option, pass_screen
 from gitdeploy.cli.screen import Screen
-from gitdeploy.text import clean
+from gitdeploy.text import clean, duration_text
+
+if TYPE_CHECKING:
+    from gitdeploy.sources import CheckResult
 
 
 @click.command("check", context_settings=EXAMPLE)
@@ -25,13 +31,38 @@ def command(screen: Screen, /, force: bool, exit_code: bool) -> None:
     result = screen.app().check(force=force)
     if result.warning:
         screen.message(f"Warning: {result.warning}")
-    if result.update_available:
-        text = f"{result.latest_tag} is available; {result.current_version or 'an unknown version'} is live."
-        if result.release_notes:
-            text += "\n\n" + clean(result.release_notes, lines=True, limit=4000)
-        text += f"\n\nUpgrade: gitdeploy upgrade {result.latest_tag}"
-    else:
-        text = f"{result.current_version or 'What is live'} is the newest release."
-    screen.result(result.as_dict(), text)
+    screen.result(result.as_dict(), "" if screen.as_json else _text(screen, result))
     if exit_code and result.update_available:
         screen.exit_code = 100
+
+
+def _text(screen: Screen, result: CheckResult) -> str:
+    live = result.current_version or "an unknown version"
+    asked = _asked(result)
+    if not result.update_available:
+        if result.latest_tag is None:
+            return f"There is no release yet{asked}."
+        if result.is_older:
+            return f"{live}, which is live, is newer than the newest release, {clean(result.latest_tag)}{asked}."
+        return f"{live} is the newest release{asked}."
+    date = f" of {clean(result.published_at)[:10]}" if result.published_at else ""
+    lines = [f"{clean(result.latest_tag or '')}{date} is available; {live} is live{asked}."]
+    if result.release_name and result.release_name != result.latest_tag:
+        lines.append(clean(result.release_name))
+    if result.release_notes:
+        from gitdeploy.cli.notes import notes_text
+
+        lines += ["", notes_text(screen, result.release_notes), ""]
+    if result.download_url and result.download_url.startswith(("https://", "http://")):
+        lines.append(f"Page:    {clean(result.download_url)}")
+    lines.append(f"Plan:    gitdeploy plan {result.latest_tag}")
+    lines.append(f"Upgrade: gitdeploy upgrade {result.latest_tag}")
+    return "\n".join(lines)
+
+
+def _asked(result: CheckResult) -> str:
+    """` (asked 3 h ago; --force asks again)`, of an answer from the cache."""
+    if not result.from_cache:
+        return ""
+    age = max(0.0, (datetime.now(UTC) - datetime.fromisoformat(result.checked_at)).total_seconds())
+    return f" (asked {duration_text(age)} ago; --force asks again)"

@@ -9,7 +9,7 @@ import click
 
 from gitdeploy.cli.options import EXAMPLE, json_option, pass_screen
 from gitdeploy.cli.screen import Screen
-from gitdeploy.text import clean
+from gitdeploy.text import clean, path_text
 
 if TYPE_CHECKING:
     from gitdeploy.sources import Release
@@ -34,11 +34,15 @@ def command(screen: Screen, /, tag: str | None, limit: int, everything: bool) ->
         release, state = app.release(tag)
         _one(screen, release, state)
         return
-    found = app.releases(limit=None if everything else limit, everything=everything)
+    found = app.releases(
+        limit=None if everything else limit,
+        everything=everything,
+        on_warning=lambda text: screen.message(f"Warning: {text}"),
+    )
     table = screen.table(
         [
             (
-                clean(release.tag),
+                path_text(release.tag)[:60],
                 (release.published_at or "")[:10],
                 state,
                 clean(next((line for line in release.notes.splitlines() if line.strip()), release.name), limit=70),
@@ -61,13 +65,7 @@ def document(release: Release, state: str) -> dict[str, Any]:
 
 
 def _one(screen: Screen, release: Release, state: str) -> None:
-    head = f"{clean(release.tag)}  {clean(release.name)}  ({state}, {(release.published_at or 'no date')[:10]})\n{clean(release.url)}"
-    notes = clean(release.notes, lines=True)
-    if screen.is_terminal and not screen.as_json and notes:
-        from rich.console import Console
-        from rich.markdown import Markdown
+    from gitdeploy.cli.notes import notes_text
 
-        screen.write(head + "\n\n")
-        Console(no_color=screen.no_color).print(Markdown(notes, hyperlinks=False))
-        return
-    screen.result(document(release, state), f"{head}\n\n{notes}".rstrip())
+    head = f"{clean(release.tag)}  {clean(release.name)}  ({state}, {(release.published_at or 'no date')[:10]})\n{clean(release.url)}"
+    screen.result(document(release, state), f"{head}\n\n{notes_text(screen, release.notes)}".rstrip())
