@@ -284,4 +284,6 @@ class PidFile:
 
 
 def _is_gunicorn(pid: int) -> bool:
-    return any("gunicorn" in os.path.basename(word) for word in processes.command_line(pid)[:4])
+    """Started as `gunicorn`, or as `python -m gunicorn`: after USR2 that one is called `python …/gunicorn/__main__.py`."""
+    words = processes.command_line(pid)[:4]
+    return any("gunicorn" in part for word in words for part in word.split("/")[-2:])

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from systemd_root import Machine
 
+pytestmark = pytest.mark.xdist_group("machine")
+
 ROOT = "/srv/otrs-web"
 APP = """
 import http.server, os, pathlib, signal, subprocess, sys

@@ -143,7 +143,8 @@ class MachineApp:
         self.source.release(tag, tree)
         self.machine.inside("chown", "-R", "otrs:otrs", "/srv/source")
 
-    def install(self, tag: str, unit: str = UNIT, socket: str | None = None) -> None:
+    def checkout(self, tag: str) -> None:
+        """A checkout of TAG with its venv, not started."""
         machine = self.machine
         machine.inside("install", "-d", "-o", "otrs", "-g", "otrs", ROOT)
         self.user("git", "clone", "-q", "/srv/source/remote", ROOT)
@@ -153,6 +154,11 @@ class MachineApp:
         self.user(uv, "pip", "install", "-q", "--no-config", "--no-index", "--find-links", "/srv/source/wheels",
                   "--link-mode", "copy", "-p", "venv/bin/python", "-r", "requirements.txt")  # fmt: skip
         self.user("sh", "-c", self.prepare)
+
+    def install(self, tag: str, unit: str = UNIT, socket: str | None = None) -> None:
+        """A checkout of TAG that runs in otrs-web.service."""
+        machine = self.machine
+        self.checkout(tag)
         self.unit_text = unit
         if socket is not None:
             machine.unit("otrs-web.socket", socket)
