@@ -243,6 +243,8 @@ def ending(row: DeploymentRow, words: Words) -> Ending:
         return Ending("good", words(f"end.{kind}", version=new), lead, undo=row.backup)
     if row.status == "succeeded" and row.action == "backup":
         return Ending("good", words("end.backed-up", version=old), "")
+    if row.status == "rolled_back" and at is None:
+        return Ending("bad", words("end.cut-off", version=new, old=old), words("end.cut-off-lead"), reason, hint)
     if row.status == "rolled_back":
         if at is not None:  # the step's own words; the message says the rest, as the page does
             details = reason.splitlines()[1:]
@@ -265,7 +267,8 @@ def ending(row: DeploymentRow, words: Words) -> Ending:
 
 
 def read_update(app: App, *, ask: bool = False, force: bool = False) -> Update:
-    """What the last check found; ASK: ask the source where that is too old, or FORCE."""
+    """What the last check found; ASK: ask the source where that is too old and `check.auto` lets it, or FORCE."""
+    ask = ask and (force or app.site.config.check.auto)
     problem = hint = ""
     found = None
     try:

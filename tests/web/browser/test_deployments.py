@@ -53,24 +53,22 @@ def test_check_read_the_plan_and_upgrade_while_the_app_restarts(shop: Shop, open
 def test_a_reload_a_second_tab_and_a_lost_line_come_back_to_the_running_deployment(
     shop: Shop, open_page: Any, shoot: Any
 ) -> None:
-    shop.publish("1.1.0", migrate="for n in 1 2 3 4 5 6; do echo row $n; sleep 0.7; done")
+    shop.publish("1.1.0", migrate="until [ -e run/enough ]; do sleep 0.1; done")
     tab = open_page(shop)
     tab.get_by_role("button", name="Check for updates").click()
-    other, third = open_page(shop), open_page(shop)
+    other = open_page(shop)
     upgrade(tab, "v1.1.0")
     tab.get_by_role("heading", name="Upgrading to v1.1.0").wait_for()
     tab.reload()
     assert tab.get_by_role("heading", name="Upgrading to v1.1.0").is_visible(), "known before any script ran"
-    third.context.set_offline(True)
     other.get_by_role("heading", name="Upgrading to v1.1.0").wait_for()  # nobody pressed anything there
-    third.context.set_offline(False)
-    third.reload()
-    third.locator(".step.running").wait_for()
-    third.context.set_offline(True)
-    third.get_by_text("The connection is gone. The deployment goes on").first.wait_for()
-    shoot(third, "lost")
-    third.context.set_offline(False)
-    for each in (tab, other, third):
+    other.context.set_offline(True)
+    other.get_by_text("The connection is gone. The deployment goes on").first.wait_for()
+    shoot(other, "lost")
+    other.context.set_offline(False)
+    other.get_by_text("It goes on if you close this page").first.wait_for()
+    (shop.app / "run/enough").touch()
+    for each in (tab, other):
         each.get_by_role("heading", name="v1.1.0 is live").wait_for()
     assert shop.version() == "1.1.0"
 
@@ -170,3 +168,16 @@ def test_with_the_keyboard_alone(shop: Shop, open_page: Any) -> None:
     tab.locator(":focus", has_text="Upgrading to v1.1.0").wait_for()
     tab.get_by_role("heading", name="v1.1.0 is live").wait_for()
     tab.locator(":focus", has_text="v1.1.0 is live").wait_for()
+
+
+def test_a_deployment_that_was_killed_is_said_and_put_right_by_a_button(shop: Shop, open_page: Any, shoot: Any) -> None:
+    shop.publish("1.1.0", migrate="kill -9 $PPID; sleep 60")  # the hook ends gitdeploy itself
+    tab = open_page(shop)
+    tab.get_by_role("button", name="Check for updates").click()
+    upgrade(tab, "v1.1.0")
+    tab.get_by_role("heading", name="A deployment was cut off").wait_for()
+    shoot(tab, "cut-off")
+    tab.get_by_role("button", name="Put it right now").click()
+    tab.get_by_role("heading", name="v1.1.0 was cut off; v1.0.0 runs again").wait_for()
+    tab.get_by_role("heading", name="A deployment was cut off").wait_for(state="detached")
+    assert shop.version() == "1.0.0"
