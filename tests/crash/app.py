@@ -108,6 +108,9 @@ class Scenario:
     only_old: bool = False  # whether the command changes nothing live, or fails and goes back
 
 
+OWN_FOLDERS = (".git", ".gitdeploy", "venv", "run")
+
+
 class CrashApp(Sample):
     """The sample with a database, local changes, a submodule, and pristine copies to begin each trial from."""
 
@@ -169,6 +172,8 @@ class CrashApp(Sample):
                 self.put(self.pristine(origin))
                 for words in commands:
                     self.gitdeploy(*words)
+                if name == "upgraded":
+                    (self.app / "new/deep").chmod(0o2750)  # a folder that the next release has no more
             copy_tree(self.app, place)
         return place
 
@@ -187,6 +192,11 @@ class CrashApp(Sample):
         found["venv"] = normal_venv(self.app / "venv")
         found["service"] = (self.app / "run/service").read_text() if (self.app / "run/service").exists() else ""
         found["maintenance"] = (self.app / "run/maintenance").exists()
+        found["folders"] = {
+            os.fsencode(path.relative_to(self.app)): oct(path.stat().st_mode)
+            for path in self.app.rglob("*")
+            if path.is_dir() and not path.is_symlink() and path.relative_to(self.app).parts[0] not in OWN_FOLDERS
+        }
         found["submodule"] = self.git("-C", "vendor/lib", "status", "--porcelain=v2", "--branch")
         return found
 
