@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from gitdeploy.deployment.events import Ended, Event, Line, Listener, Progress, Started, StepChanged
 from gitdeploy.errors import GitDeployError, RolledBack, UsageError
+from gitdeploy.owner import CONTROL
 
 if TYPE_CHECKING:
     from gitdeploy.app import App
@@ -54,14 +55,17 @@ class Screen:
 
     def become_owner(self) -> None:
         """Where root runs us on another user's checkout: be that user, before anything of it is read."""
-        from gitdeploy.deployment.as_owner import become_owner
-        from gitdeploy.services import privileged
-
         self.folder = Path(os.path.abspath(self.folder))
         if self.config_file is not None:
             self.config_file = Path(os.path.abspath(self.config_file))
-        privileged.adopt()
-        become_owner(self.folder, self.config_file)
+        if CONTROL in os.environ:
+            from gitdeploy.services import privileged
+
+            privileged.adopt()
+        if os.geteuid() == 0:
+            from gitdeploy.deployment.as_owner import become_owner
+
+            become_owner(self.folder, self.config_file)
 
     def begin_run(self) -> None:
         """Tell whoever started and follows us that we are here."""

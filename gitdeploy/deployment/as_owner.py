@@ -13,10 +13,8 @@ from pathlib import Path
 
 from gitdeploy import owner as owners
 from gitdeploy import process
-from gitdeploy.deployment.launch import root_launcher
 from gitdeploy.deployment.site import find_root, performer
 from gitdeploy.errors import DeploymentFailed, UsageError
-from gitdeploy.services import privileged
 from gitdeploy.state import NAME
 from gitdeploy.text import path_text
 
@@ -36,6 +34,9 @@ def become_owner(folder: Path, config_file: Path | None = None) -> bool:
     if found.st_uid == 0:
         _all_roots(root, found)
         return False
+    from gitdeploy.deployment.launch import root_launcher
+    from gitdeploy.services import privileged
+
     user = owners.user_name(found.st_uid)
     _trust_path(root, found.st_uid)
     _trust_ourselves(found.st_uid, user)

@@ -26,6 +26,7 @@ from typing import Any
 from gitdeploy import interruption, process
 from gitdeploy.deployment.site import Site
 from gitdeploy.errors import DeploymentFailed, GitDeployError, Interrupted
+from gitdeploy.owner import CONTROL
 from gitdeploy.process import Identity
 from gitdeploy.services import (
     NO_ESCAPE,
@@ -255,7 +256,7 @@ def launch(site: Site, words: Sequence[str], *, performer: str, request: str) ->
         inherit = []
         if (control := privileged.descriptor()) is not None:
             inherit = [control]
-            environment[privileged.VARIABLE] = str(control)
+            environment[CONTROL] = str(control)
         plain = process.detach(argv, cwd="/", env=environment, output=file.output, inherit=inherit)
     except OSError as error:
         raise DeploymentFailed(

@@ -24,13 +24,13 @@ from typing import Any, NoReturn
 
 from gitdeploy import interruption
 from gitdeploy.errors import GitDeployError
+from gitdeploy.owner import CONTROL
 from gitdeploy.process import Identity
 from gitdeploy.services.base import OnLine, Service, ServiceFailed
 from gitdeploy.services.supervisor import Supervisor
 from gitdeploy.services.systemd import SystemdUnit
 from gitdeploy.text import clean
 
-VARIABLE = "GITDEPLOY_CONTROL"  # in the environment of a child that inherits the socket: its number
 _MOST = 60_000  # bytes of one message
 _LONGEST = 3600.0  # seconds that a service may take, whatever is asked
 _PATIENCE = 60.0  # seconds more than the service's own time limit until an answer must be there
@@ -56,7 +56,7 @@ def descriptor() -> int | None:
 def adopt() -> None:
     """Use the socket that the process which started us has left us, if it has."""
     global _channel
-    text = os.environ.pop(VARIABLE, "")
+    text = os.environ.pop(CONTROL, "")
     if not text.isdecimal():
         return
     number = int(text)
