@@ -21,6 +21,8 @@ class GitDeployError(Exception):
         self.message = message
         self.hint = hint
         self.details = details
+        # The whole result of the deployment that ended with this error, where it got as far as to be one (`--json`).
+        self.document: dict[str, Any] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The shape of `--json`: kind, message, hint, exit_code."""

@@ -54,7 +54,9 @@ class Commands(click.Group):
 @click.option("--config", "config_file", metavar="FILE", help="deploy.yaml, where it isn't in the checkout.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output, nothing else.")
 @click.option("-q", "--quiet", is_flag=True, help="Only errors and results.")
-@click.option("-v", "--verbose", is_flag=True, help="Everything that children print; tracebacks of errors.")
+@click.option(
+    "-v", "--verbose", is_flag=True, help="Everything that children print; the traceback of an unforeseen error."
+)
 @click.option("--no-color", is_flag=True, help="No colours (as with NO_COLOR).")
 @click.version_option(__version__, "-V", "--version", message="gitdeploy %(version)s")
 @click.pass_context

@@ -26,6 +26,8 @@ class LiveListener:
         self.console = Console(
             file=sys.stderr, no_color=not screen.colours(sys.stderr), highlight=False, markup=False, emoji=False
         )
+        # COLUMNS=0 is what some terminals and containers say who don't know.
+        self.console.width = max(20, self.console.width) if self.console.width else 80
         self.status: Status | None = None
 
     def listen(self, event: Event) -> None:

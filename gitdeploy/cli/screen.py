@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gitdeploy.deployment.events import Ended, Event, Line, Listener, Progress, Started, StepChanged
+from gitdeploy.deployment.events import Ended, Event, Line, Listener, Started, StepChanged
 from gitdeploy.errors import GitDeployError, RolledBack, UsageError
 from gitdeploy.owner import CONTROL
 
@@ -173,7 +173,7 @@ class Screen:
     def error(self, error: GitDeployError) -> None:
         """What happened and what to do."""
         if self.as_json:
-            self._write_json({"error": error.as_dict()})
+            self._write_json(error.document or {"error": error.as_dict()})
             return
         word = "Refused" if error.exit_code == 7 else "Error"
         if self.colours(sys.stderr):
@@ -224,8 +224,10 @@ class Screen:
             level = "error" if event.status == "failed" else "info"
             took = f" ({event.duration:.1f} s)" if event.duration is not None else ""
             self._plain_line(level, f"{event.name}: {event.summary or event.status}{took}")
-        elif isinstance(event, Started | Progress | Ended):
-            return
+        elif isinstance(event, Started):
+            self._plain_line("info", event.headline)
+        elif isinstance(event, Ended) and event.status in ("succeeded", "nothing_to_do"):
+            self._plain_line("info", event.sentence)  # a failure's sentence is the error that the command ends with
 
     def _plain_line(self, level: str, text: str) -> None:
         self.write_error(f"[{time.strftime('%Y-%m-%d %H:%M:%S')}] [{level.upper()}] {text}\n")

@@ -211,7 +211,7 @@ def _read_small_file(path: Path, most: int, *, links: bool = False) -> bytes | N
     except FileNotFoundError:
         return None
     except OSError as error:
-        if path.is_symlink():
+        if path.is_symlink() and not links:
             raise ConfigError(
                 f"{name} is a symbolic link, which is not followed.", "Use --config with its target."
             ) from error

@@ -8,7 +8,7 @@ from gitdeploy.deployment.finish import finish
 from gitdeploy.deployment.live import Live
 from gitdeploy.deployment.prepare import Preparation
 from gitdeploy.deployment.session import Result, Work
-from gitdeploy.deployment.settle import settle
+from gitdeploy.deployment.settle import bad_sentence, settle
 from gitdeploy.deployment.steps import live_steps
 from gitdeploy.errors import GitDeployError, Interrupted, RolledBack
 
@@ -36,6 +36,7 @@ def roll_back_result(work: Work, live: Live, step: str, cause: GitDeployError) -
         if isinstance(cause, Interrupted):
             error: GitDeployError = Interrupted(cause.signal_number, f"Interrupted. {sentence}")
         else:
-            error = RolledBack(sentence, f"Whole log: gitdeploy log {work.id}", details=cause.details)
-        work.end("rolled_back", sentence, error)
+            bad = f"{bad_sentence(live.record.target)}  " if live.record.action == "upgrade" else ""
+            error = RolledBack(sentence, f"{bad}Whole log: gitdeploy log {work.id}", details=cause.details)
+        error.document = work.end("rolled_back", sentence, error).as_dict()
     raise error

@@ -61,6 +61,10 @@ class Journal:
         self.database.line(self.deployment, text, level)
         self.listener(Line(text, level))
 
+    def note(self, text: str, level: Level = "info") -> None:
+        """A line for the log alone: whoever listens is told in another way."""
+        self.database.line(self.deployment, redact(text), level)
+
     def output(self, text: str) -> None:
         """A line that a child printed."""
         self.line(f"  {text}", "debug")

@@ -18,7 +18,8 @@ from gitdeploy.checkout.local import Local, operation_under_way, read_local
 from gitdeploy.config import Config
 from gitdeploy.deployment.options import Options
 from gitdeploy.deployment.site import Release3, Site
-from gitdeploy.errors import DeploymentFailed, GitDeployError
+from gitdeploy.envfile import EnvFile
+from gitdeploy.errors import ConfigError, DeploymentFailed, GitDeployError
 from gitdeploy.hooks import Hook, find_hooks
 from gitdeploy.services import Service, open_services
 from gitdeploy.state import RESERVE_SIZE
@@ -234,6 +235,7 @@ def make_plan(
     warnings: list[str] = []
     if action == "upgrade" and policy != "discard":
         problems += _local_commits(repository, local, goal)
+    problems += _env_problems(site, tree)
     tree = _with_version(site, tree, env_version, warnings)
     parts: tuple[SubmodulePlan, ...] = ()
     if tree.submodules and config.git.submodules != "never":
@@ -406,6 +408,22 @@ def _disk_problems(site: Site, needed: int, files: int) -> list[Problem]:
 
 
 # ---- what else changes ----
+
+
+def _env_problems(site: Site, tree: TreePlan) -> list[Problem]:
+    """An env file of the release's own that nobody could read once it is live, gitdeploy included."""
+    name = site.config.env_file or ""
+    change = next((c for c in tree.changes if c.path == os.fsencode(name) and c.kind != "deleted"), None)
+    if change is None:
+        return []
+    try:
+        if change.mode not in (0o100644, 0o100755):
+            raise ConfigError(f"{path_text(name)} is no plain file in it.")
+        if change.content is None:
+            EnvFile.parse(site.repository.output("cat-file", "blob", change.oid), name)
+    except ConfigError as error:
+        return [Problem(f"The release brings {path_text(name)}, which can't be read: {error.message}", error.hint)]
+    return []
 
 
 def _with_version(site: Site, tree: TreePlan, version: str | None, warnings: list[str]) -> TreePlan:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 
 from gitdeploy.checkout import remote as remotes
@@ -14,6 +15,8 @@ from gitdeploy.errors import GitDeployError, PolicyError, SourceError, UsageErro
 from gitdeploy.state import Database
 from gitdeploy.text import clean
 from gitdeploy.versions import read_version, valid_tag, version_text
+
+_RECEIVED = re.compile(r"Receiving objects: +100% .*?, ([0-9.]+ (?:bytes|[KMG]iB))")
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,17 +158,23 @@ def _said(work: Work, chosen: Chosen, tag: str, commit: str) -> tuple[str | None
 def _from_remotes(work: Work, tag: str, local: str | None) -> tuple[str, str]:
     """(commit, summary) of TAG from the first remote that can be reached; as known here where none can."""
     failure: SourceError | None = None
+    size = ""
+
+    def progress(text: str) -> None:
+        nonlocal size
+        if found := _RECEIVED.search(text):
+            size = f"{found[1]} of "
+        work.journal.progress("fetch", text)
+
     for name, credentials in fetch_places(work.site):
         try:
-            got = remotes.fetch_tag(
-                work.site.repository, name, tag, credentials, lambda text: work.journal.progress("fetch", text)
-            )
+            got = remotes.fetch_tag(work.site.repository, name, tag, credentials, progress)
         except SourceError as error:
             failure = failure or error
             if len(fetch_places(work.site)) > 1:
                 work.journal.line(f"{error.message} Trying the next.", "warning")
             continue
-        return got.commit, f"{tag} from {remotes.shown_remote(name)}"
+        return got.commit, f"{size}{tag} from {remotes.shown_remote(name)}"
     assert failure is not None
     if local is not None and work.database.first_seen(tag) == local and "has no tag" not in failure.message:
         work.journal.line(f"{failure.message} Going by {tag} as it was fetched before.", "warning")

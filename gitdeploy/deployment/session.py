@@ -115,14 +115,14 @@ class Work:
         self.database.update_deployment(self.id, target=target.as_dict())
 
     def announce(self, headline: str) -> None:
-        self.journal.line(headline)
+        self.journal.note(headline)
         self.journal.listener(Started(self.id, self.action, headline))
 
     def end(self, status: str, sentence: str, error: GitDeployError | None = None) -> Result:
         """Record how it ended and tell; the journal of it is closed by this."""
         duration = time.monotonic() - self.begun
         steps = [step.as_dict() for step in self.journal.steps]
-        self.journal.line(sentence, "info" if status in ("succeeded", "nothing_to_do", "prepared") else "error")
+        self.journal.note(sentence, "info" if status in ("succeeded", "nothing_to_do") else "error")
         self.database.flush_lines()
         self.database.update_deployment(
             self.id,
@@ -202,7 +202,7 @@ def record(session: Session, action: str, origin: Release3, target: Release3) ->
             row = session.database.deployment(number)
         if row is not None and row.ended_at is None and error.exit_code != 4:
             with suppress(GitDeployError), interruption.shield():
-                work.end("failed", ending_sentence(work, error), error)
+                error.document = work.end("failed", ending_sentence(work, error), error).as_dict()
         raise
     finally:
         process.observer = previous

@@ -15,6 +15,7 @@ from gitdeploy.deployment import data
 from gitdeploy.deployment.live import Live
 from gitdeploy.deployment.prune import held_generations
 from gitdeploy.deployment.session import Work
+from gitdeploy.deployment.site import Release3
 from gitdeploy.deployment.steps import check_health, checks_health, end_maintenance, run_stage
 from gitdeploy.errors import GitDeployError, Interrupted, RollbackFailed
 from gitdeploy.text import listing
@@ -68,7 +69,11 @@ def remember_bad(work: Work, live: Live, cause: GitDeployError, reason: str) -> 
     if live.record.action == "upgrade" and not isinstance(cause, Interrupted):
         target = live.record.target
         work.database.mark_bad(target.commit, target.tag or "", reason)
-        work.journal.line(f"{target.full} is not installed by itself again.", "warning")
+        work.journal.note(bad_sentence(target))
+
+
+def bad_sentence(target: Release3) -> str:
+    return f"{target.full} is not installed by itself again."
 
 
 def forget(work: Work, live: Live) -> None:

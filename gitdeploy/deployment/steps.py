@@ -172,13 +172,15 @@ class Hooks:
     def wanted(self) -> str | None:
         if not self.live.record.hooks:
             return ""
-        return (
-            None if hooks.find_hooks(self.live.site.root, self.live.after.hooks, self.stage) or self._may_come() else ""
-        )
+        # Before the switch the release that comes can only be read from what is staged, afterwards from the checkout.
+        if self._may_come():
+            return None
+        return None if hooks.find_hooks(self.live.site.root, self.live.after.hooks, self.stage) else ""
 
     def _may_come(self) -> bool:
         folder = os.fsencode(self.live.site.root / self.live.after.hooks.dir) + b"/" + self.stage.encode()
-        return any(item.live == folder or item.live.startswith(folder + b".d/") for item in self.live.manifest.items)
+        coming = (item.live for item in self.live.manifest.items if item.kind != "deleted")
+        return any(path == folder or path.startswith(folder + b".d/") for path in coming)
 
     def ready(self) -> dict[str, Any]:
         return {}
