@@ -93,8 +93,6 @@ def run(arguments: list[str]) -> int:
         code = screen.exit_code
     except GitDeployError as error:
         screen.error(error)
-        if screen.verbose:
-            screen.write_error(_traceback())
         code = error.exit_code
     except click.exceptions.Exit as error:
         code = error.exit_code
