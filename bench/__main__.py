@@ -90,6 +90,9 @@ class Run:
         self._report(sizes)
 
     def _measure(self, title: str, app: App, found: list) -> None:  # type: ignore[type-arg]
+        if self.results and time.monotonic() > self.deadline:
+            say(f"left out, for want of time: {title}")
+            return
         say(f"{title} ({app.shape.name})")
         self.results[title] = rounds(app, found, self.number, self.deadline, say)
         print(table(title, self.results[title]), flush=True)
@@ -97,33 +100,30 @@ class Run:
     def _windows(self, scenarios: Scenarios) -> None:
         app, shape = scenarios.app, scenarios.app.shape
         old, new = app.packages.old, app.packages.new
-        name = next(name for name in new if old[name] != new[name])
+        bumped = next(name for name in new if old[name] != new[name])
         site = f"venv/lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages"
-        package = f"{site}/{name.lower()}-{new[name]}.dist-info"
+        package = f"{site}/{bumped.lower()}-{new[bumped]}.dist-info"
         found = scenarios.all()
         code, whole = f"{shape.changed} files", f"{shape.changed} files and two packages"
         pip = "venv/bin/python -m pip install -q -r requirements.txt"
-        fetch = "git fetch -q --no-tags origin refs/tags/{0}:refs/tags/{0} && git checkout -q {0}"
+        fetch = "git fetch -q --no-tags origin refs/tags/{0}:refs/tags/{0} && git checkout -q -f {0}"
         first, second = found["upgrade, two packages bumped"], found["upgrade, requirements unchanged"]
-        for title, way, words, tag, wanted in (
-            (code, second[1], second[1].words, NEXT, None),
-            (code, second[2], ["sh", "-c", f"git checkout -q -f {NEW}; {fetch.format(NEXT)}"], NEXT, None),
-            (whole, first[1], first[1].words, NEW, package),
-            (whole, first[2], ["sh", "-c", f"{fetch.format(NEW)} && {pip}"], NEW, package),
+        bare_code = ["sh", "-c", fetch.format(NEXT)]
+        bare_both = ["sh", "-c", f"{fetch.format(NEW)} && {pip}"]
+        for title, name, way, words, tag, wanted in (
+            (code, "gitdeploy", second[1], second[1].words, NEXT, None),
+            (code, "git checkout", second[2], bare_code, NEXT, None),
+            (whole, "gitdeploy", first[1], first[1].words, NEW, package),
+            (whole, "git checkout + pip", first[2], bare_both, NEW, package),
         ):
-            name = (
-                "gitdeploy" if way.name == "gitdeploy" else "git checkout" if wanted is None else "git checkout + pip"
-            )
             for _ in range(self.number):
+                if time.monotonic() > self.deadline:
+                    say(f"left out, for want of time: the live window of {title}, {name}")
+                    break
                 assert way.make is not None
                 app.restore(way.state, way.make)
                 if name == "git checkout":  # today's way knows no git: bring the checkout to where its files are
-                    app.call(
-                        "sh",
-                        "-c",
-                        f"git fetch -q --no-tags origin refs/tags/{NEW}:refs/tags/{NEW} && git checkout -q -f {NEW}",
-                    )
-                    words = ["sh", "-c", fetch.format(NEXT)]
+                    app.call("sh", "-c", fetch.format(NEW))
                 sample = self._sample(app, tag)
                 look = watch(app, list(words), sample, tag, wanted)
                 self.seen.setdefault(title, {}).setdefault(name, []).append(look)
@@ -141,18 +141,17 @@ class Run:
         for shape in shapes:
             app = App(self.cache, shape, packages)  # type: ignore[arg-type]
             for title, found in Scenarios(app).scaled().items():
-                self._measure(f"{title}, {shape.megabytes or 'the packages'} MB, {shape.files} files", app, found)
-                for name, figures in self.results[
-                    f"{title}, {shape.megabytes or 'the packages'} MB, {shape.files} files"
-                ].items():
+                full = f"{title}, {shape.megabytes or 'the packages'} MB, {shape.files} files"
+                self._measure(full, app, found)
+                for name, figures in self.results.get(full, {}).items():
                     size = shape.megabytes if axis == "MB of venv" else shape.files
-                    series.setdefault(f"{title.split(',')[0].split(' of')[0]}: {name}", []).append(
-                        (size, figures.middle)
-                    )
+                    what = title.split(",")[0].split(" of")[0]
+                    series.setdefault(f"{what}: {name}", []).append((size, figures.middle))
         return series
 
     def _report(self, sizes: dict[str, dict[str, list[tuple[float, float]]]]) -> None:
-        print(window_table(self.seen))
+        if self.seen:
+            print(window_table(self.seen))
         said = goals(self.results, self.seen)
         print(
             "\n".join(["### Goals", "", *said, "", ", ".join(f"{name} {value}" for name, value in machine().items())])
@@ -165,7 +164,7 @@ class Run:
             {name: figures.step_medians() for name, figures in found.items()},
             {name: figures.middle for name, figures in found.items()},
         )  # fmt: skip
-        for axis, series in sizes.items():
+        for axis, series in ((axis, series) for axis, series in sizes.items() if series):
             lines(folder / f"{axis.split(' ')[-1]}.svg", f"Cost against {axis}", axis, series)
         write_json(folder / "results.json", self.results, self.seen, said)
         say(f"written: {folder}")
