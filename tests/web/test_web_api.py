@@ -421,6 +421,7 @@ def free_port() -> int:
 
 
 def ask(port: int, path: str, token: str, body: Any = None) -> dict[str, Any]:
+    import urllib.error
     import urllib.request
 
     request = urllib.request.Request(
@@ -428,8 +429,11 @@ def ask(port: int, path: str, token: str, body: Any = None) -> dict[str, Any]:
         data=None if body is None else json.dumps(body).encode(),
         headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
     )
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        found: dict[str, Any] = json.load(answer)
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            found: dict[str, Any] = json.load(answer)
+    except urllib.error.HTTPError as error:
+        raise AssertionError(error.read().decode()) from error
     return found
 
 
@@ -473,5 +477,6 @@ def test_killing_the_web_process_changes_nothing(web: Web, number: int) -> None:
     finally:
         with suppress(ProcessLookupError):
             os.killpg(server.pid, signal.SIGKILL)
+        server.wait()
     assert state["status"] == "succeeded", state["log"]
     assert live_version(web.shop) == "VERSION = '1.1.0'\n"
