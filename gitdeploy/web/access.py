@@ -82,6 +82,11 @@ def check_token(token: str, address: str, store: Store, environment_token: str |
     return found
 
 
+def is_right(token: str, store: Store, environment_token: str | None) -> bool:
+    """Whether TOKEN still is one; a wrong one is no try to guess."""
+    return _proven(token, store, environment_token) is not None
+
+
 def _proven(token: str, store: Store, environment_token: str | None) -> Proven | None:
     given = token.encode("utf-8", "surrogateescape")
     if environment_token is not None and hmac.compare_digest(given, environment_token.encode()):

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from gitdeploy import __version__
-from gitdeploy.errors import ConfigError, GitDeployError, NotFound, UsageError
+from gitdeploy.errors import GitDeployError, NotFound, UsageError
 from gitdeploy.text import clean, size_text
 from gitdeploy.web import facts
 from gitdeploy.web.texts import LANGUAGES, Words, preferred, read_time
@@ -81,8 +81,8 @@ def login(visitor: Visitor, app_name: str, *, problem: str = "", wait: int = 0) 
     return _render("login.html", visitor, app=app_name, problem=problem, wait=wait)
 
 
-def broken(app_name: str, visitor: Visitor, error: ConfigError) -> str:
-    """What is shown while deploy.yaml can't be read."""
+def broken(app_name: str, visitor: Visitor, error: GitDeployError) -> str:
+    """What is shown while nothing else can be: deploy.yaml can't be read, the checkout is another user's."""
     return _render("broken.html", visitor, app=app_name, message=error.message, hint=error.hint)
 
 

@@ -24,6 +24,7 @@ from gitdeploy.web.progress import progress
 LOOK = 0.25  # seconds between two looks at the journal
 BEAT = 15.0  # seconds between signs of life on an idle stream
 LONGEST = 3600.0  # seconds that one stream lasts; browsers connect again by themselves
+LONGEST_BY_APP = 300.0  # the same where the app's own login can be asked again only by a new request
 
 
 class Follower:
@@ -111,25 +112,36 @@ def stream() -> Response:
     progress(here.app(), deployment, since)  # 404 before there is a stream
     gone = request.environ.get("waitress.client_disconnected")
     here.follower.join()
-    answer = Response(_events(here, deployment, since, gone), mimetype="text/event-stream")
+    answer = Response(_events(here, deployment, since, gone, here.still_in()), mimetype="text/event-stream")
     answer.headers["X-Accel-Buffering"] = "no"  # nginx passes each event on at once
     answer.call_on_close(here.follower.leave)
     return answer
 
 
-def _events(here: Panel, deployment: int | None, since: int, gone: Callable[[], bool] | None) -> Iterator[str]:
+def _events(
+    here: Panel,
+    deployment: int | None,
+    since: int,
+    gone: Callable[[], bool] | None,
+    still_in: Callable[[], bool] | None,
+) -> Iterator[str]:
     follower = here.follower
-    end, shown = time.monotonic() + LONGEST, None
+    end, shown = time.monotonic() + (LONGEST if still_in is not None else LONGEST_BY_APP), None
+    asked = time.monotonic()
     yield "retry: 2000\n\n"
     while time.monotonic() < end and not (gone is not None and gone()):
-        version, state = follower.look(deployment, since)
-        if (
-            shown != (facts := (state["deployment"], state["status"], state["since"], len(state["steps"])))
-            or state["log"]
-        ):
-            if deployment is None and shown is not None and shown[0] != state["deployment"]:
-                since = 0
-                version, state = follower.look(deployment, since)
+        if still_in is not None and time.monotonic() - asked > BEAT:
+            if not still_in():
+                return
+            asked = time.monotonic()
+        try:
+            version, state = follower.look(deployment, since)
+        except GitDeployError:  # a release that is just going live may bring a deploy.yaml that can't be read
+            yield ": nothing can be read now\n\n"
+            time.sleep(1)
+            continue
+        facts = (state["deployment"], state["status"], state["since"], state["steps"])
+        if facts != shown or state["log"]:
             shown, since = facts, state["since"]
             yield f"id: {since}\ndata: {json.dumps({'success': True, **state})}\n\n"
         if deployment is not None and state["status"] not in ("running", "interrupted") and not state["more"]:

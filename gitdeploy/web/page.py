@@ -21,7 +21,9 @@ def show() -> Response:
     releases = number("releases", 0, 0, 500)
     try:
         made = document.page(here.app(), visitor, deployment=deployment, releases=releases)
-    except ConfigError as error:
+    except GitDeployError as error:  # a deploy.yaml that can't be read, a checkout of another owner, a damaged state.db
+        if error.kind == "not_found":
+            raise
         return _remember(visitor, make_response(document.broken(here.root.name, visitor, error), 503))
     return _remember(visitor, make_response(made))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,17 @@ class Panel:
             if found is not None or "Authorization" not in request.headers:
                 return found
         return accesses.by_request(request, self.store, self.environment_token)
+
+    def still_in(self) -> Callable[[], bool] | None:
+        """A question for later: whether what the present request proves itself by still counts. None where only another
+        request can ask that (the app's own login)."""
+        header, session = request.headers.get("Authorization"), request.cookies.get(accesses.COOKIE)
+        if who().how == "token" and header is not None:
+            token = header.partition(" ")[2].strip()
+            return lambda: accesses.is_right(token, self.store, self.environment_token)
+        if who().how == "session" and session is not None:
+            return lambda: self.store.session(session, self.environment_token, touch=False) is not None
+        return None
 
 
 def environment_token() -> str | None:

@@ -151,8 +151,8 @@ class Store:
             )
         return session
 
-    def session(self, session: str, environment_token: str | None) -> Access | None:
-        """Whose SESSION it is; None where it ended, or its token did."""
+    def session(self, session: str, environment_token: str | None, *, touch: bool = True) -> Access | None:
+        """Whose SESSION it is; None where it ended, or its token did. TOUCH: it is used, so it lasts longer."""
         now = self._clock()
         with self._open() as connection:
             row = connection.execute(
@@ -165,7 +165,7 @@ class Store:
                 environment_token is None or binding != environment_binding(environment_token)
             ):
                 return None
-            if now - seen > 60:
+            if touch and now - seen > 60:
                 connection.execute("UPDATE session SET seen_at=? WHERE hash=?", (now, _hash(session)))
         return Access(name, bool(read_only), "session", csrf_of(session))
 

@@ -1,0 +1,164 @@
+"""`gitdeploy web`, as an operator types it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from flask import Flask
+from web.conftest import Shop, Web
+from web.test_web_api import free_port
+
+from gitdeploy.web import blueprint
+
+
+class Served:
+    """A page that is served, and what it said so far."""
+
+    def __init__(self, shop: Shop, *words: str, env: dict[str, str] | None = None) -> None:
+        self.port = free_port()
+        self.process = shop.start("web", "--port", str(self.port), *words, env=env)
+        self.said = ""
+
+    def __enter__(self) -> Served:
+        assert self.process.stdout is not None
+        os.set_blocking(self.process.stdout.fileno(), False)
+        self.hear("the page is at")
+        return self
+
+    def hear(self, text: str) -> None:
+        end = time.monotonic() + 60
+        while text not in self.said and time.monotonic() < end and self.process.poll() is None:
+            with suppress(BlockingIOError):
+                self.said += os.read(self.process.stdout.fileno(), 65536).decode()  # type: ignore[union-attr]
+            time.sleep(0.02)
+        assert text in self.said, self.said
+
+    def __exit__(self, *_: object) -> None:
+        assert self.process.stdout is not None
+        self.process.send_signal(signal.SIGTERM)
+        assert self.process.wait(20) == 0, self.said
+        self.process.stdout.close()
+
+
+def status_with(port: int, token: str) -> int:
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/upgrade/api/status", headers={"Authorization": f"Bearer {token}"}
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        error.close()
+        return int(error.code)
+
+
+def test_the_first_start_shows_a_link_once(shop: Shop) -> None:
+    with Served(shop) as page:
+        page.hear("Another token")
+        token = page.said.split("login#")[1].split()[0]
+        assert f"http://127.0.0.1:{page.port}/upgrade/login#gd_" in page.said
+        assert status_with(page.port, token) == 200
+        assert status_with(page.port, token + "x") == 401
+        with socket.socket() as second:
+            with pytest.raises(OSError):
+                second.bind(("127.0.0.1", page.port))
+        taken = shop.gitdeploy("web", "--port", str(page.port), code=2)
+        assert "can't be served" in taken.err
+        assert "--port" in taken.err
+    kept = [
+        path for path in (shop.app / ".gitdeploy").rglob("*") if path.is_file() and token.encode() in path.read_bytes()
+    ]
+    assert kept == [], "only its hash is kept"
+    assert (shop.app / ".gitdeploy/web.db").stat().st_mode & 0o777 == 0o600
+    with Served(shop) as again:
+        assert "login#" not in again.said
+        assert status_with(again.port, token) == 200, "it goes on being right"
+
+
+def test_the_environments_token_is_the_only_one(shop: Shop) -> None:
+    with Served(shop, env={"GITDEPLOY_WEB_TOKEN": "from-a-secret-store"}) as page:
+        assert "login#" not in page.said
+        assert status_with(page.port, "from-a-secret-store") == 200
+    refused = shop.gitdeploy("web", code=2, env={"GITDEPLOY_WEB_TOKEN": "short"})
+    assert "could be guessed" in refused.err
+    assert "short" not in refused.err.replace("shorter", "")
+
+
+def test_not_on_loopback_there_is_a_warning(shop: Shop) -> None:
+    with Served(shop, "--host", "0.0.0.0") as page:
+        assert "Warning" not in page.said, "a proxy is declared, and the names that people type"
+    settings = shop.app / "deploy.yaml"
+    settings.write_text(settings.read_text().partition("web:")[0])
+    with Served(shop, "--host", "0.0.0.0") as page:
+        assert "Warning: The page is served at 0.0.0.0, not only to this machine, without TLS" in page.said
+        assert "web.hosts" in page.said
+    with Served(shop) as page:
+        assert "Warning" not in page.said, "only this machine can reach it"
+
+
+def test_tokens_are_made_listed_and_revoked(shop: Shop) -> None:
+    made = shop.gitdeploy("web", "token", "add", "deploy-bot").out.strip()
+    assert made.startswith("gd_")
+    assert "already" in shop.gitdeploy("web", "token", "add", "deploy-bot", code=2).err
+    reader = json.loads(shop.gitdeploy("--json", "web", "token", "add", "dashboard", "--read-only").out)
+    assert reader["read_only"] is True
+    listed = shop.gitdeploy("web", "token", "list").out
+    assert "deploy-bot" in listed
+    assert "never" in listed
+    assert made not in listed
+    shop.gitdeploy("web", "token", "revoke", "deploy-bot")
+    assert "no token" in shop.gitdeploy("web", "token", "revoke", "deploy-bot", code=2).err
+    assert [row["name"] for row in json.loads(shop.gitdeploy("web", "token", "list", "--json").out)] == ["dashboard"]
+
+
+def test_a_page_of_another_user_says_which_right_is_missing(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = Flask("shop")
+    app.register_blueprint(blueprint(shop.app, authorize=lambda: "wang", auto_check=False))
+    monkeypatch.setattr(os, "geteuid", lambda: 12345)
+    answer = app.test_client().get("/upgrade/")
+    assert "belongs to root, and you are user 12345" in answer.text
+    assert "sudo -u root" in answer.text
+    api = app.test_client().get("/upgrade/api/check-update")
+    assert api.status_code == 503
+    assert "sudo -u root" in api.json["hint"]
+
+
+def test_a_stream_ends_with_its_token(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+    from gitdeploy.web import events
+
+    monkeypatch.setattr(events, "BEAT", 0.2)
+    answers: list[Any] = []
+    for headers in (web.headers("", {}), None):
+        client = web.log_in() if headers is None else web.client()
+        answers.append(client.get("/upgrade/api/events", headers=headers))
+    heard = [iter(answer.response) for answer in answers]
+    for stream in heard:
+        next(stream)
+        next(stream)
+        assert "still here" in str(next(stream))
+    web.panel.store.revoke_token("li")
+    for stream in heard:
+        assert "log" not in "".join(str(piece) for piece in stream), "it has ended"
+    for answer in answers:
+        answer.close()
+    assert web.panel.follower._listeners == 0
+
+
+def test_without_its_extra_it_says_what_to_install(shop: Shop) -> None:
+    program = "import sys; sys.modules['flask'] = None\nfrom gitdeploy.cli import run\nsys.exit(run(['web']))\n"
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=shop.app, env=shop.environment, capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert "pip install 'gitdeploy[web]'" in done.stderr
