@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -31,7 +32,8 @@ from gitdeploy.state.requests import remove_old_runs
 from gitdeploy.text import count, path_text
 
 TRIES = 3
-_LOCK_NAMES = ("index.lock", "HEAD.lock", "packed-refs.lock", "shallow.lock", "config.lock")
+_REF_LOCKS = ("packed-refs.lock", "shallow.lock", "config.lock")
+_TREE_LOCKS = ("index.lock", "HEAD.lock")  # our own ones too: kept until the deployment that took them is undone
 
 
 class StageGone(RollbackFailed):
@@ -48,9 +50,11 @@ def recover_unfinished(session: Session, *, restores: bool = False) -> Result | 
     rows = session.database.unfinished()
     result = None
     with interruption.shield():
+        if rows:
+            _remove_stale_locks(site, _REF_LOCKS)  # refs are deleted below
         for row in rows:
             result = _recover_one(session, row, restores)
-        _remove_stale_locks(site)
+        _remove_stale_locks(site, (*_REF_LOCKS, *_TREE_LOCKS))
         _sweep(site)
     interruption.check()
     return result
@@ -169,11 +173,11 @@ def _throw_away(work: Work, records: list[Record]) -> Result:
 # ---- what else a kill can leave ----
 
 
-def _remove_stale_locks(site: Site) -> None:
-    """Lock files of a killed git: removed when, and only when, no process has them open."""
+def _remove_stale_locks(site: Site, names: Sequence[str]) -> None:
+    """Lock files of a killed git, NAMES and those of refs: removed when, and only when, no process has them open."""
     repository = site.repository
     folders = {repository.git_dir, repository.common_dir, *module_folders(repository)}
-    locks = [folder / name for folder in folders for name in _LOCK_NAMES if (folder / name).exists()]
+    locks = [folder / name for folder in folders for name in names if (folder / name).exists()]
     locks += [lock for folder in folders for lock in (folder / "refs").rglob("*.lock") if lock.is_file()]
     for lock in locks:
         if not _held(lock) and not _git_at_work(site):

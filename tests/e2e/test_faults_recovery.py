@@ -125,3 +125,20 @@ def test_state_db_was_deleted_while_a_deployment_was_interrupted(shop: Shop) -> 
     assert sides == [] or (shop.app / "VERSION").read_text() == "7.5.0", sides
     shop.gitdeploy("restore", "latest")
     assert differences(before, shop.state()) == []
+
+
+def test_git_was_killed_with_gitdeploy_while_it_held_the_lock_of_a_ref(shop: Shop) -> None:
+    """Recovery deletes refs itself: such locks go before that, not after."""
+    shop.release("v7.6.0", tree("7.6.0", "2.0"))
+    shop.release("v7.6.1", tree("7.6.1", "1.0", **{"hooks/pre-deploy": KILLS}))
+    shop.gitdeploy("upgrade", "v7.6.1")
+    before = shop.state()
+    shop.gitdeploy("upgrade", "v7.6.0", "--allow-downgrade", code=-9)
+    identity = max(path.name for path in (shop.app / ".gitdeploy/backups").iterdir())
+    shop.git("update-ref", "refs/gitdeploy/incoming/v7.6.0", "HEAD")
+    for name in ("packed-refs", "refs/gitdeploy/incoming/v7.6.0", f"refs/gitdeploy/backups/{identity}"):
+        (shop.app / ".git" / f"{name}.lock").touch()
+    shop.gitdeploy("recover")
+    assert differences(before, shop.state()) == []
+    assert not list((shop.app / ".git").rglob("*.lock"))
+    shop.gitdeploy("upgrade", "v7.6.0", "--allow-downgrade", "--no-hooks")
