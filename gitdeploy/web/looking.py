@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from gitdeploy.app import App
-from gitdeploy.errors import GitDeployError
+from gitdeploy.errors import DeploymentFailed, GitDeployError
 from gitdeploy.web.store import Store
 
 STEP = 60.0  # seconds between two looks at the clock
@@ -86,7 +86,14 @@ class Looking:
         app = self._app()
         if app.is_running():
             return
-        launched = app.launch(["watch", "--once"], performer=performer, request=uuid.uuid4().hex)
-        error = launched.wait(LONGEST).error()
-        if error is not None:
-            log.warning("Looking for releases: %s %s", error.message, error.hint)
+        try:
+            launched = app.launch(["watch", "--once"], performer=performer, request=uuid.uuid4().hex)
+        except DeploymentFailed as error:
+            # There is no way out of the app's own service: looking and telling need none, only upgrading does.
+            found = app.look()
+            if found.tag is not None:
+                log.warning("%s is not installed by itself: %s %s", found.tag, error.message, error.hint)
+            return
+        error_said = launched.wait(LONGEST).error()
+        if error_said is not None:
+            log.warning("Looking for releases: %s %s", error_said.message, error_said.hint)

@@ -326,6 +326,38 @@ def test_release_notes_cannot_do_harm(web: Web) -> None:
     assert 'href="https://example.com/x"' in notes["body_html"]
 
 
+def test_hostile_tag_names_do_no_harm(web: Web) -> None:
+    """Git allows all of these; none may become markup, an option, or a line of the log."""
+    names = [
+        "v9.9.9<script>alert(1)</script>",
+        "v9.9.9'onload='x",
+        "v9.9.9\u202e",
+        "--upload-pack=x",
+        "v9.9.9\u00a0",
+        "v9%0a",
+    ]
+    commit = web.shop.git("rev-parse", "v1.1.0^{commit}", cwd=web.shop.remote)
+    packed = web.shop.remote / ".git/packed-refs"
+    try:
+        packed.write_text("".join(f"{commit} refs/tags/{name}\n" for name in names))
+        check = web.get("/api/check-update?force=true")
+        assert check.json["data"]["latest_tag"] == "v1.2.0"
+        for path in ("/", "/api/version-history?limit=100", "/api/check-update", "/api/deployments"):
+            text = web.client().get(f"/upgrade{path}", headers=web.headers("", {})).text
+            assert "<script>alert" not in text, path
+            assert "upload-pack" not in text, path
+            assert "\u202e" not in text, path
+        before = web.shop.state()
+        for name in names:
+            answer = web.post("/api/start-upgrade", {"tag": name})
+            assert answer.status_code == 400, name
+            assert "\u202e" not in answer.text
+            assert web.get(f"/api/plan?tag={name.replace('%', '%25')}").status_code == 400, name
+        assert web.shop.state() == before
+    finally:
+        packed.unlink()
+
+
 def test_secrets_are_in_no_answer(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
     (web.shop.app / ".env").write_text(
         "APP_UPDATE_GITHUB_TOKEN=ghp_verysecret123\nGITDEPLOY_WEBHOOK_SECRET=hooksecret99\n"

@@ -111,3 +111,46 @@ def test_a_webhook_upgrades_only_what_policy_admits(web: Web, monkeypatch: pytes
     assert row["to"]["tag"] == "v1.2.0"
     assert row["status"] == "rolled_back"
     assert row["performer"] == "webhook of gitlab, from 127.0.0.1"
+
+
+def test_where_no_process_may_be_started_it_still_looks(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Inside the app's own service, without a way out of it: looking and telling need none."""
+    from gitdeploy.app import App
+    from gitdeploy.errors import DeploymentFailed
+
+    def refuse(*_: object, **__: object) -> None:
+        raise DeploymentFailed("There is no way out of the app's service.", "loginctl enable-linger")
+
+    monkeypatch.setattr(App, "launch", refuse)
+    assert web.panel.app().last_check() is None
+    web.panel.looking._start("test")
+    found = web.panel.app().last_check()
+    assert found is not None
+    assert found.latest_tag == "v1.2.0"
+
+
+def test_it_looks_once_in_each_interval_whatever_the_number_of_workers(web: Web) -> None:
+    from datetime import UTC, datetime, timedelta
+
+    from gitdeploy.web.looking import Looking
+
+    panel = web.panel
+    with (web.shop.app / "deploy.yaml").open("a") as out:
+        out.write("check: {interval: 12h, upgrade: patch, window: '02:00-03:00 UTC'}\n")
+    workers = [Looking(panel.app, panel.store, panel.root, by_itself=True) for _ in range(3)]
+    begun = datetime(2026, 11, 26, 5, 0, tzinfo=UTC)
+    looks = [
+        moment
+        for moment in (begun + timedelta(minutes=minute) for minute in range(0, 3 * 24 * 60, 10))
+        for worker in workers
+        if worker.due(moment)
+    ]
+    by_interval = [moment for moment in looks if moment.hour != 2]
+    in_window = {moment.date() for moment in looks if moment.hour == 2}
+    assert 5 <= len(by_interval) + len(in_window) <= 11, looks
+    assert len(in_window) == 3, "once in each window, though the interval is longer"
+    (web.shop.app / ".env").write_text("APP_UPDATE_AUTO_CHECK=false\n")
+    assert not any(worker.due(begun + timedelta(days=30)) for worker in workers)
+    (web.shop.app / ".env").write_text("APP_UPDATE_AUTO_CHECK=true\nAPP_UPDATE_CHECK_INTERVAL=1\n")
+    assert panel.app().site.config.check.interval == 3600
+    assert any(worker.due(begun + timedelta(days=30)) for worker in workers)
