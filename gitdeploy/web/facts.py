@@ -68,6 +68,7 @@ class Deployment:
     performer: str
     started_at: str
     origin: Mapping[str, Any]
+    change: str
     title: str
     steps: Sequence[Step]
     log: Sequence[str]
@@ -81,7 +82,8 @@ class Deployment:
 
 @dataclass(frozen=True, slots=True)
 class Now:
-    """What is live and what goes on. `running`: the deployment that is under way; `last`: the one that ended last, and
+    """What is live and what goes on. `running`: the deployment that is under way, `cut_off`: the one
+    whose process is gone; `last`: the one that ended last, and
     `origin`: what was live before it. `expected`: the steps that a deployment has here, as far as that is known."""
 
     status: Status
@@ -90,6 +92,7 @@ class Now:
     units: Sequence[str]
     has_health: bool
     running: Deployment | None
+    cut_off: Deployment | None
     last: DeploymentRow | None
     ending: Ending | None
     origin: str
@@ -126,7 +129,8 @@ def read_now(app: App, words: Words) -> Now:
     status = app.status()
     rows = app.deployments(50)
     holder = status.holder
-    running = next((row for row in rows if row.running), None) if holder is not None else None
+    open_one = next((row for row in rows if row.running), None)
+    running, cut_off = (open_one, None) if holder is not None else (None, open_one if status.interrupted else None)
     ended = next((row for row in rows if not row.running and row.action != "prepare"), None)
     services = app.service_names()
     has_health = app.site.config.health.configured or bool(services)
@@ -139,6 +143,7 @@ def read_now(app: App, words: Words) -> Now:
         units=app.units_found() if not services else [],
         has_health=has_health,
         running=read_deployment(app, running.id, words, expected) if running is not None else None,
+        cut_off=read_deployment(app, cut_off.id, words) if cut_off is not None else None,
         last=ended,
         ending=ending(ended, words) if ended is not None else None,
         origin=name_of(ended.origin) if ended is not None else "",
@@ -172,6 +177,7 @@ def read_deployment(app: App, number: int, words: Words, expected: Sequence[str]
         performer=clean(row.performer),
         started_at=row.started_at,
         origin=row.origin,
+        change=f"{name_of(row.origin)} → {name_of(row.target)}",
         title=found.title if found is not None else running_title(row, words),
         steps=read_steps([*state["steps"], *still_to_come(state["steps"], expected)], words),
         log=log,

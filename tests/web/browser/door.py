@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import select
 import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -45,13 +46,15 @@ class Door:
                 outer.close()  # nothing listens there just now
                 continue
             inner.settimeout(None)
-            for one, other in ((outer, inner), (inner, outer)):
-                threading.Thread(target=self._pass_on, args=(one, other), daemon=True).start()
+            threading.Thread(target=self._join, args=(outer, inner), daemon=True).start()
 
     @staticmethod
-    def _pass_on(one: socket.socket, other: socket.socket) -> None:
-        with suppress(OSError):
-            while data := one.recv(65536):
-                other.sendall(data)
-        with suppress(OSError):
-            other.shutdown(socket.SHUT_WR)
+    def _join(outer: socket.socket, inner: socket.socket) -> None:
+        """Both ways, until one side ends."""
+        other = {outer: inner, inner: outer}
+        with outer, inner, suppress(OSError):
+            while True:
+                for one in select.select(list(other), [], [])[0]:
+                    if not (data := one.recv(65536)):
+                        return
+                    other[one].sendall(data)

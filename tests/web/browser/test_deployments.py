@@ -175,7 +175,7 @@ def test_a_deployment_that_was_killed_is_said_and_put_right_by_a_button(shop: Sh
     tab = open_page(shop)
     tab.get_by_role("button", name="Check for updates").click()
     upgrade(tab, "v1.1.0")
-    tab.get_by_role("heading", name="A deployment was cut off").wait_for()
+    tab.get_by_role("heading", name="A deployment was cut off: v1.0.0 → v1.1.0").wait_for()
     shoot(tab, "cut-off")
     tab.get_by_role("button", name="Put it right now").click()
     tab.get_by_role("heading", name="v1.1.0 was cut off; v1.0.0 runs again").wait_for()
