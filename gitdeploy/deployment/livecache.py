@@ -7,6 +7,7 @@ import os
 
 from gitdeploy.deployment.site import Release3, Site
 from gitdeploy.state import Database
+from gitdeploy.versions import prefix_of
 
 _KEY = "live"
 
@@ -31,6 +32,8 @@ def _facts(site: Site) -> list[object]:
     repository = site.repository
     head = (repository.git_dir / "HEAD").read_text()
     places = [repository.common_dir / "packed-refs", repository.common_dir / "refs" / "tags"]
+    if "/" in (prefix := site.config.source.tag_prefix or prefix_of(site.config.source.tags)):
+        places.append(repository.common_dir / "refs" / "tags" / prefix.rpartition("/")[0])  # a folder of its own
     if head.startswith("ref: "):
         places.append(repository.common_dir / head[5:].strip())
     found: list[object] = [head, site.config.source.tags, site.config.source.tag_prefix, site.told_version()]
