@@ -45,7 +45,7 @@ def command(screen: Screen, /, tag: str | None, limit: int, everything: bool) ->
                 path_text(release.tag)[:60],
                 (release.published_at or "")[:10],
                 state,
-                clean(next((line for line in release.notes.splitlines() if line.strip()), release.name), limit=70),
+                clean(_first_line(release), limit=70),
             )
             for release, state in found
         ],
@@ -54,6 +54,12 @@ def command(screen: Screen, /, tag: str | None, limit: int, everything: bool) ->
     screen.result(
         [document(release, state) for release, state in found], table if found else "There is no release yet."
     )
+
+
+def _first_line(release: Release) -> str:
+    """The first line of the notes that says something, without Markdown's marks; the name where there are none."""
+    lines = (line.strip().lstrip("#*->_ ").rstrip("#*_ ") for line in release.notes.splitlines())
+    return next((line for line in lines if line), release.name)
 
 
 def document(release: Release, state: str) -> dict[str, Any]:

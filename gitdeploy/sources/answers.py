@@ -50,7 +50,7 @@ class Item:
     def __init__(self, data: Any, host: str, what: str) -> None:
         self.host, self.what = host, what
         if not isinstance(data, dict):
-            raise self._wrong("it", "an object", data)
+            raise _wrong(host, what, "it", "an object", data)
         self.data: dict[str, Any] = data
 
     def text(self, name: str) -> str:
@@ -91,17 +91,22 @@ class Item:
         return None if value is None else Item(value, self.host, f"{self.what}, `{name}`")
 
     def _wrong(self, what: str, wanted: str, found: object) -> SourceError:
-        kind = {dict: "an object", list: "a list", str: "text", bool: "true or false", type(None): "nothing"}
-        return SourceError(
-            f"{self.host}'s answer is not what it should be: in {self.what}, {what} must be {wanted}, "
-            f"not {kind.get(type(found), 'a number')}.",
-            "If source.url is set, see that it is the address of the API; else the host may have changed it.",
-        )
+        return _wrong(self.host, self.what, what, wanted, found)
+
+
+def _wrong(host: str, place: str, what: str, wanted: str, found: object) -> SourceError:
+    kind = {dict: "an object", list: "a list", str: "text", bool: "true or false", type(None): "nothing"}
+    where = "" if place == "it" else f"in {place}, "
+    return SourceError(
+        f"{host}'s answer is not what it should be: {where}{what} must be {wanted}, "
+        f"not {kind.get(type(found), 'a number')}.",
+        "If source.url is set, see that it is the address of the API; else the host may have changed it.",
+    )
 
 
 def items(data: Any, host: str, what: str) -> Iterator[Item]:
     """The objects of a list. Raises `SourceError` for anything else."""
     if not isinstance(data, list):
-        Item(None if data is None else [], host, f"the list of {what}s")
+        raise _wrong(host, "it", "it", "a list", data)
     for number, each in enumerate(data, 1):
         yield Item(each, host, f"{what} {number}")

@@ -141,7 +141,8 @@ def connection_failure(host: Host, address: str, error: Exception) -> tuple[Sour
     if "refused" in whole:
         return SourceError(f"{host.name} ({address}) refuses connections.", _FALLBACK), True
     if "incomplete" in whole or "cut short" in whole or "aborted" in whole or "reset" in whole or "closed" in whole:
-        return SourceError(f"The answer of {host.name} was cut short: {text}.", _FALLBACK), True
+        why = "" if "incomplete" in text.lower() or "cut short" in text else f": {text}"
+        return SourceError(f"The answer of {host.name} was cut short{why}.", _FALLBACK), True
     return SourceError(f"{host.name} ({address}) can't be reached: {text}.", _FALLBACK), True
 
 
