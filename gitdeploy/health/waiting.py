@@ -10,7 +10,7 @@ from typing import Protocol
 
 from gitdeploy import interruption
 from gitdeploy.config import HealthConfig
-from gitdeploy.errors import GitDeployError
+from gitdeploy.errors import GitDeployError, Interrupted
 from gitdeploy.health.proof import old_process
 from gitdeploy.health.questions import ANSWER_LIMIT, Answer, ask
 from gitdeploy.process import Identity
@@ -79,6 +79,15 @@ class _Watch:
         self.restarts_at_first = self.restarts_before = self._restarts()
 
     def look(self, limit: float) -> Answer:
+        """One look. A service that can't be asked now may be asked the next time."""
+        try:
+            return self._look(limit)
+        except Interrupted:
+            raise
+        except GitDeployError as error:
+            return Answer(error.message.rstrip("."))
+
+    def _look(self, limit: float) -> Answer:
         """Services first: they know why nothing answers."""
         now, before = self._restarts(), self.restarts_before
         self.restarts_before = now
@@ -100,6 +109,14 @@ class _Watch:
 
     def in_vain(self) -> str | None:
         """Why waiting longer makes no sense."""
+        try:
+            return self._in_vain()
+        except Interrupted:
+            raise
+        except GitDeployError:
+            return None
+
+    def _in_vain(self) -> str | None:
         for service in self.services:
             if bad := service.gave_up():
                 return bad.rstrip(".")

@@ -34,7 +34,8 @@ from gitdeploy.text import clean
 _MOST = 60_000  # bytes of one message
 _LONGEST = 3600.0  # seconds that a service may take, whatever is asked
 _PATIENCE = 60.0  # seconds more than the service's own time limit until an answer must be there
-_VERBS = ("restart", "stop", "start", "reload", "last_lines", "problems")
+_CONTROL = ("restart", "stop", "start", "reload")
+_QUESTIONS = ("is_up", "gave_up")
 _KINDS: Mapping[str, type[SystemdUnit] | type[Supervisor]] = {"systemd": SystemdUnit, "supervisor": Supervisor}
 
 Launch = Callable[[list[str], str, str], str]
@@ -81,7 +82,8 @@ def split(root: Path, owner: int, launch: Launch) -> None:
 
 @dataclass(slots=True)
 class ThroughRoot:
-    """A service whose control, and whose log, go through root's process; all else is asked as ourselves."""
+    """A service whose control and log go through root's process. What else is asked of systemd everybody may ask;
+    supervisor's socket is root's."""
 
     service: SystemdUnit | Supervisor
 
@@ -106,12 +108,18 @@ class ThroughRoot:
         return bool(self._ask("reload", on_line))
 
     def is_up(self) -> str | None:
-        return self.service.is_up()
+        return self._sentence("is_up") if self.kind == "supervisor" else self.service.is_up()
 
     def gave_up(self) -> str | None:
-        return self.service.gave_up()
+        return self._sentence("gave_up") if self.kind == "supervisor" else self.service.gave_up()
+
+    def _sentence(self, verb: str) -> str | None:
+        said = self._ask(verb, None)
+        return None if said is None else str(said)
 
     def processes(self) -> tuple[Identity, ...]:
+        if self.kind == "supervisor":
+            return tuple(Identity(*each) for each in self._ask("processes", None))
         return self.service.processes()
 
     def last_lines(self, most: int = 20, since: float | None = None) -> list[str]:
@@ -243,22 +251,27 @@ def _do(message: Mapping[str, Any], root: Path, owner: int, launch: Launch, on_l
         return launch([str(word) for word in message["words"]], str(message["request"]), str(message["performer"]))
     if message["verb"] == "install_boot_unit":
         return _install_boot_unit([str(unit) for unit in message["units"]], root, owner)
-    if message["verb"] not in _VERBS:
-        raise ValueError("unknown verb")
-    wanted = message["service"]
+    verb, wanted = message["verb"], message["service"]
     timeout = min(max(float(wanted["timeout"]), 0.0), _LONGEST)
     service = _KINDS[wanted["kind"]](str(wanted["name"]), root, owner, timeout)
     if isinstance(service, SystemdUnit):
         service.user = False
-    if message["verb"] == "problems":
-        return service.problems()
-    if message["verb"] == "last_lines":
-        if service.problems():
-            return []
+    if verb in _CONTROL:
+        return getattr(service, verb)(on_line)  # each looks first whose it is
+    problems = service.problems()
+    if verb == "problems":
+        return problems
+    if problems:
+        raise ServiceFailed(*problems[0])
+    if verb in _QUESTIONS:
+        return getattr(service, verb)()
+    if verb == "processes":
+        return [[each.pid, each.started, each.boot] for each in service.processes()]
+    if verb == "last_lines":
         since = message["since"]
         lines = service.last_lines(min(max(int(message["most"]), 1), 100), None if since is None else float(since))
         return _fitting([line[:500] for line in lines])
-    return getattr(service, message["verb"])(on_line)  # restart, stop, start, reload: each looks whose it is first
+    raise ValueError("unknown verb")
 
 
 def _install_boot_unit(units: list[str], root: Path, owner: int) -> list[str]:

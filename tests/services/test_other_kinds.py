@@ -1,0 +1,166 @@
+"""An app that is no systemd unit: a plain process with a pid file, a supervisor program, a compose service, a command."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+
+import pytest
+from support.machine_app import PORT, ROOT, SETTINGS, MachineApp
+from support.sample import Program
+from systemd_root import Machine
+
+pytestmark = pytest.mark.xdist_group("machine")
+
+GUNICORN = f"{ROOT}/venv/bin/python -m gunicorn -w 2 -b 127.0.0.1:{PORT} --pid run/pid"
+START = f"#!/bin/sh\ncd {ROOT}\nmkdir -p run\n{GUNICORN} --daemon --capture-output --log-file run/log wsgi\n"
+STOP = "kill $(cat run/pid); for i in $(seq 100); do [ -e run/pid ] || break; sleep 0.05; done"
+RESTART = f"#!/bin/sh\n{STOP}\n. {ROOT}/start.sh\n"
+
+# Stands in for Docker, of which there is no engine here: it takes the commands that are known of the compose plugin, only
+# from the checkout, only as otrs, and its container is a process. Anything else is an error, and written down.
+DOCKER = f"""#!/bin/sh
+echo "$(id -un) $(pwd) $*" >> /tmp/docker-calls
+[ "$(pwd)" = {ROOT} ] || {{ echo "no configuration file provided: not found" >&2; exit 14; }}
+case "$*" in
+  "compose config --services") echo database; echo web;;
+  "compose ps --quiet --all -- web") echo 0123456789ab;;
+  "compose restart -- web") sh ./restart.sh;;
+  "inspect --format="*" -- 0123456789ab") echo "running|$(cat run/pid)|0||0";;
+  "compose logs --no-color --no-log-prefix --tail="*" -- web") tail -n 50 run/log;;
+  *) echo "unexpected: $*" >&2; exit 1;;
+esac
+"""
+SUPERVISOR = f"""
+[program:otrs-web]
+command={ROOT}/venv/bin/python -m gunicorn -w 2 -b 127.0.0.1:{PORT} wsgi
+directory={ROOT}
+user=otrs
+startsecs=1
+killasgroup=true
+redirect_stderr=true
+"""
+
+
+def settings(service: str) -> str:
+    return SETTINGS.replace("service: {systemd: otrs-web, timeout: 20}", f"service: {{{service}, timeout: 10}}")
+
+
+@pytest.fixture(scope="module")
+def app(machine_for_app: Machine) -> MachineApp:
+    made = MachineApp(machine_for_app)
+    made.files = {"start.sh": Program(START), "restart.sh": Program(RESTART)}
+    sick = "def health():\n    print('no route to the queue', flush=True)\n    return '500 Sick'\n"
+    for number, service in enumerate(
+        (
+            "pidfile: run/pid, signal: HUP",
+            "pidfile: run/pid, signal: USR2",
+            "command: ./restart.sh",
+            "compose: web",
+            "supervisor: otrs-web",
+        ),
+        1,
+    ):
+        made.settings = settings(service)
+        made.publish(f"v{number}.0.0")
+        made.publish(f"v{number}.1.0")
+        made.publish(f"v{number}.2.0", body=sick)
+    made.checkout("v1.0.0")
+    made.user("./start.sh")
+    made.ask()
+    machine_for_app.put("/usr/local/bin/docker", DOCKER, 0o755)
+    return made
+
+
+def live(app: MachineApp, tag: str) -> None:
+    """TAG is live and serves, whatever was before."""
+    app.gitdeploy("upgrade", tag, "--no-restart", "--discard-local-changes", code=None)
+    app.user("sh", "-c", STOP, check=False)
+    app.user("./start.sh")
+    assert app.version() == tag.removeprefix("v")
+
+
+def up_and_back(app: MachineApp, major: int, user: str | None = "otrs") -> str:
+    """N.1.0 is good; N.2.0 is not, and its way back is. What was said of the failure."""
+    app.gitdeploy("upgrade", f"v{major}.1.0", user=user)
+    assert app.version() == f"{major}.1.0"
+    done = app.gitdeploy("upgrade", f"v{major}.2.0", user=user, code=3)
+    assert "500 instead of 200" in done.err
+    assert app.version() == f"{major}.1.0"
+    return done.err
+
+
+def test_hup_makes_new_workers_and_fails_no_request(app: MachineApp) -> None:
+    master = app.user("cat", "run/pid").stdout
+    counts: Counter[str] = Counter()
+    with app.traffic(counts):
+        up_and_back(app, 1)
+    assert set(counts) <= {"1.0.0", "1.1.0", "1.2.0"}, counts
+    assert app.user("cat", "run/pid").stdout == master
+
+
+def test_usr2_starts_a_second_gunicorn_and_fails_no_request(app: MachineApp) -> None:
+    live(app, "v2.0.0")
+    master = app.user("cat", "run/pid").stdout
+    counts: Counter[str] = Counter()
+    with app.traffic(counts):
+        up_and_back(app, 2)
+    assert set(counts) <= {"2.0.0", "2.1.0", "2.2.0"}, counts
+    assert app.user("cat", "run/pid").stdout != master
+
+
+def test_a_pid_file_that_names_somebody_else_gets_no_signal(app: MachineApp) -> None:
+    kept = app.user("cat", "run/pid").stdout
+    roots = app.machine.inside("systemctl", "show", "-p", "MainPID", "--value", "systemd-journald").stdout.strip()
+    for text, says in {
+        roots: "which is root's",
+        "1": "no process id",
+        "0": "no process id",
+        "-1": "no process id",
+    }.items():
+        app.user("sh", "-c", f"echo {text} > run/pid")
+        done = app.gitdeploy("upgrade", "v3.0.0", code=1)
+        assert says.replace("no process id", "does not hold a process id") in done.err
+    app.user("sh", "-c", f"echo {kept.strip()} > run/pid")
+
+
+def test_a_command_restarts_it(app: MachineApp) -> None:
+    live(app, "v3.0.0")
+    up_and_back(app, 3)
+
+
+def test_the_container_of_a_compose_service_is_restarted_as_the_owner(app: MachineApp) -> None:
+    live(app, "v4.0.0")
+    app.machine.put("/tmp/docker-calls", "", 0o666)
+    said = up_and_back(app, 4, user=None)  # root: Docker is the owner's all the same
+    assert "web said: no route to the queue" in said
+    calls = app.machine.inside("cat", "/tmp/docker-calls").stdout.splitlines()
+    assert f"otrs {ROOT} compose restart -- web" in calls
+    assert all(call.startswith(f"otrs {ROOT} ") for call in calls)
+
+
+def test_a_supervisor_program_is_restarted_by_root_and_by_who_may_use_its_socket(app: MachineApp) -> None:
+    live(app, "v5.0.0")
+    app.user("sh", "-c", "kill $(cat run/pid)")
+    app.machine.put("/etc/supervisor/conf.d/otrs.conf", SUPERVISOR)
+    app.machine.inside("systemctl", "start", "supervisor")
+    app.machine.wait_for("curl", "-sf", f"http://127.0.0.1:{PORT}/health")
+    app.machine.wait_for("sh", "-c", "supervisorctl status otrs-web | grep RUNNING")
+    said = up_and_back(app, 5, user=None)
+    assert "otrs-web said: no route to the queue" in said
+    refused = app.gitdeploy("upgrade", "v5.0.0", "--allow-downgrade", code=1)
+    assert "may otrs use its socket?" in refused.err
+    app.machine.inside("chown", "otrs", "/var/run/supervisor.sock")
+    app.gitdeploy("upgrade", "v5.0.0", "--allow-downgrade")
+    assert app.version() == "5.0.0"
+    other = (
+        SUPERVISOR.replace("[program:otrs-web]", "[program:roots]")
+        .replace("user=otrs\n", "")
+        .replace(str(PORT), "8001")
+    )
+    app.machine.put("/etc/supervisor/conf.d/roots.conf", other)
+    app.machine.inside("supervisorctl", "update")
+    app.machine.put(f"{ROOT}/deploy.yaml", settings("supervisor: roots"), owner=app.uid)
+    refused = app.gitdeploy("upgrade", "v5.1.0", "--discard-local-changes", user=None, code=1)
+    assert "The program roots does not run as otrs from /srv/otrs-web, so root does not restart it" in refused.err
+    assert json.loads(app.gitdeploy("--json", "status").out)["version"] == "5.0.0"
