@@ -138,6 +138,7 @@ def test_a_broken_deploy_yaml_is_shown_and_not_a_blank_page(sample: Sample, clie
         assert answer.status_code == 503
         assert "deploy.yaml" in answer.text
         harmless(answer.text)
+        assert "Traceback" not in answer.text
     finally:
         file.write_bytes(before)
     assert client.get("/upgrade/").status_code == 200

@@ -105,7 +105,7 @@ def shoot(tmp_path: Path) -> Any:
             tab.evaluate("scrollTo(0, 0)")
         if name in DOCS and not options:
             size = tab.viewport_size
-            options["clip"] = {"x": 0, "y": 0, "width": size["width"], "height": min(720, size["height"])}
+            options["clip"] = {"x": 0, "y": 0, "width": size["width"], "height": min(800, size["height"])}
         tab.wait_for_timeout(150)  # fonts and the last frame
         tab.screenshot(path=str(folder / f"{name}.png"), animations="disabled", **options)
 

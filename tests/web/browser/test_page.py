@@ -166,6 +166,10 @@ def test_who_may_only_look_gets_no_buttons(lived_in: Shop, open_page: Any) -> No
     tab.locator("[data-part=releases] li").first.wait_for()
     assert tab.locator("[data-dialog]").count() == 0
     assert tab.get_by_role("button").all_inner_texts() == ["Log out", "Check for updates"]
+    lived_in.gitdeploy("web", "token", "revoke", "screen")
+    tab.get_by_role("button", name="Check for updates").click()
+    tab.get_by_role("alert").get_by_role("link", name="You were logged out").click()
+    tab.get_by_label("Token").wait_for()
 
 
 def test_a_wrong_token_is_told_and_logging_out_ends_the_session(lived_in: Shop, open_page: Any, shoot: Any) -> None:
