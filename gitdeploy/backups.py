@@ -14,7 +14,7 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -298,20 +298,24 @@ def content_size(root: Path, paths: Iterable[str]) -> int:
     return total
 
 
-def copy_paths(root: Path, paths: Sequence[str], folder: Path) -> list[str]:
-    """Copy files and folders (modes, times, links as links; no sockets, no pipes) below FOLDER. Returns what was copied."""
+def copy_paths(root: Path, paths: Sequence[str], folder: Path, leave: Collection[Path] = ()) -> list[str]:
+    """Copy files and folders (modes, times, links as links; no sockets, no pipes) below FOLDER; files of LEAVE are left
+    out. Returns what was copied."""
     copied = []
     for path in paths:
         source, place = root / path, folder / path
-        place.parent.mkdir(parents=True, exist_ok=True)
-        copy_tree(source, place)
-        copied.append(path)
+        if source not in leave:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            copy_tree(source, place, leave)
+            copied.append(path)
     return copied
 
 
-def copy_tree(source: Path, place: Path) -> None:
+def copy_tree(source: Path, place: Path, leave: Collection[Path] = ()) -> None:
     """Copy one file, link or folder, sharing blocks where the file system can."""
     interruption.check()
+    if source in leave:
+        return
     try:
         found = source.lstat()
     except FileNotFoundError:
@@ -321,7 +325,7 @@ def copy_tree(source: Path, place: Path) -> None:
     elif stat.S_ISDIR(found.st_mode):
         place.mkdir(mode=0o700, exist_ok=True)
         for name in os.listdir(source):
-            copy_tree(source / name, place / name)
+            copy_tree(source / name, place / name, leave)
         os.chmod(place, stat.S_IMODE(found.st_mode))
         _owner(place, found)
         os.utime(place, ns=(found.st_atime_ns, found.st_mtime_ns))

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gitdeploy.databases.base import Database, Dump
+from gitdeploy.databases.base import ABSENT, Database, Dump
 from gitdeploy.errors import ConfigError
 from gitdeploy.text import clean, redact
 
@@ -46,4 +46,4 @@ def _open(url: str, root: Path, environment: Mapping[str, str]) -> Database:
     )
 
 
-__all__ = ["Database", "Dump", "open_databases"]
+__all__ = ["ABSENT", "Database", "Dump", "open_databases"]

@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+ABSENT = "absent"  # the fingerprint of a database that is not there
+
 
 @dataclass(frozen=True, slots=True)
 class Dump:
@@ -51,6 +53,18 @@ class Database(Protocol):
 
     def fingerprint(self) -> str:
         """A hash of the schema and of the migrations that frameworks have recorded. Raises `GitDeployError`."""
+        ...
+
+    def files(self) -> tuple[Path, ...]:
+        """Files of this machine that it consists of and that nobody but its own programs may copy, there or not."""
+        ...
+
+    def reader(self, dump: Path) -> str:
+        """The command by which a person looks into a dump of it, or loads it elsewhere."""
+        ...
+
+    def rescue(self, folder: Path) -> Path | None:
+        """A raw copy in FOLDER of what can't be dumped; None for a kind that has no files here."""
         ...
 
     def dump(self, folder: Path, on_line: Callable[[str], None]) -> Dump:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -87,6 +88,15 @@ class MySQL:
     def _beside(self, word: str) -> str:
         """A name beside the schema's own; at most 64 characters."""
         return f"{self.address.database[:45]}_gitdeploy_{word}"
+
+    def files(self) -> tuple[Path, ...]:
+        return ()
+
+    def reader(self, dump: Path) -> str:
+        return f"mysql AN_EMPTY_DATABASE < {shlex.quote(str(dump / _TABLES))}"
+
+    def rescue(self, folder: Path) -> Path | None:
+        return None
 
     # ---- dump ----
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -92,6 +93,15 @@ class PostgreSQL:
     def fingerprint(self) -> str:
         with self._session() as session:
             return hashlib.sha256(session.ask(sql.FINGERPRINT).encode("utf-8", "surrogateescape")).hexdigest()
+
+    def files(self) -> tuple[Path, ...]:
+        return ()
+
+    def reader(self, dump: Path) -> str:
+        return f"pg_restore --dbname=AN_EMPTY_DATABASE {shlex.quote(str(dump))}"
+
+    def rescue(self, folder: Path) -> Path | None:
+        return None
 
     # ---- dump ----
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 import shutil
 import sqlite3
 import time
@@ -14,7 +15,7 @@ from pathlib import Path
 from urllib.parse import quote, unquote
 
 from gitdeploy import faultpoints
-from gitdeploy.databases.base import Dump
+from gitdeploy.databases.base import ABSENT, Dump
 from gitdeploy.databases.client import make_durable, private_file
 from gitdeploy.errors import DeploymentFailed
 from gitdeploy.text import path_text
@@ -50,7 +51,7 @@ class SQLite:
     def fingerprint(self) -> str:
         """Tables, columns, indexes as sqlite_master has them, and the migrations that frameworks have recorded."""
         if not self.path.is_file():
-            return "absent"
+            return ABSENT
         digest = hashlib.sha256()
         try:
             with closing(_open(self.path, timeout=10)) as connection:
@@ -64,6 +65,16 @@ class SQLite:
         except sqlite3.Error as error:
             return f"unreadable: {error}"
         return digest.hexdigest()
+
+    def files(self) -> tuple[Path, ...]:
+        return tuple(Path(f"{self.path}{ending}") for ending in ("", "-wal", "-shm", "-journal"))
+
+    def reader(self, dump: Path) -> str:
+        return f"sqlite3 {shlex.quote(str(dump))}"
+
+    def rescue(self, folder: Path) -> Path | None:
+        copies = [shutil.copy2(file, folder / file.name) for file in self.files() if file.is_file()]
+        return Path(copies[0]) if copies else None
 
     def dump(self, folder: Path, on_line: Callable[[str], None]) -> Dump:
         begun = time.monotonic()

@@ -17,6 +17,7 @@ from gitdeploy.checkout.history import Commit, commits_between, local_commits
 from gitdeploy.checkout.local import Local, operation_under_way, read_local
 from gitdeploy.config import Config
 from gitdeploy.deployment.options import Options
+from gitdeploy.deployment.plan_data import plan_data
 from gitdeploy.deployment.site import Release3, Site
 from gitdeploy.envfile import EnvFile
 from gitdeploy.errors import ConfigError, DeploymentFailed, GitDeployError
@@ -254,7 +255,10 @@ def make_plan(
     if options.restart:
         services = open_services(config.service, site.root)
         problems += [Problem(message, hint) for service in services for message, hint in service.problems()]
-    needed = _disk_needed(site, tree, parts) + _venv_disk_needed(site, after, venv, options)
+    data = plan_data(site)
+    problems += data.problems
+    warnings += data.warnings
+    needed = _disk_needed(site, tree, parts) + _venv_disk_needed(site, after, venv, options) + data.needed
     problems += _disk_problems(site, needed, len(tree.changes))
     problems += _unwritable(site, tree)
     commits, commit_count = commits_between(repository, local.head, goal.commit)

@@ -21,8 +21,9 @@ from gitdeploy.checkout.git import BACKUP_REFS
 from gitdeploy.checkout.manifest import Manifest
 from gitdeploy.checkout.snapshot import Snapshot, take_snapshot
 from gitdeploy.config import Config
-from gitdeploy.deployment.data import INCLUDED, KEPT, dump_into
-from gitdeploy.deployment.live import CHANGED_FILES, Live, LiveRecord
+from gitdeploy.databases import open_databases
+from gitdeploy.deployment.data import INCLUDED, KEPT, database_files, dump_into
+from gitdeploy.deployment.live import CHANGED_FILES, Live, LiveRecord, app_environment
 from gitdeploy.deployment.plan import Plan, TargetFiles
 from gitdeploy.deployment.session import Work
 from gitdeploy.deployment.site import Release3, Site
@@ -143,11 +144,13 @@ def create_backup(
             )
             part.repository.update_ref(BACKUP_REFS + identity, inner.commit)
             submodules[os.fsdecode(part.path)] = _encoded(inner)
+    databases = open_databases(config.backup.databases, site.root, app_environment(site))
+    leave = database_files(databases)
     kept: list[str] = []
     not_copied: list[str] = []
     for path in backups.matching_paths(site.root, config.git.keep):
         (kept if backups.content_size(site.root, [path]) <= backups.KEPT_LIMIT else not_copied).append(path)
-    kept = backups.copy_paths(site.root, kept, folder / KEPT)
+    kept = backups.copy_paths(site.root, kept, folder / KEPT, leave)
     for path in not_copied:
         size = size_text(backups.content_size(site.root, [path]))
         work.journal.line(
@@ -155,14 +158,10 @@ def create_backup(
             "to have it copied: backup.include.", "warning"
         )  # fmt: skip
     included = backups.copy_paths(
-        site.root, backups.matching_paths(site.root, config.backup.include), folder / INCLUDED
+        site.root, backups.matching_paths(site.root, config.backup.include), folder / INCLUDED, leave
     )
     dumps: Sequence[Any] = ()
-    if config.backup.databases and not (config.service.stop_for_switch and plan.services):
-        from gitdeploy.databases import open_databases
-        from gitdeploy.deployment.live import app_environment
-
-        databases = open_databases(config.backup.databases, site.root, app_environment(site))
+    if databases and not (config.service.stop_for_switch and plan.services):
         dumps = [dump.as_dict() for dump in dump_into(databases, folder, work.journal)]
     site.repository.update_ref(BACKUP_REFS + identity, snapshot.commit)
     faultpoints.point("backup ref")

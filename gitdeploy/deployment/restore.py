@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 from gitdeploy import backups
@@ -16,13 +16,14 @@ from gitdeploy.deployment import prepare
 from gitdeploy.deployment.golive import go_live
 from gitdeploy.deployment.options import Options
 from gitdeploy.deployment.plan import Plan, make_plan
+from gitdeploy.deployment.plan_data import restore_warnings
 from gitdeploy.deployment.prepare import Preparation
 from gitdeploy.deployment.session import Result, Session, record
 from gitdeploy.deployment.site import Release3, Site
 from gitdeploy.deployment.upgrade import head_of, kept_data, preflight_summary
 from gitdeploy.errors import DeploymentFailed, UsageError
 from gitdeploy.state import Database
-from gitdeploy.text import clean, path_text
+from gitdeploy.text import clean
 
 
 def restore(session: Session, backup: Backup, options: Options) -> Result:
@@ -34,6 +35,8 @@ def restore(session: Session, backup: Backup, options: Options) -> Result:
         with work.journal.step("preflight") as shown:
             plan = plan_restore(site, session.database, backup, options, work.origin)
             work.announce(plan.headline())
+            for warning in plan.warnings:
+                work.journal.line(warning, "warning")
             prepare.refuse_problems(plan)
             shown.summary = preflight_summary(plan)
         if plan.nothing_to_do and not options.with_data:
@@ -43,7 +46,6 @@ def restore(session: Session, backup: Backup, options: Options) -> Result:
         try:
             prepare.name_generation(preparation)
             prepare.make_backup(preparation, f"before restore of {backup.id}")
-            _warn_about_kept(work.journal.line, site, backup, options)
             prepare.build_venv(preparation)
             prepare.stage_files(preparation, backup.modes)
             live = prepare.into_live(preparation, data_from=backup.id if options.with_data else None)
@@ -64,7 +66,7 @@ def plan_restore(
     if goal.branch is not None and site.repository.resolve(goal.branch) != backup.commit:
         # The branch has moved on since: HEAD goes to the commit itself, and no branch is moved.
         goal = Target(goal.commit, goal.tree, goal.index_tree, None, goal.exact, goal.untracked, goal.hidden)
-    return make_plan(
+    plan = make_plan(
         site,
         "restore",
         goal,
@@ -76,6 +78,8 @@ def plan_restore(
         generation=generation_of(site, backup),
         origin=origin,
     )
+    warnings = restore_warnings(site, backup, with_data=options.with_data)
+    return replace(plan, warnings=(*plan.warnings, *warnings))
 
 
 def generation_of(site: Site, backup: Backup) -> str | None:
@@ -135,29 +139,3 @@ def last_good(site: Site, database: Database | None, wanted: str | None) -> Back
         "There is no successful deployment to undo.",
         "`gitdeploy backups` lists what `gitdeploy restore` can bring back.",
     )
-
-
-def _warn_about_kept(line: Any, site: Site, backup: Backup, options: Options) -> None:
-    if options.with_data:
-        return
-    folder = site.state.backups / backup.id / "kept"
-    differing = []
-    for path in backup.kept:
-        now, then = site.root / path, folder / path
-        if then.is_file() and (not now.is_file() or _without_version(now) != _without_version(then)):
-            differing.append(path_text(path))
-    if differing:
-        line(
-            f"Kept as it is now, different in the backup: {', '.join(differing)}. To bring it back too: --with-data",
-            "warning",
-        )
-    if backup.dumps:
-        line(
-            f"Databases stay as they are now; backup {backup.id} has their dumps. To bring them back too: --with-data",
-            "warning",
-        )
-
-
-def _without_version(file: Path) -> list[bytes]:
-    """Lines of a kept file; APP_VERSION follows the live version by itself."""
-    return [line for line in file.read_bytes().splitlines() if b"APP_VERSION" not in line]

@@ -11,7 +11,7 @@ import time
 from gitdeploy import backups
 from gitdeploy.checkout import switch
 from gitdeploy.checkout.durable import sync_file_system
-from gitdeploy.deployment import data
+from gitdeploy.deployment import data_back
 from gitdeploy.deployment.live import Live
 from gitdeploy.deployment.prune import held_generations
 from gitdeploy.deployment.session import Work
@@ -28,14 +28,15 @@ def settle(work: Work, live: Live, step: str, cause: GitDeployError) -> str:
     origin, target, name = live.record.origin, live.record.target, work.site.name
     wanted = f"Wanted {target.name}, {_cause(step, cause)}"
     try:
-        notes = data.after_rollback(live, began)
+        notes = data_back.after_rollback(live, began, stop=not work.session.caller.boot)
         for note in notes:
             work.journal.line(note, "warning")
         if "build" in began and live.record.hooks:
             with work.journal.step("build") as shown:
                 shown.summary = run_stage(live, live.before, "build")
         # At boot the service starts after us by itself; its health is its own unit's matter.
-        restarted = bool(began & {"stop", "restart"}) and bool(live.services) and not work.session.caller.boot
+        left = bool(began & {"stop", "restart"}) or data_back.touched(work.database.records(work.id))
+        restarted = left and bool(live.services) and not work.session.caller.boot
         live.switched_at = None
         if restarted:
             live.switched_at = time.time()
@@ -49,15 +50,17 @@ def settle(work: Work, live: Live, step: str, cause: GitDeployError) -> str:
                 health = shown.summary = check_health(live, live.before, origin.version)
     except (GitDeployError, OSError) as error:
         message = error.message if isinstance(error, GitDeployError) else str(error)
+        hint = error.hint if isinstance(error, data_back.DataNotBack) else "Look at the service itself, then: gitdeploy recover"
         _tell_failure(work, live, "failed", f"{wanted} Undone, but: {message}")
         raise RollbackFailed(
             f"{wanted} Files and venv are those of {origin.name} again, but it does not run: {message}",
-            f"Look at the service itself, then: gitdeploy recover. Whole log: gitdeploy log {work.id}",
+            f"{hint}. Whole log: gitdeploy log {work.id}",
             details=error.details if isinstance(error, GitDeployError) else (),
         ) from error
     end_maintenance(work.site, live.before, records)
     remember_bad(work, live, cause, wanted)
     sentence = f"{wanted} {name} runs {origin.name} again" + (f" ({health})" if health else "") + "; nothing was lost."
+    sentence = " ".join([sentence, *notes])
     _tell_failure(work, live, "rolled_back", sentence)
     sync_file_system(work.site.root)  # data and what the hooks wrote, before the way back to them is forgotten
     forget(work, live)

@@ -16,7 +16,7 @@ from gitdeploy.config import Config
 from gitdeploy.deployment.engine import Step
 from gitdeploy.deployment.live import Live, secret_names
 from gitdeploy.deployment.site import Site
-from gitdeploy.errors import DeploymentFailed
+from gitdeploy.errors import DeploymentFailed, GitDeployError
 from gitdeploy.state import Record
 from gitdeploy.text import count, listing, path_text
 from gitdeploy.venvs import flip as venv_flip
@@ -41,20 +41,26 @@ def live_steps(live: Live) -> list[Step]:
 
 @dataclass(slots=True)
 class Stop:
-    """The service is down from before the switch until after the migration; dumps are made then."""
+    """The service is down from before the switch until after the migration, or while its data are exchanged; dumps are
+    made then, so that no write is missing in them."""
 
     live: Live
     name: str = "stop"
 
     def wanted(self) -> str | None:
-        return None if self.live.before.service.stop_for_switch and self.live.services else ""
+        return None if stops_for_switch(self.live.before, self.live.record.data_from) and self.live.services else ""
 
     def ready(self) -> dict[str, Any]:
         return {}
 
     def apply(self) -> str:
         for service in self.live.services:
-            service.stop()
+            try:
+                service.stop()
+            except GitDeployError as error:
+                if self.live.before.service.stop_for_switch:
+                    raise
+                self.live.journal.line(f"It goes on running while its data are exchanged: {error.message}", "warning")
         self.live.dumps += dump_databases(self.live, self.live.before)
         return listing([service.name for service in self.live.services])
 
@@ -155,7 +161,7 @@ class RestoreData:
 
         if self.live.record.backup is None:
             return ""
-        return put_back(self.live, self.live.record.backup)
+        return put_back(self.live, self.live.record.backup, instead_of=self.live.record.data_from)
 
 
 @dataclass(slots=True)
@@ -266,6 +272,11 @@ class Reopen:
 
 
 # ---- shared with the way back ----
+
+
+def stops_for_switch(config: Config, data_from: str | None) -> bool:
+    """Whether the service is down while files change: where that is wanted, and where its data are exchanged."""
+    return config.service.stop_for_switch or data_from is not None
 
 
 def run_stage(live: Live, config: Config, stage: str, *, status: str | None = None, error: str | None = None) -> str:

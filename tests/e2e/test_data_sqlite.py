@@ -1,0 +1,292 @@
+"""An upgrade whose migration changes an SQLite database and that fails later: code and data go back together."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import sqlite3
+import subprocess
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from support.sample import Program, Sample, Tree
+
+pytestmark = pytest.mark.xdist_group("data-sqlite")
+
+SETTINGS = """\
+app: {name: shop}
+source: {type: git}
+venv: {path: null}
+hooks: {timeout: 20}
+service: {command: ./restart}
+health: {successes: 1, interval: 0.1}
+git: {keep: [.env, instance]}
+backup:
+  databases: ["sqlite:///instance/app.db"]
+  include: [uploads, instance]
+"""
+MIGRATE = """#!/usr/bin/env python3
+import sqlite3
+db = sqlite3.connect("instance/app.db")
+db.executescript('''ALTER TABLE customer RENAME COLUMN name TO full_name; CREATE TABLE invoice (i);
+    INSERT INTO customer VALUES ('made by the new release');''')
+"""
+WRITE = """#!/usr/bin/env python3
+import sqlite3
+db = sqlite3.connect("instance/app.db")
+db.execute("INSERT INTO customer VALUES ('made meanwhile')")
+db.commit()
+"""
+FILES = """#!/bin/sh
+echo changed by the new release >uploads/a.txt
+echo new >uploads/new.txt
+"""
+FAIL = "#!/bin/sh\necho 'nothing works'\nexit 1\n"
+NAMES = "SELECT name FROM customer ORDER BY 1"
+
+
+def tree(version: str, settings: str = SETTINGS, **hooks: str) -> Tree:
+    return {
+        "deploy.yaml": settings,
+        ".gitignore": "/instance/\n/uploads/\n/.env\n/run\n",
+        "VERSION": version,
+        "restart": Program("#!/bin/sh\ncat VERSION >>run\n"),
+        **{f"hooks/{name.replace('_', '-')}": Program(text) for name, text in hooks.items()},
+    }
+
+
+class App(Sample):
+    def reset(self) -> None:
+        shutil.rmtree(self.app, ignore_errors=True)
+        subprocess.run(["cp", "-a", str(self.folder / "pristine"), str(self.app)], check=True)
+
+    @property
+    def database(self) -> Path:
+        return self.app / "instance/app.db"
+
+    def ask(self, question: str, path: Path | None = None) -> list[str]:
+        with closing(sqlite3.connect(path or self.database)) as database:
+            return [row[0] for row in database.execute(question)]
+
+    def write(self, statement: str) -> None:
+        with closing(sqlite3.connect(self.database)) as database, database:
+            database.execute(statement)
+
+    def tell(self, settings: str) -> None:
+        """deploy.yaml as the operator has it on this server."""
+        (self.app / "deploy.yaml").write_text(settings)
+        self.git("commit", "-qam", "settings")
+
+    def is_old(self) -> None:
+        assert (self.app / "VERSION").read_text() == "1.0.0"
+        assert self.ask(NAMES) == ["Zoë"]
+        assert self.ask("SELECT name FROM sqlite_master WHERE name = 'invoice'") == []
+        leftovers = [str(path) for path in self.app.rglob("*gitdeploy-*") if ".git" not in path.parts]
+        assert leftovers == []
+
+
+@pytest.fixture(scope="session")
+def app_once(tmp_path_factory: pytest.TempPathFactory) -> App:
+    app = App(tmp_path_factory.mktemp("data"), venv=False)
+    app.release("v1.0.0", tree("1.0.0"))
+    app.release("v2.0.0", tree("2.0.0", migrate=MIGRATE))
+    app.release("v2.0.1", tree("2.0.1", migrate=MIGRATE, build=FILES, post_deploy=FAIL))
+    app.release("v2.0.2", tree("2.0.2", migrate=WRITE, post_deploy=FAIL))
+    app.release("v2.0.3", tree("2.0.3", migrate='#!/bin/sh\necho "not a database" >instance/app.db\nexit 1\n'))
+    app.release("v2.0.4", tree("2.0.4", migrate="#!/bin/sh\nrm instance/app.db\nexit 1\n"))
+    for policy in ("never", "always"):
+        settings = SETTINGS + f"  restore_data: {policy}\n"
+        app.release(f"v1.1.0+{policy}", tree("1.0.0", settings))
+    app.install("v1.0.0", branch="main")
+    (app.app / "instance").mkdir()
+    (app.app / "uploads").mkdir()
+    (app.app / "uploads/a.txt").write_text("mine\n")
+    (app.app / ".env").write_text("SECRET=1\nAPP_VERSION=1.0.0\n")
+    app.write("CREATE TABLE customer (name)")
+    app.write("INSERT INTO customer VALUES ('Zoë')")
+    shutil.copytree(app.app, app.folder / "pristine", symlinks=True)
+    return app
+
+
+@pytest.fixture
+def app(app_once: App) -> Iterator[App]:
+    app_once.reset()
+    return app_once
+
+
+def kept_dump(said: str) -> Path:
+    found = re.search(r"kept: (\S+?(?:\.sqlite3|app\.db))[, ].*\(to look at it: sqlite3 ", said)
+    assert found, said
+    return Path(found[1])
+
+
+def test_code_database_and_files_go_back_together_and_what_they_held_meanwhile_is_kept(app: App) -> None:
+    said = app.gitdeploy("upgrade", "v2.0.1", code=3).text
+    app.is_old()
+    assert (app.app / "uploads/a.txt").read_text() == "mine\n"
+    assert not (app.app / "uploads/new.txt").exists()
+    assert re.search(r"Database instance/app\.db dumped: \d+\.\d kB in \d", said)
+    assert "Wanted v2.0.1, failed at post-deploy" in said
+    assert "instance/app.db was put back from the dump made before; what it held meanwhile (" in said
+    assert app.ask("SELECT full_name FROM customer", kept_dump(said)) == ["Zoë", "made by the new release"]
+    (uploads,) = re.findall(r"uploads was put back as it was; what it held meanwhile is kept: (\S+)\.", said)[:1]
+    assert (Path(uploads) / "new.txt").read_text() == "new\n"
+    # The running process wrote into a database that is no longer there: it was started again.
+    assert (app.app / "run").read_text() == "2.0.11.0.0"
+
+
+def test_rows_written_meanwhile_stay_where_the_schema_did_not_change(app: App) -> None:
+    said = app.gitdeploy("upgrade", "v2.0.2", code=3).text
+    assert app.ask(NAMES) == ["Zoë", "made meanwhile"]
+    assert "put back" not in said
+
+
+def test_always_puts_them_back_too(app: App) -> None:
+    app.tell(SETTINGS + "  restore_data: always\n")
+    said = app.gitdeploy("upgrade", "v2.0.2", "--discard-local-changes", code=3).text
+    app.is_old()
+    assert app.ask(NAMES, kept_dump(said)) == ["Zoë", "made meanwhile"]
+
+
+def test_never_leaves_them_and_says_loudly_what_to_type(app: App) -> None:
+    app.tell(SETTINGS + "  restore_data: never\n")
+    done = app.gitdeploy("upgrade", "v2.0.1", "--discard-local-changes", code=3)
+    assert (app.app / "VERSION").read_text() == "1.0.0"
+    assert app.ask("SELECT full_name FROM customer") == ["Zoë", "made by the new release"]
+    assert (app.app / "uploads/new.txt").exists()
+    assert "The schema of instance/app.db was changed and is NOT put back (backup.restore_data: never)" in done.text
+    assert "uploads changed and is NOT put back" in done.text
+    (command,) = set(re.findall(r"gitdeploy (restore \S+ --with-data)", done.text))
+    app.gitdeploy(*command.split())
+    app.is_old()
+    assert not (app.app / "uploads/new.txt").exists()
+
+
+@pytest.mark.parametrize("tag", ["v2.0.3", "v2.0.4"])
+def test_a_migration_that_destroys_or_deletes_the_database(app: App, tag: str) -> None:
+    said = app.gitdeploy("upgrade", tag, code=3).text
+    app.is_old()
+    if tag == "v2.0.3":
+        assert kept_dump(said).read_text() == "not a database\n"
+    else:
+        assert "nothing was there meanwhile" in said
+
+
+def test_a_roll_back_by_hand_warns_that_the_schema_differs_and_brings_data_back_only_when_asked(app: App) -> None:
+    app.gitdeploy("upgrade", "v2.0.0")
+    app.write("INSERT INTO customer VALUES ('weeks of work')")
+    (app.app / "uploads/b.txt").write_text("weeks of work\n")
+    shown = app.gitdeploy("restore", "latest", "--dry-run").text
+    warning = "The schema of instance/app.db has changed since backup"
+    assert warning in shown
+    assert warning in app.gitdeploy("rollback", "--yes").text
+    assert app.ask("SELECT count(*) FROM invoice") == [0]  # the new schema, under the old code: as was asked for
+
+    app.gitdeploy("upgrade", "v2.0.0", "--no-hooks")
+    (backup, *_) = [b for b in json.loads(app.gitdeploy("backups", "--json").out) if b["version"] == "1.0.0"][::-1]
+    app.gitdeploy("restore", backup["id"], "--with-data")
+    app.is_old()
+    assert not (app.app / "uploads/b.txt").exists()
+    # A restore can itself be restored away, data and all.
+    app.gitdeploy("restore", "latest", "--with-data")
+    assert app.ask("SELECT full_name FROM customer") == ["Zoë", "made by the new release", "weeks of work"]
+    assert (app.app / "uploads/b.txt").read_text() == "weeks of work\n"
+
+
+def test_a_restore_with_data_that_fails_later_leaves_everything_as_it_was(app: App) -> None:
+    app.gitdeploy("upgrade", "v2.0.0")
+    app.write("INSERT INTO customer VALUES ('weeks of work')")
+    (app.app / "uploads/b.txt").write_text("weeks of work\n")
+    (app.app / ".env").write_text("SECRET=2\nAPP_VERSION=2.0.0\nNEW=1\n")
+    hook = app.app / "hooks/post-restore"
+    hook.write_text(FAIL)
+    hook.chmod(0o755)
+    said = app.gitdeploy("rollback", "--yes", "--with-data", code=3).text
+    assert (app.app / "VERSION").read_text() == "2.0.0"
+    assert app.ask("SELECT full_name FROM customer") == ["Zoë", "made by the new release", "weeks of work"]
+    assert (app.app / "uploads/b.txt").read_text() == "weeks of work\n"
+    assert (app.app / ".env").read_text() == "SECRET=2\nAPP_VERSION=2.0.0\nNEW=1\n"
+    assert "moved aside" not in said
+    assert "had been" not in said
+
+
+# ---- killed ----
+
+POINTS = re.compile(
+    r"database |data |backup manifest|apply migrate|applied migrate|undo migrate|journal (?:data|undone)"
+)
+
+
+class Killer:
+    """Runs gitdeploy with a fault plan."""
+
+    def __init__(self, app: App, folder: Path) -> None:
+        self.app, self.plan, self.list = app, folder / "plan", folder / "points"
+
+    def run(self, action: str, *words: str, code: int | None = None) -> int:
+        self.plan.write_text(f"gitdeploy fault plan: this process is meant to be killed\n{action}\n")
+        return self.app.gitdeploy(*words, code=code, env={"GITDEPLOY_FAULT_PLAN": str(self.plan)}).code
+
+    def points(self, *words: str) -> list[str]:
+        """The names of the points that a whole run passes."""
+        self.list.unlink(missing_ok=True)
+        self.run(f"count {self.list}", *words)
+        return self.list.read_text().splitlines() if self.list.exists() else []
+
+
+def chosen(points: list[str]) -> list[int]:
+    """Numbers of the points that have to do with data, each name's first."""
+    seen: dict[str, int] = {}
+    for number, name in enumerate(points, 1):
+        if POINTS.match(name):
+            seen.setdefault(name, number)
+    return sorted(seen.values())
+
+
+def test_killed_anywhere_in_dump_migration_and_data_restore_recovery_ends_with_the_old_data(
+    app: App, tmp_path: Path
+) -> None:
+    killer = Killer(app, tmp_path)
+    numbers = chosen(points := killer.points("upgrade", "v2.0.1"))
+    names = {points[number - 1] for number in numbers}
+    assert {"database dumped", "data begun", "data placed", "data kept", "data restored", "database beside"} <= names
+    for number in numbers:
+        app.reset()
+        assert killer.run(f"kill {number}", "upgrade", "v2.0.1") == -9
+        said = app.gitdeploy("recover", code=None).text
+        where = points[number - 1]
+        try:
+            app.is_old()
+            assert (app.app / "uploads/a.txt").read_text() == "mine\n"
+            assert not (app.app / "uploads/new.txt").exists()
+            if "put back from the dump" in said:
+                assert app.ask("SELECT full_name FROM customer", kept_dump(said)) == ["Zoë", "made by the new release"]
+            app.gitdeploy("upgrade", "v2.0.0")
+        except AssertionError as error:
+            raise AssertionError(f"killed at {where}:\n{said}") from error
+
+
+def test_a_recovery_that_is_killed_while_it_puts_data_back_is_finished_by_the_next(app: App, tmp_path: Path) -> None:
+    killer = Killer(app, tmp_path)
+    points = killer.points("upgrade", "v2.0.1")
+    first = points.index("data begun") + 1
+
+    def broken() -> None:
+        app.reset()
+        assert killer.run(f"kill {first}", "upgrade", "v2.0.1") == -9
+
+    broken()
+    recovery = killer.points("recover")
+    for number in chosen(recovery):
+        broken()
+        assert killer.run(f"kill {number}", "recover") == -9
+        said = app.gitdeploy("recover", code=None).text
+        try:
+            app.is_old()
+            # Whatever was killed, the first dump of what the new release had written is not overwritten.
+            assert app.ask("SELECT full_name FROM customer", kept_dump(said)) == ["Zoë", "made by the new release"]
+        except AssertionError as error:
+            raise AssertionError(f"killed at {recovery[number - 1]}:\n{said}") from error
