@@ -133,13 +133,18 @@ def _problem(root: Path, path: Path, name: str, status: os.stat_result) -> str |
     if not stat.S_ISREG(status.st_mode):
         return f"{name} is no regular file."
     if not status.st_mode & 0o111:
-        return f"{name} is not executable: chmod +x {name} (and git update-index --chmod=+x {name})."
+        return not_executable(name)
     try:
         with open(path, "rb") as file:
             begin = file.read(512)
     except OSError as error:
         return f"{name} can't be read: {error.strerror}."
     return _bad_start(root, name, begin)
+
+
+def not_executable(name: str) -> str:
+    """What is said of a hook without the right to be run."""
+    return f"{name} is not executable: chmod +x {name} (and git update-index --chmod=+x {name})."
 
 
 def _bad_start(root: Path, name: str, begin: bytes) -> str | None:

@@ -2,25 +2,47 @@
 
 from __future__ import annotations
 
+import logging
+import re
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from gitdeploy.errors import GitDeployError
 from gitdeploy.text import clean, redact
 
 EVENTS = ("started", "succeeded", "rolled_back", "failed", "update_available")
+TIME_LIMIT = 20.0  # seconds for all receivers together
 _LOCAL = ("file:", "syslog:", "dbus:", "gnome:", "macosx:", "windows:")
+_KINDS = {"succeeded": "success", "rolled_back": "warning", "failed": "failure"}  # apprise's words; others: info
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What is told: one of `EVENTS`, the app, a title and the text."""
+    """What is told: one of `EVENTS`, the app, a title and the text; and what a template may name."""
 
     event: str
     app: str
     title: str
     body: str
+    origin: str = ""
+    target: str = ""
+    error: str = ""
+    deployment: str = ""
+
+    def filled(self, template: str) -> str:
+        """TEMPLATE with `{app}`, `{event}`, `{from}`, `{to}`, `{error}` and `{id}` replaced; other braces stay."""
+        values = {
+            "app": self.app,
+            "event": self.event,
+            "from": self.origin,
+            "to": self.target,
+            "error": self.error,
+            "id": self.deployment,
+        }
+        return re.sub(r"\{(\w+)\}", lambda found: values.get(found[1], found[0]), template)
 
 
 class Expand(Protocol):
@@ -29,32 +51,95 @@ class Expand(Protocol):
     def __call__(self, text: str) -> str: ...
 
 
-def send(entries: Sequence[Any], message: Message, expand: Expand, *, timeout: float = 20) -> list[str]:
-    """Send MESSAGE to every entry that wants its event. Returns problems as sentences."""
-    wanted = [entry for entry in entries if not entry.events or message.event in entry.events]
-    if not wanted:
+def wanted(entries: Sequence[Any], event: str) -> list[Any]:
+    """The receivers that are told of EVENT."""
+    return [entry for entry in entries if event in entry.events]
+
+
+def send(entries: Sequence[Any], message: Message, expand: Expand, *, timeout: float = TIME_LIMIT) -> list[str]:
+    """Send MESSAGE to every entry that wants its event, to all at once. Returns problems as sentences.
+
+    timeout: seconds; who hasn't got it by then is given up.
+    """
+    receivers = wanted(entries, message.event)
+    if not receivers:
         return []
     try:
-        import apprise
+        import apprise  # noqa: F401
     except ImportError:
         return ["Notifications need apprise: pip install 'gitdeploy[notify]'"]
-    problems: list[str] = []
+    # Made before the clock runs: apprise reads all its plugins for that, which takes a small machine seconds.
+    deliveries = [_Delivery(number, entry, message, expand) for number, entry in enumerate(receivers, 1)]
+    end = time.monotonic() + timeout
+    for delivery in deliveries:
+        delivery.start()
+    for delivery in deliveries:
+        delivery.join(max(0.0, end - time.monotonic()))
+    return [
+        f"Notification {each.number} took longer than {timeout:.0f} s and was given up."
+        if each.is_alive()
+        else each.problem
+        for each in deliveries
+        if each.is_alive() or each.problem
+    ]
 
-    def deliver() -> None:
-        for number, entry in enumerate(wanted, 1):
-            url = expand(entry.url)
-            if url.lower().startswith(_LOCAL):
-                problems.append(f"Notification {number}: this kind of address is not used.")
-                continue
-            sender = apprise.Apprise()
-            if not sender.add(url):
-                problems.append(f"Notification {number}: apprise doesn't know its address.")
-            elif not sender.notify(title=clean(message.title), body=clean(message.body, lines=True)):
-                problems.append(f"Notification {number} ({redact(url.partition(':')[0])}) could not be sent.")
 
-    worker = threading.Thread(target=deliver, daemon=True)
-    worker.start()
-    worker.join(timeout)
-    if worker.is_alive():
-        problems.append(f"Notifications took longer than {timeout:.0f} s and were given up.")
-    return problems
+class _Delivery(threading.Thread):
+    """One receiver is told; `problem` is a sentence where that failed, empty where it went well."""
+
+    def __init__(self, number: int, entry: Any, message: Message, expand: Expand) -> None:
+        super().__init__(daemon=True)
+        self.number, self.message = number, message
+        self.text = message.filled(entry.template) if entry.template else message.body
+        self.sender: Any = None
+        self.scheme, self.problem = "", ""
+        try:
+            self._open(expand(entry.url))
+        except GitDeployError as error:
+            self.problem = error.message
+
+    def _open(self, url: str) -> None:
+        import apprise
+
+        self.scheme = redact(url.partition(":")[0])
+        if url.lower().startswith(_LOCAL):
+            self.problem = f"Notification {self.number}: this kind of address is not used."
+            return
+        sender = apprise.Apprise(asset=apprise.AppriseAsset(async_mode=False))  # in this thread: see _Said
+        if sender.add(url):
+            self.sender = sender
+        else:
+            self.problem = f"Notification {self.number}: apprise doesn't know its address."
+
+    def run(self) -> None:
+        if self.sender is None:
+            return
+        said = _Said()
+        log = logging.getLogger("apprise")
+        log.addHandler(said)
+        log.propagate = False
+        try:
+            kind = _KINDS.get(self.message.event, "info")
+            done = self.sender.notify(
+                title=clean(self.message.title), body=clean(self.text, lines=True), notify_type=kind
+            )
+            why = f": {said.last}" if said.last else "."
+        except Exception as error:  # noqa: BLE001  # whatever a plugin of apprise raises
+            done, why = False, f": {redact(clean(str(error), limit=200))}"
+        finally:
+            log.removeHandler(said)
+        if not done:
+            self.problem = f"Notification {self.number} ({self.scheme}) could not be sent{why}"
+
+
+class _Said(logging.Handler):
+    """The last warning that apprise gave in this thread."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.thread = threading.get_ident()
+        self.last = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.thread == self.thread:
+            self.last = redact(clean(record.getMessage(), limit=200))

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from gitdeploy.deployment.plan import Plan
+from gitdeploy.deployment.plan_migrations import plan_lines
 from gitdeploy.text import count, listing, path_text, size_text
+
+_WORDS = {"added": " (new)", "changed": " (changed)"}
 
 
 def plan_text(plan: Plan) -> str:
@@ -26,8 +29,18 @@ def plan_text(plan: Plan) -> str:
     ):
         if paths:
             lines.append(f"  {label:<15} {listing([path_text(path) for path in paths], 8)}")
+    changes = plan.hook_changes
     for stage, hooks in plan.hooks.items():
-        lines.append(f"  {stage:<15} {listing([hook.name for hook in hooks], 6)}")
+        names = [hook.name + _WORDS.get(changes.get(hook.name, ""), "") for hook in hooks]
+        lines.append(f"  {stage:<15} {listing(names, 6)}")
+    deleted = [name for name, kind in changes.items() if kind == "deleted"]
+    if deleted:
+        lines.append(f"  hooks deleted   {listing(deleted, 6)}")
+    migrations = plan_lines(plan.migrations)
+    for number, line in enumerate(migrations[:12]):
+        lines.append(f"  {'migrations' if number == 0 else '':<15} {line}")
+    if len(migrations) > 12:
+        lines.append(f"  {'':<15} … and {len(migrations) - 12} more")
     if plan.services:
         lines.append(f"  restart         {listing([service.name for service in plan.services])}")
     lines.append(f"  disk            {size_text(plan.disk_needed)} at the most")

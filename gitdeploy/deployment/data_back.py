@@ -17,6 +17,7 @@ from gitdeploy.databases import Database as AppDatabase
 from gitdeploy.deployment.data import DUMPS, INCLUDED, REPLACED, database_files, dump_one
 from gitdeploy.deployment.live import Live
 from gitdeploy.deployment.placing import Aside, put_in_place
+from gitdeploy.deployment.plan_migrations import migrations_between, way_back
 from gitdeploy.errors import DeploymentFailed, GitDeployError
 from gitdeploy.state import Record
 from gitdeploy.text import listing, path_text, size_text
@@ -84,10 +85,16 @@ def _stop(live: Live) -> None:
 def _nothing_known(live: Live, began: set[str]) -> list[str]:
     if "migrate" not in began or live.before.backup.databases:
         return []
-    return [
-        "A migrate hook had begun, and gitdeploy knows no database (backup.databases): what it changed there was NOT "
-        "put back."
-    ]
+    said = "A migrate hook had begun, and gitdeploy knows no database (backup.databases): what it changed there was NOT put back."
+    return [said, *_reverse(live)]
+
+
+def _reverse(live: Live) -> list[str]:
+    """How the release's own migrations take back what they did, where they can."""
+    origin, target = live.record.origin, live.record.target
+    changes = migrations_between(live.site.repository, origin.commit, target.commit)
+    how = way_back(changes, tag=target.tag or target.commit, root=str(live.site.root))
+    return [how] if how else []
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +179,7 @@ class _Back:
             for database, dump in dumps
             if database.fingerprint() != dump.fingerprint
         ]
+        said += _reverse(self.live) if said else []
         root = self.live.site.root
         paths = [p for p in self.backup.included if self.aside.differs(self.folder / INCLUDED / p, root / p)]
         if paths:

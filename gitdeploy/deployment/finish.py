@@ -12,6 +12,7 @@ from gitdeploy.deployment.live import LiveRecord
 from gitdeploy.deployment.prune import prune
 from gitdeploy.deployment.session import Result, Work
 from gitdeploy.deployment.site import KEPT_DATA
+from gitdeploy.deployment.tell import owe, send_owed
 from gitdeploy.errors import GitDeployError
 
 
@@ -35,14 +36,13 @@ def finish(work: Work, record: LiveRecord, manifest: Manifest | None, config: Co
         switch.clean_up(manifest)
     undo = "gitdeploy rollback" if record.action == "upgrade" else f"gitdeploy restore {record.backup}"
     sentence = f"{site.name} runs {record.target.name}.  Undo: {undo}   (backup {record.backup})"
+    owe(work, config, "succeeded", sentence)
     result = work.end("succeeded", sentence)
     try:
         site.state.keep_reserve()
         prune(site, keep=site.config.backup.keep, line=work.journal.line)
     except (GitDeployError, OSError) as error:
         work.journal.line(f"Tidying up: {error}", "warning")
-    from gitdeploy.deployment.tell import notify
-
-    notify(work, config, "succeeded", sentence)
+    send_owed(site, work.database, config)
     work.database.flush_lines()
     return result

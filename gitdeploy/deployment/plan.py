@@ -18,10 +18,12 @@ from gitdeploy.checkout.local import Local, operation_under_way, read_local
 from gitdeploy.config import Config
 from gitdeploy.deployment.options import Options
 from gitdeploy.deployment.plan_data import plan_data
+from gitdeploy.deployment.plan_migrations import migrations_between
 from gitdeploy.deployment.site import Release3, Site
 from gitdeploy.envfile import EnvFile
 from gitdeploy.errors import ConfigError, DeploymentFailed, GitDeployError
-from gitdeploy.hooks import Hook, find_hooks
+from gitdeploy.hooks import STAGES, Hook, find_hooks, not_executable
+from gitdeploy.migrations import Change
 from gitdeploy.services import Service, open_services
 from gitdeploy.state import RESERVE_SIZE
 from gitdeploy.text import clean, count, listing, path_text, size_text
@@ -75,6 +77,7 @@ class Plan:
     before: Config
     after: Config
     options: Options
+    migrations: tuple[Change, ...] = ()
 
     @property
     def changes(self) -> tuple[FileChange, ...]:
@@ -101,6 +104,17 @@ class Plan:
             and (self.venv is None or self.venv.unchanged or self.venv.plain)
             and not self.options.rebuild_venv
         )
+
+    @property
+    def hook_changes(self) -> dict[str, str]:
+        """Path of each hook that the target brings, changes or deletes -> added, changed, deleted."""
+        folder = os.fsencode(self.after.hooks.dir) + b"/"
+        stages = tuple(folder + stage.encode() for stage in STAGES)
+        return {
+            path_text(change.path): change.kind
+            for change in self.tree.changes
+            if change.path in stages or change.path.startswith(tuple(stage + b".d/" for stage in stages))
+        }
 
     def headline(self) -> str:
         parts = [
@@ -135,6 +149,8 @@ class Plan:
             "merged": [path_text(path) for path in self.tree.merged],
             "local_changes": [path_text(path) for path in self.tree.saved],
             "hooks": {stage: [hook.name for hook in hooks] for stage, hooks in self.hooks.items()},
+            "hook_changes": self.hook_changes,
+            "migrations": [change.as_dict() for change in self.migrations],
             "service": [service.name for service in self.services],
             "disk_needed": self.disk_needed,
             "problems": [{"message": problem.message, "hint": problem.hint} for problem in self.problems],
@@ -246,7 +262,9 @@ def make_plan(
     after = _config_after(site, tree)
     venv = _plan_venv(site, after, goal, tree, generation, options, problems)
     stages = UPGRADE_STAGES if action == "upgrade" else RESTORE_STAGES
-    hooks = {stage: find_hooks(site.root, after.hooks, stage) for stage in stages} if options.hooks else {}
+    # Before the switch the live release's own hooks run, after it the target's.
+    hooks = {s: find_hooks(site.root, (config if s.startswith("pre-") else after).hooks, s) for s in stages}
+    hooks = hooks if options.hooks else {}
     hooks = _as_they_will_be(hooks, tree, after.hooks.dir)
     hooks = {stage: found for stage, found in hooks.items() if found}
     for found in hooks.values():
@@ -255,6 +273,8 @@ def make_plan(
     if options.restart:
         services = open_services(config.service, site.root)
         problems += [Problem(message, hint) for service in services for message, hint in service.problems()]
+    migrations = migrations_between(repository, local.head, goal.tree)
+    warnings += [warning for change in migrations for warning in change.warnings]
     data = plan_data(site)
     problems += data.problems
     warnings += data.warnings
@@ -281,6 +301,7 @@ def make_plan(
         config,
         after,
         options,
+        migrations,
     )
 
 
@@ -292,13 +313,18 @@ def _as_they_will_be(hooks: Mapping[str, tuple[Hook, ...]], tree: TreePlan, fold
             then[stage] = found  # they run before the switch, as they are on disk now
             continue
         places = (os.fsencode(f"{folder}/{stage}"), os.fsencode(f"{folder}/{stage}.d/"))
+        modes = {path_text(change.path): change.mode for change in tree.changes}
         mine = {
             path_text(change.path): change.kind
             for change in tree.changes
             if change.path == places[0]
             or (change.path.startswith(places[1]) and not change.path.endswith((b".sample", b"~")))
         }
-        coming = [Hook(stage, name, ()) for name, kind in sorted(mine.items()) if kind == "added"]
+        coming = [
+            Hook(stage, name, (), problem=None if modes[name] & 0o111 else not_executable(name))
+            for name, kind in sorted(mine.items())
+            if kind == "added"
+        ]
         then[stage] = (*(hook for hook in found if mine.get(hook.name) != "deleted"), *coming)
     return then
 

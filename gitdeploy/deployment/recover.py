@@ -26,6 +26,7 @@ from gitdeploy.deployment.session import Result, Session, Work
 from gitdeploy.deployment.settle import settle
 from gitdeploy.deployment.site import Release3, Site
 from gitdeploy.deployment.steps import end_maintenance, live_steps
+from gitdeploy.deployment.tell import owe, send_owed
 from gitdeploy.errors import DeploymentFailed, GitDeployError, Interrupted, RollbackFailed
 from gitdeploy.state import DeploymentRow, Record
 from gitdeploy.state.requests import remove_old_runs
@@ -56,6 +57,7 @@ def recover_unfinished(session: Session, *, restores: bool = False) -> Result | 
             result = _recover_one(session, row, restores)
         _remove_stale_locks(site, (*_REF_LOCKS, *_TREE_LOCKS))
         _sweep(site)
+        send_owed(site, session.database, site.config, again=session.caller.boot)
     interruption.check()
     return result
 
@@ -167,6 +169,8 @@ def _throw_away(work: Work, records: list[Record]) -> Result:
         drop_incoming(work.site.repository, work.target.tag)
     work.backup = None
     sentence = f"Deployment {work.id} was interrupted before it touched anything live: {work.site.name} runs {work.origin.name} as before."
+    if stage and work.action in ("upgrade", "restore"):
+        owe(work, work.site.config, "failed", sentence, error="interrupted")
     return work.end("failed", sentence, DeploymentFailed("Interrupted before anything live was touched."))
 
 

@@ -17,6 +17,7 @@ from gitdeploy.deployment.golive import go_live
 from gitdeploy.deployment.options import Options
 from gitdeploy.deployment.plan import Plan, make_plan
 from gitdeploy.deployment.plan_data import restore_warnings
+from gitdeploy.deployment.plan_migrations import migrations_between, way_back
 from gitdeploy.deployment.prepare import Preparation
 from gitdeploy.deployment.session import Result, Session, record
 from gitdeploy.deployment.site import Release3, Site
@@ -43,6 +44,7 @@ def restore(session: Session, backup: Backup, options: Options) -> Result:
             return work.end("nothing_to_do", f"{site.name} is already in the state of backup {backup.id}.")
         preparation = Preparation(work, plan, prepare.free_stage_name(site.state.stage, work.id))
         work.journal.write("prepare", "", {"stage": preparation.stage})
+        work.start()
         try:
             prepare.name_generation(preparation)
             prepare.make_backup(preparation, f"before restore of {backup.id}")
@@ -79,6 +81,9 @@ def plan_restore(
         origin=origin,
     )
     warnings = restore_warnings(site, backup, with_data=options.with_data)
+    new = migrations_between(site.repository, backup.commit, plan.local.head)
+    if new and not options.with_data and (how := way_back(new)):
+        warnings.append(how)
     return replace(plan, warnings=(*plan.warnings, *warnings))
 
 

@@ -13,6 +13,7 @@ from gitdeploy import interruption, process
 from gitdeploy.deployment.events import Ended, Listener, Started, ignore
 from gitdeploy.deployment.journal import Journal
 from gitdeploy.deployment.site import Release3, Site
+from gitdeploy.deployment.tell import notify, owe, send_owed
 from gitdeploy.errors import GitDeployError, Interrupted, LockedError
 from gitdeploy.state import Database, DeploymentLock
 from gitdeploy.state.database import now
@@ -96,6 +97,7 @@ class Work:
     begun: float = field(default_factory=time.monotonic)
     started_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     backup: str | None = None
+    begun_in_earnest: bool = False  # nothing spoke against it: people are told how it ends
 
     @property
     def site(self) -> Site:
@@ -117,6 +119,14 @@ class Work:
     def announce(self, headline: str) -> None:
         self.journal.note(headline)
         self.journal.listener(Started(self.id, self.action, headline))
+
+    def start(self) -> None:
+        """Preflight found nothing against it and there is something to do: people are told."""
+        self.begun_in_earnest = True
+        what = "goes to" if self.action == "upgrade" else "goes back to"
+        notify(
+            self, self.site.config, "started", f"{self.site.name} {what} {self.target.name} (from {self.origin.name})."
+        )
 
     def end(self, status: str, sentence: str, error: GitDeployError | None = None) -> Result:
         """Record how it ended and tell; the journal of it is closed by this."""
@@ -202,7 +212,13 @@ def record(session: Session, action: str, origin: Release3, target: Release3) ->
             row = session.database.deployment(number)
         if row is not None and row.ended_at is None and error.exit_code != 4:
             with suppress(GitDeployError), interruption.shield():
-                error.document = work.end("failed", ending_sentence(work, error), error).as_dict()
+                sentence = ending_sentence(work, error)
+                told = work.begun_in_earnest and not isinstance(error, Interrupted)
+                if told:
+                    owe(work, work.site.config, "failed", sentence, error=error.message)
+                error.document = work.end("failed", sentence, error).as_dict()
+                if told:
+                    send_owed(work.site, work.database, work.site.config)
         raise
     finally:
         process.observer = previous

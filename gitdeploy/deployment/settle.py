@@ -17,6 +17,7 @@ from gitdeploy.deployment.prune import held_generations
 from gitdeploy.deployment.session import Work
 from gitdeploy.deployment.site import Release3
 from gitdeploy.deployment.steps import check_health, checks_health, end_maintenance, run_stage
+from gitdeploy.deployment.tell import notify
 from gitdeploy.errors import GitDeployError, Interrupted, RollbackFailed
 from gitdeploy.text import listing
 
@@ -50,7 +51,11 @@ def settle(work: Work, live: Live, step: str, cause: GitDeployError) -> str:
                 health = shown.summary = check_health(live, live.before, origin.version)
     except (GitDeployError, OSError) as error:
         message = error.message if isinstance(error, GitDeployError) else str(error)
-        hint = error.hint if isinstance(error, data_back.DataNotBack) else "Look at the service itself, then: gitdeploy recover"
+        hint = (
+            error.hint
+            if isinstance(error, data_back.DataNotBack)
+            else "Look at the service itself, then: gitdeploy recover"
+        )
         _tell_failure(work, live, "failed", f"{wanted} Undone, but: {message}")
         raise RollbackFailed(
             f"{wanted} Files and venv are those of {origin.name} again, but it does not run: {message}",
@@ -101,9 +106,7 @@ def _tell_failure(work: Work, live: Live, status: str, sentence: str) -> None:
             run_stage(live, live.before, "on-failure", status=status, error=sentence)
         except GitDeployError as error:
             work.journal.line(f"on-failure: {error.message}", "warning")
-    from gitdeploy.deployment.tell import notify
-
-    notify(work, live.before, status, sentence)
+    notify(work, live.before, status, sentence, error=sentence)
 
 
 def _cause(step: str, cause: GitDeployError) -> str:

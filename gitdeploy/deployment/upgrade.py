@@ -30,6 +30,7 @@ def upgrade(session: Session, tag: str | None, options: Options) -> Result:
         preparation = _prepare(work, fetched, options)
         if preparation.plan.nothing_to_do:
             return _nothing_to_do(work, f"{site.name} runs {fetched.target.name} already.")
+        work.start()
         try:
             prepare.name_generation(preparation)
             reused = prepare.take_prepared(preparation)

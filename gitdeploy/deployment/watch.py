@@ -152,7 +152,12 @@ def _tell_once(site: Site, database: Database, result: CheckResult) -> tuple[boo
     sentence = f"{result.latest_tag} is available; {result.current_version or 'an unknown version'} is live."
     notes = clean(result.release_notes or "", lines=True, limit=2000)
     message = sending.Message(
-        "update_available", site.name, f"{site.name}: update available", f"{sentence}\n\n{notes}".strip()
+        "update_available",
+        site.name,
+        f"{site.name}: update available",
+        f"{sentence}\n\n{notes}".strip(),
+        clean(result.current_version or ""),
+        clean(result.latest_tag or ""),
     )
     try:
         return True, tuple(sending.send(site.config.notify, message, site.config.expand))

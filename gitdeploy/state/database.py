@@ -320,6 +320,14 @@ class Database:
         rows = self._rows("SELECT seq, kind, step, data, at FROM record WHERE deployment=? ORDER BY seq", deployment)
         return [Record(seq, kind, step, json.loads(data), at) for seq, kind, step, data, at in rows]
 
+    def owed(self) -> list[tuple[int, str, Mapping[str, Any]]]:
+        """(deployment, event, facts) of notifications that were put down and not sent yet, oldest first."""
+        rows = self._rows(
+            "SELECT deployment, step, data FROM record AS due WHERE kind='notify' AND NOT EXISTS (SELECT 1 FROM record "
+            "WHERE deployment=due.deployment AND kind='notified' AND step=due.step) ORDER BY seq"
+        )
+        return [(deployment, event, json.loads(data)) for deployment, event, data in rows]
+
     # ---- log lines ----
 
     def line(self, deployment: int, text: str, level: str = "info") -> None:

@@ -1,0 +1,79 @@
+"""The migrations that lie between two commits, read from git; and what taking them back would need."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+
+from gitdeploy.checkout.git import Repository
+from gitdeploy.errors import GitDeployError
+from gitdeploy.migrations import Change, Files, compare, is_migration
+from gitdeploy.text import listing, path_text
+
+_LARGEST, _MOST = 512 << 10, 4000  # bytes of a file, files: beyond that no migration is looked for
+
+
+def migrations_between(repository: Repository, before: str, after: str) -> tuple[Change, ...]:
+    """What AFTER does to the migrations of BEFORE (commits or trees). Empty where git can't tell."""
+    if before == after:
+        return ()
+    try:
+        names = repository.output("diff-tree", "-r", "-z", "--name-only", "--no-renames", before, after)
+        if not any(is_migration(name.decode("utf-8", "replace")) for name in names.split(b"\0")):
+            return ()
+        return compare(_files(repository, before), _files(repository, after))
+    except GitDeployError:
+        return ()
+
+
+def _files(repository: Repository, tree: str) -> Files:
+    """path -> content of the files of TREE that may be migrations."""
+    wanted: dict[str, str] = {}
+    for entry in repository.output("ls-tree", "-r", "-z", "-l", tree).split(b"\0"):
+        facts, _, name = entry.partition(b"\t")
+        path = name.decode("utf-8", "replace")
+        fields = facts.decode().split()
+        if len(fields) == 4 and fields[0].startswith("100") and is_migration(path) and int(fields[3]) <= _LARGEST:
+            wanted[path] = fields[2]
+    if not wanted or len(wanted) > _MOST:
+        return {}
+    answer = repository.output("cat-file", "--batch", stdin="".join(f"{oid}\n" for oid in wanted.values()).encode())
+    found, at = {}, 0
+    for path in wanted:
+        end = answer.index(b"\n", at)
+        size = int(answer[at:end].split()[2])
+        found[path] = answer[end + 1 : end + 1 + size]
+        at = end + 1 + size + 1
+    return found
+
+
+def plan_lines(changes: Sequence[Change]) -> list[str]:
+    """A line for each new migration, with the irreversible ones named so; what only the live release has, too."""
+    lines = []
+    for change in changes:
+        for migration in change.new:
+            word = {True: "", False: "  can't be reversed", None: "  may not be reversible"}[migration.reversible]
+            lines.append(f"{migration.name}{word}" + (f": {migration.why}" if migration.why else ""))
+        lines += [f"{migration.name}  is not in the target: the database stays on it" for migration in change.gone]
+    return lines
+
+
+def way_back(changes: Sequence[Change], *, tag: str | None = None, root: str = "") -> str:
+    """How what CHANGES made of the database is taken back by the migrations themselves, in a sentence; empty where
+    nothing is new. With TAG: its files are no longer in the checkout ROOT."""
+    changes = [change for change in changes if change.new]
+    if not changes:
+        return ""
+    stuck = [f"{m.name} ({m.why})" if m.why else m.name for change in changes for m in change.irreversible]
+    if stuck:
+        return f"Its migrations can't simply be reversed: {listing(stuck, 3)}."
+    commands = [change.reverse for change in reversed(changes)]
+    if not all(commands):
+        return ""
+    if tag is None:
+        return f"Its migrations can be reversed by hand first, while they are in the checkout: {' && '.join(commands)}"
+    folder = shlex.quote(f"{root}-{tag}")
+    return (
+        f"Its migrations can be reversed by hand: git worktree add --detach {folder} {shlex.quote(tag)} && cd {folder} && "
+        f"{' && '.join(commands)}   (with the app's venv and environment; the worktree is in {path_text(root)}'s repository)"
+    )

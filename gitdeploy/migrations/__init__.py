@@ -1,0 +1,24 @@
+"""Database migrations known by name: which ones a release brings, and whether each can be reversed.
+
+They are read from the release's files and never run. One file a framework.
+"""
+
+from __future__ import annotations
+
+from gitdeploy.migrations import alembic, django
+from gitdeploy.migrations.base import Change, Files, Migration
+
+FRAMEWORKS = (django, alembic)
+
+
+def is_migration(path: str) -> bool:
+    """Whether the file at PATH may be one, by its name alone."""
+    return any(framework.PATH.fullmatch(path) for framework in FRAMEWORKS)
+
+
+def compare(before: Files, after: Files) -> tuple[Change, ...]:
+    """What a release changes: BEFORE and AFTER are path -> content of the files that `is_migration` names."""
+    return tuple(change for framework in FRAMEWORKS for change in framework.compare(before, after))
+
+
+__all__ = ["Change", "Files", "Migration", "compare", "is_migration"]

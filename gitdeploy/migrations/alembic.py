@@ -1,0 +1,106 @@
+"""Alembic and Flask-Migrate: `FOLDER/versions/NAME.py` beside `FOLDER/env.py`, each naming the revision below it."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from gitdeploy.migrations.base import Change, Files, Migration, assigned, constant, parsed
+from gitdeploy.text import clean, listing
+
+PATH = re.compile(r"(?:.+/)?(?:versions/[^/]+\.py|env\.py)")
+
+
+@dataclass(frozen=True, slots=True)
+class _Revision:
+    revision: str
+    below: tuple[str, ...]
+    migration: Migration
+
+
+def compare(before: Files, after: Files) -> Iterator[Change]:
+    """One change a folder of migrations."""
+    for folder in sorted({*_folders(before), *_folders(after)}):
+        old, new = _revisions(before, folder), _revisions(after, folder)
+        added = tuple(each.migration for each in _in_order(new) if each.revision not in old)
+        gone = tuple(each.migration for each in _in_order(old) if each.revision not in new)
+        if not added and not gone:
+            continue
+        heads = (_heads(old), _heads(new))
+        warnings: tuple[str, ...] = ()
+        if len(heads[1]) > 1:
+            warnings = (
+                f"The migrations in {clean(folder)} have {len(heads[1])} heads ({listing(heads[1], 5)}): `upgrade head` "
+                "refuses that; `upgrade heads` or a merge revision is needed.",
+            )
+        flask = b"flask" in after.get(f"{folder}/env.py", b"").lower()
+        words = ["flask", "db", "downgrade"] if flask else ["alembic", "downgrade"]
+        back = heads[0][0] if len(heads[0]) == 1 else "base" if not heads[0] else ""
+        reverse = shlex.join([*words, back]) if added and back else ""
+        name = "flask-migrate" if flask else "alembic"
+        yield Change(name, clean(folder), heads[0], heads[1], added, gone, reverse, warnings)
+
+
+def _folders(files: Files) -> set[str]:
+    environments = {path.removesuffix("/env.py") for path in files if path.endswith("/env.py")}
+    return {folder for folder in environments if any(path.startswith(f"{folder}/versions/") for path in files)}
+
+
+def _revisions(files: Files, folder: str) -> dict[str, _Revision]:
+    found = {}
+    for path, content in files.items():
+        if path.startswith(f"{folder}/versions/") and (revision := _read(path, content)) is not None:
+            found[revision.revision] = revision
+    return found
+
+
+def _read(path: str, content: bytes) -> _Revision | None:
+    module = parsed(content)
+    if module is None:
+        return None
+    values = {name: constant(value) for name, value in assigned(module.body)}
+    revision, below = values.get("revision"), values.get("down_revision")
+    if not isinstance(revision, str) or not re.fullmatch(r"[\w.-]{1,64}", revision):
+        return None
+    below = (below,) if isinstance(below, str) else below if isinstance(below, tuple | list) else ()
+    about = (ast.get_docstring(module) or "").strip().partition("\n")[0]
+    name = clean(f"{revision} {about}".strip(), limit=100)
+    return _Revision(revision, tuple(str(each) for each in below), Migration(name, clean(path), *_reversible(module)))
+
+
+def _reversible(module: ast.Module) -> tuple[bool, str]:
+    for statement in module.body:
+        if isinstance(statement, ast.FunctionDef) and statement.name == "downgrade":
+            acts = [line for line in statement.body if not _does_nothing(line)]
+            if not acts:
+                return False, "its downgrade() does nothing"
+            if isinstance(acts[0], ast.Raise):
+                return False, "its downgrade() refuses"
+            return True, ""
+    return False, "it has no downgrade()"
+
+
+def _does_nothing(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.Pass) or (
+        isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+    )
+
+
+def _heads(revisions: Mapping[str, _Revision]) -> tuple[str, ...]:
+    below = {name for revision in revisions.values() for name in revision.below}
+    return tuple(sorted(revisions.keys() - below))
+
+
+def _in_order(revisions: Mapping[str, _Revision]) -> list[_Revision]:
+    """From the base upwards; a circle, which Alembic would refuse, ends where it begins."""
+    depth: dict[str, int] = {}
+    for _ in range(len(revisions)):
+        before = dict(depth)
+        for name, revision in revisions.items():
+            depth[name] = 1 + max((depth.get(below, 0) for below in revision.below if below in revisions), default=0)
+        if depth == before:
+            break
+    return sorted(revisions.values(), key=lambda revision: (depth[revision.revision], revision.revision))

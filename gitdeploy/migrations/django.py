@@ -1,0 +1,90 @@
+"""Django: `APP/migrations/NAME.py` with a class Migration. The app's label is taken to be its folder's name."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shlex
+from collections.abc import Iterator
+
+from gitdeploy.migrations.base import Change, Files, Migration, assigned, constant, parsed
+from gitdeploy.text import clean
+
+PATH = re.compile(r"(?:.+/)?([A-Za-z_]\w*)/migrations/(?!__init__\.py)([A-Za-z0-9_]\w*)\.py")
+# Operations that Django reverses by itself (Migration Operations; django.contrib.postgres.operations).
+_REVERSIBLE = re.compile(
+    r"(?:Create|Delete|Rename)Model|(?:Add|Remove|Alter|Rename)Field|(?:Add|Remove|Rename)Index(?:Concurrently)?"
+    r"|(?:Add|Remove|Validate|Alter)Constraint|AddConstraintNotValid|AlterModel(?:Table|TableComment|Options|Managers)"
+    r"|Alter(?:Unique|Index)Together|AlterOrderWithRespectTo|(?:Create|Remove)Collation|\w+Extension"
+)
+_NEEDS = {"RunPython": "reverse_code", "RunSQL": "reverse_sql"}
+
+
+def compare(before: Files, after: Files) -> Iterator[Change]:
+    """One change an app."""
+    old, new = _by_app(before), _by_app(after)
+    for folder in sorted({*old, *new}):
+        had, has = old.get(folder, {}), new.get(folder, {})
+        added = tuple(has[name] for name in sorted(has.keys() - had.keys()))
+        gone = tuple(had[name] for name in sorted(had.keys() - has.keys()))
+        if added or gone:
+            label = folder.split("/")[-2]
+            heads = [(_head(names),) if names else () for names in (had, has)]
+            back = _head(had) if had else "zero"
+            reverse = f"python manage.py migrate {shlex.quote(label)} {shlex.quote(back)}" if added else ""
+            yield Change("django", folder, heads[0], heads[1], added, gone, reverse)
+
+
+def _by_app(files: Files) -> dict[str, dict[str, Migration]]:
+    found: dict[str, dict[str, Migration]] = {}
+    for path, content in files.items():
+        if (matched := PATH.fullmatch(path)) and (migration := _read(path, matched, content)) is not None:
+            found.setdefault(path.rpartition("/")[0], {})[matched[2]] = migration
+    return found
+
+
+def _head(migrations: dict[str, Migration]) -> str:
+    """The last by name: Django numbers them."""
+    return max(migrations)
+
+
+def _read(path: str, matched: re.Match[str], content: bytes) -> Migration | None:
+    module = parsed(content)
+    if module is None:
+        return None
+    for statement in module.body:
+        if isinstance(statement, ast.ClassDef) and statement.name == "Migration":
+            operations = dict(assigned(statement.body)).get("operations")
+            reversible, why = _reversible(operations)
+            return Migration(clean(f"{matched[1]}.{matched[2]}"), clean(path), reversible, why)
+    return None
+
+
+def _reversible(operations: ast.expr | None) -> tuple[bool | None, str]:
+    if operations is None:
+        return True, ""
+    if not isinstance(operations, ast.List | ast.Tuple):
+        return None, "its operations are computed"
+    unknown = ""
+    for operation in operations.elts:
+        known, why = _operation(operation)
+        if known is False:
+            return False, why
+        unknown = unknown or why
+    return (None, unknown) if unknown else (True, "")
+
+
+def _operation(operation: ast.expr) -> tuple[bool | None, str]:
+    if not isinstance(operation, ast.Call):
+        return None, "one of its operations is computed"
+    name = operation.func.attr if isinstance(operation.func, ast.Attribute) else getattr(operation.func, "id", "")
+    if name in _NEEDS:
+        given = [keyword.value for keyword in operation.keywords if keyword.arg == _NEEDS[name]] or operation.args[1:2]
+        back = bool(given) and not (isinstance(given[0], ast.Constant) and constant(given[0]) is None)
+        return (True, "") if back else (False, f"{name} without {_NEEDS[name]}")
+    if name == "SeparateDatabaseAndState":
+        inner = [keyword.value for keyword in operation.keywords if keyword.arg == "database_operations"]
+        return _reversible((inner or operation.args[:1] or [ast.List([])])[0])
+    if _REVERSIBLE.fullmatch(name):
+        return True, ""
+    return None, f"{clean(name, limit=60)} is an operation of its own"
