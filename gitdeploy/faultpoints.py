@@ -2,8 +2,8 @@
 
 Off unless `GITDEPLOY_FAULT_PLAN` names a regular file of this user whose first line is exactly `MAGIC`; an operator's
 environment cannot turn it on by accident. Its second line says what happens: `count FILE` writes the points' names to
-FILE, `kill N` sends SIGKILL to this process at the N-th point, `kill-group N` to its whole process group, `fill N FILE`
-writes FILE until its disk is full.
+FILE, `kill N` sends SIGKILL to this process at the N-th point, `kill-group N` to its whole process group, `kill-at NAME`
+at the first point of that name; `fill N FILE` writes FILE until its disk is full.
 """
 
 from __future__ import annotations
@@ -46,6 +46,9 @@ def point(name: str) -> None:
     if _action == "count":
         with open(_argument, "a", encoding="utf-8") as out:
             out.write(f"{name}\n")
+    elif _action == "kill-at":
+        if name == _argument:
+            os.kill(os.getpid(), signal.SIGKILL)
     elif _reached == int(_argument.partition(" ")[0]):
         if _action == "fill":
             _fill(_argument.partition(" ")[2])

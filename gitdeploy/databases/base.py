@@ -74,3 +74,7 @@ class Database(Protocol):
     def restore(self, folder: Path, dump: Dump, on_line: Callable[[str], None]) -> None:
         """Bring DUMP back: beside first, then swapped in. May be repeated. Raises `GitDeployError`."""
         ...
+
+    def tidy(self) -> None:
+        """Remove what a killed restore left beside the database. Raises `GitDeployError`."""
+        ...

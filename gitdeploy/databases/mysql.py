@@ -153,6 +153,11 @@ class MySQL:
             session.drop(old)
         on_line(f"{self.name}: restored into a new schema and swapped in, {duration_text(time.monotonic() - begun)}")
 
+    def tidy(self) -> None:
+        with self._session() as session:
+            session.drop(self._beside("new"))
+            session.drop(self._beside("old"))
+
     def _swap(self, session: _Session, place: Path, new: str, old: str, on_line: OnLine) -> None:
         live = self.address.database
         present = place / "present"

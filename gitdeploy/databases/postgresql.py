@@ -136,6 +136,12 @@ class PostgreSQL:
                     on_line(f"Not restored into a new database ({error.message})")
             self._restore_in_place(session, file, on_line)
 
+    def tidy(self) -> None:
+        with self._session() as session:
+            if (beside := session.beside()) is not None:
+                session.drop(beside, f"{self._short}_gitdeploy_new")
+                session.drop(beside, f"{self._short}_gitdeploy_old")
+
     @property
     def _short(self) -> str:
         """The beginning of names beside the database's own: an identifier has 63 bytes."""

@@ -104,6 +104,10 @@ class SQLite:
         faultpoints.point("database dumped")
         return Dump(self.name, self.kind, file.name, file.stat().st_size, time.monotonic() - begun, fingerprint)
 
+    def tidy(self) -> None:
+        path = Path(os.path.realpath(self.path))
+        path.with_name(f".{path.name}.gitdeploy-new").unlink(missing_ok=True)
+
     def restore(self, folder: Path, dump: Dump, on_line: Callable[[str], None]) -> None:
         """A copy beside the database, proved whole, then renamed over it; the old -wal and -shm belong to the old file.
 

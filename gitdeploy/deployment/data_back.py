@@ -132,11 +132,13 @@ class _Back:
     def database(self, database: AppDatabase, dump: Dump) -> str:
         journal = self.live.journal
         done = bool(self._records("data-back", dump.name))
-        if not done and not self._back_already(database, dump):
-            self._keep(database, dump)
-            database.restore(self.folder / DUMPS, dump, journal.output)
-            faultpoints.point("data restored")
         if not done:
+            if self._back_already(database, dump):
+                database.tidy()
+            else:
+                self._keep(database, dump)
+                database.restore(self.folder / DUMPS, dump, journal.output)
+            faultpoints.point("data restored")
             journal.write("data-back", dump.name)
         sentence = f"{dump.name} was put back from the dump made before"
         kept = [record.data for record in self._records("data-kept", dump.name)]

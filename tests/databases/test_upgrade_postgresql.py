@@ -73,7 +73,7 @@ def kept(said: str, postgresql: Server, programs: str = "pg_restore") -> str:
 def test_code_and_database_go_back_together_also_when_killed_on_the_way(
     app: Sample, postgresql: Server, tmp_path: Path
 ) -> None:
-    plan, points = tmp_path / "plan", tmp_path / "points"
+    plan = tmp_path / "plan"
     (tmp_path / "temp").mkdir()
 
     def run(action: str) -> str:
@@ -82,7 +82,7 @@ def test_code_and_database_go_back_together_also_when_killed_on_the_way(
         return app.gitdeploy("upgrade", "v2.0.0", code=None, env=env).text
 
     begin_anew(app, postgresql)
-    said = run(f"count {points}")
+    said = app.gitdeploy("upgrade", "v2.0.0", code=3).text
     is_old(app, postgresql)
     assert "postgresql:///store was put back from the dump made before; what it held meanwhile (" in said
     assert "made meanwhile" in kept(said, postgresql)
@@ -90,10 +90,9 @@ def test_code_and_database_go_back_together_also_when_killed_on_the_way(
     assert PASSWORD not in said
     assert files_with(app.app / ".gitdeploy", PASSWORD) == []
 
-    names = points.read_text().splitlines()
     for name in ("data kept", "database beside", "database restored"):
         begin_anew(app, postgresql)
-        run(f"kill {names.index(name) + 1}")
+        assert run(f"kill-at {name}").count("put back") == 0
         said = app.gitdeploy("recover", code=None).text
         is_old(app, postgresql)
         assert "made meanwhile" in kept(said, postgresql), name
