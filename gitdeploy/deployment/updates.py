@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from gitdeploy.checkout import remote as remotes
 from gitdeploy.checkout.remote import Credentials
-from gitdeploy.config import SourceConfig
+from gitdeploy.config import TOKEN_VARIABLES, SourceConfig
 from gitdeploy.deployment.site import CheckoutRemote, Release3, Site
 from gitdeploy.state import Database
 
@@ -45,6 +45,8 @@ def credentials_for(site: Site, source: SourceConfig, remote: str) -> Credential
     config = site.config
     own = source is config.source
     token = config.secret(config.git.token_env) if own else None
+    if token is None and not _may_have_token(site, source):
+        return None  # without asking git for the remote's URL
     url = remotes.remote_url(site.repository, remote)
     host = remotes.host_of(url) if url else None
     if url is None or host is None:
@@ -58,13 +60,22 @@ def credentials_for(site: Site, source: SourceConfig, remote: str) -> Credential
     return Credentials(user or "oauth2", token, host) if token else None
 
 
+def _may_have_token(site: Site, source: SourceConfig) -> bool:
+    """Whether a token could be set for SOURCE, whatever its type turns out to be."""
+    usual = [TOKEN_VARIABLES.get(source.type)] if source.type else list(TOKEN_VARIABLES.values())
+    names = [source.token_env] if source.token_env else usual
+    return any(site.config.variable(name) for name in names if name)
+
+
 def fetch_place(site: Site, source: SourceConfig) -> str:
     """The remote (name or URL) that SOURCE's objects come from: as set; where that remote isn't there, or a fallback
     names none and the main source's is elsewhere, the address that its host has for git."""
     from gitdeploy.sources.finding import git_address
 
-    here = remotes.remote_url(site.repository, source.remote)
     fallback = source is not site.config.source and source.remote == site.config.source.remote
+    if source.repo is None and not fallback:
+        return source.remote
+    here = remotes.remote_url(site.repository, source.remote)
     if here is not None and not fallback:
         return source.remote
     there = git_address(site.config, source, checkout_git(site))

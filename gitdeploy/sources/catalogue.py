@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -13,15 +13,14 @@ from packaging.version import Version
 
 from gitdeploy.config import Config
 from gitdeploy.errors import PolicyError, SourceError, UsageError
-from gitdeploy.sources.base import CheckResult, Current, GitRemote, HttpStore, Page, Release, Source
+from gitdeploy.sources.base import CheckResult, Current, GitRemote, HttpStore, Release, Source
 from gitdeploy.sources.changelog import CHANGELOGS, section
+from gitdeploy.sources.listing import listed
 from gitdeploy.text import clean, duration_text
 from gitdeploy.versions import admitted, matches, order, read_version, valid_tag
 
 LAST_CHECK = "last_check"
 HIGHEST_SEEN = "highest_seen"
-MOST_PAGES = 10  # of one list, before it is left at that
-PAGES_BY_DATE = 2  # where the newest come first: the second must bring nothing higher
 MOST_CANDIDATES = 10  # newest tags whose details are asked for before giving up (drafts, prereleases, future ones)
 T = TypeVar("T")
 EARLY = 300.0  # seconds that a host's clock may be ahead of ours
@@ -81,7 +80,7 @@ class Catalogue:
         warnings: list[str] = []
 
         def look(source: Source) -> list[Release]:
-            found, sentence = _listed(source, self._rank, enough=limit or 100, everything=all)
+            found, sentence = listed(source, self._rank, enough=limit or 100, everything=all)
             warnings.extend(filter(None, (sentence,)))
             versions = sorted((r for r in found if self._is_release(r)), key=self._order, reverse=True)
             top = versions[: limit or 100]
@@ -177,7 +176,7 @@ class Catalogue:
         return replace(newest, warnings=(*troubles, *newest.warnings))
 
     def _newest_of(self, source: Source) -> Newest:
-        found, sentence = _listed(source, self._rank)
+        found, sentence = listed(source, self._rank)
         warnings = [sentence] if sentence else []
         candidates = sorted((r for r in found if self._is_admitted(r)), key=self._order, reverse=True)
         for candidate in candidates[:MOST_CANDIDATES]:
@@ -358,44 +357,6 @@ class Catalogue:
             commit=release.commit if release else None,
             warning=" ".join(newest.warnings) or None,
         )
-
-
-def _listed(
-    source: Source,
-    rank: Callable[[Release], tuple[Version, str] | None],
-    *,
-    enough: int = 1,
-    everything: bool = False,
-) -> tuple[Sequence[Release], str | None]:
-    """What a source lists, and a sentence where that was not all of it.
-
-    A host that orders by version is asked no further than to the page with ENOUGH that RANK takes; one that orders by
-    date until a page (the second at the earliest) brings nothing higher; others to their end. Never more than
-    `MOST_PAGES`. everything: as far as that, whatever the order.
-    """
-    found: list[Release] = []
-    page = Page(())
-    best: tuple[Version, str] | None = None
-    ranked = 0
-    for number, page in enumerate(source.pages(), 1):
-        found += page.releases
-        ranks = [each for each in map(rank, page.releases) if each is not None]
-        ranked += len(ranks)
-        highest = max(ranks, default=None)
-        higher = highest is not None and (best is None or highest > best)
-        best = highest if higher else best
-        if source.order == "version" and ranked >= enough and not everything:
-            return found, None
-        left = source.order == "date" and number >= PAGES_BY_DATE and not higher and not everything
-        if left or number >= MOST_PAGES or not page.more:
-            break
-    if not page.more:
-        return found, None
-    of = f" of {page.total}" if page.total else ""
-    which = "newest by date" if source.order == "date" else "first that it lists"
-    return found, (
-        f"{source.name} has more tags than were looked at: the {len(found)}{of} {which}. source.tags can narrow them."
-    )
 
 
 def _comparable(one: Release, other: Release) -> tuple[str, str] | None:

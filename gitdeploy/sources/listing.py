@@ -1,0 +1,50 @@
+"""How far a source's list is read: to its end where the highest version may stand anywhere, else no further than needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from packaging.version import Version
+
+from gitdeploy.sources.base import Page, Release, Source
+
+MOST_PAGES = 10  # of one list, before it is left at that
+PAGES_BY_DATE = 2  # where the newest come first: the second must bring nothing higher
+
+
+def listed(
+    source: Source,
+    rank: Callable[[Release], tuple[Version, str] | None],
+    *,
+    enough: int = 1,
+    everything: bool = False,
+) -> tuple[Sequence[Release], str | None]:
+    """What a source lists, and a sentence where that was not all of it.
+
+    A host that orders by version is asked no further than to the page with ENOUGH that RANK takes; one that orders by
+    date until a page (the second at the earliest) brings nothing higher; others to their end. Never more than
+    `MOST_PAGES`. everything: as far as that, whatever the order.
+    """
+    found: list[Release] = []
+    page = Page(())
+    best: tuple[Version, str] | None = None
+    ranked = 0
+    for number, page in enumerate(source.pages(), 1):
+        found += page.releases
+        ranks = [each for each in map(rank, page.releases) if each is not None]
+        ranked += len(ranks)
+        highest = max(ranks, default=None)
+        higher = highest is not None and (best is None or highest > best)
+        best = highest if higher else best
+        if source.order == "version" and ranked >= enough and not everything:
+            return found, None
+        left = source.order == "date" and number >= PAGES_BY_DATE and not higher and not everything
+        if left or number >= MOST_PAGES or not page.more:
+            break
+    if not page.more:
+        return found, None
+    of = f" of {page.total}" if page.total else ""
+    which = "newest by date" if source.order == "date" else "first that it lists"
+    return found, (
+        f"{source.name} has more tags than were looked at: the {len(found)}{of} {which}. source.tags can narrow them."
+    )
