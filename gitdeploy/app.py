@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from gitdeploy.backups import Backup
+    from gitdeploy.deployment.doctor import Finding
     from gitdeploy.deployment.launch import Launched
     from gitdeploy.deployment.plan import Plan
     from gitdeploy.deployment.prune import Pruned
@@ -398,6 +400,44 @@ class App:
         move_aside_if_damaged(self.site, asked)
         with open_session(self.site, asked, held=False) as session:
             return session.recovered
+
+    def draft(self) -> str:
+        """The deploy.yaml that `init` would write."""
+        from gitdeploy.deployment.draft import draft
+
+        return draft(self.site)
+
+    def init(self, *, force: bool = False) -> tuple[Path, str]:
+        """Write a deploy.yaml drafted from the checkout and set up the state directory; its path and text.
+
+        Raises `UsageError` where there is one already, unless FORCE.
+        """
+        from gitdeploy.checkout.durable import write_durably
+        from gitdeploy.errors import UsageError
+
+        self.site.require_owner()
+        path = self.site.config.file or self.site.root / "deploy.yaml"
+        if os.path.lexists(path) and not force:
+            raise UsageError(
+                f"{path_text(str(path))} is there already.",
+                "To see a fresh one: gitdeploy init --print; to replace it: --force",
+            )
+        text = self.draft()
+        self.site.make_state()
+        write_durably(path, text.encode(), 0o644)
+        return path, text
+
+    def doctor(self, *, repair: bool = False, caller: Caller | None = None) -> list[Finding]:
+        """Everything that an upgrade needs, looked at. `repair`: first what can be mended safely is."""
+        from gitdeploy.deployment import doctor
+
+        mended: list[Finding] = []
+        if repair:
+            asked = caller or self._caller("doctor --repair")
+            mended += doctor.mend_objects(self.site)
+            if result := self.recover(caller=asked):
+                mended.append(doctor.Finding("state", "mended", result.sentence))
+        return [*mended, *doctor.examine(self.site)]
 
     def boot_unit(self) -> BootUnit:
         """The systemd unit that recovers this app at boot, before it starts: what is written where, and `install`."""

@@ -15,8 +15,8 @@ from gitdeploy.cli.screen import Screen
 from gitdeploy.errors import GitDeployError
 
 COMMANDS = (
-    "status", "check", "releases", "plan", "upgrade", "prepare", "backup", "backups", "restore", "rollback", "recover",
-    "lock", "unlock", "log", "prune", "hooks", "config", "web", "watch", "demo", "completion",
+    "init", "status", "check", "releases", "plan", "upgrade", "prepare", "backup", "backups", "restore", "rollback", "recover",
+    "lock", "unlock", "log", "prune", "hooks", "doctor", "config", "web", "watch", "demo", "completion",
 )  # fmt: skip
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 

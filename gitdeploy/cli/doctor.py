@@ -1,0 +1,41 @@
+"""`gitdeploy doctor`."""
+
+from __future__ import annotations
+
+import click
+
+from gitdeploy.cli.options import EXAMPLE, json_option, pass_screen
+from gitdeploy.cli.screen import Screen
+from gitdeploy.text import count
+
+_MARKS = {"ok": "✓", "warning": "!", "problem": "✗", "mended": "+"}
+_STATUS = {"ok": "done", "warning": "undone", "problem": "failed", "mended": "done"}
+
+
+@click.command("doctor", context_settings=EXAMPLE)
+@click.option(
+    "--repair", is_flag=True, help="Mend what can be mended safely: interrupted deployments, stale locks, refs."
+)
+@json_option
+@pass_screen
+def command(screen: Screen, /, repair: bool) -> None:
+    """Look at everything that an upgrade needs, and say what is wrong and what to do. Exits with 1 where something is.
+
+    \b
+    Example:
+      gitdeploy doctor
+      gitdeploy doctor --repair
+    """
+    app = screen.app()
+    found = app.doctor(repair=repair, caller=screen.caller("doctor --repair") if repair else None)
+    problems = sum(finding.level == "problem" for finding in found)
+    lines = []
+    for finding in found:
+        lines.append(
+            f"  {screen.coloured(_STATUS[finding.level], _MARKS[finding.level])} {finding.about:<10} {finding.message}"
+        )
+        if finding.hint:
+            lines.append(f"    {'':<10} {finding.hint}")
+    ending = f"{count(problems, 'problem')}." if problems else "Nothing is in the way of an upgrade."
+    screen.result([finding.as_dict() for finding in found], "\n".join([*lines, ending]))
+    screen.exit_code = 1 if problems else 0

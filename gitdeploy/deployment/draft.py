@@ -1,0 +1,146 @@
+"""A first deploy.yaml, drafted from what the checkout shows: remote, tags, venv, requirements, local files, units, frameworks."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from gitdeploy.checkout.git import Repository
+from gitdeploy.deployment.site import Site
+from gitdeploy.deployment.updates import checkout_git
+from gitdeploy.services.discovery import discover
+from gitdeploy.text import clean, listing, path_text
+from gitdeploy.versions import newest, read_version
+
+# Files that an operator edits on the server, or that the app writes: tracked ones block every upgrade, or are overwritten.
+_LOCAL_NAMES = frozenset(".env config.ini local.cfg local_settings.py settings.ini settings.local.py".split())
+_LOCAL_ENDINGS = (".db", ".sqlite", ".sqlite3")
+
+
+def draft(site: Site) -> str:
+    """The text of a commented deploy.yaml for this checkout. Reads only; starts no process but git."""
+    return "\n".join(_lines(site)) + "\n"
+
+
+def _lines(site: Site) -> Iterator[str]:
+    yield "# deploy.yaml: how gitdeploy deploys this app. Drafted by `gitdeploy init` from what it found; every key is optional."
+    yield "# All keys with their meaning: deploy.yaml.example of gitdeploy, or: gitdeploy config schema"
+    yield ""
+    yield "app:"
+    yield f"  name: {_quoted(site.name)}"
+    yield ""
+    yield from _source(site)
+    yield from _git(site)
+    yield from _venv(site)
+    yield from _backup(site)
+    yield from _hooks(site.root)
+    yield from _service(site)
+
+
+def _source(site: Site) -> Iterator[str]:
+    from gitdeploy.sources.finding import find
+
+    found = find(site.config.source, checkout_git(site))
+    tags = list(site.repository.tag_commits())
+    versions = [tag for tag in tags if read_version(tag)]
+    yield "source:"
+    yield f"  type: {found.kind}"
+    if found.repo and found.kind != "git":
+        yield f"  repo: {_quoted(found.repo)}"
+    yield f"  remote: {_quoted(site.config.source.remote)}"
+    if versions and all(tag.startswith("v") for tag in versions):
+        yield f'  tags: "v*"                      # newest here: {newest(versions) or versions[-1]}'
+    if found.kind != "git":
+        yield "  # token_env: MY_TOKEN           # for a private repository: the variable, never the token itself"
+    yield ""
+
+
+def _git(site: Site) -> Iterator[str]:
+    names = tracked(site.repository)
+    tracked_local = [name for name in names if os.path.basename(name) in _LOCAL_NAMES or name.endswith(_LOCAL_ENDINGS)]
+    keep = [".env", *(name for name in tracked_local if name != ".env")]
+    yield "git:"
+    yield "  local_changes: refuse           # tracked files changed by hand: refuse | merge | discard"
+    yield f"  keep: [{', '.join(map(_quoted, keep))}]"
+    if tracked_local:
+        yield f"  # Tracked, but local by the look of it: {listing([path_text(name) for name in tracked_local], 5)}"
+    yield ""
+
+
+def tracked(repository: Repository) -> list[str]:
+    """The names of all tracked files."""
+    return [os.fsdecode(name) for name in repository.output("ls-files", "-z").split(b"\0") if name]
+
+
+def _venv(site: Site) -> Iterator[str]:
+    venv = site.config.venv
+    yield "venv:"
+    if venv.path is None:
+        yield "  path:                           # none was found (venv, .venv)"
+    else:
+        yield f"  path: {_quoted(venv.path)}"
+    if venv.requirements:
+        yield f"  requirements: [{', '.join(map(_quoted, venv.requirements))}]"
+    elif others := sorted(path.name for path in site.root.glob("requirements*.txt")):
+        yield f"  # requirements: [{_quoted(others[0])}]"
+    yield ""
+
+
+def _backup(site: Site) -> Iterator[str]:
+    found = [
+        str(path.relative_to(site.root))
+        for folder in (site.root, site.root / "instance", site.root / "data")
+        for path in sorted(folder.glob("*"))
+        if path.name.endswith(_LOCAL_ENDINGS) and path.is_file()
+    ]
+    yield "backup:"
+    yield "  keep: 5"
+    if found:
+        yield f"  databases: [{', '.join(_quoted(f'sqlite:///{name}') for name in found)}]"
+    else:
+        yield "  # databases: [{env: DATABASE_URL}]       # dumped before each upgrade; postgresql, mysql, sqlite"
+    yield ""
+
+
+def _hooks(root: Path) -> Iterator[str]:
+    commands = {
+        "manage.py": "venv/bin/python manage.py migrate --noinput",
+        "alembic.ini": "venv/bin/alembic upgrade head",
+        "migrations/env.py": "venv/bin/flask db upgrade",
+    }
+    for name, command in commands.items():
+        if (root / name).exists():
+            yield "hooks:"
+            yield f"  migrate: [{_quoted(command)}]       # because of {name}"
+            yield ""
+            return
+    yield "# hooks:                          # or executables: hooks/migrate, hooks/post-deploy; gitdeploy hooks library"
+    yield '#   migrate: ["venv/bin/python manage.py migrate"]'
+    yield ""
+
+
+def _service(site: Site) -> Iterator[str]:
+    units = discover(site.root, site.venv_link)
+    if units:
+        name = units[0].removesuffix(".service")
+        yield "service:"
+        yield f"  systemd: {_quoted(name)}"
+        if len(units) > 1:
+            yield f"  # These name this checkout too: {listing([clean(unit) for unit in units[1:]], 5)}"
+    else:
+        yield "# service:                        # no systemd unit runs from this checkout"
+        yield "#   systemd: my-app               # or supervisor: NAME, compose: SERVICE, pidfile: FILE, command: ..."
+    yield ""
+    yield "# health:                         # without it a release that starts and fails stays live"
+    yield "#   url: http://127.0.0.1:8000/health"
+    yield "#   version: {json: version}      # where the app says its version"
+
+
+def _quoted(text: str) -> str:
+    """TEXT as a YAML scalar: plain where that is safe, else a JSON string, which is a YAML one."""
+    plain = text.isascii() and text[:1].isalnum() and all(c.isalnum() or c in "._/-" for c in text)
+    return (
+        text if plain and text.lower() not in ("true", "false", "null", "yes", "no", "on", "off") else json.dumps(text)
+    )
