@@ -34,10 +34,11 @@ class Follower:
         self._app = app
         self._most = most
         self._changed = threading.Condition()
+        self._reading = threading.Lock()
         self._listeners = 0
         self._running = False
         self._version = 0
-        self._read: dict[tuple[int | None, int], dict[str, Any]] = {}
+        self._read: dict[tuple[int | None, int], tuple[dict[str, Any], str]] = {}
 
     def join(self) -> None:
         """Take one of the places. Raises `Busy`."""
@@ -57,16 +58,18 @@ class Follower:
             self._listeners -= 1
             self._changed.notify_all()
 
-    def look(self, deployment: int | None, since: int) -> tuple[int, dict[str, Any]]:
-        """(version, progress) now; read once for all who ask the same."""
-        with self._changed:
-            version, found = self._version, self._read.get((deployment, since))
-        if found is None:
-            found = progress(self._app(), deployment, since)
+    def look(self, deployment: int | None, since: int) -> tuple[int, dict[str, Any], str]:
+        """(version, progress, the event that tells it) now; made once for all who ask the same."""
+        with self._reading:  # two hundred wake at once, and one reads
             with self._changed:
-                if version == self._version:
-                    self._read[deployment, since] = found
-        return version, found
+                version, found = self._version, self._read.get((deployment, since))
+            if found is None:
+                state = progress(self._app(), deployment, since)
+                found = state, f"id: {state['since']}\ndata: {json.dumps({'success': True, **state})}\n\n"
+                with self._changed:
+                    if version == self._version:
+                        self._read[deployment, since] = found
+        return version, *found
 
     def wait(self, version: int, seconds: float) -> bool:
         """Whether something happened since VERSION, within SECONDS."""
@@ -135,7 +138,7 @@ def _events(
                 return
             asked = time.monotonic()
         try:
-            version, state = follower.look(deployment, since)
+            version, state, event = follower.look(deployment, since)
         except GitDeployError:  # a release that is just going live may bring a deploy.yaml that can't be read
             yield ": nothing can be read now\n\n"
             time.sleep(1)
@@ -143,7 +146,7 @@ def _events(
         facts = (state["deployment"], state["status"], state["since"], state["steps"])
         if facts != shown or state["log"]:
             shown, since = facts, state["since"]
-            yield f"id: {since}\ndata: {json.dumps({'success': True, **state})}\n\n"
+            yield event
         if deployment is not None and state["status"] not in ("running", "interrupted") and not state["more"]:
             yield "event: end\ndata: {}\n\n"
             return

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _JOURNAL = "Look at the server's journal: journalctl -e"
 BEGIN = 60.0  # seconds within which the process has begun a deployment or said why not
+TIDYING = 30.0  # seconds that the process of an ended deployment may still take
 LONGEST = 4 * 3600.0  # seconds that a request waits for the end
 _KEY = re.compile(r"[\x21-\x7e]{1,200}")
 
@@ -69,12 +70,22 @@ def start(words: Sequence[str], *, wait: bool, recovering: int | None = None) ->
 
 def _refuse_if_locked(app: App, *, held: bool) -> None:
     status = app.going_on()
+    if status.holder is not None and progress(app, None)["status"] != "running":
+        _await_tidied(app)
+        status = app.going_on()
     if status.holder is not None:
         raise LockedError(
             f"Another deployment runs: {status.holder.sentence()}.", "Wait for its end; the page shows it."
         )
     if held and status.hold is not None:
         raise LockedError(status.hold, "An administrator releases them: on the page, or with gitdeploy unlock")
+
+
+def _await_tidied(app: App) -> None:
+    """The last deployment has ended, but its process still drops old backups and tells people: let it."""
+    end = time.monotonic() + TIDYING
+    while app.is_running() and time.monotonic() < end:
+        time.sleep(0.05)
 
 
 def _await_begin(app: App, identity: str, launched: Launched | None) -> int:
@@ -103,6 +114,7 @@ def _answer(app: App, deployment: int, *, wait: bool) -> Answer:
         if time.monotonic() > end:
             return Answer({"success": True, "deployment": deployment, "message": "It still runs.", "log": []}, 202)
         time.sleep(0.2)
+    _await_tidied(app)
     good = state["status"] in ("succeeded", "nothing_to_do")
     words = (
         sentence(state)

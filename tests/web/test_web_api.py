@@ -200,6 +200,15 @@ def test_an_upgrade_is_followed_to_its_end(web: Web) -> None:
     assert "li (web, from 127.0.0.1)" in web.shop.gitdeploy("log").out
 
 
+def test_one_after_the_other(web: Web) -> None:
+    """An ended deployment's process still tidies up and holds the lock: the next one waits for it, and isn't refused."""
+    with (web.shop.app / "deploy.yaml").open("a") as out:
+        out.write("notify: ['json://127.0.0.1:9/']\ngit: {local_changes: merge}\n")
+    for tag, more in (("v1.1.0", {}), ("v1.0.0", {"allow_downgrade": True}), ("v1.1.0", {})):
+        number = web.post("/api/start-upgrade", {"tag": tag, "wait": False, **more}).json["deployment"]
+        assert wait_for(web, number)["status"] == "succeeded"
+
+
 def test_a_running_step_is_seen(web: Web) -> None:
     database = web.panel.app().site.open_database()
     with database:
