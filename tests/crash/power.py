@@ -48,6 +48,7 @@ class Disk:
 
     def __init__(self, image: Path, place: Path, kind: str) -> None:
         self.image, self.place, self.kind = image, place, kind
+        self.mounted = False  # not asked of the place: after a cut it answers nothing but errors
         size, make, self.options = KINDS[kind]
         with image.open("wb") as out:
             out.truncate(size)
@@ -56,13 +57,15 @@ class Disk:
     def mount(self) -> None:
         self.place.mkdir(exist_ok=True)
         _run("mount", "-t", self.kind, "-o", self.options, str(self.image), str(self.place))
+        self.mounted = True
 
     def unmount(self) -> None:
         end = time.monotonic() + 30
-        while os.path.ismount(self.place):
+        while self.mounted:
             done = subprocess.run(["umount", str(self.place)], capture_output=True, text=True)
+            self.mounted = done.returncode != 0
             assert time.monotonic() < end, f"{self.place} can't be unmounted: {done.stderr}"
-            if done.returncode:
+            if self.mounted:
                 time.sleep(0.02)
 
     def cut(self) -> None:

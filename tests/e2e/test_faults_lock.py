@@ -18,7 +18,7 @@ import pytest
 from e2e.conftest import SETTINGS, Shop, tree
 from support.sample import Program, differences
 
-pytestmark = pytest.mark.xdist_group("shop")
+pytestmark = pytest.mark.xdist_group("faults")
 
 SLOW = Program("#!/bin/sh\ntouch run-now\nwhile [ ! -e go-on ]; do sleep 0.02; done\n")
 

@@ -9,7 +9,7 @@ import pytest
 from e2e.conftest import SETTINGS, Shop, tree
 from support.sample import Program, differences
 
-pytestmark = pytest.mark.xdist_group("shop")
+pytestmark = pytest.mark.xdist_group("faults")
 
 KILLS = Program("#!/bin/sh\nkill -9 $PPID\n")
 

@@ -16,7 +16,7 @@ from e2e.conftest import SETTINGS, Shop, tree
 from e2e.test_faults_lock import wait_for
 from support.sample import Program, differences
 
-pytestmark = pytest.mark.xdist_group("shop")
+pytestmark = pytest.mark.xdist_group("faults")
 
 SLOW = SETTINGS.replace("timeout: 2", "timeout: 60")
 IGNORED = "/venv\n/run-now\n/go-on\n/grows\n/undone\n"
