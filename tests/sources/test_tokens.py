@@ -83,6 +83,7 @@ def test_a_token_is_not_given_to_a_mirror_elsewhere(
         host.close()
 
 
+@pytest.mark.parametrize("private", ["github", "git"], indirect=True)
 def test_a_users_own_credential_helper_never_sees_the_token(private: Shop, tmp_path: Path) -> None:
     helper = tmp_path / "helper"
     helper.write_text(f"#!/bin/sh\ncat >>{tmp_path}/stored\n")
