@@ -1,0 +1,82 @@
+"""`plan` names the migrations and the hooks that a release brings; going back offers the migrations' own way back."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from support.sample import Program, Sample, Tree
+
+pytestmark = pytest.mark.xdist_group("plan-migrations")
+
+HEAD = "from django.db import migrations, models\n\n\nclass Migration(migrations.Migration):\n    operations = "
+FIRST = HEAD + "[migrations.CreateModel('Customer', [])]\n"
+SECOND = HEAD + "[migrations.AddField('customer', 'mood', models.TextField())]\n"
+THIRD = HEAD + "[migrations.RunPython(print)]\n"
+
+
+def tree(version: str, **files: str | Program) -> Tree:
+    return {
+        "deploy.yaml": "app: {name: shop}\nsource: {type: git}\nvenv: {path: null}\n",
+        "VERSION": version,
+        "shop/migrations/__init__.py": "",
+        "shop/migrations/0001_initial.py": FIRST,
+        **files,
+    }
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Sample:
+    app = Sample(tmp_path / "sample", venv=False)
+    hook, other = Program("#!/bin/sh\necho one\n"), Program("#!/bin/sh\necho two\n")
+    app.release("v1.0.0", tree("1.0.0", **{"hooks/build": hook, "hooks/post-deploy": hook}))
+    second = {"shop/migrations/0002_mood.py": SECOND, "hooks/build": other, "hooks/migrate.d/50-django": hook}
+    app.release("v2.0.0", tree("2.0.0", **second))
+    app.release("v2.1.0", tree("2.1.0", **second, **{"shop/migrations/0003_fill.py": THIRD, "hooks/post-deploy": Program("#!/bin/sh\nexit 1\n")}))  # fmt: skip
+    app.release("v2.2.0", tree("2.2.0", **second, **{"hooks/post-deploy": Program("#!/bin/sh\nexit 1\n")}))
+    app.install("v1.0.0", branch="main")
+    return app
+
+
+def test_what_a_release_brings_is_shown_and_the_way_back_is_offered(app: Sample) -> None:
+    shown = app.gitdeploy("plan", "v2.1.0").out
+    assert "migrations      shop.0002_mood\n" in shown
+    assert "shop.0003_fill  can't be reversed: RunPython without reverse_code" in shown
+    assert "hooks/build (changed)" in shown
+    assert "hooks/migrate.d/50-django (new)" in shown
+    plan = json.loads(app.gitdeploy("plan", "v2.0.0", "--json").out)
+    (change,) = plan["migrations"]
+    assert change["heads_before"] == ["0001_initial"]
+    assert change["heads_after"] == ["0002_mood"]
+    assert change["new"] == [
+        {"name": "shop.0002_mood", "file": "shop/migrations/0002_mood.py", "reversible": True, "why": ""}
+    ]
+    assert plan["hook_changes"] == {
+        "hooks/build": "changed",
+        "hooks/migrate.d/50-django": "added",
+        "hooks/post-deploy": "deleted",
+    }
+
+    # An automatic roll-back without a known database: what wasn't done is said, and how the migrations undo it.
+    said = app.gitdeploy("upgrade", "v2.2.0", code=3).text
+    assert "gitdeploy knows no database (backup.databases): what it changed there was NOT put back." in said
+    assert f"git worktree add --detach {app.app}-v2.2.0 v2.2.0 && cd {app.app}-v2.2.0 && " in said
+    assert "python manage.py migrate shop 0001_initial" in said
+    said = app.gitdeploy("upgrade", "v2.1.0", code=3).text
+    assert "Its migrations can't simply be reversed: shop.0003_fill (RunPython without reverse_code)." in said
+
+    # By hand: while the files are still there.
+    app.gitdeploy("upgrade", "v2.0.0")
+    shown = app.gitdeploy("restore", "latest", "--dry-run").out
+    assert (
+        "can be reversed by hand first, while they are in the checkout: python manage.py migrate shop 0001_in" in shown
+    )
+    assert "shop.0002_mood  is not in the target: the database stays on it" in shown
+
+
+def test_a_release_whose_new_hook_is_not_executable_is_refused_before_anything_happens(app: Sample) -> None:
+    app.release("v3.0.0", tree("3.0.0", **{"hooks/migrate": "#!/bin/sh\n"}))
+    error = app.gitdeploy("upgrade", "v3.0.0", code=1).err
+    assert "hooks/migrate is not executable: chmod +x hooks/migrate" in error
+    assert (app.app / "VERSION").read_text() == "1.0.0"
