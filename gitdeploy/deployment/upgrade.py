@@ -5,6 +5,7 @@ from __future__ import annotations
 from gitdeploy.checkout.changes import Target
 from gitdeploy.deployment import prepare
 from gitdeploy.deployment.golive import go_live
+from gitdeploy.deployment.keptdiff import kept_differences
 from gitdeploy.deployment.options import Options
 from gitdeploy.deployment.plan import Plan, make_plan
 from gitdeploy.deployment.prepare import Preparation
@@ -98,6 +99,8 @@ def _prepare(work: Work, chosen: Chosen, options: Options) -> Preparation:
         for warning in plan.warnings:
             work.journal.line(warning, "warning")
         prepare.refuse_problems(plan)
+        for line in kept_differences(work.site.repository, plan.origin.commit, plan.target.commit, plan.tree.kept):
+            work.journal.line(line, "warning")
         shown.summary = preflight_summary(plan)
     name = prepare.free_stage_name(work.site.state.stage, work.id)
     work.journal.write("prepare", "", {"stage": name})

@@ -1,0 +1,39 @@
+"""What a release changed in a file that stays as it is here: shown, so that a new setting in it isn't missed."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterator, Sequence
+
+from gitdeploy.checkout.git import Repository
+from gitdeploy.text import clean, path_text
+
+MOST_LINES = 20  # of one file's difference; the rest is named
+
+
+def kept_differences(repository: Repository, old: str, new: str, kept: Sequence[bytes]) -> Iterator[str]:
+    """For each of KEPT whose content differs between the commits OLD and NEW: a sentence, then the changed lines."""
+    names = [os.fsdecode(path) for path in kept if b"\n" not in path]
+    before, after = repository.read_many(old, names), repository.read_many(new, names)
+    for name in names:
+        if before.get(name) == after.get(name):
+            continue
+        shown = path_text(name)
+        if name not in after:
+            yield f"{shown} is kept as it is here; the release deletes it."
+            continue
+        what = "changed its own version of it" if name in before else "brings one of its own"
+        yield f"{shown} is kept as it is here; the release {what}:"
+        lines = [
+            line
+            for line in difflib.unified_diff(_lines(before.get(name)), _lines(after[name]), n=0, lineterm="")
+            if not line.startswith(("---", "+++", "@@"))
+        ]
+        yield from (f"  {clean(line, limit=200)}" for line in lines[:MOST_LINES])
+        if len(lines) > MOST_LINES:
+            yield f"  … and {len(lines) - MOST_LINES} more lines: git diff {old[:12]} {new[:12]} -- {shown}"
+
+
+def _lines(content: bytes | None) -> list[str]:
+    return (content or b"").decode("utf-8", "backslashreplace").splitlines()
