@@ -199,9 +199,10 @@ class Repository:
 
     def tree_of(self, commit: str) -> str:
         """The tree of a commit, by its object id."""
-        if commit not in _trees and self.resolve(commit) is None:
-            self.output("rev-parse", "--verify", f"{commit}^{{tree}}")  # says what is wrong
-        return _trees[commit]
+        if commit not in _trees:
+            self.resolve(commit)
+        # In a clone without trees (--filter=tree:0) only their ids are here.
+        return _trees.get(commit) or self.output("rev-parse", "--verify", f"{commit}^{{tree}}").decode().strip()
 
     def update_ref(self, name: str, new: str, old: str | None = None) -> None:
         self.output("update-ref", "--no-deref", name, new, *([old] if old is not None else []), tied=True)

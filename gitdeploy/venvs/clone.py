@@ -47,7 +47,7 @@ class Cloned:
     copied_bytes: int = 0
     reflinked: int = 0
     refused: dict[int, str] = field(default_factory=dict)
-    files: dict[str, File] = field(default_factory=dict)  # those with a second name, by their path in the venv
+    files: dict[str, File] = field(default_factory=dict)  # of packages, as they are in the clone, by their path in it
 
 
 def clone(source: Path, target: Path, *, link_mode: str = "auto") -> Cloned:
@@ -182,11 +182,17 @@ class _Cloner:
                 self.done.refused.setdefault(error.errno, name)
             else:
                 self.done.linked += 1
-                if name in self.sizes:
-                    found = entry.stat(follow_symlinks=False)  # it remembers: no second look at the disk
-                    self.done.files[name] = File(found.st_size, found.st_mtime_ns, found.st_ino)
+                self._note(entry, name, entry.inode())
                 return
-        self._copy(entry.path, target)
+        inode = self._copy(entry.path, target)
+        if not copied and not entry.name.endswith(_COPIED_ENDINGS):  # those are rewritten
+            self._note(entry, name, inode)
+
+    def _note(self, entry: os.DirEntry[str], name: str, inode: int) -> None:
+        """A packaged file has its place in the clone, with the size and time that it had."""
+        if name in self.sizes:
+            found = entry.stat(follow_symlinks=False)  # it remembers: no second look at the disk
+            self.done.files[name] = File(found.st_size, found.st_mtime_ns, inode)
 
     def _edited(self, entry: os.DirEntry[str], name: str) -> bool:
         """Whether the file may be written in place, or has been: it isn't what its package's RECORD says."""
@@ -197,7 +203,8 @@ class _Cloner:
             return not (entry.name.endswith(".pyc") and _source_of(name) in self.sizes)
         return size >= 0 and size != entry.stat(follow_symlinks=False).st_size
 
-    def _copy(self, source: str, target: str) -> None:
+    def _copy(self, source: str, target: str) -> int:
+        """Copy with mode and time; the inode of the copy."""
         reader = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
         try:
             found = os.fstat(reader)
@@ -211,12 +218,14 @@ class _Cloner:
                 os.fchmod(writer, stat.S_IMODE(found.st_mode))
                 # A .pyc holds the mtime of its source.
                 os.utime(writer, ns=(found.st_atime_ns, found.st_mtime_ns))
+                inode = os.fstat(writer).st_ino
             finally:
                 os.close(writer)
         finally:
             os.close(reader)
         self.done.copied += 1
         self.done.copied_bytes += found.st_size
+        return inode
 
     def _share(self, reader: int, writer: int) -> bool:
         try:
