@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -66,8 +67,7 @@ class Scenarios:
         make = self._linked if name == "floor" else self._plain
         for number, before in enumerate(steps_before):
             make = self._after(f"{state}-{number}" if number else f"{state}-old", make, before)
-        number = len(steps_before)
-        full = f"{state}-{number}-{steps_before[-1][-1]}-{len(steps_before[-1])}" if number else f"{state}-old"
+        full = f"{state}-{zlib.crc32(repr(steps_before).encode()):08x}" if steps_before else f"{state}-old"
         return Way(name, words, full, make, tag, json_steps=name.startswith("gitdeploy"))
 
     # ---- scenarios ----
