@@ -28,9 +28,14 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Sample:
     made = Sample(tmp_path_factory.mktemp("page"), venv=False)
     settings = "app: {name: '<i>shop</i> & co'}\nsource: {type: git, tags: '*'}\nvenv: {path: }\n"
     tree = {"a.txt": "1\n", "deploy.yaml": settings}
+    alembic = "revision = {0!r}\ndown_revision = {1!r}\n\n\ndef upgrade():\n    pass\n\n\ndef downgrade():\n    {2}\n"
+    tree["migrations/env.py"] = "from alembic import context\n"
+    tree["migrations/versions/1_first.py"] = alembic.format("1a", None, "pass")
     made.release("v1.0.0", tree)
     made.install("v1.0.0")
     made.release("v1.1.0", {**tree, "<img src=x onerror=alert(1)>.txt": "2\n"}, message=f"v1.1.0\n\n{NOTES}")
+    tree["migrations/versions/2_mail.py"] = alembic.format("2b", "1a", "raise NotImplementedError")
+    made.release("v1.2.0", tree)
     made.git("fetch", "-q", "--no-tags", "origin", "refs/tags/v1.1.0:refs/tags/v1.1.0")
     made.gitdeploy("check", "--force")
     return made
@@ -86,6 +91,13 @@ def test_nothing_hostile_gets_through(sample: Sample, client: Any) -> None:
     assert client.get("/upgrade/part/../../etc").status_code == 404
     for name in ("nothing", "deployment?id=7", "deployment?id=x", "releases?limit=-1", "deployments?limit=1e9"):
         assert "alert" in client.get(f"/upgrade/part/{name}").get_data(as_text=True)
+
+
+def test_the_plan_names_the_migrations_and_says_which_have_no_way_back(client: Any) -> None:
+    plan = client.get("/upgrade/part/plan?tag=v1.2.0").text
+    assert "Migrations of the database" in plan
+    assert re.search(r"2b|2_mail", plan)
+    assert "no way back of its own" in plan
 
 
 def test_each_part_is_the_same_as_in_the_page(client: Any) -> None:
