@@ -258,16 +258,15 @@ def _do(message: Mapping[str, Any], root: Path, owner: int, launch: Launch, on_l
         service.user = False
     if verb in _CONTROL:
         return getattr(service, verb)(on_line)  # each looks first whose it is
-    problems = service.problems()
     if verb == "problems":
-        return problems
-    if problems:
-        raise ServiceFailed(*problems[0])
+        return service.problems()
     if verb in _QUESTIONS:
         return getattr(service, verb)()
     if verb == "processes":
         return [[each.pid, each.started, each.boot] for each in service.processes()]
-    if verb == "last_lines":
+    if verb == "last_lines":  # the one answer that could tell a secret
+        if problems := service.problems():
+            raise ServiceFailed(*problems[0])
         since = message["since"]
         lines = service.last_lines(min(max(int(message["most"]), 1), 100), None if since is None else float(since))
         return _fitting([line[:500] for line in lines])
