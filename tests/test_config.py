@@ -146,7 +146,6 @@ def _needed(name: str, key: str) -> dict[str, Any]:
         ("source: {remote: --upload-pack=x}\n", "`source.remote`"),
         ("source: {remote: 'ext::sh -c x'}\n", "`source.remote`"),
         ("source: {token_env: ghp_abcdefghijklmnopqrstuvwxyz0123456789}\n", "looks like a token itself"),
-        ("source: {type: gitea}\n", "`source.type` is gitea, which needs `source.url`"),
         ("service: {systemd: a, command: b}\n", "an app has one kind of service"),
         ("git: {verify: ssh}\n", "needs `git.allowed_signers`"),
         ("backup: {databases: ['postgresql://u:geheim@h/d']}\n", "must not hold a password"),

@@ -223,6 +223,12 @@ def test_a_repo_that_is_missing_and_a_remote_elsewhere(github: Shop) -> None:
     assert "source.repo isn't set" in github.run("check", code=2).err
 
 
+def test_a_private_host_whose_address_neither_settings_nor_remote_tell(github: Shop) -> None:
+    github.sample.git("remote", "set-url", "origin", "/srv/git/shop.git")
+    github.configure("  type: gitea\n  repo: acme/shop\n")
+    assert "needs source.url: the address of your host" in github.run("check", code=2).err
+
+
 def test_a_guess_that_leads_nowhere_ends_at_the_git_remote(
     template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
