@@ -65,9 +65,17 @@ class Aside:
     def _left_in(self, live: Path) -> list[Path]:
         return sorted(file.relative_to(live) for file in self.left if file.is_relative_to(live) and file != live)
 
+    def belongs_to_database(self, live: Path) -> bool:
+        """Whether LIVE is a file of a database, or a folder that holds one."""
+        return live in self.left or bool(self._left_in(live))
+
     def differs(self, copy: Path, live: Path) -> bool:
         """Whether what is at LIVE is another than the COPY of it, databases' own files left out."""
-        return differs(copy, live, frozenset(str(file) for file in self._left_in(live)))
+        return self.differs_from(copy, live, live)
+
+    def differs_from(self, copy: Path, thing: Path, live: Path) -> bool:
+        """The same of a THING that stands beside LIVE, or stood there."""
+        return differs(copy, thing, frozenset(str(file) for file in self._left_in(live)))
 
     def carry(self, live: Path, fresh: Path) -> None:
         """The left files of a folder are in the fresh one too: the very same files, by a second name."""
@@ -111,9 +119,12 @@ def put_in_place(root: Path, copies: Path, path: str, aside: Aside) -> bool:
 def take_away(root: Path, path: str, aside: Aside) -> None:
     """PATH below ROOT goes aside: it was not there before."""
     live = root / path
-    if os.path.lexists(live) and live not in aside.left and not aside._left_in(live):
-        swap = live.with_name(f".{live.name}.gitdeploy-swap")
+    swap = live.with_name(f".{live.name}.gitdeploy-swap")
+    if os.path.lexists(swap):  # an earlier run had got so far
+        aside.put(path, swap, live)
+    if os.path.lexists(live) and not aside.belongs_to_database(live):
         os.rename(live, swap)
+        faultpoints.point("data taken away")
         aside.put(path, swap, live)
 
 
@@ -134,7 +145,7 @@ def _finish(path: str, source: Path, live: Path, names: tuple[Path, Path, Path],
     remove(fresh)
     if os.path.lexists(old) and not os.path.lexists(live):
         os.rename(old, live)
-    if os.path.lexists(swap) and not differs(source, swap, frozenset(str(file) for file in aside._left_in(live))):
+    if os.path.lexists(swap) and not aside.differs_from(source, swap, live):
         remove(swap)
     for displaced in (swap, old):
         if os.path.lexists(displaced):
