@@ -7,6 +7,7 @@ install that is run again: all have ended with 0), so the result is looked at af
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,6 +131,12 @@ def _uv(
 
     done = run()
     low = done.error_text.lower()
+    if not done.ok and not done.timed_out and "cache entry" in low and settings.uv_cache is None:
+        # uv writes its cache without fsync: after a power cut there may be emptied files in it, which it never mends.
+        on_line("The package cache is damaged; it is made anew.")
+        shutil.rmtree(cache / "uv", ignore_errors=True)
+        done = run()
+        low = done.error_text.lower()
     if not done.ok and not done.timed_out and any(mark in low for mark in _NETWORK_MARKS):
         on_line("The package index can't be reached; trying with what is cached.")
         offline = run("--offline")

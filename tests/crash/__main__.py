@@ -120,7 +120,8 @@ def _power(
             continue
         options = {"thorough": given.thorough, "keep_going": True}
         with power.PowerCampaign(app, scenario, kind=kind, **options) as one, _noted(one, table, finds):
-            one.every_barrier(first=given.seed, step=given.every)
+            if kind == "ext4":  # xfs goes on writing by itself: a copy of its disk would be torn
+                one.every_barrier(first=given.seed, step=given.every)
             one.random_cuts(-(-given.kills // 20 // count), given.seed)
 
 

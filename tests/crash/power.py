@@ -118,8 +118,13 @@ class PowerCampaign(Campaign):
         _run("sync", "-f", str(self.app.app))
 
     def _use(self, image: Path, *, keep: bool = False) -> None:
+        """A new file each time: the loop device of the last one may still write into that."""
         self.disk.unmount()
-        _copy(image, self.disk.image) if keep else os.replace(image, self.disk.image)
+        if keep:
+            fresh = image.with_name(f"{image.name}.copy")
+            _copy(image, fresh)
+            image = fresh
+        os.replace(image, self.disk.image)
         self.disk.mount()
 
     def signature(self) -> object:

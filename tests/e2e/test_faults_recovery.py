@@ -142,3 +142,15 @@ def test_git_was_killed_with_gitdeploy_while_it_held_the_lock_of_a_ref(shop: Sho
     assert differences(before, shop.state()) == []
     assert not list((shop.app / ".git").rglob("*.lock"))
     shop.gitdeploy("upgrade", "v7.6.0", "--allow-downgrade", "--no-hooks")
+
+
+def test_the_cache_of_packages_was_damaged_by_a_power_cut(shop: Shop) -> None:
+    """uv doesn't sync what it caches, and fails for ever on an emptied file."""
+    shop.gitdeploy("upgrade", "v2.0.0")
+    shop.gitdeploy("upgrade", "v1.0.0", "--allow-downgrade")
+    damaged = [path for path in (shop.app / ".gitdeploy/cache/uv").rglob("*.rev") if path.is_file()]
+    assert damaged
+    for path in damaged:
+        path.write_bytes(b"\0" * path.stat().st_size)
+    shop.gitdeploy("upgrade", "v2.0.0", "--rebuild-venv")
+    assert "greeting==2.0" in shop.packages()
