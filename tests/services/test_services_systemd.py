@@ -348,3 +348,22 @@ def test_where_there_is_no_way_out_it_refuses_and_says_how(app: Machine) -> None
     (line,) = started_from_the_page(app, "nowhere", "otrs")
     assert "would be ended with it" in line
     assert "loginctl enable-linger" in line
+
+
+def test_the_environment_reaches_the_other_unit_as_it_was(machine: Machine) -> None:
+    """With every sign that could be read as something else, and never in a command line."""
+    values = {
+        "A": "two words",
+        "B": 'say "it" with $HOME and `id` \\ \'',
+        "C": "line one\nline two\n",
+        "D": "# 你好",
+        "E": "",
+    }
+    text = machine.inside(
+        "gitdeploy-python", "-c",
+        f"from gitdeploy.deployment.launch import environment_file; print(environment_file({values!r}), end='')",
+    ).stdout  # fmt: skip
+    machine.put("/etc/other.env", text, 0o600)
+    program = f"import json, os; print(json.dumps({{name: os.environ.get(name) for name in {list(values)!r}}}))"
+    words = ("systemd-run", "-q", "--wait", "--pipe", "--collect", "--property=EnvironmentFile=/etc/other.env")
+    assert json.loads(machine.inside(*words, "/usr/bin/python3", "-c", program).stdout) == values
