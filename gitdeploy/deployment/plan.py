@@ -10,28 +10,25 @@ from typing import Any
 
 from gitdeploy import config as configuration
 from gitdeploy import venvs
-from gitdeploy.backups import KEPT_LIMIT, content_size, matching_paths
 from gitdeploy.checkout.changes import FileChange, Policy, Problem, Target, TreePlan, plan_tree
 from gitdeploy.checkout.git import Repository
-from gitdeploy.checkout.history import Commit, commits_between, local_commits
-from gitdeploy.checkout.local import Local, operation_under_way, read_local
+from gitdeploy.checkout.history import Commit, commits_between
+from gitdeploy.checkout.local import Local, read_local
 from gitdeploy.config import Config
+from gitdeploy.deployment import obstacles
 from gitdeploy.deployment.options import Options
 from gitdeploy.deployment.plan_data import plan_data
 from gitdeploy.deployment.plan_migrations import migrations_between
 from gitdeploy.deployment.site import Release3, Site
-from gitdeploy.envfile import EnvFile
-from gitdeploy.errors import ConfigError, DeploymentFailed, GitDeployError
+from gitdeploy.errors import DeploymentFailed, GitDeployError
 from gitdeploy.hooks import STAGES, Hook, find_hooks, not_executable
 from gitdeploy.migrations import Change
 from gitdeploy.services import Service, open_services
-from gitdeploy.state import RESERVE_SIZE
-from gitdeploy.text import clean, count, listing, path_text, size_text
+from gitdeploy.text import count, listing, path_text, size_text
 
 UPGRADE_STAGES = ("pre-deploy", "build", "migrate", "post-deploy")
 RESTORE_STAGES = ("pre-restore", "build", "post-restore")
 LARGEST_READ = 1 << 20  # bytes of a file that is read whole
-SPARE = 16 << 20  # bytes that are to stay free beside what is known to be needed; of a small disk a fiftieth
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,11 +245,11 @@ def make_plan(
         forbidden=site.forbidden(),
         keep_dropped=action == "upgrade",
     )
-    problems = [*_repository_problems(site), *tree.problems]
+    problems = [*obstacles.repository_problems(site), *tree.problems]
     warnings: list[str] = []
     if action == "upgrade" and policy != "discard":
-        problems += _local_commits(repository, local, goal)
-    problems += _env_problems(site, tree)
+        problems += obstacles.local_commit_problems(repository, local, goal)
+    problems += obstacles.env_problems(site, tree)
     tree = _with_version(site, tree, env_version, warnings)
     parts: tuple[SubmodulePlan, ...] = ()
     if tree.submodules and config.git.submodules != "never":
@@ -278,9 +275,11 @@ def make_plan(
     data = plan_data(site)
     problems += data.problems
     warnings += data.warnings
-    needed = _disk_needed(site, tree, parts) + _venv_disk_needed(site, after, venv, options) + data.needed
-    problems += _disk_problems(site, needed, len(tree.changes))
-    problems += _unwritable(site, tree)
+    needed = (
+        obstacles.disk_needed(site, tree, parts) + obstacles.venv_disk_needed(site, after, venv, options) + data.needed
+    )
+    problems += obstacles.disk_problems(site, needed, len(tree.changes))
+    problems += obstacles.unwritable_folders(site, tree)
     commits, commit_count = commits_between(repository, local.head, goal.commit)
     return Plan(
         action,
@@ -329,131 +328,7 @@ def _as_they_will_be(hooks: Mapping[str, tuple[Hook, ...]], tree: TreePlan, fold
     return then
 
 
-# ---- what speaks against it ----
-
-
-def _repository_problems(site: Site) -> list[Problem]:
-    repository = site.repository
-    problems = []
-    if word := operation_under_way(repository):
-        problems.append(Problem(f"git is in the middle of a {word}.", f"Finish it, or stop it: git {word} --abort"))
-    problems += [
-        Problem(
-            f"Another git is at work: {path_text(str(lock))} is there.",
-            "Wait until it has ended; if none runs, `gitdeploy recover` removes a stale lock.",
-        )
-        for lock in repository.lock_files()
-        if lock.name in ("index.lock", "HEAD.lock")
-    ]
-    settings = repository.config(r"^(core\.(sparsecheckout|splitindex)|extensions\.refstorage|index\.sparse)$")
-    for name, values in settings.items():
-        if values[-1].lower() not in ("false", "no", "off", "0", "files"):
-            problems.append(
-                Problem(
-                    f"The checkout uses {clean(name)}, which gitdeploy can't switch.",
-                    f"Turn it off: git config {clean(name)} false",
-                )
-            )
-    return problems
-
-
-def _local_commits(repository: Repository, local: Local, goal: Target) -> list[Problem]:
-    commits = local_commits(repository, local.head, goal.commit)
-    if not commits:
-        return []
-    subjects = listing([f"{commit.id[:7]} {commit.subject}" for commit in commits], 3)
-    return [
-        Problem(
-            f"{count(len(commits), 'commit')} made on this server, which the release doesn't have: {subjects}.",
-            "Push them and make a release of them, or go on without: --discard-local-changes (the backup holds them).",
-            refused=True,
-        )
-    ]
-
-
-def _unwritable(site: Site, tree: TreePlan) -> list[Problem]:
-    folders = set()
-    for change in tree.changes:
-        folder = os.path.dirname(os.fsencode(site.root) + b"/" + change.path)
-        while not os.path.isdir(folder):
-            folder = os.path.dirname(folder)
-        folders.add(folder)
-    closed = sorted(path_text(folder) for folder in folders if not os.access(folder, os.W_OK | os.X_OK))
-    if not closed:
-        return []
-    return [
-        Problem(f"No permission to write in {listing(closed, 5)}.", "Give the checkout to one owner: chown -R USER .")
-    ]
-
-
-def _venv_disk_needed(site: Site, after: Config, venv: VenvPlan | None, options: Options) -> int:
-    if venv is None or venv.reuse is not None:
-        return 0
-    builder = venvs.Builder(site.root, site.state.path, after.venv)
-    return builder.disk_needed(venv.live, venv.changed, venv.added, rebuild=options.rebuild_venv)
-
-
-def _disk_needed(site: Site, tree: TreePlan, parts: Sequence[SubmodulePlan]) -> int:
-    needed = 0
-    for repository, changes in (
-        (site.repository, tree.changes),
-        *((part.repository, part.tree.changes) for part in parts),
-    ):
-        blobs = [change.oid for change in changes if change.oid]
-        if blobs:
-            sizes = repository.output(
-                "cat-file", "--batch-check=%(objectsize)", stdin="".join(f"{oid}\n" for oid in blobs).encode()
-            )
-            needed += sum(int(size) if size.isdigit() else 0 for size in sizes.split())
-    kept = matching_paths(site.root, site.config.git.keep)
-    needed += sum(size for path in kept if (size := content_size(site.root, [path])) <= KEPT_LIMIT)
-    needed += content_size(site.root, matching_paths(site.root, site.config.backup.include))
-    return needed
-
-
-def _disk_problems(site: Site, needed: int, files: int) -> list[Problem]:
-    problems = []
-    for place in {site.root, site.repository.git_dir}:
-        found = os.statvfs(place)
-        free = found.f_bavail * found.f_frsize
-        wanted = needed + min(SPARE, found.f_blocks * found.f_frsize // 50)
-        if site.state.exists() and not site.state.has_reserve():
-            wanted += RESERVE_SIZE  # given up on a full disk: to be held back again before anything begins
-        if free < wanted:
-            problems.append(
-                Problem(
-                    f"Too little space on the disk of {path_text(str(place))}: {size_text(free)} free, "
-                    f"{size_text(wanted)} needed.",
-                    "Make room; `gitdeploy prune` drops old backups.",
-                )
-            )
-        if found.f_files and found.f_favail < 4 * files + 200:
-            problems.append(
-                Problem(
-                    f"Too few inodes on the file system of {path_text(str(place))}: {found.f_favail} free.",
-                    "Delete small files you don't need (old sessions, caches).",
-                )
-            )
-    return problems
-
-
 # ---- what else changes ----
-
-
-def _env_problems(site: Site, tree: TreePlan) -> list[Problem]:
-    """An env file of the release's own that nobody could read once it is live, gitdeploy included."""
-    name = site.config.env_file or ""
-    change = next((c for c in tree.changes if c.path == os.fsencode(name) and c.kind != "deleted"), None)
-    if change is None:
-        return []
-    try:
-        if change.mode not in (0o100644, 0o100755):
-            raise ConfigError(f"{path_text(name)} is no plain file in it.")
-        if change.content is None:
-            EnvFile.parse(site.repository.output("cat-file", "blob", change.oid), name)
-    except ConfigError as error:
-        return [Problem(f"The release brings {path_text(name)}, which can't be read: {error.message}", error.hint)]
-    return []
 
 
 def _with_version(site: Site, tree: TreePlan, version: str | None, warnings: list[str]) -> TreePlan:
