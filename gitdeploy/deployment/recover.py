@@ -162,9 +162,11 @@ def _throw_away(work: Work, records: list[Record]) -> Result:
     facts = {record.kind: dict(record.data) for record in records}
     stage = facts.get("prepare", {}).get("stage", "")
     if stage:
+        discard_leftovers(work.site, stage, None, facts.get("backup", {}).get("id"))
         built = facts.get("build", {}).get("generation")
-        held = held_generations(work.site)  # a prepared stage that was about to be used is still prepared
-        discard_leftovers(work.site, stage, built if built not in held else None, facts.get("backup", {}).get("id"))
+        # A stage that was prepared earlier, and about to be used, is still prepared and holds its generation.
+        if built and built not in held_generations(work.site):
+            venvs.Builder(work.site.root, work.site.state.path, work.site.config.venv).discard(built)
     if work.target.tag:
         drop_incoming(work.site.repository, work.target.tag)
     work.backup = None
