@@ -67,13 +67,14 @@ class SQLite:
         return digest.hexdigest()
 
     def files(self) -> tuple[Path, ...]:
-        return tuple(Path(f"{self.path}{ending}") for ending in ("", "-wal", "-shm", "-journal"))
+        beside = self.path.with_name(f".{self.path.name}.gitdeploy-new")  # of a restore that was killed
+        return (*(Path(f"{self.path}{ending}") for ending in ("", "-wal", "-shm", "-journal")), beside)
 
     def reader(self, dump: Path) -> str:
         return f"sqlite3 {shlex.quote(str(dump))}"
 
     def rescue(self, folder: Path) -> Path | None:
-        copies = [shutil.copy2(file, folder / file.name) for file in self.files() if file.is_file()]
+        copies = [shutil.copy2(file, folder / file.name) for file in self.files()[:-1] if file.is_file()]
         return Path(copies[0]) if copies else None
 
     def dump(self, folder: Path, on_line: Callable[[str], None]) -> Dump:
