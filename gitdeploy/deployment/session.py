@@ -212,7 +212,8 @@ def record(session: Session, action: str, origin: Release3, target: Release3) ->
             row = session.database.deployment(number)
         if row is not None and row.ended_at is None and error.exit_code != 4:
             with suppress(GitDeployError), interruption.shield():
-                sentence = ending_sentence(work, error)
+                sentence = f"{error.message} {standing(work)}"
+                error.details = (*error.details, standing(work))
                 told = work.begun_in_earnest and not isinstance(error, Interrupted)
                 if told:
                     owe(work, work.site.config, "failed", sentence, error=error.message)
@@ -224,8 +225,6 @@ def record(session: Session, action: str, origin: Release3, target: Release3) ->
         process.observer = previous
 
 
-def ending_sentence(work: Work, error: GitDeployError) -> str:
-    """For a deployment that failed above the line."""
-    if isinstance(error, Interrupted):
-        return f"Interrupted. {work.site.name} runs {work.origin.name} as before; nothing live was touched."
-    return f"{error.message} {work.site.name} runs {work.origin.name} as before; nothing live was touched."
+def standing(work: Work) -> str:
+    """What is live after a deployment that failed above the line."""
+    return f"{work.site.name} runs {work.origin.name} as before; nothing live was touched."

@@ -90,17 +90,17 @@ def test_a_tag_that_was_moved_is_refused(moved: Shop) -> None:
 
 def test_a_release_that_failed_here_is_installed_only_by_name(shop: Shop) -> None:
     fails_once = "#!/bin/sh\n[ -e run-ok ] || exit 7\n"
-    shop.release("v7.0.0", tree("7.0.0", "1.0", **{"hooks/post-deploy": Program(fails_once)}))
+    shop.release("v7.7.0", tree("7.7.0", "1.0", **{"hooks/post-deploy": Program(fails_once)}))
     try:
         done = shop.gitdeploy("upgrade", "--yes", code=3)
-        assert "v7.0.0" in done.err
+        assert "v7.7.0" in done.err
         again = shop.gitdeploy("upgrade", "--yes", code=7)
         assert "failed here before, so it is not installed by itself again" in again.err
-        assert "gitdeploy upgrade v7.0.0" in again.err
+        assert "gitdeploy upgrade v7.7.0" in again.err
         (shop.app / "run-ok").touch()
-        shop.gitdeploy("upgrade", "v7.0.0")
+        shop.gitdeploy("upgrade", "v7.7.0")
         shop.gitdeploy("rollback", "--yes")
         shop.gitdeploy("upgrade", "--yes")  # it has succeeded since
-        assert (shop.app / "VERSION").read_text() == "7.0.0"
+        assert (shop.app / "VERSION").read_text() == "7.7.0"
     finally:
-        shop.git("tag", "-d", "v7.0.0", cwd=shop.remote)
+        shop.git("tag", "-d", "v7.7.0", cwd=shop.remote)
