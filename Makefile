@@ -21,7 +21,7 @@ demo: $(VENV)/.base
 	$(BIN)/gitdeploy demo
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
 
 screenshots: $(VENV)/.dev
 	PAGE_SCREENSHOTS=docs/images $(BIN)/python -m pytest -q tests/web/browser $(ARGS)

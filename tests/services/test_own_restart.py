@@ -27,9 +27,10 @@ def app(machine_for_app: Machine) -> MachineApp:
 
 
 def test_an_upgrade_started_by_a_request_of_the_app_restarts_the_app_and_ends(app: MachineApp) -> None:
-    before = app.ask()
+    app.bring_to("v1.0.0")
+    before, number = app.ask(), app.next_deployment()
     app.ask("/upgrade/v2.0.0")
-    ended = app.wait_deployment(1)
+    ended = app.wait_deployment(number)
     assert ended["status"] == "succeeded"
     assert [step["name"] for step in ended["steps"]][-3:] == ["switch", "restart", "health"]
     assert any("otrs-web runs v2.0.0." in line for line in ended["log"])
@@ -39,8 +40,10 @@ def test_an_upgrade_started_by_a_request_of_the_app_restarts_the_app_and_ends(ap
 
 
 def test_one_that_fails_is_rolled_back_there_too_and_the_log_is_whole(app: MachineApp) -> None:
+    app.bring_to("v2.0.0")
+    number = app.next_deployment()
     app.ask("/upgrade/v3.0.0")
-    ended = app.wait_deployment(2)
+    ended = app.wait_deployment(number)
     assert ended["status"] == "rolled_back"
     assert "500" in ended["error"]["message"]
     assert app.version() == "2.0.0"
@@ -48,6 +51,7 @@ def test_one_that_fails_is_rolled_back_there_too_and_the_log_is_whole(app: Machi
 
 def test_a_shell_inside_the_unit_sees_the_log_and_the_exit_code(app: MachineApp) -> None:
     """Nothing is left to upgrade here, since the restart would end that shell."""
+    app.bring_to("v2.0.0")
     done = app.machine.inside(
         "sh", "-c",
         "echo $$ > /sys/fs/cgroup/system.slice/otrs-web.service/cgroup.procs; "
@@ -69,6 +73,7 @@ def test_a_shell_inside_the_unit_sees_the_log_and_the_exit_code(app: MachineApp)
 
 
 def test_without_a_way_out_it_is_refused_and_says_how(app: MachineApp) -> None:
+    app.bring_to("v2.0.0")
     app.machine.inside("loginctl", "disable-linger", "otrs")
     app.machine.inside("systemctl", "stop", f"user@{app.uid}")
     count = len(app.deployments())
@@ -83,6 +88,7 @@ def test_without_a_way_out_it_is_refused_and_says_how(app: MachineApp) -> None:
 
 def test_the_page_follows_by_a_handle(app: MachineApp) -> None:
     """What the web page does: starts, has the id at once, and reads how it ended."""
+    app.bring_to("v2.0.0")
     program = (
         "import json, sys\n"
         "from gitdeploy import App\n"

@@ -64,6 +64,7 @@ def rolled_back(app: MachineApp, tag: str) -> str:
 
 
 def test_an_upgrade_under_traffic_fails_no_request(app: MachineApp) -> None:
+    app.bring_to("v1.0.0")
     counts: Counter[str] = Counter()
     with app.traffic(counts):
         app.gitdeploy("upgrade", "v1.1.0", user=None)
@@ -73,6 +74,7 @@ def test_an_upgrade_under_traffic_fails_no_request(app: MachineApp) -> None:
 
 def test_a_failed_upgrade_and_its_way_back_fail_no_request_either(app: MachineApp) -> None:
     """Whoever came in while it was live met the failed release, and nobody an error."""
+    app.bring_to("v1.1.0")
     counts: Counter[str] = Counter()
     with app.traffic(counts):
         said = rolled_back(app, "v2.1.0")
@@ -106,6 +108,7 @@ def test_one_whose_migration_fails(app: MachineApp) -> None:
 
 
 def test_one_after_which_the_old_release_does_not_start_either(app: MachineApp) -> None:
+    app.bring_to("v1.1.0")
     done = app.gitdeploy("upgrade", "v2.5.0", user=None, code=4)
     assert "Files and venv are those of v1.1.0 again, but it does not run" in done.err
     assert "AssertionError: no database" in done.err
@@ -120,6 +123,19 @@ def test_one_after_which_the_old_release_does_not_start_either(app: MachineApp) 
 # ---- down for the switch, closed to visitors ----
 
 
+@pytest.fixture(scope="module")
+def careful(app: MachineApp) -> MachineApp:
+    """The app with a release live that asks for both. Its socket is gone: the next visitor would start the service."""
+    app.bring_to("v3.0.0")
+    app.machine.inside("systemctl", "stop", "otrs-web.socket")
+    app.machine.unit(
+        "otrs-web.service",
+        app.unit_text.replace("Requires=otrs-web.socket\n", "").replace(" wsgi", " -b 127.0.0.1:8000 wsgi"),
+    )
+    app.start()
+    return app
+
+
 def seen(app: MachineApp) -> str:
     return app.machine.inside("cat", "/tmp/seen").stdout.strip()
 
@@ -128,51 +144,49 @@ def is_open(app: MachineApp) -> bool:
     return app.machine.inside("test", "-e", f"{ROOT}/run/maintenance", check=False).returncode != 0
 
 
-def test_it_is_down_and_closed_while_it_migrates_and_open_afterwards(app: MachineApp) -> None:
-    app.gitdeploy("upgrade", "v3.0.0", user=None)
-    app.machine.inside("systemctl", "stop", "otrs-web.socket")  # which would start it again for the next visitor
-    app.machine.unit(
-        "otrs-web.service",
-        app.unit_text.replace("Requires=otrs-web.socket\n", "").replace(" wsgi", " -b 127.0.0.1:8000 wsgi"),
-    )
-    app.start()
-    app.gitdeploy("upgrade", "v3.1.0", user=None)
-    assert seen(app) == "inactive closed"
-    assert is_open(app)
-    assert app.version() == "3.1.0"
+def test_it_is_down_and_closed_while_it_migrates_and_open_afterwards(careful: MachineApp) -> None:
+    careful.bring_to("v3.0.0")
+    careful.gitdeploy("upgrade", "v3.1.0", user=None)
+    assert seen(careful) == "inactive closed"
+    assert is_open(careful)
+    assert careful.version() == "3.1.0"
 
 
-def test_it_is_open_again_after_a_roll_back(app: MachineApp) -> None:
-    rolled_back(app, "v3.2.0")
-    assert seen(app) == "inactive closed"
-    assert is_open(app)
+def test_it_is_open_again_after_a_roll_back(careful: MachineApp) -> None:
+    rolled_back(careful, "v3.2.0")
+    assert seen(careful) == "inactive closed"
+    assert is_open(careful)
 
 
 def started_and_migrating(app: MachineApp) -> None:
     app.machine.inside("rm", "-f", "/tmp/seen")
     app.machine.inside("systemd-run", "--collect", "--unit=the-upgrade", "gitdeploy", "-C", ROOT, "upgrade", "v3.3.0")
     app.machine.wait_for("test", "-s", "/tmp/seen", seconds=30)
+    assert seen(app) == "inactive closed"
 
 
-def test_it_is_open_again_after_a_kill(app: MachineApp) -> None:
-    started_and_migrating(app)
-    app.machine.inside("systemctl", "kill", "-s", "KILL", "the-upgrade")
-    assert not is_open(app)
-    app.gitdeploy("recover", user=None)
-    assert is_open(app)
-    assert app.version() == "3.1.0"
+def test_it_is_open_again_after_a_kill(careful: MachineApp) -> None:
+    live = careful.version()
+    started_and_migrating(careful)
+    careful.machine.inside("systemctl", "kill", "-s", "KILL", "the-upgrade")
+    careful.machine.wait_for("sh", "-c", "! systemctl is-active -q the-upgrade")
+    assert not is_open(careful)
+    careful.gitdeploy("recover", user=None)
+    assert is_open(careful)
+    assert careful.version() == live
 
 
-def test_it_is_open_again_after_a_power_cut_before_the_app_is_up(app: MachineApp) -> None:
-    app.gitdeploy("recover", "--install-unit", user=None)
-    app.machine.inside("systemctl", "enable", "otrs-web")
-    started_and_migrating(app)
-    app.machine.power_cut()
-    app.machine.boot()
-    app.machine.wait_for("curl", "-sf", "http://127.0.0.1:8000/health")
-    assert app.version() == "3.1.0"
-    assert is_open(app)
+def test_it_is_open_again_after_a_power_cut_before_the_app_is_up(careful: MachineApp) -> None:
+    live = careful.version()
+    careful.gitdeploy("recover", "--install-unit", user=None)
+    careful.machine.inside("systemctl", "enable", "otrs-web")
+    started_and_migrating(careful)
+    careful.machine.power_cut()
+    careful.machine.boot()
+    careful.machine.wait_for("curl", "-sf", "http://127.0.0.1:8000/health")
+    assert careful.version() == live
+    assert is_open(careful)
     end = time.monotonic() + 10
-    while json.loads(app.gitdeploy("--json", "status").out)["interrupted"] and time.monotonic() < end:
+    while json.loads(careful.gitdeploy("--json", "status").out)["interrupted"] and time.monotonic() < end:
         time.sleep(0.2)
-    assert app.deployments()[0]["status"] == "rolled_back"
+    assert careful.deployments()[0]["status"] == "rolled_back"

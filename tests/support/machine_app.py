@@ -170,6 +170,12 @@ class MachineApp:
         self.machine.inside("systemctl", "restart", "otrs-web")
         self.machine.wait_for("curl", "-sf", f"{URL}/health")
 
+    def bring_to(self, tag: str) -> None:
+        """TAG is live, whichever tests ran before."""
+        if self.version() != tag.removeprefix("v"):
+            self.gitdeploy("upgrade", tag, "--allow-downgrade", user=None)
+            assert self.version() == tag.removeprefix("v")
+
     def allow(self) -> None:
         """otrs may restart just this unit, and has a manager of its own that outlives a login."""
         self.machine.put("/etc/polkit-1/rules.d/50-otrs.rules", POLKIT)
@@ -217,6 +223,10 @@ class MachineApp:
     def deployments(self) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = json.loads(self.gitdeploy("--json", "log").out)
         return found
+
+    def next_deployment(self) -> int:
+        """The id that the next one will have."""
+        return max((int(each["id"]) for each in self.deployments()), default=0) + 1
 
     def wait_deployment(self, number: int, seconds: float = 60) -> dict[str, Any]:
         """The deployment NUMBER with its log, once it has ended."""
