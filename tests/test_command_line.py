@@ -256,3 +256,9 @@ def test_log_follows_a_running_deployment(shop: Sample) -> None:
     assert running.returncode == 0
     assert "the hook is done" in followed.out
     assert "shop runs v1.3.0" in followed.out
+
+
+def test_without_arguments_the_help_is_no_error(shop: Sample) -> None:
+    done = shop.gitdeploy(code=2)
+    assert done.out.startswith("Usage: gitdeploy")
+    assert done.err == ""

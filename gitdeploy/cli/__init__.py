@@ -96,6 +96,9 @@ def run(arguments: list[str]) -> int:
         code = error.exit_code
     except click.exceptions.Exit as error:
         code = error.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        screen.write(error.format_message() + "\n")
+        code = 2
     except (click.Abort, KeyboardInterrupt):
         screen.write_error("Interrupted; nothing was changed.\n")
         code = 128 + (interruption.received() or signal.SIGINT)

@@ -114,6 +114,7 @@ def _check(work: Work, chosen: Chosen, options: Options, commit: str, local: str
 def _refuse_bad(work: Work, target: Release3) -> None:
     """A release that failed here before is not chosen by itself. Raises `PolicyError`."""
     if target.commit and (bad := work.database.bad_release(target.commit)):
+        work.aim(target)  # the log names what was refused
         raise PolicyError(
             f"{target.full} failed here before, so it is not installed by itself again: {bad[0]}",
             f"To try it all the same: gitdeploy upgrade {target.tag}",
