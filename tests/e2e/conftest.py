@@ -1,4 +1,4 @@
-"""A small app on v1.0.0 with one backup, given back as it was before each test."""
+"""A small app on v1.0.0 with one backup; it and its remote are given back as they were before each test."""
 
 from __future__ import annotations
 
@@ -28,8 +28,9 @@ class Shop(Sample):
     """The small app."""
 
     def reset(self) -> None:
-        shutil.rmtree(self.app, ignore_errors=True)
-        subprocess.run(["cp", "-a", str(self.folder / "pristine"), str(self.app)], check=True)
+        for place, copy in ((self.app, "pristine"), (self.remote, "pristine-remote")):
+            shutil.rmtree(place, ignore_errors=True)
+            subprocess.run(["cp", "-a", str(self.folder / copy), str(place)], check=True)
 
 
 @pytest.fixture(scope="session")
@@ -43,6 +44,7 @@ def shop_once(tmp_path_factory: pytest.TempPathFactory) -> Shop:
     shop.install("v1.0.0", branch="main")
     shop.gitdeploy("backup", "--label", "first")
     shutil.copytree(shop.app, shop.folder / "pristine", symlinks=True)
+    shutil.copytree(shop.remote, shop.folder / "pristine-remote", symlinks=True)
     return shop
 
 
