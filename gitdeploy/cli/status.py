@@ -6,7 +6,7 @@ from datetime import datetime
 
 import click
 
-from gitdeploy.app import Status
+from gitdeploy.app import App, Status
 from gitdeploy.cli.options import EXAMPLE, json_option, pass_screen
 from gitdeploy.cli.screen import Screen
 from gitdeploy.text import clean, listing
@@ -23,11 +23,12 @@ def command(screen: Screen) -> None:
       gitdeploy status
       gitdeploy --json status
     """
-    status = screen.app().status()
-    screen.result(status.as_dict(), _text(status))
+    app = screen.app()
+    status = app.status()
+    screen.result(status.as_dict(), _text(app, status))
 
 
-def _text(status: Status) -> str:
+def _text(app: App, status: Status) -> str:
     live = status.live
     where = f"on {status.branch.removeprefix('refs/heads/')}" if status.branch else "detached"
     lines = [f"{clean(status.app)}  {live.full}  {where}", f"  path         {clean(status.path)}"]
@@ -39,7 +40,12 @@ def _text(status: Status) -> str:
         if status.venv["problem"]:
             lines.append(f"               {status.venv['problem']}")
     if status.update_available:
-        lines.append(f"  update       {status.latest_version} is available:  gitdeploy upgrade")
+        bad = app.bad_releases()
+        newest = app.last_check() if bad else None
+        if newest is not None and newest.commit in bad:
+            lines.append(f"  update       {newest.latest_tag} failed here before and is not installed by itself again")
+        else:
+            lines.append(f"  update       {status.latest_version} is available:  gitdeploy upgrade")
     row = status.last_deployment
     if row is not None:
         when = datetime.fromisoformat(row.started_at).astimezone().strftime("%Y-%m-%d %H:%M")

@@ -194,7 +194,7 @@ class BackupConfig:
         "or {env: DATABASE_URL}.",
     )
     restore_data: str = setting(
-        Choice(("auto", "on-migration-failure", "never", "always")),
+        Choice(("auto", "never", "always")),
         "auto",
         "What an automatic roll-back does with dumps and `include`. auto: back where the schema or a file changed since.",
     )

@@ -97,6 +97,7 @@ def test_a_release_that_failed_here_is_installed_only_by_name(shop: Shop) -> Non
         again = shop.gitdeploy("upgrade", "--yes", code=7)
         assert "failed here before, so it is not installed by itself again" in again.err
         assert "gitdeploy upgrade v7.7.0" in again.err
+        assert "v7.7.0 failed here before and is not installed by itself again" in shop.gitdeploy("status").out
         (shop.app / "run-ok").touch()
         shop.gitdeploy("upgrade", "v7.7.0")
         shop.gitdeploy("rollback", "--yes")
