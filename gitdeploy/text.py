@@ -114,15 +114,25 @@ def listing(items: list[str] | tuple[str, ...], most: int = 10) -> str:
     return ", ".join(items[:most]) + f" and {len(items) - most} more"
 
 
-_NAMES_AN_ERROR = re.compile(
-    r"(?:^|\s)[\w.]*(?:Error|Exception)\b: |(?:^|\s)(?:ERROR|FATAL|CRITICAL|[Ff]atal)\b:?|^error:"
+# What tells most comes first: an exception says why, and a server's own line after it only that there was one.
+_NAMES_AN_ERROR = (
+    re.compile(r"(?:^|\s)[\w.]*(?:Error|Exception)\b: "),
+    re.compile(r"(?:^|\s)(?:ERROR|FATAL|CRITICAL|[Ff]atal)\b:?|^error:|\[(?:ERROR|CRITICAL)\]"),
 )
 
 
+LOOKED_THROUGH = 400
+"""So many lines of a log are worth reading for `telling_lines`: a server that wraps an exception in two more of its own,
+and is started again at once, says a hundred lines after the one that counts."""
+
+
 def telling_lines(lines: list[str], most: int) -> list[str]:
-    """The last MOST of a log's LINES; where none of them names an error, the last line that does stands before them."""
-    last = lines[-most:]
-    if any(map(_NAMES_AN_ERROR.search, last)):
-        return last
-    named = [line for line in lines[:-most] if _NAMES_AN_ERROR.search(line)]
-    return [*named[-1:], *last[1:]] if named else last
+    """The last MOST of a log's LINES; where none of them names the exception, or at least an error, that an earlier one
+    does name, the last such line stands before them."""
+    last, earlier = lines[-most:], lines[:-most]
+    for names in _NAMES_AN_ERROR:
+        if any(map(names.search, last)):
+            return last
+        if named := [line for line in earlier if names.search(line)]:
+            return [named[-1], *last[1:]]
+    return last

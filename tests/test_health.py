@@ -398,6 +398,14 @@ def test_a_process_of_another_venv_is_found_and_named(app: App, tmp_path: Path) 
         child.communicate()
 
 
+def test_the_exception_is_said_though_the_server_said_a_hundred_lines_after_it(app: App) -> None:
+    app.answer = say(500)
+    service = Watched(log=["ModuleNotFoundError: No module named 'x'", *(f"  frame {n}" for n in range(100))])
+    with pytest.raises(HealthFailed) as failed:
+        wait_healthy(replace(QUICK, url=(app.url,), timeout=0.3), [service])
+    assert failed.value.details[0].endswith("said: ModuleNotFoundError: No module named 'x'")
+
+
 # ---- watching on ----
 
 
@@ -419,6 +427,20 @@ def test_a_crash_while_watching_is_seen_though_the_service_is_up_again(app: App)
     service = Watched()
     later(0.2, lambda: setattr(service, "count", 1))
     with pytest.raises(HealthFailed, match=r"otrs-web\.service crashed and was started again"):
+        soak(replace(QUICK, url=(app.url,), soak=30.0), [service])
+
+
+def test_a_crash_is_called_one_while_the_service_is_only_starting_again(app: App) -> None:
+    service = Watched()
+
+    def crash() -> None:
+        service.up = "otrs-web.service is still starting."
+        service.count = 1
+
+    later(0.2, crash)
+    with pytest.raises(
+        HealthFailed, match=r"otrs-web\.service crashed and was started again .* after it had been well"
+    ):
         soak(replace(QUICK, url=(app.url,), soak=30.0), [service])
 
 

@@ -78,3 +78,24 @@ def test_sizes_and_times() -> None:
         "0.8 s", "42 s", "3 min 5 s", "2 h 10 min", "5 days",
     ]  # fmt: skip
     assert text.listing(["a", "b", "c"], 2) == "a, b and 1 more"
+
+
+EXCEPTION = "ModuleNotFoundError: No module named 'flask_migrate_is_missing'"
+
+
+@pytest.mark.parametrize(
+    ("lines", "shown"),
+    [
+        (["started", "a", "b"], ["a", "b"]),
+        (["started", "error: no", "b"], ["error: no", "b"]),
+        (["error: no", "a", "b"], ["error: no", "b"]),
+        (
+            [EXCEPTION, "[INFO] Worker exiting", "[ERROR] Worker failed to boot."],
+            [EXCEPTION, "[ERROR] Worker failed to boot."],
+        ),
+        ([EXCEPTION, "OSError: [Errno 98]", "Stopped", "b"], ["OSError: [Errno 98]", "b"]),
+    ],
+)
+def test_the_lines_of_a_log_that_say_why(lines: list[str], shown: list[str]) -> None:
+    """The exception that ended it, though the server and its manager said more after it."""
+    assert text.telling_lines(lines, 2) == shown

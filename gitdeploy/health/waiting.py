@@ -14,12 +14,11 @@ from gitdeploy.errors import GitDeployError, Interrupted
 from gitdeploy.health.proof import old_process
 from gitdeploy.health.questions import ANSWER_LIMIT, Answer, ask
 from gitdeploy.process import Identity
-from gitdeploy.text import duration_text, telling_lines
+from gitdeploy.text import LOOKED_THROUGH, duration_text, telling_lines
 
 CRASHES = 3  # so many starts by the service's manager while we wait are a crash-loop
 BAD_IN_A_ROW = 3  # so many bad answers in a row while watching: one may be a hiccup
 LAST_LINES = 12  # of each service's log, in the error
-_LOOKED_THROUGH = 80  # of each service's log, for the line that names the error
 _LOOK_AGAIN = 1.0  # seconds between two looks at a service's log, or at the service while nothing is asked yet
 _TIMES = ("", "once", "twice", "three times", "four times", "five times", "six times")
 
@@ -89,14 +88,12 @@ class _Watch:
 
     def _look(self, limit: float) -> Answer:
         """Services first: they know why nothing answers."""
-        now, before = self._restarts(), self.restarts_before
-        self.restarts_before = now
+        before, self.restarts_before = self.restarts_before, self._restarts()
         for service in self.services:
             if bad := service.is_up():
                 return Answer(bad.rstrip("."))
-        for service, first, second in zip(self.services, before, now, strict=True):
-            if first is not None and second is not None and second > first:
-                return Answer(f"{service.name} crashed and was started again")
+        if crashed := self.crashed(before):
+            return Answer(crashed)
         answer = ask(self.health, self.version, limit, self.root)
         if answer.bad:
             return answer
@@ -106,6 +103,13 @@ class _Watch:
         if not answer.seen:
             return Answer(None, "; ".join(f"{service.name}: up" for service in self.services))
         return answer
+
+    def crashed(self, before: Sequence[int | None]) -> str | None:
+        """Which service its manager has had to start again since BEFORE, an earlier `restarts_before`."""
+        for service, first, second in zip(self.services, before, self.restarts_before, strict=True):
+            if first is not None and second is not None and second > first:
+                return f"{service.name} crashed and was started again"
+        return None
 
     def in_vain(self) -> str | None:
         """Why waiting longer makes no sense."""
@@ -140,7 +144,7 @@ class _Watch:
         details = [
             f"{service.name} said: {line}"
             for service in self.services
-            for line in telling_lines(service.last_lines(_LOOKED_THROUGH, self._log_from()), LAST_LINES)
+            for line in telling_lines(service.last_lines(LOOKED_THROUGH, self._log_from()), LAST_LINES)
         ]
         return HealthFailed(f"{sentence}.", details=tuple(details))
 
@@ -228,15 +232,12 @@ def soak(
         interruption.sleep(min(left, health.interval))
         before = watch.restarts_before
         answer = watch.look(ANSWER_LIMIT)
-        crashed = any(
-            first is not None and now is not None and now > first
-            for first, now in zip(before, watch.restarts_before, strict=True)
-        )
+        crashed = watch.crashed(before)
         bad = bad + 1 if answer.bad else 0
         after = duration_text(time.monotonic() - begun)
         if crashed or watch.in_vain() or bad >= BAD_IN_A_ROW:
             watch.say_log()
-            raise watch.failure(f"{answer.bad} {after} after it had been well")
+            raise watch.failure(f"{crashed or answer.bad} {after} after it had been well")
         if gone := _gone(mains):
             raise watch.failure(f"{gone} {after} after it had been well")
     return Health(True, f"well for {duration_text(health.soak)} more")

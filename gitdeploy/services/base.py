@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from gitdeploy.errors import GitDeployError
 from gitdeploy.process import Identity
-from gitdeploy.text import telling_lines
+from gitdeploy.text import LOOKED_THROUGH, telling_lines
 
 OnLine = Callable[[str], None]
 
@@ -69,7 +69,9 @@ class Service(Protocol):
 
 def failed(service: Service, what: str, said: str, hint: str = "", *, since: float | None = None) -> ServiceFailed:
     """A `ServiceFailed`: "otrs-web.service could not be restarted: SAID", with the service's own last lines."""
-    lines = tuple(f"{service.name} said: {line}" for line in telling_lines(service.last_lines(80, since), 12))
+    lines = tuple(
+        f"{service.name} said: {line}" for line in telling_lines(service.last_lines(LOOKED_THROUGH, since), 12)
+    )
     message = f"{service.name} could not be {what}" + (f": {said}" if said else ".")
     return ServiceFailed(message, hint, details=lines)
 
