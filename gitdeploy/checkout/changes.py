@@ -60,11 +60,13 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something that speaks against the deployment, and what to do. `refused`: by policy (exit 7), else exit 1."""
+    """Something that speaks against the deployment, and what to do. `refused`: by policy (exit 7), else exit 1; `ways`:
+    what to do with local changes that would settle it."""
 
     message: str
     hint: str = ""
     refused: bool = False
+    ways: tuple[Policy, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -470,6 +472,7 @@ class _Planner:
                     "back); --merge-local-changes (a three-way merge into the release); or keep them for good in "
                     f"deploy.yaml:  {self._keep_line(names)}",
                     refused=True,
+                    ways=("merge", "discard"),
                 )
             )
         if self.in_the_way:
@@ -481,6 +484,7 @@ class _Planner:
                     f"Keep them for good in deploy.yaml:  {self._keep_line(names)}  "
                     "or take the release's with --discard-local-changes (the backup holds yours).",
                     refused=True,
+                    ways=("discard",),
                 )
             )
         if self.conflicts:
@@ -490,6 +494,7 @@ class _Planner:
                     f"Local changes conflict with the release's in {listing(names)}.",
                     "Merge them by hand, or discard them: --discard-local-changes (the backup holds them).",
                     refused=True,
+                    ways=("discard",),
                 )
             )
 

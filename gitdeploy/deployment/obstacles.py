@@ -61,6 +61,7 @@ def local_commit_problems(repository: Repository, local: Local, goal: Target) ->
             f"{count(len(commits), 'commit')} made on this server, which the release doesn't have: {subjects}.",
             "Push them and make a release of them, or go on without: --discard-local-changes (the backup holds them).",
             refused=True,
+            ways=("discard",),
         )
     ]
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from gitdeploy import __version__
+from gitdeploy.deployment.options import Options
 from gitdeploy.errors import GitDeployError, NotFound, UsageError
 from gitdeploy.text import clean, size_text
 from gitdeploy.web import facts
@@ -102,17 +103,26 @@ class Parts:
         """Whether an update waits, asking the source where the last answer is too old, or FORCE."""
         return self._part("update.html", update=facts.read_update(self.app, ask=True, force=force))
 
-    def plan(self, tag: str | None, backup: str | None) -> Markup:
-        """What an upgrade to TAG, or a restore of BACKUP, would do. Changes nothing live."""
-        plan, holds_data = None, False
+    def plan(self, tag: str | None, backup: str | None, *, local_changes: str | None, choose: bool) -> Markup:
+        """What an upgrade to TAG, or a restore of BACKUP, would do. Changes nothing live. LOCAL_CHANGES: what becomes of
+        them, as chosen; CHOOSE: offer the choice, where there is one."""
+        plan, holds_data, choice = None, False, None
         if backup is not None:
             found = self.app.find_backup(backup)
             plan, holds_data = self.app.plan_restore(found), "data" in found.holds
         elif tag is not None:
-            plan = self.app.plan(tag)
+            plan = self.app.plan(tag, options_for(local_changes))
+            choice = facts.local_choice(self.app, plan) if plan is not None else None
         else:
             raise UsageError("`tag` or `backup` is missing.")
-        return self._part("plan.html", plan=plan, holds_data=holds_data, restore=backup is not None)
+        return self._part(
+            "plan.html",
+            plan=plan,
+            holds_data=holds_data,
+            restore=backup is not None,
+            choice=choice,
+            choose=choose and not self.visitor.read_only,
+        )
 
     def releases(self, limit: int) -> Markup:
         """The newest LIMIT releases with their notes."""
@@ -149,7 +159,12 @@ def part(app: App, visitor: Visitor, name: str, query: Mapping[str, str]) -> str
     made: dict[str, Callable[[], str]] = {
         "now": parts.now,
         "update": lambda: parts.update(force=query.get("force") == "true"),
-        "plan": lambda: parts.plan(query.get("tag"), query.get("backup")),
+        "plan": lambda: parts.plan(
+            query.get("tag"),
+            query.get("backup"),
+            local_changes=query.get("local_changes"),
+            choose=query.get("choose") == "true",
+        ),
         "releases": lambda: parts.releases(_number(query, "limit", 10, 500)),
         "backups": parts.backups,
         "deployments": lambda: parts.deployments(_number(query, "limit", 10, 500)),
@@ -160,6 +175,13 @@ def part(app: App, visitor: Visitor, name: str, query: Mapping[str, str]) -> str
     if name not in made:
         raise NotFound("The page has no such part.")
     return made[name]()
+
+
+def options_for(local_changes: str | None) -> Options:
+    """An upgrade's options with what becomes of LOCAL_CHANGES; None leaves that to deploy.yaml. Raises `UsageError`."""
+    if local_changes not in (None, "refuse", "merge", "discard"):
+        raise UsageError("`local_changes` must be refuse, merge or discard.")
+    return Options(local_changes=local_changes)  # type: ignore[arg-type]  # checked just above
 
 
 def problem(error: GitDeployError, visitor: Visitor) -> str:

@@ -15,6 +15,8 @@ from gitdeploy.web.texts import Words
 
 if TYPE_CHECKING:
     from gitdeploy.app import App, Status
+    from gitdeploy.checkout.changes import Problem
+    from gitdeploy.deployment.plan import Plan
     from gitdeploy.sources import CheckResult
     from gitdeploy.state import DeploymentRow
 
@@ -97,6 +99,16 @@ class Now:
     ending: Ending | None
     origin: str
     expected: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class LocalChoice:
+    """What an upgrade does with files that were changed on this server: `ways` are merge and discard as far as they may
+    help, `chosen` is the one that the plan was made for (`refuse`: none yet), `problems` are what a choice settles."""
+
+    ways: Sequence[str]
+    chosen: str
+    problems: Sequence[Problem]
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,6 +282,19 @@ def ending(row: DeploymentRow, words: Words) -> Ending:
     action = words.known(f"deployments.action-{row.action}", row.action)
     status = words.known(f"deployments.status-{row.status}", row.status)
     return Ending(tone(row.status), words("end.other", action=action, status=status), "", reason, hint)
+
+
+def local_choice(app: App, plan: Plan) -> LocalChoice | None:
+    """The choice that PLAN leaves to whoever starts it; None where nothing was changed here that it touches."""
+    if plan.action != "upgrade":
+        return None
+    problems = [problem for problem in plan.problems if problem.ways]
+    asked = plan.options.local_changes
+    if not problems and asked is None and not plan.tree.saved and not plan.tree.merged:
+        return None
+    chosen = asked or app.site.config.git.local_changes
+    possible = {way for problem in problems for way in problem.ways} if chosen == "refuse" else {"merge", "discard"}
+    return LocalChoice([way for way in ("merge", "discard") if way in possible], chosen, problems)
 
 
 def read_update(app: App, *, ask: bool = False, force: bool = False) -> Update:

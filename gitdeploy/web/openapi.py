@@ -185,6 +185,7 @@ _BEGUN = _object({"success": {"const": True}, "deployment": _WHOLE, "message": _
 _STARTING = ("start_upgrade", "restore_backup", "rollback", "recover", "make_backup")
 ERROR = _object({"success": {"const": False}, "error": _TEXT, "hint": _TEXT, "kind": _TEXT})
 
+_POLICY: Schema = {"enum": ["refuse", "merge", "discard"]}
 _WAIT: dict[str, Schema] = {"wait": {"type": "boolean", "default": True}}
 _BODIES: dict[str, Schema] = {
     "start_upgrade": _object(
@@ -194,7 +195,7 @@ _BODIES: dict[str, Schema] = {
             "download_url": {"type": "string", "maxLength": 2000},
             "is_tarball": _FLAG,
             "allow_downgrade": _FLAG,
-            "local_changes": {"enum": ["refuse", "merge", "discard"]},
+            "local_changes": _POLICY,
             "rebuild_venv": _FLAG,
             **_WAIT,
         },
@@ -220,7 +221,7 @@ _QUERIES: dict[str, dict[str, Schema]] = {
     "deployments": {"limit": {"type": "integer", "minimum": 1, "maximum": 1000, "default": 50}},
     "upgrade_log": {"deployment": {"type": "integer", "minimum": 1}, "since": {"type": "integer", "minimum": 0}},
     "stream": {"deployment": {"type": "integer", "minimum": 1}, "since": {"type": "integer", "minimum": 0}},
-    "plan": {"tag": {"type": "string", "maxLength": 128}},
+    "plan": {"tag": {"type": "string", "maxLength": 128}, "local_changes": _POLICY},
 }
 _OTHER_TYPES = {
     "stream": "text/event-stream",

@@ -12,6 +12,7 @@ from gitdeploy.errors import SourceError
 from gitdeploy.text import clean
 from gitdeploy.web.addresses import OWN
 from gitdeploy.web.answers import success
+from gitdeploy.web.document import options_for
 from gitdeploy.web.notes import to_html
 from gitdeploy.web.panel import flag, number, panel
 from gitdeploy.web.progress import progress
@@ -113,7 +114,8 @@ def upgrade_log() -> dict[str, Any]:
 
 def plan() -> dict[str, Any]:
     """As `plan --json`; `data` is null where the newest release is live."""
-    found = panel().app().plan(request.args.get("tag") or None)
+    options = options_for(request.args.get("local_changes") or None)
+    found = panel().app().plan(request.args.get("tag") or None, options)
     return {"success": True, "data": found.as_dict() if found is not None else None}
 
 

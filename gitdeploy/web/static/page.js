@@ -81,11 +81,11 @@ function put(place, html) {
   place.innerHTML = html;
   place.setAttribute("aria-busy", "false");
   for (const each of all("details[id]", place)) if (open.has(each.id)) each.open = true;
-  if (focused) all("button, a, summary", place).find((each) => nameOf(each) === focused)?.focus();
+  if (focused) all("button, a, summary, input", place).find((each) => nameOf(each) === focused)?.focus();
   localTimes(place);
 }
 
-const nameOf = (element) => element.getAttribute("aria-label") || element.textContent.trim();
+const nameOf = (element) => element.id || element.getAttribute("aria-label") || element.textContent.trim();
 
 async function load(place, query = "") {
   const limit = place.dataset.limit && place.dataset.part !== "now" ? `?limit=${place.dataset.limit}` : "";
@@ -148,12 +148,15 @@ async function checkForUpdates(button) {
   load(find('[data-part="releases"]'));
 }
 
-async function loadPlan(place, query, whenDone) {
+// STILL: whether this plan is what is asked for when the answer comes.
+async function loadPlan(place, query, still, whenDone) {
   try {
-    const answer = await ask(`/part/plan?${query}`);
-    put(place, await answer.text());
+    const html = await (await ask(`/part/plan?${query}`)).text();
+    if (!still()) return;
+    put(place, html);
   } catch (error) {
     if (error instanceof Refused && error.status === 401) return loggedOut();
+    if (!still()) return;
     problemIn(place, error);
     place.firstElementChild.dataset.blocked = "";
   }
@@ -184,7 +187,8 @@ function openDialog(button) {
     if (words) place.textContent = words;
   }
   find("[data-problem]", dialog).hidden = true;
-  Object.assign(dialog.dataset, { name, tag: button.dataset.tag ?? "", backup: button.dataset.backup ?? "", key: newKey() });
+  const { tag = "", backup = "" } = button.dataset;
+  Object.assign(dialog.dataset, { name, tag, backup, localChanges: "", key: newKey() });
   const go = find("[data-go]", dialog);
   go.disabled = false;
   if (name === "label") find("input", dialog).value = button.dataset.label ?? "";
@@ -193,16 +197,39 @@ function openDialog(button) {
   if (!plan) return void (find("input", dialog) ?? find("[data-close]", dialog)).focus();
   if (!reading.has(plan)) reading.set(plan, plan.innerHTML);
   put(plan, `${reading.get(plan)}`);
+  plan.setAttribute("aria-live", "polite");
+  const said = find("[data-said]", dialog);
+  if (said) said.textContent = "";
+  planInto(dialog);
+}
+
+// The plan for what the dialog asks for; the button waits until there is one that nothing stands in the way of.
+function planInto(dialog, whenDone) {
+  const { key, tag, backup, localChanges } = dialog.dataset;
+  const go = find("[data-go]", dialog);
   go.disabled = true;
-  const key = dialog.dataset.key;
-  const query = new URLSearchParams(dialog.dataset.tag ? { tag: dialog.dataset.tag } : { backup: dialog.dataset.backup });
-  loadPlan(plan, query, (possible) => {
-    if (dialog.dataset.key === key) go.disabled = !possible;
+  const query = new URLSearchParams(tag ? { tag, choose: "true" } : { backup });
+  if (localChanges) query.set("local_changes", localChanges);
+  const still = () => dialog.dataset.key === key;
+  loadPlan(find("[data-plan]", dialog), query, still, (possible) => {
+    go.disabled = !possible;
+    whenDone?.(possible);
+  });
+}
+
+function choseLocalChanges(event) {
+  const dialog = event.target.closest("dialog");
+  if (event.target.name !== "local_changes" || !dialog) return;
+  Object.assign(dialog.dataset, { localChanges: event.target.value, key: newKey() });
+  find("[data-plan]", dialog).setAttribute("aria-live", "off"); // said in a sentence, not all of the plan again
+  planInto(dialog, (possible) => {
+    find("[data-said]", dialog).textContent = text(possible ? "local.ready" : "local.blocked");
   });
 }
 
 const changes = {
-  upgrade: (d) => send("/api/start-upgrade", { tag: d.tag, wait: false }, d.key),
+  upgrade: (d) =>
+    send("/api/start-upgrade", { tag: d.tag, ...(d.localChanges && { local_changes: d.localChanges }), wait: false }, d.key),
   restore: (d, dialog) =>
     send("/api/restore-backup", { backup_path: d.backup, with_data: Boolean(find("#with-data", dialog)?.checked), wait: false }, d.key),
   delete: (d) => send("/api/delete-backup", { backup: d.backup }),
@@ -483,7 +510,7 @@ function toggled(event) {
   if (details.dataset.deployment) openDeployment(details);
   else if (details.dataset.planOf && !details.dataset.loaded) {
     details.dataset.loaded = "true";
-    loadPlan(find(".plan-place", details), new URLSearchParams({ tag: details.dataset.planOf }));
+    loadPlan(find(".plan-place", details), new URLSearchParams({ tag: details.dataset.planOf }), () => true);
   }
 }
 
@@ -510,6 +537,7 @@ function begin() {
   if (main.dataset.csrf === undefined) return;
   document.addEventListener("click", clicked);
   document.addEventListener("submit", confirmed);
+  document.addEventListener("change", choseLocalChanges);
   document.addEventListener("toggle", toggled, true);
   document.addEventListener("visibilitychange", () => (document.hidden ? null : lookAround()));
   for (const place of all("[data-lazy]")) load(place);

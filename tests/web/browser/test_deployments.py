@@ -33,16 +33,6 @@ def test_check_read_the_plan_and_upgrade_while_the_app_restarts(shop: Shop, open
     shoot(tab, "update")
 
     dialog = tab.get_by_role("dialog", name="Upgrade otrs-web to v1.1.0?")
-    code = (shop.app / "app.py").read_text()
-    (shop.app / "app.py").write_text(code + "# mended at night\n")
-    tab.get_by_role("button", name="Upgrade to v1.1.0", exact=True).click()
-    dialog.get_by_text("1 problem stands in the way").wait_for()
-    assert "app.py" in dialog.locator(".alert").first.inner_text()
-    assert dialog.get_by_role("button", name="Upgrade to v1.1.0").is_disabled()
-    shoot(tab, "problem")
-    dialog.get_by_role("button", name="Cancel").click()
-    (shop.app / "app.py").write_text(code)
-
     tab.get_by_role("button", name="Upgrade to v1.1.0", exact=True).click()
     dialog.get_by_text("A backup of v1.0.0 is made first.").wait_for()
     shoot(tab, "confirm")
@@ -58,6 +48,72 @@ def test_check_read_the_plan_and_upgrade_while_the_app_restarts(shop: Shop, open
     tab.locator("[data-part=deployments] summary").click()
     tab.get_by_text("one column added").wait_for()
     shoot(tab, "done", full_page=True)
+
+
+def test_the_dialog_asks_what_becomes_of_files_that_were_changed_on_the_server(
+    shop: Shop, open_page: Any, shoot: Any
+) -> None:
+    shop.publish("1.1.0")
+    (shop.app / "restart.sh").write_text((shop.app / "restart.sh").read_text() + "# mended at night\n")
+    tab = open_page(shop)
+    tab.get_by_role("button", name="Check for updates").click()
+    tab.get_by_text("What would change").click()
+    what = tab.locator(".what .plan-place")
+    what.get_by_text("The button below asks you what becomes of them.").wait_for()
+    assert what.get_by_role("radio").count() == 0
+
+    button = tab.get_by_role("button", name="Upgrade to v1.1.0", exact=True)
+    button.click()
+    dialog = tab.get_by_role("dialog")
+    choice = dialog.get_by_role("group", name="Files were changed on this server")
+    choice.wait_for()
+    assert "1 tracked file changed locally: restart.sh." in choice.inner_text()
+    assert "--" not in choice.inner_text(), "no words of the command line"
+    merge, discard = choice.get_by_label("Keep my changes"), choice.get_by_label("Drop my changes")
+    assert [merge.is_checked(), discard.is_checked()] == [False, False]
+    go = dialog.get_by_role("button", name="Upgrade to v1.1.0")
+    assert go.is_disabled(), "nothing is decided for anybody"
+    shoot(tab, "problem")
+    merge.focus()
+    tab.keyboard.press("Space")
+    dialog.get_by_text("What happens").wait_for()
+    dialog.get_by_role("status").get_by_text("Nothing stands in the way now.").wait_for(state="attached")
+    assert merge.is_checked()
+    assert go.is_enabled()
+    assert tab.evaluate("document.activeElement.id") == "local-merge", "the keyboard stays where it was"
+    tab.keyboard.press("ArrowDown")
+    dialog.locator("#local-discard:checked").wait_for()
+    tab.keyboard.press("ArrowUp")
+    dialog.locator("#local-merge:checked").wait_for()
+    shoot(tab, "local-changes")
+    dialog.locator("[data-go]:enabled").click()
+    tab.get_by_role("heading", name="v1.1.0 is live").wait_for()
+    assert (shop.app / "restart.sh").read_text().endswith("# mended at night\n")
+
+
+def test_where_changes_can_t_be_merged_the_dialog_says_so_and_they_can_be_dropped(shop: Shop, open_page: Any) -> None:
+    shop.publish("1.1.0")
+    code = (shop.app / "app.py").read_text()
+    (shop.app / "app.py").write_text(code.replace('"1.0.0"', '"1.0.0"  # mine'))
+    tab = open_page(shop, locale="zh-CN")
+    tab.get_by_role("button", name="检查更新").click()
+    tab.get_by_role("button", name="升级到 v1.1.0", exact=True).click()
+    dialog = tab.get_by_role("dialog")
+    choice = dialog.get_by_role("group", name="此服务器上有文件被改动过")
+    choice.get_by_label("保留我的改动：合并到新版本中").check()
+    choice.get_by_text("Local changes conflict with the release's in app.py.").wait_for()
+    go = dialog.get_by_role("button", name="升级到 v1.1.0")
+    assert go.is_disabled()
+    choice.get_by_label("放弃我的改动").check()
+    dialog.get_by_text("将会发生").wait_for()
+    go.click()
+    tab.get_by_role("heading", name="v1.1.0 已上线").wait_for()
+    assert shop.version() == "1.1.0"
+    tab.get_by_role("button", name="撤销：回到 v1.0.0").click()
+    dialog.get_by_text("将会发生").wait_for()
+    dialog.get_by_role("button", name="恢复 v1.0.0").click()
+    tab.get_by_role("heading", name="已恢复 v1.0.0").wait_for()
+    assert "# mine" in (shop.app / "app.py").read_text(), "the backup had them"
 
 
 def test_a_reload_a_second_tab_and_a_lost_line_come_back_to_the_running_deployment(
