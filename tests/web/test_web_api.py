@@ -312,6 +312,14 @@ def test_a_rollback(web: Web) -> None:
     assert web.post("/api/rollback", {"version": "9.9"}).status_code in (400, 404)
 
 
+def test_a_plan_for_each_choice_of_what_becomes_of_local_changes(web: Web) -> None:
+    with (web.shop.app / "main.py").open("a") as file:
+        file.write("# mine\n")
+    assert "main.py" in web.get("/api/plan?tag=v1.1.0").json["data"]["problems"][0]["message"]
+    assert web.get("/api/plan?tag=v1.1.0&local_changes=discard").json["data"]["problems"] == []
+    assert web.get("/api/plan?tag=v1.1.0&local_changes=stash").status_code == 400
+
+
 def test_a_plan_changes_nothing(web: Web) -> None:
     before = web.shop.state()
     plan = web.get("/api/plan?tag=v1.1.0").json["data"]
@@ -319,11 +327,6 @@ def test_a_plan_changes_nothing(web: Web) -> None:
     assert plan["requirements"]["changed"] == {"greeting": ["1.0", "2.0"]}
     assert web.get("/api/plan").json["data"]["to"]["tag"] == "v1.2.0"
     assert web.get("/api/plan?tag=--upload-pack=x").status_code == 400
-    with (web.shop.app / "main.py").open("a") as file:
-        file.write("# mine\n")
-    assert "main.py" in web.get("/api/plan?tag=v1.1.0").json["data"]["problems"][0]["message"]
-    assert web.get("/api/plan?tag=v1.1.0&local_changes=discard").json["data"]["problems"] == []
-    assert web.get("/api/plan?tag=v1.1.0&local_changes=stash").status_code == 400
     assert web.get("/api/plan?tag=v9.9.9").status_code in (404, 502, 400)
     assert web.shop.state() == before
 
