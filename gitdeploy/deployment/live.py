@@ -18,6 +18,7 @@ from gitdeploy.deployment.site import Release3, Site
 from gitdeploy.hooks import HookContext
 from gitdeploy.services import Service, open_services
 from gitdeploy.venvs.flip import Flip
+from gitdeploy.venvs.live import Installed
 
 CHANGED_FILES = "changed-files"  # in the stage: NUL-separated, for hooks
 
@@ -85,6 +86,7 @@ class Live:
     switched_at: float | None = None
     dumps: list[Mapping[str, Any]] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
+    packages: Mapping[str, Installed] | None = None  # in the live venv, as the new one was made from it
 
     @classmethod
     def rebuild(cls, site: Site, journal: Journal, record: LiveRecord) -> Live | None:

@@ -41,6 +41,7 @@ class VenvPlan:
     added: Mapping[str, str]
     changed: Mapping[str, tuple[str, str]]
     removed: Mapping[str, str]
+    found: Mapping[str, venvs.Installed]  # what the live venv holds
 
     @property
     def plain(self) -> bool:
@@ -402,7 +403,8 @@ def _plan_venv(
         reuse: str | None = generation
     else:
         reuse = None if options.rebuild_venv else builder.matching(requirements, live)
-    installed = venvs.packages(live.real)
+    found = venvs.installed(live.real)
+    installed = {name: package.version for name, package in found.items()}
     added, changed, removed = {}, {}, {}
     if reuse is None:
         for name, version in requirements.pins.items():
@@ -419,7 +421,7 @@ def _plan_venv(
             for name, version in wanted.items()
             if name in installed and installed[name] != version
         }
-    return VenvPlan(live, requirements, reuse, added, changed, removed)
+    return VenvPlan(live, requirements, reuse, added, changed, removed, found)
 
 
 def _policy(config: Config) -> Policy:

@@ -370,6 +370,7 @@ def into_live(preparation: Preparation, *, data_from: str | None = None) -> Live
         plan.before,
         plan.after,
         plan.services,
+        packages=plan.venv.found if plan.venv is not None and preparation.built is not None else None,
     )
 
 
@@ -413,7 +414,8 @@ def venv_facts(plan: Plan) -> list[Any] | None:
     """What must be the same for a prepared generation to be used, also where the files have to be staged anew."""
     if plan.venv is None:
         return None
-    return [plan.venv.requirements.key, str(plan.venv.live.real), plan.options.rebuild_venv]
+    found = [[name, package.version, package.written] for name, package in sorted(plan.venv.found.items())]
+    return [plan.venv.requirements.key, str(plan.venv.live.real), plan.options.rebuild_venv, found]
 
 
 def keep_prepared(preparation: Preparation) -> None:

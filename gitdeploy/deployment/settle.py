@@ -5,10 +5,11 @@ Everything here may be repeated by a later process: it is run again whole where 
 
 from __future__ import annotations
 
+import shlex
 import signal
 import time
 
-from gitdeploy import backups
+from gitdeploy import backups, venvs
 from gitdeploy.checkout import switch
 from gitdeploy.checkout.durable import sync_file_system
 from gitdeploy.deployment import data_back
@@ -19,7 +20,8 @@ from gitdeploy.deployment.site import Release3
 from gitdeploy.deployment.steps import check_health, checks_health, end_maintenance, run_stage
 from gitdeploy.deployment.tell import notify
 from gitdeploy.errors import GitDeployError, Interrupted, RollbackFailed
-from gitdeploy.text import listing
+from gitdeploy.text import clean, listing, path_text
+from gitdeploy.venvs.seal import read_facts
 
 
 def settle(work: Work, live: Live, step: str, cause: GitDeployError) -> str:
@@ -30,6 +32,7 @@ def settle(work: Work, live: Live, step: str, cause: GitDeployError) -> str:
     wanted = f"Wanted {target.name}, {_cause(step, cause)}"
     try:
         notes = data_back.after_rollback(live, began, stop=not work.session.caller.boot)
+        notes += _installed_meanwhile(live)
         for note in notes:
             work.journal.line(note, "warning")
         if "build" in began and live.record.hooks:
@@ -72,6 +75,26 @@ def settle(work: Work, live: Live, step: str, cause: GitDeployError) -> str:
     return sentence
 
 
+def _installed_meanwhile(live: Live) -> list[str]:
+    """What was installed by hand into the new venv while it was live: that goes with it."""
+    if live.record.built is None:
+        return []
+    place = live.site.state.venvs / live.record.built
+    facts = read_facts(place)
+    if facts is None or not place.is_dir():
+        return []
+    found = venvs.packages(place)
+    more = [f"{name}=={version}" for name, version in found.items() if facts.packages.get(name) != version]
+    if not more:
+        return []
+    link = live.flip.link if live.flip is not None else str(place)
+    return [
+        f"What was installed meanwhile into the venv of {live.record.target.name} went with it: "
+        f"{listing([clean(name) for name in more], 10)}. To have it again: "
+        f"{path_text(link)}/bin/python -m pip install {clean(shlex.join(more))}"
+    ]
+
+
 def remember_bad(work: Work, live: Live, cause: GitDeployError, reason: str) -> None:
     """A release that failed here is not installed again by itself. A signal is nobody's fault."""
     if live.record.action == "upgrade" and not isinstance(cause, Interrupted):
@@ -91,8 +114,6 @@ def forget(work: Work, live: Live) -> None:
     if record.backup:
         backups.set_outcome(work.site.state.backups, record.backup, "failed")
     if record.built is not None and record.built not in held_generations(work.site):
-        from gitdeploy import venvs
-
         place = work.site.state.venvs / record.built
         if place.is_dir() and not venvs.in_use(place):
             venvs.Builder(work.site.root, work.site.state.path, work.site.config.venv).discard(record.built)

@@ -7,9 +7,10 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from gitdeploy import health, hooks
+from gitdeploy import health, hooks, venvs
 from gitdeploy.checkout import switch
 from gitdeploy.checkout.durable import sync_file_system
 from gitdeploy.config import Config
@@ -105,8 +106,23 @@ class Switch:
         if self.live.flip is not None:
             for message, hint in venv_flip.problems(self.live.flip):
                 raise DeploymentFailed(message, hint)
+            self._look_for_installs(Path(self.live.flip.link))
         switch.get_ready(self.live.manifest)
         return {}
+
+    def _look_for_installs(self, link: Path) -> None:
+        """What is installed by hand while the new venv is made would be missing in it."""
+        if at_work := venvs.installer_at(link):
+            raise DeploymentFailed(
+                f"Somebody installs packages into the venv right now: {at_work}.",
+                "Wait until that has ended, then run the command again: it takes along what was installed.",
+            )
+        before = self.live.packages
+        if before is not None and (found := venvs.changed_packages(before, venvs.installed(link.resolve()))):
+            raise DeploymentFailed(
+                f"The venv was changed while the deployment was running: {listing(found, 5)}.",
+                "Nothing of it is lost. Run the command again: it takes along what was installed.",
+            )
 
     def apply(self) -> str:
         self.live.switched_at = time.time()

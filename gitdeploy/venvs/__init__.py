@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from gitdeploy.venvs.build import Builder, Built, Changes, unfinished
     from gitdeploy.venvs.flip import Flip, plan_flip
     from gitdeploy.venvs.generations import Generation, in_use, list_generations, remove, sweep
-    from gitdeploy.venvs.live import LiveVenv, examine, live_venv, packages
+    from gitdeploy.venvs.live import Installed, LiveVenv, examine, installed, live_venv, packages
+    from gitdeploy.venvs.meanwhile import changed_packages, installer_at
     from gitdeploy.venvs.requirements import Requirements, TreeReader, read_requirements
     from gitdeploy.venvs.seal import differences
 
@@ -23,7 +24,8 @@ _HOMES = {
         ("build", "Builder Built Changes unfinished"),
         ("flip", "Flip plan_flip"),
         ("generations", "Generation in_use list_generations remove sweep"),
-        ("live", "LiveVenv examine live_venv packages"),
+        ("live", "Installed LiveVenv examine installed live_venv packages"),
+        ("meanwhile", "changed_packages installer_at"),
         ("requirements", "Requirements TreeReader read_requirements"),
         ("seal", "differences"),
     )
@@ -54,13 +56,17 @@ __all__ = [
     "Changes",
     "Flip",
     "Generation",
+    "Installed",
     "LiveVenv",
     "Requirements",
     "TreeReader",
+    "changed_packages",
     "differences",
     "disk_usage",
     "examine",
     "in_use",
+    "installed",
+    "installer_at",
     "list_generations",
     "live_venv",
     "packages",

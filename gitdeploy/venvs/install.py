@@ -7,7 +7,9 @@ install that is run again: all have ended with 0), so the result is looked at af
 from __future__ import annotations
 
 import os
+import re
 import shutil
+import signal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +22,7 @@ from gitdeploy.venvs.settings import InstallerSettings, VenvConfig
 
 LIMIT = 1800.0  # seconds of wall-clock: a dripping server never times out by itself
 UMASK = 0o022
+_KILLED_CHILD = re.compile(r"signal: 9\b|SIGKILL|died with signal 9|exit code: -9\b")  # as uv and pip say it
 _NETWORK_MARKS = ("error sending request", "connect", "dns", "timed out", "network", "failed to fetch")
 
 
@@ -92,10 +95,29 @@ def install(
     else:
         done = _pip(venv, folder, files, config, settings, environment, on_line)
     if not done.ok:
+        _refuse_killed(installer, done)
         raise DeploymentFailed(
             f"Installing the release's requirements failed ({done.ending}): {done.error_text}",
             "The live venv was not touched. Mend the requirements, or see the whole output: gitdeploy log",
         )
+
+
+def _refuse_killed(installer: Installer, done: Completed) -> None:
+    """An installer that was killed says nothing itself; one whose compiler was killed says it in its own words."""
+    if done.timed_out:
+        return
+    if done.returncode == -signal.SIGKILL:
+        said = f"{installer.name} was killed (SIGKILL) while it installed the release's requirements"
+    elif _KILLED_CHILD.search(done.error_text):
+        said = f"A program that {installer.name} ran to build a package was killed (SIGKILL)"
+    else:
+        return
+    last = f" It said last: {done.error_text}" if done.error_text else ""
+    raise DeploymentFailed(
+        f"{said}: most likely the server ran out of memory.{last}",
+        "The live venv was not touched. The kernel's log tells (journalctl -k, or dmesg: `Out of memory`). Make room in "
+        "memory, or add swap, then run the command again.",
+    )
 
 
 def _uv(
@@ -137,7 +159,7 @@ def _uv(
         shutil.rmtree(cache / "uv", ignore_errors=True)
         done = run()
         low = done.error_text.lower()
-    if not done.ok and not done.timed_out and any(mark in low for mark in _NETWORK_MARKS):
+    if done.returncode > 0 and not done.timed_out and any(mark in low for mark in _NETWORK_MARKS):
         on_line("The package index can't be reached; trying with what is cached.")
         offline = run("--offline")
         return offline if offline.ok else done

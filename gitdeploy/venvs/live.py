@@ -7,6 +7,7 @@ import os
 import re
 import stat
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -158,9 +159,31 @@ def canonical(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """A package in a venv; written: nanoseconds since 1970 when an installer last wrote its metadata."""
+
+    version: str
+    written: int
+
+
 def packages(venv: Path) -> dict[str, str]:
     """Installed packages, canonical name to version, read from the names of `*.dist-info` and `*.egg-info`."""
-    found: dict[str, str] = {}
+    return {name: version for name, (version, _) in _metadata(venv).items()}
+
+
+def installed(venv: Path) -> dict[str, Installed]:
+    """Installed packages by canonical name, comparable: an installation anew of the same version differs."""
+    found = {}
+    for name, (version, place) in _metadata(venv).items():
+        with suppress(OSError):  # an installer may be at it
+            found[name] = Installed(version, place.stat().st_mtime_ns)
+    return found
+
+
+def _metadata(venv: Path) -> dict[str, tuple[str, Path]]:
+    """Canonical name -> (version, its `*.dist-info` or `*.egg-info`)."""
+    found: dict[str, tuple[str, Path]] = {}
     for site in site_folders(venv):
         for entry in os.listdir(site):
             base, kind = os.path.splitext(entry)
@@ -169,7 +192,7 @@ def packages(venv: Path) -> dict[str, str]:
                 if kind == ".dist-info":
                     name, _, version = base.rpartition("-")
                 if version:
-                    found[canonical(name)] = re.sub(r"-py\d[\d.]*$", "", version)
+                    found[canonical(name)] = (re.sub(r"-py\d[\d.]*$", "", version), site / entry)
     return dict(sorted(found.items()))
 
 

@@ -1,18 +1,21 @@
-"""The line breaks in the middle: of a fetch, of an install."""
+"""The line breaks in the middle, or memory runs out: of a fetch, of an install."""
 
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
-from e2e.conftest import Shop, tree
+from e2e.conftest import SETTINGS, Shop, tree
 from support.sample import differences
+from uv import find_uv_bin
 
 pytestmark = pytest.mark.xdist_group("faults")
 
@@ -112,3 +115,55 @@ def test_the_line_breaks_in_the_middle_of_an_install(shop: Shop) -> None:
     assert differences(before, shop.state()) == []
     shop.gitdeploy("upgrade", "v2.0.0")
     assert "greeting==2.0" in shop.packages()
+
+
+@pytest.mark.parametrize("installer", ["uv", "pip"])
+def test_the_kernel_kills_the_installer_since_memory_ran_out(shop: Shop, installer: str) -> None:
+    settings = f"{SETTINGS}venv: {{installer: {installer}}}\n"
+    shop.release("v2.2.0", tree("2.2.0", "2.0", **{"deploy.yaml": settings}))
+    if installer == "pip":
+        shop.real_wheels("pip")
+        words = ["pip", "install", "-q", "--no-config", "--no-index", "--find-links", str(shop.wheels)]
+        subprocess.run([find_uv_bin(), *words, "-p", "venv/bin/python", "pip"], cwd=shop.app, check=True)
+    before = shop.state()
+    with socket.create_server(("127.0.0.1", 0)) as index:  # that never answers
+        index.settimeout(60)
+        place = {"PIP_NO_INDEX": "0", "PIP_INDEX_URL": f"http://127.0.0.1:{index.getsockname()[1]}/"}
+        place |= {"PIP_FIND_LINKS": "", "UV_OFFLINE": "0"}
+        running = shop.start("upgrade", "v2.2.0", env=place)
+        with index.accept()[0]:
+            (child,) = _installers(running.pid)
+            os.kill(child, signal.SIGKILL)
+            said = running.communicate(timeout=60)[0].decode()
+    assert running.returncode == 1, said
+    assert f"{installer} was killed (SIGKILL)" in said
+    assert "ran out of memory" in said
+    assert "v1.0.0 as before; nothing live was touched" in said
+    assert differences(before, shop.state()) == []
+    shop.gitdeploy("upgrade", "v2.2.0")
+    assert "greeting==2.0" in shop.packages()
+
+
+def _installers(parent: int) -> list[int]:
+    """Children of a process that install."""
+    found = []
+    for entry in os.listdir("/proc"):
+        with suppress(OSError):
+            if entry.isdigit() and Path(f"/proc/{entry}/stat").read_text().rpartition(")")[2].split()[1] == str(parent):
+                words = Path(f"/proc/{entry}/cmdline").read_bytes().split(b"\0")
+                found += [int(entry)] if b"install" in words else []
+    return found
+
+
+def test_the_kernel_kills_a_compiler_since_memory_ran_out(shop: Shop) -> None:
+    """A package that is built from its source: the installer lives on and tells it in its own words."""
+    kills = "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n"
+    project = '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+    project += '[project]\nname = "library"\nversion = "1.0"\n'
+    more = {"library/pyproject.toml": project, "library/backend.py": kills, "requirements.txt": "./library\n"}
+    shop.release("v2.3.0", {**tree("2.3.0", "2.0"), **more})
+    before = shop.state()
+    done = shop.gitdeploy("upgrade", "v2.3.0", code=1)
+    assert "was killed (SIGKILL)" in done.err
+    assert "ran out of memory" in done.err
+    assert differences(before, shop.state()) == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import socket
 import stat
@@ -279,24 +280,67 @@ def test_a_users_git_checkout_during_a_deployment(shop: Shop) -> None:
     assert (shop.app / "VERSION").read_text() == "1.5.0"
 
 
-def test_a_users_pip_install_between_two_deployments(shop: Shop) -> None:
-    shop.wheel("extra", "1.0")
+def pip_install(shop: Shop, *more: str) -> list[str]:
+    """What a user types to have the package `extra` in the live venv."""
     from uv import find_uv_bin
 
-    words = [
-        "pip",
-        "install",
-        "-q",
-        "--no-config",
-        "--no-index",
-        "--find-links",
-        str(shop.wheels),
-        "-p",
-        "venv/bin/python",
-    ]
-    subprocess.run([find_uv_bin(), *words, "extra"], cwd=shop.app, check=True, env=shop.environment)
+    shop.wheel("extra", "1.0")
+    words = ["pip", "install", "-q", "--no-config", "-p", "venv/bin/python", "extra"]
+    return [find_uv_bin(), *words, *(more or ("--no-index", "--find-links", str(shop.wheels)))]
+
+
+def test_a_users_pip_install_between_two_deployments(shop: Shop) -> None:
+    subprocess.run(pip_install(shop), cwd=shop.app, check=True, env=shop.environment)
     upgrades(shop)
     assert "extra==1.0" in shop.packages(), "what was installed by hand survives"
+
+
+def test_a_users_pip_install_after_the_upgrade_was_prepared(shop: Shop) -> None:
+    shop.gitdeploy("prepare", "v2.0.0")
+    subprocess.run(pip_install(shop), cwd=shop.app, check=True, env=shop.environment)
+    upgrades(shop)
+    assert {"extra==1.0", "greeting==2.0"} <= set(shop.packages())
+
+
+def test_a_users_pip_install_during_a_deployment(shop: Shop) -> None:
+    """The new venv was made without it: nothing is touched, and the next try takes it along."""
+    hook = Program(f"#!/bin/sh\nexec {shlex.join(pip_install(shop))}\n")
+    shop.release("v1.5.0", tree("1.5.0", "1.0", **{"hooks/pre-deploy": hook}))
+    shop.gitdeploy("upgrade", "v1.5.0")
+    done = shop.gitdeploy("upgrade", "v2.0.0", code=1)
+    assert "extra 1.0 is new" in done.err
+    assert "Run the command again" in done.err
+    assert (shop.app / "VERSION").read_text() == "1.5.0"
+    assert {"extra==1.0", "greeting==1.0"} <= set(shop.packages())
+    upgrades(shop)
+    assert {"extra==1.0", "greeting==2.0"} <= set(shop.packages())
+
+
+def test_a_users_pip_install_that_is_still_running_at_the_switch(shop: Shop) -> None:
+    """It would put half of a package into each of the two venvs."""
+    before = shop.state()
+    with socket.create_server(("127.0.0.1", 0)) as index:  # that never answers
+        words = pip_install(shop, "--index-url", f"http://127.0.0.1:{index.getsockname()[1]}/")
+        environment = {**shop.environment, "UV_OFFLINE": "0"}
+        with subprocess.Popen(words, cwd=shop.app, env=environment, stderr=subprocess.DEVNULL) as installing:
+            index.settimeout(60)
+            with index.accept()[0]:
+                done = shop.gitdeploy("upgrade", "v2.0.0", code=1)
+                installing.kill()
+    assert "uv pip install -q --no-config -p venv/bin/python extra" in done.err
+    assert f"process {installing.pid}" in done.err
+    assert differences(before, shop.state()) == []
+    upgrades(shop)
+
+
+def test_a_users_pip_install_into_a_release_that_is_rolled_back(shop: Shop) -> None:
+    """It goes with the venv that it was made into, and how to have it again is said."""
+    hook = Program(f"#!/bin/sh\n{shlex.join(pip_install(shop))}\nexit 1\n")
+    shop.release("v3.1.0", tree("3.1.0", "2.0", **{"hooks/post-deploy": hook}))
+    before = shop.state()
+    done = shop.gitdeploy("upgrade", "v3.1.0", code=3)
+    assert f"{shop.app}/venv/bin/python -m pip install extra==1.0" in done.err
+    assert differences(before, shop.state()) == []
 
 
 def test_stale_lock_files_of_a_killed_git_are_removed(shop: Shop) -> None:
