@@ -15,7 +15,7 @@ from gitdeploy.deployment.options import Options
 from gitdeploy.deployment.session import HOLD, Caller, Result, open_session
 from gitdeploy.deployment.site import Release3, Site, performer, request_id
 from gitdeploy.errors import NotFound
-from gitdeploy.state import Database, DeploymentLock, DeploymentRow, Holder
+from gitdeploy.state import BadRelease, Database, DeploymentLock, DeploymentRow, Holder
 from gitdeploy.state.database import now
 from gitdeploy.text import clean, path_text
 
@@ -193,8 +193,8 @@ class App:
         with self._database() as database:
             return updates.last_check(self.site, database, self._live(database))
 
-    def bad_releases(self) -> dict[str, str]:
-        """Commit -> why: releases that were taken back here and are not installed again by themselves."""
+    def bad_releases(self) -> dict[str, BadRelease]:
+        """Commit -> why and when: releases that were taken back here and are not installed again by themselves."""
         database = self.site.read_database()
         if database is None:
             return {}

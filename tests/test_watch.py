@@ -133,8 +133,19 @@ def test_a_release_that_failed_is_not_tried_again(sample: Sample) -> None:
     sample.release("v3.1.0", {"main.py": "3.1.0", **settings, **hook})
     sample.gitdeploy("watch", "--once", code=3)
     second = sample.gitdeploy("watch", "--once")
-    assert "failed here before" in second.out
+    assert "v3.1.0 failed here before, so it is not installed by itself again: Wanted v3.1.0, failed at" in second.out
+    assert "is available" not in second.out
+    third = sample.gitdeploy("watch", "--once").out
+    number = json.loads(sample.gitdeploy("--json", "log").out)[0]["id"]
+    assert third == f"v3.1.0 failed here before: gitdeploy log {number}\n", "why was said once"
     assert (sample.app / "main.py").read_text() == "3.0.0"
+    checked = sample.gitdeploy("check").out
+    assert "It failed here before, on 20" in checked
+    assert f"gitdeploy log {number}" in checked
+    assert f"gitdeploy log {number}" in sample.gitdeploy("status").out
+    sample.release("v3.1.1", {"main.py": "3.1.1", **settings})
+    assert "v3.1.1 is available. Upgrading to v3.1.1." in sample.gitdeploy("watch", "--once").err
+    assert (sample.app / "main.py").read_text() == "3.1.1"
 
 
 @pytest.mark.filterwarnings("ignore:.*imghdr.*:DeprecationWarning")  # apprise's own import
@@ -161,6 +172,13 @@ def test_people_are_told_once(sample: Sample, monkeypatch: pytest.MonkeyPatch) -
         assert not look(sample, "{upgrade: never}", more=notify).told
         sample.release("v2.0.1", {"main.py": "x"})
         assert look(sample, "{upgrade: never}", more=notify).told
+        sample.release("v2.0.2", {"main.py": "y"})
+        with App.open(sample.app).site.open_database() as database:
+            commit = sample.git("rev-parse", "v2.0.2^{commit}", cwd=sample.remote)
+            database.mark_bad(commit, "v2.0.2", "it did not start")
+        bad = look(sample, "{upgrade: never}", more=notify)
+        assert not bad.told, "nobody is told of a release that failed here as of a new one"
+        assert "it did not start" in bad.reason
         server.shutdown()
     assert len(told) == 2
     assert "v2.0.0 is available" in told[0]["message"]

@@ -55,6 +55,12 @@ def _text(screen: Screen, result: CheckResult) -> str:
         lines += ["", notes_text(screen, result.release_notes), ""]
     if result.download_url and result.download_url.startswith(("https://", "http://")):
         lines.append(f"Page:    {clean(result.download_url)}")
+    bad = screen.app().bad_releases().get(result.commit or "")
+    if bad is not None:
+        when = datetime.fromisoformat(bad.at).astimezone().strftime("%Y-%m-%d %H:%M")
+        lines.append(f"It failed here before, on {when}: {clean(bad.reason)}")
+        if bad.deployment is not None:
+            lines.append(f"Log:     gitdeploy log {bad.deployment}")
     lines.append(f"Plan:    gitdeploy plan {result.latest_tag}")
     lines.append(f"Upgrade: gitdeploy upgrade {result.latest_tag}")
     return "\n".join(lines)

@@ -43,7 +43,11 @@ def _text(app: App, status: Status) -> str:
         bad = app.bad_releases()
         newest = app.last_check() if bad else None
         if newest is not None and newest.commit in bad:
-            lines.append(f"  update       {newest.latest_tag} failed here before and is not installed by itself again")
+            number = bad[newest.commit].deployment
+            where = f":  gitdeploy log {number}" if number is not None else ""
+            lines.append(
+                f"  update       {newest.latest_tag} failed here before and is not installed by itself again{where}"
+            )
         else:
             lines.append(f"  update       {status.latest_version} is available:  gitdeploy upgrade")
     row = status.last_deployment

@@ -12,7 +12,7 @@ from gitdeploy.cli.options import EXAMPLE, json_option, pass_screen
 from gitdeploy.cli.screen import Screen
 from gitdeploy.deployment.watch import Look
 from gitdeploy.errors import GitDeployError, Interrupted, LockedError
-from gitdeploy.text import duration_text
+from gitdeploy.text import clean, duration_text
 
 JITTER = 0.1  # of the interval, so that many servers don't ask at the same moment
 
@@ -66,10 +66,10 @@ def _once(screen: Screen) -> Look:
     found = app.look()
     for problem in found.problems:
         screen.message(f"Warning: {problem}")
-    newer = f"{found.check.latest_tag} is available. " if found.check.update_available else ""
+    newer = f"{found.check.latest_tag} is available. " if found.check.update_available and found.bad is None else ""
     told = "People were told. " if found.told else ""
     if found.tag is None:
-        screen.result({**_document(found), "upgrade": None}, f"{newer}{told}{found.reason}")
+        screen.result({**_document(found), "upgrade": None}, f"{newer}{told}{_why_nothing(found)}")
         return found
     screen.message(f"{newer}{told}Upgrading to {found.tag}.")
     try:
@@ -79,6 +79,14 @@ def _once(screen: Screen) -> Look:
         return found
     screen.result({**_document(found), "upgrade": result.as_dict()}, result.sentence)
     return found
+
+
+def _why_nothing(found: Look) -> str:
+    """Why nothing is installed; of a release that failed here whole the first time, later in a few words."""
+    if found.bad is None or not found.bad_known:
+        return found.reason
+    where = f": gitdeploy log {found.bad.deployment}" if found.bad.deployment is not None else ""
+    return f"{clean(found.bad.tag)} failed here before{where}"
 
 
 def _document(found: Look) -> dict[str, object]:

@@ -116,7 +116,7 @@ def _refuse_bad(work: Work, target: Release3) -> None:
     if target.commit and (bad := work.database.bad_release(target.commit)):
         work.aim(target)  # the log names what was refused
         raise PolicyError(
-            f"{target.full} failed here before, so it is not installed by itself again: {bad[0]}",
+            f"{target.full} failed here before, so it is not installed by itself again: {bad.reason}",
             f"To try it all the same: gitdeploy upgrade {target.tag}",
         )
 

@@ -14,13 +14,14 @@ from gitdeploy.deployment.release import check_tag
 from gitdeploy.deployment.session import HOLD, hold_sentence
 from gitdeploy.deployment.site import Release3, Site
 from gitdeploy.errors import GitDeployError
-from gitdeploy.state import Database
+from gitdeploy.state import BadRelease, Database
 from gitdeploy.text import clean, duration_text
 from gitdeploy.versions import admitted, order, read_version
 
 if TYPE_CHECKING:
     from gitdeploy.sources import CheckResult, Release
 
+SAID_BAD = "said_bad"  # in the database: the release that failed here, of which was said that it is not tried again
 TOLD = "told_update"  # in the database: the release that people were told about
 NOTICED = "noticed"  # in the database: tag -> when it was first noticed here, for sources that tell no date
 _MOST_NOTICED = 50
@@ -29,7 +30,8 @@ _MOST_NOTICED = 50
 @dataclass(frozen=True, slots=True)
 class Look:
     """What one look came to: `tag` may be installed now by itself, else `reason` says why nothing is; `again` is when
-    that changes, where it is known; `told`: people were told about a new release."""
+    that changes, where it is known; `told`: people were told about a new release. `bad`: the newest release failed here
+    before, so it is neither offered nor told; `bad_known`: an earlier look said so."""
 
     check: CheckResult
     tag: str | None
@@ -37,6 +39,8 @@ class Look:
     again: datetime | None = None
     told: bool = False
     problems: tuple[str, ...] = ()
+    bad: BadRelease | None = None
+    bad_known: bool = False
 
 
 def look(site: Site, database: Database, live: Release3, *, moment: datetime | None = None) -> Look:
@@ -45,13 +49,29 @@ def look(site: Site, database: Database, live: Release3, *, moment: datetime | N
 
     now = moment or datetime.now(UTC)
     result = updates.check(site, database, live, force=True)
-    told, problems = _tell_once(site, database, result)
+    bad = database.bad_release(result.commit) if result.update_available and result.commit else None
+    told, problems = _tell_once(site, database, result) if bad is None else (False, ())
     if result.warning:
         problems = (*problems, result.warning)
     if not result.update_available:
         return Look(result, None, f"{live.name} is the newest release.", None, told, problems)
     tag, reason, again = decide(site, database, live, now)
-    return Look(result, tag, reason, again, told, problems)
+    if bad is None or tag is not None:
+        return Look(result, tag, reason, again, told, problems)
+    return Look(result, None, failed_before(bad), again, told, problems, bad, _known(database, bad))
+
+
+def failed_before(bad: BadRelease) -> str:
+    return f"{clean(bad.tag)} failed here before, so it is not installed by itself again: {clean(bad.reason)}"
+
+
+def _known(database: Database, bad: BadRelease) -> bool:
+    """Whether an earlier look said that BAD failed here; from now on one has."""
+    name = f"{bad.commit} {bad.at}"
+    if database.meta_get(SAID_BAD) == name:
+        return True
+    database.meta_put(SAID_BAD, name)
+    return False
 
 
 def decide(site: Site, database: Database, live: Release3, now: datetime) -> tuple[str | None, str, datetime | None]:
@@ -73,7 +93,7 @@ def decide(site: Site, database: Database, live: Release3, now: datetime) -> tup
         return None, f"{found[0].tag} is younger than check.min_age admits; {wait} are left.", ripe
     chosen = old[0]
     if chosen.commit and (bad := database.bad_release(chosen.commit)) is not None:
-        return None, f"{chosen.tag} failed here before, so it is not installed by itself again: {clean(bad[0])}", None
+        return None, failed_before(bad), None
     if (hold := database.meta_get(HOLD)) is not None:
         return None, hold_sentence(hold), None
     if settings.window is not None and not settings.window.contains(now):

@@ -101,6 +101,17 @@ class Record:
     at: str
 
 
+@dataclass(frozen=True, slots=True)
+class BadRelease:
+    """A release that was rolled back here: why, when (ISO 8601), and in which deployment, where that is still known."""
+
+    commit: str
+    tag: str
+    reason: str
+    at: str
+    deployment: int | None
+
+
 # Records that decide what recovery does, and how it ended: for these the reserve is given up on a full disk.
 _DECIDING = frozenset(("commit", "undoing", "undone", "recovery"))
 
@@ -407,14 +418,17 @@ class Database:
                 connection.execute("DELETE FROM seen_tag WHERE tag=?", (tag,))
             connection.execute("INSERT OR IGNORE INTO seen_tag VALUES (?,?,?)", (tag, commit, now()))
 
-    def bad_release(self, commit: str) -> tuple[str, str] | None:
-        """(reason, when) of a release that was rolled back, by its commit."""
-        rows = self._rows("SELECT reason, at FROM bad_release WHERE commit_id=?", commit)
-        return (rows[0][0], rows[0][1]) if rows else None
+    def bad_release(self, commit: str) -> BadRelease | None:
+        """The release with this COMMIT, where it was rolled back here."""
+        return self.bad_releases().get(commit)
 
-    def bad_releases(self) -> dict[str, str]:
-        """Commit -> reason."""
-        return dict(self._rows("SELECT commit_id, reason FROM bad_release"))
+    def bad_releases(self) -> dict[str, BadRelease]:
+        """Commit -> the release that was rolled back here."""
+        rows = self._rows(
+            "SELECT commit_id, tag, reason, at, (SELECT max(id) FROM deployment WHERE action='upgrade' "
+            "AND status IN ('rolled_back', 'failed') AND instr(target, commit_id)) FROM bad_release"
+        )
+        return {row[0]: BadRelease(*row) for row in rows}
 
     def mark_bad(self, commit: str, tag: str, reason: str) -> None:
         with self._transaction() as connection:

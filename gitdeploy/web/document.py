@@ -106,13 +106,15 @@ class Parts:
     def plan(self, tag: str | None, backup: str | None, *, local_changes: str | None, choose: bool) -> Markup:
         """What an upgrade to TAG, or a restore of BACKUP, would do. Changes nothing live. LOCAL_CHANGES: what becomes of
         them, as chosen; CHOOSE: offer the choice, where there is one."""
-        plan, holds_data, choice = None, False, None
+        plan, holds_data, choice, bad = None, False, None, None
         if backup is not None:
             found = self.app.find_backup(backup)
             plan, holds_data = self.app.plan_restore(found), "data" in found.holds
         elif tag is not None:
             plan = self.app.plan(tag, options_for(local_changes))
-            choice = facts.local_choice(self.app, plan) if plan is not None else None
+            if plan is not None:
+                choice = facts.local_choice(self.app, plan)
+                bad = facts.bad_releases(self.app).get(plan.target.commit)
         else:
             raise UsageError("`tag` or `backup` is missing.")
         return self._part(
@@ -121,6 +123,7 @@ class Parts:
             holds_data=holds_data,
             restore=backup is not None,
             choice=choice,
+            bad=bad,
             choose=choose and not self.visitor.read_only,
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from gitdeploy.errors import GitDeployError
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from gitdeploy.checkout.changes import Problem
     from gitdeploy.deployment.plan import Plan
     from gitdeploy.sources import CheckResult
-    from gitdeploy.state import DeploymentRow
+    from gitdeploy.state import BadRelease, DeploymentRow
 
 _WANTED = re.compile(r"^Wanted \S+, ")  # how the journal's sentence begins; the page has named the release already
 _ABOVE = {
@@ -117,14 +117,14 @@ class Update:
 
     found: CheckResult | None
     notes: str = ""
-    bad: str | None = None
+    bad: BadRelease | None = None
     problem: str = ""
     hint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class ReleaseRow:
-    """A release as it is listed; `bad`: why it was taken back here."""
+    """A release as it is listed; `bad`: when and why it was taken back here."""
 
     tag: str
     version: str
@@ -133,7 +133,7 @@ class ReleaseRow:
     published_at: str | None
     url: str
     state: str
-    bad: str | None
+    bad: BadRelease | None
 
 
 def read_now(app: App, words: Words) -> Now:
@@ -308,18 +308,23 @@ def read_update(app: App, *, ask: bool = False, force: bool = False) -> Update:
         problem, hint = error.message, error.hint
     if found is None:
         return Update(None, problem=problem, hint=hint)
-    bad = reasons(app).get(found.commit or "")
+    bad = bad_releases(app).get(found.commit or "")
     return Update(found, to_html(found.release_notes or ""), bad, found.warning or "", hint)
 
 
-def reasons(app: App) -> dict[str, str]:
-    """Commit -> where and why a release failed here: `failed at health: …`."""
-    return {commit: _WANTED.sub("", clean(redact(reason))) for commit, reason in app.bad_releases().items()}
+def bad_releases(app: App) -> dict[str, BadRelease]:
+    """Commit -> the release that failed here; its reason fit to show, as `Failed at health: …`."""
+
+    def shown(reason: str) -> str:
+        text = _WANTED.sub("", clean(redact(reason)))
+        return text[:1].upper() + text[1:]
+
+    return {commit: replace(bad, reason=shown(bad.reason)) for commit, bad in app.bad_releases().items()}
 
 
 def read_releases(app: App, limit: int) -> list[ReleaseRow]:
     """The newest LIMIT releases. Raises `SourceError`."""
-    bad = reasons(app)
+    bad = bad_releases(app)
     return [
         ReleaseRow(
             tag=release.tag,

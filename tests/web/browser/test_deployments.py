@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from web.browser.shop import Shop
@@ -150,8 +151,22 @@ def test_a_release_that_fails_is_taken_back_and_the_page_says_why(shop: Shop, op
     assert "It failed at “Check its health” and was taken back by itself. Nothing was lost." in ending
     assert "/health: 500" in ending
     assert shop.version() == "1.0.0"
-    assert "v1.2.0 was tried here and taken back" in tab.locator(".update").inner_text()
+    update = tab.locator(".update")
+    assert update.get_by_role("heading", name="The newest release, v1.2.0, failed here").is_visible()
+    assert re.search(r"v1.2.0 was tried here on 20\d\d-\d\d-\d\d \d\d:\d\d and taken back", update.inner_text())
+    assert "/health: 500" in update.locator(".failed-before").inner_text()
     shoot(tab, "failed")
+    update.get_by_role("link", name="Steps and log").click()
+    tab.locator("#deployment-1[open] .log pre").wait_for()
+    assert update.get_by_role("button", name="Upgrade to").count() == 0, "it is not offered as if it were new"
+    update.get_by_role("button", name="Try v1.2.0 again").click()
+    dialog = tab.get_by_role("dialog")
+    dialog.get_by_text("What happens").wait_for()
+    assert "/health: 500" in dialog.locator(".failed-before").inner_text()
+    dialog.get_by_role("button", name="Try v1.2.0 again").click()
+    tab.get_by_role("heading", name="Upgrading to v1.2.0").wait_for()
+    tab.locator("#deployment-2").wait_for()
+    heading.wait_for()
 
 
 def test_restore_label_delete_and_hold(shop: Shop, open_page: Any, shoot: Any) -> None:
