@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from gitdeploy.deployment.events import Listener, ignore
 from gitdeploy.deployment.options import Options
@@ -384,12 +384,19 @@ class App:
             made = make_backup(session, label)
         return next(row for row in self.backups() if row.backup.id == made.id)
 
-    def restore(self, reference: str, options: Options | None = None, *, caller: Caller | None = None) -> Result:
-        """Bring a backup back."""
+    def restore(
+        self,
+        reference: str,
+        options: Options | None = None,
+        *,
+        caller: Caller | None = None,
+        action: Literal["restore", "rollback"] = "restore",
+    ) -> Result:
+        """Bring a backup back. `action`: what the log calls it."""
         from gitdeploy.deployment.restore import restore
 
-        with open_session(self.site, caller or self._caller("restore"), restores=True) as session:
-            return restore(session, self.find_backup(reference), options or Options())
+        with open_session(self.site, caller or self._caller(action), restores=True) as session:
+            return restore(session, self.find_backup(reference), options or Options(), action)
 
     def recover(self, *, caller: Caller | None = None, boot: bool = False, again: bool = False) -> Result | None:
         """Finish or undo an interrupted deployment; None where there was none. `boot`: the service isn't up yet and is

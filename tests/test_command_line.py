@@ -105,7 +105,7 @@ def test_a_life_in_json(shop: Sample) -> None:
     assert document(shop, "recover") == {"status": "nothing_to_do"}
 
     log = document(shop, "log")
-    assert [row["action"] for row in log][:2] == ["restore", "backup"]
+    assert [row["action"] for row in log][:2] == ["rollback", "backup"]
     whole = document(shop, "log", str(failed["id"]))
     assert whole["error"]["exit_code"] == 3
     assert whole["steps"]

@@ -12,7 +12,9 @@ from gitdeploy.cli.screen import Screen
 
 @click.group("config", context_settings=EXAMPLE)
 def command() -> None:
-    """Show every setting and where it came from; describe deploy.yaml.
+    """Show every setting and where it came from.
+
+    `schema` describes deploy.yaml.
 
     \b
     Example:

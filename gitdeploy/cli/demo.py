@@ -12,7 +12,9 @@ from gitdeploy.cli.screen import Screen
 @click.option("--keep", is_flag=True, help="Leave the folder for looking around.")
 @pass_screen
 def command(screen: Screen, /, keep: bool) -> None:
-    """A whole tour in a temporary folder, without a network: upgrade, a broken release, a restore.
+    """A whole tour in a temporary folder, without a network.
+
+    An upgrade, a broken release that rolls back by itself, a restore.
 
     \b
     Example:

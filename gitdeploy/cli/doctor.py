@@ -19,7 +19,9 @@ _STATUS = {"ok": "done", "warning": "undone", "problem": "failed", "mended": "do
 @json_option
 @pass_screen
 def command(screen: Screen, /, repair: bool) -> None:
-    """Look at everything that an upgrade needs, and say what is wrong and what to do. Exits with 1 where something is.
+    """Look for what an upgrade would trip over, and say what to do.
+
+    Exits with 1 where something is wrong.
 
     \b
     Example:

@@ -14,7 +14,9 @@ from gitdeploy.text import count
 @json_option
 @click.pass_context
 def command(context: click.Context) -> None:
-    """List what runs when; run a stage's hooks now; install a ready one.
+    """List, run and install hooks.
+
+    List what runs when; run a stage's hooks now; copy a ready one.
 
     \b
     Example:
@@ -69,7 +71,9 @@ def show_library(screen: Screen, /) -> None:
 @json_option
 @pass_screen
 def install_ready(screen: Screen, /, name: str, stage: str | None, force: bool) -> None:
-    """Copy the ready hook NAME into the app's hooks folder, executable, where it runs from the next deployment on.
+    """Copy the ready hook NAME into the app's hooks folder.
+
+    It is executable there, and runs from the next deployment on.
 
     \b
     Example:

@@ -14,7 +14,9 @@ from gitdeploy.cli.screen import Screen
 @json_option
 @pass_screen
 def command(screen: Screen, /, only_print: bool, force: bool) -> None:
-    """Look at the checkout and write a commented deploy.yaml for it; set up `.gitdeploy/`.
+    """Look at the checkout and write a deploy.yaml for it.
+
+    It is commented and drafted from what is found there; `.gitdeploy/` is set up too.
 
     \b
     Example:

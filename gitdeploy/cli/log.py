@@ -10,7 +10,8 @@ import click
 from gitdeploy.app import App, row_as_dict
 from gitdeploy.cli.options import EXAMPLE, json_option, pass_screen
 from gitdeploy.cli.screen import Screen
-from gitdeploy.errors import UsageError
+from gitdeploy.errors import PolicyError, UsageError
+from gitdeploy.state import DeploymentRow
 from gitdeploy.text import duration_text
 
 
@@ -40,7 +41,7 @@ def command(screen: Screen, /, deployment: int | None, follow: bool, limit: int)
                     row.action,
                     str(row.origin.get("tag") or str(row.origin.get("commit"))[:8]),
                     str(row.target.get("tag") or str(row.target.get("commit"))[:8]),
-                    row.status,
+                    shown_status(row),
                     duration_text(row.duration) if row.duration is not None else "",
                     row.performer,
                 )
@@ -55,7 +56,8 @@ def command(screen: Screen, /, deployment: int | None, follow: bool, limit: int)
     if not follow:
         document = {**row_as_dict(row), "log": [text for _, _, _, text in lines]}
         text = "\n".join(f"{_time(at)} {text}" for _, at, _, text in lines)
-        ending = f"\n{row.status}: {row.error['message']}" if row.error else f"\n{row.status}"
+        status = shown_status(row)
+        ending = f"\n{status}: {row.error['message']}" if row.error else f"\n{status}"
         screen.result(document, text + ending)
         return
     since = 0
@@ -66,6 +68,12 @@ def command(screen: Screen, /, deployment: int | None, follow: bool, limit: int)
         if not row.running or not app.is_running():
             return
         time.sleep(0.3)
+
+
+def shown_status(row: DeploymentRow) -> str:
+    """How it ended, in one word: what policy refused (exit 7) did not fail."""
+    refused = row.status == "failed" and row.error is not None and row.error.get("exit_code") == PolicyError.exit_code
+    return "refused" if refused else row.status
 
 
 def _newest(app: App) -> int:

@@ -17,7 +17,9 @@ from gitdeploy.cli.screen import Screen
 @json_option
 @pass_screen
 def command(screen: Screen, /, tag: str | None, wait: float, **values: Any) -> None:
-    """Fetch, check and build everything of an upgrade while the app goes on; `upgrade TAG` then needs seconds.
+    """Fetch, check and build all of an upgrade ahead of time.
+
+    The app goes on meanwhile; `upgrade TAG` then needs seconds and no network.
 
     \b
     Example:

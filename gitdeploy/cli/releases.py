@@ -39,17 +39,14 @@ def command(screen: Screen, /, tag: str | None, limit: int, everything: bool) ->
         everything=everything,
         on_warning=lambda text: screen.message(f"Warning: {text}"),
     )
+    rows = [
+        (path_text(release.tag)[:60], (release.published_at or "")[:10], state, clean(_first_line(release), limit=70))
+        for release, state in found
+    ]
+    dated = any(date for _, date, _, _ in rows)  # a plain git remote tells the dates of what was fetched, no more
     table = screen.table(
-        [
-            (
-                path_text(release.tag)[:60],
-                (release.published_at or "")[:10],
-                state,
-                clean(_first_line(release), limit=70),
-            )
-            for release, state in found
-        ],
-        ("RELEASE", "DATE", "STATE", "NOTES"),
+        rows if dated else [(tag, state, notes) for tag, _, state, notes in rows],
+        ("RELEASE", "DATE", "STATE", "NOTES") if dated else ("RELEASE", "STATE", "NOTES"),
     )
     screen.result(
         [document(release, state) for release, state in found], table if found else "There is no release yet."
@@ -73,5 +70,7 @@ def document(release: Release, state: str) -> dict[str, Any]:
 def _one(screen: Screen, release: Release, state: str) -> None:
     from gitdeploy.cli.notes import notes_text
 
-    head = f"{clean(release.tag)}  {clean(release.name)}  ({state}, {(release.published_at or 'no date')[:10]})\n{clean(release.url)}"
+    name = "" if release.name == release.tag else f"{clean(release.name)}  "
+    facts = ", ".join(filter(None, (state, (release.published_at or "")[:10])))
+    head = f"{clean(release.tag)}  {name}({facts})\n{clean(release.url)}"
     screen.result(document(release, state), f"{head}\n\n{notes_text(screen, release.notes)}".rstrip())

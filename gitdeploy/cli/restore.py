@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from gitdeploy.cli.options import EXAMPLE, json_option, pass_screen, to_options, wait_option
+from gitdeploy.cli.options import EXAMPLE, json_option, pass_screen, to_options, wait_option, yes_option
 from gitdeploy.cli.plantext import plan_text
 from gitdeploy.cli.screen import Screen
 
@@ -18,9 +18,10 @@ from gitdeploy.cli.screen import Screen
 @click.option("--no-hooks", is_flag=True, help="Run no hooks.")
 @click.option("-n", "--dry-run", is_flag=True, help="Only show the plan.")
 @wait_option
+@yes_option
 @json_option
 @pass_screen
-def command(screen: Screen, /, ref: str, dry_run: bool, wait: float, **values: Any) -> None:
+def command(screen: Screen, /, ref: str, dry_run: bool, wait: float, yes: bool, **values: Any) -> None:  # noqa: ARG001  # an explicit REF asks nothing
     """Bring a backup back. REF: its id, a unique prefix of it, its git ref, or `latest`.
 
     \b

@@ -22,7 +22,9 @@ from gitdeploy.errors import Interrupted
 @json_option
 @pass_screen
 def command(screen: Screen, /, version: str | None, wait: float, yes: bool, **values: Any) -> None:
-    """Undo the last successful deployment; with VERSION, go back to the newest backup of that version.
+    """Undo the last successful deployment.
+
+    With VERSION (or its tag), go back to the newest backup of that version.
 
     \b
     Example:
@@ -40,4 +42,4 @@ def command(screen: Screen, /, version: str | None, wait: float, yes: bool, **va
     if screen.moved_out(app, "--yes", restart=options.restart):
         return
     caller = screen.caller(f"rollback {version or ''}".strip(), wait=wait)
-    screen.deployment_result(app.restore(backup.id, options, caller=caller))
+    screen.deployment_result(app.restore(backup.id, options, caller=caller, action="rollback"))

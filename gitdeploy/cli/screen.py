@@ -223,7 +223,10 @@ class Screen:
         elif isinstance(event, StepChanged) and event.status != "running":
             level = "error" if event.status == "failed" else "info"
             took = f" ({event.duration:.1f} s)" if event.duration is not None else ""
-            self._plain_line(level, f"{event.name}: {event.summary or event.status}{took}")
+            text = f"{event.name}: {event.summary or event.status}"
+            if (event.name, event.status) == ("backup", "done"):
+                text = f"Backup created: {event.summary}"
+            self._plain_line(level, text + took)
         elif isinstance(event, Started):
             self._plain_line("info", event.headline)
         elif isinstance(event, Ended) and event.status in ("succeeded", "nothing_to_do"):

@@ -16,7 +16,9 @@ from gitdeploy.text import clean, listing
 @json_option
 @pass_screen
 def command(screen: Screen) -> None:
-    """What is live, the last deployment, an update that waits, an interrupted deployment, the lock.
+    """What is live, the last deployment, what waits.
+
+    Also: an update that waits, an interrupted deployment, who holds the lock.
 
     \b
     Example:

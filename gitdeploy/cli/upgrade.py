@@ -29,7 +29,9 @@ from gitdeploy.errors import Interrupted
 @json_option
 @pass_screen
 def command(screen: Screen, /, tag: str | None, dry_run: bool, wait: float, yes: bool, **values: Any) -> None:
-    """Upgrade to TAG, or to the newest release that the channel admits.
+    """Upgrade to TAG, or to the newest release.
+
+    The newest is that which the channel (`source.channel`) admits.
 
     \b
     Example:

@@ -23,8 +23,9 @@ JITTER = 0.1  # of the interval, so that many servers don't ask at the same mome
 @json_option
 @pass_screen
 def command(screen: Screen, /, once: bool, print_unit: bool) -> None:
-    """Look for releases on an interval, tell people once about a new one, and upgrade where `check` in deploy.yaml
-    allows it.
+    """Look for releases on an interval.
+
+    Tells people once about a new one, and upgrades where `check` in deploy.yaml allows it.
 
     \b
     Example:

@@ -84,7 +84,9 @@ def _first_link(screen: Screen, link: str) -> None:
 
 @command.group("token", context_settings=EXAMPLE)
 def token() -> None:
-    """Make, list and revoke the tokens that people and scripts log in with.
+    """Make, list and revoke tokens.
+
+    People and scripts log in with them.
 
     \b
     Example:
@@ -114,7 +116,9 @@ def add(screen: Screen, /, name: str, read_only: bool) -> None:
 @json_option
 @pass_screen
 def list_tokens(screen: Screen, /) -> None:
-    """List the tokens: names and when they were used, never the tokens themselves.
+    """List the tokens by name.
+
+    And when each was used; never the tokens themselves.
 
     \b
     Example:

@@ -185,7 +185,12 @@ def _state(site: Site) -> Iterator[Finding]:
             "backups", "problem", f"The objects of {listing(lost, 3)} are missing or damaged.", "git fetch --refetch"
         )
     if not damaged and not lost:
-        yield Finding("backups", "ok", f"{count(len(good), 'backup')}, complete.")
+        said = (
+            f"{count(len(good), 'backup')}, complete."
+            if good
+            else "There is no backup yet; every upgrade makes one first."
+        )
+        yield Finding("backups", "ok", said)
 
 
 def _venv(site: Site) -> Iterator[Finding]:

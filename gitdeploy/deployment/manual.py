@@ -38,7 +38,9 @@ def make_backup(session: Session, label: str) -> Backup:
             )
             set_outcome(site.state.backups, identity, "good")
             shown.summary = identity
-        work.end("succeeded", f"Backup created: {identity}")
+        work.end(
+            "succeeded", f"{identity} holds {live.name} as it is now.  Bring it back: gitdeploy restore {identity}"
+        )
     return backup
 
 

@@ -107,7 +107,6 @@ def make_backup(preparation: Preparation, reason: str, label: str = "") -> None:
             work, plan, identity, reason, label, generation=_backup_generation(preparation)
         )
         shown.summary = identity
-        work.journal.line(f"Backup created: {identity}")
         if plan.tree.saved:
             work.journal.line(
                 f"It alone holds your local {'change' if len(plan.tree.saved) == 1 else 'changes'} to "

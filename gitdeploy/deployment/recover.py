@@ -22,7 +22,7 @@ from gitdeploy.deployment.journal import Journal
 from gitdeploy.deployment.live import Live, LiveRecord, parsed_config
 from gitdeploy.deployment.prepare import discard_leftovers, prepared_stages
 from gitdeploy.deployment.prune import held_generations
-from gitdeploy.deployment.session import Result, Session, Work
+from gitdeploy.deployment.session import CHANGING, Result, Session, Work
 from gitdeploy.deployment.settle import settle
 from gitdeploy.deployment.site import Release3, Site
 from gitdeploy.deployment.steps import end_maintenance, live_steps
@@ -171,7 +171,7 @@ def _throw_away(work: Work, records: list[Record]) -> Result:
         drop_incoming(work.site.repository, work.target.tag)
     work.backup = None
     sentence = f"Deployment {work.id} was interrupted before it touched anything live: {work.site.name} runs {work.origin.name} as before."
-    if stage and work.action in ("upgrade", "restore"):
+    if stage and work.action in CHANGING:
         owe(work, work.site.config, "failed", sentence, error="interrupted")
     return work.end("failed", sentence, DeploymentFailed("Interrupted before anything live was touched."))
 

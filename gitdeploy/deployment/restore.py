@@ -19,7 +19,7 @@ from gitdeploy.deployment.plan import Plan, make_plan
 from gitdeploy.deployment.plan_data import restore_warnings
 from gitdeploy.deployment.plan_migrations import migrations_between, way_back
 from gitdeploy.deployment.prepare import Preparation
-from gitdeploy.deployment.session import Result, Session, record
+from gitdeploy.deployment.session import CHANGING, Result, Session, record
 from gitdeploy.deployment.site import Release3, Site
 from gitdeploy.deployment.upgrade import head_of, kept_data, preflight_summary
 from gitdeploy.errors import DeploymentFailed, UsageError
@@ -27,12 +27,15 @@ from gitdeploy.state import Database
 from gitdeploy.text import clean
 
 
-def restore(session: Session, backup: Backup, options: Options) -> Result:
-    """Bring BACKUP back. The present state is backed up first, so that a restore can itself be restored away."""
+def restore(session: Session, backup: Backup, options: Options, action: str = "restore") -> Result:
+    """Bring BACKUP back. The present state is backed up first, so that a restore can itself be restored away.
+
+    action: what the log calls it, `restore` or `rollback`.
+    """
     site = session.site
     target = Release3(backup.version, backup.tag, backup.commit)
     ensure_objects(site, backup)
-    with record(session, "restore", site.release_at(head_of(site)), target) as work:
+    with record(session, action, site.release_at(head_of(site)), target) as work:
         with work.journal.step("preflight") as shown:
             plan = plan_restore(site, session.database, backup, options, work.origin)
             work.announce(plan.headline())
@@ -131,9 +134,7 @@ def last_good(site: Site, database: Database | None, wanted: str | None) -> Back
         raise UsageError(f"There is no backup of {clean(wanted, limit=60)}.", "`gitdeploy backups` lists them.")
     row = None
     if database is not None:
-        row = next(
-            (r for r in database.deployments() if r.status == "succeeded" and r.action in ("upgrade", "restore")), None
-        )
+        row = next((r for r in database.deployments() if r.status == "succeeded" and r.action in CHANGING), None)
     if row is not None and row.backup:
         return backups.find(site.state.backups, row.backup)
     for backup in found:

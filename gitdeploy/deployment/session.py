@@ -19,6 +19,7 @@ from gitdeploy.state import Database, DeploymentLock
 from gitdeploy.state.database import now
 from gitdeploy.text import clean
 
+CHANGING = ("upgrade", "restore", "rollback")  # actions that put another state live
 HOLD = "hold"  # in the database: deployments are held (`gitdeploy lock`), by whom, since when, why
 
 

@@ -6,7 +6,7 @@ import getpass
 import os
 import pwd
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -229,6 +229,14 @@ class CheckoutRemote:
         done = self.repository.run("for-each-ref", "--format=%(objecttype)%00%(contents)", f"refs/tags/{tag}")
         kind, _, message = done.stdout.decode("utf-8", "replace").partition("\0")
         return message.strip() if kind == "tag" else None
+
+    def tag_dates(self, tags: Sequence[str]) -> dict[str, str]:
+        if not tags:
+            return {}
+        names = [f"refs/tags/{tag}" for tag in tags]
+        done = self.repository.run("for-each-ref", "--format=%(refname:strip=2) %(creatordate:iso-strict)", *names)
+        lines = (line.rpartition(" ") for line in done.stdout.decode("utf-8", "replace").splitlines())
+        return {tag: date for tag, _, date in lines if tag and date}
 
     def file_at(self, commit: str, path: str) -> bytes | None:
         try:

@@ -86,6 +86,7 @@ class Catalogue:
             top = versions[: limit or 100]
             detailed = {r.tag: self._with_local_notes(r) for r in source.details(top)}
             shown = [detailed[r.tag] for r in top if r.tag in detailed and not self._is_future(detailed[r.tag])]
+            shown = self._with_local_dates(shown)
             if not all:
                 return shown
             chosen = {r.tag for r in versions}
@@ -108,7 +109,7 @@ class Catalogue:
             raise UsageError(
                 f"The source has no release {clean(tag, limit=80)}.", "`gitdeploy releases --all` lists them."
             )
-        return found
+        return self._with_local_dates([found])[0]
 
     def said(self, tag: str) -> tuple[Release | None, str]:
         """(what the first source that answers says of TAG, its name); the release is None where it has no such tag.
@@ -283,6 +284,12 @@ class Catalogue:
                     notes = found
                     break
         return replace(release, notes=_fit(notes))
+
+    def _with_local_dates(self, releases: list[Release]) -> list[Release]:
+        """For looking at only: a date that the source doesn't tell is that of the tag which was fetched, and a person's
+        word, so nothing is decided by it."""
+        dates = self.git.tag_dates([release.tag for release in releases if release.published_at is None])
+        return [replace(r, published_at=r.published_at or dates.get(r.tag)) for r in releases]
 
     def _with_notes(self, source: Source, release: Release) -> Release:
         """The same, and where that is no more than a line, the section of the changelog that the host has at the tag."""

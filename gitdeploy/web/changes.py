@@ -59,7 +59,9 @@ def rollback() -> Answer:
     """Undo the last successful deployment."""
     asked = json_object()
     app = panel().app()
-    words = ["restore", app.backup_for_rollback(bodies.text(asked, "version", limit=200)).id]
+    version = bodies.text(asked, "version", limit=200)
+    app.backup_for_rollback(version)  # there is one; and what names one is no option
+    words = ["rollback", "--yes", *([version] if version else [])]
     if bodies.flag(asked, "with_data"):
         words.append("--with-data")
     return start(words, wait=bodies.flag(asked, "wait", True))

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from gitdeploy.deployment.session import CHANGING
 from gitdeploy.errors import GitDeployError
 from gitdeploy.text import clean, redact
 from gitdeploy.web.notes import to_html
@@ -24,6 +25,7 @@ _WANTED = re.compile(r"^Wanted \S+, ")  # how the journal's sentence begins; the
 _ABOVE = {
     "upgrade": ("fetch", "preflight", "backup", "build", "stage", "switch"),
     "restore": ("preflight", "backup", "build", "stage", "switch"),
+    "rollback": ("preflight", "backup", "build", "stage", "switch"),
 }
 TONES = {
     "succeeded": "good", "done": "good", "rolled_back": "bad", "failed": "bad", "interrupted": "bad",
@@ -166,7 +168,7 @@ def read_now(app: App, words: Words) -> Now:
 def _live_since(rows: Sequence[DeploymentRow], commit: str) -> str | None:
     """When the live commit went live: the end of the newest deployment that put it there."""
     for row in rows:
-        if row.status == "succeeded" and row.action in ("upgrade", "restore"):
+        if row.status == "succeeded" and row.action in CHANGING:
             return row.ended_at if row.target.get("commit") == commit else None
     return None
 
@@ -239,7 +241,7 @@ def name_of(state: Any) -> str:
 
 def running_title(row: DeploymentRow, words: Words) -> str:
     """What a deployment is at: `Upgrading to v1.3.0`."""
-    if row.action in ("upgrade", "restore"):
+    if row.action in CHANGING:
         return words(f"run.{row.action}", version=name_of(row.target))
     return words("run.other", action=words.known(f"deployments.action-{row.action}", row.action))
 
@@ -255,7 +257,7 @@ def ending(row: DeploymentRow, words: Words) -> Ending:
     took = words.duration(row.duration)
     if row.running or error.get("exit_code") == 4:
         return Ending("bad", words("end.person", version=new), words("end.person-lead"), reason, hint)
-    if row.status == "succeeded" and row.action in ("upgrade", "restore"):
+    if row.status == "succeeded" and row.action in CHANGING:
         kind = "upgraded" if row.action == "upgrade" else "restored"
         lead = words(f"end.{kind}-lead", old=old, duration=took)
         return Ending("good", words(f"end.{kind}", version=new), lead, undo=row.backup)
@@ -274,7 +276,7 @@ def ending(row: DeploymentRow, words: Words) -> Ending:
             reason,
             hint,
         )
-    if row.status == "failed" and row.action in ("upgrade", "restore"):
+    if row.status == "failed" and row.action in CHANGING:
         lead = words("end.failed-lead", step=step) if step else words("end.failed-early")
         return Ending("bad", words("end.failed", version=new, old=old), lead, reason, hint)
     if row.status == "nothing_to_do":

@@ -54,7 +54,7 @@ def start(words: Sequence[str], *, wait: bool, recovering: int | None = None) ->
         if claimed != identity:
             return _answer(app, _await_begin(app, claimed, None), wait=wait)
     try:
-        _refuse_if_locked(app, held=words[0] in ("upgrade", "restore"))
+        _refuse_if_locked(app, held=words[0] in ("upgrade", "restore", "rollback"))
         launched = app.launch(words, performer=performer(), request=identity)
         if recovering is not None:
             if wait:
