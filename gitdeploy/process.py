@@ -102,6 +102,9 @@ class Observer(Protocol):
 
     def child_ended(self, marker: str) -> None: ...
 
+    def child_quiet(self) -> None:
+        """A child whose lines are followed has said nothing for half a second."""
+
 
 observer: Observer | None = None
 
@@ -374,7 +377,10 @@ def _talk(
                         timed_out = True
                         end_group(child)
                     break
-                for key, _ in selector.select(min(wait, 0.5)):
+                events = selector.select(min(wait, 0.5))
+                if not events and on_line is not None and observer:
+                    observer.child_quiet()
+                for key, _ in events:
                     if key.fd == wake:
                         selector.unregister(wake)  # stays readable; held back, it must not make this loop spin
                     elif key.fd == exit_fd:

@@ -54,6 +54,9 @@ class Journal:
     def child_ended(self, marker: str) -> None:
         self.write("child-ended", "", {"marker": marker})
 
+    def child_quiet(self) -> None:
+        self.database.show_lines()
+
     # ---- log and progress ----
 
     def line(self, text: str, level: Level = "info") -> None:

@@ -342,11 +342,15 @@ class Database:
     # ---- log lines ----
 
     def line(self, deployment: int, text: str, level: str = "info") -> None:
-        """Add a line to a deployment's log; on disk with the next record, or within a quarter of a second of writing."""
+        """Add a line to a deployment's log; on disk with the next record, or the next line after a quarter of a second."""
         self._buffer.append((deployment, now(), level, text))
         if time.monotonic() - self._flushed > 0.25:
-            with suppress(DeploymentFailed):  # a line of the log never decides; it goes with the next record
-                self.flush_lines()
+            self.show_lines()
+
+    def show_lines(self) -> None:
+        """Have the lines so far seen by other processes, where that is possible now."""
+        with suppress(DeploymentFailed):  # a line of the log never decides; it goes with the next record
+            self.flush_lines()
 
     def step(self, deployment: int, state: Mapping[str, Any]) -> None:
         """How a step stands, for whoever watches from another process: at once, but never a reason to fail."""

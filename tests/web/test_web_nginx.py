@@ -6,7 +6,6 @@ import http.client
 import json
 import os
 import re
-import shutil
 import signal
 import ssl
 import subprocess
@@ -17,57 +16,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.sample import PROJECT
 from web.conftest import Web
+from web.nginx import NAME, needs_nginx, nginx_before
 from web.test_web_api import free_port, until_up
 
-NGINX = shutil.which("nginx", path="/usr/sbin:/usr/bin")
-pytestmark = pytest.mark.skipif(NGINX is None, reason="nginx is not installed (Debian package nginx-light)")
-NAME = "shop.example.com"
-
-
-def documented() -> str:
-    """The server block of the guide."""
-    found = re.search(r"```nginx\n(.*?)```", (PROJECT / "docs/web.md").read_text(), re.DOTALL)
-    assert found is not None
-    return found[1]
+pytestmark = needs_nginx
 
 
 @pytest.fixture
 def proxied(web: Web, tmp_path: Path) -> Iterator[tuple[Web, int]]:
     """A page behind nginx with TLS; the port of nginx."""
     page, outside = free_port(), free_port()
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
-         "-subj", f"/CN={NAME}", "-addext", f"subjectAltName=DNS:{NAME}", "-keyout", tmp_path / "key", "-out", tmp_path / "pem"],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    block = documented().replace("listen 443 ssl", f"listen 127.0.0.1:{outside} ssl").replace("15001", str(page))
-    block = re.sub(r"/etc/ssl/certs/\S+?;", f"{tmp_path}/pem;", block)
-    block = re.sub(r"/etc/ssl/private/\S+?;", f"{tmp_path}/key;", block)
-    prefixed = re.search(r"    location /upgrade/ \{.*?\n    \}\n", block, re.DOTALL)
-    assert prefixed is not None
-    second = prefixed[0].replace("location /upgrade/", "location /shop/upgrade/")
-    second = second.replace(f":{page};", f":{page}/upgrade/;").replace(
-        'X-Forwarded-Prefix "";', "X-Forwarded-Prefix /shop;"
-    )
-    block = block.rstrip().removesuffix("}") + second + "}\n"
-    (tmp_path / "conf").write_text(
-        f"daemon off; pid {tmp_path}/pid; error_log {tmp_path}/error.log; worker_processes 1;\nuser root;\n"
-        f"events {{}}\nhttp {{ access_log off; client_body_temp_path {tmp_path}/b; proxy_temp_path {tmp_path}/p;\n"
-        f"fastcgi_temp_path {tmp_path}/f; uwsgi_temp_path {tmp_path}/u; scgi_temp_path {tmp_path}/s;\n{block}}}\n"
-    )
     settings = web.shop.app / "deploy.yaml"
     settings.write_text(settings.read_text().replace("192.0.2.0/24", "127.0.0.1"))
-    assert NGINX is not None
     server = web.shop.start("web", "--port", str(page), stdout=subprocess.DEVNULL)
-    nginx = subprocess.Popen([NGINX, "-c", str(tmp_path / "conf"), "-p", str(tmp_path)], stderr=subprocess.DEVNULL)
     try:
-        until_up(page)
-        yield web, outside
+        with nginx_before(page, outside, tmp_path, prefix="/shop"):
+            until_up(page)
+            yield web, outside
     finally:
-        nginx.terminate()
-        nginx.wait(10)
         with suppress(ProcessLookupError):
             os.killpg(server.pid, signal.SIGTERM)
         server.wait(10)

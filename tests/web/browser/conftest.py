@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from web.browser.shop import Shop
+from web.nginx import NAME
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or ""
 
@@ -31,7 +32,14 @@ def chromium() -> Iterator[Any]:
     sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright (PyPI: playwright)")
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
+            executable_path=CHROMIUM,
+            args=[
+                "--no-sandbox",
+                "--disable-dev-shm-usage",
+                "--disable-gpu",
+                "--no-proxy-server",
+                f"--host-resolver-rules=MAP {NAME} 127.0.0.1",
+            ],
         )
         yield browser
         browser.close()

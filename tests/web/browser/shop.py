@@ -72,6 +72,7 @@ _CHANGES = {
 class Shop(Sample):
     """`open` makes it run v1.0.0; `publish` releases more."""
 
+    more = ""  # what the deploy.yaml of each release has besides
     token: str
     port: int
     address: str
@@ -98,7 +99,7 @@ class Shop(Sample):
             "app.py": _APP.format(version=version, status=status),
             "restart.sh": Program(_RESTART.format(python=sys.executable)),
             "requirements.txt": f"greeting=={greeting}\n",
-            "deploy.yaml": _SETTINGS.format(port=self.port, timeout=30 if status == 200 else 6) + more,
+            "deploy.yaml": _SETTINGS.format(port=self.port, timeout=30 if status == 200 else 6) + self.more + more,
             ".gitignore": "/venv\n/run/\n__pycache__/\n",
             "CHANGELOG.md": "".join(f"## {each}\n\n{_CHANGES[each]}\n" for each in reversed(known)),
         }
