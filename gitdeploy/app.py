@@ -6,9 +6,11 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gitdeploy.deployment.events import Listener, ignore
 from gitdeploy.deployment.options import Options
@@ -34,8 +36,7 @@ if TYPE_CHECKING:
     from gitdeploy.sources import CheckResult, Release
 
 
-@dataclass(frozen=True, slots=True)
-class Status:
+class Status(Struct, frozen=True):
     """What is live, and what is going on: the shape of `status --json`."""
 
     app: str
@@ -70,8 +71,7 @@ class Status:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class BackupRow:
+class BackupRow(Struct, frozen=True):
     """A backup as it is listed: `size` in bytes is what deleting it would free."""
 
     backup: Backup
@@ -96,8 +96,7 @@ class BackupRow:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class GoingOn:
+class GoingOn(Struct, frozen=True):
     """What stands in a deployment's way now: who holds the lock, and the sentence of a hold."""
 
     holder: Holder | None

@@ -16,10 +16,12 @@ import shutil
 import stat
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, Protocol
+
+from msgspec import Struct, field
+from msgspec.structs import asdict
 
 from gitdeploy import faultpoints, interruption
 from gitdeploy.errors import DeploymentFailed, NotFound, UsageError
@@ -44,8 +46,7 @@ class Refs(Protocol):
     def delete_ref(self, name: str) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Backup:
+class Backup(Struct, frozen=True):
     """A backup's manifest. `snapshot` is the recorded state of the checkout, `dumps` those of the databases."""
 
     id: str
@@ -89,8 +90,7 @@ class Backup:
         ]
 
 
-@dataclass(frozen=True, slots=True)
-class Damaged:
+class Damaged(Struct, frozen=True):
     """A backup folder whose manifest can't be used, and why."""
 
     id: str

@@ -11,8 +11,9 @@ import re
 import stat
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from gitdeploy import owner, process
 from gitdeploy.config import HooksConfig
@@ -37,8 +38,7 @@ class HookFailed(GitDeployError):
     kind = "hook"
 
 
-@dataclass(frozen=True, slots=True)
-class Hook:
+class Hook(Struct, frozen=True):
     """One thing that runs in a stage. `name` is shown: the path in the checkout, or the command of deploy.yaml.
 
     `owner` and `mode` (`rwxr-xr-x`) are empty for a command; `problem` is a sentence where it can't be run.
@@ -53,8 +53,7 @@ class Hook:
     problem: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class HookContext:
+class HookContext(Struct, frozen=True):
     """What a hook is told of the deployment; every name is `GITDEPLOY_` and the field's name in capitals."""
 
     action: str
@@ -78,7 +77,7 @@ class HookContext:
 
     def variables(self, stage: str) -> dict[str, str]:
         """All of them, the unknown ones empty: a script with `set -u` can name each."""
-        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        values = {name: getattr(self, name) for name in self.__struct_fields__}
         texts = {f"GITDEPLOY_{k.upper()}": "" if v is None else str(v).replace("\0", "") for k, v in values.items()}
         return {"GITDEPLOY_STAGE": stage, **texts}
 

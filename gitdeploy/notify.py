@@ -7,8 +7,9 @@ import re
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
+
+from msgspec import Struct
 
 from gitdeploy.errors import GitDeployError
 from gitdeploy.text import clean, redact
@@ -19,8 +20,7 @@ _LOCAL = ("file:", "syslog:", "dbus:", "gnome:", "macosx:", "windows:")
 _KINDS = {"succeeded": "success", "rolled_back": "warning", "failed": "failure"}  # apprise's words; others: info
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(Struct, frozen=True):
     """What is told: one of `EVENTS`, the app, a title and the text; and what a template may name."""
 
     event: str

@@ -18,10 +18,11 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Protocol
+
+from msgspec import Struct
 
 from gitdeploy import faultpoints, interruption
 from gitdeploy.errors import CommandFailed
@@ -46,8 +47,7 @@ _PROGRESS = re.compile(
 _PR_SET_PDEATHSIG = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Completed:
+class Completed(Struct, frozen=True):
     """How a child ended. `returncode` is negative for a signal (-9: SIGKILL); `duration` in seconds."""
 
     argv: tuple[str, ...]
@@ -443,8 +443,7 @@ def end_group(child: subprocess.Popen[bytes]) -> None:
         child.wait(KILL_AFTER)
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(Struct, frozen=True):
     """A process that cannot be mistaken for another after a reboot or when its number is used again."""
 
     pid: int

@@ -13,8 +13,9 @@ import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from gitdeploy.errors import GitDeployError, UsageError
 from gitdeploy.text import clean, listing, path_text
@@ -24,8 +25,7 @@ _HEADER_LINES = 40
 _MODE = 0o755
 
 
-@dataclass(frozen=True, slots=True)
-class ReadyHook:
+class ReadyHook(Struct, frozen=True):
     """A script of the library. `stages` are (stage, number) where it belongs, `about` a sentence."""
 
     name: str

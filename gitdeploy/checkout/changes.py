@@ -11,9 +11,11 @@ import os
 import stat
 import tempfile
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from gitdeploy.checkout.git import LONG, Repository, blob_id, file_blob_id
 from gitdeploy.checkout.keep import KeepPaths
@@ -26,8 +28,7 @@ SUBMODULE = 0o160000
 LINK = 0o120000
 
 
-@dataclass(frozen=True, slots=True)
-class FileChange:
+class FileChange(Struct, frozen=True):
     """One path that the switch changes on disk. `mode` is git's, 0 for a deletion.
 
     What will stand there: the blob `oid` through git's filters, its bytes as they are (`exact`), or `content`.
@@ -42,8 +43,7 @@ class FileChange:
     seen: tuple[int, int, int] | None = None  # inode, size, mtime in ns of what stood there when it was compared
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(Struct, frozen=True):
     """What is to be live: HEAD (a commit, on a branch or not), the tree of the files, the tree of the index.
 
     `exact`: paths whose blobs are bytes of the disk; `untracked`: paths of `tree` that the index doesn't have.
@@ -58,8 +58,7 @@ class Target:
     hidden: tuple[bytes, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(Struct, frozen=True):
     """Something that speaks against the deployment, and what to do. `refused`: by policy (exit 7), else exit 1; `ways`:
     what to do with local changes that would settle it."""
 
@@ -69,8 +68,7 @@ class Problem:
     ways: tuple[Policy, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class TreePlan:
+class TreePlan(Struct, frozen=True):
     """What the switch does to one checkout's files, and what stands in its way."""
 
     changes: tuple[FileChange, ...]
@@ -82,8 +80,7 @@ class TreePlan:
     submodules: tuple[tuple[bytes, str, str], ...]  # path, commit now, commit then ("" for none)
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
+class _Entry(Struct, frozen=True):
     old_mode: int
     old_id: str
     new_mode: int
@@ -131,8 +128,7 @@ def list_tree(repository: Repository, tree: str) -> dict[bytes, tuple[int, str]]
     return found
 
 
-@dataclass(slots=True)
-class _Planner:
+class _Planner(Struct):
     repository: Repository
     local: Local
     target: Target

@@ -13,9 +13,10 @@ import re
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+
+from msgspec import Struct
 
 from gitdeploy import process
 from gitdeploy.errors import ConfigError, DeploymentFailed
@@ -84,8 +85,7 @@ def git_version(git: str) -> tuple[int, ...]:
     return version
 
 
-@dataclass(frozen=True, slots=True)
-class Repository:
+class Repository(Struct, frozen=True):
     """A checkout and where its repository is: `git_dir` is this work tree's own, `common_dir` the one all share."""
 
     root: Path

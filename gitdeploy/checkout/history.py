@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from gitdeploy.checkout.git import Repository
 from gitdeploy.text import clean
 from gitdeploy.versions import matches, read_version, version_text
 
 
-@dataclass(frozen=True, slots=True)
-class LiveRelease:
+class LiveRelease(Struct, frozen=True):
     """What HEAD is: its commit, its release tag and version where a tag says so."""
 
     commit: str
@@ -18,8 +17,7 @@ class LiveRelease:
     version: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Commit:
+class Commit(Struct, frozen=True):
     id: str
     subject: str
     author: str

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import fnmatch
 import os
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class KeepPaths:
+class KeepPaths(Struct, frozen=True):
     """Paths whose local content always survives: names, folders, or globs."""
 
     patterns: tuple[str, ...]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gitdeploy.checkout.git import Repository, file_blob_id
 from gitdeploy.errors import DeploymentFailed
@@ -13,8 +14,7 @@ from gitdeploy.text import path_text
 ABSENT = "0" * 40
 
 
-@dataclass(frozen=True, slots=True)
-class LocalChange:
+class LocalChange(Struct, frozen=True):
     """A tracked path that differs from HEAD in the index or on disk. Modes are git's (0 where absent)."""
 
     path: bytes
@@ -34,8 +34,7 @@ class LocalChange:
         return 0o160000 in (self.head_mode, self.index_mode)
 
 
-@dataclass(frozen=True, slots=True)
-class Local:
+class Local(Struct, frozen=True):
     """HEAD (None before the first commit), its branch (full ref, None when detached), and what differs from it."""
 
     head: str

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+
+from msgspec import Struct
 
 from gitdeploy.checkout.durable import write_durably
 from gitdeploy.errors import DeploymentFailed
@@ -20,8 +21,7 @@ FILE = "switch.json"
 Kind = Literal["added", "changed", "deleted"]
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(Struct, frozen=True):
     """One file of the switch and its four names: live, staged new, and the links that are kept of old and new.
 
     `old_facts` and `new_facts` are (size, mtime in ns), only to notice that a file was written in place.
@@ -36,16 +36,14 @@ class Item:
     new_facts: tuple[int, int] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Directory:
+class Directory(Struct, frozen=True):
     path: bytes
     mode: int
     uid: int
     gid: int
 
 
-@dataclass(frozen=True, slots=True)
-class Control:
+class Control(Struct, frozen=True):
     """The index and HEAD of one repository: rebuilt under git's own locks just before the switch.
 
     `source` is the folder that git's files of this work tree are in; `head` is the new content of HEAD, `old_head`
@@ -64,8 +62,7 @@ class Control:
     index_facts: tuple[int, int, int] | None = None  # inode, size, mtime in ns
 
 
-@dataclass(frozen=True, slots=True)
-class Manifest:
+class Manifest(Struct, frozen=True):
     """A staged switch. `saved` is where what somebody put in the way meanwhile is moved to."""
 
     id: str

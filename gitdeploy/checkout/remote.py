@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from urllib.parse import urlsplit
+
+from msgspec import Struct
 
 from gitdeploy import process
 from gitdeploy.checkout.git import INCOMING_REFS, Repository, is_object_id
@@ -33,8 +34,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*")
 _MOVED = "Set the address it leads to, often the same one with .git at its end: git remote set-url NAME URL"
 
 
-@dataclass(frozen=True, slots=True)
-class Credentials:
+class Credentials(Struct, frozen=True):
     """User and password for git at one host; given to git by its environment only."""
 
     user: str
@@ -42,8 +42,7 @@ class Credentials:
     host: str
 
 
-@dataclass(frozen=True, slots=True)
-class RemoteTag:
+class RemoteTag(Struct, frozen=True):
     """A tag of the remote: the object that it names, and the commit behind it."""
 
     object_id: str

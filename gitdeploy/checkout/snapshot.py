@@ -10,8 +10,9 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from gitdeploy.checkout.changes import SUBMODULE, Target
 from gitdeploy.checkout.git import LONG, Repository
@@ -20,8 +21,7 @@ from gitdeploy.errors import DeploymentFailed
 from gitdeploy.text import path_text
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(Struct, frozen=True):
     """A recorded state: `commit` holds everything (its parents are HEAD and, where it differs, the index's commit)."""
 
     commit: str

@@ -14,8 +14,9 @@ import shutil
 import stat as stat_module
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from gitdeploy import faultpoints, interruption, process
 from gitdeploy.checkout.changes import LINK, FileChange, Target, look
@@ -29,8 +30,7 @@ from gitdeploy.text import clean, path_text
 UMASK = 0o022
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(Struct, frozen=True):
     """The share of one repository (the checkout's, or a submodule's at `prefix`) in a switch."""
 
     repository: Repository
@@ -114,8 +114,7 @@ def _hint(error: OSError) -> str:
     return ""
 
 
-@dataclass(slots=True)
-class _Stage:
+class _Stage(Struct):
     identity: str
     root: Path
     stage: Path

@@ -13,9 +13,10 @@ import os
 import stat as stat_module
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
+
+from msgspec import Struct, field
 
 from gitdeploy import faultpoints, interruption
 from gitdeploy.checkout.changes import look
@@ -249,8 +250,7 @@ class _Order:
         self.other_deletions: Sequence[Item] = [item for item in deletions if item.live not in blocking]
 
 
-@dataclass(slots=True)
-class _Undo:
+class _Undo(Struct):
     manifest: Manifest
     said: list[str] = field(default_factory=list)
 

@@ -12,9 +12,10 @@ import time
 import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, field
 
 from gitdeploy.deployment.events import Ended, Event, Line, Listener, Started, StepChanged
 from gitdeploy.errors import GitDeployError, RolledBack, UsageError
@@ -29,8 +30,7 @@ MARKS = {"done": "✓", "skipped": "-", "failed": "✗", "undone": "↶", "runni
 _COLOURS = {"done": "32", "skipped": "2", "failed": "31", "undone": "33"}
 
 
-@dataclass(slots=True)
-class Screen:
+class Screen(Struct):
     """What the global options said, and how to write."""
 
     as_json: bool = False

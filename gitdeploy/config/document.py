@@ -8,8 +8,9 @@ by the setting that it is for.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from gitdeploy.text import clean
 
@@ -20,8 +21,7 @@ LARGEST = 64 * 1024  # bytes; a real deploy.yaml has about five kilobytes
 DEEPEST = 20  # lists and tables within each other
 
 
-@dataclass(frozen=True, slots=True)
-class Scalar:
+class Scalar(Struct, frozen=True):
     """One value as it was written. `plain`: without quotes, so that `true`, `null` or nothing may be meant."""
 
     text: str
@@ -33,16 +33,14 @@ class Scalar:
         return self.plain and self.text in ("", "~", "null")
 
 
-@dataclass(frozen=True, slots=True)
-class Items:
+class Items(Struct, frozen=True):
     """A list."""
 
     nodes: tuple[Node, ...]
     line: int
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
+class Table(Struct, frozen=True):
     """A mapping: key -> (line of the key, value)."""
 
     entries: dict[str, tuple[int, Node]]
@@ -53,8 +51,7 @@ type_names = {Scalar: "a value", Items: "a list", Table: "a mapping"}
 Node = Scalar | Items | Table
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Problem:
+class Problem(Struct, frozen=True, order=True):
     """What is wrong with a file, in a sentence; `line` from 1, 0 where no line is meant."""
 
     line: int

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import fields
 from types import MappingProxyType
 from typing import Any, Generic, Protocol, TypeVar
+
+from msgspec import Struct, field
 
 from gitdeploy.config.document import Items, Node, Problem, Scalar, Table, shown
 
@@ -56,8 +58,7 @@ def wrong(node: Node, expected: str, note: str = "") -> Wrong:
     return Wrong.at(node, f"must be {expected}; found {shown(node)}{note}.")
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
+class Text(Struct, frozen=True):
     """Text of one line. `check` returns what is wrong (continuing "`key` ...") or None; `pattern` is for the schema."""
 
     expected: str = "text"
@@ -84,8 +85,7 @@ class Text:
         return self.mask(value) if self.mask and isinstance(value, str) else value
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(Struct, frozen=True):
     """One of a few words; `also` maps other spellings to them; `installed` is an entry point group whose names count too."""
 
     words: tuple[str, ...]
@@ -118,8 +118,7 @@ class Choice:
         return value
 
 
-@dataclass(frozen=True, slots=True)
-class Flag:
+class Flag(Struct, frozen=True):
     """`true` or `false`, and nothing that only looks like it."""
 
     expected: str = "true or false"
@@ -136,8 +135,7 @@ class Flag:
         return value
 
 
-@dataclass(frozen=True, slots=True)
-class Number:
+class Number(Struct, frozen=True):
     """A whole number between `least` and `most`."""
 
     least: int = 0
@@ -161,8 +159,7 @@ class Number:
         return value
 
 
-@dataclass(frozen=True, slots=True)
-class Duration:
+class Duration(Struct, frozen=True):
     """A length of time, read as seconds. A bare number means seconds, unless `unit_needed` (then only 0 may be bare)."""
 
     least: float = 0.0
@@ -204,8 +201,7 @@ def duration_word(seconds: float) -> str:
     return f"{seconds:.0f}s" if seconds == int(seconds) else f"{round(seconds * 1000)}ms"
 
 
-@dataclass(frozen=True, slots=True)
-class ListOf(Generic[T]):
+class ListOf(Struct, Generic[T], frozen=True):
     """A list of values of one kind; a single value may stand for a list of one."""
 
     kind: Kind[T]
@@ -238,8 +234,7 @@ class ListOf(Generic[T]):
         return [self.kind.show(inner) for inner in value]
 
 
-@dataclass(frozen=True, slots=True)
-class Texts:
+class Texts(Struct, frozen=True):
     """A mapping of names to texts."""
 
     expected: str
@@ -271,8 +266,7 @@ class Texts:
         return {name: self.mask(name, text) for name, text in value.items()}
 
 
-@dataclass(frozen=True, slots=True)
-class Group(Generic[T]):
+class Group(Struct, Generic[T], frozen=True):
     """A table of settings within another: one object of the class that `of` returns. `only`: the keys that may stand there; `short`: the key
     that a single text means, where one may stand for the whole."""
 
@@ -328,8 +322,7 @@ class Group(Generic[T]):
         return written[self.short] if list(written) == [self.short] else written
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(Struct, frozen=True):
     """One key of the file: its name there, the attribute that holds it, its kind, default, and what it is for."""
 
     key: str

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
+
+from msgspec import Struct, field
 
 from gitdeploy.config.document import LARGEST, Node, Problem, Scalar, Table, Unreadable, read_document, shown
 from gitdeploy.config.kinds import Setting, Wrong, settings_of, shown_key
@@ -48,8 +50,7 @@ def parse(raw: bytes, *, root: Path, name: str = FILE_NAME, file: Path | None = 
     return _configure(root, file, raw, table, name)
 
 
-@dataclass(slots=True)
-class _Reading:
+class _Reading(Struct):
     """What reading a table gathers: values by section, lines by key, and problems."""
 
     name: str

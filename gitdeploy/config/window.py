@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+
+from msgspec import Struct
 
 from gitdeploy.config.document import Node, Scalar
 from gitdeploy.config.kinds import Json, Wrong, wrong
@@ -16,8 +17,7 @@ _FORM = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(Struct, frozen=True):
     """From `start` to `end` (minutes since midnight, `end` not included; it may be the next day's) in `zone` (an IANA
     name; None: the machine's)."""
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 ABSENT = "absent"  # the fingerprint of a database that is not there
 
 
-@dataclass(frozen=True, slots=True)
-class Dump:
+class Dump(Struct, frozen=True):
     """A dump in a backup: `file` (or folder) below its folder, `size` in bytes, `duration` in seconds, the schema's
     fingerprint."""
 

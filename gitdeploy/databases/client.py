@@ -7,8 +7,9 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from gitdeploy import owner, process
 from gitdeploy.errors import CommandFailed, DeploymentFailed
@@ -21,13 +22,12 @@ _PROGRAM_ERROR = re.compile(r"^(?:psql|pg_\w+|\S*/\S+|mariadb|mysql)(?::\S*:\d+)
 _REDIRECTED = 'in=$1 out=$2; shift 2; exec "$@" <"$in" >"$out"'
 
 
-@dataclass(frozen=True, slots=True)
-class Client:
+class Client(Struct, frozen=True):
     """Runs programs in ROOT as UID, whose home their own settings (`~/.pgpass`, `~/.my.cnf`) are read from."""
 
     root: Path
     uid: int
-    handed: list[int] = field(default_factory=list, compare=False, repr=False)  # what programs inherit just now
+    handed: list[int] = field(default_factory=list)  # what programs inherit just now
 
     @classmethod
     def of(cls, root: Path) -> Client:

@@ -14,8 +14,9 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from gitdeploy import faultpoints
 from gitdeploy.databases import mysql_sql as sql
@@ -34,8 +35,7 @@ _PACKAGE = "mariadb-client (or default-mysql-client)"
 _PATIENCE = "--init-command=SET SESSION lock_wait_timeout = 60"
 
 
-@dataclass(frozen=True, slots=True)
-class MySQL:
+class MySQL(Struct, frozen=True):
     """A schema of a MySQL or MariaDB server."""
 
     address: Address
@@ -218,8 +218,7 @@ class MySQL:
             yield _Session(self, (f"{option}={file}", *words))
 
 
-@dataclass(frozen=True, slots=True)
-class _Session:
+class _Session(Struct, frozen=True):
     """One stretch of work with the server."""
 
     database: MySQL

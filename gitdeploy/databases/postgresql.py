@@ -13,8 +13,9 @@ import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from gitdeploy import faultpoints, interruption
 from gitdeploy.databases import postgresql_sql as sql
@@ -49,8 +50,7 @@ _OWN_STATEMENT = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class PostgreSQL:
+class PostgreSQL(Struct, frozen=True):
     """A database of a PostgreSQL server. `told`: libpq's variables in the app's own environment."""
 
     address: Address
@@ -219,8 +219,7 @@ class PostgreSQL:
 _PSQL = ("--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--no-password")
 
 
-@dataclass(frozen=True, slots=True)
-class _Session:
+class _Session(Struct, frozen=True):
     """One stretch of work with the server."""
 
     database: PostgreSQL

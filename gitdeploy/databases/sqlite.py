@@ -10,9 +10,10 @@ import sqlite3
 import time
 from collections.abc import Callable
 from contextlib import closing, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, unquote
+
+from msgspec import Struct
 
 from gitdeploy import faultpoints
 from gitdeploy.databases.base import ABSENT, Dump
@@ -21,8 +22,7 @@ from gitdeploy.errors import DeploymentFailed
 from gitdeploy.text import path_text
 
 
-@dataclass(frozen=True, slots=True)
-class SQLite:
+class SQLite(Struct, frozen=True):
     """A database file, absolute."""
 
     path: Path

@@ -7,8 +7,9 @@ dump of what is there is whole, and `data-back` once the old data stand in its p
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from gitdeploy import backups, faultpoints
 from gitdeploy.backups import Backup
@@ -97,8 +98,7 @@ def _reverse(live: Live) -> list[str]:
     return [how] if how else []
 
 
-@dataclass(frozen=True, slots=True)
-class _Back:
+class _Back(Struct, frozen=True):
     """One way back: its backup in FOLDER, and where things go that are replaced."""
 
     live: Live

@@ -6,10 +6,11 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
+
+from msgspec import Struct
 
 from gitdeploy import backups, health, hooks, venvs
 from gitdeploy.checkout.git import Repository, git_version, is_object_id, program
@@ -25,8 +26,7 @@ Level = Literal["ok", "warning", "problem", "mended"]
 LITTLE_SPACE = 500 << 20  # bytes free on the checkout's disk under which doctor warns
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """One thing looked at: what it is about, how it stands, in a sentence, and what to do."""
 
     about: str

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 Level = Literal["debug", "info", "warning", "error"]
 StepStatus = Literal["running", "done", "skipped", "failed", "undone"]
 
 
-@dataclass(frozen=True, slots=True)
-class Started:
+class Started(Struct, frozen=True):
     """A deployment began: its id, and in a sentence what it is to do."""
 
     deployment: int
@@ -19,8 +19,7 @@ class Started:
     headline: str
 
 
-@dataclass(frozen=True, slots=True)
-class StepChanged:
+class StepChanged(Struct, frozen=True):
     """A step began or ended; `summary` is what it did (or why it failed), `duration` in seconds once it ended."""
 
     name: str
@@ -29,8 +28,7 @@ class StepChanged:
     duration: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(Struct, frozen=True):
     """How far the running step is: a text to show beside it, and a fraction where it is known."""
 
     name: str
@@ -38,16 +36,14 @@ class Progress:
     fraction: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(Struct, frozen=True):
     """A line of the log."""
 
     text: str
     level: Level = "info"
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(Struct, frozen=True):
     """How it ended: `succeeded`, `rolled_back`, `failed`, `nothing_to_do`, and the closing sentence."""
 
     status: str

@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from gitdeploy import process
 from gitdeploy.deployment.events import Level, Line, Listener, Progress, StepChanged, StepStatus
@@ -15,8 +16,7 @@ from gitdeploy.state import Database
 from gitdeploy.text import redact
 
 
-@dataclass(slots=True)
-class StepTime:
+class StepTime(Struct):
     """A step as the summary shows it."""
 
     name: str

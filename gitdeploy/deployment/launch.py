@@ -19,9 +19,10 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct, field
 
 from gitdeploy import interruption, process
 from gitdeploy.deployment.site import Site
@@ -58,8 +59,7 @@ _NOT_PASSED_ON = frozenset(
 Tell = Callable[[str, str], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     """How the other process ended: its exit code, and the document that its `--json` prints (a result or an error)."""
 
     exit_code: int
@@ -87,8 +87,7 @@ class _Ended(GitDeployError):
         self.exit_code = exit_code
 
 
-@dataclass(slots=True)
-class Launched:
+class Launched(Struct):
     """A run that was started in a process of its own. `where` says which: `the unit gitdeploy-1a2b3c.service`."""
 
     site: Site

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct, field
 
 from gitdeploy import config as configuration
 from gitdeploy.checkout.manifest import Manifest, moved
@@ -23,8 +24,7 @@ from gitdeploy.venvs.live import Installed
 CHANGED_FILES = "changed-files"  # in the stage: NUL-separated, for hooks
 
 
-@dataclass(frozen=True, slots=True)
-class LiveRecord:
+class LiveRecord(Struct, frozen=True):
     """Everything that undoing and finishing need, as the journal keeps it; no secrets."""
 
     action: str
@@ -71,8 +71,7 @@ class LiveRecord:
         return cls(**values)
 
 
-@dataclass(slots=True)
-class Live:
+class Live(Struct):
     """The live part of one deployment: what its steps share."""
 
     site: Site

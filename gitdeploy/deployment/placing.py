@@ -11,8 +11,9 @@ import os
 import shutil
 from collections.abc import Collection, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from gitdeploy import backups, faultpoints
 from gitdeploy.checkout.durable import sync_directory, sync_file_system
@@ -21,8 +22,7 @@ from gitdeploy.venvs.durable import exchange
 _NO_EXCHANGE = (errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP)
 
 
-@dataclass(frozen=True, slots=True)
-class Aside:
+class Aside(Struct, frozen=True):
     """Where what is displaced goes: below FOLDER under its own path, a number behind it where that is taken. What is
     the same as the copy of it below `known` (of a backup) is not kept a second time."""
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gitdeploy import config as configuration
 from gitdeploy import venvs
@@ -31,8 +33,7 @@ RESTORE_STAGES = ("pre-restore", "build", "post-restore")
 LARGEST_READ = 1 << 20  # bytes of a file that is read whole
 
 
-@dataclass(frozen=True, slots=True)
-class VenvPlan:
+class VenvPlan(Struct, frozen=True):
     """What happens to the venv: `reuse` names a generation that fits as it is, else one is built."""
 
     live: venvs.LiveVenv
@@ -53,8 +54,7 @@ class VenvPlan:
         return self.reuse is not None and self.reuse == self.live.generation
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """Everything a deployment will do, and what speaks against it."""
 
     action: str
@@ -156,8 +156,7 @@ class Plan:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class SubmodulePlan:
+class SubmodulePlan(Struct, frozen=True):
     """The share of one submodule; `created`: its repository has no work tree here yet."""
 
     path: bytes
@@ -169,8 +168,7 @@ class SubmodulePlan:
     control: bool
 
 
-@dataclass(frozen=True, slots=True)
-class TargetFiles:
+class TargetFiles(Struct, frozen=True):
     """The checkout's files as they will be once the target is live, for whoever must read them before: those of the
     target's tree, and what stays on disk beside it (keep paths, untracked files such as an operator's own requirements)."""
 

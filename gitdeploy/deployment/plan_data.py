@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from gitdeploy.backups import Backup
 from gitdeploy.checkout.changes import Problem
@@ -21,8 +22,7 @@ _GROWTH, _LEAST = (
 )  # a dump may be so many times as large as the last one of the same database, or so many bytes
 
 
-@dataclass(frozen=True, slots=True)
-class DataPlan:
+class DataPlan(Struct, frozen=True):
     """Facts for the plan; `needed` are bytes for dumps in the state directory."""
 
     problems: tuple[Problem, ...] = ()

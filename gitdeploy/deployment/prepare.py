@@ -8,10 +8,12 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import asdict, replace
 
 from gitdeploy import backups, faultpoints, interruption, venvs
 from gitdeploy.backups import Backup
@@ -35,8 +37,7 @@ from gitdeploy.venvs.flip import Flip
 PREPARED = "prepared.json"
 
 
-@dataclass(slots=True)
-class Preparation:
+class Preparation(Struct):
     """What has been made ready so far; `discard` throws it away."""
 
     work: Work

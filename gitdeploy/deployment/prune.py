@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from gitdeploy import backups, venvs
 from gitdeploy.deployment.site import Site
 from gitdeploy.text import count, size_text
 
 
-@dataclass(frozen=True, slots=True)
-class Pruned:
+class Pruned(Struct, frozen=True):
     """What was (or would be) dropped; `freed` in bytes on disk."""
 
     backups: tuple[str, ...]

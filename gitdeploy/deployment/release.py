@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gitdeploy.checkout import remote as remotes
 from gitdeploy.checkout.git import INCOMING_REFS
@@ -19,8 +21,7 @@ from gitdeploy.versions import read_version, valid_tag, version_text
 _RECEIVED = re.compile(r"Receiving objects: +100% .*?, ([0-9.]+ (?:bytes|[KMG]iB))")
 
 
-@dataclass(frozen=True, slots=True)
-class Chosen:
+class Chosen(Struct, frozen=True):
     """A release to go to: its tag and, once fetched, the commit; `said` is what the source called its commit."""
 
     target: Release3

@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
+
+from msgspec import Struct, field
 
 from gitdeploy import interruption, process
 from gitdeploy.deployment.events import Ended, Listener, Started, ignore
@@ -23,8 +24,7 @@ CHANGING = ("upgrade", "restore", "rollback")  # actions that put another state 
 HOLD = "hold"  # in the database: deployments are held (`gitdeploy lock`), by whom, since when, why
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(Struct, frozen=True):
     """Who asks for a deployment, how long they wait for the lock, and who listens. `request` is an id by which whoever
     started this process finds the deployment in the journal."""
 
@@ -38,8 +38,7 @@ class Caller:
     request: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(Struct, frozen=True):
     """How a deployment ended: the shape of `upgrade --json` and its like."""
 
     id: int | None
@@ -76,8 +75,7 @@ class Result:
         }
 
 
-@dataclass(slots=True)
-class Session:
+class Session(Struct):
     """The lock is held and the database open: the app may be changed."""
 
     site: Site
@@ -86,8 +84,7 @@ class Session:
     recovered: Result | None = None
 
 
-@dataclass(slots=True)
-class Work:
+class Work(Struct):
     """One deployment that is being recorded."""
 
     session: Session

@@ -8,9 +8,10 @@ import pwd
 import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from gitdeploy import config as configuration
 from gitdeploy.checkout.git import Repository
@@ -32,8 +33,7 @@ KEPT_DATA = "kept_data"  # in the database: files that a release stopped trackin
 _EXCLUDES = "info/exclude"
 
 
-@dataclass(frozen=True, slots=True)
-class Release3:
+class Release3(Struct, frozen=True):
     """A state of the code in three words: version and tag where known, commit always."""
 
     version: str | None
@@ -58,8 +58,7 @@ class Release3:
         return f"{self.name} ({self.commit[:7]})" if self.tag or self.version else self.commit[:7]
 
 
-@dataclass(frozen=True, slots=True)
-class Site:
+class Site(Struct, frozen=True):
     """One app on this server."""
 
     root: Path
@@ -201,8 +200,7 @@ class Site:
         return read_all(self.state.backups)[0]
 
 
-@dataclass(frozen=True, slots=True)
-class CheckoutRemote:
+class CheckoutRemote(Struct, frozen=True):
     """What the sources need of git: the remote's URL, its tags, and texts of fetched tags. `credentials` says what git
     proves itself by at a remote; it is called only when that remote is asked."""
 

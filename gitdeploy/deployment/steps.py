@@ -6,9 +6,10 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from gitdeploy import health, hooks, venvs
 from gitdeploy.checkout import switch
@@ -40,8 +41,7 @@ def live_steps(live: Live) -> list[Step]:
     ]
 
 
-@dataclass(slots=True)
-class Stop:
+class Stop(Struct):
     """The service is down from before the switch until after the migration, or while its data are exchanged; dumps are
     made then, so that no write is missing in them."""
 
@@ -69,8 +69,7 @@ class Stop:
         return ""  # the service is started again once the old state is back, see settle.py
 
 
-@dataclass(slots=True)
-class Maintenance:
+class Maintenance(Struct):
     """`maintenance.file` exists while a deployment is between switch and health."""
 
     live: Live
@@ -92,8 +91,7 @@ class Maintenance:
         return ""  # taken away once the old release's health is known, see settle.py
 
 
-@dataclass(slots=True)
-class Switch:
+class Switch(Struct):
     """The one step that makes the new code and the new venv live: only renames."""
 
     live: Live
@@ -153,8 +151,7 @@ class Switch:
             venv_flip.undo(self.live.flip)
 
 
-@dataclass(slots=True)
-class RestoreData:
+class RestoreData(Struct):
     """`restore --with-data`: dumps, `backup.include` and the content of the keep paths come back too."""
 
     live: Live
@@ -180,8 +177,7 @@ class RestoreData:
         return put_back(self.live, self.live.record.backup, instead_of=self.live.record.data_from)
 
 
-@dataclass(slots=True)
-class Hooks:
+class Hooks(Struct):
     """The hooks of one stage, of the release that is live by then."""
 
     live: Live
@@ -216,8 +212,7 @@ class Hooks:
         return ""
 
 
-@dataclass(slots=True)
-class Restart:
+class Restart(Struct):
     """The service takes up the new code and the new venv."""
 
     live: Live
@@ -240,8 +235,7 @@ class Restart:
         return ""  # restarted once more when the old state is back, see settle.py
 
 
-@dataclass(slots=True)
-class Health:
+class Health(Struct):
     """The new code answers, `successes` times in a row, and goes on answering through `soak`."""
 
     live: Live
@@ -265,8 +259,7 @@ class Health:
         return ""
 
 
-@dataclass(slots=True)
-class Reopen:
+class Reopen(Struct):
     """Maintenance off: the new release answers."""
 
     live: Live

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
 from packaging.version import Version
 
 from gitdeploy.deployment.release import check_tag
@@ -27,8 +27,7 @@ NOTICED = "noticed"  # in the database: tag -> when it was first noticed here, f
 _MOST_NOTICED = 50
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(Struct, frozen=True):
     """What one look came to: `tag` may be installed now by itself, else `reason` says why nothing is; `again` is when
     that changes, where it is known; `told`: people were told about a new release. `bad`: the newest release failed here
     before, so it is neither offered nor told; `bad_known`: an earlier look said so."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import socket
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from gitdeploy import owner, process
 from gitdeploy.config import HealthConfig
@@ -14,8 +15,7 @@ ANSWER_LIMIT = 10.0  # seconds for one answer: an app's first one may take long
 COMMAND_LIMIT = 60.0  # seconds for one run of `health.command`
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """`bad`: what is wrong, a sentence without its full stop, None where all is well; `seen`: what was seen then."""
 
     bad: str | None

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
+
+from msgspec import Struct, field
 
 from gitdeploy import interruption
 from gitdeploy.config import HealthConfig
@@ -48,8 +49,7 @@ class Watched(Protocol):
     def last_lines(self, most: int = 20, since: float | None = None) -> list[str]: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Health:
+class Health(Struct, frozen=True):
     """How it went. `summary` in one line: `http://127.0.0.1:15001/health: 200, three times`; `details`: further lines."""
 
     ok: bool
@@ -57,8 +57,7 @@ class Health:
     details: tuple[str, ...] = ()
 
 
-@dataclass(slots=True)
-class _Watch:
+class _Watch(Struct):
     """What one wait asks, and what it remembers from one look to the next."""
 
     health: HealthConfig

@@ -6,7 +6,8 @@ import ast
 import re
 import shlex
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gitdeploy.migrations.base import Change, Files, Migration, assigned, constant, parsed
 from gitdeploy.text import clean, listing
@@ -14,8 +15,7 @@ from gitdeploy.text import clean, listing
 PATH = re.compile(r"(?:.+/)?(?:versions/[^/]+\.py|env\.py)")
 
 
-@dataclass(frozen=True, slots=True)
-class _Revision:
+class _Revision(Struct, frozen=True):
     revision: str
     below: tuple[str, ...]
     migration: Migration

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 Files = Mapping[str, bytes]
 
 
-@dataclass(frozen=True, slots=True)
-class Migration:
+class Migration(Struct, frozen=True):
     """One migration. `reversible`: None where it can't be told; `why` says why it isn't (or may not be)."""
 
     name: str
@@ -23,8 +23,7 @@ class Migration:
         return {"name": self.name, "file": self.file, "reversible": self.reversible, "why": self.why}
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Struct, frozen=True):
     """What a release does to the migrations of one framework in one folder.
 
     new: in order; gone: those that only the release before has; heads: the newest ones before and after; reverse: the

@@ -10,8 +10,9 @@ import os
 import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from gitdeploy import process
 from gitdeploy.errors import DeploymentFailed, UsageError
@@ -49,8 +50,7 @@ User={user}
 """
 
 
-@dataclass(frozen=True, slots=True)
-class BootUnit:
+class BootUnit(Struct, frozen=True):
     """The unit of one checkout. `before`: the units that wait for it, `command`: how gitdeploy is called."""
 
     root: Path

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
+
+from msgspec import Struct
 
 from gitdeploy import owner as owners
 from gitdeploy import process
@@ -13,8 +14,7 @@ from gitdeploy.services.base import OnLine, ServiceFailed
 from gitdeploy.text import clean, duration_text, redact
 
 
-@dataclass(slots=True)
-class Command:
+class Command(Struct):
     """`service.command`: run by /bin/sh in the checkout, always as the checkout's owner. What it leaves running (the
     app itself) lives on."""
 
@@ -22,7 +22,7 @@ class Command:
     root: Path
     owner: int
     timeout: float = 60.0
-    kind: str = field(default="command", init=False)
+    kind: ClassVar[str] = "command"
 
     @property
     def name(self) -> str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
+
+from msgspec import Struct
 
 from gitdeploy import owner as owners
 from gitdeploy import process
@@ -19,8 +20,7 @@ _ASK = 20.0  # seconds for a question
 _FORMAT = "{{.State.Status}}|{{.State.Pid}}|{{.RestartCount}}|{{if .State.Health}}{{.State.Health.Status}}{{end}}|{{.State.ExitCode}}"
 
 
-@dataclass(frozen=True, slots=True)
-class Container:
+class Container(Struct, frozen=True):
     """What `docker inspect` says of one container. `health` is empty where it has no health check of its own."""
 
     status: str
@@ -30,8 +30,7 @@ class Container:
     exit_code: str
 
 
-@dataclass(slots=True)
-class Compose:
+class Compose(Struct):
     """A service of the compose file in the checkout. Docker is always asked as the checkout's owner: the compose file is
     the owner's, and root's Docker would do whatever it says."""
 
@@ -39,7 +38,7 @@ class Compose:
     root: Path
     owner: int
     timeout: float = 60.0
-    kind: str = field(default="compose", init=False)
+    kind: ClassVar[str] = "compose"
 
     def restart(self, on_line: OnLine | None = None) -> None:
         """A service without a container is started; `restart` alone would leave it down without a word."""

@@ -13,9 +13,10 @@ import signal
 import stat
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
+
+from msgspec import Struct
 
 from gitdeploy import interruption
 from gitdeploy import owner as owners
@@ -32,8 +33,7 @@ _SETTLE = 1.0  # seconds that a second gunicorn master's workers must live befor
 _REUSED = 2.0  # seconds that a process may be younger than the file with its pid
 
 
-@dataclass(slots=True)
-class PidFile:
+class PidFile(Struct):
     """`service.pidfile` and `service.signal`. `timeout`: seconds until the new processes must have taken over."""
 
     pidfile: str
@@ -41,7 +41,7 @@ class PidFile:
     owner: int
     signal: str = "HUP"
     timeout: float = 60.0
-    kind: str = field(default="pidfile", init=False)
+    kind: ClassVar[str] = "pidfile"
 
     @property
     def name(self) -> str:

@@ -18,9 +18,10 @@ import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
+
+from msgspec import Struct
 
 from gitdeploy import interruption
 from gitdeploy.errors import GitDeployError
@@ -80,8 +81,7 @@ def split(root: Path, owner: int, launch: Launch) -> None:
 # ---- the side that asks ----
 
 
-@dataclass(slots=True)
-class ThroughRoot:
+class ThroughRoot(Struct):
     """A service whose control and log go through root's process. What else is asked of systemd everybody may ask;
     supervisor's socket is root's."""
 

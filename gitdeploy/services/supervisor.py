@@ -8,9 +8,10 @@ import os
 import re
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
+
+from msgspec import Struct
 
 from gitdeploy import owner as owners
 from gitdeploy import process
@@ -33,8 +34,7 @@ _WORDS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Program:
+class Program(Struct, frozen=True):
     """One line of `supervisorctl status`."""
 
     name: str
@@ -47,15 +47,14 @@ class Program:
         return int(found[1]) if found else None
 
 
-@dataclass(slots=True)
-class Supervisor:
+class Supervisor(Struct):
     """A program `app`, a group of that name, or one program `group:app` of it. `timeout`: seconds for a restart."""
 
     name: str
     root: Path
     owner: int
     timeout: float = 60.0
-    kind: str = field(default="supervisor", init=False)
+    kind: ClassVar[str] = "supervisor"
 
     @property
     def target(self) -> str:

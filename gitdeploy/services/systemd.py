@@ -10,9 +10,10 @@ import os
 import pwd
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
+
+from msgspec import Struct
 
 from gitdeploy import owner as owners
 from gitdeploy import process
@@ -54,8 +55,7 @@ def booted() -> bool:
     return os.path.isdir("/run/systemd/system")
 
 
-@dataclass(slots=True)
-class SystemdUnit:
+class SystemdUnit(Struct):
     """One unit. `timeout`: seconds that stopping and starting may take. `user`: of the owner's own manager (None: not
     yet known; the system's is asked first)."""
 
@@ -64,7 +64,7 @@ class SystemdUnit:
     owner: int
     timeout: float = 60.0
     user: bool | None = None
-    kind: str = field(default="systemd", init=False)
+    kind: ClassVar[str] = "systemd"
 
     def __post_init__(self) -> None:
         self.name = unit_name(self.name)

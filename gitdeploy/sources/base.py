@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 if TYPE_CHECKING:
     from gitdeploy.sources.http import Client
@@ -12,8 +14,7 @@ if TYPE_CHECKING:
 Order = Literal["version", "date", "none"]
 
 
-@dataclass(frozen=True, slots=True)
-class Release:
+class Release(Struct, frozen=True):
     """A release that a source announces.
 
     `version` has no leading v, None: the tag names none. `commit` is None where the source doesn't say it; `object_id`
@@ -35,8 +36,7 @@ class Release:
     announced: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(Struct, frozen=True):
     """A part of a source's list. `more`: there is a next one; `total`: of all releases, where the host tells."""
 
     releases: Sequence[Release]
@@ -44,8 +44,7 @@ class Page:
     total: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Announcement:
+class Announcement(Struct, frozen=True):
     """A webhook whose sender proved itself. `event` is the host's own word; `tag` is None where it is about no tag;
     `delivery` tells one delivery from its repetition, where the host numbers them."""
 
@@ -54,8 +53,7 @@ class Announcement:
     delivery: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Current:
+class Current(Struct, frozen=True):
     """What is live."""
 
     version: str | None
@@ -63,8 +61,7 @@ class Current:
     commit: str
 
 
-@dataclass(frozen=True, slots=True)
-class CheckResult:
+class CheckResult(Struct, frozen=True):
     """The answer of `check`: the shape of `check --json`; `commit` is the newest release's, `warning` a sentence."""
 
     update_available: bool
@@ -122,8 +119,7 @@ class GitRemote(Protocol):
     def file_at(self, commit: str, path: str) -> bytes | None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Setup:
+class Setup(Struct, frozen=True):
     """What a source is made from.
 
     repo: as its host names it. url: the API's base address where it isn't the usual one. token: None without;
@@ -143,8 +139,7 @@ class Setup:
     client: Callable[[Host, str, Mapping[str, str]], Client]
 
 
-@dataclass(frozen=True, slots=True)
-class Host:
+class Host(Struct, frozen=True):
     """What messages say of a host: its name, what a token of it must be allowed, and what to do about a login page."""
 
     name: str

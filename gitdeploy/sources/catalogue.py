@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+from msgspec import Struct
+from msgspec.structs import asdict, replace
 from packaging.version import Version
 
 from gitdeploy.config import Config
@@ -26,8 +27,7 @@ T = TypeVar("T")
 EARLY = 300.0  # seconds that a host's clock may be ahead of ours
 
 
-@dataclass(frozen=True, slots=True)
-class Newest:
+class Newest(Struct, frozen=True):
     """What a source answered: the newest release that the channel admits (None: there is none), who said so, and
     sentences that the user must see."""
 

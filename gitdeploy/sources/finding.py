@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from gitdeploy.config import SOURCE_GROUP, TOKEN_VARIABLES, Config, SourceConfig
 from gitdeploy.errors import ConfigError
@@ -52,8 +54,7 @@ def source_class(kind: str) -> type[Source]:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(Struct, frozen=True):
     """A source's kind, repository and API address. `guessed`: nobody configured it; the remote's URL tells."""
 
     kind: str

@@ -7,7 +7,8 @@ each hundred and has no order). What such a ref names is the tag's own object wh
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from gitdeploy.sources import webhooks
 from gitdeploy.sources.answers import Item, items

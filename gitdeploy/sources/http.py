@@ -16,12 +16,12 @@ import random
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import requests
 import urllib3
+from msgspec import Struct
 
 from gitdeploy import interruption
 from gitdeploy.errors import SourceError
@@ -43,8 +43,7 @@ _AGAIN = (502, 503, 504)
 _CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO", "SSL_CERT_FILE")
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """A checked answer. `missing`: its status was one of `none_for`, and `data` is None; `headers` by lower-case names,
     those of `KEPT_HEADERS` only; `url` is where it came from."""
 
@@ -69,8 +68,7 @@ class Answer:
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class _Reply:
+class _Reply(Struct, frozen=True):
     """One HTTP answer as it came; `headers` by lower-case names."""
 
     status: int

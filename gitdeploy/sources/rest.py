@@ -6,9 +6,10 @@ import base64
 import binascii
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import ClassVar
 from urllib.parse import quote, urlsplit
+
+from msgspec.structs import replace
 
 from gitdeploy.errors import ConfigError
 from gitdeploy.sources.answers import Item, items

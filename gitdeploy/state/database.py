@@ -13,11 +13,12 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+
+from msgspec import Struct
 
 from gitdeploy import faultpoints
 from gitdeploy.errors import DeploymentFailed
@@ -67,8 +68,7 @@ CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CACHED = 200  # answers of hosts that are kept
 
 
-@dataclass(frozen=True, slots=True)
-class DeploymentRow:
+class DeploymentRow(Struct, frozen=True):
     """One deployment as the database has it; `origin` and `target` are {version, tag, commit} each."""
 
     id: int
@@ -90,8 +90,7 @@ class DeploymentRow:
         return self.ended_at is None
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(Struct, frozen=True):
     """One durable record of the journal."""
 
     seq: int
@@ -101,8 +100,7 @@ class Record:
     at: str
 
 
-@dataclass(frozen=True, slots=True)
-class BadRelease:
+class BadRelease(Struct, frozen=True):
     """A release that was rolled back here: why, when (ISO 8601), and in which deployment, where that is still known."""
 
     commit: str

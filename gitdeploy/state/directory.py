@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import stat
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from gitdeploy import faultpoints
 from gitdeploy.errors import ConfigError, DeploymentFailed
@@ -23,8 +24,7 @@ Backups are also git refs (refs/gitdeploy/backups/*). Don't delete or edit anyth
 """
 
 
-@dataclass(frozen=True, slots=True)
-class StateDirectory:
+class StateDirectory(Struct, frozen=True):
     """The folders below `.gitdeploy/` of the checkout ROOT."""
 
     root: Path

@@ -12,10 +12,12 @@ import json
 import os
 import time
 from contextlib import suppress
-from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from gitdeploy import interruption
 from gitdeploy.errors import DeploymentFailed, LockedError
@@ -23,8 +25,7 @@ from gitdeploy.process import Identity
 from gitdeploy.text import clean, duration_text, path_text
 
 
-@dataclass(frozen=True, slots=True)
-class Holder:
+class Holder(Struct, frozen=True):
     """Who holds the lock: `since` is ISO 8601 with zone."""
 
     who: str

@@ -13,9 +13,11 @@ import stat
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from gitdeploy.process import Identity
 
@@ -24,8 +26,7 @@ _REQUEST = re.compile(r"[0-9a-f]{32}")
 _LIMIT = 64 * 1024 * 1024  # bytes of a run's file that are read: a long log is part of the document
 
 
-@dataclass(frozen=True, slots=True)
-class RunFacts:
+class RunFacts(Struct, frozen=True):
     """`exit_code` and `document` are None until it has ended."""
 
     process: Identity
@@ -33,8 +34,7 @@ class RunFacts:
     document: Mapping[str, Any] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RunFile:
+class RunFile(Struct, frozen=True):
     """The file of one run. REQUEST: 32 hexadecimal digits, chosen by who starts the run."""
 
     folder: Path

@@ -7,8 +7,9 @@ import shutil
 import time
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from gitdeploy import faultpoints, process
 from gitdeploy.errors import DeploymentFailed, GitDeployError
@@ -31,8 +32,7 @@ _UNKNOWN_PACKAGE = 3 << 20  # bytes for one that isn't installed yet: nothing te
 _EMPTY_VENV = 16 << 20  # bytes of a new venv with pip in it
 
 
-@dataclass(frozen=True, slots=True)
-class Changes:
+class Changes(Struct, frozen=True):
     """Packages by name: added with their version, changed from one version to another, removed with the version they had."""
 
     added: Mapping[str, str]
@@ -40,8 +40,7 @@ class Changes:
     removed: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Built:
+class Built(Struct, frozen=True):
     """A generation that is ready to go live."""
 
     generation: str

@@ -15,9 +15,10 @@ import re
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from gitdeploy import interruption
 from gitdeploy.errors import DeploymentFailed, GitDeployError
@@ -38,8 +39,7 @@ _NO_REFLINK = frozenset(
 )
 
 
-@dataclass(slots=True)
-class Cloned:
+class Cloned(Struct):
     """How much was done: files with a second name, files copied, bytes copied, and the first reasons for not linking."""
 
     linked: int = 0

@@ -13,9 +13,11 @@ import stat
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from gitdeploy import faultpoints
 from gitdeploy.errors import DeploymentFailed
@@ -26,8 +28,7 @@ from gitdeploy.venvs.live import LiveVenv
 _NO_EXCHANGE = (errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP)
 
 
-@dataclass(frozen=True, slots=True)
-class Flip:
+class Flip(Struct, frozen=True):
     """One change of the live venv.
 
     link: absolute path; new: the symlink's new text; old: its text before, None where there was a plain folder or nothing;

@@ -8,8 +8,9 @@ import stat
 import time
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from gitdeploy import faultpoints, interruption
 from gitdeploy.errors import GitDeployError
@@ -19,8 +20,7 @@ from gitdeploy.venvs.seal import Facts, partial_path, read_facts, seal_path
 _TRASH = ".deleted-"
 
 
-@dataclass(frozen=True, slots=True)
-class Generation:
+class Generation(Struct, frozen=True):
     """A venv below the state directory. complete: False for one whose build was cut off; facts: None before its seal."""
 
     name: str

@@ -11,8 +11,9 @@ import re
 import shutil
 import signal
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from gitdeploy import process
 from gitdeploy.errors import DeploymentFailed
@@ -26,8 +27,7 @@ _KILLED_CHILD = re.compile(r"signal: 9\b|SIGKILL|died with signal 9|exit code: -
 _NETWORK_MARKS = ("error sending request", "connect", "dns", "timed out", "network", "failed to fetch")
 
 
-@dataclass(frozen=True, slots=True)
-class Installer:
+class Installer(Struct, frozen=True):
     """Which program installs, and why it isn't uv where it isn't."""
 
     name: str

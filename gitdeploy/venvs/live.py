@@ -8,8 +8,9 @@ import re
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from gitdeploy import process
 from gitdeploy.errors import CommandFailed
@@ -19,8 +20,7 @@ INTERPRETER_LIMIT = 30.0  # seconds that a bare interpreter may take to start
 _LIBRARY = re.compile(r"(?:python|pypy)(\d+\.\d+)t?")
 
 
-@dataclass(frozen=True, slots=True)
-class LiveVenv:
+class LiveVenv(Struct, frozen=True):
     """The venv that the app uses now.
 
     link: where the app sees it (absolute); real: the folder behind it. generation: its name below the state directory's
@@ -159,8 +159,7 @@ def canonical(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-@dataclass(frozen=True, slots=True)
-class Installed:
+class Installed(Struct, frozen=True):
     """A package in a venv; written: nanoseconds since 1970 when an installer last wrote its metadata."""
 
     version: str

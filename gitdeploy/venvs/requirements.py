@@ -14,9 +14,10 @@ import re
 import shlex
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, runtime_checkable
+
+from msgspec import Struct, field
 
 from gitdeploy.text import clean, path_text
 from gitdeploy.venvs.live import LiveVenv, canonical, interpreter_identity
@@ -53,8 +54,7 @@ class TreeIdentities(Protocol):
     def tree_id(self, path: str) -> str | None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Requirements:
+class Requirements(Struct, frozen=True):
     """What the release wants.
 
     files: every file reached by -r and -c, path from the root to bytes; roots and constraints: the ones to name to the

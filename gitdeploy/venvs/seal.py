@@ -10,10 +10,11 @@ import json
 import os
 import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
+
+from msgspec import Struct, field
 
 from gitdeploy import faultpoints, interruption
 from gitdeploy.errors import GitDeployError
@@ -23,8 +24,7 @@ from gitdeploy.text import path_text
 _IGNORED_ENDINGS = (".pyc", "/.lock")
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(Struct, frozen=True):
     """What a generation was built from. key: see `Requirements`; made_at: seconds since 1970; packages: name to version."""
 
     key: str = ""
@@ -33,8 +33,7 @@ class Facts:
     packages: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class File:
+class File(Struct, frozen=True):
     """A sealed file: size in bytes, mtime in nanoseconds, inode number."""
 
     size: int

@@ -12,9 +12,10 @@ import configparser
 import os
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+
+from msgspec import Struct
 
 from gitdeploy.text import register_secret
 
@@ -78,8 +79,7 @@ _PIP_ELSEWHERE = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class InstallerSettings:
+class InstallerSettings(Struct, frozen=True):
     """What the operator's settings mean for uv and for pip; both environments may hold secrets (registered as such).
 
     cannot_pass: pip's settings that uv has no counterpart for, by name. dropped: those that neither is given.

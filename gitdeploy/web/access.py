@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from flask import Request
+from msgspec import Struct
 
 from gitdeploy.text import clean
 from gitdeploy.web.answers import TooManyTries
@@ -24,8 +24,7 @@ LONGEST = 24 * 3600.0  # seconds that a session lasts at all
 TRIES, TRIES_WITHIN = 5, 300.0  # wrong tokens from one address, and the seconds that they count for
 
 
-@dataclass(frozen=True, slots=True)
-class Access:
+class Access(Struct, frozen=True):
     """Somebody who may look, and change things unless `read_only`. `how`: what they proved themselves by; `csrf`: what
     the page of a session must send with every change."""
 
@@ -61,8 +60,7 @@ def by_request(request: Request, store: Store, environment_token: str | None) ->
     return store.session(session, environment_token) if session else None
 
 
-@dataclass(frozen=True, slots=True)
-class Proven:
+class Proven(Struct, frozen=True):
     """A token that is right: its name, what it may, and what a session that it opens is bound to."""
 
     name: str

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from flask import Response, jsonify
+from msgspec import Struct
 
 from gitdeploy.errors import GitDeployError
 from gitdeploy.sources.webhooks import WebhookRefused
@@ -94,8 +94,7 @@ class Busy(WebError):
     wait: ClassVar[int] = 30
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """A body with a status other than 200."""
 
     body: dict[str, Any]

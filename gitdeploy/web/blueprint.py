@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from flask import Blueprint, Response, current_app, g, jsonify, redirect, request, url_for
 from flask.blueprints import BlueprintSetupState
+from msgspec import Struct
 from werkzeug.exceptions import HTTPException
 
 from gitdeploy.errors import GitDeployError
@@ -23,8 +23,7 @@ JSON, FORM = "application/json", "application/x-www-form-urlencoded"
 View = Callable[..., Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(Struct, frozen=True):
     """One address. `needs`: nothing, a login, or the right to change; `body`: the one content type that it takes;
     `page`: without a login, a browser is sent to the form."""
 

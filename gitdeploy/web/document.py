@@ -9,12 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
+from msgspec import Struct
 
 from gitdeploy import __version__
 from gitdeploy.deployment.options import Options
@@ -33,8 +33,7 @@ LANGUAGE_COOKIE, THEME_COOKIE = "gitdeploy_language", "gitdeploy_theme"
 _FOLDER = Path(__file__).parent
 
 
-@dataclass(frozen=True, slots=True)
-class Visitor:
+class Visitor(Struct, frozen=True):
     """Who looks, and how they want to see it. `base`: the path of the page without a slash at its end, a proxy's prefix
     included. `csrf`: what changes must be sent with; `can_log_out`: there is a session of gitdeploy's own;
     `streams`: the server has room for live streams."""

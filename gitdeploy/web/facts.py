@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gitdeploy.deployment.session import CHANGING
 from gitdeploy.errors import GitDeployError
@@ -38,8 +40,7 @@ def tone(status: str) -> str:
     return TONES.get(status, "plain")
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
+class Ending(Struct, frozen=True):
     """How a deployment ended, in words: a heading, what it means, and why. `undo`: the backup that takes it back."""
 
     tone: str
@@ -50,8 +51,7 @@ class Ending:
     undo: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """A step as it is shown; `spoken` says its status in a word."""
 
     name: str
@@ -62,8 +62,7 @@ class Step:
     took: str
 
 
-@dataclass(frozen=True, slots=True)
-class Deployment:
+class Deployment(Struct, frozen=True):
     """One deployment with its steps and log; `title` says what it is at, or how it ended."""
 
     id: int
@@ -84,8 +83,7 @@ class Deployment:
         return self.status == "running"
 
 
-@dataclass(frozen=True, slots=True)
-class Now:
+class Now(Struct, frozen=True):
     """What is live and what goes on. `running`: the deployment that is under way, `cut_off`: the one
     whose process is gone; `last`: the one that ended last, and
     `origin`: what was live before it. `expected`: the steps that a deployment has here, as far as that is known."""
@@ -103,8 +101,7 @@ class Now:
     expected: Sequence[str]
 
 
-@dataclass(frozen=True, slots=True)
-class LocalChoice:
+class LocalChoice(Struct, frozen=True):
     """What an upgrade does with files that were changed on this server: `ways` are merge and discard as far as they may
     help, `chosen` is the one that the plan was made for (`refuse`: none yet), `problems` are what a choice settles."""
 
@@ -113,8 +110,7 @@ class LocalChoice:
     problems: Sequence[Problem]
 
 
-@dataclass(frozen=True, slots=True)
-class Update:
+class Update(Struct, frozen=True):
     """What the last check found. `found` None: nothing was ever asked; `problem`: why asking failed just now."""
 
     found: CheckResult | None
@@ -124,8 +120,7 @@ class Update:
     hint: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class ReleaseRow:
+class ReleaseRow(Struct, frozen=True):
     """A release as it is listed; `bad`: when and why it was taken back here."""
 
     tag: str

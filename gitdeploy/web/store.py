@@ -14,9 +14,10 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from gitdeploy.errors import DeploymentFailed, NotFound, UsageError
 from gitdeploy.text import clean, path_text
@@ -40,8 +41,7 @@ _KEEP_REQUESTS = 7 * 86400.0
 _MOST_SESSIONS = 500
 
 
-@dataclass(frozen=True, slots=True)
-class TokenRow:
+class TokenRow(Struct, frozen=True):
     """A token as it is listed; times in seconds since 1970."""
 
     id: int

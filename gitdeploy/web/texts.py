@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
 from markupsafe import Markup
+from msgspec import Struct
 
 LANGUAGES = {"en": "English", "zh": "中文"}
 _HTML_LANGUAGE = {"en": "en", "zh": "zh-CN"}
@@ -37,8 +37,7 @@ def preferred(accept_language: str) -> str:
     return best
 
 
-@dataclass(frozen=True, slots=True)
-class Words:
+class Words(Struct, frozen=True):
     """The catalogue in one language: `words("update.available", version="v1.3.0")`. What is filled in is escaped."""
 
     language: str

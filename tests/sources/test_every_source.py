@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from hosts import Announced
+from msgspec.structs import replace
 
 from gitdeploy.errors import GitDeployError, SourceError
 from sources.conftest import Shop
