@@ -17,8 +17,9 @@ from pathlib import Path
 
 import conftest  # noqa: F401  # a home and a git configuration of our own, as in every test
 
-from . import campaign, power
+from . import campaign, power, served
 from .app import SCENARIOS, CrashApp, Scenario
+from .served import ServedApp
 
 
 def main() -> int:
@@ -34,8 +35,13 @@ def main() -> int:
     parser.add_argument("--kind", action="append", help="only this kind of kill: points, random, recovery, power")
     given = parser.parse_args()
     begun = time.monotonic()
-    scenarios = [scenario for scenario in SCENARIOS if not given.only or scenario.name in given.only]
-    work = [(scenario.name, kind) for kind in given.kind or KINDS for scenario in scenarios]
+    scenarios = [scenario for scenario in ALL if not given.only or scenario.name in given.only]
+    work = [
+        (scenario.name, kind)
+        for kind in given.kind or KINDS
+        for scenario in scenarios
+        if kind != "power" or scenario in SCENARIOS  # a power cut ends the service, whatever it ran
+    ]
     table = campaign.Table()
     finds: list[str] = []
     with (
@@ -67,9 +73,9 @@ def _add(done: tuple[str, campaign.Table, list[str]], table: campaign.Table, fin
 
 
 @cache
-def _app(folder: str) -> CrashApp:
-    """The app of this process."""
-    app = CrashApp(Path(folder) / str(os.getpid()))
+def _app(kind: type[CrashApp], folder: str) -> CrashApp:
+    """The app of this process, of either kind."""
+    app = kind(Path(folder) / f"{kind.__name__}-{os.getpid()}")
     app.build()
     return app
 
@@ -77,15 +83,18 @@ def _app(folder: str) -> CrashApp:
 def _task(
     name: str, kind: str, folder: str, given: argparse.Namespace, count: int
 ) -> tuple[str, campaign.Table, list[str]]:
-    scenario = next(found for found in SCENARIOS if found.name == name)
+    scenario = next(found for found in ALL if found.name == name)
+    app = _app(CrashApp if scenario in SCENARIOS else ServedApp, folder)
     finds: list[str] = []
     table = campaign.Table()
     try:
-        KINDS[kind](_app(folder), scenario, given, count, table, finds)
+        KINDS[kind](app, scenario, given, count, table, finds)
     except campaign.NotEntire as error:
         finds.append(str(error))
     except Exception:
         finds.append(traceback.format_exc())
+    finally:
+        app.close()
     return f"{name}, {kind}", table, finds
 
 
@@ -143,6 +152,7 @@ def _noted(one: campaign.Campaign, table: campaign.Table, finds: list[str]) -> I
         finds += one.finds
 
 
+ALL = (*SCENARIOS, *served.SCENARIOS)
 KINDS: dict[str, Callable[..., None]] = {
     "points": _points, "random": _random, "recovery": _recovery, "power": _power
 }  # fmt: skip

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
 import shutil
 import sqlite3
 import subprocess
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 from support.sample import Link, Program, Sample, Tree, folder_files, write_tree
+
+from gitdeploy.cli import run as run_gitdeploy
 
 SETTINGS = """\
 app: {name: crash}
@@ -120,6 +124,12 @@ class CrashApp(Sample):
         "twice": ("upgraded", (("upgrade", "v1.2.0"),)),
         "many": ("twice", (("rollback", "--yes"), ("upgrade", "v1.2.0"))),
     }
+    # What must work after a kill and its recovery.
+    NEXT: ClassVar[Sequence[tuple[str, ...]]] = (
+        ("upgrade", "v1.2.0"),
+        ("upgrade", "v1.0.0", "--allow-downgrade"),
+        ("restore", "latest"),
+    )
 
     def build(self) -> None:
         for version in ("1.0", "1.1", "1.2"):
@@ -132,8 +142,11 @@ class CrashApp(Sample):
             self.git("add", "-A", cwd=self.library)
             self.git("commit", "-q", "-m", tag, cwd=self.library)
             commits[tag] = self.git("rev-parse", "HEAD", cwd=self.library)
-        for tag, tree in RELEASES.items():
+        for tag, tree in self.releases().items():
             self.release_with_submodule(tag, tree, commits[tag])
+
+    def releases(self) -> dict[str, Tree]:
+        return RELEASES
 
     def release_with_submodule(self, tag: str, tree: Tree, commit: str) -> None:
         modules = f'[submodule "vendor/lib"]\n\tpath = vendor/lib\n\turl = file://{self.library}\n'
@@ -160,6 +173,7 @@ class CrashApp(Sample):
         (self.app / "VERSION").chmod(0o664)
         for program in ("./restart.sh", "hooks/build"):
             subprocess.run([program], cwd=self.app, check=True)
+        self.first_start()
 
     def pristine(self, name: str) -> Path:
         """A copy of the app in the state NAME, made on first use."""
@@ -171,16 +185,59 @@ class CrashApp(Sample):
                 origin, commands = self.HISTORY[name]
                 self.put(self.pristine(origin))
                 for words in commands:
-                    self.gitdeploy(*words)
+                    assert self.command(words) == 0, words
                 if name == "upgraded":
                     (self.app / "new/deep").chmod(0o2750)  # a folder that the next release has no more
             copy_tree(self.app, place)
+            self.keep_service(place)
         return place
+
+    def command(self, words: tuple[str, ...]) -> int:
+        """Run gitdeploy in a fork of this process; its exit code."""
+        child = os.fork()
+        if child == 0:
+            code = 70
+            try:
+                os.chdir(self.app)
+                os.environ.update(self.environment)
+                self.in_child()
+                with open(os.devnull, "r+b") as nothing:
+                    for descriptor in (0, 1, 2):
+                        os.dup2(nothing.fileno(), descriptor)
+                code = run_gitdeploy(list(words))
+            finally:
+                os._exit(code)
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
     def put(self, pristine: Path) -> None:
         """The app as a copy of PRISTINE."""
         shutil.rmtree(self.app, ignore_errors=True)
         copy_tree(pristine, self.app)
+        self.put_service(pristine)
+
+    # ---- the service: here a file that says what it runs, which needs no care ----
+
+    def in_child(self) -> None:
+        """Called in each fork that is about to be gitdeploy."""
+
+    def first_start(self) -> None:
+        """The service starts for the first time."""
+
+    def serving(self) -> str:
+        """What the service runs."""
+        file = self.app / "run/service"
+        return file.read_text() if file.exists() else ""
+
+    def keep_service(self, place: Path) -> None:
+        """Note beside PLACE, a copy of the app, what runs now."""
+
+    def put_service(self, place: Path) -> None:
+        """Let run again what was noted beside PLACE."""
+
+    def close(self) -> None:
+        """End what runs."""
+
+    # ---- looking ----
 
     def whole_state(self) -> dict[str, Any]:
         """What must be wholly old or wholly new, whatever the generation is called."""
@@ -190,24 +247,53 @@ class CrashApp(Sample):
         found["files"] = {p: f for p, f in found["files"].items() if not p.startswith(b"instance")}
         found["database"] = dump_database(self.app / "instance/app.db")
         found["venv"] = normal_venv(self.app / "venv")
-        found["service"] = (self.app / "run/service").read_text() if (self.app / "run/service").exists() else ""
+        found["service"] = self.serving()
         found["maintenance"] = (self.app / "run/maintenance").exists()
-        found["folders"] = {
-            os.fsencode(path.relative_to(self.app)): oct(path.stat().st_mode)
-            for path in self.app.rglob("*")
-            if path.is_dir() and not path.is_symlink() and path.relative_to(self.app).parts[0] not in OWN_FOLDERS
-        }
+        found["folders"] = self._folders()
         found["submodule"] = self.git("-C", "vendor/lib", "status", "--porcelain=v2", "--branch")
         return found
+
+    def _folders(self) -> dict[bytes, str]:
+        top = os.fsencode(self.app)
+        found = {}
+        for place, folders, _ in os.walk(top):
+            if place == top:
+                folders[:] = [name for name in folders if os.fsdecode(name) not in OWN_FOLDERS]
+            for path in (os.path.join(place, name) for name in folders):
+                if not os.path.islink(path):
+                    found[path[len(top) + 1 :]] = oct(os.lstat(path).st_mode)
+        return found
+
+    def damage(self) -> str:
+        """What `git fsck` says of the checkout and its submodule. Asked once of the same objects, refs and index."""
+        said = ""
+        for folder, place in ((self.app, self.app / ".git"), (self.app / "vendor/lib", self.app / ".git/modules")):
+            facts: list[object] = [place, self.git("ls-files", "-s", cwd=folder)]
+            for parent, _, names in os.walk(place):
+                for path in (os.path.join(parent, name) for name in names if name != "index"):  # it has times in it
+                    found = os.stat(path)
+                    objects = "/objects/" in path
+                    facts.append(
+                        (path, found.st_mtime_ns, found.st_size) if objects else (path, Path(path).read_bytes())
+                    )
+            key = hashlib.sha256(repr(sorted(map(repr, facts))).encode()).digest()
+            if key not in self._sound:
+                if found_wrong := self.git("fsck", "--no-dangling", "--no-progress", cwd=folder):
+                    said += found_wrong
+                else:
+                    self._sound.add(key)
+        return said
+
+    _sound: ClassVar[set[bytes]] = set()
 
     def refs(self) -> dict[str, str]:
         """Name -> object of every ref of the checkout."""
         lines = self.git("for-each-ref", "--format=%(refname) %(objectname)").splitlines()
         return dict(line.split(" ", 1) for line in lines)
 
-    def backup_states(self) -> dict[str, Any]:
-        """Id -> all that `restore` would need of a backup: its files, its ref, its venv."""
-        folder, refs = self.app / ".gitdeploy/backups", self.refs()
+    def backup_states(self, refs: Mapping[str, str]) -> dict[str, Any]:
+        """Id -> all that `restore` would need of a backup: its files, its ref (of REFS), its venv."""
+        folder = self.app / ".gitdeploy/backups"
         found: dict[str, Any] = {}
         for place in sorted(folder.iterdir()) if folder.exists() else ():
             manifest = place / "manifest.json"

@@ -13,6 +13,7 @@ Four kinds of kill:
 
 from __future__ import annotations
 
+import importlib
 import os
 import random
 import shutil
@@ -49,7 +50,6 @@ def fast_folder() -> str | None:
 
 def import_everything() -> None:
     """What a fork would import else, each time anew."""
-    import importlib
     import pkgutil
 
     import gitdeploy
@@ -112,14 +112,19 @@ class Campaign:
         self.count = 0
         self.table = Table()
         import_everything()
+        self.learned = app.folder / "modules"
         self.pristine = app.pristine(scenario.before)
         self.reset()
         self.old = app.whole_state()
-        self.old_refs, self.earlier = app.refs(), app.backup_states()
-        begun = time.monotonic()
-        code = self.run(scenario.words)
-        self.duration = time.monotonic() - begun
+        self.old_refs = app.refs()
+        self.earlier = app.backup_states(self.old_refs)
+        assert self.run(("recover",), learn=True) == 0, self.output.read_text()
+        code = self.run(scenario.words, learn=True)
         assert code == scenario.code, self.output.read_text()
+        self.reset()
+        begun = time.monotonic()
+        assert self.run(scenario.words) == code, self.output.read_text()
+        self.duration = time.monotonic() - begun
         self.new_refs = app.refs()
         self.new = self.old if scenario.only_old else app.whole_state()
         if scenario.only_old and (found := differences(self.old, app.whole_state())):
@@ -142,12 +147,13 @@ class Campaign:
         *,
         reached: Callable[[str], None] | None = None,
         kill_after: float | None = None,
+        learn: bool = False,
     ) -> int:
         """Run gitdeploy in a fork, in its own session; REACHED is told there of each point. Its exit code, negative where
-        a signal ended it."""
+        a signal ended it. LEARN: what it imports is imported here afterwards, so that the next forks need not."""
         child = os.fork()
         if child == 0:
-            self._become(words, reached)
+            self._become(words, reached, learn)
         end = time.monotonic() + TIME_LIMIT
         if kill_after is not None:
             time.sleep(kill_after)
@@ -156,6 +162,10 @@ class Campaign:
         while True:
             done, status = os.waitpid(child, os.WNOHANG)
             if done:
+                if learn:
+                    for name in self.learned.read_text().split():
+                        with suppress(ImportError):
+                            importlib.import_module(name)
                 return os.waitstatus_to_exitcode(status)
             if time.monotonic() > end:
                 os.killpg(child, signal.SIGKILL)
@@ -165,7 +175,7 @@ class Campaign:
                 )
             time.sleep(0.002)
 
-    def _become(self, words: tuple[str, ...], reached: Callable[[str], None] | None) -> None:
+    def _become(self, words: tuple[str, ...], reached: Callable[[str], None] | None, learn: bool) -> None:
         """In the child: never returns."""
         code = 70
         try:
@@ -178,11 +188,14 @@ class Campaign:
             os.environ.update(self.app.environment)
             sys.stdout = os.fdopen(1, "w", closefd=False)
             sys.stderr = os.fdopen(2, "w", closefd=False)
+            self.app.in_child()
             if reached is not None:
                 watch(self.app.app, reached, syncs=self.syncs)
             code = run_gitdeploy(list(words))
             if reached is not None:
                 reached(ENDED)
+            if learn:
+                self.learned.write_text("\n".join(sys.modules))
             sys.stdout.flush()
             sys.stderr.flush()
         finally:
@@ -222,6 +235,14 @@ class Campaign:
     def every_point(self, *, first: int = 0, step: int = 1) -> None:
         """Recover and judge what a kill at each point would leave; or at every STEP-th, from the one numbered FIRST."""
         for number, name, place in self._made_images(self.scenario.words, first, step):
+            self.put(place)
+            self.judge(f"point {number} ({name})", _place(name))
+
+    def everywhere(self, *, recoveries: int, seed: int, first: int = 0, step: int = 1) -> None:
+        """Every point (or every STEP-th); and kills at some of them that are followed by killed recoveries."""
+        images = list(self._made_images(self.scenario.words, first, step))
+        self._again_in_recovery(images, recoveries, seed)
+        for number, name, place in images:
             self.put(place)
             self.judge(f"point {number} ({name})", _place(name))
 
@@ -268,11 +289,13 @@ class Campaign:
 
     def keep_image(self, place: Path) -> None:
         copy_tree(self.app.app, place)
+        self.app.keep_service(place)
 
     def put(self, image: Path) -> None:
         """The app as it is in an image, which is used up."""
         shutil.rmtree(self.app.app)
         image.rename(self.app.app)
+        self.app.put_service(image)
 
     def kills_at_points(self, *, first: int = 0, step: int = 1) -> None:
         """Really kill: gitdeploy alone, and every other time its whole process group."""
@@ -293,13 +316,17 @@ class Campaign:
             self.run(self.scenario.words, kill_after=after)
             self.judge(f"after {after:.6f} s (trial {trial}, seed {seed})", "at a random moment")
 
-    def kills_in_recovery(self, number: int, seed: int, depth: int = 3) -> None:
+    def kills_in_recovery(self, number: int, seed: int) -> None:
         """Kill the command, then its recovery, then that one's recovery ..."""
+        self._again_in_recovery(list(self._made_images(self.scenario.words)), number, seed)
+
+    def _again_in_recovery(
+        self, images: Sequence[tuple[int, str, Path]], number: int, seed: int, depth: int = 3
+    ) -> None:
         dice = random.Random(f"recovery {self.scenario.name} {seed}")
-        images = list(self._made_images(self.scenario.words))
-        trials = dice.sample(images, min(number, len(images)))
-        for trial, (first, name, place) in enumerate(trials):
-            self.put(place)
+        for trial in range(number if images else 0):
+            first, name, place = dice.choice(images)
+            self.app.put(place)
             killed = [f"{first} {name}"]
             for _ in range(depth):
                 point = dice.randint(1, dice.choice((5, 25, 100)))  # most recoveries have few points, some have many
@@ -360,7 +387,8 @@ class Campaign:
     def _lost(self) -> list[str]:
         """Backups that are not as they were, refs that lead elsewhere, damaged objects."""
         problems = []
-        states, refs = self.app.backup_states(), self.app.refs()
+        refs = self.app.refs()
+        states = self.app.backup_states(refs)
         for identity, before in self.earlier.items():
             gone = identity not in states and f"refs/gitdeploy/backups/{identity}" not in refs
             if states.get(identity) != before and not (gone and self.scenario.name == "prune"):
@@ -374,9 +402,8 @@ class Campaign:
             moves = name.startswith("refs/heads/")  # a branch goes with the release, see the states
             if not moves and refs.get(name) != known.get(name):
                 problems.append(f"{name}: {refs.get(name)}, not {known.get(name)}")
-        for folder in (self.app.app, self.app.app / "vendor/lib"):
-            if said := self.app.git("fsck", "--no-dangling", "--no-progress", cwd=folder):
-                problems.append(f"git fsck: {said}")
+        if said := self.app.damage():
+            problems.append(f"git fsck: {said}")
         return problems
 
     def _untold(self, side: str) -> list[str]:
@@ -391,8 +418,14 @@ class Campaign:
     def _leftovers(self, side: str) -> list[str]:
         top = self.app.app
         stages = [p.name for p in (top / ".gitdeploy/stage").glob("*") if not (p / "prepared.json").exists()]
-        strays = [str(p) for p in top.rglob(".*gitdeploy-*") if ".git/" not in str(p)]
-        ours = [str(p) for p in (top / ".git").rglob("gitdeploy[.-]*")]
+        strays, ours = [], []
+        for place, folders, files in os.walk(top):
+            inside = f"{place}/".startswith(f"{top}/.git/")
+            for name in (*folders, *files):
+                if inside and name.startswith(("gitdeploy.", "gitdeploy-")):
+                    ours.append(f"{place}/{name}")
+                elif not inside and name.startswith(".") and "gitdeploy-" in name:
+                    strays.append(f"{place}/{name}")
         problems = [f"left behind: {name}" for name in (*stages, *strays, *ours)]
         problems += [f"still running: {command}" for command in _processes_in(top)]
         found = self.app.generations()
@@ -402,14 +435,14 @@ class Campaign:
 
     def _goes_on(self, what: str) -> None:
         """The next upgrade works, and so does the restore of what is kept."""
-        for words in (("upgrade", "v1.2.0"), ("upgrade", "v1.0.0", "--allow-downgrade"), ("restore", "latest")):
+        for words in self.app.NEXT:
             code = self.run(words)
             if code != 0:
                 raise NotEntire(
                     f"{what}: afterwards `gitdeploy {' '.join(words)}` ended with {code}:\n{self.output.read_text()}"
                 )
         for identity in self.earlier:
-            if identity in self.app.backup_states():
+            if identity in self.app.backup_states(self.app.refs()):
                 code = self.run(("restore", identity))
                 if code != 0:
                     raise NotEntire(

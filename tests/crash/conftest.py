@@ -1,4 +1,4 @@
-"""The app of the campaign, made once for each test process, in memory where there is enough of it."""
+"""The apps of the campaign, made once for each test process, in memory where there is enough of it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,24 @@ import pytest
 
 from .app import CrashApp
 from .campaign import fast_folder
+from .served import ServedApp
+
+
+def made(kind: type[CrashApp]) -> Iterator[CrashApp]:
+    with tempfile.TemporaryDirectory(prefix="gitdeploy-crash-", dir=fast_folder()) as folder:
+        app = kind(Path(folder) / "campaign")
+        app.build()
+        try:
+            yield app
+        finally:
+            app.close()
 
 
 @pytest.fixture(scope="session")
 def crash_app() -> Iterator[CrashApp]:
-    with tempfile.TemporaryDirectory(prefix="gitdeploy-crash-", dir=fast_folder()) as folder:
-        app = CrashApp(Path(folder) / "campaign")
-        app.build()
-        yield app
+    yield from made(CrashApp)
+
+
+@pytest.fixture(scope="session")
+def served_app() -> Iterator[CrashApp]:
+    yield from made(ServedApp)

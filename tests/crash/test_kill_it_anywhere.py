@@ -1,45 +1,51 @@
-"""A bounded part of the campaign with a fixed seed; `make crash` runs all of it. Every trial ends wholly on the old release
-or wholly on the new one, with nothing lost and nothing to do by hand, or `NotEntire` says what is wrong."""
+"""The campaign with a fixed seed, every point of every command; `make crash` runs it longer. Every trial ends wholly on the
+old release or wholly on the new one, with nothing lost and nothing to do by hand, or `NotEntire` says what is wrong."""
 
 from __future__ import annotations
 
 import pytest
 
+from . import served
 from .app import SCENARIOS, CrashApp, Scenario
 from .campaign import Campaign
 from .power import PowerCampaign, missing
 
 SEED = 4
-STEP = 7  # every 7th point and barrier; SEED says which
-# Two groups of about the same length: the app of the campaign is made once for each.
+EACH, EACH_SERVED = 18, 10  # random kills, and kills with killed recoveries, of each command: over 200 of both
+THOROUGH = 60  # every so many trials: earlier backups, next upgrade
+STEP = 14  # every 14th barrier, SEED says which
 WITHOUT_SYNCS = ("prune",)  # it only deletes
-GROUPS = {"adopt": 1, "upgrade": 1, "prepared": 1, "prepare": 1, "fails": 2, "restore": 2, "rollback": 2, "prune": 2}
 
 
-def each_scenario() -> pytest.MarkDecorator:
+def each(scenarios: tuple[Scenario, ...]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize(
         "scenario",
-        [
-            pytest.param(one, id=one.name, marks=pytest.mark.xdist_group(f"crash-{GROUPS.get(one.name, 1)}"))
-            for one in SCENARIOS
-        ],
+        [pytest.param(one, id=one.name, marks=pytest.mark.xdist_group(f"crash-{one.name}")) for one in scenarios],
     )
 
 
-pytestmark = [pytest.mark.crash, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.crash, pytest.mark.timeout(1500)]
 
 
-@each_scenario()
+@each(SCENARIOS)
 def test_killed_anywhere_it_is_the_old_release_or_the_new_one(crash_app: CrashApp, scenario: Scenario) -> None:
-    campaign = Campaign(crash_app, scenario, thorough=12)
-    campaign.every_point(first=SEED, step=STEP)
+    campaign = Campaign(crash_app, scenario, thorough=THOROUGH)
+    campaign.everywhere(recoveries=EACH, seed=SEED)
     campaign.kills_at_points(first=SEED, step=150)
-    campaign.random_kills(4, SEED)
-    campaign.kills_in_recovery(6, SEED)
-    assert campaign.table.rows.total() >= 10
+    campaign.random_kills(EACH, SEED)
+    assert campaign.table.rows.total() > 2 * EACH
 
 
-@each_scenario()
+@each(served.SCENARIOS)
+def test_killed_anywhere_the_service_runs_the_release_that_is_on_disk(served_app: CrashApp, scenario: Scenario) -> None:
+    """And the database is wholly the old or the new one, and the maintenance page is gone."""
+    campaign = Campaign(served_app, scenario, thorough=THOROUGH)
+    campaign.everywhere(first=SEED, step=8, recoveries=EACH_SERVED, seed=SEED)
+    campaign.random_kills(EACH_SERVED, SEED)
+    assert campaign.table.rows.total() > 2 * EACH_SERVED
+
+
+@each(SCENARIOS)
 def test_the_power_is_cut_anywhere(crash_app: CrashApp, scenario: Scenario) -> None:
     if why := missing():
         pytest.skip(why)
@@ -47,6 +53,6 @@ def test_the_power_is_cut_anywhere(crash_app: CrashApp, scenario: Scenario) -> N
         if scenario.name in WITHOUT_SYNCS:
             campaign.random_cuts(3, SEED)
         else:
-            campaign.every_barrier(first=SEED, step=STEP * 2)
+            campaign.every_barrier(first=SEED, step=STEP)
             campaign.random_cuts(1, SEED)
         assert campaign.table.rows.total() >= 2
