@@ -1,8 +1,8 @@
 """gitdeploy: upgrade a Python web app that lives in a git checkout, and go back by itself when anything fails."""
 
-from __future__ import annotations
+import gitdeploy.called  # noqa: F401  # before all else, even `from __future__`, which is an import too
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any  # isort: skip
 
 __version__ = "0.1.0"
 __all__ = ["App", "__version__"]

@@ -18,7 +18,7 @@ from msgspec import Struct
 from gitdeploy import owner, process
 from gitdeploy.config import HooksConfig
 from gitdeploy.errors import GitDeployError
-from gitdeploy.text import clean, duration_text, path_text, redact
+from gitdeploy.text import LOOKED_THROUGH, clean, duration_text, path_text, redact, telling_line, telling_lines
 
 STAGES = ("pre-deploy", "build", "migrate", "post-deploy", "pre-restore", "post-restore", "on-failure")
 _LAST_LINES = 12
@@ -233,7 +233,7 @@ def _run(
     uid: int,
     on_line: Callable[[str], None] | None,
 ) -> None:
-    last: deque[str] = deque(maxlen=_LAST_LINES)
+    last: deque[str] = deque(maxlen=LOOKED_THROUGH)
 
     def line(said: str) -> None:
         last.append(said)
@@ -264,8 +264,11 @@ def _run(
     ending = (
         f"took longer than {duration_text(timeout)}, ended with all it had started" if done.timed_out else done.ending
     )
+    lines = list(last)
+    told = telling_line(lines)
+    shown = telling_lines(lines, _LAST_LINES)
     raise HookFailed(
-        f"{hook.name} failed ({ending})" + (f": {last[-1]}" if last else "; it said nothing."),
+        f"{hook.name} failed ({ending})" + (f": {told}" if told else "; it said nothing."),
         "Mend the hook, or give it more time: hooks.timeout" if done.timed_out else "",
-        details=tuple(last)[:-1],
+        details=tuple(shown[:-1] if shown[-1:] == [told] else shown),
     )

@@ -116,8 +116,9 @@ def listing(items: list[str] | tuple[str, ...], most: int = 10) -> str:
 
 # What tells most comes first: an exception says why, and a server's own line after it only that there was one.
 _NAMES_AN_ERROR = (
-    re.compile(r"(?:^|\s)[\w.]*(?:Error|Exception)\b: "),
-    re.compile(r"(?:^|\s)(?:ERROR|FATAL|CRITICAL|[Ff]atal)\b:?|^error:|\[(?:ERROR|CRITICAL)\]"),
+    # Not a server's "Internal Server Error: /health": that one names where, not why.
+    re.compile(r"(?:^|\s)(?:[\w.]+(?:Error|Exception)|Exception)\b: "),
+    re.compile(r"(?:^|\s)(?:ERROR|FATAL|CRITICAL|[Ff]atal)\b:?|^[Ee]rror:|\[(?:ERROR|CRITICAL)\]"),
 )
 
 
@@ -136,3 +137,12 @@ def telling_lines(lines: list[str], most: int) -> list[str]:
         if named := [line for line in earlier if names.search(line)]:
             return [named[-1], *last[1:]]
     return last
+
+
+def telling_line(lines: list[str]) -> str:
+    """The one of a failed program's LINES to be shown where only one can be: the last that names an exception, else an
+    error, else the last of all (SQLAlchemy, for one, ends with where to read more). Empty where there is none."""
+    for names in _NAMES_AN_ERROR:
+        if named := [line for line in lines if names.search(line)]:
+            return named[-1].strip()
+    return lines[-1] if lines else ""

@@ -34,10 +34,11 @@ from pathlib import Path
 
 PACKAGES = (
     "systemd systemd-sysv dbus dbus-user-session libpam-systemd polkitd sudo python3 git ca-certificates iproute2 procps "
-    "curl nginx-light gunicorn supervisor"
+    "curl nginx-light gunicorn supervisor postgresql python3-alembic python3-django python3-psycopg2 "
+    "uwsgi-core uwsgi-plugin-python3"
 ).split()
 PROJECT = Path(__file__).resolve().parents[1]
-_NOT_STARTED = ("nginx", "ssh", "supervisor")  # servers of the base that a test starts itself
+_NOT_STARTED = ("nginx", "postgresql", "ssh", "supervisor")  # servers of the base that a test starts itself
 _REBOOT = 133  # how systemd-nspawn ends when the machine in it reboots
 
 
@@ -161,16 +162,25 @@ class Machine:
             (upper / "work").mkdir()
             options = f"lowerdir={self.base},upperdir={upper}/up,workdir={upper}/work"
             _run("mount", "-t", "overlay", "-o", options, "overlay", str(self.root))
-            environment = f"PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=/opt/gitdeploy/project:{self.packages}"
-            self.put(
-                "/usr/local/bin/gitdeploy-python", f'#!/bin/sh\nexec env {environment} {self.python} "$@"\n', 0o755
-            )
+            self._install_ourselves()
             self.put("/usr/local/bin/gitdeploy", '#!/bin/sh\nexec gitdeploy-python -m gitdeploy "$@"\n', 0o755)
             self.boot()
         except BaseException:
             self.__exit__()
             raise
         return self
+
+    def _install_ourselves(self) -> None:
+        """A venv of its own that finds the project and what it needs: no PYTHONPATH, which an app's hooks would get too."""
+        *variables, program = self.python.split()
+        venv = "/usr/local/lib/gitdeploy"
+        self.put(f"{venv}/pyvenv.cfg", f"home = {os.path.dirname(program)}\ninclude-system-site-packages = false\n")
+        packages = f"{venv}/lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages"
+        self.put(f"{packages}/gitdeploy.pth", f"/opt/gitdeploy/project\n{self.packages}\n")
+        (self.root / venv.lstrip("/") / "bin").mkdir()
+        (self.root / venv.lstrip("/") / "bin/python").symlink_to(program)
+        words = " ".join(["env", "PYTHONDONTWRITEBYTECODE=1", *variables, f"{venv}/bin/python"])
+        self.put("/usr/local/bin/gitdeploy-python", f'#!/bin/sh\nexec {words} "$@"\n', 0o755)
 
     def __exit__(self, *_: object) -> None:
         self.power_cut()

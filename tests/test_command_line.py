@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.sample import Program, Sample
+from support.sample import PROJECT, Program, Sample
 
 SETTINGS = "app: {name: shop}\nsource: {type: git}\n"
 
@@ -262,3 +262,18 @@ def test_without_arguments_the_help_is_no_error(shop: Sample) -> None:
     done = shop.gitdeploy(code=2)
     assert done.out.startswith("Usage: gitdeploy")
     assert done.err == ""
+
+
+def test_called_as_a_module_it_imports_nothing_from_where_it_is_called(tmp_path: Path) -> None:
+    """`warnings` is Python's own affair: it is imported before any module of ours can be."""
+    (tmp_path / "typing").mkdir()
+    for name in ("__future__", "click", "yaml", "json", "re", "os", "typing/__init__"):
+        (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'a').write({name!r})\n")
+    for words in (["-m", "gitdeploy"], ["-Bm", "gitdeploy"], ["-Wignore", "-mgitdeploy"]):
+        done = subprocess.run(
+            [sys.executable, *words, "releases", "--help"], cwd=tmp_path, capture_output=True, text=True,
+            env={**os.environ, "PYTHONPATH": str(PROJECT)},
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert "Usage: " in done.stdout
+    assert not (tmp_path / "ran").exists()

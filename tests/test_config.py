@@ -147,6 +147,8 @@ def _needed(name: str, key: str) -> dict[str, Any]:
         ("source: {remote: 'ext::sh -c x'}\n", "`source.remote`"),
         ("source: {token_env: ghp_abcdefghijklmnopqrstuvwxyz0123456789}\n", "looks like a token itself"),
         ("service: {systemd: a, command: b}\n", "an app has one kind of service"),
+        ("service: {systemd: a, log: run/log}\n", "`service.log` is for `service.pidfile` and `service.command`"),
+        ("service: {command: a, log: ../../log}\n", "service.log"),
         ("git: {verify: ssh}\n", "needs `git.allowed_signers`"),
         ("backup: {databases: ['postgresql://u:geheim@h/d']}\n", "must not hold a password"),
         ("app: [x]\n", "`app` must be a mapping"),

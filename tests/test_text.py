@@ -80,6 +80,23 @@ def test_sizes_and_times() -> None:
     assert text.listing(["a", "b", "c"], 2) == "a, b and 1 more"
 
 
+@pytest.mark.parametrize(
+    ("lines", "shown"),
+    [
+        ([], ""),
+        (["migrating", "the queue is not empty"], "the queue is not empty"),
+        (
+            ['sqlalchemy.exc.ProgrammingError: column "a" exists', "(Background on this error at: https://e.example)"],
+            'sqlalchemy.exc.ProgrammingError: column "a" exists',
+        ),
+        (["ERROR:  column exists", "LINE 1: ALTER", "   ^"], "ERROR:  column exists"),
+        (["KeyError: 'mood'", "Internal Server Error: /health", "Applying shop.0005..."], "KeyError: 'mood'"),
+    ],
+)
+def test_the_one_line_that_says_why(lines: list[str], shown: str) -> None:
+    assert text.telling_line(lines) == shown
+
+
 EXCEPTION = "ModuleNotFoundError: No module named 'flask_migrate_is_missing'"
 
 

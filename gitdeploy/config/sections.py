@@ -252,6 +252,11 @@ class ServiceConfig:
         "The signal for `pidfile`. Default there: HUP.",
     )
     command: str | None = setting(Text("a shell command", checks.command), None, "A command that restarts the app.")
+    log: str | None = setting(
+        Text("a path", checks.inside_or_absolute),
+        None,
+        "The file that the app writes its log to, for `pidfile` and `command`: its last lines are shown when it is not well.",
+    )
     stop_for_switch: bool = setting(Flag(), False, "true: stopped from before the switch until after the migration.")
     timeout: float = setting(Duration(1, DAY), 60.0, "How long stopping and starting may take.")
 

@@ -22,6 +22,10 @@ def check_together(config: Config, lines: Mapping[str, int]) -> list[Problem]:
         problem(f"service.{kind}", f"stands beside `service.{kinds[0]}`; an app has one kind of service.")
     if service.signal and not service.pidfile:
         problem("service.signal", "needs `service.pidfile`, which says whom the signal goes to.")
+    if service.log and service.kind not in ("pidfile", "command"):
+        problem(
+            "service.log", "is for `service.pidfile` and `service.command`; what others said is asked of their manager."
+        )
     if service.stop_for_switch and service.kind in (None, "pidfile", "command"):
         problem("service.stop_for_switch", "needs a service that can be stopped: systemd, supervisor or compose.")
     git = config.git

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from gitdeploy import owner as owners
 from gitdeploy import process
+from gitdeploy.called import CALLED_IN
 from gitdeploy.deployment.site import find_root, performer
 from gitdeploy.errors import DeploymentFailed, UsageError
 from gitdeploy.state import NAME
@@ -29,6 +30,7 @@ def become_owner(folder: Path, config_file: Path | None = None) -> bool:
     """
     if os.geteuid() != 0:
         return False
+    _trust_where_we_are_called()
     root = find_root(folder)
     found = root.stat()
     if found.st_uid == 0:
@@ -51,6 +53,24 @@ def become_owner(folder: Path, config_file: Path | None = None) -> bool:
             f"{_INSTALL}. Or run it as {user}.",
         )
     return True
+
+
+def _trust_where_we_are_called() -> None:
+    """With `python -m` Python has looked for modules in the working directory first, before any code of ours ran."""
+    if CALLED_IN is None:
+        return
+    for each in (Path(CALLED_IN), *Path(CALLED_IN).parents):
+        found = each.stat()
+        others = found.st_mode & stat.S_IWOTH or (found.st_mode & stat.S_IWGRP and found.st_gid != 0)
+        if found.st_mode & stat.S_ISVTX and str(each) != CALLED_IN:
+            others = False
+        if found.st_uid != 0 or others:
+            raise UsageError(
+                f"Root does not run `python -m gitdeploy` in {path_text(CALLED_IN)}: Python imports modules from there, and "
+                f"others than root can write to {path_text(str(each))}.",
+                f"Call the program itself, {path_text(os.path.join(os.path.dirname(sys.executable), 'gitdeploy'))}, or go "
+                "elsewhere first: cd /",
+            )
 
 
 def _all_roots(root: Path, found: os.stat_result) -> None:

@@ -94,7 +94,13 @@ def _reverse(live: Live) -> list[str]:
     """How the release's own migrations take back what they did, where they can."""
     origin, target = live.record.origin, live.record.target
     changes = migrations_between(live.site.repository, origin.commit, target.commit)
-    how = way_back(changes, tag=target.tag or target.commit, root=str(live.site.root))
+    venv = live.site.venv_link
+    how = way_back(
+        changes,
+        tag=target.tag or target.commit,
+        root=live.site.root,
+        venv=venv if venv is not None and venv.exists() else None,
+    )
     return [how] if how else []
 
 
@@ -177,16 +183,16 @@ class _Back(Struct, frozen=True):
         """`restore_data: never`: what isn't done is said."""
         said = [
             f"The schema of {dump.name} was changed and is NOT put back (backup.restore_data: never). "
-            f"To do it: gitdeploy restore {self.backup.id} --with-data"
+            f"To do it: gitdeploy restore {self.backup.id} --with-data."
             for database, dump in dumps
             if database.fingerprint() != dump.fingerprint
         ]
-        said += _reverse(self.live) if said else []
+        reverse = _reverse(self.live) if said else []
         root = self.live.site.root
         paths = [p for p in self.backup.included if self.aside.differs(self.folder / INCLUDED / p, root / p)]
         if paths:
             said.append(
                 f"{listing([path_text(path) for path in paths], 5)} changed and is NOT put back (backup.restore_data: "
-                f"never). The copy from before: {path_text(str(self.folder / INCLUDED))}"
+                f"never). The copy from before: {path_text(str(self.folder / INCLUDED))}."
             )
-        return said
+        return said + reverse

@@ -108,7 +108,7 @@ def disk_needed(site: Site, tree: TreePlan, parts: Sequence[SubmodulePlan]) -> i
 
 def disk_problems(site: Site, needed: int, files: int) -> list[Problem]:
     problems = []
-    for place in {site.root, site.repository.git_dir}:
+    for place in {os.stat(place).st_dev: place for place in (site.repository.git_dir, site.root)}.values():
         found = os.statvfs(place)
         free = found.f_bavail * found.f_frsize
         wanted = needed + min(SPARE, found.f_blocks * found.f_frsize // 50)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from pathlib import Path
 
 from gitdeploy.checkout.git import Repository
 from gitdeploy.errors import GitDeployError
 from gitdeploy.migrations import Change, Files, compare, is_migration
-from gitdeploy.text import listing, path_text
+from gitdeploy.state import NAME
+from gitdeploy.text import listing
 
 _LARGEST, _MOST = 512 << 10, 4000  # bytes of a file, files: beyond that no migration is looked for
 
@@ -58,9 +60,12 @@ def plan_lines(changes: Sequence[Change]) -> list[str]:
     return lines
 
 
-def way_back(changes: Sequence[Change], *, tag: str | None = None, root: str = "") -> str:
+def way_back(
+    changes: Sequence[Change], *, tag: str | None = None, root: Path | None = None, venv: Path | None = None
+) -> str:
     """How what CHANGES made of the database is taken back by the migrations themselves, in a sentence; empty where
-    nothing is new. With TAG: its files are no longer in the checkout ROOT."""
+    nothing is new. With TAG: its files are no longer in the checkout ROOT, so they are put beside, where ROOT's owner may
+    write and nobody else, and VENV's Python runs them."""
     changes = [change for change in changes if change.new]
     if not changes:
         return ""
@@ -70,10 +75,14 @@ def way_back(changes: Sequence[Change], *, tag: str | None = None, root: str = "
     commands = [change.reverse for change in reversed(changes)]
     if not all(commands):
         return ""
-    if tag is None:
+    if tag is None or root is None:
         return f"Its migrations can be reversed by hand first, while they are in the checkout: {' && '.join(commands)}"
-    folder = shlex.quote(f"{root}-{tag}")
+    folder = shlex.quote(str(root / NAME / f"reverse-{tag.replace('/', '-')}"))
+    if venv is not None:
+        python = shlex.quote(str(venv / "bin" / "python"))
+        commands = [python + command.removeprefix("python") for command in commands]
     return (
-        f"Its migrations can be reversed by hand: git worktree add --detach {folder} {shlex.quote(tag)} && cd {folder} && "
-        f"{' && '.join(commands)}   (with the app's venv and environment; the worktree is in {path_text(root)}'s repository)"
+        "Its migrations can be reversed by hand, as the checkout's owner and with the app's environment: "
+        f"cd {shlex.quote(str(root))} && git worktree add --detach {folder} {shlex.quote(tag)} && "
+        f"(cd {folder} && {' && '.join(commands)}) && git worktree remove --force {folder}"
     )

@@ -37,9 +37,9 @@ def compare(before: Files, after: Files) -> Iterator[Change]:
                 "refuses that; `upgrade heads` or a merge revision is needed.",
             )
         flask = b"flask" in after.get(f"{folder}/env.py", b"").lower()
-        words = ["flask", "db", "downgrade"] if flask else ["alembic", "downgrade"]
+        words = "python -m flask db downgrade" if flask else "python -m alembic downgrade"
         back = heads[0][0] if len(heads[0]) == 1 else "base" if not heads[0] else ""
-        reverse = shlex.join([*words, back]) if added and back else ""
+        reverse = f"{words} {shlex.quote(back)}" if added and back else ""
         name = "flask-migrate" if flask else "alembic"
         yield Change(name, clean(folder), heads[0], heads[1], added, gone, reverse, warnings)
 

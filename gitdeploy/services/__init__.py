@@ -47,9 +47,9 @@ def _open(service: ServiceConfig, root: Path, uid: int) -> tuple[Service, ...]:
     if service.compose:
         return (Compose(service.compose, root, uid, service.timeout),)
     if service.pidfile:
-        return (PidFile(service.pidfile, root, uid, service.signal or "HUP", service.timeout),)
+        return (PidFile(service.pidfile, root, uid, service.signal or "HUP", service.timeout, service.log),)
     if service.command:
-        return (Command(service.command, root, uid, service.timeout),)
+        return (Command(service.command, root, uid, service.timeout, service.log),)
     return ()
 
 

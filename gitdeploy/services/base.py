@@ -69,11 +69,14 @@ class Service(Protocol):
 
 def failed(service: Service, what: str, said: str, hint: str = "", *, since: float | None = None) -> ServiceFailed:
     """A `ServiceFailed`: "otrs-web.service could not be restarted: SAID", with the service's own last lines."""
-    lines = tuple(
-        f"{service.name} said: {line}" for line in telling_lines(service.last_lines(LOOKED_THROUGH, since), 12)
-    )
     message = f"{service.name} could not be {what}" + (f": {said}" if said else ".")
-    return ServiceFailed(message, hint, details=lines)
+    return ServiceFailed(message, hint, details=said_by(service, since))
+
+
+def said_by(service: Service, since: float | None = None) -> tuple[str, ...]:
+    """The telling end of its own log, for the details of an error."""
+    lines = telling_lines(service.last_lines(LOOKED_THROUGH, since), 12)
+    return tuple(f"{service.name} said: {line}" for line in lines)
 
 
 def common(service: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -10,25 +11,34 @@ from msgspec import Struct
 from gitdeploy import owner as owners
 from gitdeploy import process
 from gitdeploy.process import Identity
-from gitdeploy.services.base import OnLine, ServiceFailed
+from gitdeploy.services.base import OnLine, ServiceFailed, said_by
+from gitdeploy.services.logfile import LogFile
 from gitdeploy.text import clean, duration_text, redact
 
 
 class Command(Struct):
     """`service.command`: run by /bin/sh in the checkout, always as the checkout's owner. What it leaves running (the
-    app itself) lives on."""
+    app itself) lives on. `log`: the file that the app writes, `service.log`."""
 
     command: str
     root: Path
     owner: int
     timeout: float = 60.0
+    log: str | None = None
+    _log: LogFile | None = None
     kind: ClassVar[str] = "command"
+
+    def __post_init__(self) -> None:
+        self._log = LogFile(self.log, self.root, self.owner) if self.log else None
 
     @property
     def name(self) -> str:
         return redact(clean(self.command, limit=60))
 
     def restart(self, on_line: OnLine | None = None) -> None:
+        begun = time.time()
+        if self._log:
+            self._log.mark()
         done = process.run(
             owners.command_as(["/bin/sh", "-c", self.command], self.owner),
             cwd=self.root,
@@ -44,7 +54,7 @@ class Command(Struct):
             raise ServiceFailed(
                 f"The restart command `{self.name}` failed ({ending})" + (f": {last}" if last else "."),
                 "service.command in deploy.yaml",
-                details=tuple(lines),
+                details=(*lines, *said_by(self, begun)),
             )
 
     def stop(self, on_line: OnLine | None = None) -> None:
@@ -66,7 +76,7 @@ class Command(Struct):
         return ()
 
     def last_lines(self, most: int = 20, since: float | None = None) -> list[str]:
-        return []
+        return self._log.last_lines(most, since) if self._log else []
 
     def restarts(self) -> int | None:
         return None
@@ -81,4 +91,5 @@ class Command(Struct):
             "root": str(self.root),
             "owner": self.owner,
             "timeout": self.timeout,
+            "log": self.log,
         }

@@ -23,7 +23,8 @@ from gitdeploy import owner as owners
 from gitdeploy.faultpoints import point
 from gitdeploy.process import Identity
 from gitdeploy.services import processes
-from gitdeploy.services.base import OnLine, ServiceFailed
+from gitdeploy.services.base import OnLine, ServiceFailed, said_by
+from gitdeploy.services.logfile import LogFile
 from gitdeploy.text import clean, duration_text, path_text
 
 _PID = re.compile(rb"[1-9][0-9]{0,8}")
@@ -34,14 +35,20 @@ _REUSED = 2.0  # seconds that a process may be younger than the file with its pi
 
 
 class PidFile(Struct):
-    """`service.pidfile` and `service.signal`. `timeout`: seconds until the new processes must have taken over."""
+    """`service.pidfile` and `service.signal`. `timeout`: seconds until the new processes must have taken over; `log`: the
+    file that the app writes, `service.log`."""
 
     pidfile: str
     root: Path
     owner: int
     signal: str = "HUP"
     timeout: float = 60.0
+    log: str | None = None
+    _log: LogFile | None = None
     kind: ClassVar[str] = "pidfile"
+
+    def __post_init__(self) -> None:
+        self._log = LogFile(self.log, self.root, self.owner) if self.log else None
 
     @property
     def name(self) -> str:
@@ -54,8 +61,17 @@ class PidFile(Struct):
     # ---- doing ----
 
     def restart(self, on_line: OnLine | None = None) -> None:
+        begun = time.time()
+        if self._log:
+            self._log.mark()
+        try:
+            self._take_over(on_line or (lambda _: None))
+        except ServiceFailed as error:
+            error.details = error.details or said_by(self, begun)
+            raise
+
+    def _take_over(self, say: OnLine) -> None:
         old = self._process()
-        say = on_line or (lambda _: None)
         if self.signal == "USR2" and _is_gunicorn(old.pid):
             self._second_master(old, say)
         elif self.signal in ("TERM", "INT", "QUIT"):
@@ -171,7 +187,7 @@ class PidFile(Struct):
         return below if self.signal in ("HUP", "USR1") else (main, *below)
 
     def last_lines(self, most: int = 20, since: float | None = None) -> list[str]:
-        return []
+        return self._log.last_lines(most, since) if self._log else []
 
     def restarts(self) -> int | None:
         return None
@@ -280,6 +296,7 @@ class PidFile(Struct):
             "owner": self.owner,
             "signal": self.signal,
             "timeout": self.timeout,
+            "log": self.log,
         }
 
 

@@ -122,6 +122,8 @@ class SystemdUnit(Struct):
             return f"{self.name} has failed ({_ending(facts)})."
         if active == "activating":
             return f"{self.name} is still starting."
+        if active == "deactivating" and facts.get("Result") not in (None, "", "success"):
+            return f"{self.name} crashed ({_ending(facts)})."
         return f"{self.name} is {'down' if active == 'inactive' else active} ({sub})."
 
     def gave_up(self) -> str | None:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import sqlite3
 import subprocess
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
-from support.sample import Program, Sample, Tree
+from support.sample import Program, Sample, Tree, differences
 
 pytestmark = pytest.mark.xdist_group("data-sqlite")
 
@@ -281,3 +282,62 @@ def test_a_recovery_that_is_killed_while_it_puts_data_back_is_finished_by_the_ne
             assert app.ask("SELECT full_name FROM customer", kept_dump(said)) == ["Zoë", "made by the new release"]
         except AssertionError as error:
             raise AssertionError(f"killed at {where}:\n{said}") from error
+
+
+# ---- room for the dumps ----
+
+
+def filled(app: App, megabytes: int) -> None:
+    """A database of so many megabytes; what is dumped may be as large."""
+    app.write("CREATE TABLE picture (content)")
+    app.write(f"INSERT INTO picture VALUES (randomblob({megabytes} * 1000000))")
+
+
+@contextmanager
+def disk(place: Path, size: str) -> Iterator[None]:
+    """PLACE, with what it holds, on a small disk of its own."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting a small disk needs root")
+    held = place.with_name(f"{place.name}-held")
+    place.rename(held)
+    place.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(place)], check=True)
+    try:
+        subprocess.run(["cp", "-a", f"{held}/.", str(place)], check=True)
+        yield
+    finally:
+        subprocess.run(["umount", "-l", str(place)], check=True)
+        place.rmdir()
+        held.rename(place)
+
+
+def refused_for_want_of_room(app: App, says: str) -> None:
+    """Exit 1 before anything begins; no half dump takes what room there is."""
+    before, rows = app.state(), app.ask(NAMES)
+    done = app.gitdeploy("upgrade", "v2.0.0", code=1)
+    assert re.search(says, done.err), done.err
+    assert differences(before, app.state()) == []
+    assert app.ask(NAMES) == rows
+    assert list((app.app / ".gitdeploy").rglob("*.sqlite3*")) == []
+    said = says.removeprefix("Error: ").partition(r"\s+")[0]
+    assert re.search(said, app.gitdeploy("plan", "v2.0.0").text), "and plan says so, too"
+
+
+def test_a_disk_without_room_for_the_dump_and_one_more_is_refused(app: App) -> None:
+    """The second: what a roll-back would replace is kept as well."""
+    filled(app, 8)
+    with disk(app.app, "24m"):
+        said = (
+            r"Error: Too little space on the disk of \S+/app: 1\d\.\d MB free, [23]\d\.\d MB needed\.\s+Make room; `git"
+        )
+        refused_for_want_of_room(app, said)
+
+
+def test_a_disk_without_room_beside_the_database_is_refused(app: App) -> None:
+    filled(app, 8)
+    with disk(app.app / "instance", "12m"):
+        refused_for_want_of_room(
+            app,
+            r"Too little space beside the database instance/app\.db to put a dump back: [1-5]\.\d MB free, "
+            r"8\.\d MB needed\.\s+Make room there, or do without: backup: \{restore_data: never\}",
+        )

@@ -61,7 +61,8 @@ def test_what_a_release_brings_is_shown_and_the_way_back_is_offered(app: Sample)
     # An automatic roll-back without a known database: what wasn't done is said, and how the migrations undo it.
     said = app.gitdeploy("upgrade", "v2.2.0", code=3).text
     assert "gitdeploy knows no database (backup.databases): what it changed there was NOT put back." in said
-    assert f"git worktree add --detach {app.app}-v2.2.0 v2.2.0 && cd {app.app}-v2.2.0 && " in said
+    beside = f"{app.app}/.gitdeploy/reverse-v2.2.0"
+    assert f"cd {app.app} && git worktree add --detach {beside} v2.2.0 && (cd {beside} && " in said
     assert "python manage.py migrate shop 0001_initial" in said
     said = app.gitdeploy("upgrade", "v2.1.0", code=3).text
     assert "Its migrations can't simply be reversed: shop.0003_fill (RunPython without reverse_code)." in said

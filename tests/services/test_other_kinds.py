@@ -54,9 +54,9 @@ def app(machine_for_app: Machine) -> MachineApp:
     sick = "def health():\n    print('no route to the queue', flush=True)\n    return '500 Sick'\n"
     for number, service in enumerate(
         (
-            "pidfile: run/pid, signal: HUP",
+            "pidfile: run/pid, signal: HUP, log: run/log",
             "pidfile: run/pid, signal: USR2",
-            "command: ./restart.sh",
+            f"command: ./restart.sh, log: {ROOT}/run/log",
             "compose: web",
             "supervisor: otrs-web",
         ),
@@ -95,7 +95,8 @@ def test_hup_makes_new_workers_and_fails_no_request(app: MachineApp) -> None:
     master = app.user("cat", "run/pid").stdout
     counts: Counter[str] = Counter()
     with app.traffic(counts):
-        up_and_back(app, 1)
+        said = up_and_back(app, 1)
+    assert "run/pid said: no route to the queue" in said
     assert set(counts) <= {"1.0.0", "1.1.0", "1.2.0"}, counts
     assert app.user("cat", "run/pid").stdout == master
 
@@ -127,7 +128,7 @@ def test_a_pid_file_that_names_somebody_else_gets_no_signal(app: MachineApp) -> 
 
 def test_a_command_restarts_it(app: MachineApp) -> None:
     live(app, "v3.0.0")
-    up_and_back(app, 3)
+    assert "./restart.sh said: no route to the queue" in up_and_back(app, 3)
 
 
 def test_the_container_of_a_compose_service_is_restarted_as_the_owner(app: MachineApp) -> None:

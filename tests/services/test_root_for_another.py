@@ -235,3 +235,17 @@ def test_a_link_of_somebody_elses_on_the_way_is_not_followed(app: MachineApp) ->
     done = app.machine.inside("gitdeploy", "-C", "/home/mallory/app", "status", check=False)
     assert done.returncode == 1
     assert "is a link of mallory's" in done.stderr
+
+
+def test_by_name_root_runs_it_only_where_nobody_else_can_put_a_module(app: MachineApp) -> None:
+    """Python itself imports `warnings` from there before gitdeploy can say a word: nobody should get used to it."""
+    for folder in (ROOT, "/tmp"):
+        done = app.machine.inside("gitdeploy-python", "-m", "gitdeploy", "-C", ROOT, "status", cwd=folder, check=False)
+        assert done.returncode == 2
+        assert f"Root does not run `python -m gitdeploy` in {folder}: Python imports modules from there" in done.stderr
+        assert (
+            "Call the program itself, /usr/local/lib/gitdeploy/bin/gitdeploy, or go elsewhere first: cd /"
+            in done.stderr
+        )
+    app.machine.inside("gitdeploy-python", "-Pm", "gitdeploy", "-C", ROOT, "status", cwd=ROOT)
+    app.user("gitdeploy-python", "-m", "gitdeploy", "status")
