@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import fields
 from types import MappingProxyType
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
-from msgspec import Struct, field
+from msgspec import Struct, StructMeta, field
 
 from gitdeploy.config.document import Items, Node, Problem, Scalar, Table, shown
 
@@ -333,24 +332,45 @@ class Setting(Struct, frozen=True):
     empty_is_none: bool
 
 
+class _Declared(Struct, frozen=True):
+    """What `setting` was given, until the class around it is made."""
+
+    kind: Kind[Any]
+    default: Any
+    about: str
+    key: str
+    empty_is_none: bool
+
+
+def setting(kind: Kind[Any], default: Any, about: str, *, key: str = "", empty_is_none: bool = False) -> Any:
+    """A field of a `Section` that deploy.yaml can set. `key`: its name there where it isn't the attribute's;
+    `empty_is_none`: nothing (null) means None even where the default is something else."""
+    return _Declared(kind, default, about, key, empty_is_none)
+
+
+class _SectionMeta(StructMeta):
+    """Makes a field of each declared setting, and keeps what was declared beside it."""
+
+    def __new__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **options: Any) -> _SectionMeta:
+        settings: dict[str, Setting] = {}
+        for attribute, each in list(namespace.items()):
+            if isinstance(each, _Declared):
+                key = each.key or attribute
+                settings[key] = Setting(key, attribute, each.kind, each.default, each.about, each.empty_is_none)
+                namespace[attribute] = each.default
+        return super().__new__(cls, name, bases, namespace | {"__settings__": settings}, **options)
+
+
+class Section(Struct, frozen=True, metaclass=_SectionMeta):
+    """A table of deploy.yaml: its settings are declared with `setting`."""
+
+    __settings__: ClassVar[dict[str, Setting]]
+
+
 def settings_of(cls: type[Any], only: tuple[str, ...] = ()) -> dict[str, Setting]:
-    """The settings that the dataclass CLS declares, by their names in the file."""
-    found = {}
-    for each in fields(cls):
-        if not (declared := each.metadata):
-            continue
-        default = each.default_factory() if callable(each.default_factory) else each.default
-        setting = Setting(
-            declared["key"] or each.name,
-            each.name,
-            declared["kind"],
-            default,
-            declared["about"],
-            declared["empty_is_none"],
-        )
-        if not only or setting.key in only:
-            found[setting.key] = setting
-    return found
+    """The settings that the section CLS declares, by their names in the file; `only`: of these names."""
+    settings: dict[str, Setting] = cls.__settings__
+    return {key: each for key, each in settings.items() if not only or key in only}
 
 
 def table_schema(settings: Mapping[str, Setting]) -> Json:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from msgspec import field
+
 from gitdeploy.config import checks
-from gitdeploy.config.kinds import Group, Json, ListOf, Setting, Text, settings_of, table_schema
+from gitdeploy.config.kinds import Group, Json, ListOf, Section, Setting, Text, setting, settings_of, table_schema
 from gitdeploy.config.sections import (
     TOKEN_VARIABLES,
     AppConfig,
@@ -26,7 +27,6 @@ from gitdeploy.config.sections import (
     VenvConfig,
     WebConfig,
     has_url,
-    setting,
 )
 from gitdeploy.envfile import EnvFile
 from gitdeploy.errors import ConfigError
@@ -47,8 +47,7 @@ SECTIONS: Mapping[str, type[Any]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Config:
+class Config(Section, frozen=True):
     """Everything that can be set, defaults filled in. Paths in it are as written: relative to `root` or absolute.
 
     `file` is the deploy.yaml that was read (None: there is none), `text` its bytes, `env` the `.env` file (empty where
@@ -79,9 +78,9 @@ class Config:
         "Who is told: apprise URLs, or mappings with url, events and template.",
     )
     web: WebConfig = field(default_factory=WebConfig)
-    where: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
-    text: bytes | None = field(default=None, repr=False, compare=False)
-    env: EnvFile = field(default_factory=EnvFile, repr=False, compare=False)
+    where: Mapping[str, str] = field(default_factory=dict)
+    text: bytes | None = None
+    env: EnvFile = field(default_factory=EnvFile)
 
     def variable(self, name: str) -> str | None:
         """The value of NAME in the environment, else in `.env`; None where it is nowhere or empty."""
@@ -139,7 +138,7 @@ class Config:
 
     def _values(self) -> list[tuple[str, Setting, Any]]:
         values = []
-        for name in self.__dataclass_fields__:
+        for name in self.__struct_fields__:
             if name in SECTIONS:
                 section = getattr(self, name)
                 for key, each in settings_of(SECTIONS[name]).items():
@@ -155,7 +154,7 @@ def schema() -> Json:
     for name, section in SECTIONS.items():
         table = table_schema(settings_of(section))
         top["properties"][name] = {**table, "type": ["object", "null"]}
-    order = [name for name in Config.__dataclass_fields__ if name in top["properties"]]
+    order = [name for name in Config.__struct_fields__ if name in top["properties"]]
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "deploy.yaml of gitdeploy",

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from gitdeploy.config.document import LARGEST, Node, Problem, Scalar, Table, Unreadable, read_document, shown
 from gitdeploy.config.kinds import Setting, Wrong, settings_of, shown_key

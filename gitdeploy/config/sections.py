@@ -1,16 +1,14 @@
-"""The sections of deploy.yaml, each a frozen dataclass. This is the one declaration: the reader, the errors, `config
+"""The sections of deploy.yaml, each a frozen record. This is the one declaration: the reader, the errors, `config
 show`, the JSON Schema and the reference are made from it. All times are seconds.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
 
 from gitdeploy.config import checks
-from gitdeploy.config.kinds import Choice, Duration, Flag, Group, Kind, ListOf, Number, Text, Texts
+from gitdeploy.config.kinds import Choice, Duration, Flag, Group, ListOf, Number, Section, Text, Texts, setting
 from gitdeploy.config.window import Window, WindowKind
 
 SOURCE_TYPES = ("github", "codeup", "gitlab", "gitee", "gitea", "git")
@@ -23,27 +21,16 @@ TOKEN_VARIABLES: Mapping[str, str] = MappingProxyType(
 )
 
 
-def setting(kind: Kind[Any], default: Any, about: str, *, key: str = "", empty_is_none: bool = False) -> Any:
-    """A field that deploy.yaml can set. `key`: its name there where it isn't the attribute's; `empty_is_none`: nothing
-    (null) means None even where the default is something else."""
-    metadata = {"kind": kind, "about": about, "key": key, "empty_is_none": empty_is_none}
-    if isinstance(default, Mapping):
-        return field(default_factory=lambda: default, metadata=metadata)
-    return field(default=default, metadata=metadata)
-
-
 _PATH = Text("a path inside the checkout", checks.inside)
 _COMMANDS = ListOf(Text("a shell command", checks.command))
 _VARIABLE = Text("the name of an environment variable", checks.variable_name)
 
 
-@dataclass(frozen=True, slots=True)
-class AppConfig:
+class AppConfig(Section, frozen=True):
     name: str = setting(Text("a name"), "", "What the app is called in messages. Default: the checkout's folder name.")
 
 
-@dataclass(frozen=True, slots=True)
-class SourceConfig:
+class SourceConfig(Section, frozen=True):
     """Where releases are announced. `type` and `repo` are None where they are to be read from the git remote."""
 
     type: str | None = setting(
@@ -96,8 +83,7 @@ class SourceConfig:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class GitConfig:
+class GitConfig(Section, frozen=True):
     local_changes: str = setting(
         Choice(("refuse", "merge", "discard")),
         "refuse",
@@ -135,8 +121,7 @@ class GitConfig:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class VenvConfig:
+class VenvConfig(Section, frozen=True):
     path: str | None = setting(
         Text("a path", checks.inside_or_absolute),
         None,
@@ -169,8 +154,7 @@ class VenvConfig:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class DatabaseConfig:
+class DatabaseConfig(Section, frozen=True):
     """One database: its `url` (without password), or `env`, the variable that holds the URL. One of them is set."""
 
     url: str | None = setting(
@@ -183,8 +167,7 @@ def _one_database(made: DatabaseConfig) -> str | None:
     return None if (made.url is None) != (made.env is None) else "must have either `url` or `env`."
 
 
-@dataclass(frozen=True, slots=True)
-class BackupConfig:
+class BackupConfig(Section, frozen=True):
     keep: int = setting(Number(1, 10_000), 5, "So many of the newest backups are kept; labelled ones always.")
     include: tuple[str, ...] = setting(ListOf(_PATH), (), "More paths that are copied into each backup.")
     databases: tuple[DatabaseConfig, ...] = setting(
@@ -200,8 +183,7 @@ class BackupConfig:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class HooksConfig:
+class HooksConfig(Section, frozen=True):
     dir: str = setting(
         _PATH, "hooks", "Folder of executables named after the stages: hooks/<stage>, hooks/<stage>.d/*."
     )
@@ -229,8 +211,7 @@ class HooksConfig:
 SERVICE_KINDS = ("systemd", "supervisor", "compose", "pidfile", "command")
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceConfig:
+class ServiceConfig(Section, frozen=True):
     """How the app is restarted. At most one of `SERVICE_KINDS` is set."""
 
     systemd: tuple[str, ...] = setting(
@@ -266,8 +247,7 @@ class ServiceConfig:
         return next((kind for kind in SERVICE_KINDS if getattr(self, kind)), None)
 
 
-@dataclass(frozen=True, slots=True)
-class MaintenanceConfig:
+class MaintenanceConfig(Section, frozen=True):
     file: str | None = setting(
         Text("a path", checks.inside_or_absolute),
         None,
@@ -275,8 +255,7 @@ class MaintenanceConfig:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class HealthVersion:
+class HealthVersion(Section, frozen=True):
     """Where the app says its version: a field of the JSON answer (dots lead inwards) or a header. One is set."""
 
     json: str | None = setting(
@@ -293,8 +272,7 @@ def _one_version_place(made: HealthVersion) -> str | None:
     return None if (made.json is None) != (made.header is None) else "must have either `json` or `header`."
 
 
-@dataclass(frozen=True, slots=True)
-class HealthConfig:
+class HealthConfig(Section, frozen=True):
     """How to see that the app is well. All of `url`, `tcp` and `command` that are given must hold."""
 
     url: tuple[str, ...] = setting(
@@ -330,8 +308,7 @@ class HealthConfig:
         return bool(self.url or self.command or self.tcp)
 
 
-@dataclass(frozen=True, slots=True)
-class CheckConfig:
+class CheckConfig(Section, frozen=True):
     auto: bool = setting(Flag(), True, "Whether new releases are looked for by themselves (watch, page).")
     interval: float = setting(
         Duration(60, 366 * DAY, unit_needed=True),
@@ -355,8 +332,7 @@ class CheckConfig:
 NOTIFY_EVENTS = ("started", "succeeded", "rolled_back", "failed", "update_available")
 
 
-@dataclass(frozen=True, slots=True)
-class NotifyConfig:
+class NotifyConfig(Section, frozen=True):
     """One receiver: an apprise URL (with `${NAME}` still in it: see `Config.expand`) and what it is told."""
 
     url: str = setting(
@@ -378,8 +354,7 @@ def has_url(made: NotifyConfig) -> str | None:
     return None if made.url else "must have a `url`."
 
 
-@dataclass(frozen=True, slots=True)
-class WebConfig:
+class WebConfig(Section, frozen=True):
     host: str = setting(
         Text("an address", checks.listen_address), "127.0.0.1", "The address that the page is served at."
     )

@@ -50,23 +50,22 @@ def prune(site: Site, *, keep: int, line: Callable[[str], None], dry_run: bool =
     going = backups.to_prune(site.state.backups, keep)
     names = {backup.id for backup in going}
     held = held_generations(site, names)
-    before = backups.disk_size(site.state.path) if going or dry_run else 0
     loose = [path for path in _generations(site) if path.name not in held]
     used = [path for path in loose if venvs.in_use(path)]
     free = [path for path in loose if path not in used]
+    # Only what goes is looked through: to measure all that is kept would cost every deployment a walk over all of it.
+    size = sum(backups.disk_size(site.state.backups / name) for name in names) + venvs.disk_usage(free)
+    pruned = Pruned(tuple(sorted(names)), tuple(path.name for path in free), size, tuple(path.name for path in used))
     if dry_run:
-        size = sum(backups.disk_size(site.state.backups / name) for name in names)
-        size += sum(venvs.disk_usage(path) for path in free)
-        return Pruned(tuple(sorted(names)), tuple(path.name for path in free), size, tuple(p.name for p in used))
+        return pruned
     for backup in going:
         backups.remove(site.state.backups, backup.id, site.repository)
     for path in free:
         venvs.remove(path)
-    freed = max(0, before - backups.disk_size(site.state.path)) if going else 0
     if going or free:
         line(
             f"Dropped {count(len(going), 'old backup')} and {count(len(free), 'venv generation')}"
-            + (f", {size_text(freed)}" if freed else "")
+            + (f", {size_text(size)}" if size else "")
             + "."
         )
-    return Pruned(tuple(sorted(names)), tuple(path.name for path in free), freed, tuple(path.name for path in used))
+    return pruned

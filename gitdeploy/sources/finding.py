@@ -5,10 +5,10 @@ from __future__ import annotations
 import importlib
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gitdeploy.config import SOURCE_GROUP, TOKEN_VARIABLES, Config, SourceConfig
 from gitdeploy.errors import ConfigError

@@ -6,13 +6,12 @@ Each part is loaded when it is asked for: `gitdeploy status` looks at the live v
 from __future__ import annotations
 
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gitdeploy.venvs.build import Builder, Built, Changes, unfinished
     from gitdeploy.venvs.flip import Flip, plan_flip
-    from gitdeploy.venvs.generations import Generation, in_use, list_generations, remove, sweep
+    from gitdeploy.venvs.generations import Generation, disk_usage, in_use, list_generations, remove, sweep
     from gitdeploy.venvs.live import Installed, LiveVenv, examine, installed, live_venv, packages
     from gitdeploy.venvs.meanwhile import changed_packages, installer_at
     from gitdeploy.venvs.requirements import Requirements, TreeReader, read_requirements
@@ -23,7 +22,7 @@ _HOMES = {
     for module, names in (
         ("build", "Builder Built Changes unfinished"),
         ("flip", "Flip plan_flip"),
-        ("generations", "Generation in_use list_generations remove sweep"),
+        ("generations", "Generation disk_usage in_use list_generations remove sweep"),
         ("live", "Installed LiveVenv examine installed live_venv packages"),
         ("meanwhile", "changed_packages installer_at"),
         ("requirements", "Requirements TreeReader read_requirements"),
@@ -31,13 +30,6 @@ _HOMES = {
     )
     for name in names.split()
 }
-
-
-def disk_usage(path: Path) -> int:
-    """Bytes that deleting the generation at PATH would free."""
-    from gitdeploy.venvs.generations import disk_usage as usage_of
-
-    return usage_of([path])
 
 
 if not TYPE_CHECKING:

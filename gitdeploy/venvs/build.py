@@ -74,11 +74,12 @@ class Builder:
     ) -> int:
         """Bytes on disk that a build will need, as far as can be told before an installer has looked: a clone of the live
         venv, and each package to be installed once in the cache, once unpacked there and once in the venv."""
+        anew = live is None or live.problem is not None or rebuild or self.config.exact
         sizes: dict[str, int] = {}
         if live is not None and live.real.is_dir():
-            sizes = _package_sizes(live.real)
+            sizes = _package_sizes(live.real, None if anew else changed)
         new = len(added) * _UNKNOWN_PACKAGE
-        if live is None or live.problem is not None or rebuild or self.config.exact:
+        if live is None or anew:
             return new + _EMPTY_VENV + _COPIES * sum(sizes.values())
         clone = clone_size(live.real, self.venvs / ".new", link_mode=self.config.link_mode)
         return new + clone + _COPIES * sum(sizes.get(name, _UNKNOWN_PACKAGE // _COPIES) for name in changed)
@@ -299,14 +300,15 @@ class Builder:
             raise DeploymentFailed(f"The installer reported success, but {listing(absent, 5)} is not in the new venv.")
 
 
-def _package_sizes(venv: Path) -> dict[str, int]:
-    """Bytes of each package's files, by its canonical name, as its RECORD says."""
+def _package_sizes(venv: Path, wanted: Collection[str] | None) -> dict[str, int]:
+    """Bytes of each package's files, by its canonical name, as its RECORD says. WANTED: only of these (None: of all)."""
     sizes = {}
     for site in site_folders(venv):
         for entry in os.listdir(site):
             if entry.endswith(".dist-info"):
                 name = canonical(entry.removesuffix(".dist-info").rpartition("-")[0])
-                sizes[name] = sum(max(size, 0) for _, size in read_record(site / entry / "RECORD"))
+                if wanted is None or name in wanted:
+                    sizes[name] = sum(max(size, 0) for _, size in read_record(site / entry / "RECORD"))
     return sizes
 
 

@@ -118,7 +118,8 @@ class _Cloner:
             if entry.is_dir(follow_symlinks=False):
                 total += _BLOCK
             elif entry.is_file(follow_symlinks=False) and not (
-                self.link and beside and not copied and not self._edited(entry, name)
+                # One that was edited in place is not looked for: that asks the disk for the size of each.
+                self.link and beside and not copied and not self._editable(entry.name, name)
             ):
                 total += -(-entry.stat(follow_symlinks=False).st_size // _BLOCK) * _BLOCK
         return total
@@ -194,14 +195,16 @@ class _Cloner:
             found = entry.stat(follow_symlinks=False)  # it remembers: no second look at the disk
             self.done.files[name] = File(found.st_size, found.st_mtime_ns, inode)
 
+    def _editable(self, last: str, name: str) -> bool:
+        """Whether the file NAME, whose last part is LAST, may be written in place."""
+        if last.endswith(_COPIED_ENDINGS) or last in _COPIED_NAMES:
+            return True
+        return name not in self.sizes and not (last.endswith(".pyc") and _source_of(name) in self.sizes)
+
     def _edited(self, entry: os.DirEntry[str], name: str) -> bool:
         """Whether the file may be written in place, or has been: it isn't what its package's RECORD says."""
-        if entry.name.endswith(_COPIED_ENDINGS) or entry.name in _COPIED_NAMES:
-            return True
-        size = self.sizes.get(name)
-        if size is None:
-            return not (entry.name.endswith(".pyc") and _source_of(name) in self.sizes)
-        return size >= 0 and size != entry.stat(follow_symlinks=False).st_size
+        size = self.sizes.get(name, -1)
+        return self._editable(entry.name, name) or 0 <= size != entry.stat(follow_symlinks=False).st_size
 
     def _copy(self, source: str, target: str) -> int:
         """Copy with mode and time; the inode of the copy."""
