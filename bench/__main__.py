@@ -10,7 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench import ways
+from bench import ways, web_load
 from bench.app import NEW, NEXT, App, Shape
 from bench.measure import Figures, rounds
 from bench.packages import made_packages, real_packages
@@ -26,6 +26,9 @@ def main() -> None:
     """Ends with 0 whether the goals were reached or not: a figure of a busy machine is no failure."""
     if sys.argv[1:2] == ["way"]:
         getattr(ways, sys.argv[2])(*sys.argv[3:])
+        return
+    if sys.argv[1:2] == ["web"]:
+        web_load.main(sys.argv[2:])
         return
     parser = argparse.ArgumentParser(
         prog="python -m bench", description="What a deployment costs, beside other ways to do it."

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from gitdeploy.backups import Backup
+    from gitdeploy.checkout.local import Local
     from gitdeploy.deployment.doctor import Finding
     from gitdeploy.deployment.launch import Launched
     from gitdeploy.deployment.plan import Plan
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from gitdeploy.hooks import Hook
     from gitdeploy.services.boot import BootUnit
     from gitdeploy.sources import CheckResult, Release
+    from gitdeploy.venvs import LiveVenv
 
 
 class Status(Struct, frozen=True):
@@ -69,6 +71,14 @@ class Status(Struct, frozen=True):
             "locked_by": _holder_as_dict(self.holder),
             "held": self.held,
         }
+
+
+class Checkout(Struct, frozen=True):
+    """What stands on disk: the files beside HEAD, the release that HEAD is, the venv."""
+
+    local: Local
+    live: Release3
+    venv: LiveVenv | None
 
 
 class BackupRow(Struct, frozen=True):
@@ -118,12 +128,9 @@ class App:
 
     def status(self) -> Status:
         """What is live, and what is going on. Changes nothing; a bounded number of git calls."""
-        from gitdeploy.checkout.local import read_local
-
         site = self.site
-        local = read_local(site.repository)
-        live = site.release_at(local.head)
-        venv = site.live_venv()
+        seen = self.checkout()
+        local, live, venv = seen.local, seen.live, seen.venv
         database = site.read_database()
         last = hold = None
         interrupted = False
@@ -154,6 +161,13 @@ class App:
             holder,
             hold,
         )
+
+    def checkout(self) -> Checkout:
+        """What stands on disk: two git commands, a look at the venv."""
+        from gitdeploy.checkout.local import read_local
+
+        local = read_local(self.site.repository)
+        return Checkout(local, self.site.release_at(local.head), self.site.live_venv())
 
     def check(self, *, force: bool = False) -> CheckResult:
         """Is there a newer release? From the cache within `check.interval`, unless FORCE."""
@@ -274,12 +288,17 @@ class App:
     def backups(self) -> list[BackupRow]:
         """All backups, newest first."""
         from gitdeploy import backups as backup_store
-        from gitdeploy.deployment.sizes import backup_sizes
 
         found = self.site.backups()
-        sizes = backup_sizes(self.site, found)
+        sizes = self.backup_sizes(found)
         store = self.site.state.backups
         return [BackupRow(backup, sizes[backup.id], backup_store.outcome(store, backup.id)) for backup in found]
+
+    def backup_sizes(self, found: Sequence[Backup]) -> dict[str, int]:
+        """Backup id -> bytes that deleting it would free. Walks through their folders."""
+        from gitdeploy.deployment.sizes import backup_sizes
+
+        return backup_sizes(self.site, found)
 
     def find_backup(self, reference: str) -> Backup:
         """By id, unique prefix, ref, or `latest`."""

@@ -14,7 +14,7 @@ _KEY = "live"
 
 def live_release(site: Site, database: Database) -> Release3:
     """The live release; cached under the facts that it depends on (HEAD, its branch, tags, settings)."""
-    facts = _facts(site)
+    facts = live_facts(site)
     text = database.meta_get(_KEY)
     if text:
         known = json.loads(text)
@@ -27,8 +27,8 @@ def live_release(site: Site, database: Database) -> Release3:
     return release
 
 
-def _facts(site: Site) -> list[object]:
-    """What must be the same: HEAD's text, the files that hold its branch and the tags (by time and size), settings."""
+def live_facts(site: Site) -> list[object]:
+    """What the live release depends on: HEAD's text, the files that hold its branch and the tags (by time and size), settings."""
     repository = site.repository
     head = (repository.git_dir / "HEAD").read_text()
     places = [repository.common_dir / "packed-refs", repository.common_dir / "refs" / "tags"]

@@ -1,7 +1,7 @@
 """Server-sent events: a deployment's log and steps, live.
 
 Each stream takes a thread of the server, so there are only so many; whoever gets none polls upgrade-log. All streams wait
-for one follower, which looks at the journal four times a second while anybody listens.
+for one follower, which looks at the journal four times a second while anybody listens (once a second for a crowd).
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from gitdeploy.web.panel import Panel, number, panel
 from gitdeploy.web.progress import progress
 
 LOOK = 0.25  # seconds between two looks at the journal
+CROWD = 50  # listeners; with more of them the looks come more slowly, up to one a second
 BEAT = 15.0  # seconds between signs of life on an idle stream
 LONGEST = 3600.0  # seconds that one stream lasts; browsers connect again by themselves
 LONGEST_BY_APP = 300.0  # the same where the app's own login can be asked again only by a new request
@@ -83,7 +84,8 @@ class Follower:
             with suppress(GitDeployError):
                 found = self._pulse()
             with self._changed:
-                if self._listeners == 0:
+                listeners = self._listeners
+                if listeners == 0:
                     self._running = False
                     return
                 if found != pulse:
@@ -91,7 +93,7 @@ class Follower:
                     self._version += 1
                     self._read.clear()
                     self._changed.notify_all()
-            time.sleep(LOOK)
+            time.sleep(LOOK * max(1.0, min(4.0, listeners / CROWD)))
 
     def _pulse(self) -> Any:
         app = self._app()

@@ -16,6 +16,7 @@ from gitdeploy.errors import ConfigError
 from gitdeploy.text import register_secret
 from gitdeploy.web import access as accesses
 from gitdeploy.web.access import Access, Authorize
+from gitdeploy.web.shared import SharedApp
 from gitdeploy.web.store import Store
 
 EXTENSION = "gitdeploy"
@@ -43,7 +44,7 @@ class Panel:
         self.streams = streams
         self.auto_check = auto_check
         self.environment_token = environment_token()
-        app = App.open(folder, config_file)
+        app = SharedApp.open(folder, config_file)
         self.root = app.site.root
         self.store = Store(app.site.state.path / "web.db", app.site.make_state)
         self.follower = Follower(self.app, streams)
@@ -56,7 +57,7 @@ class Panel:
         stamp = tuple(_stamp(path) for path in (self.config_file or self.root / "deploy.yaml", self.root / ".env"))
         with self._lock:
             if self._opened is None or self._opened[0] != stamp:
-                self._opened = (stamp, App.open(self.root, self.config_file))
+                self._opened = (stamp, SharedApp.open(self.root, self.config_file))
             return self._opened[1]
 
     def settings(self) -> WebConfig:

@@ -16,6 +16,7 @@ from gitdeploy.errors import GitDeployError
 from gitdeploy.web import guard
 from gitdeploy.web.answers import BadRequest, NoSuchPage, error_answer
 from gitdeploy.web.blueprint import PREFIX, blueprint
+from gitdeploy.web.document import templates
 from gitdeploy.web.proxies import BelieveProxies
 
 STREAMS = 240  # live streams at once; each holds a thread
@@ -52,6 +53,7 @@ def serve(app: Flask, host: str, port: int, ready: Callable[[], None]) -> None:
     import waitress
 
     logging.getLogger("waitress").setLevel(logging.ERROR)
+    templates()
     server = waitress.create_server(
         app,
         host=host.strip("[]"),

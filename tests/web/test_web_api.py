@@ -503,7 +503,7 @@ KILLS = int(os.environ.get("WEB_KILLS", "3"))
 
 @pytest.mark.parametrize("number", range(KILLS))
 def test_killing_the_web_process_changes_nothing(web: Web, number: int) -> None:
-    """At a moment spread over the time that an upgrade takes."""
+    """At moments spread over the time that an upgrade takes: three of them, or as many as WEB_KILLS says (CONTRIBUTING.md)."""
     port = free_port()
     server = serve(web.shop, port)
     try:
