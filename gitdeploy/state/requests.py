@@ -16,8 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from msgspec import Struct
-from msgspec.structs import asdict
+from msgspec import Struct, to_builtins
 
 from gitdeploy.process import Identity
 
@@ -64,7 +63,7 @@ class RunFile(Struct, frozen=True):
         beside = self.path.with_suffix(".new")
         descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         with open(descriptor, "w", encoding="utf-8") as out:
-            json.dump(asdict(facts), out)
+            json.dump(to_builtins(facts), out)
             out.flush()
             os.fsync(out.fileno())
         os.replace(beside, self.path)
