@@ -16,8 +16,11 @@ class GitDeployError(Exception):
     kind: ClassVar[str] = "failed"
     exit_code: int = 1
 
-    def __init__(self, message: str, hint: str = "", *, details: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, message: str, hint: str = "", *, details: tuple[str, ...] = (), lines: tuple[str, ...] = ()
+    ) -> None:
         super().__init__(message)
+        self.lines = lines or (message,)  # the message again, one thing a line, for people
         self.message = message
         self.hint = hint
         self.details = details

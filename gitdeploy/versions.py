@@ -103,3 +103,13 @@ def order(tag: str | None, prefix: str = "") -> tuple[Version, str]:
     """A sort key: by version, equal ones (`v1.0`, `V1.0.0`) always in the same order, by their text."""
     version = read_version(tag or "", prefix)
     return (version if version is not None else Version("0.dev0"), tag or "")
+
+
+def satisfies(version: str, wanted: str) -> bool:
+    """Whether an installed VERSION is what WANTED (`>=2,<3`; empty: any) asks for."""
+    from packaging.specifiers import SpecifierSet
+
+    try:
+        return SpecifierSet(wanted).contains(version, prereleases=True)
+    except ValueError:
+        return False

@@ -181,8 +181,23 @@ def test_an_include_that_leaves_the_release_is_refused(place: Place, include: st
     assert "root:" not in " ".join(wanted.problems)
 
 
-def test_index_options_of_a_release_are_seen(place: Place) -> None:
-    assert place.wanted({"requirements.txt": "--index-url https://evil.example/simple\ngreeting\n"}).index_options
+@pytest.mark.parametrize("option", ["--index-url ", "--index-url=", "-i", "--extra-i ", "--find-l=", "--trusted evil "])
+def test_index_options_of_a_release_are_seen_also_cut_short(place: Place, option: str) -> None:
+    text = f"{option}https://evil.example/simple\ngreeting\n"
+    assert place.wanted({"requirements.txt": text}).index_options
+
+
+def test_an_include_by_an_option_cut_short_is_seen(place: Place) -> None:
+    assert place.wanted({"requirements.txt": "--requirem ../../etc/passwd\n"}).problems
+
+
+def test_what_no_line_pins_is_told_apart_from_what_one_does(place: Place) -> None:
+    text = (
+        "greeting>=1,<3\nextra\npinned==1.0\nelsewhere ; sys_platform == 'win32'\nleft==1 ; sys_platform == 'win32'\n"
+    )
+    wanted = place.wanted({"requirements.txt": text})
+    assert wanted.unpinned == {"greeting": "<3,>=1", "extra": ""}
+    assert wanted.pins == {"pinned": "1.0"}
 
 
 def test_hashes_are_required_of_all_where_one_line_has_one(place: Place) -> None:

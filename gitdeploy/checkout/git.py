@@ -91,9 +91,10 @@ class Repository(Struct, frozen=True):
     root: Path
     git_dir: Path
     common_dir: Path
+    lfs: str = "auto"  # `git.lfs`
 
     @classmethod
-    def open(cls, root: Path) -> Repository:
+    def open(cls, root: Path, lfs: str = "auto") -> Repository:
         """The repository whose work tree is exactly ROOT. Starts no process. Raises `ConfigError` where there is none."""
         entry = root / ".git"
         try:
@@ -115,7 +116,23 @@ class Repository(Struct, frozen=True):
             raise DeploymentFailed(
                 f"{path_text(str(entry))} can't be read: permission denied.", "Run gitdeploy as the checkout's owner."
             ) from error
-        return cls(root, git_dir, common)
+        return cls(root, git_dir, common, lfs)
+
+    def lfs_options(self) -> tuple[str, ...]:
+        """How git is told of Git LFS, where its program is installed: its settings are usually in the user's
+        configuration, which isn't read. A file that can't be had fails, whatever a release's .lfsconfig says."""
+        if self.lfs == "never":
+            return ("filter.lfs.process=", "filter.lfs.smudge=", "filter.lfs.clean=", "filter.lfs.required=false")
+        program = process.which("git-lfs")
+        if program is None:
+            return ()
+        return (
+            f"filter.lfs.process='{program}' filter-process",
+            f"filter.lfs.smudge='{program}' smudge -- %f",
+            f"filter.lfs.clean='{program}' clean -- %f",
+            "filter.lfs.required=true",
+            "lfs.skipdownloaderrors=false",
+        )
 
     def run(
         self,
@@ -139,6 +156,8 @@ class Repository(Struct, frozen=True):
         if extra:
             environment.update(extra)
         tree = work_tree or self.root
+        if (self.common_dir / "lfs").is_dir():  # large files were fetched here: unchanged ones are known by the filter
+            options = (*self.lfs_options(), *options)
         return process.run(
             [*self.command(git_dir or self.git_dir, tree), *(w for o in options for w in ("-c", o)), *words],
             cwd=tree,
@@ -304,6 +323,15 @@ class Repository(Struct, frozen=True):
         names = ("index.lock", "HEAD.lock", "packed-refs.lock", "shallow.lock", "config.lock")
         folders = {self.git_dir, self.common_dir}
         return [folder / name for folder in folders for name in names if (folder / name).exists()]
+
+
+def initialise(folder: Path, *, sha256: bool) -> None:
+    """Make an empty bare repository at FOLDER, from no template. Raises `CommandFailed`."""
+    environment = Repository.environment()
+    environment |= {"GIT_CONFIG_GLOBAL": "/dev/null", "HOME": "/nonexistent"}
+    environment["GIT_DEFAULT_HASH"] = "sha256" if sha256 else "sha1"
+    words = [program(), "init", "-q", "--bare", "--template=", "--", str(folder)]
+    process.run(words, cwd="/", env=environment, timeout=SHORT, tied=True).check("git init")
 
 
 def _user_config(environment: Mapping[str, str]) -> str:

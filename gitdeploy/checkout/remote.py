@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
 from urllib.parse import urlsplit
 
 from msgspec import Struct
 
 from gitdeploy import process
 from gitdeploy.checkout.git import INCOMING_REFS, Repository, is_object_id
-from gitdeploy.errors import DeploymentFailed, PolicyError, SourceError
+from gitdeploy.errors import DeploymentFailed, GitDeployError, NotFound, PolicyError, SourceError
 from gitdeploy.process import Completed
 from gitdeploy.text import clean, path_text, redact, register_secret
+from gitdeploy.versions import valid_tag
 
 FETCH_LIMIT = 1800.0  # seconds for the objects of one tag
 LOOK_LIMIT = 60.0  # seconds for the list of tags
+GLANCE_LIMIT = 10.0  # seconds for one tag that is known already: whether it is what it was
 _SSH = "ssh -o BatchMode=yes -o ConnectTimeout=15 -o ServerAliveInterval=15 -o ServerAliveCountMax=4"
 _URL = re.compile(r"(?:https?|ssh|git|file)://[^\s\0-\x1f]+|/[^\0-\x1f]+|[A-Za-z0-9._-]+@[A-Za-z0-9.-]+:[^\0-\x1f]+")
 _OWN_FAULT = (
@@ -40,6 +43,31 @@ class Credentials(Struct, frozen=True):
     user: str
     password: str
     host: str
+
+
+class Access(Struct, frozen=True):
+    """What makes a git command prove itself: `-c` values without a secret, and the environment that holds it."""
+
+    options: tuple[str, ...]
+    environment: Mapping[str, str]
+
+
+NO_ACCESS = Access((), {})
+
+
+def access_by(credentials: Credentials | None) -> Access:
+    """Only for that host, only for `get`: a helper of the user's would store the token."""
+    if credentials is None:
+        return NO_ACCESS
+    register_secret(credentials.password)
+    helper = (
+        "!f() { test \"$1\" = get && printf 'username=%s\\npassword=%s\\n' "
+        '"$GITDEPLOY_GIT_USER" "$GITDEPLOY_GIT_PASSWORD"; }; f'
+    )
+    return Access(
+        ("credential.helper=", f"credential.{credentials.host}.helper={helper}"),
+        {"GITDEPLOY_GIT_USER": credentials.user, "GITDEPLOY_GIT_PASSWORD": credentials.password},
+    )
 
 
 class RemoteTag(Struct, frozen=True):
@@ -63,9 +91,13 @@ def url_setting(repository: Repository, name: str, url: str) -> str | None:
     return done.text if done.ok and done.text else None
 
 
-def ls_remote_tags(repository: Repository, remote: str, credentials: Credentials | None = None) -> dict[str, RemoteTag]:
-    """All tags of REMOTE by one request. Raises `SourceError`."""
-    done = _network(repository, ("ls-remote", "--tags", "--quiet", "--", _checked(remote)), credentials, LOOK_LIMIT)
+def ls_remote_tags(
+    repository: Repository, remote: str, credentials: Credentials | None = None, *, only: str | None = None
+) -> dict[str, RemoteTag]:
+    """All tags of REMOTE by one request, or the tag ONLY, for which it is not waited as long. Raises `SourceError`."""
+    names = (f"refs/tags/{only}", f"refs/tags/{only}^{{}}") if only is not None else ()
+    words = ("ls-remote", "--tags", "--quiet", "--", _checked(remote), *names)
+    done = _network(repository, words, credentials, LOOK_LIMIT if only is None else GLANCE_LIMIT)
     if not done.ok:
         raise _unreachable(repository, remote, done)
     found: dict[str, RemoteTag] = {}
@@ -88,7 +120,7 @@ def fetch_tag(
     credentials: Credentials | None = None,
     on_line: Callable[[str], None] | None = None,
 ) -> RemoteTag:
-    """Fetch the objects of one tag into `refs/gitdeploy/incoming/TAG`. Raises `SourceError`, `PolicyError`."""
+    """Fetch the objects of one tag into `refs/gitdeploy/incoming/TAG`. Raises `NotFound`, `SourceError`, `PolicyError`."""
     incoming = f"{INCOMING_REFS}{tag}"
     words = (
         "fetch", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--progress", "--force",
@@ -98,10 +130,7 @@ def fetch_tag(
     if not done.ok:
         said = done.error_text
         if "couldn't find remote ref" in said:
-            raise SourceError(
-                f"The remote {_named(repository, remote)} has no tag {clean(tag)} (or its answer was no git answer).",
-                "`gitdeploy releases` lists what there is.",
-            )
+            raise no_such_tag(repository, remote, tag, list(ls_remote_tags(repository, remote, credentials)))
         if "unexpected disconnect" not in said and ("No space left" in said or "disk full" in said.lower()):
             raise DeploymentFailed(
                 "The disk is full: the release's objects can't be stored.", "Make room, then try again."
@@ -121,6 +150,21 @@ def fetch_tag(
     if commit is None or object_id is None:
         raise PolicyError(f"Tag {clean(tag)} leads to no commit.", "A release is a tag of a commit.")
     return RemoteTag(object_id, commit)
+
+
+def no_such_tag(repository: Repository, remote: str, tag: str, tags: Sequence[str]) -> GitDeployError:
+    """TAG isn't among the TAGS of REMOTE: the error that names those most like it."""
+    where = _named(repository, remote)
+    if not tags:  # what isn't a git server at all may look so to git
+        return SourceError(
+            f"The remote {where} shows no tag at all, so {clean(tag)} is not there either.",
+            "Check the remote's URL: git remote -v",
+        )
+    near = get_close_matches(tag, [name for name in tags if valid_tag(name) is None], 3)
+    meant = f"Did you mean {' or '.join(near)}? " if near else ""
+    return NotFound(
+        f"The remote {where} has no tag {clean(tag)}.", f"{meant}They are listed by: gitdeploy releases --all"
+    )
 
 
 def fetch_commit(repository: Repository, remote: str, commit: str, credentials: Credentials | None = None) -> None:
@@ -198,16 +242,9 @@ def _network(
         "http.followRedirects=false",  # where objects come from is decided here, not by who answers
         "protocol.ext.allow=never",
     ]
-    if credentials is not None:
-        register_secret(credentials.password)
-        environment["GITDEPLOY_GIT_USER"] = credentials.user
-        environment["GITDEPLOY_GIT_PASSWORD"] = credentials.password
-        # Only for that host, only for `get`: a helper of the user's would store the token.
-        helper = (
-            "!f() { test \"$1\" = get && printf 'username=%s\\npassword=%s\\n' "
-            '"$GITDEPLOY_GIT_USER" "$GITDEPLOY_GIT_PASSWORD"; }; f'
-        )
-        options += ["credential.helper=", f"credential.{credentials.host}.helper={helper}"]
+    access = access_by(credentials)
+    environment |= access.environment
+    options += access.options
     return process.run(
         [
             *repository.command(repository.git_dir, repository.root),

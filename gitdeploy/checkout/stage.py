@@ -18,12 +18,13 @@ from pathlib import Path
 
 from msgspec import Struct, field
 
-from gitdeploy import faultpoints, interruption, process
+from gitdeploy import faultpoints, interruption
 from gitdeploy.checkout.changes import LINK, FileChange, Target, look
 from gitdeploy.checkout.durable import exists, same_file, sync_file_system, sync_file_systems
 from gitdeploy.checkout.git import EMPTY_ATTRIBUTES, LONG, Repository, file_blob_id
 from gitdeploy.checkout.local import git_mode
 from gitdeploy.checkout.manifest import Control, Directory, Item, Manifest
+from gitdeploy.checkout.remote import NO_ACCESS, Access
 from gitdeploy.errors import DeploymentFailed
 from gitdeploy.text import clean, path_text
 
@@ -40,6 +41,8 @@ class Part(Struct, frozen=True):
     prefix: bytes = b""
     created: bool = False
     modes: Mapping[bytes, tuple[int, int, int]] = field(default_factory=dict)  # recorded permissions, owner, group
+    hidden: tuple[bytes, ...] = ()  # paths that git was told to overlook; it would not write those marked skip-worktree
+    access: Access = NO_ACCESS  # what the host of its large files (Git LFS) is asked with
     control: bool = True  # whether its index and HEAD are switched too (not those of a submodule that goes away)
 
 
@@ -176,8 +179,13 @@ class _Stage(Struct):
         self.indexes[part.prefix] = (index.name, facts)
         filtered = [c for c in part.changes if c.kind != "deleted" and c.content is None and not c.exact]
         exact = [c for c in part.changes if c.kind != "deleted" and c.content is None and c.exact]
+        overlooked = {change.path for change in filtered}.intersection(part.hidden)
+        if overlooked:
+            words = ("update-index", "-z", "--no-skip-worktree", "--stdin")
+            stdin = b"".join(path + b"\0" for path in overlooked)
+            part.repository.output(*words, stdin=stdin, index=index, work_tree=new, tied=True)
         if filtered:
-            self._check_out(part.repository, index, new, filtered)
+            self._check_out(part.repository, index, new, filtered, part.access)
         if exact:
             self._check_out_exactly(part, new, exact)
         for change in part.changes:
@@ -188,7 +196,9 @@ class _Stage(Struct):
                     out.write(change.content)
         self._verify(part.repository, index, new, [*filtered, *exact])
 
-    def _check_out(self, repository: Repository, index: Path, new: Path, changes: Sequence[FileChange]) -> None:
+    def _check_out(
+        self, repository: Repository, index: Path, new: Path, changes: Sequence[FileChange], access: Access
+    ) -> None:
         options = _filter_options(repository)
         # The stage is the work tree here, so that the release's own .gitattributes apply (from the new index).
         done = repository.run(
@@ -196,7 +206,8 @@ class _Stage(Struct):
             stdin=b"\0".join(c.path for c in changes) + b"\0",
             index=index,
             work_tree=new,
-            options=options,
+            options=(*options, *access.options),
+            extra=access.environment,
             timeout=LONG,
             tied=True,
         )  # fmt: skip
@@ -244,22 +255,35 @@ class _Stage(Struct):
                 through_filters.append(change)
         if not through_filters:
             return
-        done = repository.run(
-            "hash-object",
-            "--stdin-paths",
-            stdin=b"".join(c.path + b"\n" for c in through_filters),
-            index=index,
-            work_tree=new,
-            options=_filter_options(repository),
-            timeout=LONG,
-        )
-        ids = done.stdout.decode().split()
-        for change, found in zip(through_filters, [*ids, *[""] * len(through_filters)], strict=False):
-            if found != change.oid:
+        cleaned = self._cleaned(repository, index, new, [change.path for change in through_filters])
+        for change in through_filters:
+            if cleaned.get(change.path) != change.oid:
                 raise DeploymentFailed(
                     f"{path_text(change.path)} was written with other bytes than the release has.",
                     "A filter of .gitattributes failed (git-lfs not installed, or a program of its own).",
                 )
+
+    def _cleaned(self, repository: Repository, index: Path, new: Path, paths: Sequence[bytes]) -> dict[bytes, str]:
+        """Path -> the blob that the staged file becomes again on its way back through filters and line ends.
+
+        By an index, since hash-object sees no .gitattributes but those on disk, and one that didn't change isn't staged.
+        """
+        copy = index.with_name(f"{index.name}-cleaned")
+        shutil.copyfile(index, copy)
+        stdin = b"".join(path + b"\0" for path in paths)
+        done = repository.run(
+            "update-index", "-z", "--stdin",
+            stdin=stdin,
+            index=copy,
+            work_tree=new,
+            options=_filter_options(repository),
+            timeout=LONG,
+        )  # fmt: skip
+        listed = repository.output("ls-files", "-s", "-z", index=copy).split(b"\0") if done.ok else []
+        copy.unlink()
+        wanted = set(paths)
+        entries = (entry.partition(b"\t") for entry in listed if entry)
+        return {path: facts.split(b" ")[1].decode() for facts, _, path in entries if path in wanted}
 
     # ---- links, owners and modes ----
 
@@ -389,27 +413,15 @@ def new_index(repository: Repository, tree: str, index: Path) -> Path:
 
 
 def _filter_options(repository: Repository) -> tuple[str, ...]:
-    """Git LFS, where its program is installed: its settings are usually in the user's configuration, which isn't read.
-
-    Raises `DeploymentFailed` for a filter of the checkout's configuration with a relative command: in the stage it would
-    fail, and git would write the unfiltered text without a word.
-    """
-    configured = repository.config(r"^filter\.")
-    for name, commands in configured.items():
+    """What git is told of filters. Raises `DeploymentFailed` for a filter of the checkout's configuration with a relative
+    command: in the stage it would fail, and git would write the unfiltered text without a word."""
+    for name, commands in repository.config(r"^filter\.").items():
         if commands[-1].lstrip("'\"").startswith(("./", "../")):
             raise DeploymentFailed(
                 f"The git filter `{clean(name)}` names its program by a relative path: {clean(commands[-1])}.",
                 "Give it an absolute path: git config " + clean(name),
             )
-    lfs = process.which("git-lfs")
-    if lfs is None or any(name.startswith("filter.lfs.") for name in configured):
-        return ()
-    return (
-        f"filter.lfs.process='{lfs}' filter-process",
-        f"filter.lfs.smudge='{lfs}' smudge -- %f",
-        f"filter.lfs.clean='{lfs}' clean -- %f",
-        "filter.lfs.required=true",
-    )
+    return repository.lfs_options()
 
 
 def _nearest_directory(path: bytes) -> os.stat_result:

@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from gitdeploy.checkout.changes import FileChange, Policy, Problem, Target, TreePlan, list_tree, look, plan_tree
-from gitdeploy.checkout.git import Repository
+from gitdeploy.checkout.git import Repository, initialise
 from gitdeploy.checkout.keep import KeepPaths
 from gitdeploy.checkout.local import git_mode, read_local
 from gitdeploy.checkout.remote import fetch_commit, remote_url
@@ -66,7 +66,7 @@ def _plan_one(
         if old or not new:
             return None  # never initialised here: an empty folder before and after, as git leaves it
         return _bring(repository, path, new, tree)
-    inner = Repository.open(place)
+    inner = Repository.open(place, repository.lfs)
     head = (inner.git_dir / "HEAD").read_text()
     if not new:
         return _take_away(inner, path, head, policy)
@@ -103,12 +103,12 @@ def _bring(repository: Repository, path: bytes, commit: str, tree: str) -> Plann
     place = repository.root / os.fsdecode(path)
     if not source.is_dir():
         source.parent.mkdir(parents=True, exist_ok=True)
-        repository.output("init", "-q", "--bare", "--template=", "--", str(source), tied=True)
+        initialise(source, sha256=len(commit) == 64)
         work_tree = os.path.relpath(place, source)
         for setting, value in (("core.bare", "false"), ("core.worktree", work_tree), ("remote.origin.url", url)):
             repository.output("config", "--file", str(source / "config"), setting, value, tied=True)
         repository.output("config", f"submodule.{name}.url", url, tied=True)
-    bare = Repository(source, source, source)
+    bare = Repository(source, source, source, repository.lfs)
     if bare.resolve(commit) is None:
         fetch_commit(bare, url, commit)
     goal = Target(commit, bare.tree_of(commit), bare.tree_of(commit))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from gitdeploy.deployment.plan import Plan
 from gitdeploy.deployment.plan_migrations import plan_lines
-from gitdeploy.text import count, listing, path_text, size_text
+from gitdeploy.deployment.plan_venv import VenvPlan
+from gitdeploy.text import count, listing, path_text, redact, size_text
 
 _WORDS = {"added": " (new)", "changed": " (changed)"}
 
@@ -13,16 +14,19 @@ def plan_text(plan: Plan) -> str:
     """The whole plan in lines."""
     lines = [plan.headline(), ""]
     for kind, word in (("added", "new"), ("changed", "changed"), ("deleted", "deleted")):
-        names = plan.files(kind)
+        names = [f"{n} (only APP_VERSION)" if n == plan.version_file else n for n in plan.files(kind)]
         if names:
             lines.append(f"  files {word:<9} {len(names)}: {listing(names, 8)}")
     if plan.venv is not None:
         if plan.venv.unchanged:
             lines.append("  venv            unchanged")
         else:
-            lines.append(f"  venv            {_packages(plan)}")
+            lines.append(f"  venv            {_packages(plan.venv)}")
+        if plan.venv.reuse is None and plan.venv.requirements.unpinned:
+            lines.append(f"  not pinned      {_unpinned(plan.venv)}")
+    if plan.kept:
+        lines.append(f"  kept            {listing(plan.kept, 8)}")
     for label, paths in (
-        ("kept", plan.tree.kept),
         ("left in place", plan.tree.kept_data),
         ("merged", plan.tree.merged),
         ("to the backup", plan.tree.saved),
@@ -41,8 +45,7 @@ def plan_text(plan: Plan) -> str:
         lines.append(f"  {'migrations' if number == 0 else '':<15} {line}")
     if len(migrations) > 12:
         lines.append(f"  {'':<15} … and {len(migrations) - 12} more")
-    if plan.services:
-        lines.append(f"  restart         {listing([service.name for service in plan.services])}")
+    lines += _afterwards(plan)
     lines.append(f"  disk            {size_text(plan.disk_needed)} at the most")
     if plan.commits:
         lines += ["", f"  {count(plan.commit_count, 'commit')}:"]
@@ -59,9 +62,31 @@ def plan_text(plan: Plan) -> str:
     return "\n".join(lines)
 
 
-def _packages(plan: Plan) -> str:
-    assert plan.venv is not None
-    parts = [f"{name} {old} -> {new}" for name, (old, new) in plan.venv.changed.items()]
-    parts += [f"{name} {version} (new)" for name, version in plan.venv.added.items()]
-    parts += [f"{name} {version} (removed)" for name, version in plan.venv.removed.items()]
-    return listing(parts, 8) if parts else "built anew"
+def _afterwards(plan: Plan) -> list[str]:
+    """What is restarted and asked after the switch; where nothing is, which setting changes that."""
+    restart = listing([service.name for service in plan.services])
+    nothing = "no service is configured (service: in deploy.yaml)" if plan.options.restart else "--no-restart is given"
+    health = plan.after.health
+    asked = listing([redact(each) for each in (*health.url, *health.tcp, *filter(None, [health.command]))], 3)
+    if not asked and restart:
+        asked = "only that it stays up: no health check is configured (health: in deploy.yaml)"
+    return [
+        f"  restart         {restart or f'nothing: {nothing}'}",
+        f"  health          {asked or 'not checked: no health check is configured (health: in deploy.yaml)'}",
+    ]
+
+
+def _packages(venv: VenvPlan) -> str:
+    parts = [f"{name} {old} -> {new}" for name, (old, new) in venv.changed.items()]
+    parts += [f"{name} {version}".rstrip() + " (new)" for name, version in venv.added.items()]
+    parts += [f"{name} {version} (removed)" for name, version in venv.removed.items()]
+    if venv.from_nothing:
+        return f"built from nothing: {listing(parts, 8)}" if parts else "built from nothing"
+    return listing(parts, 8) or "a copy of the live one, the requirements installed into it; no package needs to change"
+
+
+def _unpinned(venv: VenvPlan) -> str:
+    """Packages whose version the installer decides."""
+    names = [f"{name} {wanted}".rstrip() for name, wanted in venv.requirements.unpinned.items()]
+    what = "all of them may change" if venv.from_nothing else "what is there stays where it fits"
+    return f"{listing(names, 8)}: {what}"

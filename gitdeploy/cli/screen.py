@@ -178,7 +178,8 @@ class Screen(Struct):
         word = "Refused" if error.exit_code == 7 else "Error"
         if self.colours(sys.stderr):
             word = f"\x1b[31m{word}\x1b[0m"
-        lines = [f"{word}: {error.message}", *([f"  {error.hint}"] if error.hint else [])]
+        first, *rest = error.lines
+        lines = [f"{word}: {first}", *(f"  {line}" for line in (*rest, error.hint) if line)]
         if self.quiet or not isinstance(error, RolledBack):  # whose details were told when the step failed
             lines += [f"  {line}" for line in error.details]
         self.write_error("\n".join(lines) + "\n")

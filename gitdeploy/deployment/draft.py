@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from gitdeploy.checkout.git import Repository
 from gitdeploy.deployment.site import Site
 from gitdeploy.deployment.updates import checkout_git
+from gitdeploy.services import processes
 from gitdeploy.services.discovery import discover
 from gitdeploy.text import clean, listing, path_text
 from gitdeploy.versions import newest, read_version
@@ -17,6 +19,8 @@ from gitdeploy.versions import newest, read_version
 # Files that an operator edits on the server, or that the app writes: tracked ones block every upgrade, or are overwritten.
 _LOCAL_NAMES = frozenset(".env config.ini local.cfg local_settings.py settings.ini settings.local.py".split())
 _LOCAL_ENDINGS = (".db", ".sqlite", ".sqlite3")
+_RESTARTERS = ("restart", "restart.sh", "bin/restart", "bin/restart.sh", "scripts/restart", "scripts/restart.sh")
+_PID_FOLDERS = (".", "run", "tmp", "var", "var/run")
 
 
 def draft(site: Site) -> str:
@@ -51,7 +55,7 @@ def _source(site: Site) -> Iterator[str]:
         yield f"  repo: {_quoted(found.repo)}"
     yield f"  remote: {_quoted(site.config.source.remote)}"
     if versions and all(tag.startswith("v") for tag in versions):
-        yield f'  tags: "v*"                      # newest here: {newest(versions) or versions[-1]}'
+        yield f'  tags: "v*"                      # as here: the newest that was fetched is {newest(versions) or versions[-1]}'
     if found.kind != "git":
         yield "  # token_env: MY_TOKEN           # for a private repository: the variable, never the token itself"
     yield ""
@@ -129,13 +133,39 @@ def _service(site: Site) -> Iterator[str]:
         yield f"  systemd: {_quoted(name)}"
         if len(units) > 1:
             yield f"  # These name this checkout too: {listing([clean(unit) for unit in units[1:]], 5)}"
+    elif script := next(filter(partial(_is_program, site.root), _RESTARTERS), None):
+        yield "service:"
+        yield f"  command: {_quoted(f'./{script}')}       # because of {script}: it must restart the app, and end"
+    elif running := next(_pid_files(site), None):
+        file, words = running
+        yield "service:"
+        yield f"  pidfile: {_quoted(file)}       # because of the process in it: {words}"
+        yield "  signal: HUP                     # reloads it (gunicorn, uWSGI); USR2: a second gunicorn; TERM: another starts it"
     else:
-        yield "# service:                        # no systemd unit runs from this checkout"
+        yield "# service:                        # no systemd unit, restart script or pid file of this checkout was found"
         yield "#   systemd: my-app               # or supervisor: NAME, compose: SERVICE, pidfile: FILE, command: ..."
     yield ""
     yield "# health:                         # without it a release that starts and fails stays live"
     yield "#   url: http://127.0.0.1:8000/health"
     yield "#   version: {json: version}      # where the app says its version"
+
+
+def _is_program(root: Path, name: str) -> bool:
+    return (root / name).is_file() and os.access(root / name, os.X_OK)
+
+
+def _pid_files(site: Site) -> Iterator[tuple[str, str]]:
+    """(path, its process's command line) of each pid file whose process runs from this checkout."""
+    for folder in _PID_FOLDERS:
+        for path in sorted((site.root / folder).glob("*.pid")):
+            try:
+                text = path.read_text() if path.is_file() and path.stat().st_size < 64 else ""
+            except (OSError, UnicodeDecodeError):
+                continue
+            pid = int(text) if text.strip().isascii() and text.strip().isdigit() else 0
+            places = [site.root] if site.venv_link is None else [site.root, site.venv_link]
+            if pid > 1 and any(processes.runs_from(pid, place) for place in places):
+                yield str(path.relative_to(site.root)), clean(" ".join(processes.command_line(pid)), limit=60)
 
 
 def _quoted(text: str) -> str:

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 
+from msgspec import Struct
+from msgspec.structs import replace
+
 from gitdeploy.checkout import remote as remotes
+from gitdeploy.checkout.changes import Problem
 from gitdeploy.deployment.options import Options
 from gitdeploy.deployment.plan import Plan
-from gitdeploy.deployment.release import Chosen, check_tag, fetch_places, newest
+from gitdeploy.deployment.release import Chosen, check_tag, fetch_places, moved_tag, newest, prepared_commit
 from gitdeploy.deployment.site import Release3, Site
-from gitdeploy.errors import GitDeployError, SourceError
+from gitdeploy.errors import GitDeployError, NotFound, SourceError
 from gitdeploy.state import Database
 from gitdeploy.versions import version_text
 
@@ -33,25 +37,55 @@ def look(
             if found is None or found.tag is None:
                 return None
             tag = found.tag
-        commit = site.repository.resolve(f"refs/tags/{tag}")
-        fetched = False
-        if commit is None:
-            commit, fetched = _fetch(site, tag), True
+        local = site.repository.resolve(f"refs/tags/{tag}")
+        now = _as_it_is_now(site, tag, local)
         try:
             version = version_text(tag, site.config.source.tag_prefix)
-            return make(site, database, Chosen(Release3(version, tag, commit)), options)
+            plan = make(site, database, Chosen(Release3(version, tag, now.commit)), options)
         finally:
-            if fetched:
+            if now.fetched:
                 with suppress(GitDeployError):
                     remotes.drop_incoming(site.repository, tag)
+        moved = moved_tag(tag, now.commit, [(local, "here"), (database.first_seen(tag), "when it was first seen")])
+        problems = [Problem(moved.message, moved.hint, refused=True)] if moved and not options.accept_moved_tag else []
+        return replace(plan, problems=(*problems, *plan.problems), warnings=(*now.warnings, *plan.warnings))
 
 
-def _fetch(site: Site, tag: str) -> str:
+class _Now(Struct, frozen=True):
+    """What a tag is now: its commit, whether that was fetched just for this, and what to say about it."""
+
+    commit: str
+    fetched: bool = False
+    warnings: tuple[str, ...] = ()
+
+
+def _as_it_is_now(site: Site, tag: str, local: str | None) -> _Now:
+    """The commit of TAG, which is LOCAL here, as the remote has it; as it is here where it was prepared, or no remote
+    can be reached."""
+    if local is None:
+        return _Now(_fetch(site, tag), fetched=True)
+    if prepared_commit(site, tag) == local:
+        return _Now(local)
     failure: SourceError | None = None
     for remote, credentials in fetch_places(site):
         try:
-            return remotes.fetch_tag(site.repository, remote, tag, credentials).commit
+            found = remotes.ls_remote_tags(site.repository, remote, credentials, only=tag).get(tag)
         except SourceError as error:
+            failure = failure or error
+            continue
+        if found is not None:
+            return _Now(local) if found.commit == local else _Now(_fetch(site, tag), fetched=True)
+    if failure is None:
+        return _Now(_fetch(site, tag), fetched=True)  # it is gone there: the same refusal as that of an upgrade
+    return _Now(local, warnings=(f"{failure.message} Going by {tag} as it was fetched before.",))
+
+
+def _fetch(site: Site, tag: str) -> str:
+    failure: SourceError | NotFound | None = None
+    for remote, credentials in fetch_places(site):
+        try:
+            return remotes.fetch_tag(site.repository, remote, tag, credentials).commit
+        except (SourceError, NotFound) as error:
             failure = failure or error
     assert failure is not None
     raise failure

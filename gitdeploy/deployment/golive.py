@@ -32,11 +32,16 @@ def go_live(work: Work, live: Live, preparation: Preparation, *, roll_back: bool
 def roll_back_result(work: Work, live: Live, step: str, cause: GitDeployError) -> Result:
     """Everything is undone on disk: settle the service, check the old release's health, say how it ended."""
     with interruption.shield():
-        sentence = settle(work, live, step, cause)
+        settled = settle(work, live, step, cause)
         if isinstance(cause, Interrupted):
-            error: GitDeployError = Interrupted(cause.signal_number, f"Interrupted. {sentence}")
+            error: GitDeployError = Interrupted(cause.signal_number, f"Interrupted. {settled.sentence}")
         else:
             bad = f"{bad_sentence(live.record.target)}  " if live.record.action == "upgrade" else ""
-            error = RolledBack(sentence, f"{bad}Whole log: gitdeploy log {work.id}", details=cause.details)
-        error.document = work.end("rolled_back", sentence, error).as_dict()
+            error = RolledBack(
+                settled.sentence,
+                f"{bad}Whole log: gitdeploy log {work.id}",
+                details=cause.details,
+                lines=settled.lines,
+            )
+        error.document = work.end("rolled_back", settled.sentence, error).as_dict()
     raise error

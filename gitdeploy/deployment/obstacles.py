@@ -21,7 +21,8 @@ from gitdeploy.state import RESERVE_SIZE
 from gitdeploy.text import clean, count, listing, path_text, size_text
 
 if TYPE_CHECKING:
-    from gitdeploy.deployment.plan import SubmodulePlan, VenvPlan
+    from gitdeploy.deployment.plan import SubmodulePlan
+    from gitdeploy.deployment.plan_venv import VenvPlan
 
 SPARE = 16 << 20  # bytes that are to stay free beside what is known to be needed; of a small disk a fiftieth
 

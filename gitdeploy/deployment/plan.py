@@ -15,43 +15,25 @@ from gitdeploy import venvs
 from gitdeploy.checkout.changes import FileChange, Policy, Problem, Target, TreePlan, plan_tree
 from gitdeploy.checkout.git import Repository
 from gitdeploy.checkout.history import Commit, commits_between
+from gitdeploy.checkout.keep import KeepPaths
+from gitdeploy.checkout.lfs import lfs_findings
 from gitdeploy.checkout.local import Local, read_local
 from gitdeploy.config import Config
 from gitdeploy.deployment import obstacles
 from gitdeploy.deployment.options import Options
 from gitdeploy.deployment.plan_data import plan_data
 from gitdeploy.deployment.plan_migrations import migrations_between
+from gitdeploy.deployment.plan_venv import VenvPlan, plan_venv
 from gitdeploy.deployment.site import Release3, Site
 from gitdeploy.errors import DeploymentFailed, GitDeployError
 from gitdeploy.hooks import STAGES, Hook, find_hooks, not_executable
 from gitdeploy.migrations import Change
 from gitdeploy.services import Service, open_services
-from gitdeploy.text import count, listing, path_text, size_text
+from gitdeploy.text import count, path_text, size_text
 
 UPGRADE_STAGES = ("pre-deploy", "build", "migrate", "post-deploy")
 RESTORE_STAGES = ("pre-restore", "build", "post-restore")
 LARGEST_READ = 1 << 20  # bytes of a file that is read whole
-
-
-class VenvPlan(Struct, frozen=True):
-    """What happens to the venv: `reuse` names a generation that fits as it is, else one is built."""
-
-    live: venvs.LiveVenv
-    requirements: venvs.Requirements
-    reuse: str | None
-    added: Mapping[str, str]
-    changed: Mapping[str, tuple[str, str]]
-    removed: Mapping[str, str]
-    found: Mapping[str, venvs.Installed]  # what the live venv holds
-
-    @property
-    def plain(self) -> bool:
-        """A working venv that isn't one of ours yet."""
-        return self.live.generation is None and self.live.problem is None
-
-    @property
-    def unchanged(self) -> bool:
-        return self.reuse is not None and self.reuse == self.live.generation
 
 
 class Plan(Struct, frozen=True):
@@ -93,6 +75,24 @@ class Plan(Struct, frozen=True):
         return sorted(own + inner)
 
     @property
+    def version_file(self) -> str | None:
+        """The env file, where APP_VERSION in it will follow, and nothing else of it changes."""
+        name = self.before.env_file
+        if name is None or not any(c.path == os.fsencode(name) and c.content is not None for c in self.tree.changes):
+            return None
+        return path_text(name)
+
+    @property
+    def kept(self) -> list[str]:
+        """Keep paths whose local content stays though the release has another, and the env file where it is one of them."""
+        found = {path_text(path) for path in self.tree.kept}
+        if self.version_file is not None and KeepPaths(self.before.git.keep).match(
+            os.fsencode(self.before.env_file or "")
+        ):
+            found.add(self.version_file)
+        return sorted(found)
+
+    @property
     def nothing_to_do(self) -> bool:
         """The target is live already: same commit, no file to change, the same venv (a plain one counts as right)."""
         return (
@@ -128,13 +128,14 @@ class Plan(Struct, frozen=True):
 
     def as_dict(self) -> dict[str, Any]:
         """The shape of `plan --json`."""
-        requirements: dict[str, Any] = {"added": {}, "changed": {}, "removed": {}, "unchanged": True}
+        requirements: dict[str, Any] = {"added": {}, "changed": {}, "removed": {}, "unchanged": True, "unpinned": {}}
         if self.venv is not None:
             requirements = {
                 "added": dict(self.venv.added),
                 "changed": {name: list(pair) for name, pair in self.venv.changed.items()},
                 "removed": dict(self.venv.removed),
                 "unchanged": self.venv.unchanged,
+                "unpinned": dict(self.venv.requirements.unpinned),
             }
         return {
             "from": self.origin.as_dict(),
@@ -142,7 +143,7 @@ class Plan(Struct, frozen=True):
             "commits": [{"id": c.id, "subject": c.subject, "author": c.author, "date": c.date} for c in self.commits],
             "files": {kind: self.files(kind) for kind in ("added", "changed", "deleted")},
             "requirements": requirements,
-            "keep": [path_text(path) for path in self.tree.kept],
+            "keep": self.kept,
             "kept_data": [path_text(path) for path in self.tree.kept_data],
             "merged": [path_text(path) for path in self.tree.merged],
             "local_changes": [path_text(path) for path in self.tree.saved],
@@ -255,8 +256,16 @@ def make_plan(
         inner, inner_problems = plan_submodules(site.repository, tree.submodules, goal.tree, policy, submodules or {})
         parts = tuple(SubmodulePlan(*part) for part in inner)
         problems += inner_problems
-    after = _config_after(site, tree)
-    venv = _plan_venv(site, after, goal, tree, generation, options, problems)
+    for holder, goal_tree, changes, remote in (
+        (repository, goal.tree, tree.changes, config.source.remote),
+        *((part.repository, part.goal.tree, part.tree.changes, "origin") for part in parts),
+    ):
+        lfs_problems, lfs_warnings = lfs_findings(holder, goal_tree, changes, remote)
+        problems += lfs_problems
+        warnings += lfs_warnings
+    after = _with_new_requirements(_config_after(site, tree), tree)
+    reader = TargetFiles(repository, site.root, goal, tree)
+    venv = plan_venv(site, action, after, reader, generation, options, problems)
     stages = UPGRADE_STAGES if action == "upgrade" else RESTORE_STAGES
     # Before the switch the live release's own hooks run, after it the target's.
     hooks = {s: find_hooks(site.root, (config if s.startswith("pre-") else after).hooks, s) for s in stages}
@@ -374,52 +383,12 @@ def _config_after(site: Site, tree: TreePlan) -> Config:
     return configuration.parse(content, root=site.root, name=f"{name} of the release", file=site.root / name)
 
 
-def _plan_venv(
-    site: Site,
-    after: Config,
-    goal: Target,
-    tree: TreePlan,
-    generation: str | None,
-    options: Options,
-    problems: list[Problem],
-) -> VenvPlan | None:
-    live = site.live_venv()
-    if live is None:
-        return None
-    requirements = venvs.read_requirements(TargetFiles(site.repository, site.root, goal, tree), after.venv, live)
-    problems += [Problem(text) for text in requirements.problems]
-    if requirements.index_options and not after.venv.allow_index_options:
-        problems.append(
-            Problem(
-                f"The release's requirements bring package sources of their own: {listing(list(requirements.index_options), 5)}.",
-                "If you trust them: venv: {allow_index_options: true} in deploy.yaml.",
-                refused=True,
-            )
-        )
-    builder = venvs.Builder(site.root, site.state.path, after.venv)
-    if generation is not None and (site.state.venvs / generation).is_dir():
-        reuse: str | None = generation
-    else:
-        reuse = None if options.rebuild_venv else builder.matching(requirements, live)
-    found = venvs.installed(live.real)
-    installed = {name: package.version for name, package in found.items()}
-    added, changed, removed = {}, {}, {}
-    if reuse is None:
-        for name, version in requirements.pins.items():
-            if name not in installed:
-                added[name] = version
-            elif installed[name] != version:
-                changed[name] = (installed[name], version)
-    elif reuse != live.generation:
-        wanted = venvs.packages(site.state.venvs / reuse)
-        added = {name: version for name, version in wanted.items() if name not in installed}
-        removed = {name: version for name, version in installed.items() if name not in wanted}
-        changed = {
-            name: (installed[name], version)
-            for name, version in wanted.items()
-            if name in installed and installed[name] != version
-        }
-    return VenvPlan(live, requirements, reuse, added, changed, removed, found)
+def _with_new_requirements(config: Config, tree: TreePlan) -> Config:
+    """Where nothing names requirements files, requirements.txt is one; the target may be the first to bring it."""
+    brings = any((change.path, change.kind) == (b"requirements.txt", "added") for change in tree.changes)
+    if config.venv.requirements or not brings or config.where.get("venv.requirements", "default") != "default":
+        return config
+    return replace(config, venv=replace(config.venv, requirements=venvs.DEFAULT_FILES))
 
 
 def _policy(config: Config) -> Policy:

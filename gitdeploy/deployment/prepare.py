@@ -20,7 +20,9 @@ from gitdeploy.backups import Backup
 from gitdeploy.checkout import stage as staging
 from gitdeploy.checkout.durable import sync_file_systems, write_durably
 from gitdeploy.checkout.git import BACKUP_REFS
+from gitdeploy.checkout.lfs import uses_lfs
 from gitdeploy.checkout.manifest import Manifest
+from gitdeploy.checkout.remote import NO_ACCESS, Access, access_by
 from gitdeploy.checkout.snapshot import Snapshot, take_snapshot
 from gitdeploy.config import Config
 from gitdeploy.databases import open_databases
@@ -308,6 +310,8 @@ def stage_files(preparation: Preparation, modes: Mapping[str, Sequence[int]] | N
                 plan.goal,
                 (site.repository.git_dir / "HEAD").read_text(),
                 modes={os.fsencode(path): (m[0], m[1], m[2]) for path, m in (modes or {}).items()},
+                hidden=plan.local.hidden,
+                access=_lfs_access(site, plan),
             ),
             *(
                 staging.Part(
@@ -337,6 +341,18 @@ def stage_files(preparation: Preparation, modes: Mapping[str, Sequence[int]] | N
             ),
         )
         shown.summary = count(len(preparation.manifest.items), "file")
+
+
+def _lfs_access(site: Site, plan: Plan) -> Access:
+    """What git-lfs proves itself by where the release keeps files there: what git itself does at the remote's host."""
+    from gitdeploy.deployment.release import fetch_places
+
+    if not uses_lfs(site.repository, plan.goal.tree, plan.changes):
+        return NO_ACCESS
+    remote, credentials = fetch_places(site)[0]
+    access = access_by(credentials)
+    named = (f"remote.lfsdefault={remote}",) if ":" not in remote and "/" not in remote else ()
+    return Access((*access.options, *named), access.environment)
 
 
 def into_live(preparation: Preparation, *, data_from: str | None = None) -> Live:

@@ -105,8 +105,7 @@ def _recover_one(session: Session, row: DeploymentRow, restores: bool) -> Result
         step, cause = _cause(records)
         if newest != "undone":
             engine.undo_all(journal, engine.begun_steps(records, live_steps(live)), step, cause)
-        sentence = settle(work, live, step, cause)
-        return work.end("rolled_back", sentence)
+        return work.end("rolled_back", settle(work, live, step, cause).sentence)
     except StageGone as error:
         if restores:
             end_maintenance(session.site, parsed_config(session.site, _record(records).before), records)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -13,7 +14,7 @@ from gitdeploy.checkout.remote import Credentials
 from gitdeploy.deployment.options import Options
 from gitdeploy.deployment.session import Work
 from gitdeploy.deployment.site import Release3, Site
-from gitdeploy.errors import GitDeployError, PolicyError, SourceError, UsageError
+from gitdeploy.errors import GitDeployError, NotFound, PolicyError, SourceError, UsageError
 from gitdeploy.state import Database
 from gitdeploy.text import clean
 from gitdeploy.versions import read_version, valid_tag, version_text
@@ -73,7 +74,7 @@ def fetch(work: Work, chosen: Chosen, options: Options) -> Chosen:
     site, repository = work.site, work.site.repository
     with work.journal.step("fetch") as shown:
         local = repository.resolve(f"refs/tags/{tag}")
-        if local is not None and _prepared(site, tag) == local:
+        if local is not None and prepared_commit(site, tag) == local:
             shown.status, shown.summary = "skipped", "prepared before"
             commit = local
         else:
@@ -103,13 +104,21 @@ def _check(work: Work, chosen: Chosen, options: Options, commit: str, local: str
     known_as = [(local, "here"), (work.database.first_seen(tag), "when it was first seen")]
     if not prepared:
         known_as.append(_said(work, chosen, tag, commit))
+    moved = moved_tag(tag, commit, known_as)
+    if moved is not None and not options.accept_moved_tag:
+        raise moved
+    _verify_signature(work, tag, commit)
+
+
+def moved_tag(tag: str, commit: str, known_as: Sequence[tuple[str | None, str]]) -> PolicyError | None:
+    """The refusal of TAG, which is COMMIT now, where it is KNOWN AS another (commit, where); None where it is not."""
     for known, where in known_as:
-        if known is not None and known != commit and not options.accept_moved_tag:
-            raise PolicyError(
+        if known is not None and known != commit:
+            return PolicyError(
                 f"Tag {tag} was moved: its commit is {commit[:12]} now, {where} it is {known[:12]}.",
                 "A release must not change after it was made. Ask its author; if it is right: --accept-moved-tag",
             )
-    _verify_signature(work, tag, commit)
+    return None
 
 
 def _refuse_bad(work: Work, target: Release3) -> None:
@@ -159,7 +168,7 @@ def _said(work: Work, chosen: Chosen, tag: str, commit: str) -> tuple[str | None
 
 def _from_remotes(work: Work, tag: str, local: str | None) -> tuple[str, str]:
     """(commit, summary) of TAG from the first remote that can be reached; as known here where none can."""
-    failure: SourceError | None = None
+    failure: SourceError | NotFound | None = None
     size = ""
 
     def progress(text: str) -> None:
@@ -171,14 +180,14 @@ def _from_remotes(work: Work, tag: str, local: str | None) -> tuple[str, str]:
     for name, credentials in fetch_places(work.site):
         try:
             got = remotes.fetch_tag(work.site.repository, name, tag, credentials, progress)
-        except SourceError as error:
+        except (SourceError, NotFound) as error:
             failure = failure or error
             if len(fetch_places(work.site)) > 1:
                 work.journal.line(f"{error.message} Trying the next.", "warning")
             continue
         return got.commit, f"{size}{tag} from {remotes.shown_remote(name)}"
     assert failure is not None
-    if local is not None and work.database.first_seen(tag) == local and "has no tag" not in failure.message:
+    if local is not None and work.database.first_seen(tag) == local and isinstance(failure, SourceError):
         work.journal.line(f"{failure.message} Going by {tag} as it was fetched before.", "warning")
         return local, "as fetched before; the remote can't be reached"
     raise failure
@@ -196,7 +205,8 @@ def fetch_places(site: Site) -> list[tuple[str, Credentials | None]]:
     return places
 
 
-def _prepared(site: Site, tag: str) -> str | None:
+def prepared_commit(site: Site, tag: str) -> str | None:
+    """The commit of TAG that was prepared here; None where it wasn't."""
     from gitdeploy.deployment.prepare import prepared_stages
 
     for data in prepared_stages(site.state.stage).values():

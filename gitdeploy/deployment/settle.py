@@ -9,6 +9,8 @@ import shlex
 import signal
 import time
 
+from msgspec import Struct
+
 from gitdeploy import backups, venvs
 from gitdeploy.checkout import switch
 from gitdeploy.checkout.durable import sync_file_system
@@ -24,8 +26,18 @@ from gitdeploy.text import clean, listing, path_text
 from gitdeploy.venvs.seal import read_facts
 
 
-def settle(work: Work, live: Live, step: str, cause: GitDeployError) -> str:
-    """Bring the old release back to work and say so in a sentence. Raises `RollbackFailed` where it doesn't answer."""
+class Settled(Struct, frozen=True):
+    """How a roll-back ended, one thing a line: what failed where and why, what runs now, what became of the data."""
+
+    lines: tuple[str, ...]
+
+    @property
+    def sentence(self) -> str:
+        return " ".join(self.lines)
+
+
+def settle(work: Work, live: Live, step: str, cause: GitDeployError) -> Settled:
+    """Bring the old release back to work and say so. Raises `RollbackFailed` where it doesn't answer."""
     records = work.database.records(work.id)
     began = {record.step for record in records if record.kind == "begin"}
     origin, target, name = live.record.origin, live.record.target, work.site.name
@@ -34,7 +46,7 @@ def settle(work: Work, live: Live, step: str, cause: GitDeployError) -> str:
         notes = data_back.after_rollback(live, began, stop=not work.session.caller.boot)
         notes += _installed_meanwhile(live)
         for note in notes:
-            work.journal.line(note, "warning")
+            work.journal.note(note, "warning")
         if "build" in began and live.record.hooks:
             with work.journal.step("build") as shown:
                 shown.summary = run_stage(live, live.before, "build")
@@ -67,12 +79,12 @@ def settle(work: Work, live: Live, step: str, cause: GitDeployError) -> str:
         ) from error
     end_maintenance(work.site, live.before, records)
     remember_bad(work, live, cause, wanted)
-    sentence = f"{wanted} {name} runs {origin.name} again" + (f" ({health})" if health else "") + "; nothing was lost."
-    sentence = " ".join([sentence, *notes])
-    _tell_failure(work, live, "rolled_back", sentence)
+    runs = f"{name} runs {origin.name} again" + (f" ({health})" if health else "") + "; nothing was lost."
+    settled = Settled((wanted, runs, *notes))
+    _tell_failure(work, live, "rolled_back", settled.sentence)
     sync_file_system(work.site.root)  # data and what the hooks wrote, before the way back to them is forgotten
     forget(work, live)
-    return sentence
+    return settled
 
 
 def _installed_meanwhile(live: Live) -> list[str]:

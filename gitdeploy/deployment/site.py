@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gitdeploy import config as configuration
 from gitdeploy.checkout.git import Repository
@@ -76,7 +77,8 @@ class Site(Struct, frozen=True):
                 f"Do it as {_user(uid)}, or with the command gitdeploy, which becomes {_user(uid)} by itself.",
             )
         repository = Repository.open(root)
-        return cls(root, configuration.load(root, config_file), StateDirectory(root), repository)
+        config = configuration.load(root, config_file)
+        return cls(root, config, StateDirectory(root), replace(repository, lfs=config.git.lfs))
 
     @property
     def name(self) -> str:

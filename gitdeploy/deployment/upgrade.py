@@ -112,8 +112,8 @@ def preflight_summary(plan: Plan) -> str:
     from gitdeploy.text import listing, path_text
 
     parts = ["nothing in the way"]
-    if plan.tree.kept:
-        parts.append(f"kept: {listing([path_text(path) for path in plan.tree.kept], 3)}")
+    if plan.kept:
+        parts.append(f"kept: {listing(plan.kept, 3)}")
     if plan.tree.kept_data:
         parts.append(f"no longer tracked, left in place: {listing([path_text(p) for p in plan.tree.kept_data], 3)}")
     if plan.tree.merged:

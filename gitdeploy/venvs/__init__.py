@@ -14,7 +14,13 @@ if TYPE_CHECKING:
     from gitdeploy.venvs.generations import Generation, disk_usage, in_use, list_generations, remove, sweep
     from gitdeploy.venvs.live import Installed, LiveVenv, examine, installed, live_venv, packages
     from gitdeploy.venvs.meanwhile import changed_packages, installer_at
-    from gitdeploy.venvs.requirements import Requirements, TreeReader, read_requirements
+    from gitdeploy.venvs.requirements import (
+        DEFAULT_FILES,
+        Requirements,
+        TreeReader,
+        index_options_in,
+        read_requirements,
+    )
     from gitdeploy.venvs.seal import differences
 
 _HOMES = {
@@ -25,7 +31,7 @@ _HOMES = {
         ("generations", "Generation disk_usage in_use list_generations remove sweep"),
         ("live", "Installed LiveVenv examine installed live_venv packages"),
         ("meanwhile", "changed_packages installer_at"),
-        ("requirements", "Requirements TreeReader read_requirements"),
+        ("requirements", "DEFAULT_FILES Requirements TreeReader index_options_in read_requirements"),
         ("seal", "differences"),
     )
     for name in names.split()
@@ -43,6 +49,7 @@ if not TYPE_CHECKING:
 
 
 __all__ = [
+    "DEFAULT_FILES",
     "Builder",
     "Built",
     "Changes",
@@ -57,6 +64,7 @@ __all__ = [
     "disk_usage",
     "examine",
     "in_use",
+    "index_options_in",
     "installed",
     "installer_at",
     "list_generations",

@@ -29,6 +29,12 @@ DEFAULT_FILES = ("requirements.txt",)
 
 _METADATA = ("pyproject.toml", "setup.py", "setup.cfg")
 _INDEX_OPTIONS = ("-i", "--index-url", "--pypi-url", "--extra-index-url", "-f", "--find-links", "--trusted-host")
+_LONG_OPTIONS = (
+    "--index-url", "--pypi-url", "--extra-index-url", "--no-index", "--find-links", "--trusted-host", "--requirement",
+    "--constraint", "--editable", "--no-binary", "--only-binary", "--prefer-binary", "--require-hashes", "--pre",
+    "--use-feature",
+)  # fmt: skip
+_UV_INDEX_OPTIONS = ("--index", "--default-index")
 _PIP_ONLY_OPTIONS = ("--pre", "--prefer-binary", "--use-feature")
 _PIP_ONLY_PER_LINE = ("--config-settings", "--config-setting", "--global-option", "--install-option")
 _PIN = re.compile(r"([A-Za-z0-9][\w.-]*)\s*(?:\[[^\]]*\])?\s*={2,3}\s*([^\s;,*]+)\s*(?:;.*|--.*)?$")
@@ -61,6 +67,7 @@ class Requirements(Struct, frozen=True):
     installer. key: equal keys mean an equal venv. pins: name to version of the `==` lines. names: package to whether its
     line has no marker. needs_tree: the release's own files are installed (`-e .`, `./lib`, `wheels/x.whl`).
     index_options: lines that say where packages come from. hashed: a line has a hash. pip_only: why uv can't do it.
+    unpinned: package to what its line asks of the version (`>=2`; empty: nothing) where no `==` line fixes it.
     variables: `${NAME}` in the files. problems: sentences; with any, there is nothing to be installed.
     """
 
@@ -76,6 +83,7 @@ class Requirements(Struct, frozen=True):
     names: Mapping[str, bool] = field(default_factory=dict)
     pip_only: tuple[str, ...] = ()
     variables: tuple[str, ...] = ()
+    unpinned: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_requirements(reader: TreeReader, config: VenvConfig, live: LiveVenv | None) -> Requirements:
@@ -98,7 +106,29 @@ def read_requirements(reader: TreeReader, config: VenvConfig, live: LiveVenv | N
         names=scan.names,
         pip_only=tuple(dict.fromkeys(scan.pip_only)),
         variables=tuple(sorted(scan.variables)),
+        unpinned={name: wanted for name, wanted in scan.unpinned.items() if name not in scan.pins},
     )
+
+
+def index_options_in(words: Sequence[str]) -> list[str]:
+    """Those of an installer's arguments that say where packages come from, with their values."""
+    found, waiting = [], list(words)
+    while waiting:
+        option, value = _split(waiting.pop(0))
+        if option in (*_INDEX_OPTIONS, *_UV_INDEX_OPTIONS):
+            found.append(f"{option} {waiting.pop(0) if value is None and waiting else value or ''}".rstrip())
+    return found
+
+
+def _split(word: str) -> tuple[str, str | None]:
+    """An option and the value in the same word, if any; a long one that is cut short, which pip admits, in full."""
+    option, equals, value = word.partition("=")
+    if not option.startswith("--") and len(option) > 2:
+        return option[:2], option[2:] + equals + value
+    if option.startswith("--") and option not in (*_LONG_OPTIONS, *_UV_INDEX_OPTIONS):
+        full = [name for name in _LONG_OPTIONS if name.startswith(option)]
+        option = full[0] if len(full) == 1 else option
+    return option, value if equals else None
 
 
 def _key(scan: _Scan, config: VenvConfig, live: LiveVenv | None) -> str:
@@ -128,6 +158,7 @@ class _Scan:
         self.files: dict[str, bytes] = {}
         self.pins: dict[str, str] = {}
         self.names: dict[str, bool] = {}
+        self.unpinned: dict[str, str] = {}
         self.local: dict[str, str] = {}
         self.index_options: list[str] = []
         self.problems: list[str] = []
@@ -212,7 +243,9 @@ class _Scan:
             self.hashed = True
         if any(option in line for option in _PIP_ONLY_PER_LINE):
             self.pip_only.append(f"{place} has options that only pip knows for one requirement")
-        if pin := _PIN.match(line):
+        asked = _asked_version(line.partition(" --")[0])
+        pin = _PIN.match(line)
+        if pin and asked is not None:
             self.pins[canonical(pin[1])] = pin[2]
         requirement = line.partition(" --")[0].partition(" ;")[0].strip()
         at = re.match(r"[A-Za-z0-9][\w.-]*\s*(?:\[[^\]]*\])?\s*@\s*(\S+)", requirement)
@@ -222,12 +255,12 @@ class _Scan:
         if not constraint and not (_is_local(requirement) and not at) and (found := _NAME.match(line)):
             package = canonical(found[1])
             self.names[package] = self.names.get(package, False) or ";" not in line.partition(" --")[0]
+            if not pin and not at and asked is not None:
+                self.unpinned[package] = asked
 
     def _options(self, words: list[str], name: str, place: str) -> None:
         while words:
-            option, equals, value = words.pop(0).partition("=")
-            if not option.startswith("--") and len(option) > 2:
-                option, value, equals = option[:2], option[2:] + equals + value, "="
+            option, said = _split(words.pop(0))
             takes = option in (
                 *_INDEX_OPTIONS,
                 "-r",
@@ -240,7 +273,8 @@ class _Scan:
                 "--only-binary",
                 "--use-feature",
             )
-            if takes and not equals:
+            value = said or ""
+            if takes and said is None:
                 value = words.pop(0) if words else ""
             self.variables.update(_VARIABLE.findall(value))
             if option in ("-r", "--requirement", "-c", "--constraint"):
@@ -289,6 +323,18 @@ class _Scan:
         identity = self.reader.tree_id("" if name == "." else name) if isinstance(self.reader, TreeIdentities) else None
         # Unknown content is equal to nothing, not even to itself next time.
         return identity or uuid.uuid4().hex
+
+
+def _asked_version(requirement: str) -> str | None:
+    """What a line asks of its package's version (`>=2,<3`; empty: nothing); None where its marker leaves it out on this
+    machine, or it is no requirement by name."""
+    from packaging.requirements import Requirement
+
+    try:
+        read = Requirement(requirement)
+        return str(read.specifier) if read.marker is None or read.marker.evaluate() else None
+    except ValueError:
+        return None
 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:

@@ -99,3 +99,109 @@ def fresh(tmp_path: Path) -> Sample:
 def test_doctor_does_not_call_no_backup_complete(fresh: Sample) -> None:
     fresh.gitdeploy("check")
     assert "There is no backup yet; every upgrade makes one first." in fresh.gitdeploy("doctor", code=None).text
+
+
+def lines_of(text: str) -> dict[str, str]:
+    """A plan's lines by their label."""
+    found = (re.fullmatch(r"  (\S(?:\S| (?! ))*)\s{2,}(\S.*)", line) for line in text.splitlines())
+    return {match[1]: match[2] for match in found if match}
+
+
+def test_the_first_plan_names_unpinned_packages_and_what_becomes_of_the_env_file(fresh: Sample) -> None:
+    (fresh.app / ".env").write_text("APP_VERSION=1.0.0\nSECRET=x\n")
+    shown = lines_of(fresh.gitdeploy("plan", "v1.1.0").out)
+    assert shown["venv"] == "greeting 1.0 -> >=2"
+    assert shown["not pinned"] == "greeting >=2, waving: what is there stays where it fits"
+    assert shown["files changed"].startswith("3: .env (only APP_VERSION), app.py, ")
+    assert shown["kept"] == ".env"
+    plan = json.loads(fresh.gitdeploy("plan", "v1.1.0", "--json").out)
+    assert plan["keep"] == [".env"]
+    assert plan["requirements"]["unpinned"] == {"greeting": ">=2", "waving": ""}
+    assert plan["requirements"]["changed"] == {"greeting": ["1.0", ">=2"]}
+    anew = lines_of(fresh.gitdeploy("plan", "v1.1.0", "--rebuild-venv").out)
+    assert anew["venv"] == "built from nothing: greeting 1.0 -> >=2"
+    assert anew["not pinned"] == "greeting >=2, waving: all of them may change"
+    fresh.gitdeploy("upgrade", "v1.1.0")
+    assert fresh.packages() == ["greeting==2.0", "waving==1.0"]
+
+
+def test_the_plan_says_that_nothing_will_be_restarted_or_asked(fresh: Sample) -> None:
+    shown = lines_of(fresh.gitdeploy("plan", "v1.1.0").out)
+    assert shown["restart"] == "nothing: no service is configured (service: in deploy.yaml)"
+    assert shown["health"] == "not checked: no health check is configured (health: in deploy.yaml)"
+    (fresh.app / "deploy.yaml").write_text("service: {command: ./restart}\nhealth: {tcp: '127.0.0.1:9'}\n")
+    shown = lines_of(fresh.gitdeploy("plan", "v1.1.0").out)
+    assert (shown["restart"], shown["health"]) == ("./restart", "127.0.0.1:9")
+    assert (
+        lines_of(fresh.gitdeploy("plan", "v1.1.0", "--no-restart").out)["restart"] == "nothing: --no-restart is given"
+    )
+    (fresh.app / "deploy.yaml").write_text("service: {command: ./restart}\n")
+    assert lines_of(fresh.gitdeploy("plan", "v1.1.0").out)["health"].startswith("only that it stays up")
+
+
+def test_a_mistyped_tag_says_what_was_meant(shop: Shop) -> None:
+    for command in ("upgrade", "plan", "prepare"):
+        done = shop.gitdeploy(command, "v2.0.1", code=2)
+        assert f"Error: The remote origin (file://{shop.remote}) has no tag v2.0.1." in done.err
+        assert "Did you mean v2.0.0 or v2.1.0" in done.err
+        assert "gitdeploy releases --all" in done.err
+    error = json.loads(shop.gitdeploy("upgrade", "v2.0.1", "--json", code=2).out)["error"]
+    assert error["kind"] == "not_found"
+
+
+def test_a_remote_without_any_tag_is_no_typing_error(shop: Shop) -> None:
+    shop.git("init", "-q", "--bare", str(shop.folder / "empty"))
+    shop.git("remote", "set-url", "origin", f"file://{shop.folder}/empty")
+    assert "shows no tag at all, so v2.0.1" in shop.gitdeploy("upgrade", "v2.0.1", code=6).err
+
+
+def test_a_roll_back_is_told_one_thing_a_line(fresh: Sample) -> None:
+    (fresh.app / "uploads").mkdir()
+    (fresh.app / "uploads/a").write_text("before")
+    (fresh.app / "deploy.yaml").write_text(
+        "backup: {include: [uploads]}\nhooks: {post-deploy: ['echo new > uploads/a; echo nothing works; exit 9']}\n"
+    )
+    done = fresh.gitdeploy("upgrade", "v1.1.0", code=3)
+    said = done.err[done.err.index("Error: ") :].splitlines()
+    assert said[0].startswith("Error: Wanted v1.1.0, failed at post-deploy: ")
+    assert said[1] == "  app runs v1.0.0 again; nothing was lost."
+    assert said[2].startswith("  uploads was put back as it was; what it held meanwhile is kept: ")
+    assert re.fullmatch(
+        r"  v1\.1\.0 \(\w{7}\) is not installed by itself again\.  Whole log: gitdeploy log \d", said[3]
+    )
+    assert done.err.count("what it held meanwhile") == 1
+    row = json.loads(fresh.gitdeploy("log", "--json").out)[0]
+    assert " app runs v1.0.0 again; nothing was lost. uploads was put back" in row["error"]["message"]
+
+
+def test_init_takes_the_restart_script_that_is_there(fresh: Sample) -> None:
+    (fresh.app / "restart.sh").write_text("#!/bin/sh\n")
+    assert "restart script" in fresh.gitdeploy("init", "--print").out, "one that nobody can run is none"
+    (fresh.app / "restart.sh").chmod(0o755)
+    shown = fresh.gitdeploy("init", "--print").out
+    assert "\nservice:\n  command: ./restart.sh " in shown or '\nservice:\n  command: "./restart.sh" ' in shown
+    assert "the newest that was fetched is v1.0.0" in shown
+    fresh.gitdeploy("init")
+    assert "./restart.sh" in lines_of(fresh.gitdeploy("plan", "v1.1.0").out)["restart"]
+
+
+def test_init_takes_the_pid_file_of_a_process_that_runs_from_here(fresh: Sample) -> None:
+    (fresh.app / "run").mkdir()
+    (fresh.app / "run/other.pid").write_text(f"{os.getpid()}\n")
+    (fresh.app / "run/broken.pid").write_bytes(b"\xff-1")
+    assert "pidfile: run" not in fresh.gitdeploy("init", "--print").out
+    with subprocess.Popen(
+        [fresh.app / "venv/bin/python", "-c", "input()"], cwd=fresh.app, stdin=subprocess.PIPE
+    ) as app:
+        (fresh.app / "run/web.pid").write_text(f"{app.pid}\n")
+        shown = fresh.gitdeploy("init", "--print").out
+        app.kill()
+    assert "\nservice:\n  pidfile: run/web.pid " in shown
+
+
+def test_a_release_that_is_the_first_to_bring_requirements(fresh: Sample) -> None:
+    fresh.release("v0.9.0", {"app.py": "0", ".gitignore": "/venv\n"})
+    fresh.gitdeploy("upgrade", "v0.9.0", "--allow-downgrade")
+    assert lines_of(fresh.gitdeploy("plan", "v1.1.0").out)["venv"] == "greeting 1.0 -> >=2"
+    fresh.gitdeploy("upgrade", "v1.1.0")
+    assert "greeting==2.0" in fresh.packages()

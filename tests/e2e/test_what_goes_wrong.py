@@ -46,7 +46,7 @@ def upgrades(shop: Shop, tag: str = "v2.0.0") -> None:
 
 @pytest.mark.parametrize("tag", ["v9.9.9", "does/not/exist"])
 def test_a_tag_that_does_not_exist(shop: Shop, tag: str) -> None:
-    refused(shop, "upgrade", tag, code=6, says=tag)
+    refused(shop, "upgrade", tag, code=2, says=f"has no tag {tag}.")
 
 
 @pytest.mark.parametrize(

