@@ -7,6 +7,7 @@ from datetime import datetime
 import click
 
 from gitdeploy.app import App, Status
+from gitdeploy.cli.log import shown_status
 from gitdeploy.cli.options import EXAMPLE, json_option, pass_screen
 from gitdeploy.cli.screen import Screen
 from gitdeploy.text import clean, listing
@@ -56,7 +57,7 @@ def _text(app: App, status: Status) -> str:
     if row is not None:
         when = datetime.fromisoformat(row.started_at).astimezone().strftime("%Y-%m-%d %H:%M")
         lines.append(
-            f"  last         {row.action} to {row.target.get('tag') or str(row.target.get('commit'))[:8]}: {row.status}, {when} by {clean(row.performer)}"
+            f"  last         {row.action} to {row.target.get('tag') or str(row.target.get('commit'))[:8]}: {shown_status(row)}, {when} by {clean(row.performer)}"
         )
     if status.interrupted:
         lines.append("  interrupted  a deployment was cut off:  gitdeploy recover")

@@ -50,6 +50,7 @@ def test_the_log_tells_a_rollback_and_a_refusal_from_a_restore_and_a_failure(sho
     assert refused.err.rstrip().endswith("nothing live was touched.")
     rows = [line.split() for line in shop.gitdeploy("log").out.splitlines()]
     assert [(row[3], row[6]) for row in rows[1:3]] == [("upgrade", "refused"), ("rollback", "succeeded")]
+    assert "upgrade to v2.0.0: refused, " in shop.gitdeploy("status").out
     assert "\nrefused: 1 tracked file changed locally: VERSION." in shop.gitdeploy("log", rows[1][0]).out
     newest = json.loads(shop.gitdeploy("log", "--json").out)[0]
     assert (newest["status"], newest["error"]["kind"]) == ("failed", "refused")

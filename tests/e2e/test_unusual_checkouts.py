@@ -193,7 +193,7 @@ try:
 finally:
     print("peak", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
-    for words in (("plan", "v2.0.0"), ("upgrade", "v2.0.0"), ("rollback", "--yes")):
+    for words in (("upgrade", "v2.0.0"), ("rollback", "--yes")):
         done = subprocess.run(
             [sys.executable, "-c", measured, *words], cwd=sample.app, env=sample.environment, capture_output=True, text=True
         )  # fmt: skip
