@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Iterator, Sequence
 
@@ -25,6 +24,8 @@ def kept_differences(repository: Repository, old: str, new: str, kept: Sequence[
             continue
         what = "changed its own version of it" if name in before else "brings one of its own"
         yield f"{shown} is kept as it is here; the release {what}:"
+        import difflib  # which a deployment without such a file need not load
+
         lines = [
             line
             for line in difflib.unified_diff(_lines(before.get(name)), _lines(after[name]), n=0, lineterm="")

@@ -1,20 +1,26 @@
-"""How the app is restarted: one file a kind, all on one small protocol (`base.Service`)."""
+"""How the app is restarted: one file a kind, all on one small protocol (`base.Service`).
+
+A kind is loaded when an app names it: each brings modules that a command on another app would load for nothing.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gitdeploy.config import ServiceConfig
 from gitdeploy.services.base import Service, ServiceFailed, common
-from gitdeploy.services.command import Command
-from gitdeploy.services.compose import Compose
-from gitdeploy.services.discovery import NO_ESCAPE, discover, escape_argv, shares_cgroup_with, shares_cgroup_with_app
-from gitdeploy.services.pidfile import PidFile
-from gitdeploy.services.privileged import through_root
-from gitdeploy.services.supervisor import Supervisor
-from gitdeploy.services.systemd import SystemdUnit
+
+if TYPE_CHECKING:
+    from gitdeploy.services.discovery import (
+        NO_ESCAPE,
+        discover,
+        escape_argv,
+        shares_cgroup_with,
+        shares_cgroup_with_app,
+    )
 
 __all__ = [
     "NO_ESCAPE",
@@ -36,29 +42,57 @@ def open_services(service: ServiceConfig, root: Path, *, owner: int | None = Non
     owner: the uid that the checkout belongs to; default: that of ROOT.
     """
     uid = root.stat().st_uid if owner is None else owner
-    return tuple(through_root(each) for each in _open(service, root, uid))
+    made = _open(service, root, uid)
+    if not made:
+        return ()
+    from gitdeploy.services.privileged import through_root
+
+    return tuple(through_root(each) for each in made)
 
 
 def _open(service: ServiceConfig, root: Path, uid: int) -> tuple[Service, ...]:
+    timeout, log = service.timeout, service.log
     if service.systemd:
-        return tuple(SystemdUnit(unit, root, uid, service.timeout) for unit in service.systemd)
+        kind = _kind("systemd")
+        return tuple(kind(unit, root, uid, timeout) for unit in service.systemd)
     if service.supervisor:
-        return (Supervisor(service.supervisor, root, uid, service.timeout),)
+        return (_kind("supervisor")(service.supervisor, root, uid, timeout),)
     if service.compose:
-        return (Compose(service.compose, root, uid, service.timeout),)
+        return (_kind("compose")(service.compose, root, uid, timeout),)
     if service.pidfile:
-        return (PidFile(service.pidfile, root, uid, service.signal or "HUP", service.timeout, service.log),)
+        return (_kind("pidfile")(service.pidfile, root, uid, service.signal or "HUP", timeout, log),)
     if service.command:
-        return (Command(service.command, root, uid, service.timeout, service.log),)
+        return (_kind("command")(service.command, root, uid, timeout, log),)
     return ()
 
 
-_KINDS = {"systemd": SystemdUnit, "supervisor": Supervisor, "compose": Compose, "pidfile": PidFile, "command": Command}
+_KINDS = {
+    "systemd": "SystemdUnit",
+    "supervisor": "Supervisor",
+    "compose": "Compose",
+    "pidfile": "PidFile",
+    "command": "Command",
+}
+
+
+def _kind(name: str) -> type[Any]:
+    kind: type[Any] = getattr(import_module(f"{__name__}.{name}"), _KINDS[name])
+    return kind
 
 
 def from_dict(data: Mapping[str, Any]) -> Service:
     """The service that `as_dict` described, in another process."""
     values = common(data)
     values["root"] = Path(values["root"])
-    made: Service = _KINDS[data["kind"]](**values)
+    made: Service = _kind(data["kind"])(**values)
     return made
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(import_module(f"{__name__}.discovery"), name)
+        globals()[name] = value
+        return value
