@@ -14,6 +14,7 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from gitdeploy.checkout.durable import write_durably
+from gitdeploy.checkout.permissions import Attributes
 from gitdeploy.errors import DeploymentFailed
 from gitdeploy.text import path_text
 
@@ -41,6 +42,7 @@ class Directory(Struct, frozen=True):
     mode: int
     uid: int
     gid: int
+    attributes: Attributes = ()
 
 
 class Control(Struct, frozen=True):
@@ -112,7 +114,10 @@ def _encode(manifest: Manifest) -> dict[str, Any]:
             for i in manifest.items
         ],
         "made": [short(path) for path in manifest.made_directories],
-        "old": [[short(d.path), d.mode, d.uid, d.gid] for d in manifest.old_directories],
+        "old": [
+            [short(d.path), d.mode, d.uid, d.gid, [[name, value.hex()] for name, value in d.attributes]]
+            for d in manifest.old_directories
+        ],
         "controls": [
             {
                 "source": str(c.source),
@@ -156,7 +161,10 @@ def _decode(data: dict[str, Any]) -> Manifest:
             for kind, live, new, old, keep, old_facts, new_facts in data["items"]
         ),
         made_directories=tuple(long(path) for path in data["made"]),
-        old_directories=tuple(Directory(long(path), mode, uid, gid) for path, mode, uid, gid in data["old"]),
+        old_directories=tuple(
+            Directory(long(path), mode, uid, gid, tuple((name, bytes.fromhex(value)) for name, value in attributes))
+            for path, mode, uid, gid, attributes in data["old"]
+        ),
         controls=tuple(
             Control(
                 Path(c["source"]),

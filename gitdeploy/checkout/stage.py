@@ -24,11 +24,10 @@ from gitdeploy.checkout.durable import exists, same_file, sync_file_system, sync
 from gitdeploy.checkout.git import EMPTY_ATTRIBUTES, LONG, Repository, file_blob_id
 from gitdeploy.checkout.local import git_mode
 from gitdeploy.checkout.manifest import Control, Directory, Item, Manifest
+from gitdeploy.checkout.permissions import attributes_of, dress_new_file, set_attributes
 from gitdeploy.checkout.remote import NO_ACCESS, Access
 from gitdeploy.errors import DeploymentFailed
 from gitdeploy.text import clean, path_text
-
-UMASK = 0o022
 
 
 class Part(Struct, frozen=True):
@@ -342,7 +341,7 @@ class _Stage(Struct):
         elif before is not None and not stat_module.S_ISDIR(before.st_mode):
             uid, gid = before.st_uid, before.st_gid
         else:
-            folder = _nearest_directory(os.path.dirname(live))
+            folder = os.lstat(_nearest_directory(os.path.dirname(live)))
             uid = folder.st_uid if os.geteuid() == 0 else own.st_uid
             gid = folder.st_gid if folder.st_mode & stat_module.S_ISGID or os.geteuid() == 0 else own.st_gid
         if (uid, gid) != (own.st_uid, own.st_gid):
@@ -353,17 +352,16 @@ class _Stage(Struct):
                     raise
         if mode == LINK:
             return
-        bits = 0o644
         if recorded is not None:
-            bits = recorded[0]
+            os.chmod(new, recorded[0])
         elif before is not None and stat_module.S_ISREG(before.st_mode):
             bits = stat_module.S_IMODE(before.st_mode)
             if bool(bits & 0o100) != (mode == 0o100755):
                 bits = bits | (bits & 0o444) >> 2 if mode == 0o100755 else bits & ~0o111
-            _copy_attributes(live, new)
-        elif mode == 0o100755:
-            bits = 0o755
-        os.chmod(new, bits)
+            set_attributes(new, attributes_of(live))
+            os.chmod(new, bits)
+        else:
+            dress_new_file(new, _nearest_directory(os.path.dirname(live)), executable=mode == 0o100755)
 
     # ---- directories ----
 
@@ -424,7 +422,7 @@ def _filter_options(repository: Repository) -> tuple[str, ...]:
     return repository.lfs_options()
 
 
-def _nearest_directory(path: bytes) -> os.stat_result:
+def _nearest_directory(path: bytes) -> bytes:
     while True:
         try:
             found = os.lstat(path)
@@ -432,21 +430,11 @@ def _nearest_directory(path: bytes) -> os.stat_result:
             path = os.path.dirname(path)
             continue
         if stat_module.S_ISDIR(found.st_mode):
-            return found
+            return path
         path = os.path.dirname(path)
 
 
 def _directory(path: bytes) -> Directory:
     found = os.lstat(path)
-    return Directory(path, stat_module.S_IMODE(found.st_mode), found.st_uid, found.st_gid)
-
-
-def _copy_attributes(old: bytes, new: bytes) -> None:
-    """Extended attributes (SELinux context, access control lists) of the replaced file."""
-    try:
-        names = os.listxattr(old)
-    except OSError:
-        return
-    for name in names:
-        with suppress(OSError):
-            os.setxattr(new, name, os.getxattr(old, name))
+    mode = stat_module.S_IMODE(found.st_mode)
+    return Directory(path, mode, found.st_uid, found.st_gid, attributes_of(path))

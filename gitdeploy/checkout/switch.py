@@ -24,6 +24,7 @@ from gitdeploy.checkout.durable import exists, same_file, sync_file_systems
 from gitdeploy.checkout.git import Repository, copy_with_time
 from gitdeploy.checkout.local import git_mode
 from gitdeploy.checkout.manifest import Control, Directory, Item, Manifest
+from gitdeploy.checkout.permissions import dress_new_folder, set_attributes
 from gitdeploy.checkout.stage import discard_stage, new_index
 from gitdeploy.errors import DeploymentFailed
 from gitdeploy.text import path_text
@@ -59,6 +60,7 @@ def apply(manifest: Manifest, last: Callable[[], None]) -> None:
         faultpoints.point("switch rmdir")
     for path in manifest.made_directories:
         os.mkdir(path)
+        dress_new_folder(path)
         faultpoints.point("switch mkdir")
     for item in steps.added:
         if exists(item.live):
@@ -309,6 +311,7 @@ class _Undo(Struct):
             os.rmdir(temporary)
         os.mkdir(temporary)
         os.chown(temporary, directory.uid, directory.gid)
+        set_attributes(temporary, directory.attributes)
         os.chmod(temporary, directory.mode)
         os.rename(temporary, directory.path)
         faultpoints.point("undo mkdir")
