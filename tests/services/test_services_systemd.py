@@ -126,6 +126,18 @@ def test_a_unit_that_crashed_says_how_and_its_own_last_lines(app: Machine) -> No
     assert answer[3] == []
 
 
+def test_a_unit_that_crashed_is_said_to_have_while_the_rest_of_it_is_being_ended(app: Machine) -> None:
+    """Its main process was killed, a child takes its time: systemd calls that deactivating, which says nothing."""
+    stubborn = "import subprocess; subprocess.Popen(['sh', '-c', 'trap \"\" TERM; sleep 60 & wait; sleep 60'])\n"
+    app.put(f"{ROOT}/app.py", stubborn + APP, owner=app.root.joinpath(ROOT[1:]).stat().st_uid)
+    app.inside("systemctl", "restart", "otrs-web")
+    app.wait_for("curl", "-sf", "http://127.0.0.1:8000/")
+    app.inside("systemctl", "kill", "--kill-who=main", "--signal=KILL", "otrs-web")
+    app.wait_for("sh", "-c", "systemctl show -P ActiveState otrs-web | grep -q deactivating")
+    assert ask(app, "answer = unit().is_up()") == "otrs-web.service crashed (killed by signal 9)."
+    app.inside("systemctl", "kill", "--signal=KILL", "otrs-web")
+
+
 def test_a_crash_loop_is_counted_and_ended_by_a_restart_with_good_code(app: Machine) -> None:
     app.put(f"{ROOT}/version", "broken")
     write_unit(app, restart="on-failure", limit="60")
