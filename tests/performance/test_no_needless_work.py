@@ -112,7 +112,10 @@ def test_asking_for_the_version_starts_nothing_and_loads_next_to_nothing(shop: S
     work = shop.work("--version")
     assert work.started == []
     assert not {name.partition(".")[0] for name in work.imported} & HEAVY
-    assert {name for name in work.imported if name.startswith("gitdeploy.")} == {"gitdeploy.__main__", "gitdeploy.called"}
+    assert {name for name in work.imported if name.startswith("gitdeploy.")} == {
+        "gitdeploy.__main__",
+        "gitdeploy.called",
+    }
 
 
 def test_a_check_from_the_cache_starts_nothing_and_asks_nobody(shop: Shop) -> None:
