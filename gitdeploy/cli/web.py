@@ -70,11 +70,15 @@ def _stop(_number: int, _frame: Any) -> None:
 
 
 def _first_link(screen: Screen, link: str) -> None:
-    """At the first start, an administrator's token, shown once."""
+    """At the first start, an administrator's token, shown once; later how to get in."""
     from gitdeploy.web.panel import environment_token
 
     store = _store(screen)
-    if environment_token() is None and not store.tokens():
+    if environment_token() is not None:
+        screen.message("Log in with the token in GITDEPLOY_WEB_TOKEN.")
+    elif store.tokens():
+        screen.message("Log in with a token.  Another one: gitdeploy web token add NAME")
+    else:
         token = store.add_token("administrator", read_only=False)
         screen.write_error(
             f"Log in (this link is shown once; only its hash is kept):\n  {link}login#{token}\n"

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from time import monotonic
 from typing import Any, Generic, TypeVar
 
 from gitdeploy.app import App, Checkout
@@ -35,9 +35,9 @@ class _Kept(Generic[Value]):
     def get(self, facts: object, read: Callable[[], Value]) -> Value:
         """What READ returned not long ago, where FACTS were the same."""
         with self._lock:
-            if self._read is not None and self._read[0] == facts and time.monotonic() - self._read[1] < self._seconds:
+            if self._read is not None and self._read[0] == facts and monotonic() - self._read[1] < self._seconds:
                 return self._read[2]
-            begun, value = time.monotonic(), read()
+            begun, value = monotonic(), read()
             self._read = (facts, begun, value)
             return value
 
@@ -64,11 +64,11 @@ class SharedApp(App):
 
     def backup_sizes(self, found: Sequence[Backup]) -> dict[str, int]:
         with self._measuring:
-            old = time.monotonic() - RARE
+            old = monotonic() - RARE
             self._sizes = {backup.id: self._sizes[backup.id] for backup in found if backup.id in self._sizes}
             due = [backup for backup in found if backup.id not in self._sizes or self._sizes[backup.id][0] < old]
             for name, size in super().backup_sizes(due).items():
-                self._sizes[name] = time.monotonic(), size
+                self._sizes[name] = monotonic(), size
             return {name: size for name, (_, size) in self._sizes.items()}
 
     def units_found(self) -> list[str]:

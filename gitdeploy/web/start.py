@@ -52,7 +52,11 @@ def start(words: Sequence[str], *, wait: bool, recovering: int | None = None) ->
         if before != asked:
             raise Unprocessable("This Idempotency-Key stood for something else before.", "Use a new one.")
         if claimed != identity:
-            return _answer(app, _await_begin(app, claimed, None), wait=wait)
+            try:
+                return _answer(app, _await_begin(app, claimed, None), wait=wait)
+            except NotStarted:  # the web process was killed before it started anything: the key is free again
+                here.store.forget_claim(key)
+                raise
     try:
         _refuse_if_locked(app, held=words[0] in ("upgrade", "restore", "rollback"))
         launched = app.launch(words, performer=performer(), request=identity)
@@ -98,7 +102,7 @@ def _await_begin(app: App, identity: str, launched: Launched | None) -> int:
         if ended is not None:
             raise ended.error() or NotStarted("The process ended without a deployment.", _JOURNAL)
         time.sleep(0.05)
-    raise NotStarted("The deployment did not begin within a minute.", _JOURNAL)
+    raise NotStarted("The deployment did not begin within a minute.", f"Send it again. {_JOURNAL}")
 
 
 def _answer(app: App, deployment: int, *, wait: bool) -> Answer:

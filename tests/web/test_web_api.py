@@ -244,6 +244,22 @@ def test_the_same_key_starts_once(web: Web) -> None:
     assert web.post("/api/backup", {}, headers={"Idempotency-Key": "é"}).status_code == 400
 
 
+def test_a_key_whose_web_process_died_before_it_began_can_be_used_again(
+    web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gitdeploy.web import start
+
+    web.panel.store.claim("k", "0" * 32, json.dumps(["upgrade", "v1.1.0"]))
+    monkeypatch.setattr(start, "BEGIN", 0.3)
+    key = {"headers": {"Idempotency-Key": "k"}}
+    first = web.post("/api/start-upgrade", {"tag": "v1.1.0"}, **key)
+    assert first.status_code == 503
+    assert "Send it again" in first.json["hint"]
+    monkeypatch.setattr(start, "BEGIN", 60.0)
+    again = web.post("/api/start-upgrade", {"tag": "v1.1.0"}, headers={"Idempotency-Key": "k"})
+    assert again.json["success"] is True, again.json
+
+
 def test_what_never_began_is_told_and_may_be_tried_again(web: Web) -> None:
     key = {"headers": {"Idempotency-Key": "k"}}
     refused = web.post("/api/start-upgrade", {"tag": "v1.0.0-nowhere"}, **key)

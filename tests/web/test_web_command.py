@@ -82,12 +82,14 @@ def test_the_first_start_shows_a_link_once(shop: Shop) -> None:
     assert kept == [], "only its hash is kept"
     assert (shop.app / ".gitdeploy/web.db").stat().st_mode & 0o777 == 0o600
     with Served(shop) as again:
+        again.hear("Log in with a token.  Another one: gitdeploy web token add NAME")
         assert "login#" not in again.said
         assert status_with(again.port, token) == 200, "it goes on being right"
 
 
 def test_the_environments_token_is_the_only_one(shop: Shop) -> None:
     with Served(shop, env={"GITDEPLOY_WEB_TOKEN": "from-a-secret-store"}) as page:
+        page.hear("Log in with the token in GITDEPLOY_WEB_TOKEN.")
         assert "login#" not in page.said
         assert status_with(page.port, "from-a-secret-store") == 200
     refused = shop.gitdeploy("web", code=2, env={"GITDEPLOY_WEB_TOKEN": "short"})

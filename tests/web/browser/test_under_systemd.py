@@ -50,7 +50,6 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         made.publish("v1.0.0")
         variables = f"PYTHONPATH=/opt/gitdeploy/project:{machine.packages} GITDEPLOY_WEB_TOKEN={token}"
         made.app.install("v1.0.0", UNIT.replace("[Install]", f"Environment={variables}\n[Install]"))
-        made.app.allow()
         init = machine._init()
         assert init is not None
         door = Door(init, PORT)
@@ -64,12 +63,26 @@ def test_an_upgrade_ends_well_though_its_own_page_is_restarted_and_a_bad_one_goe
 ) -> None:
     before = served.app.ask("/health")
     tab = open_page(served)
-    endings = {"v2.0.0": "v2.0.0 is live", "v3.0.0": "v3.0.0 failed; v2.0.0 runs again"}
-    for (tag, ending), status in zip(endings.items(), (200, 500), strict=True):
-        served.publish(tag, status=status)
+
+    def dialog_for(tag: str) -> Any:
         tab.get_by_role("button", name="Check for updates").click()
         tab.get_by_role("button", name=f"Upgrade to {tag}", exact=True).click()
-        dialog = tab.get_by_role("dialog")
+        return tab.get_by_role("dialog")
+
+    served.publish("v2.0.0")
+    dialog = dialog_for("v2.0.0")
+    problem = dialog.locator(".alert", has_text="otrs may not restart otrs-web.service.")
+    problem.wait_for()
+    assert "otrs ALL=(root) NOPASSWD:" in problem.inner_text(), "which right is missing, and what to type"
+    assert dialog.get_by_role("button", name="Upgrade to v2.0.0").is_disabled()
+    dialog.get_by_role("button", name="Cancel").click()
+    served.app.allow()
+
+    endings = {"v2.0.0": "v2.0.0 is live", "v3.0.0": "v3.0.0 failed; v2.0.0 runs again"}
+    for (tag, ending), status in zip(endings.items(), (200, 500), strict=True):
+        if status != 200:
+            served.publish(tag, status=status)
+        dialog = dialog_for(tag)
         dialog.get_by_text("The app is restarted (otrs-web.service)").wait_for()
         dialog.get_by_role("button", name=f"Upgrade to {tag}").click()
         tab.get_by_role("heading", name=f"Upgrading to {tag}").wait_for()
