@@ -20,10 +20,10 @@ from msgspec import Struct, field
 
 from gitdeploy import faultpoints, interruption
 from gitdeploy.checkout.changes import LINK, FileChange, Target, look
-from gitdeploy.checkout.durable import exists, same_file, sync_file_system, sync_file_systems
+from gitdeploy.checkout.durable import exists, same_file, sync_directory, sync_file_system, sync_file_systems
 from gitdeploy.checkout.git import EMPTY_ATTRIBUTES, LONG, Repository, file_blob_id
 from gitdeploy.checkout.local import git_mode
-from gitdeploy.checkout.manifest import Control, Directory, Item, Manifest
+from gitdeploy.checkout.manifest import FILE, Control, Directory, Item, Manifest
 from gitdeploy.checkout.permissions import attributes_of, dress_new_file, set_attributes
 from gitdeploy.checkout.remote import NO_ACCESS, Access
 from gitdeploy.errors import DeploymentFailed
@@ -96,7 +96,11 @@ def _same_content(one: bytes, other: bytes) -> bool:
 
 
 def discard_stage(stage: Path, git_dirs: Iterable[Path]) -> None:
-    """Delete a stage that never went live, and its files beside the index."""
+    """Delete a stage that is of no use any more, and its files beside the index."""
+    with suppress(OSError):
+        # First, and durably: half a stage with a manifest would look like a switch that has to be undone.
+        os.unlink(stage / FILE)
+        sync_directory(stage)
     for folder in git_dirs:
         with suppress(FileNotFoundError):
             for entry in os.listdir(folder):

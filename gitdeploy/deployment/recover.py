@@ -220,10 +220,15 @@ def _git_at_work(site: Site) -> bool:
 def _sweep(site: Site) -> None:
     """Stages, generations, temporary packs and unfinished backups that no deployment knows of."""
     prepared = set(prepared_stages(site.state.stage))
+    git_dirs = [site.repository.git_dir, *module_folders(site.repository)]
     for stage in site.state.orphans(prepared):
         if (stage / FILE).exists() and _live_side(stage, site) == "between":
             _undo_orphan(stage, site)
-        staging.discard_stage(stage, [site.repository.git_dir])
+        staging.discard_stage(stage, git_dirs)
+    for folder in git_dirs:  # of stages that are gone: a power cut may have brought these back
+        for beside in folder.glob("gitdeploy.*.*"):
+            if not (site.state.stage / beside.name.split(".")[1]).exists():
+                beside.unlink(missing_ok=True)
     for name in os.listdir(site.state.backups):
         if (
             isinstance(entry := backups.read(site.state.backups, name), backups.Damaged)

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from gitdeploy import backups, venvs
 from gitdeploy.checkout import switch
-from gitdeploy.checkout.durable import sync_file_system
+from gitdeploy.checkout.durable import sync_directory, sync_file_system
 from gitdeploy.deployment import data_back
 from gitdeploy.deployment.live import Live
 from gitdeploy.deployment.prune import held_generations
@@ -129,6 +129,7 @@ def forget(work: Work, live: Live) -> None:
         place = work.site.state.venvs / record.built
         if place.is_dir() and not venvs.in_use(place):
             venvs.Builder(work.site.root, work.site.state.path, work.site.config.venv).discard(record.built)
+            sync_directory(work.site.state.venvs)
     switch.clean_up(live.manifest)
 
 

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from gitdeploy import health, hooks, venvs
 from gitdeploy.checkout import switch
-from gitdeploy.checkout.durable import sync_file_system
+from gitdeploy.checkout.durable import sync_directory, sync_file_system
 from gitdeploy.config import Config
 from gitdeploy.deployment.engine import Step
 from gitdeploy.deployment.live import Live, secret_names
@@ -333,8 +333,10 @@ def end_maintenance(site: Site, config: Config, records: Sequence[Record]) -> No
     """Take the maintenance file away again, unless it was there before the deployment that RECORDS are of."""
     begun = next((r.data for r in records if r.kind == "begin" and r.step == "maintenance"), None)
     if begun and not begun.get("there"):
+        file = site.root / str(config.maintenance.file)
         with suppress(FileNotFoundError):
-            os.unlink(site.root / str(config.maintenance.file))
+            os.unlink(file)
+            sync_directory(file.parent)  # after a power cut it must not be back while all else says that it is over
 
 
 def dump_databases(live: Live, config: Config) -> list[Mapping[str, Any]]:

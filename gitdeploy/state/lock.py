@@ -24,6 +24,9 @@ from gitdeploy.errors import DeploymentFailed, LockedError
 from gitdeploy.process import Identity
 from gitdeploy.text import clean, duration_text, path_text
 
+# Seconds that a lock whose holder is dead is waited for: a child of the killed run has it until it starts its program.
+_NOBODY = 2.0
+
 
 class Holder(Struct, frozen=True):
     """Who holds the lock: `since` is ISO 8601 with zone."""
@@ -59,15 +62,16 @@ class DeploymentLock:
         """Take the lock, waiting up to WAIT seconds. Raises `LockedError` (exit 5) that says who holds it."""
         descriptor = self._open()
         end = time.monotonic() + wait
+        nobody = time.monotonic() + _NOBODY
         try:
             while not self._try(descriptor):
-                if time.monotonic() >= end:
-                    holder = self.holder()
+                holder = self.holder()
+                if time.monotonic() >= (end if holder else max(end, nobody)):
                     raise LockedError(
                         f"Another deployment runs: {holder.sentence()}." if holder else "Another deployment runs.",
                         "Wait for it (`--wait SECONDS`), or watch it: gitdeploy log -f",
                     )
-                interruption.sleep(min(0.1, max(0.0, end - time.monotonic())))
+                interruption.sleep(min(0.1, max(0.01, end - time.monotonic())))
         except BaseException:
             os.close(descriptor)
             raise

@@ -18,7 +18,7 @@ from pathlib import Path
 import conftest  # noqa: F401  # a home and a git configuration of our own, as in every test
 
 from . import campaign, power, served
-from .app import SCENARIOS, CrashApp, Scenario
+from .app import POWER_SCENARIOS, SCENARIOS, CrashApp, Scenario
 from .served import ServedApp
 
 
@@ -40,7 +40,7 @@ def main() -> int:
         (scenario.name, kind)
         for kind in given.kind or KINDS
         for scenario in scenarios
-        if kind != "power" or scenario in SCENARIOS  # a power cut ends the service, whatever it ran
+        if scenario in (POWER_SCENARIOS if kind == "power" else KILL_SCENARIOS)
     ]
     table = campaign.Table()
     finds: list[str] = []
@@ -84,7 +84,7 @@ def _task(
     name: str, kind: str, folder: str, given: argparse.Namespace, count: int
 ) -> tuple[str, campaign.Table, list[str]]:
     scenario = next(found for found in ALL if found.name == name)
-    app = _app(CrashApp if scenario in SCENARIOS else ServedApp, folder)
+    app = _app(CrashApp if scenario in POWER_SCENARIOS else ServedApp, folder)
     finds: list[str] = []
     table = campaign.Table()
     try:
@@ -129,9 +129,10 @@ def _power(
             continue
         options = {"thorough": given.thorough, "keep_going": True}
         with power.PowerCampaign(app, scenario, kind=kind, **options) as one, _noted(one, table, finds):
-            if kind == "ext4":  # xfs goes on writing by itself: a copy of its disk would be torn
+            if kind in power.KEPT_AS_IMAGE:
                 one.every_barrier(first=given.seed, step=given.every)
-            one.random_cuts(-(-given.kills // 20 // count), given.seed)
+            if kind in power.CUT_BY_KERNEL:
+                one.random_cuts(-(-given.kills // 20 // count), given.seed)
 
 
 @contextlib.contextmanager
@@ -152,7 +153,9 @@ def _noted(one: campaign.Campaign, table: campaign.Table, finds: list[str]) -> I
         finds += one.finds
 
 
-ALL = (*SCENARIOS, *served.SCENARIOS)
+# A power cut ends the service, whatever it ran: those of its own are killed only.
+KILL_SCENARIOS = (*SCENARIOS, *served.SCENARIOS)
+ALL = (*POWER_SCENARIOS, *served.SCENARIOS)
 KINDS: dict[str, Callable[..., None]] = {
     "points": _points, "random": _random, "recovery": _recovery, "power": _power
 }  # fmt: skip

@@ -188,6 +188,8 @@ class CrashApp(Sample):
                     assert self.command(words) == 0, words
                 if name == "upgraded":
                     (self.app / "new/deep").chmod(0o2750)  # a folder that the next release has no more
+                if name == "twice":
+                    (self.app / "conf/local.ini").write_text("mine, later\n")  # than the backups have it
             copy_tree(self.app, place)
             self.keep_service(place)
         return place
@@ -307,6 +309,18 @@ class CrashApp(Sample):
             )
         return found
 
+    def copies(self, identity: str) -> dict[bytes, Any]:
+        """What a backup holds copies of: keep paths, `backup.include`, and what its dumps hold."""
+        place = self.app / ".gitdeploy/backups" / identity
+        found = {
+            path: facts
+            for path, facts in folder_files(place).items()
+            if path.startswith((b"kept/", b"include/")) and facts[0] == "file"
+        }
+        for number, dump in enumerate(sorted(place.glob("dumps/*.sqlite3"))):
+            found[b"dump %d" % number] = tuple(dump_database(dump))
+        return found
+
     def generations(self) -> dict[str, list[str]]:
         """Who needs a generation -> its name; and what is there."""
         state = self.app / ".gitdeploy"
@@ -365,3 +379,5 @@ SCENARIOS = (
     Scenario("prune", ("prune", "--keep", "1"), "many", only_old=True),
     Scenario("backup", ("backup", "--label", "another"), "upgraded", only_old=True),
 )
+# Where the power is cut: without hooks nothing but the switch itself sees to it that the switch is on disk.
+POWER_SCENARIOS = (*SCENARIOS, Scenario("without hooks", ("upgrade", "v1.2.0", "--no-hooks"), "upgraded"))

@@ -37,6 +37,7 @@ from .points import watch
 
 TIME_LIMIT = 120.0
 ENDED = "ended"
+FINAL = ("commit", "undone")  # records after which everything else must be on disk already
 
 
 def fast_folder() -> str | None:
@@ -126,6 +127,8 @@ class Campaign:
         assert self.run(scenario.words) == code, self.output.read_text()
         self.duration = time.monotonic() - begun
         self.new_refs = app.refs()
+        fresh = sorted({*app.backup_states(self.new_refs)} - {*self.earlier})
+        self.copies = app.copies(fresh[-1]) if fresh else {}
         self.new = self.old if scenario.only_old else app.whole_state()
         if scenario.only_old and (found := differences(self.old, app.whole_state())):
             raise NotEntire(f"{scenario.name}, uninterrupted: {found}\n{self.output.read_text()}")
@@ -247,20 +250,22 @@ class Campaign:
             self.judge(f"point {number} ({name})", _place(name))
 
     def _made_images(self, words: tuple[str, ...], first: int = 0, step: int = 1) -> Iterator[tuple[int, str, Path]]:
-        """Run WORDS and keep what is on disk at its points: (number, name of the point, image)."""
+        """Run WORDS and keep what is on disk at its points: (number, name of the point, image). At each, or at every
+        STEP-th from the one numbered FIRST and wherever the journal has just said that a side is final."""
         self.reset()
         shutil.rmtree(self.images, ignore_errors=True)
         self.images.mkdir()
         listed = self.images / "names"
         last: list[object] = [self.signature()]
         seen = [0]
+        final = tuple(f"journalled {word}" for word in FINAL)
 
         def reached(name: str) -> None:
             if (now := self.signature()) == last[0]:
                 return
             last[0] = now
             number, seen[0] = seen[0], seen[0] + 1
-            if number % step == first % step:
+            if number % step == first % step or name.startswith(final):
                 self.keep_image(self.images / str(number))
                 with listed.open("a") as out:
                     out.write(f"{number} {name}\n".replace("\0", " "))
@@ -393,6 +398,9 @@ class Campaign:
             gone = identity not in states and f"refs/gitdeploy/backups/{identity}" not in refs
             if states.get(identity) != before and not (gone and self.scenario.name == "prune"):
                 problems.append(f"backup {identity} is not as it was: {states.get(identity)!r:.300}")
+        for identity in {*states} - {*self.earlier}:
+            wrong = differences({identity: self.copies}, {identity: self.app.copies(identity)})
+            problems += [f"the new backup is not whole: {one}" for one in wrong]
         problems += [f"backup {identity} has no ref" for identity, (_, ref, _) in states.items() if ref is None]
         known = {**self.new_refs, **self.old_refs}
         for name in {*refs, *self.old_refs}:

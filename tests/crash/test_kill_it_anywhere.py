@@ -6,14 +6,15 @@ from __future__ import annotations
 import pytest
 
 from . import served
-from .app import SCENARIOS, CrashApp, Scenario
+from .app import POWER_SCENARIOS, SCENARIOS, CrashApp, Scenario
 from .campaign import Campaign
 from .power import PowerCampaign, missing
 
 SEED = 4
+ON_BTRFS = tuple(one for one in POWER_SCENARIOS if one.name in ("fails", "without hooks", "backup"))
 EACH, EACH_SERVED = 18, 10  # random kills, and kills with killed recoveries, of each command: over 200 of both
 THOROUGH = 60  # every so many trials: earlier backups, next upgrade
-STEP = 14  # every 14th barrier, SEED says which
+STEP = 14  # every 14th barrier, SEED says which, and those where one side is final
 WITHOUT_SYNCS = ("prune",)  # it only deletes
 
 
@@ -45,7 +46,7 @@ def test_killed_anywhere_the_service_runs_the_release_that_is_on_disk(served_app
     assert campaign.table.rows.total() > 2 * EACH_SERVED
 
 
-@each(SCENARIOS)
+@each(POWER_SCENARIOS)
 def test_the_power_is_cut_anywhere(crash_app: CrashApp, scenario: Scenario) -> None:
     if why := missing():
         pytest.skip(why)
@@ -56,3 +57,13 @@ def test_the_power_is_cut_anywhere(crash_app: CrashApp, scenario: Scenario) -> N
             campaign.every_barrier(first=SEED, step=STEP)
             campaign.random_cuts(1, SEED)
         assert campaign.table.rows.total() >= 2
+
+
+@each(ON_BTRFS)
+def test_the_power_is_cut_anywhere_on_btrfs(crash_app: CrashApp, scenario: Scenario) -> None:
+    """Where an fsync of one file says nothing about any other."""
+    if why := missing("btrfs"):
+        pytest.skip(why)
+    with PowerCampaign(crash_app, scenario, kind="btrfs", thorough=12) as campaign:
+        campaign.every_barrier(first=SEED, step=STEP // 2)
+        assert campaign.table.rows.total() >= 1
