@@ -82,8 +82,11 @@ class Page:
             data=None if body is None else json.dumps(body).encode(),
             headers={"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"},
         )
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(asked, timeout=600) as answer:
-            return json.load(answer)
+        try:
+            with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(asked, timeout=600) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            sys.exit(f"{path}: {error.read().decode()}")
 
     def deploy(self, path: str, body: dict[str, Any]) -> float:
         """Start it, wait for its end; the seconds that it took by its own record. Ends the program where it fails."""
