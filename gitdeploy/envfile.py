@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+
+from msgspec import Struct
 
 from gitdeploy.errors import ConfigError
 from gitdeploy.text import clean
@@ -35,8 +36,7 @@ _NEEDS_NO_QUOTES = re.compile(r"[A-Za-z0-9_.,:/@%+=-]*")
 _BOM = "\ufeff"
 
 
-@dataclass(frozen=True, slots=True)
-class Binding:
+class Binding(Struct, frozen=True):
     """One `NAME=value`. `value` is None for a name without `=`; `start` and `end` (characters of the decoded file)
     enclose what is to be replaced, quotes included; `line` counts from 1."""
 
@@ -48,13 +48,15 @@ class Binding:
     quote: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class EnvFile:
+class EnvFile(Struct, frozen=True):
     """A `.env` file: its bindings in order, and its exact text. Its repr shows no value."""
 
-    bindings: tuple[Binding, ...] = field(default=(), repr=False)
-    text: str = field(default="", repr=False)
+    bindings: tuple[Binding, ...] = ()
+    text: str = ""
     name: str = ".env"
+
+    def __repr__(self) -> str:
+        return f"EnvFile(name={self.name!r})"
 
     @classmethod
     def parse(cls, raw: bytes, name: str = ".env") -> EnvFile:

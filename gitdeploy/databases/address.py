@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, unquote
+
+from msgspec import Struct, field
 
 from gitdeploy.errors import ConfigError
 from gitdeploy.text import clean, redact, register_secret
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(Struct, frozen=True):
     """Where a database is. Empty texts are for the client's own defaults; `host` may be a folder of sockets.
 
     The password is registered as a secret and is in no repr.
@@ -21,8 +21,11 @@ class Address:
     port: str
     user: str
     database: str
-    password: str = field(default="", repr=False)
-    options: Mapping[str, str] = field(default_factory=dict, repr=False)
+    password: str = ""
+    options: Mapping[str, str] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"Address(host={self.host!r}, port={self.port!r}, user={self.user!r}, database={self.database!r})"
 
     @classmethod
     def parse(cls, url: str) -> Address:
