@@ -17,6 +17,7 @@ from gitdeploy.deployment.options import Options
 from gitdeploy.deployment.session import HOLD, Caller, Result, open_session
 from gitdeploy.deployment.site import Release3, Site, performer, request_id
 from gitdeploy.errors import NotFound
+from gitdeploy.services import open_services
 from gitdeploy.state import BadRelease, Database, DeploymentLock, DeploymentRow, Holder
 from gitdeploy.state.database import now
 from gitdeploy.text import clean, path_text
@@ -216,8 +217,6 @@ class App:
 
     def service_names(self) -> list[str]:
         """What is restarted: `otrs-web.service`. Empty where nothing is configured."""
-        from gitdeploy.services import open_services
-
         return [service.name for service in open_services(self.site.config.service, self.site.root)]
 
     def units_found(self) -> list[str]:
@@ -229,7 +228,6 @@ class App:
     def health(self) -> str | None:
         """Ask the services and the health check one time; None where all is well, else a sentence."""
         from gitdeploy.health import check_once
-        from gitdeploy.services import open_services
 
         for service in open_services(self.site.config.service, self.site.root):
             if bad := service.is_up():
@@ -524,6 +522,8 @@ class App:
 
     def must_move_out(self) -> bool:
         """Whether restarting the app would end this very process: it runs inside the app's own service."""
+        if not open_services(self.site.config.service, self.site.root):
+            return False
         from gitdeploy.deployment.launch import must_move_out
 
         return must_move_out(self.site)

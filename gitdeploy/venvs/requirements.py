@@ -243,8 +243,9 @@ class _Scan:
             self.hashed = True
         if any(option in line for option in _PIP_ONLY_PER_LINE):
             self.pip_only.append(f"{place} has options that only pip knows for one requirement")
-        asked = _asked_version(line.partition(" --")[0])
         pin = _PIN.match(line)
+        # A plain pin says all by itself, and most lines are one: what else there may be takes longer to load than to read.
+        asked = f"=={pin[2]}" if pin and ";" not in line else _asked_version(line.partition(" --")[0])
         if pin and asked is not None:
             self.pins[canonical(pin[1])] = pin[2]
         requirement = line.partition(" --")[0].partition(" ;")[0].strip()
