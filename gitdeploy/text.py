@@ -67,6 +67,8 @@ def clean(text: str, *, lines: bool = False, limit: int = 0) -> str:
 def path_text(path: bytes | str) -> str:
     """A file name fit to show: as it is where harmless, else with its odd bytes escaped."""
     name = path.decode("utf-8", "surrogateescape") if isinstance(path, bytes) else path
+    if name.isascii() and name.isprintable():  # nearly all are, and a plan shows hundreds
+        return name
     shown = []
     for character in name:
         code = ord(character)
