@@ -317,8 +317,10 @@ class CrashApp(Sample):
             for path, facts in folder_files(place).items()
             if path.startswith((b"kept/", b"include/")) and facts[0] == "file"
         }
-        for number, dump in enumerate(sorted(place.glob("dumps/*.sqlite3"))):
-            found[b"dump %d" % number] = tuple(dump_database(dump))
+        # Where the service is stopped first, it is dumped after the backup was made: it has what its manifest says.
+        names = sorted(dump["file"] for dump in json.loads((place / "manifest.json").read_text())["dumps"])
+        for number, name in enumerate(names):
+            found[b"dump %d" % number] = tuple(dump_database(place / "dumps" / name))
         return found
 
     def generations(self) -> dict[str, list[str]]:
