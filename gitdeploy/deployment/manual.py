@@ -34,7 +34,7 @@ def make_backup(session: Session, label: str) -> Backup:
             work.backup = identity
             generation = plan.venv.live.generation if plan.venv is not None else None
             backup, _ = create_backup(
-                work, plan, identity, "made by hand", clean(label, limit=200), generation=generation
+                work, plan, identity, "made by hand", clean(label, limit=200), generation=generation, dumps=True
             )
             set_outcome(site.state.backups, identity, "good")
             shown.summary = identity

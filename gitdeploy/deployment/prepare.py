@@ -51,6 +51,7 @@ class Preparation(Struct):
     built: str | None = None  # that this deployment made
     flip: Flip | None = None
     manifest: Manifest | None = None
+    with_data: bool = False  # a restore that exchanges the data too
     reused: str | None = None  # the name of the prepared stage that this comes from
     made_refs: list[tuple[Any, str]] = field(default_factory=list)
 
@@ -107,7 +108,13 @@ def make_backup(preparation: Preparation, reason: str, label: str = "") -> None:
         work.journal.write("backup", "", {"id": identity})
         work.backup = identity
         preparation.backup, preparation.snapshot = create_backup(
-            work, plan, identity, reason, label, generation=_backup_generation(preparation)
+            work,
+            plan,
+            identity,
+            reason,
+            label,
+            generation=_backup_generation(preparation),
+            dumps=not _dumps_later(preparation),
         )
         shown.summary = identity
         if plan.tree.saved:
@@ -115,6 +122,13 @@ def make_backup(preparation: Preparation, reason: str, label: str = "") -> None:
                 f"It alone holds your local {'change' if len(plan.tree.saved) == 1 else 'changes'} to "
                 f"{listing([path_text(path) for path in plan.tree.saved])}."
             )
+
+
+def _dumps_later(preparation: Preparation) -> bool:
+    """Whether databases are dumped when the service is down (see `Stop`): once, since a second dump would have to take
+    the place of the first."""
+    service = preparation.work.site.config.service
+    return bool(preparation.plan.services) and (service.stop_for_switch or preparation.with_data)
 
 
 def _backup_generation(preparation: Preparation) -> str | None:
@@ -128,9 +142,10 @@ def _backup_generation(preparation: Preparation) -> str | None:
 
 
 def create_backup(
-    work: Work, plan: Plan, identity: str, reason: str, label: str, *, generation: str | None
+    work: Work, plan: Plan, identity: str, reason: str, label: str, *, generation: str | None, dumps: bool
 ) -> tuple[Backup, Snapshot]:
-    """Write a backup: objects and files first, then the ref, last the manifest, which makes it count."""
+    """Write a backup: objects and files first, then the ref, last the manifest, which makes it count. DUMPS: databases
+    are dumped into it now."""
     site, config = work.site, work.site.config
     folder = site.state.backups / identity
     folder.mkdir(mode=0o700)
@@ -162,9 +177,7 @@ def create_backup(
     included = backups.copy_paths(
         site.root, backups.matching_paths(site.root, config.backup.include), folder / INCLUDED, leave
     )
-    dumps: Sequence[Any] = ()
-    if databases and not (config.service.stop_for_switch and plan.services):
-        dumps = [dump.as_dict() for dump in dump_into(databases, folder, work.journal)]
+    dumped = dump_into(databases, folder, work.journal) if dumps else []
     site.repository.update_ref(BACKUP_REFS + identity, snapshot.commit)
     faultpoints.point("backup ref")
     live = plan.venv.live if plan.venv is not None else None
@@ -186,7 +199,7 @@ def create_backup(
         kept_data=[os.fsdecode(path) for path in plan.tree.kept_data],
         included=included,
         not_copied=not_copied,
-        dumps=dumps,
+        dumps=[dump.as_dict() for dump in dumped],
         modes=_odd_modes(site.root, [change.path for change in plan.tree.changes if change.kind != "added"]),
     )
     sync_file_systems(site.repository.git_dir, folder)

@@ -46,7 +46,8 @@ def restore(session: Session, backup: Backup, options: Options, action: str = "r
             shown.summary = preflight_summary(plan)
         if plan.nothing_to_do and not options.with_data:
             return work.end("nothing_to_do", f"{site.name} is already in the state of backup {backup.id}.")
-        preparation = Preparation(work, plan, prepare.free_stage_name(site.state.stage, work.id))
+        stage = prepare.free_stage_name(site.state.stage, work.id)
+        preparation = Preparation(work, plan, stage, with_data=options.with_data)
         work.journal.write("prepare", "", {"stage": preparation.stage})
         work.start()
         try:
