@@ -19,7 +19,6 @@ from gitdeploy.deployment.livecache import live_facts
 from gitdeploy.deployment.site import Site
 
 EDITED = 2.0  # seconds until a file that was edited by hand shows
-AT_WORK = 5.0  # seconds while a deployment changes things: the page follows its steps then, and its end shows at once
 RARE = 30.0  # seconds for what changes rarely: the sizes of backups, the units that run from the checkout
 
 Value = TypeVar("Value")
@@ -33,14 +32,11 @@ class _Kept(Generic[Value]):
         self._lock = threading.Lock()
         self._read: tuple[Any, float, Value] | None = None
 
-    def get(self, facts: object, read: Callable[[], Value], *, anyway: float = 0.0) -> Value:
-        """What READ returned not long ago, where FACTS were the same; what it returned less than ANYWAY seconds ago
-        whatever they are."""
+    def get(self, facts: object, read: Callable[[], Value]) -> Value:
+        """What READ returned not long ago, where FACTS were the same."""
         with self._lock:
-            if self._read is not None:
-                then, begun, value = self._read
-                if (age := monotonic() - begun) < anyway or (then == facts and age < self._seconds):
-                    return value
+            if self._read is not None and self._read[0] == facts and monotonic() - self._read[1] < self._seconds:
+                return self._read[2]
             begun, value = monotonic(), read()
             self._read = (facts, begun, value)
             return value
@@ -64,8 +60,7 @@ class SharedApp(App):
             facts = (live_facts(self.site), newest, [_stamp(place) for place in places])
         except OSError:  # no HEAD: reading says what is wrong
             return super().checkout()
-        at_work = any(status == "running" for _, status in newest)
-        return self._checkout.get(facts, super().checkout, anyway=AT_WORK if at_work else 0.0)
+        return self._checkout.get(facts, super().checkout)
 
     def backup_sizes(self, found: Sequence[Backup]) -> dict[str, int]:
         with self._measuring:

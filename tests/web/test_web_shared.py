@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -68,21 +67,3 @@ def test_an_edited_file_shows_after_two_seconds(shop: Shop, monkeypatch: pytest.
     (shop.app / "main.py").write_text("mine\n")
     clock[0] += shared.EDITED
     assert list(app.status().local_changes) == ["main.py"]
-
-
-def test_while_a_deployment_works_nobody_takes_its_processor_and_its_end_shows_at_once(
-    shop: Shop, looks: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    app = SharedApp.open(shop.app)
-    newest = [SimpleNamespace(id=1, status="succeeded")]
-    monkeypatch.setattr(App, "deployments", lambda *_: newest)
-    app.checkout()
-    newest[:] = [SimpleNamespace(id=2, status="running")]
-    app.checkout()
-    assert looks == ["checkout"]
-    monkeypatch.setattr(shared, "monotonic", lambda: 1000.0 + shared.AT_WORK)
-    app.checkout()
-    assert looks == ["checkout"] * 2, "a long deployment shows how it goes"
-    newest[:] = [SimpleNamespace(id=2, status="succeeded")]
-    app.checkout()
-    assert looks == ["checkout"] * 3
