@@ -61,7 +61,7 @@ class Page:
         """Serve it; the process id."""
         server = subprocess.Popen(
             [*WORDS, "web", "--port", str(self.port)], cwd=self.app.site, env=self.environment,
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,  # as a service has one
         )  # fmt: skip
         try:
             end = time.monotonic() + 30

@@ -114,9 +114,13 @@ def stream() -> Response:
     last = request.headers.get("Last-Event-ID", "")
     if last.isascii() and last.isdecimal() and len(last) < 13:
         since = int(last)
-    progress(here.app(), deployment, since)  # 404 before there is a stream
     gone = request.environ.get("waitress.client_disconnected")
     here.follower.join()
+    try:
+        here.follower.look(deployment, since)  # 404 before there is a stream
+    except GitDeployError:
+        here.follower.leave()
+        raise
     answer = Response(_events(here, deployment, since, gone, here.still_in()), mimetype="text/event-stream")
     answer.headers["X-Accel-Buffering"] = "no"  # nginx passes each event on at once
     answer.call_on_close(here.follower.leave)

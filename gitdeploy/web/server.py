@@ -13,7 +13,7 @@ from werkzeug.exceptions import HTTPException
 
 from gitdeploy.config import WebConfig
 from gitdeploy.errors import GitDeployError
-from gitdeploy.web import guard
+from gitdeploy.web import guard, priority
 from gitdeploy.web.answers import BadRequest, NoSuchPage, error_answer
 from gitdeploy.web.blueprint import PREFIX, blueprint
 from gitdeploy.web.document import templates
@@ -54,6 +54,7 @@ def serve(app: Flask, host: str, port: int, ready: Callable[[], None]) -> None:
 
     logging.getLogger("waitress").setLevel(logging.ERROR)
     templates()
+    priority.give_way()
     server = waitress.create_server(
         app,
         host=host.strip("[]"),

@@ -11,12 +11,16 @@ import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from time import monotonic
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from gitdeploy.app import App, Checkout
 from gitdeploy.backups import Backup
 from gitdeploy.deployment.livecache import live_facts
 from gitdeploy.deployment.site import Site
+from gitdeploy.web import priority
+
+if TYPE_CHECKING:
+    from gitdeploy.deployment.launch import Launched
 
 EDITED = 2.0  # seconds until a file that was edited by hand shows
 RARE = 30.0  # seconds for what changes rarely: the sizes of backups, the units that run from the checkout
@@ -73,6 +77,10 @@ class SharedApp(App):
 
     def units_found(self) -> list[str]:
         return self._units.get(None, super().units_found)
+
+    def launch(self, words: Sequence[str], *, performer: str, request: str) -> Launched:
+        begin = super().launch
+        return priority.as_usual(lambda: begin(words, performer=performer, request=request))
 
 
 def _stamp(path: Path) -> tuple[int, ...] | None:

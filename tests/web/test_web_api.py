@@ -545,3 +545,36 @@ def test_killing_the_web_process_changes_nothing(web: Web, number: int) -> None:
         server.wait()
     assert state["status"] == "succeeded", state["log"]
     assert live_version(web.shop) == "VERSION = '1.1.0'\n"
+
+
+def nice_of_threads(pid: int) -> list[int]:
+    """How nice each thread of the process is, as proc(5) has it."""
+    found = []
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        with suppress(OSError):
+            found.append(int((thread / "stat").read_text().rpartition(")")[2].split()[16]))
+    return found
+
+
+def test_the_page_gives_way_to_the_app_and_a_deployment_does_not(web: Web) -> None:
+    """However many look at it: its threads and, where it is a service, its session come after the others."""
+    said = web.shop.folder / "nice"
+    hook = web.shop.app / "hooks" / "pre-deploy"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text(f"#!/bin/sh\nnice >{said}\n")
+    hook.chmod(0o755)
+    usual = os.nice(0)
+    port = free_port()
+    server = serve(web.shop, port)
+    try:
+        until_up(port)
+        threads = nice_of_threads(server.pid)
+        assert threads.count(min(19, usual + 10)) > 200
+        assert [each for each in threads if each != min(19, usual + 10)] == [usual]
+        with suppress(FileNotFoundError):  # a kernel that knows no sessions
+            assert Path(f"/proc/{server.pid}/autogroup").read_text().endswith(" nice 10\n")
+        assert ask(port, "/api/start-upgrade", web.token, {"tag": "v1.1.0"})["success"]
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait(20)
+    assert int(said.read_text()) in (usual, 0)  # 0: in a unit of its own
