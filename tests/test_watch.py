@@ -101,13 +101,44 @@ def test_a_held_deployment_and_a_bad_release_wait(sample: Sample) -> None:
     assert held.tag is None
     assert "month-end" in held.reason
     app.release_hold()
-    commit = sample.git("rev-parse", "v2.0.0^{commit}", cwd=sample.remote)
     with app.site.open_database() as database:
-        database.mark_bad(commit, "v2.0.0", "it did not start")
+        for tag in ("v1.2.10", "v1.3.0", "v2.0.0"):
+            commit = sample.git("rev-parse", f"{tag}^{{commit}}", cwd=sample.remote)
+            database.mark_bad(commit, tag, "it did not start")
     bad = look(sample, "{upgrade: all}")
     assert bad.tag is None
-    assert "it did not start" in bad.reason
-    assert look(sample, "{upgrade: minor}").tag == "v1.3.0"
+    assert bad.reason == "v2.0.0 failed here before, so it is not installed by itself again: it did not start"
+    assert look(sample, "{upgrade: minor}").tag is None
+
+
+def test_the_newest_that_did_not_fail_is_installed_in_its_time(sample: Sample) -> None:
+    app = App.open(sample.app)
+    with app.site.open_database() as database:
+        commit = sample.git("rev-parse", "v2.0.0^{commit}", cwd=sample.remote)
+        database.mark_bad(commit, "v2.0.0", "Wanted v2.0.0, it did not start.")
+    found = look(sample, "{upgrade: all}")
+    assert found.tag == "v1.3.0"
+    assert "v2.0.0 failed here before" in found.reason
+    assert found.bad is not None
+    assert not found.told
+    for check, waits in (
+        ("{upgrade: all, min_age: 72h}", "v1.3.0 is younger than check.min_age admits"),
+        ("{upgrade: all, window: '04:00-05:00'}", "v1.3.0 waits for the window"),
+    ):
+        later = look(sample, check)
+        assert later.tag is None
+        assert later.again is not None
+        assert waits in later.reason
+        assert "v2.0.0 failed here before" in later.reason
+    app.hold("month-end")
+    held = look(sample, "{upgrade: all}")
+    assert held.tag is None
+    assert "month-end" in held.reason
+    app.release_hold()
+    sample.release("v2.0.1", {"main.py": "2.0.1"})
+    assert look(sample, "{upgrade: all, min_age: 1s}", moment=MOMENT + timedelta(minutes=1)).tag == "v1.3.0"
+    newer = look(sample, "{upgrade: all, min_age: 1s}", moment=MOMENT + timedelta(minutes=2))
+    assert (newer.tag, newer.reason) == ("v2.0.1", "")
 
 
 def test_once_upgrades_and_says_so(sample: Sample) -> None:
@@ -137,12 +168,16 @@ def test_a_release_that_failed_is_not_tried_again(sample: Sample) -> None:
     assert "is available" not in second.out
     third = sample.gitdeploy("watch", "--once").out
     number = json.loads(sample.gitdeploy("--json", "log").out)[0]["id"]
-    assert third == f"v3.1.0 failed here before: gitdeploy log {number}\n", "why was said once"
+    assert third == f"v3.1.0 failed here before (gitdeploy log {number}).\n", "why was said once"
     assert (sample.app / "main.py").read_text() == "3.0.0"
     checked = sample.gitdeploy("check").out
     assert "It failed here before, on 20" in checked
     assert f"gitdeploy log {number}" in checked
     assert f"gitdeploy log {number}" in sample.gitdeploy("status").out
+    sample.release("v3.0.1", {"main.py": "3.0.1", **settings})
+    between = sample.gitdeploy("watch", "--once").err
+    assert f"v3.1.0 failed here before (gitdeploy log {number}). Upgrading to v3.0.1." in between
+    assert (sample.app / "main.py").read_text() == "3.0.1"
     sample.release("v3.1.1", {"main.py": "3.1.1", **settings})
     assert "v3.1.1 is available. Upgrading to v3.1.1." in sample.gitdeploy("watch", "--once").err
     assert (sample.app / "main.py").read_text() == "3.1.1"

@@ -10,7 +10,7 @@ import click
 from gitdeploy import interruption
 from gitdeploy.cli.options import EXAMPLE, json_option, pass_screen
 from gitdeploy.cli.screen import Screen
-from gitdeploy.deployment.watch import Look
+from gitdeploy.deployment.watch import Look, failed_before
 from gitdeploy.errors import GitDeployError, Interrupted, LockedError
 from gitdeploy.text import clean, duration_text
 
@@ -67,10 +67,12 @@ def _once(screen: Screen) -> Look:
     found = app.look()
     for problem in found.problems:
         screen.message(f"Warning: {problem}")
-    newer = f"{found.check.latest_tag} is available. " if found.check.update_available and found.bad is None else ""
+    newer = f"{found.check.latest_tag} is available. " if found.check.update_available else ""
+    if found.bad is not None:
+        newer = _failed(found)
     told = "People were told. " if found.told else ""
     if found.tag is None:
-        screen.result({**_document(found), "upgrade": None}, f"{newer}{told}{_why_nothing(found)}")
+        screen.result({**_document(found), "upgrade": None}, f"{newer}{told}{_why_nothing(found)}".rstrip())
         return found
     screen.message(f"{newer}{told}Upgrading to {found.tag}.")
     try:
@@ -82,12 +84,17 @@ def _once(screen: Screen) -> Look:
     return found
 
 
+def _failed(found: Look) -> str:
+    """That the newest release failed here: why whole the first time, later in a few words."""
+    assert found.bad is not None
+    if not found.bad_known:
+        return f"{failed_before(found.bad)} "
+    where = f" (gitdeploy log {found.bad.deployment})" if found.bad.deployment is not None else ""
+    return f"{clean(found.bad.tag)} failed here before{where}. "
+
+
 def _why_nothing(found: Look) -> str:
-    """Why nothing is installed; of a release that failed here whole the first time, later in a few words."""
-    if found.bad is None or not found.bad_known:
-        return found.reason
-    where = f": gitdeploy log {found.bad.deployment}" if found.bad.deployment is not None else ""
-    return f"{clean(found.bad.tag)} failed here before{where}"
+    return found.reason if found.bad is None else found.waits
 
 
 def _document(found: Look) -> dict[str, object]:

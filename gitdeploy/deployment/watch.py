@@ -28,9 +28,10 @@ _MOST_NOTICED = 50
 
 
 class Look(Struct, frozen=True):
-    """What one look came to: `tag` may be installed now by itself, else `reason` says why nothing is; `again` is when
-    that changes, where it is known; `told`: people were told about a new release. `bad`: the newest release failed here
-    before, so it is neither offered nor told; `bad_known`: an earlier look said so."""
+    """What one look came to: `tag` may be installed now by itself; `reason` says why nothing is, or why the newest release
+    isn't; `again` is when that changes, where it is known; `told`: people were told about a new release. `bad`: the newest
+    release failed here before, so it is neither offered nor told; `bad_known`: an earlier look said so; `waits`: what of
+    `reason` is about the release that comes in its place."""
 
     check: CheckResult
     tag: str | None
@@ -40,6 +41,16 @@ class Look(Struct, frozen=True):
     problems: tuple[str, ...] = ()
     bad: BadRelease | None = None
     bad_known: bool = False
+    waits: str = ""
+
+
+class Decision(Struct, frozen=True):
+    """`wanted`: the release that may be installed by itself, now where `reason` is empty; else that says what it waits for,
+    and `again` until when, where it is known."""
+
+    wanted: str | None
+    reason: str = ""
+    again: datetime | None = None
 
 
 def look(site: Site, database: Database, live: Release3, *, moment: datetime | None = None) -> Look:
@@ -54,10 +65,13 @@ def look(site: Site, database: Database, live: Release3, *, moment: datetime | N
         problems = (*problems, result.warning)
     if not result.update_available:
         return Look(result, None, f"{live.name} is the newest release.", None, told, problems)
-    tag, reason, again = decide(site, database, live, now)
-    if bad is None or tag is not None:
-        return Look(result, tag, reason, again, told, problems)
-    return Look(result, None, failed_before(bad), again, told, problems, bad, _known(database, bad))
+    decision = decide(site, database, live, now)
+    tag = decision.wanted if not decision.reason else None
+    if bad is None:
+        return Look(result, tag, decision.reason, decision.again, told, problems)
+    waits = decision.reason if decision.wanted is not None else ""
+    reason = f"{failed_before(bad)} {waits}".rstrip()
+    return Look(result, tag, reason, decision.again, told, problems, bad, _known(database, bad), waits)
 
 
 def failed_before(bad: BadRelease) -> str:
@@ -73,32 +87,40 @@ def _known(database: Database, bad: BadRelease) -> bool:
     return False
 
 
-def decide(site: Site, database: Database, live: Release3, now: datetime) -> tuple[str | None, str, datetime | None]:
-    """(tag to install now, why nothing is installed, when to look again) by `check` of deploy.yaml."""
+def decide(site: Site, database: Database, live: Release3, now: datetime) -> Decision:
+    """The newest release that `check` of deploy.yaml admits and that didn't fail here, and whether its time has come."""
     from gitdeploy.deployment import updates
 
     settings = site.config.check
     if settings.upgrade == "never":
-        return None, "Releases are installed by hand (check.upgrade: never).", None
+        return Decision(None, "Releases are installed by hand (check.upgrade: never).")
     releases, _ = updates.catalogue(site, database).releases(limit=100, all=False)
     found = candidates(releases, live, site)
     if not found:
-        return None, f"Nothing newer than {live.name} that `check.upgrade: {settings.upgrade}` admits.", None
+        return Decision(None, f"Nothing newer than {live.name} that `check.upgrade: {settings.upgrade}` admits.")
+    failed = list(database.bad_releases().values())
+    found_bad = {release.tag: bad for release in found for bad in failed if _is(bad, release)}
+    good = [release for release in found if release.tag not in found_bad]
+    if not good:
+        return Decision(None, failed_before(found_bad[found[0].tag]))
     since = _since(database, found, now)
-    old = [release for release in found if now - since[release.tag] >= timedelta(seconds=settings.min_age)]
+    old = [release for release in good if now - since[release.tag] >= timedelta(seconds=settings.min_age)]
     if not old:
-        ripe = min(since[release.tag] for release in found) + timedelta(seconds=settings.min_age)
+        ripe = min(since[release.tag] for release in good) + timedelta(seconds=settings.min_age)
         wait = duration_text((ripe - now).total_seconds())
-        return None, f"{found[0].tag} is younger than check.min_age admits; {wait} are left.", ripe
-    chosen = old[0]
-    if chosen.commit and (bad := database.bad_release(chosen.commit)) is not None:
-        return None, failed_before(bad), None
+        reason = f"{good[0].tag} is younger than check.min_age admits; {wait} are left."
+        return Decision(good[0].tag, reason, ripe)
+    wanted = old[0].tag
     if (hold := database.meta_get(HOLD)) is not None:
-        return None, hold_sentence(hold), None
+        return Decision(wanted, hold_sentence(hold))
     if settings.window is not None and not settings.window.contains(now):
-        opens = settings.window.opens(now)
-        return None, f"{chosen.tag} waits for the window {settings.window}.", opens
-    return chosen.tag, "", None
+        return Decision(wanted, f"{wanted} waits for the window {settings.window}.", settings.window.opens(now))
+    return Decision(wanted)
+
+
+def _is(bad: BadRelease, release: Release) -> bool:
+    """Whether RELEASE is the one that failed: by its commit, or by its tag where the source's list names none."""
+    return bad.commit == release.commit if release.commit else bad.tag == release.tag
 
 
 def candidates(releases: Sequence[Release], live: Release3, site: Site) -> list[Release]:
