@@ -30,6 +30,7 @@ from gitdeploy.text import clean, redact
 
 MARKER = "GITDEPLOY_CHILD"
 GRACE = 0.3  # seconds that output is still read after the child's end: a daemon may hold the pipe open for ever
+_KEPT = 64 << 20  # bytes of each stream that are kept, from its end
 KILL_AFTER = 3.0  # seconds between SIGTERM and SIGKILL
 STANDARD_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -153,7 +154,7 @@ def run(
     timeout: float,
     stdin: bytes | None = None,
     on_line: Callable[[str], None] | None = None,
-    keep: int = 64 * 1024 * 1024,
+    keep: int = _KEPT,
     tied: bool = False,
     marked: bool = False,
     leave_daemons: bool = False,
@@ -220,19 +221,23 @@ def alongside(
     cwd: str | os.PathLike[str],
     env: Mapping[str, str],
     timeout: float,
-    stdin: bytes,
+    stdin: bytes = b"",
+    output: bool = False,
     tied: bool = False,
     umask: int = -1,
-) -> Iterator[None]:
-    """A child that runs while the block does, to its end when the block has ended; its result must be looked at on disk.
+) -> Iterator[Callable[[], Completed]]:
+    """A child that runs while the block does, to its end when the block has ended. Yields a function that waits for
+    that end and returns how it was.
 
-    STDIN may be large: it comes from a file without a name. The child's group is ended where the block raises, and past
-    TIMEOUT seconds. Raises as `run` does.
+    STDIN may be large: it comes from a file without a name. output: what it prints is kept for the result (past 64 KB it
+    waits for somebody to ask), else it goes nowhere. The child's group is ended where the block raises, and past TIMEOUT
+    seconds. Raises as `run` does.
     """
     words = [os.fspath(word) for word in argv]
     faultpoints.point(f"child {os.path.basename(words[0])} alongside")
     begun = time.monotonic()
     source = os.memfd_create("stdin")
+    to = subprocess.PIPE if output else subprocess.DEVNULL
     try:
         with open(source, "wb", closefd=False) as out:
             out.write(stdin)
@@ -242,8 +247,8 @@ def alongside(
             cwd=cwd,
             env=dict(env),
             stdin=source,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            stdout=to,
+            stderr=to,
             start_new_session=True,
             preexec_fn=_die_with_parent() if tied else None,  # noqa: PLW1509  # one async-signal-safe call
             umask=umask,
@@ -252,14 +257,23 @@ def alongside(
         raise CommandFailed(_cannot_start(words[0], cwd, error)) from error
     finally:
         os.close(source)
+    ended: list[Completed] = []
+
+    def finish() -> Completed:
+        if not ended:
+            printed, errors, timed_out = _talk(child, None, begun + timeout, None, _KEPT)
+            taken = time.monotonic() - begun
+            ended.append(Completed(tuple(words), child.returncode, printed, errors, taken, timed_out))
+        return ended[0]
+
     try:
-        yield
-        while child.poll() is None and time.monotonic() - begun < timeout:
-            interruption.check()
-            with suppress(subprocess.TimeoutExpired):
-                child.wait(0.2)
+        yield finish
+        finish()
     finally:
         end_group(child)
+        for pipe in (child.stdout, child.stderr):
+            if pipe is not None:
+                pipe.close()
     faultpoints.point(f"child ended {os.path.basename(words[0])}")
 
 
@@ -349,10 +363,8 @@ def _talk(
     on_line: Callable[[str], None] | None,
     keep: int,
 ) -> tuple[bytes, bytes, bool]:
-    """Feed and read the child until it has ended; returns output, error and whether the time was over."""
-    assert child.stdout is not None
-    assert child.stderr is not None
-    streams = {child.stdout: _Stream(on_line, keep), child.stderr: _Stream(on_line, keep)}
+    """Feed and read the child, where it has pipes, until it has ended; returns output, error and whether the time was over."""
+    streams = {pipe: _Stream(on_line, keep) for pipe in (child.stdout, child.stderr) if pipe is not None}
     timed_out = False
     exit_fd = os.pidfd_open(child.pid)
     try:
@@ -368,7 +380,7 @@ def _talk(
                 selector.register(wake, selectors.EVENT_READ)
             left = memoryview(stdin or b"")
             ended_at: float | None = None
-            open_pipes = 2
+            open_pipes = len(streams)
             while open_pipes or ended_at is None:
                 limit = deadline if ended_at is None else ended_at + GRACE
                 wait = limit - time.monotonic()
@@ -409,7 +421,8 @@ def _talk(
         if child.stdin is not None:
             with suppress(OSError):
                 child.stdin.close()
-    return streams[child.stdout].close(), streams[child.stderr].close(), timed_out
+    out, err = (streams[pipe].close() if pipe is not None else b"" for pipe in (child.stdout, child.stderr))
+    return out, err, timed_out
 
 
 def _read(descriptor: int) -> bytes | None:

@@ -20,6 +20,8 @@ from gitdeploy.demo import build_wheel
 from gitdeploy.errors import DeploymentFailed
 from gitdeploy.venvs import Builder, Built, LiveVenv, Requirements, live_venv, read_requirements
 from gitdeploy.venvs import flip as flips
+from gitdeploy.venvs.clone import clone
+from gitdeploy.venvs.live import ask
 
 
 @dataclass(frozen=True)
@@ -140,6 +142,25 @@ def test_every_way_of_cloning_gives_the_same_venv(place: Place, mode: str) -> No
     else:
         assert shared.stat().st_nlink == 1
     assert said(built.path, "import sys; print(sys.prefix)") == os.path.realpath(built.path)
+
+
+def test_a_clone_can_be_asked_before_its_packages_are_there_and_nothing_is_written_into_it(place: Place) -> None:
+    site = next(place.link.glob("lib/python*/site-packages"))
+    (site / "loud.pth").write_text("import greeting, extra\n")
+    subprocess.run(["find", str(site), "-name", "__pycache__", "-exec", "rm", "-r", "{}", "+"], check=True)
+    target = place.state / "venvs/g2"
+    seen: list[object] = []
+
+    def look() -> None:
+        seen.append(ask(target / "bin/python")["prefix"])
+        seen.append(
+            [path.name for path in target.rglob("*") if path.name in ("extra", "__pycache__", "extra-1.0.dist-info")]
+        )
+
+    clone(place.live().real, target, on_start=look)
+    assert seen == [os.path.realpath(target), ["extra-1.0.dist-info"]]
+    assert said(target, "import extra; print('there')") == "there"
+    assert place.build("g3", "greeting==2.0\n").changes.changed == {"greeting": ("1.0", "2.0")}
 
 
 def test_a_failing_install_throws_the_clone_away(place: Place) -> None:
@@ -272,6 +293,8 @@ def test_a_file_written_in_place_is_noticed_by_the_seal(place: Place) -> None:
     built = place.build("g2", "greeting==2.0\n")
     assert venvs.differences(built.path) == []
     file = next(built.path.glob("lib/python*/site-packages/greeting.py"))
+    (file.parent / "__pycache__/greeting.f-1.py311.nbi").write_text("what numba compiled as the app ran")
+    assert venvs.differences(built.path) == []
     with file.open("a") as out:
         out.write("# edited\n")
     assert [Path(name).name for name in venvs.differences(built.path)] == ["greeting.py"]

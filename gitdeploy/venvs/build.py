@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable, Collection, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from msgspec import Struct
@@ -19,11 +19,12 @@ from gitdeploy.venvs.bytecode import compiled_beside
 from gitdeploy.venvs.clone import clone, clone_size, prefixes_of, read_record
 from gitdeploy.venvs.durable import sync_filesystem, sync_folder
 from gitdeploy.venvs.generations import remove
-from gitdeploy.venvs.live import LiveVenv, ask, canonical, packages, site_folders
+from gitdeploy.venvs.install import Installer
+from gitdeploy.venvs.live import LiveVenv, asked, canonical, packages, site_folders
 from gitdeploy.venvs.requirements import Requirements, TreeReader
 from gitdeploy.venvs.scripts import rewrite, strays
-from gitdeploy.venvs.seal import Facts, File, partial_path, read_facts, seal, walk
-from gitdeploy.venvs.settings import VenvConfig, read_settings
+from gitdeploy.venvs.seal import Facts, File, listed, partial_path, read_facts, seal, walk
+from gitdeploy.venvs.settings import InstallerSettings, VenvConfig, read_settings
 
 _COPIES = (
     3  # of a package while it is installed: as a wheel in the cache, unpacked there, in the venv with its bytecode
@@ -138,26 +139,25 @@ class Builder:
         linked: Mapping[str, File] = {}
         cloned = not (live is None or live.problem is not None or rebuild or self.config.exact)
         before = packages(live.real) if live is not None and live.real.is_dir() else {}
-        if live is None or not cloned:
-            if live is not None and live.problem is not None:
-                warnings.append(f"{live.problem} The venv is built anew; packages installed by hand are not in it.")
-            on_progress("making a new venv")
-            self._make(target, live)
-            start: dict[str, str] = packages(target)
-        else:
-            on_progress("cloning the live venv")
-            linked = clone(live.real, target, link_mode=self.config.link_mode).files
-            prefixes = prefixes_of(live.real, live.link)
-            rewrite(target, prefixes, live.real)
-            if left := strays(target, prefixes):
-                raise DeploymentFailed(f"Scripts of the new venv still name the live one: {listing(left, 5)}.")
-            start = before
-        faultpoints.point("venv cloned")
-        python = target / "bin" / "python"
-        interpreter = os.path.realpath(python)
-        tag = self._own_prefix(target)
         settings = read_settings(live.real if live is not None else None)
-        installer = installing.choose(self.config, requirements, settings, target)
+        with ExitStack() as beside:
+            if live is None or not cloned:
+                if live is not None and live.problem is not None:
+                    warnings.append(f"{live.problem} The venv is built anew; packages installed by hand are not in it.")
+                on_progress("making a new venv")
+                self._make(target, live)
+                start: dict[str, str] = packages(target)
+                installer = installing.choose(self.config, requirements, settings, target)
+                prefix = beside.enter_context(_prefix_asked(target))
+            else:
+                on_progress("cloning the live venv")
+                installer = installing.choose(self.config, requirements, settings, live.real)
+                linked, prefix = self._clone(live, target, installer, settings, beside)
+                start = before
+            faultpoints.point("venv cloned")
+            python = target / "bin" / "python"
+            interpreter = os.path.realpath(python)
+            tag = prefix()
         if installer.reason:
             on_line(f"Installing with pip: {installer.reason}.")
         folder = self._folder(target.name)
@@ -173,26 +173,50 @@ class Builder:
         if requirements.needs_tree:
             _point_to_checkout(target, folder, self.root)
         shutil.rmtree(folder, ignore_errors=True)
+        on_progress("compiling and checking")
         now = packages(target)
         changes = _changes(start, now)
-        files = dict(walk(target, linked))
-        modules = [
-            name
-            for name, file in files.items()
-            if name.endswith(".py") and "/site-packages/" in name and linked.get(name) != file
-        ]
-        on_progress("compiling and checking")
-        with compiled_beside(live.real if live else None, target, modules if cloned else (), tag):
-            self._verify(target, interpreter, requirements, changes, start)
-            if changes.added or changes.changed or changes.removed:
-                warnings += installing.conflicts(target, self.cache)
+        with ExitStack() as beside:
+            prefix = beside.enter_context(_prefix_asked(target))
+            conflicts = (
+                beside.enter_context(installing.conflicts(target, settings, self.cache)) if start != now else list
+            )
+            files = dict(walk(target, linked))
+            modules = [
+                name
+                for name, file in files.items()
+                if name.endswith(".py") and "/site-packages/" in name and linked.get(name) != file
+            ]
+            beside.enter_context(compiled_beside(live.real if live else None, target, modules if cloned else (), tag))
+            self._verify(target, interpreter, requirements, changes, now)
+            body = listed(files.items())
+            prefix()
+            warnings += conflicts()
         faultpoints.point("venv compiled")
-        seal(target, Facts(requirements.key, installer.name, time.time(), now), files)
+        seal(target, Facts(requirements.key, installer.name, time.time(), now), body)
         sync_filesystem(self.venvs)
         partial_path(target).unlink()
         sync_folder(self.venvs)
         faultpoints.point("venv sealed")
         return Built(target.name, target, _changes(before, now), tuple(warnings), installer.name)
+
+    def _clone(
+        self, live: LiveVenv, target: Path, installer: Installer, settings: InstallerSettings, beside: ExitStack
+    ) -> tuple[Mapping[str, File], Callable[[], str]]:
+        """The live venv at TARGET; all that names its place names TARGET before anything of it runs. Returns the figures
+        of what was linked, and a function that waits for what `_prefix_asked` does."""
+        asked: list[Callable[[], str]] = []
+
+        def start() -> None:
+            prefixes = prefixes_of(live.real, live.link)
+            rewrite(target, prefixes, live.real)
+            if left := strays(target, prefixes):
+                raise DeploymentFailed(f"Scripts of the new venv still name the live one: {listing(left, 5)}.")
+            asked.append(beside.enter_context(_prefix_asked(target)))
+            beside.enter_context(installing.introduced(installer, target, settings, self.cache))
+
+        linked = clone(live.real, target, link_mode=self.config.link_mode, on_start=start).files
+        return linked, asked[0]
 
     def _make(self, target: Path, live: LiveVenv | None) -> None:
         """A fresh, empty venv of the configured interpreter, else of the live one's, else of its version from PATH."""
@@ -253,29 +277,15 @@ class Builder:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(data)
 
-    @staticmethod
-    def _own_prefix(target: Path) -> str:
-        """An install goes where the interpreter says its prefix is: it must be the new generation. Returns the tag in
-        the names of its bytecode; empty where it has none."""
-        said = ask(target / "bin" / "python")
-        if os.path.realpath(str(said["prefix"])) != os.path.realpath(target):
-            raise DeploymentFailed(
-                f"The new venv's interpreter says that its prefix is {path_text(str(said['prefix']))}, not the new venv.",
-                "Its pyvenv.cfg is missing or damaged. Build it anew: gitdeploy upgrade --rebuild-venv",
-            )
-        return str(said.get("tag") or "")
-
     def _verify(
-        self, target: Path, interpreter: str, requirements: Requirements, changes: Changes, before: Mapping[str, str]
+        self, target: Path, interpreter: str, requirements: Requirements, changes: Changes, now: Mapping[str, str]
     ) -> None:
         """What the installer says it did is there. Raises `DeploymentFailed`."""
         if os.path.realpath(target / "bin" / "python") != interpreter:
             raise DeploymentFailed(
                 "A package replaced the venv's own bin/python.", "Such a package can't be installed."
             )
-        self._own_prefix(target)
         touched = {*changes.added, *changes.changed}
-        now = packages(target)
         for site in site_folders(target):
             for entry in os.listdir(site):
                 if not entry.endswith(".dist-info"):
@@ -298,6 +308,25 @@ class Builder:
         absent = sorted(name for name, always in requirements.names.items() if always and name not in now)
         if absent:
             raise DeploymentFailed(f"The installer reported success, but {listing(absent, 5)} is not in the new venv.")
+
+
+@contextmanager
+def _prefix_asked(target: Path) -> Iterator[Callable[[], str]]:
+    """An install goes where the interpreter says its prefix is: it must be the new generation. It is asked while the block
+    does something else; yields a function that waits for the answer and returns the tag in the names of the interpreter's
+    bytecode, empty where it has none."""
+
+    def answered() -> str:
+        said = answer()
+        if os.path.realpath(str(said["prefix"])) != os.path.realpath(target):
+            raise DeploymentFailed(
+                f"The new venv's interpreter says that its prefix is {path_text(str(said['prefix']))}, not the new venv.",
+                "Its pyvenv.cfg is missing or damaged. Build it anew: gitdeploy upgrade --rebuild-venv",
+            )
+        return str(said.get("tag") or "")
+
+    with asked(target / "bin" / "python") as answer:
+        yield answered
 
 
 def _package_sizes(venv: Path, wanted: Collection[str] | None) -> dict[str, int]:

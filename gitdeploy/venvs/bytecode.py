@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from gitdeploy import process
@@ -27,7 +27,8 @@ def compiled_beside(live: Path | None, venv: Path, modules: Sequence[str], tag: 
 
     A module that can't be compiled has no bytecode, as with any installer: some packages ship templates.
     """
-    todo = [name for name in modules if not (_is_fresh(venv, name, tag) or (live and _keep(live, venv, name, tag)))]
+    old, new = os.fspath(live) if live else "", os.fspath(venv)
+    todo = [name for name in modules if not (_bytecode_of(new, name, tag) or (old and _keep(old, new, name, tag)))]
     with ExitStack() as running:
         for share in _shares(venv, todo):
             running.enter_context(
@@ -46,7 +47,7 @@ def compiled_beside(live: Path | None, venv: Path, modules: Sequence[str], tag: 
 
 def _shares(venv: Path, modules: Sequence[str]) -> list[list[str]]:
     """MODULES for as many workers as they are worth, about the same number of bytes for each."""
-    sizes = {name: os.path.getsize(venv / name) for name in modules if "\n" not in name}
+    sizes = {name: os.path.getsize(f"{venv}/{name}") for name in modules if "\n" not in name}
     workers = min(len(os.sched_getaffinity(0)), 8, 1 + sum(sizes.values()) // _WORTH_A_WORKER)
     shares: list[tuple[int, list[str]]] = [(0, []) for _ in range(workers)]
     for name in sorted(sizes, key=lambda name: sizes[name], reverse=True):
@@ -61,15 +62,11 @@ def _compiled_path(name: str, tag: str) -> str:
     return os.path.join(folder, "__pycache__", f"{module.removesuffix('.py')}.{tag}.pyc")
 
 
-def _is_fresh(venv: Path, name: str, tag: str) -> bool:
-    return _bytecode_of(venv, name, tag) is not None
-
-
-def _bytecode_of(venv: Path, name: str, tag: str) -> bytes | None:
+def _bytecode_of(venv: str, name: str, tag: str) -> bytes | None:
     """The `.pyc` of a module, where it was made from the source as it is now."""
     try:
-        found = os.stat(venv / name)
-        data = (venv / _compiled_path(name, tag)).read_bytes()
+        data = _content(f"{venv}/{_compiled_path(name, tag)}")
+        found = os.stat(f"{venv}/{name}")
     except OSError:
         return None
     if len(data) <= _HEADER.size:
@@ -79,21 +76,32 @@ def _bytecode_of(venv: Path, name: str, tag: str) -> bytes | None:
     return data if fresh else None
 
 
-def _keep(live: Path, venv: Path, name: str, tag: str) -> bool:
+def _keep(live: str, venv: str, name: str, tag: str) -> bool:
     """Take the live venv's bytecode over, where the module's source is the very same there."""
+    one, other = f"{live}/{name}", f"{venv}/{name}"
+    place = f"{venv}/{_compiled_path(name, tag)}"
     try:
-        if (live / name).read_bytes() != (venv / name).read_bytes():
+        found = os.stat(other)
+        if os.stat(one).st_size != found.st_size or _content(one) != _content(other):
             return False
         data = _bytecode_of(live, name, tag)
         if data is None:
             return False
         magic, flags, _, size = _HEADER.unpack_from(data)
-        header = _HEADER.pack(magic, flags, int(os.stat(venv / name).st_mtime) & _WORD, size)
-        place = venv / _compiled_path(name, tag)
-        place.parent.mkdir(exist_ok=True)
-        beside = place.with_name(f"{place.name}.new")
-        beside.write_bytes(header + data[_HEADER.size :])
-        os.replace(beside, place)  # never into the old file: through a hard link that is the live venv's
+        header = _HEADER.pack(magic, flags, int(found.st_mtime) & _WORD, size)
+        with suppress(FileExistsError):
+            os.mkdir(os.path.dirname(place))
+        with suppress(FileNotFoundError):
+            os.unlink(place)  # never into the old file: through a hard link that is the live venv's
+        with open(place, "xb") as out:
+            out.write(header + data[_HEADER.size :])
     except OSError:
+        with suppress(OSError):  # half of it would be taken for whole
+            os.unlink(place)
         return False
     return True
+
+
+def _content(path: str) -> bytes:
+    with open(path, "rb", buffering=0) as file:
+        return file.readall()

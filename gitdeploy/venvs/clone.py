@@ -13,7 +13,7 @@ import fcntl
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
@@ -50,8 +50,11 @@ class Cloned(Struct):
     files: dict[str, File] = field(default_factory=dict)  # of packages, as they are in the clone, by their path in it
 
 
-def clone(source: Path, target: Path, *, link_mode: str = "auto") -> Cloned:
+def clone(source: Path, target: Path, *, link_mode: str = "auto", on_start: Callable[[], None] | None = None) -> Cloned:
     """Make TARGET, which must not exist, a venv with the files of SOURCE. SOURCE isn't changed.
+
+    on_start: called when TARGET has its settings, scripts and packages' metadata, so that its interpreter starts there;
+    the packages themselves follow.
 
     link_mode: auto (reflink where the file system has it, else hard links), reflink, hardlink or copy; a file that can't
     be linked is copied. Raises `DeploymentFailed` where SOURCE can't be read or TARGET not written.
@@ -59,7 +62,7 @@ def clone(source: Path, target: Path, *, link_mode: str = "auto") -> Cloned:
     if link_mode in ("auto", "hardlink") and _writes_in_place(packages(source)):
         link_mode = "copy"
     try:
-        return _Cloner(source, target, link_mode).run()
+        return _Cloner(source, target, link_mode).run(on_start)
     except OSError as error:
         raise DeploymentFailed(
             f"Copying the venv to {path_text(str(target))} failed at {path_text(str(error.filename or source))}: {error.strerror}.",
@@ -88,40 +91,47 @@ class _Cloner:
         self.reflink = link_mode in ("auto", "reflink")
         self.done = Cloned()
 
-    def run(self) -> Cloned:
+    def run(self, on_start: Callable[[], None] | None) -> Cloned:
         if self.reflink and self.link:
             self.link = not self._can_reflink()
             self.reflink = not self.link
-        self._folder(self.source, self.target, os.stat(self.source))
-        for entry, name, copied in self._entries():
-            interruption.check()
-            target = f"{self.target}/{name}"
-            if entry.is_dir(follow_symlinks=False):
-                self._folder(entry.path, target, entry.stat(follow_symlinks=False))
-            elif entry.is_symlink():
-                self._symlink(entry.path, target)
-            elif entry.is_file(follow_symlinks=False):
-                self._file(entry, name, target, copied)
+        packages: list[str] = []
+        self._fill("", packages)
+        if on_start is not None:
+            on_start()
+        for package in packages:
+            self._fill(package)
         return self.done
+
+    def _fill(self, below: str, packages: list[str] | None = None) -> None:
+        for relative, copied, entries in self._folders(below, packages):
+            self._folder(f"{self.source}/{relative}", f"{self.target}/{relative}")
+            for entry in entries:
+                name = relative + entry.name
+                if entry.is_symlink():
+                    self._symlink(entry.path, f"{self.target}/{name}")
+                elif entry.is_file(follow_symlinks=False):
+                    self._file(entry, name, f"{self.target}/{name}", copied)
 
     def size(self) -> int:
         """Bytes on disk that `run` would take; files that get a second name only need none."""
         parent = next(folder for folder in Path(self.target).parents if folder.exists())
         beside = os.stat(self.source).st_dev == parent.stat().st_dev
-        total = _BLOCK
+        total = 0
         if self.link and beside and (sealed := self._sealed()):
             # What was sealed need not be looked at again: this runs in every plan.
             copied_files = (file.size for name, file in sealed.items() if self._copied(name, file.size))
             folders = {os.path.dirname(name) for name in sealed}
-            return total + sum(-(-size // _BLOCK) * _BLOCK for size in copied_files) + 2 * len(folders) * _BLOCK
-        for entry, name, copied in self._entries():
-            if entry.is_dir(follow_symlinks=False):
-                total += _BLOCK
-            elif entry.is_file(follow_symlinks=False) and not (
+            return sum(-(-size // _BLOCK) * _BLOCK for size in copied_files) + (1 + 2 * len(folders)) * _BLOCK
+        linking = self.link and beside
+        for relative, copied, entries in self._folders(""):
+            total += _BLOCK
+            for entry in entries:
                 # One that was edited in place is not looked for: that asks the disk for the size of each.
-                self.link and beside and not copied and not self._editable(entry.name, name)
-            ):
-                total += -(-entry.stat(follow_symlinks=False).st_size // _BLOCK) * _BLOCK
+                if not (linking and not copied and not self._editable(entry.name, relative + entry.name)) and (
+                    entry.is_file(follow_symlinks=False)
+                ):
+                    total += -(-entry.stat(follow_symlinks=False).st_size // _BLOCK) * _BLOCK
         return total
 
     def _sealed(self) -> dict[str, File] | None:
@@ -138,25 +148,37 @@ class _Cloner:
         recorded = self.sizes.get(name)
         return name.endswith(_COPIED_ENDINGS) or recorded is None or 0 <= recorded != size
 
-    def _entries(self) -> Iterator[tuple[os.DirEntry[str], str, bool]]:
-        """Everything in the source, folders before what is in them: entry, path relative to it, whether it lies where
-        files are copied and not linked."""
-        folders = [("", self.source, False)]
-        while folders:
-            relative, source, copied = folders.pop()
-            with os.scandir(source) as entries:
-                for entry in entries:
-                    if entry.is_dir(follow_symlinks=False):
-                        inside = entry.name in _COPIED_FOLDERS if not relative else copied
-                        inside = inside or entry.name.endswith(_COPIED_FOLDER_ENDINGS)
-                        folders.append((f"{relative}{entry.name}/", entry.path, inside))
-                    elif not relative and entry.name in _LEFT_OUT:
-                        continue
-                    yield entry, relative + entry.name, copied or not relative
+    def _folders(
+        self, below: str, packages: list[str] | None = None
+    ) -> Iterator[tuple[str, bool, Sequence[os.DirEntry[str]]]]:
+        """The folder BELOW of the source and all in it, each before what is in it: path relative to the source (empty, or
+        with a slash at its end), whether it lies where files are copied and not linked, and what it holds but folders.
 
-    def _folder(self, source: str, target: str, found: os.stat_result) -> None:
+        PACKAGES gets the folders right below a `site-packages` that are linked; they are left out then.
+        """
+        folders = [(below, False)]
+        while folders:
+            interruption.check()
+            relative, copied = folders.pop()
+            others = []
+            with os.scandir(f"{self.source}/{relative}") as entries:
+                for entry in entries:
+                    if not entry.is_dir(follow_symlinks=False):
+                        if relative or entry.name not in _LEFT_OUT:
+                            others.append(entry)
+                        continue
+                    inside = copied or entry.name.endswith(_COPIED_FOLDER_ENDINGS)
+                    inside = inside or (not relative and entry.name in _COPIED_FOLDERS)
+                    name = f"{relative}{entry.name}/"
+                    if packages is not None and not inside and relative.endswith("/site-packages/"):
+                        packages.append(name)
+                    else:
+                        folders.append((name, inside))
+            yield relative, copied or not relative, others
+
+    def _folder(self, source: str, target: str) -> None:
         os.mkdir(target)
-        mode = stat.S_IMODE(found.st_mode)
+        mode = stat.S_IMODE(os.lstat(source).st_mode)
         if mode != stat.S_IMODE(os.lstat(target).st_mode):
             os.chmod(target, mode | stat.S_IRWXU)
 
@@ -172,26 +194,30 @@ class _Cloner:
         os.symlink(text, target)
 
     def _file(self, entry: os.DirEntry[str], name: str, target: str, copied: bool) -> None:
-        if self.link and not copied and not self._edited(entry, name):
-            try:
-                os.link(entry.path, target)
-            except OSError as error:
-                if error.errno not in _LINK_REFUSED:
-                    raise
-                if error.errno in (errno.EXDEV, errno.EOPNOTSUPP, errno.ENOSYS):
-                    self.link = False
-                self.done.refused.setdefault(error.errno, name)
-            else:
-                self.done.linked += 1
-                self._note(entry, name, entry.inode())
-                return
+        if self.link and not copied and not self._edited(entry, name) and self._linked(entry.path, target, name):
+            self._note(entry, name, entry.inode())
+            return
         inode = self._copy(entry.path, target)
         if not copied and not entry.name.endswith(_COPIED_ENDINGS):  # those are rewritten
             self._note(entry, name, inode)
 
+    def _linked(self, source: str, target: str, name: str) -> bool:
+        """Whether the file could be given a second name."""
+        try:
+            os.link(source, target)
+        except OSError as error:
+            if error.errno not in _LINK_REFUSED:
+                raise
+            if error.errno in (errno.EXDEV, errno.EOPNOTSUPP, errno.ENOSYS):
+                self.link = False
+            self.done.refused.setdefault(error.errno, name)
+            return False
+        self.done.linked += 1
+        return True
+
     def _note(self, entry: os.DirEntry[str], name: str, inode: int) -> None:
-        """A packaged file has its place in the clone, with the size and time that it had."""
-        if name in self.sizes:
+        """A packaged file has its place in the clone, with the size and time that it had. Bytecode is never sealed."""
+        if name in self.sizes and not name.endswith(".pyc"):
             found = entry.stat(follow_symlinks=False)  # it remembers: no second look at the disk
             self.done.files[name] = File(found.st_size, found.st_mtime_ns, inode)
 
@@ -203,8 +229,10 @@ class _Cloner:
 
     def _edited(self, entry: os.DirEntry[str], name: str) -> bool:
         """Whether the file may be written in place, or has been: it isn't what its package's RECORD says."""
+        if self._editable(entry.name, name):
+            return True
         size = self.sizes.get(name, -1)
-        return self._editable(entry.name, name) or 0 <= size != entry.stat(follow_symlinks=False).st_size
+        return size >= 0 and size != entry.stat(follow_symlinks=False).st_size
 
     def _copy(self, source: str, target: str) -> int:
         """Copy with mode and time; the inode of the copy."""

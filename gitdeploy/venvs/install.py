@@ -10,7 +10,8 @@ import os
 import re
 import shutil
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from msgspec import Struct
@@ -135,7 +136,7 @@ def _uv(
 ) -> Completed:
     words = [
         uv_program(), "pip", "install", "--no-config", "--python", str(venv / "bin" / "python"), "--link-mode", "copy",
-        "--cache-dir", settings.uv_cache or str(cache / "uv"), *(["--compile-bytecode"] if compiling else []), "--color", "never", "--no-progress",
+        "--cache-dir", _uv_cache(settings, cache), *(["--compile-bytecode"] if compiling else []), "--color", "never", "--no-progress",
         *settings.uv_arguments, *(["--require-hashes"] if requirements.hashed else []), *config.extra_args, *files,
     ]  # fmt: skip
 
@@ -190,16 +191,44 @@ def _pip(
     )  # fmt: skip
 
 
-def conflicts(venv: Path, cache: Path) -> list[str]:
-    """What `pip check` would say: packages whose dependencies don't fit each other. Warnings, not failures."""
-    done = process.run(
+@contextmanager
+def introduced(installer: Installer, venv: Path, settings: InstallerSettings, cache: Path) -> Iterator[None]:
+    """While the block runs, uv gets to know VENV's interpreter, which may still miss packages: that takes it longer than
+    to install one. Whether it worked doesn't matter: uv asks again for what isn't in its cache."""
+    if installer.name != "uv":
+        yield
+        return
+    with process.alongside(
+        [uv_program(), "python", "find", "--no-config", "--no-project", "--cache-dir", _uv_cache(settings, cache),
+         str(venv / "bin" / "python")],
+        cwd="/",
+        env=process.clean_environment({"UV_PYTHON_DOWNLOADS": "never"}),
+        timeout=60,
+    ):  # fmt: skip
+        yield
+
+
+@contextmanager
+def conflicts(venv: Path, settings: InstallerSettings, cache: Path) -> Iterator[Callable[[], list[str]]]:
+    """While the block runs, `pip check` does; yields a function that waits for what it says: packages whose dependencies
+    don't fit each other. Warnings, not failures."""
+    with process.alongside(
         [uv_program(), "pip", "check", "--no-config", "--python", str(venv / "bin" / "python"), "--color", "never",
-         "--cache-dir", str(cache / "uv")],
+         "--cache-dir", _uv_cache(settings, cache)],
         cwd="/",
         env=process.clean_environment(),
         timeout=60,
-    )  # fmt: skip
+        output=True,
+    ) as finish:  # fmt: skip
+        yield lambda: _conflicts_in(finish())
+
+
+def _conflicts_in(done: Completed) -> list[str]:
     if done.returncode != 1:
         return []
     lines = [line for line in done.stderr.decode("utf-8", "replace").splitlines() if line.startswith("The package")]
     return lines[:10]
+
+
+def _uv_cache(settings: InstallerSettings, cache: Path) -> str:
+    return settings.uv_cache or str(cache / "uv")

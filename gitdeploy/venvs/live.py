@@ -6,8 +6,8 @@ import json
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from msgspec import Struct
@@ -16,6 +16,10 @@ from gitdeploy import process
 from gitdeploy.errors import CommandFailed
 from gitdeploy.text import clean, path_text
 
+_QUESTION = (
+    "import json, sys; print(json.dumps({'prefix': sys.prefix, 'base_prefix': sys.base_prefix, "
+    "'version': '%d.%d.%d' % sys.version_info[:3], 'executable': sys.executable, 'tag': sys.implementation.cache_tag}))"
+)
 INTERPRETER_LIMIT = 30.0  # seconds that a bare interpreter may take to start
 _LIBRARY = re.compile(r"(?:python|pypy)(\d+\.\d+)t?")
 
@@ -117,13 +121,26 @@ def problem(venv: Path) -> str | None:
 def ask(python: Path) -> Mapping[str, object]:
     """What the interpreter PYTHON says of itself: prefix, base_prefix, version, executable, and the tag in the names of its
     bytecode. Raises `CommandFailed`."""
-    question = (
-        "import json, sys; print(json.dumps({'prefix': sys.prefix, 'base_prefix': sys.base_prefix, "
-        "'version': '%d.%d.%d' % sys.version_info[:3], 'executable': sys.executable, 'tag': sys.implementation.cache_tag}))"
-    )
-    answer = process.run(
-        [python, "-I", "-c", question], cwd="/", env=process.clean_environment(), timeout=INTERPRETER_LIMIT
-    ).check(f"Starting {path_text(str(python))}")
+    with asked(python) as answer:
+        return answer()
+
+
+@contextmanager
+def asked(python: Path) -> Iterator[Callable[[], Mapping[str, object]]]:
+    """`ask` while the block does something else: yields a function that waits for the answer. Nothing is written below
+    the venv, so that it may still be in the making."""
+    with process.alongside(
+        [python, "-I", "-B", "-c", _QUESTION],
+        cwd="/",
+        env=process.clean_environment(),
+        timeout=INTERPRETER_LIMIT,
+        output=True,
+    ) as finish:
+        yield lambda: _answer(python, finish())
+
+
+def _answer(python: Path, done: process.Completed) -> Mapping[str, object]:
+    answer = done.check(f"Starting {path_text(str(python))}")
     try:
         # The last line: a .pth of some package may print at every start.
         said = json.loads(answer.text.splitlines()[-1])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -21,6 +21,7 @@ from gitdeploy.errors import GitDeployError
 from gitdeploy.text import path_text
 
 # Written by interpreters and installers as they run: no sign that somebody changed a package.
+_BYTECODE = "__pycache__"  # a folder: compilers have files of other names in it for a moment, numba for good
 _IGNORED_ENDINGS = (".pyc", "/.lock")
 
 
@@ -62,7 +63,8 @@ def walk(generation: Path, known: Mapping[str, File] = MappingProxyType({})) -> 
             for entry in entries:
                 name = relative + entry.name
                 if entry.is_dir(follow_symlinks=False):
-                    folders.append((name + "/", entry.path))
+                    if entry.name != _BYTECODE:
+                        folders.append((name + "/", entry.path))
                 elif not name.endswith(".pyc"):
                     file = known.get(name)
                     if file is None or file.inode != entry.inode():
@@ -71,22 +73,25 @@ def walk(generation: Path, known: Mapping[str, File] = MappingProxyType({})) -> 
                     yield name, file
 
 
-def seal(generation: Path, facts: Facts | None = None, files: Mapping[str, File] | None = None) -> None:
-    """Write down every file of GENERATION as it is now (FILES, where they were just looked at). Facts that an earlier
-    seal holds stay unless FACTS are given."""
+def seal(generation: Path, facts: Facts | None = None, body: bytes | None = None) -> None:
+    """Write down every file of GENERATION as it is now (BODY: of `listed`, where they were just looked at). Facts that an
+    earlier seal holds stay unless FACTS are given."""
     if facts is None:
         facts = read_facts(generation) or Facts()
     head = json.dumps(
         {"key": facts.key, "installer": facts.installer, "made_at": facts.made_at, "packages": dict(facts.packages)}
     )
-    found = files.items() if files is not None else walk(generation)
-    lines = [f"{file.size} {file.mtime} {file.inode} {name}" for name, file in found]
-    body = zlib.compress("\0".join(lines).encode("utf-8", "surrogateescape"), 1)
     target = seal_path(generation)
     beside = target.with_name(f".{target.name}.new")
-    beside.write_bytes(head.encode() + b"\n" + body)
+    beside.write_bytes(head.encode() + b"\n" + (listed(walk(generation)) if body is None else body))
     faultpoints.point("seal written")
     os.replace(beside, target)
+
+
+def listed(files: Iterable[tuple[str, File]]) -> bytes:
+    """What a seal says of FILES, ready to be written."""
+    lines = [f"{file.size} {file.mtime} {file.inode} {name}" for name, file in files]
+    return zlib.compress("\0".join(lines).encode("utf-8", "surrogateescape"), 1)
 
 
 def read_facts(generation: Path) -> Facts | None:
@@ -139,6 +144,6 @@ def differences(generation: Path) -> list[str]:
     return sorted(
         name
         for name, file in sealed.items()
-        if not f"/{name}".endswith(_IGNORED_ENDINGS)
+        if not (f"/{name}".endswith(_IGNORED_ENDINGS) or f"/{_BYTECODE}/" in f"/{name}")
         and ((found := now.get(name)) is None or (found.size, found.mtime) != (file.size, file.mtime))
     )
