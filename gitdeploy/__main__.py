@@ -26,6 +26,7 @@ def main() -> int:
 
     code = run(sys.argv[1:])
     interruption.end()
+    gc.freeze()  # the process ends: a search through all that it holds would take 40 ms and give nothing back
     return code
 
 
