@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gitdeploy import config as configuration
-from gitdeploy.config import Config, schema
+from gitdeploy.config import Config, reading, schema
 from gitdeploy.config.kinds import settings_of
 from gitdeploy.config.model import SECTIONS
 from gitdeploy.errors import ConfigError
@@ -274,3 +275,48 @@ def test_a_variable_that_notify_needs_is_not_set(tmp_path: Path) -> None:
     config = read(tmp_path, "notify: ['${DINGTALK_URL}']\n")
     with pytest.raises(ConfigError, match="DINGTALK_URL"):
         config.expand("${DINGTALK_URL}")
+
+
+# ---- what was read before ----
+
+
+def test_a_file_that_was_read_before_is_not_parsed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".gitdeploy" / "cache").mkdir(parents=True)
+    first = read(tmp_path, EXAMPLE.read_bytes())
+    monkeypatch.setattr(reading, "read_document", pytest.fail)
+    assert configuration.load(tmp_path) == first
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [lambda data: data[: len(data) // 2], lambda data: b"", lambda data: b"\xc1" * 64, lambda data: data + b"\0"],
+)
+def test_a_damaged_memory_of_it_does_no_harm(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
+    (tmp_path / ".gitdeploy" / "cache").mkdir(parents=True)
+    first = read(tmp_path, "app: {name: shop}\nhealth: {timeout: 5s}\n")
+    (kept,) = (tmp_path / ".gitdeploy" / "cache").iterdir()
+    kept.write_bytes(damage(kept.read_bytes()))
+    assert configuration.load(tmp_path) == first
+
+
+def test_an_edited_file_is_read_anew_even_with_its_old_time(tmp_path: Path) -> None:
+    (tmp_path / ".gitdeploy" / "cache").mkdir(parents=True)
+    assert read(tmp_path, "app: {name: one}\n").app.name == "one"
+    times = os.stat(tmp_path / "deploy.yaml")
+    (tmp_path / "deploy.yaml").write_text("app: {name: two}\n")
+    os.utime(tmp_path / "deploy.yaml", ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert configuration.load(tmp_path).app.name == "two"
+
+
+def test_a_memory_that_leads_elsewhere_is_neither_read_nor_written(tmp_path: Path) -> None:
+    (tmp_path / ".gitdeploy" / "cache").mkdir(parents=True)
+    other = tmp_path / "other"
+    other.write_text("mine")
+    (tmp_path / ".gitdeploy" / "cache" / "deploy.yaml.read").symlink_to(other)
+    assert read(tmp_path, "app: {name: one}\n").app.name == "one"
+    assert other.read_text() == "mine"
+
+
+def test_without_a_state_directory_nothing_is_written(tmp_path: Path) -> None:
+    read(tmp_path, "app: {name: one}\n")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["deploy.yaml"]

@@ -21,7 +21,7 @@ LARGEST = 64 * 1024  # bytes; a real deploy.yaml has about five kilobytes
 DEEPEST = 20  # lists and tables within each other
 
 
-class Scalar(Struct, frozen=True):
+class Scalar(Struct, frozen=True, tag=True):
     """One value as it was written. `plain`: without quotes, so that `true`, `null` or nothing may be meant."""
 
     text: str
@@ -33,14 +33,14 @@ class Scalar(Struct, frozen=True):
         return self.plain and self.text in ("", "~", "null")
 
 
-class Items(Struct, frozen=True):
+class Items(Struct, frozen=True, tag=True):
     """A list."""
 
     nodes: tuple[Node, ...]
     line: int
 
 
-class Table(Struct, frozen=True):
+class Table(Struct, frozen=True, tag=True):
     """A mapping: key -> (line of the key, value)."""
 
     entries: dict[str, tuple[int, Node]]

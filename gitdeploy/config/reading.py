@@ -13,6 +13,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from gitdeploy.config.document import LARGEST, Node, Problem, Scalar, Table, Unreadable, read_document, shown
+from gitdeploy.config.kept import keep_document, kept_document
 from gitdeploy.config.kinds import Setting, Wrong, settings_of, shown_key
 from gitdeploy.config.legacy import with_variables
 from gitdeploy.config.model import SECTIONS, Config
@@ -38,16 +39,23 @@ def load(root: Path, file: Path | None = None) -> Config:
             raise ConfigError(f"There is no file {path_text(str(file))}.", "Give the path of a deploy.yaml.")
         return _configure(root, None, None, Table({}, 1), FILE_NAME)
     name = FILE_NAME if file is None else path_text(str(file))
-    return parse(raw, root=root, name=name, file=path)
+    table = kept_document(root, raw)
+    if table is None:
+        table = _read(raw, name)
+        keep_document(root, raw, table)
+    return _configure(root, path, raw, table, name)
 
 
 def parse(raw: bytes, *, root: Path, name: str = FILE_NAME, file: Path | None = None) -> Config:
     """The same from the bytes of a deploy.yaml, for instance of a release that isn't live yet. NAME stands in errors."""
+    return _configure(root, file, raw, kept_document(root, raw) or _read(raw, name), name)
+
+
+def _read(raw: bytes, name: str) -> Table:
     try:
-        table = read_document(raw)
+        return read_document(raw)
     except Unreadable as error:
         raise _refused(name, error.problems) from error
-    return _configure(root, file, raw, table, name)
 
 
 class _Reading(Struct):
