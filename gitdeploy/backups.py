@@ -25,13 +25,14 @@ from msgspec.structs import asdict
 
 from gitdeploy import faultpoints, interruption
 from gitdeploy.errors import DeploymentFailed, NotFound, UsageError
+from gitdeploy.regex import regex
 from gitdeploy.text import clean, listing, path_text
 
 REFS = "refs/gitdeploy/backups/"
 MANIFEST = "manifest.json"
 OUTCOME = "outcome"
 KEPT_LIMIT = 256 << 20  # bytes: a keep path larger than this stays where it is and is not copied
-_ID = re.compile(r"\d{8}-\d{6}-[A-Za-z0-9][A-Za-z0-9._-]*")
+_ID = regex(r"\d{8}-\d{6}-[A-Za-z0-9][A-Za-z0-9._-]*")
 _FICLONE = 0x40049409
 
 Outcome = Literal["pending", "good", "failed"]

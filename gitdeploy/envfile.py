@@ -13,26 +13,27 @@ from collections.abc import Iterator
 from msgspec import Struct
 
 from gitdeploy.errors import ConfigError
+from gitdeploy.regex import regex
 from gitdeploy.text import clean
 
-_BLANK = re.compile(r"\s*")
-_SPACE = re.compile(r"[^\S\r\n]*")
-_EXPORT = re.compile(r"(?:export[^\S\r\n]+)?")
-_QUOTED_KEY = re.compile(r"'([^']+)'")
-_KEY = re.compile(r"([^=\#\s]+)")
-_EQUALS = re.compile(r"=[^\S\r\n]*")
-_QUOTED = {"'": re.compile(r"'((?:\\'|[^'])*)'"), '"': re.compile(r'"((?:\\"|[^"])*)"')}
-_ESCAPES = {"'": re.compile(r"\\[\\']"), '"': re.compile(r"\\[\\'\"abfnrtv]")}
+_BLANK = regex(r"\s*")
+_SPACE = regex(r"[^\S\r\n]*")
+_EXPORT = regex(r"(?:export[^\S\r\n]+)?")
+_QUOTED_KEY = regex(r"'([^']+)'")
+_KEY = regex(r"([^=\#\s]+)")
+_EQUALS = regex(r"=[^\S\r\n]*")
+_QUOTED = {"'": regex(r"'((?:\\'|[^'])*)'"), '"': regex(r'"((?:\\"|[^"])*)"')}
+_ESCAPES = {"'": regex(r"\\[\\']"), '"': regex(r"\\[\\'\"abfnrtv]")}
 _ESCAPED = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
-_TO_LINE_END = re.compile(r"[^\r\n]*")
-_COMMENT_BEHIND = re.compile(r"\s+#.*")
-_COMMENT = re.compile(r"(?:[^\S\r\n]*#[^\r\n]*)?")
-_LINE_END = re.compile(r"[^\S\r\n]*(?:\r\n|\n|\r|\Z)")
-_ANY_NEWLINE = re.compile(r"\r\n|\r|\n")
+_TO_LINE_END = regex(r"[^\r\n]*")
+_COMMENT_BEHIND = regex(r"\s+#.*")
+_COMMENT = regex(r"(?:[^\S\r\n]*#[^\r\n]*)?")
+_LINE_END = regex(r"[^\S\r\n]*(?:\r\n|\n|\r|\Z)")
+_ANY_NEWLINE = regex(r"\r\n|\r|\n")
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_NAME = regex(r"[A-Za-z_][A-Za-z0-9_]*")
 # Means the same to python-dotenv, a shell and systemd without quotes.
-_NEEDS_NO_QUOTES = re.compile(r"[A-Za-z0-9_.,:/@%+=-]*")
+_NEEDS_NO_QUOTES = regex(r"[A-Za-z0-9_.,:/@%+=-]*")
 _BOM = "\ufeff"
 
 

@@ -7,7 +7,6 @@ in a session of their own, as the owner of the checkout, and learn about the dep
 from __future__ import annotations
 
 import os
-import re
 import stat
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -18,16 +17,17 @@ from msgspec import Struct
 from gitdeploy import owner, process
 from gitdeploy.config import HooksConfig
 from gitdeploy.errors import GitDeployError
+from gitdeploy.regex import regex
 from gitdeploy.text import LOOKED_THROUGH, clean, duration_text, path_text, redact, telling_line, telling_lines
 
 STAGES = ("pre-deploy", "build", "migrate", "post-deploy", "pre-restore", "post-restore", "on-failure")
 _LAST_LINES = 12
 _KEPT_OUTPUT = 64 * 1024  # bytes of each stream; all of it has gone to the log by then
 # What editors, package managers and merges leave beside a file.
-_NEVER = re.compile(r"[.#].*|.*~|.*\.(?:sample|bak|orig|rej|swp|dpkg-\w+|rpm(?:save|new|orig)|pyc)")
-_TOKEN_NAME = re.compile(r"(?:APP_UPDATE_|GITDEPLOY_).*(?:TOKEN|PASSWORD|SECRET).*")
+_NEVER = regex(r"[.#].*|.*~|.*\.(?:sample|bak|orig|rej|swp|dpkg-\w+|rpm(?:save|new|orig)|pyc)")
+_TOKEN_NAME = regex(r"(?:APP_UPDATE_|GITDEPLOY_).*(?:TOKEN|PASSWORD|SECRET).*")
 # These point a hook's own git or python elsewhere than into the checkout and its venv.
-_MISLEADING = re.compile(
+_MISLEADING = regex(
     r"GIT_(?:DIR|WORK_TREE|INDEX_FILE|OBJECT_DIRECTORY|COMMON_DIR|NAMESPACE|PREFIX|CONFIG_\w+)|PYTHONHOME|__PYVENV_LAUNCHER__"
 )
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import selectors
 import signal
 import subprocess
@@ -26,6 +25,7 @@ from msgspec import Struct
 
 from gitdeploy import faultpoints, interruption
 from gitdeploy.errors import CommandFailed
+from gitdeploy.regex import regex
 from gitdeploy.text import clean, redact
 
 MARKER = "GITDEPLOY_CHILD"
@@ -41,7 +41,7 @@ _INHERITED = frozenset(
     "http_proxy https_proxy all_proxy no_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY NO_PROXY "
     "GITDEPLOY_FAULT_PLAN".split()
 )
-_PROGRESS = re.compile(
+_PROGRESS = regex(
     r"hint: |(?:remote: )?(?:(?:Enumerating|Counting|Compressing|Receiving|Unpacking|Updating|Filtering|Writing) \w+"
     r"|Resolving deltas|Total \d+ \(delta)\b.*"
 )

@@ -8,9 +8,11 @@ from collections.abc import Iterable
 
 from packaging.version import InvalidVersion, Version
 
+from gitdeploy.regex import regex
+
 LONGEST = 128
-_TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/+-]*", re.ASCII)
-_OBJECT_ID = re.compile(r"[0-9a-fA-F]{40}|[0-9a-fA-F]{64}")
+_TAG = regex(r"[A-Za-z0-9][A-Za-z0-9._/+-]*", re.ASCII)
+_OBJECT_ID = regex(r"[0-9a-fA-F]{40}|[0-9a-fA-F]{64}")
 _PSEUDO_REFS = frozenset({"HEAD", "FETCH_HEAD", "ORIG_HEAD", "MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD"})
 
 

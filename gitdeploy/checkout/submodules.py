@@ -19,9 +19,10 @@ from gitdeploy.checkout.keep import KeepPaths
 from gitdeploy.checkout.local import git_mode, read_local
 from gitdeploy.checkout.remote import fetch_commit, remote_url
 from gitdeploy.errors import GitDeployError
+from gitdeploy.regex import regex
 from gitdeploy.text import path_text, redact
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*")
+_NAME = regex(r"[A-Za-z0-9][A-Za-z0-9._/-]*")
 Planned = tuple[bytes, Repository, Target, TreePlan, str, bool, bool]
 
 

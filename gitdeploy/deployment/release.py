@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from msgspec import Struct
@@ -15,11 +14,12 @@ from gitdeploy.deployment.options import Options
 from gitdeploy.deployment.session import Work
 from gitdeploy.deployment.site import Release3, Site
 from gitdeploy.errors import GitDeployError, NotFound, PolicyError, SourceError, UsageError
+from gitdeploy.regex import regex
 from gitdeploy.state import Database
 from gitdeploy.text import clean
 from gitdeploy.versions import read_version, valid_tag, version_text
 
-_RECEIVED = re.compile(r"Receiving objects: +100% .*?, ([0-9.]+ (?:bytes|[KMG]iB))")
+_RECEIVED = regex(r"Receiving objects: +100% .*?, ([0-9.]+ (?:bytes|[KMG]iB))")
 
 
 class Chosen(Struct, frozen=True):

@@ -10,9 +10,10 @@ from collections.abc import Iterator, Mapping
 from msgspec import Struct
 
 from gitdeploy.migrations.base import Change, Files, Migration, assigned, constant, parsed
+from gitdeploy.regex import regex
 from gitdeploy.text import clean, listing
 
-PATH = re.compile(r"(?:.+/)?(?:versions/[^/]+\.py|env\.py)")
+PATH = regex(r"(?:.+/)?(?:versions/[^/]+\.py|env\.py)")
 
 
 class _Revision(Struct, frozen=True):
