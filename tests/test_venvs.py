@@ -175,11 +175,10 @@ def test_a_failing_install_throws_the_clone_away(place: Place) -> None:
 def test_equal_requirements_reuse_the_live_generation(place: Place) -> None:
     place.build("g2", "greeting==2.0\n")
     place.go_live("g2")
-    builder = Builder(place.root, place.state, place.config)
     same = place.wanted({"requirements.txt": "greeting==2.0\n"})
-    assert builder.matching(same, place.live()) == "g2"
-    assert builder.matching(place.wanted({"requirements.txt": "greeting==1.0\n"}), place.live()) is None
-    assert builder.matching(place.wanted({"requirements.txt": "greeting==2.0\n# a word\n"}), place.live()) is None
+    assert venvs.matching(same, place.live()) == "g2"
+    assert venvs.matching(place.wanted({"requirements.txt": "greeting==1.0\n"}), place.live()) is None
+    assert venvs.matching(place.wanted({"requirements.txt": "greeting==2.0\n# a word\n"}), place.live()) is None
 
 
 def test_requirements_with_includes_markers_and_constraints(place: Place) -> None:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import os
 import stat
-import tempfile
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -106,8 +106,17 @@ def plan_tree(
     return _Planner(repository, local, target, keep, policy, tuple(forbidden), keep_dropped).plan()
 
 
-def tree_difference(repository: Repository, old: str, new: str) -> dict[bytes, tuple[int, str, int, str]]:
-    """Path -> (old mode, old id, new mode, new id) of what differs between two trees or commits."""
+def tree_difference(repository: Repository, old: str, new: str) -> Mapping[bytes, tuple[int, str, int, str]]:
+    """Path -> (old mode, old id, new mode, new id) of what differs between two trees, given by their ids."""
+    if old > new:
+        turned = _tree_difference(repository, new, old).items()
+        return {path: (old_mode, old_id, new_mode, new_id) for path, (new_mode, new_id, old_mode, old_id) in turned}
+    return _tree_difference(repository, old, new)
+
+
+@lru_cache(maxsize=4)
+def _tree_difference(repository: Repository, old: str, new: str) -> Mapping[bytes, tuple[int, str, int, str]]:
+    """The same, kept, since two ids always differ in the same; a plan asks for it forwards and backwards."""
     output = repository.output("diff-tree", "-r", "-z", "--raw", "--no-renames", "--no-abbrev", old, new, timeout=LONG)
     fields = output.split(b"\0")
     found = {}
@@ -154,7 +163,7 @@ class _Planner(Struct):
 
     def plan(self) -> TreePlan:
         self.root = os.fsencode(self.repository.root)
-        raw = tree_difference(self.repository, self.local.head, self.target.tree)
+        raw = tree_difference(self.repository, self.repository.tree_of(self.local.head), self.target.tree)
         self.difference = {path: _Entry(*facts) for path, facts in raw.items()}
         self._refuse_hostile_paths()
         local = self.local.changed()
@@ -278,7 +287,7 @@ class _Planner(Struct):
     def _merge_file(self, path: bytes, entry: _Entry) -> bytes | None:
         """Three-way merge of the local edit into the release's version, by git merge-file; None where it conflicts."""
         name = os.fsdecode(path)
-        with tempfile.TemporaryDirectory(prefix="gitdeploy-merge-") as folder:
+        with self.repository.scratch() as folder:
             for label, oid in (("base", entry.old_id), ("release", entry.new_id)):
                 done = self.repository.output("cat-file", "--filters", f"--path={name}", oid)
                 Path(folder, label).write_bytes(done)
@@ -342,13 +351,13 @@ class _Planner(Struct):
                 folders.add(path)
         names = [os.fsdecode(os.path.join(folder, b".gitignore")) for folder in sorted(folders)]
         rules = self.repository.read_many(self.target.tree, names)
-        with tempfile.TemporaryDirectory(prefix="gitdeploy-ignore-") as scratch:
+        with self.repository.scratch() as scratch:
             for name, content in rules.items():
-                file = Path(scratch, name)
+                file = scratch / name
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_bytes(content)
             done = self.repository.run(
-                "check-ignore", "--no-index", "-z", "--stdin", stdin=b"\0".join(here) + b"\0", work_tree=Path(scratch)
+                "check-ignore", "--no-index", "-z", "--stdin", stdin=b"\0".join(here) + b"\0", work_tree=scratch
             )
         return {path for path in done.stdout.split(b"\0") if path}
 

@@ -11,16 +11,18 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
 from msgspec import Struct
 
 from gitdeploy import process
+from gitdeploy.conversation import Conversation
 from gitdeploy.errors import ConfigError, DeploymentFailed
 from gitdeploy.process import Completed
+from gitdeploy.regex import regex
 from gitdeploy.text import path_text
 
 MINIMUM = (2, 25)
@@ -29,6 +31,7 @@ SHORT = 60.0  # seconds: a command that only reads or writes a few objects
 LONG = 600.0  # seconds: one that writes many files
 BACKUP_REFS = "refs/gitdeploy/backups/"
 INCOMING_REFS = "refs/gitdeploy/incoming/"
+SCRATCH = "gitdeploy-scratch-"  # how folders for a moment are called in a git directory
 EMPTY_ATTRIBUTES = "* -text !eol -filter -ident !working-tree-encoding\n"
 
 _OPTIONS = tuple(
@@ -50,10 +53,11 @@ _OPTIONS = tuple(
     )
     for word in ("-c", option)
 )
-_OBJECT_ID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+_OBJECT_ID = regex(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 
 
 _trees: dict[str, str] = {}  # commit -> its tree: ids are made from content, so this can never change
+_conversations: dict[tuple[Path, Path], Conversation] = {}  # by git_dir and root: see `Repository.asking`
 
 
 def is_object_id(text: str) -> bool:
@@ -83,6 +87,14 @@ def git_version(git: str) -> tuple[int, ...]:
             "Upgrade git.",
         )
     return version
+
+
+class ObjectFacts(Struct, frozen=True):
+    """An object of a repository: its id, its kind (blob, tree, commit, tag), its size in bytes."""
+
+    oid: str
+    kind: str
+    size: int
 
 
 class Repository(Struct, frozen=True):
@@ -147,10 +159,7 @@ class Repository(Struct, frozen=True):
         tied: bool = False,
     ) -> Completed:
         """One git command on local data, ended or not: callers check. `options` are further `-c` values."""
-        environment = self.environment()
-        environment["GIT_CONFIG_GLOBAL"] = "/dev/null"
-        environment["HOME"] = "/nonexistent"  # git before 2.32 knows no GIT_CONFIG_GLOBAL
-        environment.pop("XDG_CONFIG_HOME", None)
+        environment = self.local_environment()
         if index is not None:
             environment["GIT_INDEX_FILE"] = str(index)
         if extra:
@@ -196,6 +205,15 @@ class Repository(Struct, frozen=True):
             }
         )
 
+    @classmethod
+    def local_environment(cls) -> dict[str, str]:
+        """The same for commands that ask no network: without the user's configuration."""
+        environment = cls.environment()
+        environment["GIT_CONFIG_GLOBAL"] = "/dev/null"
+        environment["HOME"] = "/nonexistent"  # git before 2.32 knows no GIT_CONFIG_GLOBAL
+        environment.pop("XDG_CONFIG_HOME", None)
+        return environment
+
     def output(self, *words: str, what: str = "", **settings: object) -> bytes:
         """The standard output of a command that must succeed. Raises `CommandFailed`."""
         return self.run(*words, **settings).check(what or f"git {words[0]}").stdout  # type: ignore[arg-type]
@@ -208,13 +226,52 @@ class Repository(Struct, frozen=True):
 
     def peel(self, name: str) -> tuple[str | None, str | None]:
         """(object id of NAME itself, of the commit that it leads to), None where there is none."""
-        asked = "".join(f"{name}{kind}\n" for kind in ("", "^{commit}", "^{tree}")).encode("utf-8", "surrogateescape")
-        done = self.run("cat-file", "--batch-check=%(objectname)", stdin=asked)
-        lines = [line if is_object_id(line) else None for line in done.text.splitlines()]
-        own, commit, tree = [*lines, None, None, None][:3]  # it stops at a damaged object
+        found = self.facts([f"{name}{kind}" for kind in ("", "^{commit}", "^{tree}")])
+        own, commit, tree = (facts.oid if facts is not None else None for facts in found)
         if commit and tree:
             _trees[commit] = tree
         return own, commit
+
+    def facts(self, names: Sequence[str]) -> list[ObjectFacts | None]:
+        """What each of NAMES (an id, a full ref, `commit:path`) leads to; None where there is no such object, and for all
+        after a damaged one."""
+        asked = [name for name in names if "\n" not in name]
+        with self._conversation() as conversation:
+            answers = conversation.ask([name.encode("utf-8", "surrogateescape") for name in asked], SHORT)
+        found: dict[str, ObjectFacts] = {}
+        for name, answer in zip(asked, answers, strict=False):
+            oid, _, rest = answer.decode("utf-8", "replace").partition(" ")
+            kind, _, size = rest.partition(" ")
+            if is_object_id(oid) and size.isdecimal():
+                found[name] = ObjectFacts(oid, kind, int(size))
+        return [found.get(name) for name in names]
+
+    @contextmanager
+    def _conversation(self) -> Iterator[Conversation]:
+        kept = _conversations.get((self.git_dir, self.root))
+        if kept is not None and not kept.over:
+            yield kept
+            return
+        words = [*self.command(self.git_dir, self.root), "cat-file", "--batch-check"]
+        conversation = Conversation(words, cwd=self.root, env=self.local_environment())
+        try:
+            yield conversation
+        finally:
+            conversation.close()
+
+    @contextmanager
+    def asking(self) -> Iterator[None]:
+        """While the block runs, all questions about objects of this repository are answered by one git."""
+        key = (self.git_dir, self.root)
+        if key in _conversations:
+            yield
+            return
+        with self._conversation() as conversation:
+            _conversations[key] = conversation
+            try:
+                yield
+            finally:
+                del _conversations[key]
 
     def tree_of(self, commit: str) -> str:
         """The tree of a commit, by its object id."""
@@ -271,27 +328,20 @@ class Repository(Struct, frozen=True):
 
     def read_blob(self, commit: str, path: str, limit: int = 1 << 20) -> bytes | None:
         """The bytes of a file of COMMIT, None where it has none. Raises `DeploymentFailed` past LIMIT bytes."""
-        name = f"{commit}:{path}"
-        size = self.run("cat-file", "-s", name)
-        if not size.ok:
+        (facts,) = self.facts([f"{commit}:{path}"])
+        if facts is None:
             return None
-        if int(size.text) > limit:
+        if facts.size > limit:
             raise DeploymentFailed(f"{path_text(path)} of {commit[:12]} is larger than {limit} bytes.")
-        done = self.run("cat-file", "blob", name)
+        done = self.run("cat-file", "blob", facts.oid)
         return done.stdout if done.ok else None
 
     def read_many(self, commit: str, paths: Sequence[str], limit: int = 1 << 20) -> dict[str, bytes]:
-        """The bytes of those of PATHS that COMMIT has as files, by one command; those past LIMIT bytes left out."""
-        sizes = self.output(
-            "cat-file",
-            "--batch-check=%(objecttype) %(objectsize) %(objectname)",
-            stdin="".join(f"{commit}:{path}\n" for path in paths).encode("utf-8", "surrogateescape"),
-        )
+        """The bytes of those of PATHS that COMMIT has as files, by one command more; those past LIMIT bytes left out."""
         wanted = {}
-        for path, line in zip(paths, sizes.decode("utf-8", "replace").splitlines(), strict=True):
-            words = line.split(" ")
-            if len(words) == 3 and words[0] == "blob" and int(words[1]) <= limit:
-                wanted[path] = words[2]
+        for path, facts in zip(paths, self.facts([f"{commit}:{path}" for path in paths]), strict=True):
+            if facts is not None and facts.kind == "blob" and facts.size <= limit:
+                wanted[path] = facts.oid
         if not wanted:
             return {}
         data = self.output("cat-file", "--batch", stdin="".join(f"{oid}\n" for oid in wanted.values()).encode())
@@ -317,6 +367,16 @@ class Repository(Struct, frozen=True):
             if name:
                 found.setdefault(name, []).append(value)
         return found
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """A folder for a moment, beside git's own files, where recovery finds what a killed process left of it."""
+        folder = self.git_dir / f"{SCRATCH}{os.urandom(6).hex()}"
+        folder.mkdir(mode=0o700)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def lock_files(self) -> list[Path]:
         """Lock files in the repository now (index.lock, HEAD.lock, packed-refs.lock, shallow.lock, config.lock)."""

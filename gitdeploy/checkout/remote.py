@@ -7,9 +7,7 @@ with what the source said and with what was seen before, and only then does it b
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Mapping, Sequence
-from difflib import get_close_matches
 from urllib.parse import urlsplit
 
 from msgspec import Struct
@@ -18,6 +16,7 @@ from gitdeploy import process
 from gitdeploy.checkout.git import INCOMING_REFS, Repository, is_object_id
 from gitdeploy.errors import DeploymentFailed, GitDeployError, NotFound, PolicyError, SourceError
 from gitdeploy.process import Completed
+from gitdeploy.regex import regex
 from gitdeploy.text import clean, path_text, redact, register_secret
 from gitdeploy.versions import valid_tag
 
@@ -25,7 +24,7 @@ FETCH_LIMIT = 1800.0  # seconds for the objects of one tag
 LOOK_LIMIT = 60.0  # seconds for the list of tags
 GLANCE_LIMIT = 10.0  # seconds for one tag that is known already: whether it is what it was
 _SSH = "ssh -o BatchMode=yes -o ConnectTimeout=15 -o ServerAliveInterval=15 -o ServerAliveCountMax=4"
-_URL = re.compile(r"(?:https?|ssh|git|file)://[^\s\0-\x1f]+|/[^\0-\x1f]+|[A-Za-z0-9._-]+@[A-Za-z0-9.-]+:[^\0-\x1f]+")
+_URL = regex(r"(?:https?|ssh|git|file)://[^\s\0-\x1f]+|/[^\0-\x1f]+|[A-Za-z0-9._-]+@[A-Za-z0-9.-]+:[^\0-\x1f]+")
 _OWN_FAULT = (
     "cannot lock ref",
     "unable to update local ref",
@@ -33,7 +32,7 @@ _OWN_FAULT = (
     "unable to write",
     "Read-only file system",
 )
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*")
+_NAME = regex(r"[A-Za-z0-9][A-Za-z0-9._/-]*")
 _MOVED = "Set the address it leads to, often the same one with .git at its end: git remote set-url NAME URL"
 
 
@@ -160,6 +159,8 @@ def no_such_tag(repository: Repository, remote: str, tag: str, tags: Sequence[st
             f"The remote {where} shows no tag at all, so {clean(tag)} is not there either.",
             "Check the remote's URL: git remote -v",
         )
+    from difflib import get_close_matches  # nearly never needed
+
     near = get_close_matches(tag, [name for name in tags if valid_tag(name) is None], 3)
     meant = f"Did you mean {' or '.join(near)}? " if near else ""
     return NotFound(

@@ -8,7 +8,6 @@ commit is the snapshot.
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -54,8 +53,8 @@ def take_snapshot(repository: Repository, local: Local, also: Sequence[bytes], m
     extra = [path for path in also if path not in known]
     if not changed and not extra:
         return Snapshot(local.head, local.head, local.branch, head_tree, head_tree, (), (), local.hidden)
-    with tempfile.TemporaryDirectory(prefix="gitdeploy-snapshot-", dir=repository.git_dir) as folder:
-        index = Path(folder, "index")
+    with repository.scratch() as folder:
+        index = folder / "index"
         repository.copy_index(index)
         index_tree = head_tree
         if any(change.staged for change in changed):

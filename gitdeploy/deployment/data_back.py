@@ -92,8 +92,11 @@ def _nothing_known(live: Live, began: set[str]) -> list[str]:
 
 def _reverse(live: Live) -> list[str]:
     """How the release's own migrations take back what they did, where they can."""
-    origin, target = live.record.origin, live.record.target
-    changes = migrations_between(live.site.repository, origin.commit, target.commit)
+    repository, origin, target = live.site.repository, live.record.origin, live.record.target
+    try:
+        changes = migrations_between(repository, repository.tree_of(origin.commit), repository.tree_of(target.commit))
+    except GitDeployError:
+        return []
     venv = live.site.venv_link
     how = way_back(
         changes,

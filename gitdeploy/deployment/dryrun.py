@@ -29,7 +29,7 @@ def look(
     if tag is not None:
         check_tag(tag)
     site.require_owner()
-    with site.open_database() as database:
+    with site.open_database() as database, site.repository.asking():
         if tag is None:
             from gitdeploy.deployment.upgrade import head_of
 

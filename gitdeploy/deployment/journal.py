@@ -45,7 +45,7 @@ class Journal:
     # ---- durable records ----
 
     def write(self, kind: str, step: str = "", data: Mapping[str, Any] | None = None) -> None:
-        """One record, on disk when this returns."""
+        """One record; on disk when this returns, where it must be (see `Database.write`)."""
         self.database.write(self.deployment, kind, step, data)
 
     def child_starting(self, marker: str, argv: Sequence[str]) -> None:

@@ -96,11 +96,7 @@ def disk_needed(site: Site, tree: TreePlan, parts: Sequence[SubmodulePlan]) -> i
         *((part.repository, part.tree.changes) for part in parts),
     ):
         blobs = [change.oid for change in changes if change.oid]
-        if blobs:
-            sizes = repository.output(
-                "cat-file", "--batch-check=%(objectsize)", stdin="".join(f"{oid}\n" for oid in blobs).encode()
-            )
-            needed += sum(int(size) if size.isdigit() else 0 for size in sizes.split())
+        needed += sum(facts.size for facts in repository.facts(blobs) if facts is not None)
     kept = matching_paths(site.root, site.config.git.keep)
     needed += sum(size for path in kept if (size := content_size(site.root, [path])) <= KEPT_LIMIT)
     needed += content_size(site.root, matching_paths(site.root, site.config.backup.include))

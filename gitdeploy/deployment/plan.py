@@ -278,7 +278,7 @@ def make_plan(
     if options.restart:
         services = open_services(config.service, site.root)
         problems += [Problem(message, hint) for service in services for message, hint in service.problems()]
-    migrations = migrations_between(repository, local.head, goal.tree)
+    migrations = migrations_between(repository, repository.tree_of(local.head), goal.tree)
     warnings += [warning for change in migrations for warning in change.warnings]
     data = plan_data(site)
     problems += data.problems

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
+from gitdeploy.checkout.changes import tree_difference
 from gitdeploy.checkout.git import Repository
 from gitdeploy.errors import GitDeployError
 from gitdeploy.migrations import Change, Files, compare, is_migration
@@ -16,12 +17,12 @@ _LARGEST, _MOST = 512 << 10, 4000  # bytes of a file, files: beyond that no migr
 
 
 def migrations_between(repository: Repository, before: str, after: str) -> tuple[Change, ...]:
-    """What AFTER does to the migrations of BEFORE (commits or trees). Empty where git can't tell."""
+    """What AFTER does to the migrations of BEFORE (trees). Empty where git can't tell."""
     if before == after:
         return ()
     try:
-        names = repository.output("diff-tree", "-r", "-z", "--name-only", "--no-renames", before, after)
-        if not any(is_migration(name.decode("utf-8", "replace")) for name in names.split(b"\0")):
+        names = tree_difference(repository, before, after)
+        if not any(is_migration(name.decode("utf-8", "replace")) for name in names):
             return ()
         return compare(_files(repository, before), _files(repository, after))
     except GitDeployError:

@@ -70,11 +70,10 @@ def plan_venv(
                 refused=True,
             )
         )
-    builder = venvs.Builder(site.root, site.state.path, after.venv)
     if generation is not None and (site.state.venvs / generation).is_dir():
         reuse: str | None = generation
     else:
-        reuse = None if options.rebuild_venv else builder.matching(requirements, live)
+        reuse = None if options.rebuild_venv else venvs.matching(requirements, live)
     found = venvs.installed(live.real)
     installed = {name: package.version for name, package in found.items()}
     added, changed, removed = {}, {}, {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import time
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from pathlib import Path
 from gitdeploy import backups, interruption, process, venvs
 from gitdeploy.checkout import stage as staging
 from gitdeploy.checkout import switch
+from gitdeploy.checkout.git import SCRATCH
 from gitdeploy.checkout.manifest import FILE, Manifest, moved
 from gitdeploy.checkout.remote import drop_incoming
 from gitdeploy.checkout.submodules import module_folders
@@ -238,10 +240,9 @@ def _sweep(site: Site) -> None:
     for backup in site.backups():
         site.repository.mend_ref(backups.REFS + backup.id, str(backup.snapshot["commit"]))
     held = held_generations(site)
-    builder = venvs.Builder(site.root, site.state.path, site.config.venv)
     for name in venvs.unfinished(site.state.venvs):
         if name not in held:
-            builder.discard(name)
+            venvs.Builder(site.root, site.state.path, site.config.venv).discard(name)
     remove_old_runs(site.state.requests)
     venvs.sweep(site.state.venvs)
     old = time.time() - 3600
@@ -250,10 +251,10 @@ def _sweep(site: Site) -> None:
             with suppress(OSError):
                 if leftover.stat().st_mtime < old:
                     leftover.unlink()
-    for leftover in site.repository.git_dir.glob("gitdeploy-snapshot-*"):
-        for file in leftover.glob("*"):
-            file.unlink()
-        leftover.rmdir()
+    for leftover in site.repository.git_dir.glob(f"{SCRATCH}*"):  # a plan that is just being made has one, too
+        with suppress(OSError):
+            if leftover.stat().st_mtime < old:
+                shutil.rmtree(leftover, ignore_errors=True)
 
 
 def _live_side(stage: Path, site: Site) -> str:

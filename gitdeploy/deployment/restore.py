@@ -86,7 +86,8 @@ def plan_restore(
         origin=origin,
     )
     warnings = restore_warnings(site, backup, with_data=options.with_data)
-    new = migrations_between(site.repository, backup.commit, plan.local.head)
+    then, now = (site.repository.tree_of(commit) for commit in (backup.commit, plan.local.head))
+    new = migrations_between(site.repository, then, now)
     if new and not options.with_data and (how := way_back(new)):
         warnings.append(how)
     return replace(plan, warnings=(*plan.warnings, *warnings))
@@ -121,7 +122,8 @@ def ensure_objects(site: Site, backup: Backup) -> None:
             "Fetch the release again: git fetch --refetch (git 2.36 or newer); `gitdeploy doctor` looks at the rest.",
         )
     repository.mend_ref(BACKUP_REFS + backup.id, commit)
-    if repository.refs(BACKUP_REFS + backup.id).get(BACKUP_REFS + backup.id) != commit:
+    (found,) = repository.facts([BACKUP_REFS + backup.id])
+    if found is None or found.oid != commit:
         repository.update_ref(BACKUP_REFS + backup.id, commit)
 
 

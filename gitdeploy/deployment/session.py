@@ -180,7 +180,10 @@ def open_session(site: Site, caller: Caller, *, held: bool = True, restores: boo
         session.recovered = recover_unfinished(session, restores=restores)
         if held and (hold := database.meta_get(HOLD)) is not None:
             raise LockedError(hold_sentence(hold), "Release them: gitdeploy unlock")
-        yield session
+        with (
+            site.repository.asking()
+        ):  # not earlier: recovery takes a git that runs here for the holder of a stale lock
+            yield session
 
 
 def hold_sentence(hold: str) -> str:

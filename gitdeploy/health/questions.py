@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from pathlib import Path
 
 from msgspec import Struct
@@ -54,6 +53,8 @@ def ask(health: HealthConfig, version: str | None, limit: float, root: Path | No
 
 
 def _ask_tcp(address: str, limit: float) -> str | None:
+    import socket  # takes milliseconds to load, and most apps have no such check
+
     host, _, port = address.rpartition(":")
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=limit).close()
@@ -64,6 +65,8 @@ def _ask_tcp(address: str, limit: float) -> str | None:
 
 def connection_problem(error: OSError, limit: float) -> str:
     """Why nothing could be asked, in a few words: `connection refused`, `no answer in 10 s`."""
+    import socket
+
     if isinstance(error, ConnectionRefusedError):
         return "connection refused"
     if isinstance(error, TimeoutError):

@@ -1,7 +1,8 @@
 """state.db: deployments, the journal's records, log lines, first-seen tags, bad releases, the sources' cache.
 
 SQLite with WAL and `synchronous=FULL`: a committed transaction survives a kill and a power cut (one fsync each, about
-0.3 ms on an SSD). Everything is written in explicit `BEGIN IMMEDIATE` transactions; the driver's own are off.
+0.3 ms on an SSD). What need only survive a kill, or goes to disk with the next such transaction, is committed with
+`synchronous=NORMAL`. Everything is written in explicit `BEGIN IMMEDIATE` transactions; the driver's own are off.
 """
 
 from __future__ import annotations
@@ -112,6 +113,9 @@ class BadRelease(Struct, frozen=True):
 
 # Records that decide what recovery does, and how it ended: for these the reserve is given up on a full disk.
 _DECIDING = frozenset(("commit", "undoing", "undone", "recovery"))
+# Records that no power cut may lose only once something else was written that is durable (a backup, the `begin` of a live
+# step), and goes to disk after them in the same file; and those of children, which a power cut ends too.
+_CARRIED = frozenset(("caller", "prepare", "plan", "child", "child-ended"))
 
 
 class DiskFull(DeploymentFailed):
@@ -219,7 +223,9 @@ class Database:
         self.close()
 
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
+    def _transaction(self, *, carried: bool = False) -> Iterator[sqlite3.Connection]:
+        """CARRIED: seen by other processes at once and safe from a kill, but on disk only with the next transaction that
+        isn't."""
         if self._identity is not None:
             # In WAL mode, inserts into a deleted database "succeed" into nothing: look before each write.
             try:
@@ -229,6 +235,8 @@ class Database:
             if (found.st_dev, found.st_ino) != self._identity:
                 raise DatabaseDamaged(f"{path_text(str(self._path))} was replaced while it was in use.")
         try:
+            if carried:
+                self._connection.execute("PRAGMA synchronous=NORMAL")
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self._connection
@@ -241,6 +249,9 @@ class Database:
                 with suppress(sqlite3.Error):
                     self._connection.execute("ROLLBACK")
             raise _explained(error, self._path) from error
+        finally:
+            if carried:
+                self._connection.execute("PRAGMA synchronous=FULL")
 
     def _write_surely(self, act: Callable[[sqlite3.Connection], object]) -> None:
         """ACT in a transaction; once more with the held-back room where the disk is full."""
@@ -266,7 +277,7 @@ class Database:
         self, action: str, performer: str, origin: Mapping[str, Any], target: Mapping[str, Any]
     ) -> int:
         """A new deployment, status `running`. Returns its id."""
-        with self._transaction() as connection:
+        with self._transaction(carried=True) as connection:
             cursor = connection.execute(
                 "INSERT INTO deployment(action, status, performer, started_at, origin, target) VALUES (?,?,?,?,?,?)",
                 (action, "running", performer, now(), json.dumps(dict(origin)), json.dumps(dict(target))),
@@ -306,7 +317,7 @@ class Database:
     # ---- the journal ----
 
     def write(self, deployment: int, kind: str, step: str = "", data: Mapping[str, Any] | None = None) -> None:
-        """One durable record: on disk when this returns. Log lines so far go with it."""
+        """One record, on disk when this returns, or with the next one (see `_CARRIED`). Log lines so far go with it."""
         faultpoints.point(f"journal {kind} {step}".rstrip())
 
         def insert(connection: sqlite3.Connection) -> None:
@@ -319,7 +330,7 @@ class Database:
         if kind in _DECIDING:
             self._write_surely(insert)
         else:
-            with self._transaction() as connection:
+            with self._transaction(carried=kind in _CARRIED) as connection:
                 insert(connection)
         self._buffer.clear()
         faultpoints.point(f"journalled {kind} {step}".rstrip())
@@ -371,13 +382,8 @@ class Database:
 
     def flush_lines(self) -> None:
         if self._buffer:
-            # Seen by other processes at once, and on disk with the next record: nothing is decided by a line of the log.
-            self._connection.execute("PRAGMA synchronous=NORMAL")
-            try:
-                with self._transaction() as connection:
-                    self._insert_lines(connection)
-            finally:
-                self._connection.execute("PRAGMA synchronous=FULL")
+            with self._transaction(carried=True) as connection:  # nothing is decided by a line of the log
+                self._insert_lines(connection)
             self._buffer.clear()
         self._flushed = time.monotonic()
 

@@ -9,9 +9,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gitdeploy.venvs.build import Builder, Built, Changes, unfinished
+    from gitdeploy.venvs.build import Builder, Built, Changes
     from gitdeploy.venvs.flip import Flip, plan_flip
-    from gitdeploy.venvs.generations import Generation, disk_usage, in_use, list_generations, remove, sweep
+    from gitdeploy.venvs.generations import (
+        Generation,
+        disk_usage,
+        in_use,
+        list_generations,
+        matching,
+        remove,
+        sweep,
+        unfinished,
+    )
     from gitdeploy.venvs.live import Installed, LiveVenv, examine, installed, live_venv, packages
     from gitdeploy.venvs.meanwhile import changed_packages, installer_at
     from gitdeploy.venvs.requirements import (
@@ -26,9 +35,9 @@ if TYPE_CHECKING:
 _HOMES = {
     name: module
     for module, names in (
-        ("build", "Builder Built Changes unfinished"),
+        ("build", "Builder Built Changes"),
         ("flip", "Flip plan_flip"),
-        ("generations", "Generation disk_usage in_use list_generations remove sweep"),
+        ("generations", "Generation disk_usage in_use list_generations matching remove sweep unfinished"),
         ("live", "Installed LiveVenv examine installed live_venv packages"),
         ("meanwhile", "changed_packages installer_at"),
         ("requirements", "DEFAULT_FILES Requirements TreeReader index_options_in read_requirements"),
@@ -69,6 +78,7 @@ __all__ = [
     "installer_at",
     "list_generations",
     "live_venv",
+    "matching",
     "packages",
     "plan_flip",
     "read_requirements",

@@ -23,7 +23,7 @@ from gitdeploy.venvs.install import Installer
 from gitdeploy.venvs.live import LiveVenv, asked, canonical, packages, site_folders
 from gitdeploy.venvs.requirements import Requirements, TreeReader
 from gitdeploy.venvs.scripts import rewrite, strays
-from gitdeploy.venvs.seal import Facts, File, listed, partial_path, read_facts, seal, walk
+from gitdeploy.venvs.seal import Facts, File, listed, partial_path, seal, walk
 from gitdeploy.venvs.settings import InstallerSettings, VenvConfig, read_settings
 
 _COPIES = (
@@ -59,16 +59,6 @@ class Builder:
         self.venvs = state / "venvs"
         self.cache = state / "cache"
         self.config = config
-
-    def matching(self, requirements: Requirements, live: LiveVenv | None) -> str | None:
-        """The live generation where it was built from the very same: nothing needs to be installed then.
-
-        An older generation with an equal key is not taken: packages that were installed by hand since would be missing.
-        """
-        if live is None or live.generation is None or live.problem is not None:
-            return None
-        facts = read_facts(live.real)
-        return live.generation if facts is not None and facts.key and facts.key == requirements.key else None
 
     def disk_needed(
         self, live: LiveVenv | None, changed: Collection[str], added: Collection[str], *, rebuild: bool = False
@@ -367,10 +357,3 @@ def _point_to_checkout(venv: Path, exported: Path, root: Path) -> None:
                     if changed != data:
                         file.unlink()
                         file.write_bytes(changed)
-
-
-def unfinished(venvs: Path) -> list[str]:
-    """Names of generations whose build was cut off."""
-    if not venvs.is_dir():
-        return []
-    return sorted(name.removesuffix(".partial") for name in os.listdir(venvs) if name.endswith(".partial"))

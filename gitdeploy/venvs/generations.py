@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -16,6 +17,10 @@ from gitdeploy import faultpoints, interruption
 from gitdeploy.errors import GitDeployError
 from gitdeploy.text import path_text
 from gitdeploy.venvs.seal import Facts, partial_path, read_facts, seal_path
+
+if TYPE_CHECKING:
+    from gitdeploy.venvs.live import LiveVenv
+    from gitdeploy.venvs.requirements import Requirements
 
 _TRASH = ".deleted-"
 
@@ -41,6 +46,24 @@ def list_generations(venvs: Path) -> list[Generation]:
         if not name.startswith(".") and path.is_dir() and not path.is_symlink():
             found.append(Generation(name, path, not partial_path(path).exists(), read_facts(path)))
     return sorted(found, key=lambda one: (one.facts.made_at if one.facts else 0.0, one.name), reverse=True)
+
+
+def matching(requirements: Requirements, live: LiveVenv | None) -> str | None:
+    """The live generation where it was built from the very same: nothing needs to be installed then.
+
+    An older generation with an equal key is not taken: packages that were installed by hand since would be missing.
+    """
+    if live is None or live.generation is None or live.problem is not None:
+        return None
+    facts = read_facts(live.real)
+    return live.generation if facts is not None and facts.key and facts.key == requirements.key else None
+
+
+def unfinished(venvs: Path) -> list[str]:
+    """Names of generations whose build was cut off."""
+    if not venvs.is_dir():
+        return []
+    return sorted(name.removesuffix(".partial") for name in os.listdir(venvs) if name.endswith(".partial"))
 
 
 def in_use(path: Path) -> list[int]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import time
 
 import pytest
 from e2e.conftest import SETTINGS, Shop, tree
@@ -154,3 +156,14 @@ def test_the_cache_of_packages_was_damaged_by_a_power_cut(shop: Shop) -> None:
         path.write_bytes(b"\0" * path.stat().st_size)
     shop.gitdeploy("upgrade", "v2.0.0", "--rebuild-venv")
     assert "greeting==2.0" in shop.packages()
+
+
+def test_what_a_killed_plan_left_among_gits_files_goes_after_an_hour_and_a_new_one_stays(shop: Shop) -> None:
+    old, new = (shop.app / ".git" / f"gitdeploy-scratch-{name}" for name in ("0ld", "new"))
+    for folder in (old, new):
+        (folder / "deep").mkdir(parents=True)
+        (folder / "deep" / ".gitignore").write_text("*.log\n")
+    hours_ago = time.time() - 2 * 3600
+    os.utime(old, (hours_ago, hours_ago))
+    shop.gitdeploy("backup")
+    assert [folder.exists() for folder in (old, new)] == [False, True]
