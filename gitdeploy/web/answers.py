@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from flask import Response, jsonify
+from flask import Response, jsonify, request
 from msgspec import Struct
 
 from gitdeploy.errors import GitDeployError
 from gitdeploy.sources.webhooks import WebhookRefused
+from gitdeploy.web.document import taste
+from gitdeploy.web.messages import translated
 
 RETRY_AFTER = "Retry-After"
 
@@ -119,8 +121,12 @@ def status_of(error: GitDeployError) -> int:
 
 
 def error_answer(error: GitDeployError) -> Response:
-    """`{"success": false, "error": "...", "hint": "...", "kind": "..."}`."""
-    answer = jsonify(success=False, error="\n".join((error.message, *error.details)), hint=error.hint, kind=error.kind)
+    """`{"success": false, "error": "...", "hint": "...", "kind": "..."}`; `translated` beside them for who reads another
+    language, as far as that is known."""
+    own = {"error": _translated(error.message), "hint": _translated(error.hint)}
+    more = {"translated": own} if any(own.values()) else {}
+    message = "\n".join((error.message, *error.details))
+    answer = jsonify(success=False, error=message, hint=error.hint, kind=error.kind, **more)
     answer.status_code = status_of(error)
     wait = getattr(error, "wait", None)
     if wait is not None:
@@ -128,3 +134,8 @@ def error_answer(error: GitDeployError) -> Response:
     if isinstance(error, NotLoggedIn):
         answer.headers["WWW-Authenticate"] = 'Bearer realm="gitdeploy"'
     return answer
+
+
+def _translated(text: str) -> str | None:
+    language, _ = taste(request.args, request.cookies, request.headers.get("Accept-Language", ""))
+    return translated(text, language)

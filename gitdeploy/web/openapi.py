@@ -183,7 +183,10 @@ _ENDED = _object(
 )
 _BEGUN = _object({"success": {"const": True}, "deployment": _WHOLE, "message": _TEXT}, {"log": _LINES})
 _STARTING = ("start_upgrade", "restore_backup", "rollback", "recover", "make_backup")
-ERROR = _object({"success": {"const": False}, "error": _TEXT, "hint": _TEXT, "kind": _TEXT})
+ERROR = _object(
+    {"success": {"const": False}, "error": _TEXT, "hint": _TEXT, "kind": _TEXT},
+    {"translated": _object({"error": _MAYBE, "hint": _MAYBE})},
+)
 
 _POLICY: Schema = {"enum": ["refuse", "merge", "discard"]}
 _WAIT: dict[str, Schema] = {"wait": {"type": "boolean", "default": True}}

@@ -12,6 +12,8 @@ from pathlib import Path
 from markupsafe import Markup
 from msgspec import Struct
 
+from gitdeploy.web.messages import translated
+
 LANGUAGES = {"en": "English", "zh": "中文"}
 _HTML_LANGUAGE = {"en": "en", "zh": "zh-CN"}
 _WEIGHTED = re.compile(
@@ -54,6 +56,10 @@ class Words(Struct, frozen=True):
         """The text of KEY where there is one: for words that come from the journal, such as a step's name."""
         entry = catalogue().get(key)
         return entry[self.language] if entry is not None else otherwise
+
+    def said(self, message: str) -> str | None:
+        """MESSAGE of the deployment in this language; None where it stays as it is."""
+        return translated(message, self.language)
 
     def section(self, beginning: str) -> list[str]:
         """The keys that begin so."""

@@ -47,6 +47,7 @@ class Refused extends Error {
     super(answer.error || `HTTP ${status}`);
     this.status = status;
     this.hint = answer.hint || "";
+    this.translated = answer.translated;
   }
 }
 
@@ -98,16 +99,30 @@ async function load(place, query = "") {
   }
 }
 
-// What went wrong, and below it what to do.
+function made(name, words = "") {
+  const element = document.createElement(name);
+  element.textContent = words;
+  return element;
+}
+
+// What went wrong, and below it what to do; in the reader's language where the server knows that, with the original.
 function tell(place, error) {
-  const hint = document.createElement("span");
-  hint.textContent = error.hint || "";
-  place.replaceChildren(error.message, ...(error.hint ? [document.createElement("br"), hint] : []));
+  const own = error.translated ?? {};
+  const [message, hint] = [own.error || error.message, own.hint || error.hint].map((words) => made("span", words || ""));
+  place.replaceChildren(message, ...(error.hint ? [made("br"), hint] : []));
+  if (error.translated) {
+    const original = made("span", [error.message, error.hint].join(" ").trim());
+    original.lang = "en";
+    const closed = made("details");
+    closed.className = "original";
+    closed.append(made("summary", text("page.original")), original);
+    place.append(closed);
+  }
   return place;
 }
 
 function problem(error) {
-  const alert = document.createElement("p");
+  const alert = document.createElement("div");
   alert.className = "alert bad";
   alert.setAttribute("role", "alert");
   return tell(alert, error);

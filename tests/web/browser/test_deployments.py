@@ -92,7 +92,9 @@ def test_the_dialog_asks_what_becomes_of_files_that_were_changed_on_the_server(
     assert (shop.app / "restart.sh").read_text().endswith("# mended at night\n")
 
 
-def test_where_changes_can_t_be_merged_the_dialog_says_so_and_they_can_be_dropped(shop: Shop, open_page: Any) -> None:
+def test_where_changes_can_t_be_merged_the_dialog_says_so_and_they_can_be_dropped(
+    shop: Shop, open_page: Any, shoot: Any
+) -> None:
     shop.publish("1.1.0")
     code = (shop.app / "app.py").read_text()
     (shop.app / "app.py").write_text(code.replace('"1.0.0"', '"1.0.0"  # mine'))
@@ -102,7 +104,17 @@ def test_where_changes_can_t_be_merged_the_dialog_says_so_and_they_can_be_droppe
     dialog = tab.get_by_role("dialog")
     choice = dialog.get_by_role("group", name="此服务器上有文件被改动过")
     choice.get_by_label("保留我的改动：合并到新版本中").check()
-    choice.get_by_text("Local changes conflict with the release's in app.py.").wait_for()
+    choice.get_by_text("本地改动与新版本的改动冲突：app.py。").wait_for()
+    choice.get_by_text("英文原文").click()
+    assert choice.get_by_text("Local changes conflict with the release's in app.py.").is_visible()
+    merging = shop.app / ".git" / "MERGE_HEAD"
+    merging.write_text("0" * 40 + "\n")
+    choice.get_by_label("放弃我的改动").check()
+    dialog.get_by_text("请完成它，或中止它：git merge --abort").wait_for()
+    shoot(tab, "problem-chinese")
+    merging.unlink()
+    choice.get_by_label("保留我的改动：合并到新版本中").check()
+    choice.get_by_text("本地改动与新版本的改动冲突：app.py。").wait_for()
     go = dialog.get_by_role("button", name="升级到 v1.1.0")
     assert go.is_disabled()
     choice.get_by_label("放弃我的改动").check()
