@@ -152,7 +152,7 @@ def test_a_clone_can_be_asked_before_its_packages_are_there_and_nothing_is_writt
     seen: list[object] = []
 
     def look() -> None:
-        seen.append(ask(target / "bin/python")["prefix"])
+        seen.append(ask(target / "bin/python").prefix)
         seen.append(
             [path.name for path in target.rglob("*") if path.name in ("extra", "__pycache__", "extra-1.0.dist-info")]
         )

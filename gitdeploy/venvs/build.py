@@ -308,12 +308,12 @@ def _prefix_asked(target: Path) -> Iterator[Callable[[], str]]:
 
     def answered() -> str:
         said = answer()
-        if os.path.realpath(str(said["prefix"])) != os.path.realpath(target):
+        if os.path.realpath(said.prefix) != os.path.realpath(target):
             raise DeploymentFailed(
-                f"The new venv's interpreter says that its prefix is {path_text(str(said['prefix']))}, not the new venv.",
+                f"The new venv's interpreter says that its prefix is {path_text(said.prefix)}, not the new venv.",
                 "Its pyvenv.cfg is missing or damaged. Build it anew: gitdeploy upgrade --rebuild-venv",
             )
-        return str(said.get("tag") or "")
+        return said.tag
 
     with asked(target / "bin" / "python") as answer:
         yield answered

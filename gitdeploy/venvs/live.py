@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -16,10 +15,12 @@ from gitdeploy import process
 from gitdeploy.errors import CommandFailed
 from gitdeploy.text import clean, path_text
 
-_QUESTION = (
-    "import json, sys; print(json.dumps({'prefix': sys.prefix, 'base_prefix': sys.base_prefix, "
-    "'version': '%d.%d.%d' % sys.version_info[:3], 'executable': sys.executable, 'tag': sys.implementation.cache_tag}))"
-)
+# In hexadecimal digits, since paths may hold anything; importing json would double what the question takes.
+_QUESTION = """
+import sys
+said = sys.prefix, "%d.%d.%d" % sys.version_info[:3], sys.implementation.cache_tag or ""
+print("said", *(word.encode("utf-8", "surrogateescape").hex() for word in said), sep=":")
+"""
 INTERPRETER_LIMIT = 30.0  # seconds that a bare interpreter may take to start
 _LIBRARY = re.compile(r"(?:python|pypy)(\d+\.\d+)t?")
 
@@ -110,7 +111,7 @@ def problem(venv: Path) -> str | None:
     made_for = list(library_versions(venv))
     named = re.fullmatch(r"(?:python|pypy)(\d+\.\d+)t?", os.path.basename(behind))
     try:
-        actual = named[1] if named else str(ask(python)["version"]).rpartition(".")[0]
+        actual = named[1] if named else ask(python).version.rpartition(".")[0]
     except CommandFailed as error:
         return f"{shown} is broken: {error.message}"
     if made_for and actual not in made_for:
@@ -118,15 +119,22 @@ def problem(venv: Path) -> str | None:
     return None
 
 
-def ask(python: Path) -> Mapping[str, object]:
-    """What the interpreter PYTHON says of itself: prefix, base_prefix, version, executable, and the tag in the names of its
-    bytecode. Raises `CommandFailed`."""
+class Interpreter(Struct, frozen=True):
+    """What an interpreter says of itself. version: "3.11.7"; tag: in the names of its bytecode, empty where it has none."""
+
+    prefix: str
+    version: str
+    tag: str
+
+
+def ask(python: Path) -> Interpreter:
+    """What the interpreter PYTHON says of itself. Raises `CommandFailed`."""
     with asked(python) as answer:
         return answer()
 
 
 @contextmanager
-def asked(python: Path) -> Iterator[Callable[[], Mapping[str, object]]]:
+def asked(python: Path) -> Iterator[Callable[[], Interpreter]]:
     """`ask` while the block does something else: yields a function that waits for the answer. Nothing is written below
     the venv, so that it may still be in the making."""
     with process.alongside(
@@ -139,16 +147,13 @@ def asked(python: Path) -> Iterator[Callable[[], Mapping[str, object]]]:
         yield lambda: _answer(python, finish())
 
 
-def _answer(python: Path, done: process.Completed) -> Mapping[str, object]:
+def _answer(python: Path, done: process.Completed) -> Interpreter:
     answer = done.check(f"Starting {path_text(str(python))}")
-    try:
-        # The last line: a .pth of some package may print at every start.
-        said = json.loads(answer.text.splitlines()[-1])
-    except (ValueError, IndexError):
-        said = None
-    if not isinstance(said, dict) or "prefix" not in said:
+    # The last line: a .pth of some package may print at every start.
+    found = re.search(r"^said:([0-9a-f]+):([0-9a-f]+):([0-9a-f]*)$", answer.text[answer.text.rfind("\n") + 1 :])
+    if found is None:
         raise CommandFailed(f"{path_text(str(python))} starts, but doesn't answer: {clean(answer.text, limit=200)}")
-    return said
+    return Interpreter(*(os.fsdecode(bytes.fromhex(word)) for word in found.groups()))
 
 
 def examine(live: LiveVenv) -> str | None:
@@ -166,8 +171,8 @@ def examine(live: LiveVenv) -> str | None:
         ).check(f"Importing Python's own libraries with {path_text(str(python))}")
     except CommandFailed as error:
         return error.message
-    if os.path.realpath(str(said["prefix"])) != os.path.realpath(live.real):
-        return f"{path_text(str(python))} says that its prefix is {clean(str(said['prefix']))}: it is no venv's interpreter."
+    if os.path.realpath(said.prefix) != os.path.realpath(live.real):
+        return f"{path_text(str(python))} says that its prefix is {clean(said.prefix)}: it is no venv's interpreter."
     return None
 
 
