@@ -5,7 +5,7 @@ file. `sections` is the one declaration that all three are made from. PyYAML is 
 """
 
 from gitdeploy.config.model import Config, schema
-from gitdeploy.config.reading import FILE_NAME, load, parse
+from gitdeploy.config.reading import FILE_NAME, load, parse, remember
 from gitdeploy.config.sections import (
     NOTIFY_EVENTS,
     SERVICE_KINDS,
@@ -54,5 +54,6 @@ __all__ = [
     "Window",
     "load",
     "parse",
+    "remember",
     "schema",
 ]

@@ -8,6 +8,7 @@ by the setting that it is for.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
@@ -66,6 +67,7 @@ class Unreadable(Exception):
         self.problems = problems
 
 
+@lru_cache(maxsize=1)
 def read_document(raw: bytes) -> Table:
     """The table that RAW holds; an empty one for an empty file.
 

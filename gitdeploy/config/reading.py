@@ -46,6 +46,12 @@ def load(root: Path, file: Path | None = None) -> Config:
     return _configure(root, path, raw, table, name)
 
 
+def remember(config: Config) -> None:
+    """Have what CONFIG was made from at hand the next time; there is a place for it only since now."""
+    if config.text is not None:
+        keep_document(config.root, config.text, read_document(config.text))
+
+
 def parse(raw: bytes, *, root: Path, name: str = FILE_NAME, file: Path | None = None) -> Config:
     """The same from the bytes of a deploy.yaml, for instance of a release that isn't live yet. NAME stands in errors."""
     return _configure(root, file, raw, kept_document(root, raw) or _read(raw, name), name)

@@ -83,10 +83,18 @@ def unwritable_folders(site: Site, tree: TreePlan) -> list[Problem]:
 
 
 def venv_disk_needed(site: Site, after: Config, venv: VenvPlan | None, options: Options) -> int:
-    if venv is None or venv.reuse is not None:
+    if venv is None or venv.reuse is not None or _is_prepared(site, venv, options):
         return 0
     builder = venvs.Builder(site.root, site.state.path, after.venv)
     return builder.disk_needed(venv.live, venv.changed, venv.added, rebuild=options.rebuild_venv)
+
+
+def _is_prepared(site: Site, venv: VenvPlan, options: Options) -> bool:
+    if not (site.state.stage.is_dir() and os.listdir(site.state.stage)):
+        return False
+    from gitdeploy.deployment.prepared import is_built
+
+    return is_built(site, venv, options)
 
 
 def disk_needed(site: Site, tree: TreePlan, parts: Sequence[SubmodulePlan]) -> int:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -13,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from msgspec import Struct, field
-from msgspec.structs import asdict, replace
+from msgspec.structs import asdict
 
 from gitdeploy import backups, faultpoints, interruption, venvs
 from gitdeploy.backups import Backup
 from gitdeploy.checkout import stage as staging
-from gitdeploy.checkout.durable import sync_file_systems, write_durably
+from gitdeploy.checkout.durable import sync_file_systems
 from gitdeploy.checkout.git import BACKUP_REFS
 from gitdeploy.checkout.lfs import uses_lfs
 from gitdeploy.checkout.manifest import Manifest
@@ -35,8 +33,6 @@ from gitdeploy.deployment.steps import run_stage
 from gitdeploy.errors import DeploymentFailed, GitDeployError, PolicyError
 from gitdeploy.text import count, listing, path_text, size_text
 from gitdeploy.venvs.flip import Flip
-
-PREPARED = "prepared.json"
 
 
 class Preparation(Struct):
@@ -418,103 +414,3 @@ def run_early_hooks(live: Live, stage: str) -> None:
     with live.journal.step(stage) as shown:
         interruption.check()
         shown.summary = run_stage(live, live.before, stage)
-
-
-# ---- prepared ahead ----
-
-
-def plan_digest(plan: Plan) -> str:
-    """What must be the same for a prepared stage to be used: the state it starts from, what it changes, its options."""
-    facts = (
-        plan.goal,
-        # Not the inode: it may be another after a remount or in a copied app; `relink` looks at that.
-        [(c.path, c.kind, c.mode, c.oid, c.exact, c.content, c.seen and c.seen[1:]) for c in plan.tree.changes],
-        [(p.path, p.goal, [(c.path, c.kind, c.mode, c.oid) for c in p.tree.changes]) for p in plan.submodules],
-        plan.local.head,
-        plan.local.branch,
-        venv_facts(plan),
-        plan.options,
-        plan.before.text,
-    )
-    return hashlib.sha256(repr(facts).encode("utf-8", "surrogateescape")).hexdigest()
-
-
-def venv_facts(plan: Plan) -> list[Any] | None:
-    """What must be the same for a prepared generation to be used, also where the files have to be staged anew."""
-    if plan.venv is None:
-        return None
-    found = [[name, package.version, package.written] for name, package in sorted(plan.venv.found.items())]
-    return [plan.venv.requirements.key, str(plan.venv.live.real), plan.options.rebuild_venv, found]
-
-
-def keep_prepared(preparation: Preparation) -> None:
-    """Leave the stage for a later `upgrade`."""
-    plan = preparation.plan
-    data = {
-        "tag": plan.target.tag,
-        "commit": plan.target.commit,
-        "digest": plan_digest(plan),
-        "venv": venv_facts(plan),
-        "generation": preparation.generation,
-        "built": preparation.built,
-        "flip": preparation.flip.as_dict() if preparation.flip else None,
-    }
-    write_durably(preparation.work.site.state.stage / preparation.stage / PREPARED, json.dumps(data).encode())
-
-
-def prepared_stages(folder: Path) -> dict[str, dict[str, Any]]:
-    """Stage name -> what was prepared in it, newest last."""
-    found = {}
-    for name in sorted(os.listdir(folder)) if folder.is_dir() else ():
-        with suppress(OSError, ValueError):
-            found[name] = json.loads((folder / name / PREPARED).read_bytes())
-    return found
-
-
-def take_prepared(preparation: Preparation) -> bool:
-    """Use what was prepared where it still fits the plan: the stage (True), or only its generation, the long part. What
-    doesn't fit is thrown away, with a word."""
-    site, plan = preparation.work.site, preparation.plan
-    for name, data in prepared_stages(site.state.stage).items():
-        fits = preparation.reused is None and data.get("venv") == venv_facts(plan) and _generation_there(site, data)
-        manifest = Manifest.read(site.state.stage / name) if fits and data["digest"] == plan_digest(plan) else None
-        if fits and data["built"] is not None:
-            preparation.work.journal.write("build", "", {"generation": data["built"]})
-        if manifest is not None and staging.relink(manifest):
-            os.unlink(site.state.stage / name / PREPARED)
-            faultpoints.point("prepared stage taken")
-            preparation.stage, preparation.manifest = name, manifest
-        elif data["tag"] == plan.target.tag:
-            again = "staging its files" if fits else "preparing"
-            preparation.work.journal.line(f"The app changed since it was prepared: {again} anew.", "warning")
-        if fits:
-            preparation.generation, preparation.built = data["generation"], data["built"]
-            preparation.flip = Flip.from_dict(data["flip"]) if data["flip"] else None
-            preparation.reused = name
-        if preparation.stage != name:
-            drop_prepared(site, name, {} if fits else data)
-    return preparation.manifest is not None
-
-
-def _generation_there(site: Site, data: Mapping[str, Any]) -> bool:
-    name = data["generation"]
-    return name is None or ((site.state.venvs / name).is_dir() and name not in venvs.unfinished(site.state.venvs))
-
-
-def drop_prepared(site: Site, name: str, data: Mapping[str, Any]) -> None:
-    """Throw a prepared stage away, and its generation where nothing else holds it."""
-    from gitdeploy.deployment.prune import held_generations
-
-    discard_leftovers(site, name, None, None)
-    built = data.get("built")
-    if built is not None and built not in held_generations(site):
-        venvs.Builder(site.root, site.state.path, site.config.venv).discard(built)
-
-
-def adopt_backup_place(preparation: Preparation) -> None:
-    """A prepared stage knows no backup yet: what undo moves aside belongs into this one."""
-    assert preparation.manifest is not None
-    assert preparation.backup is not None
-    saved = preparation.work.site.state.backups / preparation.backup.id / "saved"
-    preparation.manifest = replace(preparation.manifest, saved=saved)
-    preparation.manifest.write()

@@ -23,7 +23,7 @@ class Pruned(Struct, frozen=True):
 
 def held_generations(site: Site, dropped: set[str] | None = None) -> set[str]:
     """Generations that must stay: the live one, those of backups (DROPPED left out), those of prepared stages."""
-    from gitdeploy.deployment.prepare import prepared_stages
+    from gitdeploy.deployment.prepared import prepared_stages
 
     held = {backup.generation for backup in site.backups() if backup.id not in (dropped or ())}
     held |= {data.get("generation") for data in prepared_stages(site.state.stage).values()}

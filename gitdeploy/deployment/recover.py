@@ -22,7 +22,8 @@ from gitdeploy.deployment import engine
 from gitdeploy.deployment.finish import finish
 from gitdeploy.deployment.journal import Journal
 from gitdeploy.deployment.live import Live, LiveRecord, parsed_config
-from gitdeploy.deployment.prepare import discard_leftovers, prepared_stages
+from gitdeploy.deployment.prepare import discard_leftovers
+from gitdeploy.deployment.prepared import prepared_stages
 from gitdeploy.deployment.prune import held_generations
 from gitdeploy.deployment.session import CHANGING, Result, Session, Work
 from gitdeploy.deployment.settle import settle

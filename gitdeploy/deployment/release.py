@@ -207,7 +207,7 @@ def fetch_places(site: Site) -> list[tuple[str, Credentials | None]]:
 
 def prepared_commit(site: Site, tag: str) -> str | None:
     """The commit of TAG that was prepared here; None where it wasn't."""
-    from gitdeploy.deployment.prepare import prepared_stages
+    from gitdeploy.deployment.prepared import prepared_stages
 
     for data in prepared_stages(site.state.stage).values():
         if data["tag"] == tag:

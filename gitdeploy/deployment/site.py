@@ -106,6 +106,7 @@ class Site(Struct, frozen=True):
         if not whole:
             with suppress(OSError):
                 self.state.keep_reserve()
+            configuration.remember(self.config)
 
     def open_database(self) -> Database:
         """The database for writing; the state directory is made where it is missing."""

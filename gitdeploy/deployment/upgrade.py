@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gitdeploy.checkout.changes import Target
-from gitdeploy.deployment import prepare
+from gitdeploy.deployment import prepare, prepared
 from gitdeploy.deployment.golive import go_live
 from gitdeploy.deployment.keptdiff import kept_differences
 from gitdeploy.deployment.options import Options
@@ -34,10 +34,10 @@ def upgrade(session: Session, tag: str | None, options: Options) -> Result:
         work.start()
         try:
             prepare.name_generation(preparation)
-            reused = prepare.take_prepared(preparation)
+            reused = prepared.take_prepared(preparation)
             prepare.make_backup(preparation, f"before upgrade to {fetched.target.name}")
             if reused:
-                prepare.adopt_backup_place(preparation)
+                prepared.adopt_backup_place(preparation)
             else:
                 prepare.build_venv(preparation)
                 prepare.stage_files(preparation)
@@ -61,13 +61,13 @@ def prepare_upgrade(session: Session, tag: str | None, options: Options) -> Resu
         preparation = _prepare(work, fetched, options)
         if preparation.plan.nothing_to_do:
             return _nothing_to_do(work, f"{site.name} runs {fetched.target.name} already.")
-        for name, data in prepare.prepared_stages(site.state.stage).items():
-            prepare.drop_prepared(site, name, data)
+        for name, data in prepared.prepared_stages(site.state.stage).items():
+            prepared.drop_prepared(site, name, data)
         try:
             prepare.name_generation(preparation)
             prepare.build_venv(preparation)
             prepare.stage_files(preparation)
-            prepare.keep_prepared(preparation)
+            prepared.keep_prepared(preparation)
         except BaseException:
             preparation.discard()
             raise
