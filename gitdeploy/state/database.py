@@ -28,7 +28,7 @@ from gitdeploy.text import path_text
 SCHEMA = 1
 _STEP = "step"  # the level of lines that are no text but the state of a step
 _TABLES = """
-CREATE TABLE deployment (
+CREATE TABLE IF NOT EXISTS deployment (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     action TEXT NOT NULL,
     status TEXT NOT NULL,
@@ -42,7 +42,7 @@ CREATE TABLE deployment (
     error TEXT,
     steps TEXT NOT NULL DEFAULT '[]'
 );
-CREATE TABLE record (
+CREATE TABLE IF NOT EXISTS record (
     deployment INTEGER NOT NULL REFERENCES deployment(id),
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
     at TEXT NOT NULL,
@@ -50,22 +50,23 @@ CREATE TABLE record (
     step TEXT NOT NULL,
     data TEXT NOT NULL
 );
-CREATE INDEX record_deployment ON record(deployment);
-CREATE TABLE line (
+CREATE INDEX IF NOT EXISTS record_deployment ON record(deployment);
+CREATE TABLE IF NOT EXISTS line (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
     deployment INTEGER NOT NULL,
     at TEXT NOT NULL,
     level TEXT NOT NULL,
     text TEXT NOT NULL
 );
-CREATE INDEX line_deployment ON line(deployment);
-CREATE TABLE seen_tag (tag TEXT PRIMARY KEY, commit_id TEXT NOT NULL, at TEXT NOT NULL);
-CREATE TABLE bad_release (commit_id TEXT PRIMARY KEY, tag TEXT NOT NULL, reason TEXT NOT NULL, at TEXT NOT NULL);
-CREATE TABLE cache (key TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS line_deployment ON line(deployment);
+CREATE TABLE IF NOT EXISTS seen_tag (tag TEXT PRIMARY KEY, commit_id TEXT NOT NULL, at TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS bad_release (commit_id TEXT PRIMARY KEY, tag TEXT NOT NULL, reason TEXT NOT NULL, at TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS cache (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
 
 
+_WAIT = 10.0  # seconds that another process's transaction is waited for
 CACHED = 200  # answers of hosts that are kept
 
 
@@ -164,16 +165,16 @@ class Database:
     @classmethod
     def _open(cls, path: Path) -> Database:
         try:
-            connection = sqlite3.connect(path, isolation_level=None, timeout=10, check_same_thread=False)
+            connection = sqlite3.connect(path, isolation_level=None, timeout=_WAIT, check_same_thread=False)
             try:
                 os.chmod(path, 0o600)
-                connection.execute("PRAGMA journal_mode=WAL")
+                to_wal(connection)
                 connection.execute("PRAGMA synchronous=FULL")
                 problem = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
                 if problem != "ok":
                     raise sqlite3.DatabaseError(problem)
                 version = connection.execute("PRAGMA user_version").fetchone()[0]
-                if version == 0:
+                if version == 0:  # another process may make it at this very moment: nothing of it is made twice
                     connection.executescript(f"BEGIN IMMEDIATE;{_TABLES}PRAGMA user_version={SCHEMA};COMMIT;")
                 elif version > SCHEMA:
                     raise DeploymentFailed(
@@ -203,7 +204,8 @@ class Database:
                 connection.execute("SELECT 1 FROM deployment LIMIT 1").fetchone()
             except sqlite3.DatabaseError as error:
                 connection.close()
-                if options == "immutable=1" or not isinstance(error, sqlite3.OperationalError):
+                # Read as it lies there, without its -wal, only where nobody can be writing it: never for a busy one.
+                if options == "immutable=1" or not isinstance(error, sqlite3.OperationalError) or _is_busy(error):
                     raise _explained(error, path) from error
                 continue
             return cls(connection, path)
@@ -509,6 +511,24 @@ def _is_full(path: Path) -> bool:
         found = os.statvfs(path.parent)
         return found.f_bavail < 16 or (found.f_files > 0 and found.f_favail == 0)
     return False
+
+
+def to_wal(connection: sqlite3.Connection) -> None:
+    """Have it journalled by a WAL. Of two that make a database at once SQLite refuses one here without any waiting."""
+    end = time.monotonic() + _WAIT
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if not _is_busy(error) or time.monotonic() > end:
+                raise
+            time.sleep(0.01)
+        else:
+            return
+
+
+def _is_busy(error: sqlite3.Error) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
 
 
 def _explained(error: Exception, path: Path) -> DeploymentFailed:

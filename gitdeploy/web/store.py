@@ -20,6 +20,7 @@ from typing import Any
 from msgspec import Struct
 
 from gitdeploy.errors import DeploymentFailed, NotFound, UsageError
+from gitdeploy.state.database import to_wal
 from gitdeploy.text import clean, path_text
 from gitdeploy.web.access import IDLE, LONGEST, Access, Proven, environment_binding
 
@@ -69,7 +70,7 @@ class Store:
             connection = sqlite3.connect(self.path, isolation_level=None, timeout=10)
             try:
                 if new or not connection.execute("PRAGMA user_version").fetchone()[0]:
-                    connection.execute("PRAGMA journal_mode=WAL")
+                    to_wal(connection)
                     connection.executescript(f"BEGIN IMMEDIATE;{_TABLES}PRAGMA user_version=1;COMMIT;")
                 yield connection
             finally:

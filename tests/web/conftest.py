@@ -47,7 +47,11 @@ class Shop(Sample):
     """The small app: v1.0.0 is live, v1.1.0 newer, v1.2.0's hook fails."""
 
     def reset(self) -> None:
-        shutil.rmtree(self.app, ignore_errors=True)
+        # Renamed first: a deployment of the test before may still put down how it ended, in the folder by its name.
+        gone = self.folder / "gone"
+        shutil.rmtree(gone, ignore_errors=True)
+        if self.app.exists():
+            self.app.rename(gone)
         subprocess.run(["cp", "-a", str(self.folder / "pristine"), str(self.app)], check=True)
 
 
