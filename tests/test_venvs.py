@@ -307,3 +307,10 @@ def test_the_disk_estimate_follows_the_size_of_what_is_copied(place: Place) -> N
     assert linked + 48_000 < copied < linked + 10_000_000
     more = Builder(place.root, place.state, place.config).disk_needed(place.live(), ("greeting",), ("new",))
     assert more > linked
+    site = next(place.link.glob("lib/python*/site-packages"))
+    (site / "by_hand").mkdir()  # no RECORD lists it: it is copied, and compiled code with it
+    (site / "by_hand/__init__.py").write_text("#" * 1_000_000)
+    unlisted = Builder(place.root, place.state, replace(place.config, link_mode="hardlink")).disk_needed(
+        place.live(), (), ()
+    )
+    assert linked + 2_000_000 < unlisted

@@ -21,7 +21,7 @@ from gitdeploy.errors import GitDeployError
 from gitdeploy.text import path_text
 
 # Written by interpreters and installers as they run: no sign that somebody changed a package.
-_BYTECODE = "__pycache__"  # a folder: compilers have files of other names in it for a moment, numba for good
+BYTECODE = "__pycache__"  # a folder: compilers have files of other names in it for a moment, numba for good
 _IGNORED_ENDINGS = (".pyc", "/.lock")
 
 
@@ -63,7 +63,7 @@ def walk(generation: Path, known: Mapping[str, File] = MappingProxyType({})) -> 
             for entry in entries:
                 name = relative + entry.name
                 if entry.is_dir(follow_symlinks=False):
-                    if entry.name != _BYTECODE:
+                    if entry.name != BYTECODE:
                         folders.append((name + "/", entry.path))
                 elif not name.endswith(".pyc"):
                     file = known.get(name)
@@ -144,6 +144,6 @@ def differences(generation: Path) -> list[str]:
     return sorted(
         name
         for name, file in sealed.items()
-        if not (f"/{name}".endswith(_IGNORED_ENDINGS) or f"/{_BYTECODE}/" in f"/{name}")
+        if not (f"/{name}".endswith(_IGNORED_ENDINGS) or f"/{BYTECODE}/" in f"/{name}")
         and ((found := now.get(name)) is None or (found.size, found.mtime) != (file.size, file.mtime))
     )
