@@ -31,7 +31,7 @@ SHORT = 60.0  # seconds: a command that only reads or writes a few objects
 LONG = 600.0  # seconds: one that writes many files
 BACKUP_REFS = "refs/gitdeploy/backups/"
 INCOMING_REFS = "refs/gitdeploy/incoming/"
-SCRATCH = "gitdeploy-scratch-"  # how folders for a moment are called in a git directory
+_SCRATCH = "gitdeploy-scratch-"
 EMPTY_ATTRIBUTES = "* -text !eol -filter -ident !working-tree-encoding\n"
 
 _OPTIONS = tuple(
@@ -370,13 +370,22 @@ class Repository(Struct, frozen=True):
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
-        """A folder for a moment, beside git's own files, where recovery finds what a killed process left of it."""
-        folder = self.git_dir / f"{SCRATCH}{os.urandom(6).hex()}"
+        """A folder for a moment, beside git's own files, where `sweep_scratch` finds what a killed process left of it."""
+        own = process.Identity.own()
+        folder = self.git_dir / f"{_SCRATCH}{own.pid}-{own.started}-{os.urandom(6).hex()}"
         folder.mkdir(mode=0o700)
         try:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+    def sweep_scratch(self) -> None:
+        """Delete the folders of `scratch` whose process is gone."""
+        for entry in self.git_dir.glob(f"{_SCRATCH}*"):
+            pid, _, rest = entry.name.removeprefix(_SCRATCH).partition("-")
+            started = rest.partition("-")[0]
+            if not pid.isdecimal() or str(process.start_ticks(int(pid))) != started:
+                shutil.rmtree(entry, ignore_errors=True)
 
     def lock_files(self) -> list[Path]:
         """Lock files in the repository now (index.lock, HEAD.lock, packed-refs.lock, shallow.lock, config.lock)."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import signal
 import time
 from collections.abc import Sequence
@@ -14,7 +13,6 @@ from pathlib import Path
 from gitdeploy import backups, interruption, process, venvs
 from gitdeploy.checkout import stage as staging
 from gitdeploy.checkout import switch
-from gitdeploy.checkout.git import SCRATCH
 from gitdeploy.checkout.manifest import FILE, Manifest, moved
 from gitdeploy.checkout.remote import drop_incoming
 from gitdeploy.checkout.submodules import module_folders
@@ -252,10 +250,7 @@ def _sweep(site: Site) -> None:
             with suppress(OSError):
                 if leftover.stat().st_mtime < old:
                     leftover.unlink()
-    for leftover in site.repository.git_dir.glob(f"{SCRATCH}*"):  # a plan that is just being made has one, too
-        with suppress(OSError):
-            if leftover.stat().st_mtime < old:
-                shutil.rmtree(leftover, ignore_errors=True)
+    site.repository.sweep_scratch()
 
 
 def _live_side(stage: Path, site: Site) -> str:

@@ -78,6 +78,7 @@ def fetch(work: Work, chosen: Chosen, options: Options) -> Chosen:
             shown.status, shown.summary = "skipped", "prepared before"
             commit = local
         else:
+            work.journal.write("fetch", "", {"tag": tag})  # on disk before a ref that recovery has to know of
             commit, shown.summary = _from_remotes(work, tag, local)
         try:
             _check(work, chosen, options, commit, local, prepared=shown.status == "skipped")

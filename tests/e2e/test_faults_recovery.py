@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import time
 
 import pytest
 from e2e.conftest import SETTINGS, Shop, tree
 from support.sample import Program, differences
+
+from gitdeploy import process
 
 pytestmark = pytest.mark.xdist_group("faults")
 
@@ -158,12 +158,13 @@ def test_the_cache_of_packages_was_damaged_by_a_power_cut(shop: Shop) -> None:
     assert "greeting==2.0" in shop.packages()
 
 
-def test_what_a_killed_plan_left_among_gits_files_goes_after_an_hour_and_a_new_one_stays(shop: Shop) -> None:
-    old, new = (shop.app / ".git" / f"gitdeploy-scratch-{name}" for name in ("0ld", "new"))
-    for folder in (old, new):
+def test_what_a_killed_plan_left_among_gits_files_goes_and_that_of_a_running_one_stays(shop: Shop) -> None:
+    own = process.Identity.own()
+    names = (f"{own.pid}-{own.started}-aa", f"{own.pid}-{own.started + 1}-bb", f"{2**22 + 1}-{own.started}-cc")
+    folders = [shop.app / ".git" / f"gitdeploy-scratch-{name}" for name in names]
+    for folder in folders:
         (folder / "deep").mkdir(parents=True)
         (folder / "deep" / ".gitignore").write_text("*.log\n")
-    hours_ago = time.time() - 2 * 3600
-    os.utime(old, (hours_ago, hours_ago))
     shop.gitdeploy("backup")
-    assert [folder.exists() for folder in (old, new)] == [False, True]
+    assert [folder.exists() for folder in folders] == [True, False, False]
+    shutil.rmtree(folders[0])
