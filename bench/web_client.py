@@ -27,6 +27,8 @@ PATHS = (
 CONNECTIONS = 40  # kept open; a request waits where all are busy, and that counts as its time
 LIMIT = 60.0  # seconds that an answer may take
 
+Place = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
 
 @dataclass
 class Counted:
@@ -43,7 +45,7 @@ class Client:
     def __init__(self, host: str, port: int, token: str) -> None:
         self.host, self.port, self.token = host, port, token
         self.counted = Counted()
-        self.idle: asyncio.LifoQueue[tuple[asyncio.StreamReader, asyncio.StreamWriter] | None] = asyncio.LifoQueue()
+        self.idle: asyncio.LifoQueue[Place | None] = asyncio.LifoQueue()
 
     def request(self, path: str) -> bytes:
         return (
@@ -76,21 +78,33 @@ class Client:
         begun = time.perf_counter()
         place = await self.idle.get()
         try:
-            reader, writer = place or await asyncio.open_connection(self.host, self.port)
-            writer.write(self.request(path))
-            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), LIMIT)
-            lines = head.lower().split(b"\r\n")
-            length = next(int(line[15:]) for line in lines if line.startswith(b"content-length:"))
-            await asyncio.wait_for(reader.readexactly(length), LIMIT)
-            place = (reader, writer)
-            if b" 200 " not in lines[0]:
-                self.counted.failed.append(f"{path}: {lines[0].decode()}")
+            try:
+                status, place = await self.answered(path, place)
+            except (ConnectionError, asyncio.IncompleteReadError):
+                if place is None:
+                    raise
+                # Kept open for nothing over half a minute, and closed by the server meanwhile: any client asks anew.
+                status, place = await self.answered(path, None)
+            if b" 200 " not in status:
+                self.counted.failed.append(f"{path}: {status.decode()}")
             self.counted.answers += 1
-        except (OSError, asyncio.IncompleteReadError, TimeoutError, StopIteration) as error:
+        except (OSError, asyncio.IncompleteReadError, TimeoutError) as error:
             place = None
             self.counted.failed.append(f"{path}: {error!r}")
         self.idle.put_nowait(place)
         self.counted.slow.append(time.perf_counter() - begun)
+
+    async def answered(self, path: str, place: Place | None) -> tuple[bytes, Place]:
+        """The answer's first line, and the connection that it came on, which stays open."""
+        reader, writer = place or await asyncio.open_connection(self.host, self.port)
+        writer.write(self.request(path))
+        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), LIMIT)
+        lines = head.lower().split(b"\r\n")
+        length = next((int(line[15:]) for line in lines if line.startswith(b"content-length:")), None)
+        if length is None:
+            raise ConnectionError("an answer without its length")
+        await asyncio.wait_for(reader.readexactly(length), LIMIT)
+        return lines[0], (reader, writer)
 
     async def run(self, streams: int, rate: float, seconds: float) -> None:
         loop = asyncio.get_running_loop()
