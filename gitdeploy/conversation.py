@@ -69,6 +69,8 @@ class Conversation:
                 if time.monotonic() > deadline:
                     raise CommandFailed(f"{clean(self._name)} gave no answer in time.")
                 for key, _ in selector.select(0.5):
+                    if self.over:  # by what was heard just before
+                        break
                     if key.fileobj is self._to:
                         left = left[self._tell(left) :]
                         if not left:

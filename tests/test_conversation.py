@@ -45,6 +45,12 @@ def test_a_child_that_ends_gives_the_answers_that_it_had(tmp_path: Path) -> None
     assert child.ask([b"three"], 20) == []
 
 
+def test_a_child_that_ended_before_it_was_asked_gives_no_answers(tmp_path: Path) -> None:
+    child = answering(tmp_path, "")
+    assert child.ask([b"one"] * 20_000, 20) == []
+    assert child.over
+
+
 def test_a_child_that_says_nothing_is_not_waited_for(tmp_path: Path) -> None:
     child = answering(tmp_path, "time.sleep(600)")
     with pytest.raises(CommandFailed, match="no answer in time"):
