@@ -69,8 +69,6 @@ class Conversation:
                 if time.monotonic() > deadline:
                     raise CommandFailed(f"{clean(self._name)} gave no answer in time.")
                 for key, _ in selector.select(0.5):
-                    if self.over:  # by what was heard just before
-                        break
                     if key.fileobj is self._to:
                         left = left[self._tell(left) :]
                         if not left:
@@ -82,6 +80,8 @@ class Conversation:
         return found[:-1] if not self.over else [line for line in found if line]
 
     def _tell(self, data: memoryview) -> int:
+        if self.over:  # by what was heard just before
+            return len(data)
         try:
             return os.write(self._to.fileno(), data[: 1 << 16])
         except BlockingIOError:
