@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import signal
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -55,14 +56,14 @@ def command(context: click.Context, /, screen: Screen, host: str | None, port: i
         _first_link(screen, link)
 
     try:
-        server.serve(application, host, port, ready)
+        with suppress(KeyboardInterrupt):  # before or after waitress, which ends by itself for one
+            server.serve(application, host, port, ready)
     except OSError as error:
         raise ConfigError(
             f"The page can't be served at {host}:{port}: {error.strerror}.",
             "Stop what uses that port, or choose another: gitdeploy web --port N",
         ) from error
-    except KeyboardInterrupt:
-        screen.message("The page is no longer served. A running deployment goes on.")
+    screen.message("The page is no longer served. A running deployment goes on.")
 
 
 def _stop(_number: int, _frame: Any) -> None:

@@ -38,7 +38,9 @@ class Served:
 
     def hear(self, text: str) -> None:
         end = time.monotonic() + 60
-        while text not in self.said and time.monotonic() < end and self.process.poll() is None:
+        ended = False
+        while text not in self.said and time.monotonic() < end and not ended:
+            ended = self.process.poll() is not None  # what it said last is read once more
             with suppress(BlockingIOError):
                 self.said += os.read(self.process.stdout.fileno(), 65536).decode()  # type: ignore[union-attr]
             time.sleep(0.02)
@@ -48,6 +50,7 @@ class Served:
         assert self.process.stdout is not None
         self.process.send_signal(signal.SIGTERM)
         assert self.process.wait(20) == 0, self.said
+        self.hear("The page is no longer served. A running deployment goes on.")
         self.process.stdout.close()
 
 
