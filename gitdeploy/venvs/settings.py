@@ -8,7 +8,6 @@ come from.
 
 from __future__ import annotations
 
-import configparser
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -125,10 +124,16 @@ def read_pip_settings(venv: Path | None, environment: Mapping[str, str] = os.env
 
 
 def _section(file: Path, section: str) -> dict[str, str]:
+    try:
+        text = file.read_text("utf-8", "replace")
+    except OSError:
+        return {}
+    import configparser  # which most servers need not: they have no such file
+
     parser = configparser.RawConfigParser()
     try:
-        parser.read_string(file.read_text("utf-8", "replace"))
-    except (OSError, configparser.Error):
+        parser.read_string(text)
+    except configparser.Error:
         return {}
     if not parser.has_section(section):
         return {}
