@@ -320,3 +320,9 @@ def test_a_memory_that_leads_elsewhere_is_neither_read_nor_written(tmp_path: Pat
 def test_without_a_state_directory_nothing_is_written(tmp_path: Path) -> None:
     read(tmp_path, "app: {name: one}\n")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["deploy.yaml"]
+
+
+def test_a_file_that_is_refused_is_not_copied(tmp_path: Path) -> None:
+    (tmp_path / ".gitdeploy" / "cache").mkdir(parents=True)
+    refusal(tmp_path, "source: {token: ghp_012345678901234567890123456789012345}\n")
+    assert list((tmp_path / ".gitdeploy" / "cache").iterdir()) == []

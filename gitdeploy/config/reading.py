@@ -39,11 +39,12 @@ def load(root: Path, file: Path | None = None) -> Config:
             raise ConfigError(f"There is no file {path_text(str(file))}.", "Give the path of a deploy.yaml.")
         return _configure(root, None, None, Table({}, 1), FILE_NAME)
     name = FILE_NAME if file is None else path_text(str(file))
-    table = kept_document(root, raw)
-    if table is None:
-        table = _read(raw, name)
+    kept = kept_document(root, raw)
+    table = kept or _read(raw, name)
+    config = _configure(root, path, raw, table, name)
+    if kept is None:  # only now: a file that was refused may hold what no file should
         keep_document(root, raw, table)
-    return _configure(root, path, raw, table, name)
+    return config
 
 
 def remember(config: Config) -> None:
