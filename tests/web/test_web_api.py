@@ -570,7 +570,9 @@ def test_the_page_gives_way_to_the_app_and_a_deployment_does_not(web: Web) -> No
         until_up(port)
         threads = nice_of_threads(server.pid)
         assert threads.count(min(19, usual + 10)) > 200
-        assert [each for each in threads if each != min(19, usual + 10)] == [usual]
+        others = [each for each in threads if each != min(19, usual + 10)]
+        assert set(others) == {usual}
+        assert len(others) < 5, "who starts deployments, and who waits for each that was started"
         with suppress(FileNotFoundError):  # a kernel that knows no sessions
             assert Path(f"/proc/{server.pid}/autogroup").read_text().endswith(" nice 10\n")
         assert ask(port, "/api/start-upgrade", web.token, {"tag": "v1.1.0"})["success"]
