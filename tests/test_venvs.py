@@ -280,8 +280,12 @@ def test_a_venv_outside_the_checkout(place: Place, tmp_path: Path) -> None:
 
 def test_a_generation_that_a_process_runs_from_is_seen(place: Place) -> None:
     built = place.build("g2", "greeting==2.0\n")
-    running = subprocess.Popen([built.path / "bin/python", "-c", "input()"], stdin=subprocess.PIPE)
+    running = subprocess.Popen(
+        [built.path / "bin/python", "-c", "input('here\\n')"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
     try:
+        assert running.stdout is not None
+        running.stdout.readline()  # before that the kernel may still be giving it its command line
         assert running.pid in venvs.in_use(built.path)
     finally:
         running.communicate(b"\n", timeout=20)

@@ -180,6 +180,7 @@ class Builder:
             beside.enter_context(compiled_beside(live.real if live else None, target, modules if cloned else (), tag))
             self._verify(target, interpreter, requirements, changes, now)
             body = listed(files.items())
+            sync_filesystem(self.venvs)  # most of it, while the compilers work: less is left for the one that counts
             prefix()
             warnings += conflicts()
         faultpoints.point("venv compiled")
