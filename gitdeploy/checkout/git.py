@@ -379,19 +379,20 @@ class Repository(Struct, frozen=True):
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def sweep_scratch(self) -> None:
-        """Delete the folders of `scratch` whose process is gone."""
-        for entry in self.git_dir.glob(f"{_SCRATCH}*"):
-            pid, _, rest = entry.name.removeprefix(_SCRATCH).partition("-")
-            started = rest.partition("-")[0]
-            if not pid.isdecimal() or str(process.start_ticks(int(pid))) != started:
-                shutil.rmtree(entry, ignore_errors=True)
-
     def lock_files(self) -> list[Path]:
         """Lock files in the repository now (index.lock, HEAD.lock, packed-refs.lock, shallow.lock, config.lock)."""
         names = ("index.lock", "HEAD.lock", "packed-refs.lock", "shallow.lock", "config.lock")
         folders = {self.git_dir, self.common_dir}
         return [folder / name for folder in folders for name in names if (folder / name).exists()]
+
+
+def sweep_scratch(git_dir: Path) -> None:
+    """Delete the folders of `Repository.scratch` whose process is gone."""
+    for entry in git_dir.glob(f"{_SCRATCH}*"):
+        pid, _, rest = entry.name.removeprefix(_SCRATCH).partition("-")
+        started = rest.partition("-")[0]
+        if not pid.isdecimal() or str(process.start_ticks(int(pid))) != started:
+            shutil.rmtree(entry, ignore_errors=True)
 
 
 def initialise(folder: Path, *, sha256: bool) -> None:

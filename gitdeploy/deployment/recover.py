@@ -13,6 +13,7 @@ from pathlib import Path
 from gitdeploy import backups, interruption, process, venvs
 from gitdeploy.checkout import stage as staging
 from gitdeploy.checkout import switch
+from gitdeploy.checkout.git import sweep_scratch
 from gitdeploy.checkout.manifest import FILE, Manifest, moved
 from gitdeploy.checkout.remote import drop_incoming
 from gitdeploy.checkout.submodules import module_folders
@@ -226,8 +227,9 @@ def _sweep(site: Site) -> None:
         if (stage / FILE).exists() and _live_side(stage, site) == "between":
             _undo_orphan(stage, site)
         staging.discard_stage(stage, git_dirs)
-    for folder in git_dirs:  # of stages that are gone: a power cut may have brought these back
-        for beside in folder.glob("gitdeploy.*.*"):
+    for folder in git_dirs:
+        sweep_scratch(folder)
+        for beside in folder.glob("gitdeploy.*.*"):  # of stages that are gone: a power cut may have brought these back
             if not (site.state.stage / beside.name.split(".")[1]).exists():
                 beside.unlink(missing_ok=True)
     for name in os.listdir(site.state.backups):
@@ -250,7 +252,6 @@ def _sweep(site: Site) -> None:
             with suppress(OSError):
                 if leftover.stat().st_mtime < old:
                     leftover.unlink()
-    site.repository.sweep_scratch()
 
 
 def _live_side(stage: Path, site: Site) -> str:
