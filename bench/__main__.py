@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 def main() -> None:
     """Ends with 0 whether the goals were reached or not: a figure of a busy machine is no failure."""
     if sys.argv[1:2] == ["way"]:
-        getattr(ways, sys.argv[2])(*sys.argv[3:])
+        ways.perform(sys.argv[2], *sys.argv[3:])
         return
     if sys.argv[1:2] == ["web"]:
         web_load.main(sys.argv[2:])

@@ -136,8 +136,8 @@ class Scenarios:
         )
         assert releases.make is not None
         return [
-            Way("gitdeploy", [self.app.site / "venv/bin/python", "-c", code], "gitdeploy-import",
+            Way("after gitdeploy", [self.app.site / "venv/bin/python", "-c", code], "gitdeploy-import",
                 self._after("gitdeploy-old", self._plain, self.gitdeploy("upgrade", NEW))),
-            Way("release directory, uv", [self.app.run / "current/venv/bin/python", "-c", code], "release-import",
+            Way("after a release by uv", [self.app.run / "current/venv/bin/python", "-c", code], "release-import",
                 self._after(releases.state, releases.make, list(releases.words))),
         ]  # fmt: skip
