@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from gitdeploy.checkout import git as git_commands
+from gitdeploy.checkout.git import Repository
 from gitdeploy.conversation import Conversation
 from gitdeploy.errors import CommandFailed
 
@@ -61,3 +66,30 @@ def test_a_child_that_says_nothing_is_not_waited_for(tmp_path: Path) -> None:
 def test_a_program_that_is_missing(tmp_path: Path) -> None:
     with pytest.raises(CommandFailed, match="can't be executed"):
         Conversation([os.fspath(tmp_path / "none")], cwd=tmp_path, env={})
+
+
+def test_threads_that_ask_one_repository_do_not_end_each_others_conversations(tmp_path: Path) -> None:
+    """As two people who look at the plan at the same time: the one who began first ends first."""
+    git = ("git", "-c", "user.name=a", "-c", "user.email=a@b", "-C", os.fspath(tmp_path))
+    subprocess.run([*git, "init", "-q"], check=True)
+    subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "one"], check=True)
+    repository = Repository.open(tmp_path)
+    head = repository.resolve("HEAD")
+    assert head is not None
+    begun = threading.Event()
+
+    def other() -> str | None:
+        with repository.asking():
+            begun.set()
+            ended.wait(30)
+            conversation = next(iter(git_commands._conversations.values()))
+            assert not conversation.over
+            return repository.resolve("HEAD")
+
+    ended = threading.Event()
+    with ThreadPoolExecutor(1) as threads:
+        with repository.asking():
+            asked = threads.submit(other)
+            begun.wait(30)
+        ended.set()
+        assert asked.result(60) == head

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -57,7 +58,7 @@ _OBJECT_ID = regex(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 
 
 _trees: dict[str, str] = {}  # commit -> its tree: ids are made from content, so this can never change
-_conversations: dict[tuple[Path, Path], Conversation] = {}  # by git_dir and root: see `Repository.asking`
+_conversations: dict[tuple[Path, Path, int], Conversation] = {}  # by git_dir, root and thread: see `Repository.asking`
 
 
 def is_object_id(text: str) -> bool:
@@ -248,7 +249,7 @@ class Repository(Struct, frozen=True):
 
     @contextmanager
     def _conversation(self) -> Iterator[Conversation]:
-        kept = _conversations.get((self.git_dir, self.root))
+        kept = _conversations.get((self.git_dir, self.root, threading.get_ident()))
         if kept is not None and not kept.over:
             yield kept
             return
@@ -261,8 +262,8 @@ class Repository(Struct, frozen=True):
 
     @contextmanager
     def asking(self) -> Iterator[None]:
-        """While the block runs, all questions about objects of this repository are answered by one git."""
-        key = (self.git_dir, self.root)
+        """While the block runs, all questions of this thread about objects of this repository are answered by one git."""
+        key = (self.git_dir, self.root, threading.get_ident())  # another's would end it in the middle of our questions
         if key in _conversations:
             yield
             return
