@@ -114,8 +114,9 @@ class BadRelease(Struct, frozen=True):
 
 # Records that decide what recovery does, and how it ended: for these the reserve is given up on a full disk.
 _DECIDING = frozenset(("commit", "undoing", "undone", "recovery"))
-# Records that no power cut may lose only once something else was written that is durable (a backup, the `begin` of a live
-# step), and goes to disk after them in the same file; and those of children, which a power cut ends too.
+# Records that a power cut may take as long as nothing durable follows: what they announce is found and swept away without
+# them, or has not touched anything live. The next record of another kind (`backup`, `begin`) takes them to disk with it. Those
+# of children only tell recovery what to end, and a power cut has ended it.
 _CARRIED = frozenset(("caller", "prepare", "plan", "child", "child-ended"))
 
 
@@ -237,8 +238,8 @@ class Database:
             if (found.st_dev, found.st_ino) != self._identity:
                 raise DatabaseDamaged(f"{path_text(str(self._path))} was replaced while it was in use.")
         try:
-            if carried:
-                self._connection.execute("PRAGMA synchronous=NORMAL")
+            # Said each time, so that nothing that fails can leave the lesser one behind for a record that must last.
+            self._connection.execute(f"PRAGMA synchronous={'NORMAL' if carried else 'FULL'}")
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self._connection
@@ -251,9 +252,6 @@ class Database:
                 with suppress(sqlite3.Error):
                     self._connection.execute("ROLLBACK")
             raise _explained(error, self._path) from error
-        finally:
-            if carried:
-                self._connection.execute("PRAGMA synchronous=FULL")
 
     def _write_surely(self, act: Callable[[sqlite3.Connection], object]) -> None:
         """ACT in a transaction; once more with the held-back room where the disk is full."""

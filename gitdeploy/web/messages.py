@@ -16,6 +16,7 @@ from msgspec import Struct
 from gitdeploy.text import clean
 
 _LONGEST = 4000  # characters of a message that is looked for
+_MOST_ENDS = 8  # of sentences, in one message
 _GAP = re.compile(r"\{(\w+)(?::([a-z][a-z ]*))?\}")
 
 
@@ -39,8 +40,10 @@ def translated(text: str, language: str) -> str | None:
 
 
 def _read(text: str) -> str | None:
-    """Several sentences behind each other, or one."""
-    for end in re.finditer(r"(?<=[.!?]) +", text):
+    """Several sentences behind each other, or one. Names that a release brings may hold what looks like the ends of a
+    thousand sentences: with more than a message has, only the whole is looked for."""
+    ends = list(re.finditer(r"(?<=[.!?]) +", text))
+    for end in ends if len(ends) <= _MOST_ENDS else ():
         first, rest = _one(text[: end.start()]), text[end.end() :]
         if first is not None and (behind := _read(rest)) is not None:
             return first + behind

@@ -88,3 +88,11 @@ def test_a_refusal_says_it_in_the_language_of_who_asks(web: Web) -> None:
     unknown = web.get("/api/version-history?limit=x", headers={"Accept-Language": "zh-CN"})
     assert unknown.status_code == 400
     assert "translated" not in unknown.json, "what is not known stays English"
+
+
+@pytest.mark.timeout(60)  # all of them together took minutes before ends of sentences were counted
+def test_a_name_that_looks_like_a_thousand_sentences_is_not_searched_for_long() -> None:
+    for english in catalogue():
+        told = GAP.sub("x. " * 60, english)
+        said = translated(f"{told} {'q. ' * 400}", "zh")
+        assert said is None or "q. q." in said  # where the template ends with a name
