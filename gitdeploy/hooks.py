@@ -1,7 +1,9 @@
 """Hooks: an operator's executables and commands, found by stage, and run one after the other.
 
-Order in a stage: the commands of `deploy.yaml`, `hooks/<stage>`, `hooks/<stage>.d/*` by name. They run in the checkout,
-in a session of their own, as the owner of the checkout, and learn about the deployment from `GITDEPLOY_*` variables.
+Order in a stage: the commands of `deploy.yaml`, `DIR/<stage>`, `DIR/<stage>.d/*` by name. DIR is what deploy.yaml names: a
+folder of an app's own that happens to have such files (Docker Hub's convention is `hooks/build`) is not run. They run in
+the checkout, in a session of their own, as the owner of the checkout, and learn about the deployment from `GITDEPLOY_*`
+variables.
 """
 
 from __future__ import annotations
@@ -20,11 +22,12 @@ from gitdeploy.errors import GitDeployError
 from gitdeploy.regex import regex
 from gitdeploy.text import LOOKED_THROUGH, clean, duration_text, path_text, redact, telling_line, telling_lines
 
+FOLDER = "hooks"  # the usual name of the folder; it counts where deploy.yaml says so
 STAGES = ("pre-deploy", "build", "migrate", "post-deploy", "pre-restore", "post-restore", "on-failure")
 _LAST_LINES = 12
 _KEPT_OUTPUT = 64 * 1024  # bytes of each stream; all of it has gone to the log by then
 # What editors, package managers and merges leave beside a file.
-_NEVER = regex(r"[.#].*|.*~|.*\.(?:sample|bak|orig|rej|swp|dpkg-\w+|rpm(?:save|new|orig)|pyc)")
+_NEVER = regex(r"[.#].*|.*~|.*\.(?:sample|bak|orig|rej|swp|swo|dpkg-\w+|rpm(?:save|new|orig)|pyc)|__pycache__")
 _TOKEN_NAME = regex(r"(?:APP_UPDATE_|GITDEPLOY_).*(?:TOKEN|PASSWORD|SECRET).*")
 # These point a hook's own git or python elsewhere than into the checkout and its venv.
 _MISLEADING = regex(
@@ -88,7 +91,7 @@ def find_hooks(root: Path, hooks: HooksConfig, stage: str) -> tuple[Hook, ...]:
     commands = tuple(
         Hook(stage, redact(clean(command, limit=80)), ("/bin/sh", "-c", command)) for command in hooks.commands(stage)
     )
-    return commands + tuple(_on_disk(root, root / hooks.dir, stage))
+    return commands if hooks.dir is None else (*commands, *_on_disk(root, root / hooks.dir, stage))
 
 
 def _on_disk(root: Path, folder: Path, stage: str) -> Iterator[Hook]:
@@ -115,7 +118,7 @@ def _hook(root: Path, path: Path, stage: str) -> Hook:
     except OSError as error:
         why = "is a link that leads nowhere" if path.is_symlink() else f"can't be looked at: {error.strerror}"
         return Hook(stage, name, (str(path),), path, problem=f"{name} {why}.")
-    problem = _problem(root, path, name, status)
+    problem = _problem(root, path, name, status) or _stranger(root, path, name, status)
     return Hook(
         stage, name, (str(path),), path, owner.user_name(status.st_uid), stat.filemode(status.st_mode)[1:], problem
     )
@@ -139,6 +142,28 @@ def _problem(root: Path, path: Path, name: str, status: os.stat_result) -> str |
     except OSError as error:
         return f"{name} can't be read: {error.strerror}."
     return _bad_start(root, name, begin)
+
+
+def _stranger(root: Path, path: Path, name: str, status: os.stat_result) -> str | None:
+    """A hook runs as the checkout's owner: who else can write it would decide what that user does."""
+    trusted = (0, root.stat().st_uid)
+    for place, found in ((name, status), (path_text(os.path.relpath(path.parent, root)), path.parent.stat())):
+        if found.st_uid not in trusted:
+            user = owner.user_name(trusted[1])
+            return f"{place} belongs to {owner.user_name(found.st_uid)}, and {user} would run it: chown {user} {place}"
+    return None
+
+
+def stage_of(folder: str, path: str) -> str | None:
+    """The stage that the file PATH would be a hook of, were FOLDER the one of hooks; None where of none."""
+    inside = path.removeprefix(f"{folder}/")
+    if inside == path:
+        return None
+    first, _, name = inside.partition("/")
+    stage = first.removesuffix(".d") if name else first
+    if stage not in STAGES or (name and (not first.endswith(".d") or "/" in name or _NEVER.fullmatch(name))):
+        return None
+    return stage
 
 
 def not_executable(name: str) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from support.sample import PROJECT, Program, Sample
 
-SETTINGS = "app: {name: shop}\nsource: {type: git}\n"
+SETTINGS = "app: {name: shop}\nsource: {type: git}\nhooks: {dir: hooks}\n"
 
 
 def tree(version: str, **more: Any) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import pytest
 
 from gitdeploy.config import HooksConfig
 from gitdeploy.hooks import STAGES, HookContext, HookFailed, find_hooks, hook_environment, run_hooks
+from gitdeploy.process import start_ticks
 
 
 def script(path: Path, body: str = "exit 0", *, first: str = "#!/bin/sh", mode: int = 0o755) -> Path:
@@ -29,7 +30,7 @@ def app(tmp_path: Path) -> Path:
 
 def run(app: Path, stage: str = "post-deploy", *, config: HooksConfig | None = None, **options: object) -> list[str]:
     lines: list[str] = []
-    config = config or HooksConfig()
+    config = config or HooksConfig(dir="hooks")
     context = options.pop("context", None) or HookContext("upgrade", "otrs-web", app)
     settings = {"timeout": 20.0, "on_line": lines.append, **options}
     run_hooks(find_hooks(app, config, stage), context, stage=stage, **settings)  # type: ignore[arg-type]
@@ -40,7 +41,7 @@ def test_commands_come_first_then_the_file_then_the_folder_by_name(app: Path) ->
     script(app / "hooks/post-deploy", "echo file")
     script(app / "hooks/post-deploy.d/20-b", "echo b")
     script(app / "hooks/post-deploy.d/10-a", "echo a")
-    config = HooksConfig(post_deploy=("echo command",))
+    config = HooksConfig(dir="hooks", post_deploy=("echo command",))
     assert [hook.name for hook in find_hooks(app, config, "post-deploy")] == [
         "echo command",
         "hooks/post-deploy",
@@ -54,7 +55,7 @@ def test_samples_backups_of_editors_and_hidden_files_never_run(app: Path) -> Non
     for name in ("10-a.sample", "10-a~", ".10-a", "#10-a#", "10-a.dpkg-dist", "10-a.orig"):
         script(app / "hooks/migrate.d" / name)
     script(app / "hooks/migrate.sample")
-    assert find_hooks(app, HooksConfig(), "migrate") == ()
+    assert find_hooks(app, HooksConfig(dir="hooks"), "migrate") == ()
 
 
 def test_every_stage_has_its_commands_in_deploy_yaml() -> None:
@@ -113,7 +114,7 @@ def test_no_token_reaches_a_hook_but_the_database_url_does(app: Path) -> None:
 )
 def test_a_hook_that_can_not_run_is_said_in_its_own_words_before_anything_is_touched(app: Path, make, words) -> None:
     make(app / "hooks/build")
-    (hook,) = find_hooks(app, HooksConfig(), "build")
+    (hook,) = find_hooks(app, HooksConfig(dir="hooks"), "build")
     assert hook.problem is not None
     assert words in hook.problem
     assert hook.problem.startswith("hooks/build ")
@@ -123,7 +124,7 @@ def test_a_hook_that_can_not_run_is_said_in_its_own_words_before_anything_is_tou
 
 def test_owner_and_mode_are_listed(app: Path) -> None:
     script(app / "hooks/build", mode=0o750)
-    (hook,) = find_hooks(app, HooksConfig(), "build")
+    (hook,) = find_hooks(app, HooksConfig(dir="hooks"), "build")
     assert hook.mode == "rwxr-x---"
     assert hook.owner
     assert hook.problem is None
@@ -144,7 +145,7 @@ def test_a_failing_hook_stops_the_stage_and_says_its_code_and_last_lines(app: Pa
 
 def test_a_hook_that_was_killed_names_the_signal(app: Path) -> None:
     with pytest.raises(HookFailed, match="killed by SIGKILL"):
-        run(app, config=HooksConfig(post_deploy=("kill -9 $$",)))
+        run(app, config=HooksConfig(dir="hooks", post_deploy=("kill -9 $$",)))
 
 
 def test_a_hook_that_takes_too_long_is_ended_with_all_it_started(app: Path) -> None:
@@ -154,6 +155,9 @@ def test_a_hook_that_takes_too_long_is_ended_with_all_it_started(app: Path) -> N
         run(app, timeout=0.5)
     assert time.monotonic() - begun < 15
     child = int((app / "child").read_text())
+    end = time.monotonic() + 5
+    while start_ticks(child) is not None and time.monotonic() < end:  # it was killed, and dies when its turn comes
+        time.sleep(0.01)
     assert not Path(f"/proc/{child}").exists() or Path(f"/proc/{child}/stat").read_text().split()[2] == "Z"
 
 

@@ -157,7 +157,7 @@ def test_once_upgrades_and_says_so(sample: Sample) -> None:
 
 
 def test_a_release_that_failed_is_not_tried_again(sample: Sample) -> None:
-    settings = {"deploy.yaml": "source: {type: git}\ncheck: {upgrade: all}\n"}
+    settings = {"deploy.yaml": "source: {type: git}\nhooks: {dir: hooks}\ncheck: {upgrade: all}\n"}
     sample.release("v3.0.0", {"main.py": "3.0.0", **settings})
     sample.gitdeploy("upgrade", "v3.0.0")
     hook = {"hooks/post-deploy": Program("#!/bin/sh\nexit 3\n")}

@@ -6,8 +6,11 @@ import click
 
 from gitdeploy.cli.options import EXAMPLE, json_option, pass_screen
 from gitdeploy.cli.screen import Screen
-from gitdeploy.hooks import STAGES
-from gitdeploy.text import count
+from gitdeploy.errors import UsageError
+from gitdeploy.hooks import FOLDER, STAGES
+from gitdeploy.text import count, path_text
+
+NO_FOLDER = ("deploy.yaml names no folder of hooks.", f"To have one, write into deploy.yaml:  hooks: {{dir: {FOLDER}}}")
 
 
 @click.group("hooks", context_settings=EXAMPLE, invoke_without_command=True)
@@ -37,7 +40,13 @@ def command(context: click.Context) -> None:
         {"stage": hook.stage, "name": hook.name, "owner": hook.owner, "mode": hook.mode, "problem": hook.problem}
         for hook in found
     ]
-    screen.result(document, table if found else "No hooks. A file hooks/post-deploy (executable) would be one.")
+    screen.result(document, table if found else _none(screen.app().site.config.hooks.dir))
+
+
+def _none(folder: str | None) -> str:
+    if folder is None:
+        return f"No hooks. {NO_FOLDER[0]} {NO_FOLDER[1]}"
+    return f"No hooks. A file {path_text(folder)}/post-deploy (executable) would be one."
 
 
 @command.command("run", context_settings=EXAMPLE)
@@ -85,6 +94,9 @@ def install_ready(screen: Screen, /, name: str, stage: str | None, force: bool) 
     hook = ready_hooks.find(name)
     site = screen.app().site
     site.require_owner()
-    paths = ready_hooks.install(site.root, site.config.hooks.dir, hook, stage=stage, force=force)
+    folder = site.config.hooks.dir
+    if folder is None:
+        raise UsageError(*NO_FOLDER)
+    paths = ready_hooks.install(site.root, folder, hook, stage=stage, force=force)
     screen.result({"installed": paths}, "\n".join(paths))
     screen.message("Look at its settings (the lines at its top), then commit it: the hooks belong to the release.")

@@ -184,8 +184,11 @@ class BackupConfig(Section, frozen=True):
 
 
 class HooksConfig(Section, frozen=True):
-    dir: str = setting(
-        _PATH, "hooks", "Folder of executables named after the stages: hooks/<stage>, hooks/<stage>.d/*."
+    dir: str | None = setting(
+        _PATH,
+        None,
+        "Folder of executables named after the stages: hooks/<stage>, hooks/<stage>.d/*. Default: none, and none is run.",
+        empty_is_none=True,
     )
     timeout: float = setting(Duration(1, 7 * DAY), 300.0, "A hook that runs longer is ended with all that it started.")
     pre_deploy: tuple[str, ...] = setting(

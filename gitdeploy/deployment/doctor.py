@@ -15,6 +15,7 @@ from msgspec import Struct
 from gitdeploy import backups, health, hooks, venvs
 from gitdeploy.checkout.git import Repository, git_version, is_object_id, program
 from gitdeploy.checkout.local import operation_under_way
+from gitdeploy.deployment import plan_hooks
 from gitdeploy.deployment.live import app_environment
 from gitdeploy.deployment.site import Site
 from gitdeploy.errors import GitDeployError
@@ -238,7 +239,10 @@ def _hooks(site: Site) -> Iterator[Finding]:
     found = [hook for stage in hooks.STAGES for hook in hooks.find_hooks(site.root, site.config.hooks, stage)]
     wrong = [hook.problem for hook in found if hook.problem]
     yield from (Finding("hooks", "problem", text) for text in wrong)
-    if not wrong:
+    if unnamed := plan_hooks.unnamed(site, site.config):
+        level: Level = "problem" if plan_hooks.ran_before(site) else "warning"
+        yield Finding("hooks", level, plan_hooks.not_run(unnamed), plan_hooks.WAYS)
+    elif not wrong:
         yield Finding("hooks", "ok", f"{count(len(found), 'hook')}, runnable." if found else "None.")
 
 

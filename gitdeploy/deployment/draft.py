@@ -9,8 +9,10 @@ from functools import partial
 from pathlib import Path
 
 from gitdeploy.checkout.git import Repository
+from gitdeploy.deployment import plan_hooks
 from gitdeploy.deployment.site import Site
 from gitdeploy.deployment.updates import checkout_git
+from gitdeploy.hooks import FOLDER, stage_of
 from gitdeploy.services import processes
 from gitdeploy.services.discovery import discover
 from gitdeploy.text import clean, listing, path_text
@@ -20,6 +22,7 @@ from gitdeploy.versions import newest, read_version
 _LOCAL_NAMES = frozenset(".env config.ini local.cfg local_settings.py settings.ini settings.local.py".split())
 _LOCAL_ENDINGS = (".db", ".sqlite", ".sqlite3")
 _RESTARTERS = ("restart", "restart.sh", "bin/restart", "bin/restart.sh", "scripts/restart", "scripts/restart.sh")
+_HOOK_FOLDERS = (FOLDER, "deploy/hooks", ".gitdeploy-hooks")
 _PID_FOLDERS = (".", "run", "tmp", "var", "var/run")
 
 
@@ -114,15 +117,38 @@ def _hooks(root: Path) -> Iterator[str]:
         "alembic.ini": "venv/bin/alembic upgrade head",
         "migrations/env.py": "venv/bin/flask db upgrade",
     }
+    folder, why = _hook_folder(root)
+    yield "hooks:"
+    yield f"  dir: {folder:<26} # {why}"
     for name, command in commands.items():
         if (root / name).exists():
-            yield "hooks:"
             yield f"  migrate: [{_quoted(command)}]       # because of {name}"
-            yield ""
-            return
-    yield "# hooks:                          # or executables: hooks/migrate, hooks/post-deploy; gitdeploy hooks library"
-    yield '#   migrate: ["venv/bin/python manage.py migrate"]'
+            break
+    else:
+        yield '  # migrate: ["venv/bin/python manage.py migrate"]       # or an executable; gitdeploy hooks library'
     yield ""
+
+
+def _hook_folder(root: Path) -> tuple[str, str]:
+    """A folder for hooks that isn't the app's own for something else, and a word on it."""
+    found = plan_hooks.named_like_hooks(root)
+    ours = [name for name in found if _is_ours(root / name, stage_of(FOLDER, name) or "")]
+    if ours:
+        return FOLDER, f"because of {listing([path_text(name) for name in ours], 3)}"
+    free = next((name for name in _HOOK_FOLDERS if not os.path.lexists(root / name)), _HOOK_FOLDERS[-1])
+    if free == FOLDER:
+        return free, f"executables {free}/migrate, {free}/post-deploy.d/*: docs/hooks.md"
+    return free, f"executables {free}/migrate; what is in {FOLDER}/ looks like the app's own and isn't run"
+
+
+def _is_ours(path: Path, stage: str) -> bool:
+    """Whether a file named like a hook is one of gitdeploy's: `build` alone is Docker Hub's word too."""
+    if stage != "build" or path.parent.name == "build.d":
+        return True
+    try:
+        return "GITDEPLOY_" in path.read_text("utf-8", "replace")
+    except OSError:
+        return False
 
 
 def _service(site: Site) -> Iterator[str]:

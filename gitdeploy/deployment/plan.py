@@ -19,14 +19,14 @@ from gitdeploy.checkout.keep import KeepPaths
 from gitdeploy.checkout.lfs import lfs_findings
 from gitdeploy.checkout.local import Local, read_local
 from gitdeploy.config import Config
-from gitdeploy.deployment import obstacles
+from gitdeploy.deployment import obstacles, plan_hooks
 from gitdeploy.deployment.options import Options
 from gitdeploy.deployment.plan_data import plan_data
 from gitdeploy.deployment.plan_migrations import migrations_between
 from gitdeploy.deployment.plan_venv import VenvPlan, plan_venv
 from gitdeploy.deployment.site import Release3, Site
 from gitdeploy.errors import DeploymentFailed, GitDeployError
-from gitdeploy.hooks import STAGES, Hook, find_hooks, not_executable
+from gitdeploy.hooks import Hook, find_hooks
 from gitdeploy.migrations import Change
 from gitdeploy.services import Service, open_services
 from gitdeploy.text import count, path_text, size_text
@@ -106,13 +106,7 @@ class Plan(Struct, frozen=True):
     @property
     def hook_changes(self) -> dict[str, str]:
         """Path of each hook that the target brings, changes or deletes -> added, changed, deleted."""
-        folder = os.fsencode(self.after.hooks.dir) + b"/"
-        stages = tuple(folder + stage.encode() for stage in STAGES)
-        return {
-            path_text(change.path): change.kind
-            for change in self.tree.changes
-            if change.path in stages or change.path.startswith(tuple(stage + b".d/" for stage in stages))
-        }
+        return plan_hooks.changes(self.before.root, self.after.hooks.dir, self.tree, self.submodules)
 
     def headline(self) -> str:
         parts = [
@@ -270,8 +264,12 @@ def make_plan(
     # Before the switch the live release's own hooks run, after it the target's.
     hooks = {s: find_hooks(site.root, (config if s.startswith("pre-") else after).hooks, s) for s in stages}
     hooks = hooks if options.hooks else {}
-    hooks = _as_they_will_be(hooks, tree, after.hooks.dir)
+    hooks = plan_hooks.as_they_will_be(hooks, site.root, after.hooks.dir, tree, parts)
     hooks = {stage: found for stage, found in hooks.items() if found}
+    if options.hooks:
+        problem, warning = plan_hooks.not_asked_for(site, action, after, tree)
+        problems += problem
+        warnings += warning
     for found in hooks.values():
         problems += [Problem(hook.problem, "", False) for hook in found if hook.problem]
     services: tuple[Service, ...] = ()
@@ -310,30 +308,6 @@ def make_plan(
         options,
         migrations,
     )
-
-
-def _as_they_will_be(hooks: Mapping[str, tuple[Hook, ...]], tree: TreePlan, folder: str) -> dict[str, tuple[Hook, ...]]:
-    """HOOKS as the target has them in the stages after the switch: what it brings is there, what it deletes is not."""
-    then: dict[str, tuple[Hook, ...]] = {}
-    for stage, found in hooks.items():
-        if stage.startswith("pre-"):
-            then[stage] = found  # they run before the switch, as they are on disk now
-            continue
-        places = (os.fsencode(f"{folder}/{stage}"), os.fsencode(f"{folder}/{stage}.d/"))
-        modes = {path_text(change.path): change.mode for change in tree.changes}
-        mine = {
-            path_text(change.path): change.kind
-            for change in tree.changes
-            if change.path == places[0]
-            or (change.path.startswith(places[1]) and not change.path.endswith((b".sample", b"~")))
-        }
-        coming = [
-            Hook(stage, name, (), problem=None if modes[name] & 0o111 else not_executable(name))
-            for name, kind in sorted(mine.items())
-            if kind == "added"
-        ]
-        then[stage] = (*(hook for hook in found if mine.get(hook.name) != "deleted"), *coming)
-    return then
 
 
 # ---- what else changes ----

@@ -196,6 +196,8 @@ class Hooks(Struct):
         return None if hooks.find_hooks(self.live.site.root, self.live.after.hooks, self.stage) else ""
 
     def _may_come(self) -> bool:
+        if self.live.after.hooks.dir is None:
+            return False
         folder = os.fsencode(self.live.site.root / self.live.after.hooks.dir) + b"/" + self.stage.encode()
         coming = (item.live for item in self.live.manifest.items if item.kind != "deleted")
         return any(path == folder or path.startswith(folder + b".d/") for path in coming)

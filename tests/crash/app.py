@@ -27,7 +27,7 @@ backup: {keep: 20, include: [uploads], databases: ["sqlite:///instance/app.db"]}
 service: {command: ./restart.sh}
 maintenance: {file: run/maintenance}
 health: {command: ./health.sh, successes: 1, timeout: 1, interval: 0.05}
-hooks: {timeout: 20}
+hooks: {dir: hooks, timeout: 20}
 """
 
 # What the restarted service would run: code and packages together, written down so that a mixture would be seen.

@@ -30,7 +30,7 @@ backup: {keep: 20, include: [uploads], databases: ["sqlite:///instance/app.db"]}
 service: {compose: web, stop_for_switch: true, timeout: 10}
 maintenance: {file: run/maintenance}
 health: {command: ./health.sh, successes: 1, timeout: 2, interval: 0.05}
-hooks: {timeout: 20}
+hooks: {dir: hooks, timeout: 20}
 """
 HEALTH = """\
 #!/bin/sh

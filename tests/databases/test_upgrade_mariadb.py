@@ -27,7 +27,7 @@ SCHEMAS = "SHOW DATABASES LIKE 'shop%'"
 
 def tree(version: str, statements: str) -> Tree:
     return {
-        "deploy.yaml": "app: {name: shop}\nsource: {type: git}\nvenv: {path: null}\n"
+        "deploy.yaml": "app: {name: shop}\nsource: {type: git}\nvenv: {path: null}\nhooks: {dir: hooks}\n"
         "backup: {databases: [{env: DATABASE_URL}]}\n",
         ".gitignore": "/.env\n/run/\n",
         "VERSION": version,

@@ -19,7 +19,7 @@ LITERAL = "'" + PASSWORD.replace("'", "''") + "'"
 
 def tree(version: str, migrate: str = "", fail: bool = False) -> Tree:
     return {
-        "deploy.yaml": "app: {name: shop}\nsource: {type: git}\nvenv: {path: null}\n"
+        "deploy.yaml": "app: {name: shop}\nsource: {type: git}\nvenv: {path: null}\nhooks: {dir: hooks}\n"
         "backup: {databases: [{env: DATABASE_URL}]}\n",
         ".gitignore": "/.env\n",
         "VERSION": version,

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from support.sample import Program, Sample, Tree
 
-SETTINGS = "app: {name: shop}\nsource: {type: git}\nhooks: {timeout: 2}\n"
+SETTINGS = "app: {name: shop}\nsource: {type: git}\nhooks: {dir: hooks, timeout: 2}\n"
 
 
 def tree(version: str, greeting: str, **more: str | Program) -> Tree:

@@ -21,7 +21,7 @@ SETTINGS = """\
 app: {name: shop}
 source: {type: git}
 venv: {path: null}
-hooks: {timeout: 20}
+hooks: {dir: hooks, timeout: 20}
 service: {command: ./restart}
 health: {successes: 1, interval: 0.1}
 git: {keep: [.env, instance]}

@@ -18,7 +18,7 @@ FAIL = Program("#!/bin/sh\nexit 1\n")
 
 def tree(version: str, **hooks: Program) -> Tree:
     return {
-        "deploy.yaml": "app: {name: shop}\nsource: {type: git}\nvenv: {path: null}\n"
+        "deploy.yaml": "app: {name: shop}\nsource: {type: git}\nvenv: {path: null}\nhooks: {dir: hooks}\n"
         "notify: [{url: '${TOLD_URL}', events: [started, succeeded, rolled_back, failed, update_available]}]\n",
         ".gitignore": "/.env\n",
         "VERSION": version,

@@ -18,7 +18,7 @@ THIRD = HEAD + "[migrations.RunPython(print)]\n"
 
 def tree(version: str, **files: str | Program) -> Tree:
     return {
-        "deploy.yaml": "app: {name: shop}\nsource: {type: git}\nvenv: {path: null}\n",
+        "deploy.yaml": "app: {name: shop}\nsource: {type: git}\nvenv: {path: null}\nhooks: {dir: hooks}\n",
         "VERSION": version,
         "shop/migrations/__init__.py": "",
         "shop/migrations/0001_initial.py": FIRST,

@@ -56,7 +56,7 @@ def run(app: Path, name: str, stage: str | None = None, **context: Any) -> list[
     stage = stage or hook.stages[0][0]
     ready_hooks.install(app, "hooks", hook, stage=stage, force=True)
     lines: list[str] = []
-    found = find_hooks(app, HooksConfig(), stage)
+    found = find_hooks(app, HooksConfig(dir="hooks"), stage)
     assert [each.problem for each in found] == [None]
     told = HookContext("upgrade", "otrs-web", app, 17, "1.2.9", "v1.2.9", "a" * 40, "1.3", "v1.3", "b" * 40, **context)
     run_hooks(found, told, stage=stage, timeout=60, on_line=lines.append)
@@ -81,7 +81,7 @@ def test_every_script_says_what_it_does_when_it_runs_and_can_be_installed_there(
         assert f"`{hook.name}`" in (PROJECT / "hooks/README.md").read_text(), hook.name
         ready_hooks.install(app, "hooks", hook)
     for stage in STAGES:
-        for ready in find_hooks(app, HooksConfig(), stage):
+        for ready in find_hooks(app, HooksConfig(dir="hooks"), stage):
             assert ready.problem is None
             assert ready.mode == "rwxr-xr-x"
 
@@ -151,6 +151,9 @@ def test_the_command_line_lists_installs_and_shows_what_will_run(app: Path) -> N
     assert "smoke-test" in gitdeploy("hooks", "library").output
     names = [each["name"] for each in json.loads(gitdeploy("hooks", "library", "--json").stdout)]
     assert names == sorted(names)
+    with pytest.raises(UsageError) as refused:
+        gitdeploy("hooks", "install", "smoke-test")
+    (app / "deploy.yaml").write_text(refused.value.hint.partition("deploy.yaml:  ")[2] + "\n")
     assert "hooks/post-deploy.d/20-smoke-test" in gitdeploy("hooks", "install", "smoke-test").stdout
     listed = gitdeploy("hooks").stdout
     assert "post-deploy  hooks/post-deploy.d/20-smoke-test" in listed

@@ -25,7 +25,7 @@ polkit.addRule(function(action, subject) {
   if (subject.user == "otrs" && action.lookup("unit") == "otrs-web.service") { return polkit.Result.YES; }
 });
 """
-SETTINGS = "app: {name: otrs-web}\nsource: {type: git}\nvenv: {path: null}\nservice: {systemd: otrs-web}\n"
+SETTINGS = "app: {name: otrs-web}\nsource: {type: git}\nvenv: {path: null}\nhooks: {dir: hooks}\nservice: {systemd: otrs-web}\n"
 RELEASES = """
 set -eu
 git config --global user.name Test; git config --global user.email test@localhost

@@ -53,6 +53,7 @@ def test_the_token_is_nowhere_after_an_upgrade(private: Shop, tmp_path: Path) ->
         path.write_text(text)
         path.chmod(0o755)
     (private.sample.app / ".git/info/exclude").write_text("/hooks/\n")
+    private.configure(more="hooks: {dir: hooks}\n")
     sampler = Sampler()
     sampler.start()
     said = private.run("-v", "check", "--force").text

@@ -48,6 +48,7 @@ def application(environ, start):
 SETTINGS = f"""\
 app: {{name: otrs-web}}
 source: {{type: git}}
+hooks: {{dir: hooks}}
 service: {{systemd: otrs-web, timeout: 20}}
 health:
   url: {URL}/health

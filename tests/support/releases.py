@@ -50,6 +50,7 @@ SETTINGS = """\
 app: {name: sample}
 source: {type: git}
 git: {keep: [.env, conf/settings.ini, local.cfg]}
+hooks: {dir: hooks}
 """
 SERVICE = """\
 service: {command: ./restart.sh}

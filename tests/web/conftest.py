@@ -20,7 +20,7 @@ from gitdeploy.web.server import make_app
 SETTINGS = """\
 app: {name: shop}
 source: {type: git}
-hooks: {timeout: 20}
+hooks: {dir: hooks, timeout: 20}
 web: {hosts: [shop.example.com], trusted_proxies: [192.0.2.0/24]}
 """
 NOTES = """\

@@ -49,6 +49,7 @@ echo $! >run/pid
 _SETTINGS = """\
 app: {{name: otrs-web}}
 source: {{type: git}}
+hooks: {{dir: hooks}}
 service: {{command: ./restart.sh}}
 health:
   url: http://127.0.0.1:{port}/health

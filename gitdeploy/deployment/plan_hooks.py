@@ -1,0 +1,118 @@
+"""Hooks in a plan: what the target brings and deletes of them, and a folder that looks like hooks but wasn't asked for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gitdeploy.checkout.changes import FileChange, Problem, TreePlan
+from gitdeploy.config import Config
+from gitdeploy.deployment.site import Site
+from gitdeploy.hooks import FOLDER, STAGES, Hook, not_executable, stage_of
+from gitdeploy.text import listing, path_text
+
+if TYPE_CHECKING:
+    from gitdeploy.deployment.plan import SubmodulePlan
+
+WAYS = "If it holds hooks of gitdeploy's, write into deploy.yaml:  hooks: {dir: hooks}   If not:  hooks: {dir: null}"
+
+
+def changes(root: Path, folder: str | None, tree: TreePlan, parts: Sequence[SubmodulePlan]) -> dict[str, str]:
+    """Path of each hook in FOLDER that the target brings, changes or deletes -> added, changed, deleted."""
+    return {name: change.kind for name, change in _changed(root, folder, tree, parts)}
+
+
+def as_they_will_be(
+    hooks: Mapping[str, tuple[Hook, ...]],
+    root: Path,
+    folder: str | None,
+    tree: TreePlan,
+    parts: Sequence[SubmodulePlan],
+) -> dict[str, tuple[Hook, ...]]:
+    """HOOKS as the target has them in the stages after the switch: what it brings is there, what it deletes is not."""
+    changed = dict(_changed(root, folder, tree, parts))
+    then: dict[str, tuple[Hook, ...]] = {}
+    for stage, found in hooks.items():
+        if stage.startswith("pre-"):
+            then[stage] = found  # they run before the switch, as they are on disk now
+            continue
+        coming = [
+            Hook(stage, name, (), problem=None if change.mode & 0o111 else not_executable(name))
+            for name, change in sorted(changed.items())
+            if change.kind == "added" and stage_of(str(folder), name) == stage
+        ]
+        gone = {name for name, change in changed.items() if change.kind == "deleted"}
+        then[stage] = (*(hook for hook in found if hook.name not in gone), *coming)
+    return then
+
+
+def _changed(
+    root: Path, folder: str | None, tree: TreePlan, parts: Sequence[SubmodulePlan]
+) -> Iterator[tuple[str, FileChange]]:
+    """(path below FOLDER, change) of each hook that changes, also where FOLDER is a link or in a submodule."""
+    if folder is None:
+        return
+    real = os.path.relpath(os.path.realpath(root / folder), os.path.realpath(root))
+    places = dict.fromkeys((folder, real))
+    for prefix, found in ((b"", tree.changes), *((part.path + b"/", part.tree.changes) for part in parts)):
+        for change in found:
+            path = path_text(prefix + change.path)
+            for place in places:
+                if stage_of(place, path):
+                    yield folder + path.removeprefix(place), change
+                    break
+
+
+# ---- a folder that nobody asked for ----
+
+
+def unnamed(site: Site, config: Config, coming: Iterable[FileChange] = ()) -> list[str]:
+    """Files below `hooks/` that are named like hooks, where CONFIG says nothing of it: gitdeploy ran such by itself once."""
+    if config.hooks.dir is not None or config.where.get("hooks.dir", "default") != "default":
+        return []
+    found = set(named_like_hooks(site.root))
+    for change in coming:
+        (found.discard if change.kind == "deleted" else found.add)(path_text(change.path))
+    return sorted(name for name in found if stage_of(FOLDER, name))
+
+
+def named_like_hooks(root: Path) -> list[str]:
+    """Files in `hooks/` that have the name of a stage, or are in the folder of one (`migrate.d`)."""
+    found = set()
+    for place in (FOLDER, *(f"{FOLDER}/{stage}.d" for stage in STAGES)):
+        with suppress(OSError):
+            found |= {f"{place}/{name}" for name in os.listdir(root / place) if (root / place / name).is_file()}
+    return sorted(name for name in found if stage_of(FOLDER, name))
+
+
+def ran_before(site: Site) -> bool:
+    """Whether an earlier deployment here ran hooks of a folder `hooks`."""
+    database = site.read_database()
+    if database is None:
+        return False
+    with database:
+        return any(
+            step["name"] in STAGES and f"{FOLDER}/" in step.get("summary", "")
+            for row in database.deployments()
+            for step in row.steps
+        )
+
+
+def not_asked_for(site: Site, action: str, after: Config, tree: TreePlan) -> tuple[list[Problem], list[str]]:
+    """Problems and warnings about what looks like hooks and won't be run. Where such hooks did run here, an upgrade without
+    them would lose a migration or a build: it is refused. The way back never is."""
+    names = unnamed(site, after, tree.changes)
+    if not names:
+        return [], []
+    if action == "upgrade" and ran_before(site):
+        return [Problem(f"{not_run(names)} Earlier deployments here ran such hooks.", WAYS, refused=True)], []
+    return [], [f"{not_run(names)} {WAYS}"]
+
+
+def not_run(names: list[str]) -> str:
+    """That NAMES, of `unnamed`, aren't run, and why."""
+    verb = "isn't run" if len(names) == 1 else "aren't run"
+    return f"{listing(names, 5)} {verb}: deploy.yaml doesn't name the folder {FOLDER}."
