@@ -17,6 +17,7 @@ from typing import Literal
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from gitdeploy.bytecode import is_bytecode
 from gitdeploy.checkout.git import LONG, Repository, blob_id, file_blob_id
 from gitdeploy.checkout.keep import KeepPaths
 from gitdeploy.checkout.local import Local, LocalChange, git_mode
@@ -402,7 +403,7 @@ class _Planner(Struct):
             if change.kind != "deleted":
                 full = self._full(path)
                 if self._mode(path) == 0o40000 and change.kind == "added":
-                    blocked += [p for p in _files_below(full, path) if p not in deleted]
+                    blocked += [p for p in _files_below(full, path) if p not in deleted and not is_bytecode(p)]
                 if blocker := self._blocking_parent(path, deleted):
                     (linked if os.path.islink(self._full(blocker)) else blocked).append(blocker)
             if mounts and any(_is_below(path, mount) for mount in mounts):

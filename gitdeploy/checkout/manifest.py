@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from gitdeploy.checkout.durable import write_durably
 from gitdeploy.checkout.permissions import Attributes
+from gitdeploy.checkout.times import second
 from gitdeploy.errors import DeploymentFailed
 from gitdeploy.text import path_text
 
@@ -75,6 +76,8 @@ class Manifest(Struct, frozen=True):
     made_directories: tuple[bytes, ...]  # shallowest first
     old_directories: tuple[Directory, ...]  # that may be empty, or in the way, afterwards; shallowest first
     controls: tuple[Control, ...]
+    stale: tuple[bytes, ...] = ()  # bytecode that Python would take for that of a file which is replaced
+    spared: frozenset[bytes] = frozenset()  # bytecode that the new release tracks
 
     def write(self) -> None:
         write_durably(self.stage / FILE, json.dumps(_encode(self)).encode())
@@ -89,6 +92,12 @@ class Manifest(Struct, frozen=True):
         except (OSError, ValueError) as error:
             raise DeploymentFailed(f"{path_text(str(stage / FILE))} can't be read: {error}.") from error
         return _decode(data)
+
+    @property
+    def newest(self) -> int:
+        """The latest second that any file of the switch has had, before or after."""
+        facts = [each for item in self.items for each in (item.old_facts, item.new_facts) if each is not None]
+        return max((second(nanoseconds) for _, nanoseconds in facts), default=0)
 
     def special(self, control: Control, name: str, part: str) -> bytes:
         """`.git/gitdeploy.<id>.<name>.<part>`: beside what it belongs to, so that it can be renamed."""
@@ -118,6 +127,8 @@ def _encode(manifest: Manifest) -> dict[str, Any]:
             [short(d.path), d.mode, d.uid, d.gid, [[name, value.hex()] for name, value in d.attributes]]
             for d in manifest.old_directories
         ],
+        "stale": [short(path) for path in manifest.stale],
+        "spared": [short(path) for path in sorted(manifest.spared)],
         "controls": [
             {
                 "source": str(c.source),
@@ -180,6 +191,8 @@ def _decode(data: dict[str, Any]) -> Manifest:
             )
             for c in data["controls"]
         ),
+        stale=tuple(long(path) for path in data.get("stale", ())),
+        spared=frozenset(long(path) for path in data.get("spared", ())),
     )
 
 

@@ -12,20 +12,22 @@ import filecmp
 import os
 import shutil
 import stat as stat_module
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from msgspec import Struct, field
 
-from gitdeploy import faultpoints, interruption
+from gitdeploy import bytecode, faultpoints, interruption
 from gitdeploy.checkout.changes import LINK, FileChange, Target, look
 from gitdeploy.checkout.durable import exists, same_file, sync_directory, sync_file_system, sync_file_systems
 from gitdeploy.checkout.git import EMPTY_ATTRIBUTES, LONG, Repository, file_blob_id
+from gitdeploy.checkout.leftovers import unchecked
 from gitdeploy.checkout.local import git_mode
 from gitdeploy.checkout.manifest import FILE, Control, Directory, Item, Manifest
 from gitdeploy.checkout.permissions import attributes_of, dress_new_file, set_attributes
 from gitdeploy.checkout.remote import NO_ACCESS, Access
+from gitdeploy.checkout.times import make_newer, recorded, second
 from gitdeploy.errors import DeploymentFailed
 from gitdeploy.text import clean, path_text
 
@@ -52,10 +54,12 @@ def stage_switch(
     saved: Path,
     parts: Sequence[Part],
     *,
+    newest: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Manifest:
-    """Write everything that the switch will rename into place. Raises `DeploymentFailed`; the caller discards the stage."""
-    work = _Stage(identity, root, stage, saved)
+    """Write everything that the switch will rename into place. NEWEST: the latest second that a file staged before was
+    given. Raises `DeploymentFailed`; the caller discards the stage."""
+    work = _Stage(identity, root, stage, saved, newest)
     try:
         return work.make(parts, progress)
     except OSError as error:
@@ -125,9 +129,12 @@ class _Stage(Struct):
     root: Path
     stage: Path
     saved: Path
+    newest: int = 0
+    caches: bytecode.Beside = field(default_factory=bytecode.Beside)
     items: list[Item] = field(default_factory=list)
     deleted: set[bytes] = field(default_factory=set)
     links_deleted: list[bytes] = field(default_factory=list)
+    stale: list[bytes] = field(default_factory=list)
     indexes: dict[bytes, tuple[str, tuple[int, int, int] | None]] = field(default_factory=dict)  # of each part's prefix
 
     def make(self, parts: Sequence[Part], progress: Callable[[int, int], None] | None) -> Manifest:
@@ -164,6 +171,8 @@ class _Stage(Struct):
                 for part in parts
                 if part.control
             ),
+            tuple(self.stale),
+            frozenset(self._tracked_bytecode(parts)),
         )
         manifest.write()
         faultpoints.point("stage written")
@@ -314,10 +323,31 @@ class _Stage(Struct):
                 self.links_deleted.append(live)
         else:
             self._dress(new, live, change.mode, before, part.modes.get(change.path))
+            if change.mode != LINK:
+                self._time(new, live, before)
             os.link(new, keep, follow_symlinks=False)
             found = os.lstat(new)
             new_facts = (found.st_size, found.st_mtime_ns)
         self.items.append(Item(change.kind, live, new, old, keep, old_facts, new_facts))
+
+    def _time(self, new: bytes, live: bytes, before: os.stat_result | None) -> None:
+        """A second of its own (see times.py), and no bytecode that would be taken for the new file's all the same."""
+        earlier = [self.newest] if before is None else [self.newest, second(before.st_mtime_ns)]
+        if caches := self.caches(live):
+            earlier += recorded(caches, os.lstat(new).st_size)
+            self.stale += unchecked(caches)
+        make_newer(new, earlier)
+
+    def _tracked_bytecode(self, parts: Sequence[Part]) -> Iterator[bytes]:
+        """Of the bytecode beside files that go or are replaced, what the new release brings itself."""
+        moved = (item.live for item in self.items if item.kind != "changed")
+        if not self.stale and not any(self.caches(live) or exists(live + b"c") for live in moved):
+            return
+        for part in parts:
+            prefix = os.fsencode(self.root / os.fsdecode(part.prefix)) + b"/"
+            index = self.stage / self.indexes[part.prefix][0]
+            listed = part.repository.output("ls-files", "-z", "--", "*.pyc", index=index)
+            yield from (prefix + path for path in listed.split(b"\0") if path)
 
     def _below_deleted(self, live: bytes) -> bool:
         """Whether a file or link that the switch deletes stands where a folder of LIVE's will be."""

@@ -19,13 +19,16 @@ from typing import Literal
 from msgspec import Struct, field
 
 from gitdeploy import faultpoints, interruption
+from gitdeploy.bytecode import Beside
 from gitdeploy.checkout.changes import look
 from gitdeploy.checkout.durable import exists, same_file, sync_file_systems
 from gitdeploy.checkout.git import Repository, copy_with_time
+from gitdeploy.checkout.leftovers import delete, forget_modules, remove_folder, unchecked
 from gitdeploy.checkout.local import git_mode
 from gitdeploy.checkout.manifest import Control, Directory, Item, Manifest
 from gitdeploy.checkout.permissions import dress_new_folder, set_attributes
 from gitdeploy.checkout.stage import discard_stage, new_index
+from gitdeploy.checkout.times import renew, second
 from gitdeploy.errors import DeploymentFailed
 from gitdeploy.text import path_text
 
@@ -56,7 +59,7 @@ def apply(manifest: Manifest, last: Callable[[], None]) -> None:
     for item in steps.blocking_deletions:
         _delete(item)
     for directory in steps.blocking_directories:
-        os.rmdir(directory)
+        remove_folder(directory, manifest.spared)
         faultpoints.point("switch rmdir")
     for path in manifest.made_directories:
         os.mkdir(path)
@@ -71,11 +74,13 @@ def apply(manifest: Manifest, last: Callable[[], None]) -> None:
         _check_unchanged(item)
         os.rename(item.new, item.live)
         faultpoints.point("switch change")
+    delete(manifest.stale, manifest.spared)
     for item in steps.other_deletions:
         _delete(item)
+    forget_modules((item.live for item in manifest.items if item.kind == "deleted"), manifest.spared)
     for kept in reversed(manifest.old_directories):
         with suppress(OSError):  # not empty: there is something of the user's, or of the release's, in it
-            os.rmdir(kept.path)
+            remove_folder(kept.path, manifest.spared)
             faultpoints.point("switch emptied")
     for control in manifest.controls:
         for name in LOCKS:
@@ -255,12 +260,15 @@ class _Order:
 class _Undo(Struct):
     manifest: Manifest
     said: list[str] = field(default_factory=list)
+    spared: frozenset[bytes] = frozenset()  # bytecode that is a release's: what the two don't share is an item
 
     def undo(self, last: Callable[[], None]) -> list[str]:
         manifest = self.manifest
+        self.spared = manifest.spared | {item.live for item in manifest.items}
         order = _Order(manifest)
         for item in sorted(order.added, key=lambda item: item.live.count(b"/"), reverse=True):
             self._take_away(item)
+        forget_modules((item.live for item in order.added if not exists(item.live)), self.spared)
         for path in sorted(manifest.made_directories, key=lambda path: path.count(b"/"), reverse=True):
             self._remove_directory(path)
         for directory in manifest.old_directories:
@@ -269,14 +277,16 @@ class _Undo(Struct):
                     self._move_aside(directory.path)
                 self._bring_back(directory)
         for item in (*order.changed, *order.blocking_deletions, *order.other_deletions):
-            self._put_back(item.live, item.old, item.keep, item.new_facts)
+            self._put_back(item.live, item.old, item.keep, item)
+        beside = Beside()
+        delete(unchecked(path for item in order.changed for path in beside(item.live)), self.spared)
         for control in manifest.controls:
             for name in LOCKS:
                 old, keep = (manifest.special(control, name, part) for part in ("old", "keep"))
                 if control.created:
                     continue
                 if exists(keep) and exists(old):
-                    self._put_back(os.fsencode(control.source / name), old, keep, None, control=True)
+                    self._put_back(os.fsencode(control.source / name), old, keep, None)
         last()
         faultpoints.point("undo venv")
         release_locks(manifest)
@@ -293,7 +303,7 @@ class _Undo(Struct):
 
     def _remove_directory(self, path: bytes) -> None:
         try:
-            os.rmdir(path)
+            remove_folder(path, self.spared)
             faultpoints.point("undo rmdir")
         except FileNotFoundError:
             return
@@ -316,22 +326,23 @@ class _Undo(Struct):
         os.rename(temporary, directory.path)
         faultpoints.point("undo mkdir")
 
-    def _put_back(
-        self, live: bytes, old: bytes, keep: bytes, new_facts: tuple[int, int] | None, *, control: bool = False
-    ) -> None:
+    def _put_back(self, live: bytes, old: bytes, keep: bytes, item: Item | None) -> None:
+        """OLD at LIVE again. ITEM: what it is of the switch; None for a control file."""
         if same_file(live, old):
             return
         if not exists(old):
             return  # an earlier undo had no room for a link and renamed it into place
         if exists(live):
-            if control and live.endswith(b"/index"):
+            if item is None and live.endswith(b"/index"):
                 pass  # any `git status` writes the index anew: that is no edit of anybody's
             elif not same_file(live, keep):
                 self._move_aside(live)
-            elif new_facts is not None and self._written_since(live, new_facts):
+            elif item is not None and self._written_since(live, item.new_facts):
                 self._copy_aside(live)
+        if item is not None and not os.path.islink(old):
+            renew(old, [second(facts[1]) for facts in (item.old_facts, item.new_facts) if facts is not None])
         # A control file is renamed within the repository, which may be on another file system than the stage.
-        temporary = old + b".tmp" if control else os.fsencode(self.manifest.stage) + b"/undo"
+        temporary = old + b".tmp" if item is None else os.fsencode(self.manifest.stage) + b"/undo"
         with suppress(FileNotFoundError):
             os.unlink(temporary)
         os.makedirs(os.path.dirname(live), exist_ok=True)

@@ -22,6 +22,7 @@ from gitdeploy.checkout.lfs import uses_lfs
 from gitdeploy.checkout.manifest import Manifest
 from gitdeploy.checkout.remote import NO_ACCESS, Access, access_by
 from gitdeploy.checkout.snapshot import Snapshot, take_snapshot
+from gitdeploy.checkout.times import Newest
 from gitdeploy.config import Config
 from gitdeploy.databases import open_databases
 from gitdeploy.deployment.data import INCLUDED, KEPT, database_files, dump_into
@@ -339,16 +340,19 @@ def stage_files(preparation: Preparation, modes: Mapping[str, Sequence[int]] | N
             os.fsencode(path) + b"\0" for kind in ("added", "changed", "deleted") for path in plan.files(kind)
         )
         (folder / CHANGED_FILES).write_bytes(changed)
+        newest = Newest(site.state.newest)
         preparation.manifest = staging.stage_switch(
             preparation.stage,
             site.root,
             folder,
             saved,
             parts,
+            newest=newest.read(),
             progress=lambda done, total: work.journal.progress(
                 "stage", f"{done} of {total} files", done / max(total, 1)
             ),
         )
+        newest.keep(preparation.manifest.newest)
         shown.summary = count(len(preparation.manifest.items), "file")
 
 

@@ -65,6 +65,11 @@ class StateDirectory(Struct, frozen=True):
     def reserve(self) -> Path:
         return self.path / "reserve"
 
+    @property
+    def newest(self) -> Path:
+        """See `gitdeploy.checkout.times`."""
+        return self.path / "newest"
+
     def exists(self) -> bool:
         """Whether it is there. Raises `ConfigError` where something else stands in its place."""
         try:
