@@ -1,9 +1,10 @@
 """The only place that starts a child process.
 
 Every child gets a session of its own (so that it and all it started can be ended together), a rebuilt environment, no
-terminal on standard input, a time limit, and dies with us where it could otherwise go on changing things
-(`PR_SET_PDEATHSIG`, prctl(2)). A child that may touch the live app carries a marker in its environment, told to the
-observer before it starts, so that recovery in a later process finds whatever of it is still alive.
+terminal on standard input and a time limit; one that only prepares something dies with us (`PR_SET_PDEATHSIG`, prctl(2)).
+A child that may touch the live app (a hook, an installer) goes on: it carries a marker in its environment, told to the
+observer before it starts, and its session is told after, so that recovery in a later process ends whatever of it is still
+alive before it undoes anything.
 """
 
 from __future__ import annotations
@@ -100,6 +101,8 @@ class Observer(Protocol):
     """Told of each marked child before it starts and after it ended; the deployment's journal is one."""
 
     def child_starting(self, marker: str, argv: Sequence[str]) -> None: ...
+
+    def child_started(self, marker: str, leader: Identity) -> None: ...
 
     def child_ended(self, marker: str) -> None: ...
 
@@ -202,6 +205,8 @@ def run(
             observer.child_ended(marker)
         raise CommandFailed(_cannot_start(words[0], cwd, error)) from error
     try:
+        if marker and observer:
+            observer.child_started(marker, Identity(child.pid, start_ticks(child.pid) or 0, boot_id()))
         out, err, timed_out = _talk(child, stdin, begun + timeout, on_line, keep)
     except BaseException:
         end_group(child)
@@ -488,25 +493,34 @@ def start_ticks(pid: int) -> int | None:
     return None if fields[0] in "ZX" else int(fields[19])
 
 
-def with_markers(markers: Iterable[str]) -> list[int]:
-    """Processes of this user that carry one of MARKERS in their environment, ourselves left out."""
+def with_markers(markers: Iterable[str], leaders: Iterable[Identity] = ()) -> list[int]:
+    """Processes that carry one of MARKERS in their environment, or belong to the session that one of LEADERS began (one
+    that was started with an environment of its own has no marker), ourselves left out."""
     wanted = [f"{MARKER}={marker}".encode() for marker in markers]
+    sessions = {
+        each.pid for each in leaders if each.boot == boot_id() and start_ticks(each.pid) in (None, each.started)
+    }
     found = []
-    for entry in os.listdir("/proc") if wanted else ():
+    for entry in os.listdir("/proc") if wanted or sessions else ():
         if entry.isdigit() and int(entry) != os.getpid():
             with suppress(OSError):
                 variables = Path(f"/proc/{entry}/environ").read_bytes().split(b"\0")
                 if any(word in variables for word in wanted):
                     found.append(int(entry))
+                    continue
+            with suppress(OSError):
+                if sessions and os.getsid(int(entry)) in sessions and start_ticks(int(entry)) is not None:
+                    found.append(int(entry))
     return found
 
 
-def end_marked(markers: Iterable[str]) -> list[int]:
-    """End what is left of marked children of an earlier, killed run. Returns the pids that were ended."""
-    words = list(markers)
+def end_marked(markers: Iterable[str], leaders: Iterable[Identity] = ()) -> list[int]:
+    """End what is left of marked children of an earlier, killed run, and of the sessions that they led. Returns the pids
+    that were ended."""
+    words, sessions = list(markers), list(leaders)
     ended: list[int] = []
     for number in (signal.SIGTERM, signal.SIGKILL, signal.SIGKILL):
-        pids = with_markers(words)
+        pids = with_markers(words, sessions)
         if not pids:
             break
         for pid in pids:
@@ -514,6 +528,6 @@ def end_marked(markers: Iterable[str]) -> list[int]:
                 os.kill(pid, number)
         ended += [pid for pid in pids if pid not in ended]
         end = time.monotonic() + KILL_AFTER
-        while time.monotonic() < end and with_markers(words):
+        while time.monotonic() < end and with_markers(words, sessions):
             time.sleep(0.02)
     return ended

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import asdict
 
 from gitdeploy import process
 from gitdeploy.deployment.events import Level, Line, Listener, Progress, StepChanged, StepStatus
@@ -50,6 +51,9 @@ class Journal:
 
     def child_starting(self, marker: str, argv: Sequence[str]) -> None:
         self.write("child", "", {"marker": marker, "command": process.shown(argv)[:200]})
+
+    def child_started(self, marker: str, leader: process.Identity) -> None:
+        self.write("child-started", "", {"marker": marker, **asdict(leader)})
 
     def child_ended(self, marker: str) -> None:
         self.write("child-ended", "", {"marker": marker})

@@ -71,7 +71,7 @@ def _recover_one(session: Session, row: DeploymentRow, restores: bool) -> Result
     origin, target = Release3.from_dict(row.origin), Release3.from_dict(row.target)
     work = Work(session, journal, row.action, origin, target, backup=row.backup)
     work.started_at = row.started_at
-    ended = process.end_marked(_children(records))
+    ended = process.end_marked(_children(records), _leaders(records))
     if ended:
         journal.line(
             f"Ended {count(len(ended), 'process', 'processes')} that the killed run had left behind.", "warning"
@@ -141,6 +141,13 @@ def _children(records: list[Record]) -> list[str]:
         for record in records
         if record.kind == "child" and record.data["marker"] not in ended
     ]
+
+
+def _leaders(records: list[Record]) -> list[process.Identity]:
+    """The first process of each child that hasn't ended: its session holds all that the child started."""
+    running = set(_children(records))
+    found = (record.data for record in records if record.kind == "child-started" and record.data["marker"] in running)
+    return [process.Identity(data["pid"], data["started"], data["boot"]) for data in found]
 
 
 def _record(records: list[Record]) -> LiveRecord:

@@ -117,7 +117,7 @@ _DECIDING = frozenset(("commit", "undoing", "undone", "recovery"))
 # Records that a power cut may take as long as nothing durable follows: what they announce is found and swept away without
 # them, or has not touched anything live. The next record of another kind (`backup`, `begin`) takes them to disk with it. Those
 # of children only tell recovery what to end, and a power cut has ended it.
-_CARRIED = frozenset(("caller", "prepare", "plan", "child", "child-ended"))
+_CARRIED = frozenset(("caller", "prepare", "plan", "child", "child-started", "child-ended"))
 
 
 class DiskFull(DeploymentFailed):

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
+import signal
+import subprocess
+import time
 
 import pytest
 from e2e.conftest import SETTINGS, Shop, tree
 from support.sample import Program, differences
 
 from gitdeploy import process
+from gitdeploy.process import start_ticks
 
 pytestmark = pytest.mark.xdist_group("faults")
 
@@ -168,3 +174,37 @@ def test_what_a_killed_plan_left_among_gits_files_goes_and_that_of_a_running_one
     shop.gitdeploy("backup")
     assert [folder.exists() for folder in folders] == [True, False, False]
     shutil.rmtree(folders[0])
+
+
+LEAVES_CHILDREN = """#!/bin/sh
+env -i /bin/sh -c 'while :; do echo >>run/written; sleep 0.02; done' & echo $! >run/cleared
+setsid sleep 300 & echo $! >run/own-session
+echo $$ >run/hook
+touch run/ready
+wait
+"""
+
+
+def test_a_hook_goes_on_when_gitdeploy_is_killed_and_recovery_ends_it_with_all_its_children(shop: Shop) -> None:
+    shop.release("v7.9.0", tree("7.9.0", "2.0", **{"hooks/migrate": Program(LEAVES_CHILDREN)}))
+    (shop.app / "run").mkdir()
+    before = shop.state()
+    killed = shop.start("upgrade", "v7.9.0", stdout=subprocess.DEVNULL)
+    end = time.monotonic() + 60
+    while not (shop.app / "run/ready").exists() and time.monotonic() < end:
+        time.sleep(0.05)
+    pids = [int((shop.app / "run" / name).read_text()) for name in ("hook", "cleared", "own-session")]
+    os.kill(killed.pid, signal.SIGKILL)
+    killed.wait()
+    time.sleep(0.3)
+    assert all(start_ticks(pid) is not None for pid in pids), "as the docs say"
+    said = shop.gitdeploy("recover").text
+    assert re.search(r"Ended \d+ processes that the killed run had left behind", said)
+    assert [start_ticks(pid) for pid in pids] == [None, None, None]
+    size = (shop.app / "run/written").stat().st_size
+    time.sleep(0.2)
+    assert (shop.app / "run/written").stat().st_size == size
+    shutil.rmtree(shop.app / "run")
+    after = shop.state()
+    before["files"].pop(b"run", None)
+    assert after == before
