@@ -2,7 +2,7 @@
 
 Every child gets a session of its own (so that it and all it started can be ended together), a rebuilt environment, no
 terminal on standard input and a time limit; one that only prepares something dies with us (`PR_SET_PDEATHSIG`, prctl(2)).
-A child that may touch the live app (a hook, an installer) goes on: it carries a marker in its environment, told to the
+A hook goes on. What may touch the live app, and what installers start, carries a marker in its environment, told to the
 observer before it starts, and its session is told after, so that recovery in a later process ends whatever of it is still
 alive before it undoes anything.
 """

@@ -23,6 +23,7 @@ from gitdeploy.deployment import obstacles, plan_hooks
 from gitdeploy.deployment.options import Options
 from gitdeploy.deployment.plan_data import plan_data
 from gitdeploy.deployment.plan_migrations import migrations_between
+from gitdeploy.deployment.plan_services import staying_behind
 from gitdeploy.deployment.plan_venv import VenvPlan, plan_venv
 from gitdeploy.deployment.site import Release3, Site
 from gitdeploy.errors import DeploymentFailed, GitDeployError
@@ -276,6 +277,10 @@ def make_plan(
     if options.restart:
         services = open_services(config.service, site.root)
         problems += [Problem(message, hint) for service in services for message, hint in service.problems()]
+        if venv is not None and not venv.unchanged:
+            behind, doubtful = staying_behind(site, services)
+            problems += behind
+            warnings += doubtful
     migrations = migrations_between(repository, repository.tree_of(local.head), goal.tree)
     warnings += [warning for change in migrations for warning in change.warnings]
     data = plan_data(site)

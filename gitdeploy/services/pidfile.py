@@ -199,6 +199,18 @@ class PidFile(Struct):
             return [(error.message, error.hint)]
         return []
 
+    def goes_on(self) -> tuple[int, list[str], str] | None:
+        """The process that the signal doesn't end, the words that it was started with and its program: what it starts
+        itself with again. None where another one is started, or there is none."""
+        if self.signal in ("TERM", "INT", "QUIT"):
+            return None
+        try:
+            pid = self._process().pid
+            words = processes.command_line(pid)
+            return (pid, words, os.readlink(f"/proc/{pid}/exe")) if words else None
+        except (ServiceFailed, OSError):
+            return None
+
     # ---- the process, for sure ----
 
     def _process(self) -> Identity:

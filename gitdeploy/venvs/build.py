@@ -22,7 +22,7 @@ from gitdeploy.venvs.generations import remove
 from gitdeploy.venvs.install import Installer
 from gitdeploy.venvs.live import LiveVenv, asked, canonical, packages, site_folders
 from gitdeploy.venvs.requirements import Requirements, TreeReader
-from gitdeploy.venvs.scripts import rewrite, strays
+from gitdeploy.venvs.scripts import name_link, rewrite, strays
 from gitdeploy.venvs.seal import Facts, File, listed, partial_path, seal, walk
 from gitdeploy.venvs.settings import InstallerSettings, VenvConfig, read_settings
 
@@ -162,6 +162,7 @@ class Builder:
         faultpoints.point("venv installed")
         if requirements.needs_tree:
             _point_to_checkout(target, folder, self.root)
+        name_link(target, live.link if live is not None else self.root / (self.config.path or "venv"))
         shutil.rmtree(folder, ignore_errors=True)
         on_progress("compiling and checking")
         now = packages(target)

@@ -1,7 +1,9 @@
 """The paths inside a venv: scripts, kernelspecs and path files that name the venv they were made in.
 
 A script whose first line names the live venv would run with the live packages, and a `pip` would change them. So before
-anything runs in a clone, all that names another place of this venv is made to name the clone itself.
+anything runs in a clone, all that names another place of this venv is made to name the clone itself. Once it is whole, its
+scripts name the link that it will be behind: a gunicorn that was started as `venv/bin/gunicorn` starts itself again by the
+path in that first line (USR2), or forks workers that import from there (HUP), and must come to what is live by then.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +34,8 @@ def rewrite(venv: Path, prefixes: Sequence[str], seen_at: Path) -> None:
     seen_at: the place of the venv that it was cloned from, as the app sees it; relative paths count from there.
     """
     replace = _replacer(prefixes, os.fspath(venv))
-    folder = venv / "bin"
-    for entry in os.scandir(folder) if folder.is_dir() else ():
-        if entry.is_file(follow_symlinks=False) and entry.stat(follow_symlinks=False).st_size <= _LARGEST:
-            path = Path(entry.path)
-            data = path.read_bytes()
-            if b"\0" not in data[:1024]:
-                _write(path, data, replace(_with_own_python(data, venv, prefixes)))
+    for path, data in _small_texts(venv / "bin"):
+        _write(path, data, replace(_with_own_python(data, venv, prefixes)))
     for site in site_folders(venv):
         for entry in os.scandir(site):
             if entry.name.endswith((".pth", ".egg-link")) and entry.is_file(follow_symlinks=False):
@@ -51,6 +48,23 @@ def rewrite(venv: Path, prefixes: Sequence[str], seen_at: Path) -> None:
     data = settings.read_bytes()
     lines = [replace(line) if line.startswith(b"command") else line for line in data.splitlines(keepends=True)]
     _write(settings, data, b"".join(lines))
+
+
+def name_link(venv: Path, link: Path) -> None:
+    """Make the scripts in VENV's `bin` name LINK, the live venv's place, where they name VENV."""
+    replace = _replacer([os.path.realpath(venv), os.fspath(venv)], os.fspath(link))
+    for path, data in _small_texts(venv / "bin"):
+        _write(path, data, replace(data))
+
+
+def _small_texts(folder: Path) -> Iterator[tuple[Path, bytes]]:
+    """The files in FOLDER that aren't programs, with their content."""
+    for entry in os.scandir(folder) if folder.is_dir() else ():
+        if entry.is_file(follow_symlinks=False) and entry.stat(follow_symlinks=False).st_size <= _LARGEST:
+            path = Path(entry.path)
+            data = path.read_bytes()
+            if b"\0" not in data[:1024]:
+                yield path, data
 
 
 def _write(path: Path, old: bytes, new: bytes) -> None:
