@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import py_compile
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -20,6 +22,7 @@ from gitdeploy.demo import build_wheel
 from gitdeploy.errors import DeploymentFailed
 from gitdeploy.venvs import Builder, Built, LiveVenv, Requirements, live_venv, read_requirements
 from gitdeploy.venvs import flip as flips
+from gitdeploy.venvs.bytecode import told_apart
 from gitdeploy.venvs.clone import clone
 from gitdeploy.venvs.live import ask
 
@@ -318,3 +321,27 @@ def test_the_disk_estimate_follows_the_size_of_what_is_copied(place: Place) -> N
         place.live(), (), ()
     )
     assert linked + 2_000_000 < unlisted
+
+
+@pytest.mark.parametrize("kind", ["by time", "unchecked hash"])
+def test_bytecode_of_an_old_package_is_not_taken_for_a_new_one_of_the_same_size_and_second(
+    tmp_path: Path, kind: str
+) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    for folder, text in ((old, "V = 1\n"), (new, "V = 2\n")):
+        folder.mkdir()
+        (folder / "part.py").write_text(text)
+        os.utime(folder / "part.py", (1_000_000_000, 1_000_000_000))
+    mode = py_compile.PycInvalidationMode[{"by time": "TIMESTAMP", "unchecked hash": "UNCHECKED_HASH"}[kind]]
+    for level in (0, 1, 2):
+        py_compile.compile(str(old / "part.py"), invalidation_mode=mode, optimize=level)
+    shutil.copytree(old / "__pycache__", new / "__pycache__", copy_function=os.link)
+    kept = (new / "part.py").stat()
+    os.link(new / "part.py", tmp_path / "in-a-cache")
+    told_apart(old, new, ["part.py"])
+    for options in ((), ("-O",), ("-OO",)):
+        done = subprocess.run(
+            [sys.executable, *options, "-c", "import part; print(part.V)"], cwd=new, capture_output=True
+        )
+        assert done.stdout == b"2\n"
+    assert (tmp_path / "in-a-cache").stat().st_mtime_ns == kept.st_mtime_ns

@@ -17,6 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from gitdeploy import bytecode, faultpoints, interruption
 from gitdeploy.checkout.changes import LINK, FileChange, Target, look
@@ -91,6 +92,20 @@ def relink(manifest: Manifest) -> bool:
     if renewed:
         sync_file_system(manifest.stage)
     return True
+
+
+def renew_times(manifest: Manifest, newest: int) -> Manifest:
+    """The same stage with the times that its files would get now: what was made from the live ones since it was staged
+    must be older. NEWEST as in `stage_switch`."""
+    items = []
+    caches = bytecode.Beside()
+    for item in manifest.items:
+        if item.new_facts is not None and not os.path.islink(item.new):
+            earlier = [newest, *(second(facts[1]) for facts in (item.old_facts, item.new_facts) if facts is not None)]
+            make_newer(item.new, [*earlier, *recorded(caches(item.live), item.new_facts[0])])
+            item = replace(item, new_facts=(item.new_facts[0], os.lstat(item.new).st_mtime_ns))
+        items.append(item)
+    return replace(manifest, items=tuple(items))
 
 
 def _same_content(one: bytes, other: bytes) -> bool:
@@ -332,11 +347,10 @@ class _Stage(Struct):
 
     def _time(self, new: bytes, live: bytes, before: os.stat_result | None) -> None:
         """A second of its own (see times.py), and no bytecode that would be taken for the new file's all the same."""
+        caches = self.caches(live)
+        self.stale += unchecked(caches)
         earlier = [self.newest] if before is None else [self.newest, second(before.st_mtime_ns)]
-        if caches := self.caches(live):
-            earlier += recorded(caches, os.lstat(new).st_size)
-            self.stale += unchecked(caches)
-        make_newer(new, earlier)
+        make_newer(new, [*earlier, *recorded(caches, os.lstat(new).st_size)])
 
     def _tracked_bytecode(self, parts: Sequence[Part]) -> Iterator[bytes]:
         """Of the bytecode beside files that go or are replaced, what the new release brings itself."""

@@ -28,7 +28,7 @@ from gitdeploy.checkout.local import git_mode
 from gitdeploy.checkout.manifest import Control, Directory, Item, Manifest
 from gitdeploy.checkout.permissions import dress_new_folder, set_attributes
 from gitdeploy.checkout.stage import discard_stage, new_index
-from gitdeploy.checkout.times import renew, second
+from gitdeploy.checkout.times import make_newer, second
 from gitdeploy.errors import DeploymentFailed
 from gitdeploy.text import path_text
 
@@ -340,7 +340,8 @@ class _Undo(Struct):
             elif item is not None and self._written_since(live, item.new_facts):
                 self._copy_aside(live)
         if item is not None and not os.path.islink(old):
-            renew(old, [second(facts[1]) for facts in (item.old_facts, item.new_facts) if facts is not None])
+            with suppress(OSError):  # somebody else's file keeps its time
+                make_newer(old, [second(facts[1]) for facts in (item.old_facts, item.new_facts) if facts is not None])
         # A control file is renamed within the repository, which may be on another file system than the stage.
         temporary = old + b".tmp" if item is None else os.fsencode(self.manifest.stage) + b"/undo"
         with suppress(FileNotFoundError):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -25,37 +25,21 @@ def second(nanoseconds: int) -> int:
 
 
 def make_newer(path: bytes, earlier: Iterable[int]) -> None:
-    """See that the regular file PATH is of a later second than all of EARLIER: its own time stays where that is so.
+    """Give the regular file PATH the next whole second, or one later than all of EARLIER.
 
-    Raises OSError where it may not be set.
+    Not that of now: what was made from the file before it may be of this very second. Raises OSError.
     """
     known = set(earlier)
-    limit = int(time.time()) + _AHEAD
-    found = os.lstat(path)
-    wanted = max([second(found.st_mtime_ns), *(one + 1 for one in known if one < limit)])
+    now = int(time.time())
+    wanted = max([now + 1, *(one + 1 for one in known if one < now + _AHEAD)])
     for _ in range(_TRIES):
         while wanted in known:
             wanted += 1
-        if second(found.st_mtime_ns) == wanted:
-            return
-        os.utime(path, ns=(found.st_atime_ns, wanted * _SECOND), follow_symlinks=False)
-        found = os.lstat(path)
-        if (kept := second(found.st_mtime_ns)) not in known and kept + 1 >= wanted:
+        os.utime(path, ns=(os.lstat(path).st_atime_ns, wanted * _SECOND), follow_symlinks=False)
+        kept = second(os.lstat(path).st_mtime_ns)
+        if kept == wanted or (kept > now and kept not in known):
             return
         wanted += 1
-
-
-def renew(path: bytes, earlier: Sequence[int]) -> None:
-    """The same of a file that is put back: now, or later than EARLIER and its own time. One that may not be set (it is
-    somebody else's) keeps its time."""
-    with suppress(OSError):
-        found = os.lstat(path)
-        now = time.time_ns()
-        if second(now) > second(found.st_mtime_ns):
-            os.utime(path, ns=(found.st_atime_ns, now), follow_symlinks=False)
-            make_newer(path, earlier)
-        else:
-            make_newer(path, (*earlier, second(found.st_mtime_ns)))
 
 
 def recorded(caches: Iterable[bytes], size: int) -> list[int]:

@@ -16,6 +16,7 @@ from gitdeploy import faultpoints, venvs
 from gitdeploy.checkout import stage as staging
 from gitdeploy.checkout.durable import write_durably
 from gitdeploy.checkout.manifest import Manifest
+from gitdeploy.checkout.times import Newest
 from gitdeploy.deployment.options import Options
 from gitdeploy.deployment.plan import Plan
 from gitdeploy.deployment.plan_venv import VenvPlan
@@ -124,9 +125,12 @@ def drop_prepared(site: Site, name: str, data: Mapping[str, Any]) -> None:
 
 
 def adopt_backup_place(preparation: Preparation) -> None:
-    """A prepared stage knows no backup yet: what undo moves aside belongs into this one."""
+    """A prepared stage knows no backup yet: what undo moves aside belongs into this one. And its files are of the time
+    when they were prepared."""
     assert preparation.manifest is not None
     assert preparation.backup is not None
     saved = preparation.work.site.state.backups / preparation.backup.id / "saved"
-    preparation.manifest = replace(preparation.manifest, saved=saved)
+    newest = Newest(preparation.work.site.state.newest)
+    preparation.manifest = replace(staging.renew_times(preparation.manifest, newest.read()), saved=saved)
     preparation.manifest.write()
+    newest.keep(preparation.manifest.newest)

@@ -105,6 +105,7 @@ class Switch(Struct):
             for message, hint in venv_flip.problems(self.live.flip):
                 raise DeploymentFailed(message, hint)
             self._look_for_installs(Path(self.live.flip.link))
+            self._renew_static(self._new_venv, Path(self.live.flip.link).resolve())
         switch.get_ready(self.live.manifest)
         return {}
 
@@ -149,6 +150,24 @@ class Switch(Struct):
     def _flip_back(self) -> None:
         if self.live.flip is not None:
             venv_flip.undo(self.live.flip)
+            self._renew_static(Path(self.live.flip.link).resolve(), self._new_venv)
+
+    @property
+    def _new_venv(self) -> Path:
+        assert self.live.flip is not None
+        return Path(os.path.join(os.path.dirname(self.live.flip.link), self.live.flip.new))
+
+    def _renew_static(self, generation: Path, before: Path) -> None:
+        """For build hooks that collect static files; without one nothing asks for the time of a file there."""
+        if Hooks(self.live, "build").wanted() is not None:
+            return
+        try:
+            venvs.renew_static(generation, before)
+        except OSError as error:
+            self.live.journal.line(
+                f"Static files of packages keep their old time ({error.strerror}): collectstatic may skip some.",
+                "warning",
+            )
 
 
 class RestoreData(Struct):

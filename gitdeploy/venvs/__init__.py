@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     )
     from gitdeploy.venvs.live import Installed, LiveVenv, examine, installed, live_venv, packages
     from gitdeploy.venvs.meanwhile import changed_packages, installer_at
+    from gitdeploy.venvs.renewal import renew_static
     from gitdeploy.venvs.requirements import (
         DEFAULT_FILES,
         Requirements,
@@ -40,6 +41,7 @@ _HOMES = {
         ("generations", "Generation disk_usage in_use list_generations matching remove sweep unfinished"),
         ("live", "Installed LiveVenv examine installed live_venv packages"),
         ("meanwhile", "changed_packages installer_at"),
+        ("renewal", "renew_static"),
         ("requirements", "DEFAULT_FILES Requirements TreeReader index_options_in read_requirements"),
         ("seal", "differences"),
     )
@@ -83,6 +85,7 @@ __all__ = [
     "plan_flip",
     "read_requirements",
     "remove",
+    "renew_static",
     "sweep",
     "unfinished",
 ]

@@ -15,7 +15,7 @@ from gitdeploy import faultpoints, process
 from gitdeploy.errors import DeploymentFailed, GitDeployError
 from gitdeploy.text import listing, path_text
 from gitdeploy.venvs import install as installing
-from gitdeploy.venvs.bytecode import compiled_beside
+from gitdeploy.venvs.bytecode import compiled_beside, told_apart
 from gitdeploy.venvs.clone import clone, clone_size, prefixes_of, read_record
 from gitdeploy.venvs.durable import sync_filesystem, sync_folder
 from gitdeploy.venvs.generations import remove
@@ -23,7 +23,7 @@ from gitdeploy.venvs.install import Installer
 from gitdeploy.venvs.live import LiveVenv, asked, canonical, packages, site_folders
 from gitdeploy.venvs.requirements import Requirements, TreeReader
 from gitdeploy.venvs.scripts import name_link, rewrite, strays
-from gitdeploy.venvs.seal import Facts, File, listed, partial_path, seal, walk
+from gitdeploy.venvs.seal import Facts, File, figures, listed, partial_path, seal, walk
 from gitdeploy.venvs.settings import InstallerSettings, VenvConfig, read_settings
 
 _COPIES = (
@@ -178,6 +178,8 @@ class Builder:
                 for name, file in files.items()
                 if name.endswith(".py") and "/site-packages/" in name and linked.get(name) != file
             ]
+            for name in told_apart(live.real, target, modules) if live is not None else ():
+                files[name] = figures(target / name)
             beside.enter_context(compiled_beside(live.real if live else None, target, modules if cloned else (), tag))
             self._verify(target, interpreter, requirements, changes, now)
             body = listed(files.items())

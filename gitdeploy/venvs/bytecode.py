@@ -7,12 +7,15 @@ unchanged module needs nothing but the new time in it. What names the source in 
 from __future__ import annotations
 
 import os
-import struct
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from gitdeploy import process
+from gitdeploy.bytecode import HEADER as _HEADER
+from gitdeploy.bytecode import WORD as _WORD
+from gitdeploy.bytecode import Beside, made_from
 
 LIMIT = 600.0  # seconds for all modules of a venv
 _WORTH_A_WORKER = 100_000  # bytes of source: starting an interpreter takes as long as compiling about so much
@@ -27,8 +30,6 @@ for line in sys.stdin.buffer:
     except Exception:
         pass
 """
-_HEADER = struct.Struct("<4sLLL")  # magic number, flags, mtime, size of the source
-_WORD = 0xFFFFFFFF
 
 
 @contextmanager
@@ -54,6 +55,30 @@ def compiled_beside(live: Path | None, venv: Path, modules: Sequence[str], tag: 
                 )
             )
         yield
+
+
+def told_apart(live: Path, venv: Path, modules: Sequence[str]) -> list[str]:
+    """See that no bytecode of LIVE's modules is taken for that of VENV, which was cloned from it and has other modules of
+    the same name: those of the same size and second get a later one, and what Python never checks goes. Returns the names
+    of the files that were written anew for that (never in place: they may have names in a cache too)."""
+    beside = Beside()
+    written = []
+    for name in modules:
+        one, other = f"{live}/{name}", f"{venv}/{name}"
+        try:
+            old, new = os.stat(one), os.stat(other)
+            alike = (old.st_size, int(old.st_mtime)) == (new.st_size, int(new.st_mtime))
+        except OSError:
+            continue
+        for path in beside(os.fsencode(other)):
+            if (made := made_from(path)) is not None and made.unchecked and _content(one) != _content(other):
+                os.unlink(path)
+        if alike and not os.path.samestat(old, new) and _content(one) != _content(other):
+            shutil.copy2(other, f"{other}.gitdeploy-new")
+            os.utime(f"{other}.gitdeploy-new", (new.st_atime, int(new.st_mtime) + 1))
+            os.replace(f"{other}.gitdeploy-new", other)
+            written.append(name)
+    return written
 
 
 def _shares(venv: Path, modules: Sequence[str]) -> list[list[str]]:

@@ -73,6 +73,12 @@ def walk(generation: Path, known: Mapping[str, File] = MappingProxyType({})) -> 
                     yield name, file
 
 
+def figures(path: Path) -> File:
+    """What a seal says of the file at PATH."""
+    found = path.lstat()
+    return File(found.st_size, found.st_mtime_ns, found.st_ino)
+
+
 def seal(generation: Path, facts: Facts | None = None, body: bytes | None = None) -> None:
     """Write down every file of GENERATION as it is now (BODY: of `listed`, where they were just looked at). Facts that an
     earlier seal holds stay unless FACTS are given."""

@@ -284,6 +284,6 @@ def test_no_two_contents_of_a_path_ever_have_the_same_second(steps: list[tuple[s
             if step == "fail":
                 live.unlink()
                 if old is not None and before is not None:
-                    times.renew(os.fsencode(Path(place, "old")), [before, after])
+                    times.make_newer(os.fsencode(Path(place, "old")), [before, after])
                     os.rename(Path(place, "old"), live)
                     put(int(old))
