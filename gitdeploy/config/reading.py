@@ -20,7 +20,7 @@ from gitdeploy.config.model import SECTIONS, Config
 from gitdeploy.config.together import check_together
 from gitdeploy.envfile import EnvFile
 from gitdeploy.errors import ConfigError
-from gitdeploy.text import path_text
+from gitdeploy.text import clean, listing, path_text
 
 FILE_NAME = "deploy.yaml"
 LARGEST_ENV_FILE = 256 * 1024
@@ -145,6 +145,14 @@ def _configure(root: Path, file: Path | None, raw: bytes | None, table: Table, n
     where = {key: f"{name} line {line}" for key, line in reading.lines.items()}
     sections = {key: cls(**reading.values.get(key, {})) for key, cls in SECTIONS.items()}
     config = Config(root=root, file=file, text=raw, **sections, **reading.values.get("", {}))
+    if table.entries and not any(
+        key in SECTIONS or key in settings_of(Config) or _nearest("", key) for key in table.entries
+    ):
+        raise ConfigError(
+            f"{name} is another program's: none of its keys is a setting of gitdeploy's "
+            f"({listing([clean(key, limit=40) for key in table.entries], 3)}).",
+            "Leave it, write gitdeploy's own settings into a file elsewhere, and name that: gitdeploy --config FILE ...",
+        )
     reading.problems += check_together(config, reading.lines)
     if reading.problems:
         raise _refused(name, reading.problems)

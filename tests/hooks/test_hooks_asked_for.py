@@ -175,3 +175,18 @@ def test_a_hook_that_another_user_can_change_is_not_run(tmp_path: Path, place: s
     assert hook.problem == f"{place} belongs to nobody, and root would run it: chown root {place}"
     os.chown(tmp_path / place, 0, 0)
     assert find_hooks(tmp_path, HooksConfig(dir="hooks"), "build")[0].problem is None
+
+
+def test_a_deploy_yaml_of_another_program_is_called_that_and_another_file_settles_it(tmp_path: Path) -> None:
+    sample = Sample(tmp_path, venv=False)
+    manifest = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: app}\n"
+    for number in (1, 2):
+        sample.release(f"v{number}.0.0", {"VERSION": str(number), **({"deploy.yaml": manifest} if number == 2 else {})})
+    sample.install("v1.0.0")
+    refused = sample.gitdeploy("upgrade", "v2.0.0", code=2)
+    assert "is another program's" in refused.err
+    assert "gitdeploy --config FILE" in refused.err
+    own = tmp_path / "own.yaml"
+    own.write_text(PLAIN)
+    sample.gitdeploy("--config", str(own), "upgrade", "v2.0.0")
+    assert "v2.0.0" in sample.gitdeploy("--config", str(own), "status").out
