@@ -277,10 +277,10 @@ def make_plan(
     if options.restart:
         services = open_services(config.service, site.root)
         problems += [Problem(message, hint) for service in services for message, hint in service.problems()]
-        if venv is not None and not venv.unchanged:
-            behind, doubtful = staying_behind(site, services)
-            problems += behind
-            warnings += doubtful
+        venv_changes = venv is not None and not venv.unchanged
+        behind, doubtful = staying_behind(site, services, venv_changes=venv_changes)
+        problems += behind
+        warnings += doubtful
     migrations = migrations_between(repository, repository.tree_of(local.head), goal.tree)
     warnings += [warning for change in migrations for warning in change.warnings]
     data = plan_data(site)

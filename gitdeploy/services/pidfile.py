@@ -34,6 +34,17 @@ _SETTLE = 1.0  # seconds that a second gunicorn master's workers must live befor
 _REUSED = 2.0  # seconds that a process may be younger than the file with its pid
 
 
+class Running(Struct, frozen=True):
+    """A process as it was started: its words, gunicorn's options in its environment, its program, its folder."""
+
+    pid: int
+    words: list[str]
+    options: list[str]
+    program: str
+    folder: Path
+    gunicorn: bool
+
+
 class PidFile(Struct):
     """`service.pidfile` and `service.signal`. `timeout`: seconds until the new processes must have taken over; `log`: the
     file that the app writes, `service.log`."""
@@ -199,17 +210,18 @@ class PidFile(Struct):
             return [(error.message, error.hint)]
         return []
 
-    def goes_on(self) -> tuple[int, list[str], str] | None:
-        """The process that the signal doesn't end, the words that it was started with and its program: what it starts
-        itself with again. None where another one is started, or there is none."""
+    def goes_on(self) -> Running | None:
+        """The process that the signal doesn't end; None where another one is started by somebody, or none runs."""
         if self.signal in ("TERM", "INT", "QUIT"):
             return None
         try:
             pid = self._process().pid
             words = processes.command_line(pid)
-            return (pid, words, os.readlink(f"/proc/{pid}/exe")) if words else None
+            program, folder = (os.readlink(f"/proc/{pid}/{name}") for name in ("exe", "cwd"))
         except (ServiceFailed, OSError):
             return None
+        options = processes.environment(pid).get("GUNICORN_CMD_ARGS", "").split()
+        return Running(pid, words, options, program, Path(folder), _is_gunicorn(pid)) if words else None
 
     # ---- the process, for sure ----
 

@@ -44,6 +44,15 @@ def command_line(pid: int) -> list[str]:
     return [os.fsdecode(word) for word in raw.rstrip(b"\0").split(b"\0")] if raw.strip(b"\0") else []
 
 
+def environment(pid: int) -> dict[str, str]:
+    """The variables that it was started with; empty where they may not be read."""
+    try:
+        raw = Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
+        return {}
+    return dict(os.fsdecode(word).partition("=")[::2] for word in raw.split(b"\0") if b"=" in word)
+
+
 def runs_from(pid: int, folder: Path) -> bool:
     """Whether the process works in FOLDER, or its program or a word of its command line is a file inside it."""
     inside = os.path.realpath(folder)

@@ -132,3 +132,29 @@ def test_one_that_would_stay_on_an_old_venv_is_known_before_anything_begins(serv
     assert_live(served, 3, 3)
     served.gitdeploy("upgrade", "v4.0.0")  # the same venv
     assert_live(served, 4, 3)
+
+
+@pytest.mark.parametrize(
+    ("words", "variables", "by"),
+    [
+        (("--preload",), {}, "--preload"),
+        ((), {"GUNICORN_CMD_ARGS": "--preload"}, "GUNICORN_CMD_ARGS"),
+        ((), {}, "preload_app in gunicorn.conf.py"),
+        (("-c", "run/my.py"), {}, "preload_app in my.py"),
+    ],
+)
+@pytest.mark.parametrize("served", ["HUP"], indirect=True)
+def test_a_preloaded_app_that_hup_would_leave_as_it_is_is_known_before(
+    served: Served, words: tuple[str, ...], variables: dict[str, str], by: str
+) -> None:
+    (served.app / ".git/info/exclude").write_text("/gunicorn.conf.py\n")
+    if by.startswith("preload_app"):
+        (served.app / ("run/my.py" if words else "gunicorn.conf.py")).write_text("preload_app = True\n")
+    served.extra_environment.update(variables)
+    served.start_app("venv/bin/gunicorn", *words)
+    refused = served.gitdeploy("upgrade", "v2.0.0", code=1)
+    assert f"gunicorn has the app preloaded ({by}), so HUP keeps the old code." in refused.err
+    assert "Set service.signal to USR2" in refused.err
+    served.settings("USR2")
+    served.gitdeploy("upgrade", "v2.0.0")
+    assert_live(served, 2, 2)
