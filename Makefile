@@ -1,27 +1,40 @@
 # Everything that is done with this project by hand or in CI. Each target makes the .venv that it needs.
 #   make demo     the main job, from an empty folder to a rolled-back release, without a network
 #   make test     the tests       (one: make test ARGS="tests/e2e -k rollback -x")
+#   make quick    those that need no server, browser, machine or campaign: a minute, after every edit
 #   make lint     ruff, mypy, import-linter, shellcheck
 #   make check    lint and test
 #   make screenshots  the page as docs/web.md shows it, by the browser's tests
 #   make bench    the figures of docs/performance.md    (ARGS=--quick for a look)
 #   make crash    kill it N times: make crash N=2000 SEED=1
+# Another Python: make test PYTHON=python3.12. The venv elsewhere, for a clone that can't be written to: VENV=/path.
+# JOBS: processes at once, one more than two cores: a test often waits for a service.
 
 PYTHON ?= python3
-VENV := .venv
+VENV ?= .venv
 BIN := $(VENV)/bin
 ARGS ?=
 N ?= 200
 SEED ?= 1
-JOBS ?= 2
+JOBS ?= 3
 
-.PHONY: demo test lint check bench crash clean screenshots
+ifneq ($(words $(VENV)),1)
+$(error VENV must be a path without blanks)
+endif
+# A server sets none of these; what they hide must show here, too.
+unexport PYTHONUNBUFFERED PYTHONDONTWRITEBYTECODE PYTHONPATH PYTHONHOME
+export MAKECMDGOALS
+
+.PHONY: demo test quick lint check bench crash clean screenshots
 
 demo: $(VENV)/.base
 	$(BIN)/gitdeploy demo
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) -o cache_dir=$(VENV)/.pytest_cache $(ARGS)
+
+quick: $(VENV)/.dev
+	$(BIN)/python -m pytest -n $(JOBS) -m quick $(ARGS)
 
 screenshots: $(VENV)/.dev
 	PAGE_SCREENSHOTS=docs/images $(BIN)/python -m pytest -q tests/web/browser $(ARGS)
@@ -45,17 +58,15 @@ crash: $(VENV)/.dev
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
 
-$(BIN)/python:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo "gitdeploy needs Python 3.11 or newer; $(PYTHON) is older. Name another: make PYTHON=python3.12 ..." >&2; exit 1; }
-	@echo "Making .venv, once: a minute or so."
-	@$(PYTHON) -m venv $(VENV) || \
-	  { rm -rf $(VENV); echo "No venv could be made. On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+$(BIN)/python $(BIN)/pip &:
+	@.ci/needed $(PYTHON) $(VENV)
+	@echo "Making $(VENV), once: a minute or so."
+	@$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.base: pyproject.toml | $(BIN)/python
+$(VENV)/.base: pyproject.toml | $(BIN)/python $(BIN)/pip
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
 	@touch $@
 
-$(VENV)/.dev: pyproject.toml | $(BIN)/python
+$(VENV)/.dev: pyproject.toml | $(BIN)/python $(BIN)/pip
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@ $(VENV)/.base

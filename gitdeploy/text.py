@@ -5,6 +5,7 @@ One function cleans every string before it reaches a terminal, a log or a page; 
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 from gitdeploy.regex import regex
@@ -121,6 +122,14 @@ _NAMES_AN_ERROR = (
     regex(r"(?:^|\s)(?:ERROR|FATAL|CRITICAL|[Ff]atal)\b:?|^[Ee]rror:|\[(?:ERROR|CRITICAL)\]"),
 )
 
+# An exception that another one brought about: gunicorn's handler of signals writes while its log is being written, or
+# whom it wrote to is gone. It says nothing of why the app ended.
+_FOLLOWS_ANOTHER = regex(r"RuntimeError: reentrant call inside|(?:^|\s)(?:BrokenPipe|Cancelled)Error: ")
+
+
+def _naming(names: re.Pattern[str], lines: list[str]) -> list[str]:
+    return [line for line in lines if names.search(line) and not _FOLLOWS_ANOTHER.search(line)]
+
 
 LOOKED_THROUGH = 400
 """So many lines of a log are worth reading for `telling_lines`: a server that wraps an exception in two more of its own,
@@ -132,9 +141,9 @@ def telling_lines(lines: list[str], most: int) -> list[str]:
     does name, the last such line stands before them."""
     last, earlier = lines[-most:], lines[:-most]
     for names in _NAMES_AN_ERROR:
-        if any(map(names.search, last)):
+        if _naming(names, last):
             return last
-        if named := [line for line in earlier if names.search(line)]:
+        if named := _naming(names, earlier):
             return [named[-1], *last[1:]]
     return last
 
@@ -143,6 +152,6 @@ def telling_line(lines: list[str]) -> str:
     """The one of a failed program's LINES to be shown where only one can be: the last that names an exception, else an
     error, else the last of all (SQLAlchemy, for one, ends with where to read more). Empty where there is none."""
     for names in _NAMES_AN_ERROR:
-        if named := [line for line in lines if names.search(line)]:
+        if named := _naming(names, lines):
             return named[-1].strip()
     return lines[-1] if lines else ""

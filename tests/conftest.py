@@ -9,21 +9,27 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
+import signal
 import socket
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
+from lanes import pytest_collection_modifyitems, pytest_configure  # noqa: F401  # hooks: the marker of each lane
 
 _HOME = tempfile.mkdtemp(prefix="gitdeploy-tests-home-")
 atexit.register(shutil.rmtree, _HOME, ignore_errors=True)
 _NOWHERE = "http://127.0.0.1:9"  # discard: nothing listens there
 
 for _name in list(os.environ):
-    if _name.startswith(("GIT_", "PIP_", "UV_", "APP_", "GITDEPLOY_", "XDG_")) and _name != "GITDEPLOY_TEST_CACHE":
+    # PYTHON*: a server sets no PYTHONUNBUFFERED; what fails without it must fail here.
+    if (
+        _name.startswith(("GIT_", "PIP_", "UV_", "APP_", "GITDEPLOY_", "XDG_", "PYTHON"))
+        and _name != "GITDEPLOY_TEST_CACHE"
+    ):
         del os.environ[_name]
-for _name in ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "SUDO_USER", "DATABASE_URL"):
+for _name in ("VIRTUAL_ENV", "SUDO_USER", "DATABASE_URL", "LANGUAGE"):
     os.environ.pop(_name, None)
 os.environ.update(
     {
@@ -52,6 +58,10 @@ os.environ.update(
         "TZ": "UTC",
     }
 )
+os.umask(0o022)
+for _number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    if signal.getsignal(_number) is signal.SIG_IGN:  # by nohup, or a shell that started us in the background
+        signal.signal(_number, lambda *_: None)  # for us as it was; a child begins with the default
 
 
 class OutsideNetwork(AssertionError):

@@ -12,25 +12,26 @@ this project, by the interpreter that runs the tests, readable for every user th
 is in no unit; `in_unit` runs it in a unit of its own. `reboot`, `power_cut` and `boot` do what they say.
 
 Packages: mmdebstrap systemd-container. The root is kept below GITDEPLOY_TEST_CACHE (default: the temporary folder), and
-is made on first use, or ahead of the tests by `python3 tests/systemd_root.py`.
+is made on first use, or ahead of the tests by `.venv/bin/python tests/systemd_root.py`.
 """
 
 from __future__ import annotations
 
+import compileall
 import contextlib
-import fcntl
-import hashlib
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import sysconfig
-import tempfile
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+
+import pytest
+from support import needs, roots
+from support.waiting import wait_until
 
 PACKAGES = (
     "systemd systemd-sysv dbus dbus-user-session libpam-systemd polkitd sudo python3 git ca-certificates iproute2 procps "
@@ -44,80 +45,21 @@ _REBOOT = 133  # how systemd-nspawn ends when the machine in it reboots
 
 def missing() -> str | None:
     """Why there can be no such machine here, naming the package; None where there can."""
-    if os.geteuid() != 0:
-        return "a machine with its own systemd needs root"
-    for program, package in {"mmdebstrap": "mmdebstrap", "systemd-nspawn": "systemd-container"}.items():
-        if shutil.which(program) is None:
-            return f"needs {program} (Debian package {package})"
-    if not _sources():
-        return "needs apt sources of Debian or Ubuntu"
-    return None
+    for why in (needs.lacks_program("mmdebstrap"), needs.lacks_program("systemd-nspawn"), needs.lacks_mounts()):
+        if why:
+            return why
+    return None if roots.sources() else "needs apt sources of Debian or Ubuntu"
 
 
-def _sources() -> list[str]:
-    apt = Path("/etc/apt")
-    files = [apt / "sources.list", *sorted((apt / "sources.list.d").glob("*.list"))]
-    return [str(file) for file in (*files, *sorted((apt / "sources.list.d").glob("*.sources"))) if _filled(file)]
+def base_root() -> Path:
+    """The folder of the usual root, made on first use (half a minute)."""
+    return roots.made("machine", PACKAGES, finish=_without_servers)
 
 
-def _filled(file: Path) -> bool:
-    return file.is_file() and file.stat().st_size > 0
-
-
-def base_root(packages: Sequence[str] = PACKAGES) -> Path:
-    """The folder of a root with PACKAGES, made with this machine's own apt settings on first use (half a minute)."""
-    cache = Path(os.environ.get("GITDEPLOY_TEST_CACHE") or Path(tempfile.gettempdir()) / "gitdeploy-test-cache")
-    cache.mkdir(mode=0o755, parents=True, exist_ok=True)
-    if cache.stat().st_uid != os.geteuid():
-        raise RuntimeError(f"{cache} belongs to somebody else")
-    key = hashlib.sha256(" ".join([*packages, _codename()]).encode()).hexdigest()[:12]
-    base = cache / f"root-{key}"
-    with open(cache / f"root-{key}.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # several test processes may want it at once
-        if not (base / ".complete").exists():
-            _make_root(base, packages)
-    return base
-
-
-def _codename() -> str:
-    lines = Path("/etc/os-release").read_text().splitlines()
-    return next(line.partition("=")[2].strip('"') for line in lines if line.startswith("VERSION_CODENAME="))
-
-
-def _make_root(base: Path, packages: Sequence[str]) -> None:
-    part = base.with_suffix(".part")
-    for old in (base, part):
-        shutil.rmtree(old, ignore_errors=True)
-    with tempfile.NamedTemporaryFile("w", suffix=".conf") as settings:
-        settings.write(
-            subprocess.run(["apt-config", "dump", "Acquire"], check=True, capture_output=True, text=True).stdout
-        )
-        settings.flush()
-        argv = ["mmdebstrap", "--mode=root", "--variant=minbase", f"--include={','.join(packages)}"]
-        done = subprocess.run(
-            [*argv, f"--aptopt={settings.name}", _codename(), str(part), *_sources()],
-            env=_outside(),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode != 0:
-            shutil.rmtree(part, ignore_errors=True)
-            errors = [line for line in done.stderr.splitlines() if line.startswith(("E:", "Err:", "dpkg:"))]
-            raise RuntimeError(f"mmdebstrap failed: {' '.join(errors[:3]) or done.stderr[-1000:]}")
-    apt = part / "etc/apt"
-    for file in (apt / "sources.list", *(apt / "sources.list.d").glob("*"), apt / "apt.conf.d/99mmdebstrap"):
-        file.unlink(missing_ok=True)
-    (part / "etc/machine-id").write_text("")  # each machine gets its own when it boots
+def _without_servers(root: Path) -> None:
+    (root / "etc/machine-id").write_text("")  # each machine gets its own when it boots
     for unit in _NOT_STARTED:
-        (part / f"etc/systemd/system/multi-user.target.wants/{unit}.service").unlink(missing_ok=True)
-    part.rename(base)
-    (base / ".complete").touch()
-
-
-def _outside() -> dict[str, str]:
-    """Our environment without the proxy to nowhere that keeps tests off the network: apt goes its usual way."""
-    return {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
+        (root / f"etc/systemd/system/multi-user.target.wants/{unit}.service").unlink(missing_ok=True)
 
 
 def _packages() -> str:
@@ -172,6 +114,7 @@ class Machine:
 
     def _install_ourselves(self) -> None:
         """A venv of its own that finds the project and what it needs: no PYTHONPATH, which an app's hooks would get too."""
+        compileall.compile_dir(PROJECT / "gitdeploy", quiet=2)  # inside, where it is read-only, each start would do it
         *variables, program = self.python.split()
         venv = "/usr/local/lib/gitdeploy"
         self.put(f"{venv}/pyvenv.cfg", f"home = {os.path.dirname(program)}\ninclude-system-site-packages = false\n")
@@ -220,18 +163,22 @@ class Machine:
         self._wait_up()
 
     def _wait_up(self) -> None:
-        end = time.monotonic() + 60
-        while time.monotonic() < end:
-            if self._nspawn is not None and self._nspawn.poll() is not None:
-                break
-            if self._init() is not None:
-                state = self.inside("systemctl", "is-system-running", check=False).stdout.strip()
-                if state in ("running", "degraded"):
-                    return
-            time.sleep(0.05)
-        raise RuntimeError(
-            f"the machine did not come up: {(self.folder / 'console').read_text(errors='replace')[-2000:]}"
-        )
+        def console() -> str:
+            return (self.folder / "console").read_text(errors="replace")[-2000:]
+
+        def up() -> bool:
+            assert self._nspawn is not None
+            if self._nspawn.poll() is not None:
+                raise RuntimeError(f"the machine ended: {console()}")
+            if self._init() is None:
+                return False
+            state = self.inside("systemctl", "is-system-running", check=False).stdout.strip()
+            return state in ("running", "degraded")
+
+        try:
+            wait_until(up, console, every=0.05)
+        except AssertionError as error:
+            raise RuntimeError(f"the machine did not come up: {error}") from error
 
     def reboot(self) -> None:
         """An orderly reboot; returns when it is up again."""
@@ -336,10 +283,13 @@ class Machine:
 
     def wait_for(self, *argv: str, seconds: float = 15) -> str:
         """Repeat a command in it until it succeeds; returns its output."""
-        end = time.monotonic() + seconds
-        while (done := self.inside(*argv, check=False)).returncode != 0:
-            assert time.monotonic() < end, f"{argv} did not succeed in {seconds} s: {done.stdout}{done.stderr}"
-            time.sleep(0.05)
+        done = wait_until(
+            lambda: done if (done := self.inside(*argv, check=False)).returncode == 0 else None,
+            lambda: self.inside(*argv, check=False),
+            seconds=seconds,
+            every=0.05,
+        )
+        assert done is not None
         return done.stdout
 
 
@@ -373,11 +323,28 @@ def _remove_control_group(top: Path) -> None:
         time.sleep(0.1)
 
 
+def base_or_skip() -> Path:
+    """The usual base; the test skips where none can be made."""
+    if why := missing():
+        pytest.skip(why)
+    try:
+        return base_root()
+    except RuntimeError as error:
+        pytest.skip(f"no root for a machine could be made: {error}")
+
+
 @contextlib.contextmanager
 def machine(folder: Path) -> Iterator[Machine]:
-    """A booted machine above the usual base."""
-    with Machine(base_root(), folder) as made:
+    """A booted machine above the usual base; the test skips where none comes up."""
+    made = Machine(base_or_skip(), folder)
+    try:
+        made.__enter__()
+    except (RuntimeError, OSError) as error:
+        pytest.skip(f"no machine with its own systemd could be started: {error}")
+    try:
         yield made
+    finally:
+        made.__exit__()
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from support.sample import PROJECT, Program, Sample
+from support.waiting import wait_until
 
 SETTINGS = "app: {name: shop}\nsource: {type: git}\nhooks: {dir: hooks}\n"
 
@@ -248,9 +249,7 @@ def test_log_follows_a_running_deployment(shop: Sample) -> None:
         "v1.3.0", tree("1.3.0", **{"hooks/post-deploy": Program("#!/bin/sh\nsleep 2; echo the hook is done\n")})
     )
     running = shop.start("upgrade", "v1.3.0")
-    end = time.monotonic() + 60
-    while (shop.app / "VERSION").read_text() != "1.3.0" and time.monotonic() < end:
-        time.sleep(0.02)
+    wait_until(lambda: (shop.app / "VERSION").read_text() == "1.3.0")
     followed = shop.gitdeploy("log", "-f")
     running.communicate(timeout=60)
     assert running.returncode == 0

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
+from support import needs
+from support.waiting import free_port
 
 from gitdeploy import interruption
 from gitdeploy.config import HealthConfig, HealthVersion
@@ -116,12 +118,6 @@ class Watched:
 
     def last_lines(self, most: int = 20, since: float | None = None) -> list[str]:
         return self.log[-most:]
-
-
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
 
 
 def later(seconds: float, act: Callable[[], object]) -> threading.Timer:
@@ -245,11 +241,21 @@ def test_loopback_is_only_what_can_not_be_another_machine() -> None:
     assert not is_loopback("10.0.0.1")
 
 
-@pytest.mark.skipif(not Path("/usr/bin/openssl").exists(), reason="needs openssl (package openssl)")
 def test_a_self_signed_certificate_is_no_obstacle_on_loopback(app: App, tmp_path: Path) -> None:
     import ssl
 
-    argv = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=shop.example", "-days", "2"]
+    argv = [
+        needs.program("openssl"),
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-subj",
+        "/CN=shop.example",
+        "-days",
+        "2",
+    ]
     subprocess.run([*argv, "-keyout", tmp_path / "key", "-out", tmp_path / "crt"], check=True, capture_output=True)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(tmp_path / "crt", tmp_path / "key")

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from support import needs
 
 from gitdeploy.config import HooksConfig
 from gitdeploy.hooks import STAGES, HookContext, HookFailed, find_hooks, hook_environment, run_hooks
@@ -194,7 +195,7 @@ def test_a_secret_in_a_command_is_not_shown(app: Path) -> None:
     assert "hunter22" not in hook.name
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, which acts for another user")
+@needs.another_user
 def test_root_runs_the_hooks_of_another_users_app_as_that_user_without_roots_variables(
     app: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -85,6 +85,10 @@ def test_sizes_and_times() -> None:
     assert text.listing(["a", "b", "c"], 2) == "a, b and 1 more"
 
 
+EXCEPTION = "ModuleNotFoundError: No module named 'flask_migrate_is_missing'"
+REENTRANT = "RuntimeError: reentrant call inside <_io.BufferedWriter name='<stderr>'>"
+
+
 @pytest.mark.parametrize(
     ("lines", "shown"),
     [
@@ -95,14 +99,12 @@ def test_sizes_and_times() -> None:
             'sqlalchemy.exc.ProgrammingError: column "a" exists',
         ),
         (["ERROR:  column exists", "LINE 1: ALTER", "   ^"], "ERROR:  column exists"),
+        (["KeyError: 'mood'", REENTRANT], "KeyError: 'mood'"),
         (["KeyError: 'mood'", "Internal Server Error: /health", "Applying shop.0005..."], "KeyError: 'mood'"),
     ],
 )
 def test_the_one_line_that_says_why(lines: list[str], shown: str) -> None:
     assert text.telling_line(lines) == shown
-
-
-EXCEPTION = "ModuleNotFoundError: No module named 'flask_migrate_is_missing'"
 
 
 @pytest.mark.parametrize(
@@ -116,6 +118,8 @@ EXCEPTION = "ModuleNotFoundError: No module named 'flask_migrate_is_missing'"
             [EXCEPTION, "[ERROR] Worker failed to boot."],
         ),
         ([EXCEPTION, "OSError: [Errno 98]", "Stopped", "b"], ["OSError: [Errno 98]", "b"]),
+        ([EXCEPTION, "Stopped", REENTRANT, "b"], [EXCEPTION, "b"]),
+        (["started", "Stopped", REENTRANT, "b"], [REENTRANT, "b"]),
     ],
 )
 def test_the_lines_of_a_log_that_say_why(lines: list[str], shown: list[str]) -> None:

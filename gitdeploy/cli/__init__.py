@@ -114,7 +114,6 @@ def run(arguments: list[str]) -> int:
     except Exception as error:  # noqa: BLE001  # the edge: no traceback reaches a user unasked
         code = _unexpected(screen, error)
     screen.end_run(code)
-    screen.flush()
     return code
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from gitdeploy.deployment.events import Ended, Event, Line, Progress, Started, StepChanged
@@ -31,10 +30,6 @@ class LiveListener:
         self.status: Status | None = None
 
     def listen(self, event: Event) -> None:
-        with suppress(OSError, ValueError):
-            self._show(event)
-
-    def _show(self, event: Event) -> None:
         from rich.text import Text
 
         if isinstance(event, Started):

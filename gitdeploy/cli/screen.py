@@ -1,6 +1,7 @@
 """Where output goes: results to standard output, progress and messages to standard error.
 
-Output never decides the outcome: a closed pipe, a full disk behind it or a terminal that went away are ignored.
+Output never decides the outcome: a closed pipe, a full disk behind it or a terminal that went away are ignored
+(gitdeploy/__main__.py sees to it).
 """
 
 from __future__ import annotations
@@ -145,15 +146,12 @@ class Screen(Struct):
         return False
 
     def write(self, text: str) -> None:
-        _write(sys.stdout, text)
+        sys.stdout.write(text)
+        sys.stdout.flush()
 
     def write_error(self, text: str) -> None:
-        _write(sys.stderr, text)
-
-    def flush(self) -> None:
-        for stream in (sys.stdout, sys.stderr):
-            with suppress(OSError, ValueError):
-                stream.flush()
+        sys.stderr.write(text)
+        sys.stderr.flush()
 
     def result(self, document: Any, text: str) -> None:
         """The result of a command: JSON with --json, else the text."""
@@ -252,20 +250,6 @@ class Screen(Struct):
 
 def _nothing(event: Event) -> None:
     """With --json, only the document."""
-
-
-def _write(stream: Any, text: str) -> None:
-    try:
-        stream.write(text)
-        stream.flush()
-    except UnicodeEncodeError:
-        with suppress(OSError, ValueError):
-            stream.write(text.encode("ascii", "backslashreplace").decode())
-            stream.flush()
-    except (OSError, ValueError):
-        # The reader is gone. What is left in the buffer must not fail the process at its exit.
-        with suppress(OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _width(text: str) -> int:

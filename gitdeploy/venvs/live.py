@@ -212,7 +212,7 @@ def _metadata(venv: Path) -> dict[str, tuple[str, Path]]:
                 name, _, version = base.partition("-")
                 if kind == ".dist-info":
                     name, _, version = base.rpartition("-")
-                if version:
+                if name and version:
                     found[canonical(name)] = (re.sub(r"-py\d[\d.]*$", "", version), site / entry)
     return dict(sorted(found.items()))
 

@@ -17,9 +17,13 @@ import shutil
 import signal
 import struct
 import subprocess
-import time
+import tempfile
+from functools import cache
 from pathlib import Path
 from typing import Any
+
+from support import needs
+from support.waiting import wait_until
 
 from .app import CrashApp, Scenario
 from .campaign import Campaign
@@ -34,16 +38,22 @@ KINDS = {
 }
 KEPT_AS_IMAGE = ("ext4", "btrfs")  # xfs goes on writing by itself: a copy of its disk would be torn
 CUT_BY_KERNEL = ("ext4", "xfs")
-_PACKAGES = {"mkfs.ext4": "e2fsprogs", "mkfs.xfs": "xfsprogs", "mkfs.btrfs": "btrfs-progs"}
 
 
+@cache
 def missing(kind: str = "ext4") -> str:
     """Why there can be no such disk here; empty where there can."""
-    if os.geteuid() != 0:
-        return "power cuts need root (a loop device)"
-    program = KINDS[kind][1][0]
-    if shutil.which(program) is None:
-        return f"power cuts need {program} (Debian package {_PACKAGES[program]})"
+    if why := needs.lacks_program(KINDS[kind][1][0]) or needs.lacks_mounts():
+        return why
+    with tempfile.TemporaryDirectory(prefix="gitdeploy-tests-disk-") as folder:
+        place = Path(folder) / "place"
+        place.mkdir()
+        try:
+            disk = Disk(Path(folder) / "image", place, kind)
+            disk.mount()
+        except RuntimeError as error:
+            return f"needs a loop device and {kind}: {error}"
+        disk.unmount()
     return ""
 
 
@@ -56,7 +66,7 @@ class Disk:
         size, make, self.options = KINDS[kind]
         with image.open("wb") as out:
             out.truncate(size)
-        _run(*make, str(image))
+        _run(needs.found(make[0]) or make[0], *make[1:], str(image))
 
     def mount(self) -> None:
         self.place.mkdir(exist_ok=True)
@@ -64,13 +74,12 @@ class Disk:
         self.mounted = True
 
     def unmount(self) -> None:
-        end = time.monotonic() + 30
-        while self.mounted:
-            done = subprocess.run(["umount", str(self.place)], capture_output=True, text=True)
-            self.mounted = done.returncode != 0
-            assert time.monotonic() < end, f"{self.place} can't be unmounted: {done.stderr}"
+        def gone() -> bool:
             if self.mounted:
-                time.sleep(0.02)
+                self.mounted = subprocess.run(["umount", str(self.place)], capture_output=True).returncode != 0
+            return not self.mounted
+
+        wait_until(gone, f"{self.place} is unmounted", seconds=30)
 
     def cut(self) -> None:
         """The power goes; and comes back."""

@@ -10,13 +10,13 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import ClassVar
 
 from support.sample import Program, Tree
+from support.waiting import wait_until
 
 from gitdeploy.services import compose
 
@@ -146,10 +146,7 @@ class ServedApp(CrashApp):
 
     def first_start(self) -> None:
         subprocess.run([self.folder / "docker", "compose", "restart", "--", "web"], cwd=self.app, check=True)
-        end = time.monotonic() + 30
-        while not self.serving():
-            assert time.monotonic() < end
-            time.sleep(0.01)
+        wait_until(self.serving, "the service runs", seconds=30)
 
     def _end(self) -> None:
         if self.serving():

@@ -7,13 +7,14 @@ import pwd
 import shutil
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from support import needs
 from support.databases import Server
+from support.waiting import wait_until
 
 
 def as_user(name: str, words: Sequence[str]) -> list[str]:
@@ -22,6 +23,14 @@ def as_user(name: str, words: Sequence[str]) -> list[str]:
         if os.geteuid() == 0
         else [*words]
     )
+
+
+def to_be(name: str) -> None:
+    """As root, a server runs as its own user."""
+    if os.geteuid() == 0 and (why := needs.lacks_another_user()):
+        pytest.skip(why)
+    if os.geteuid() == 0:
+        pwd.getpwnam(name)
 
 
 def server_folder(user: str) -> Path:
@@ -44,7 +53,8 @@ def ask(words: Sequence[str], statements: str) -> str:
 def postgresql() -> Iterator[Server]:
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
     if not found:
-        pytest.skip("needs the Debian package postgresql")
+        needs.program("initdb")
+    to_be("postgres")
     programs, folder = found[-1], server_folder("postgres")
     (folder / "password").write_text("admin\n")
     try:
@@ -65,13 +75,12 @@ def postgresql() -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def mariadb() -> Iterator[Server]:
-    if not shutil.which("mariadb-install-db"):
-        pytest.skip("needs the Debian package mariadb-server")
+    server = needs.program("mariadbd")
+    to_be("mysql")
     folder = server_folder("mysql")
     user = ["--user=mysql"] if os.geteuid() == 0 else []
     install = ["mariadb-install-db", "--no-defaults", *user, f"--datadir={folder}/data", "--skip-test-db"]
     install += ["--auth-root-authentication-method=normal"]
-    server = shutil.which("mariadbd", path="/usr/sbin:/usr/bin") or "mariadbd"
     start = [server, "--no-defaults", *user, f"--datadir={folder}/data", f"--socket={folder}/s", "--skip-networking"]
     start += ["--innodb-buffer-pool-size=16M", "--innodb-flush-log-at-trx-commit=0", f"--pid-file={folder}/pid"]
     start += ["--character-set-server=utf8mb4"]
@@ -89,11 +98,13 @@ def mariadb() -> Iterator[Server]:
         made = subprocess.run(install, capture_output=True, text=True, cwd="/")
         assert made.returncode == 0, made.stdout + made.stderr
         process = subprocess.Popen(start, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/")
-        end = time.monotonic() + 60
-        while subprocess.run([*client, "-e", "DO 0"], stderr=subprocess.DEVNULL).returncode:
+
+        def up() -> bool:
+            assert process is not None
             assert process.poll() is None
-            assert time.monotonic() < end
-            time.sleep(0.05)
+            return subprocess.run([*client, "-e", "DO 0"], stderr=subprocess.DEVNULL).returncode == 0
+
+        wait_until(up)
         yield Server(folder / "s", lambda text, database="": ask([*client, *([database] if database else [])], text))
     finally:
         if process is not None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+from support import needs
 from support.databases import PASSWORD, Server, files_with, left_behind, watched
 
 from gitdeploy.databases.postgresql import PostgreSQL
@@ -257,7 +258,7 @@ def test_the_password_may_come_from_the_apps_own_environment(postgresql: Server,
     assert database.name == "postgresql:///postgres"
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, which acts for another user")
+@needs.another_user
 def test_root_dumps_and_restores_as_the_owner_of_the_checkout(
     database: PostgreSQL, dumps: Path, postgresql: Server, root: Path
 ) -> None:

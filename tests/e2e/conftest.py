@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Iterator
 
 import pytest
 from support.sample import Program, Sample, Tree
@@ -49,7 +48,6 @@ def shop_once(tmp_path_factory: pytest.TempPathFactory) -> Shop:
 
 
 @pytest.fixture
-def shop(shop_once: Shop) -> Iterator[Shop]:
+def shop(shop_once: Shop) -> Shop:
     shop_once.reset()
-    yield shop_once
-    subprocess.run(["chattr", "-R", "-i", str(shop_once.app)], capture_output=True)
+    return shop_once

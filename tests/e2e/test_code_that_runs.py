@@ -287,3 +287,18 @@ def test_no_two_contents_of_a_path_ever_have_the_same_second(steps: list[tuple[s
                     times.make_newer(os.fsencode(Path(place, "old")), [before, after])
                     os.rename(Path(place, "old"), live)
                     put(int(old))
+
+
+def test_a_file_system_that_keeps_times_by_two_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As FAT does, which can't be had here without root's mounts: a time that is set is rounded down."""
+    real = os.utime
+    monkeypatch.setattr(
+        times.os, "utime", lambda path, ns, **more: real(path, ns=(ns[0], ns[1] // 2**31 * 2**31), **more)
+    )
+    file = tmp_path / "part.py"
+    file.write_text("V = 1\n")
+    earlier = [int(time.time()) + more for more in (-1, 0, 1, 2)]
+    times.make_newer(os.fsencode(file), earlier)
+    found = int(file.stat().st_mtime)
+    assert found not in earlier
+    assert found > int(time.time()) - 1

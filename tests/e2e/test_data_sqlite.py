@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import sqlite3
@@ -13,6 +12,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
+from support import needs
 from support.sample import Program, Sample, Tree, differences
 
 pytestmark = pytest.mark.xdist_group("data-sqlite")
@@ -296,8 +296,7 @@ def filled(app: App, megabytes: int) -> None:
 @contextmanager
 def disk(place: Path, size: str) -> Iterator[None]:
     """PLACE, with what it holds, on a small disk of its own."""
-    if os.geteuid() != 0:
-        pytest.skip("mounting a small disk needs root")
+    needs.mounts()
     held = place.with_name(f"{place.name}-held")
     place.rename(held)
     place.mkdir()

@@ -13,7 +13,7 @@ from support.sample import Sample, differences
 
 from gitdeploy import config as configuration
 
-pytestmark = pytest.mark.xdist_group("shop")
+pytestmark = pytest.mark.xdist_group(__name__)
 
 
 def findings(shop: Shop, *words: str, code: int = 0) -> dict[str, tuple[str, str]]:

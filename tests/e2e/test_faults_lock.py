@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -16,9 +15,11 @@ from pathlib import Path
 
 import pytest
 from e2e.conftest import SETTINGS, Shop, tree
+from support import needs
 from support.sample import Program, differences
+from support.waiting import wait_until
 
-pytestmark = pytest.mark.xdist_group("faults")
+pytestmark = pytest.mark.xdist_group(__name__)
 
 SLOW = Program("#!/bin/sh\ntouch run-now\nwhile [ ! -e go-on ]; do sleep 0.02; done\n")
 
@@ -49,10 +50,7 @@ def running_upgrade(shop: Shop, tag: str) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def wait_for(path: Path) -> None:
-    end = time.monotonic() + 30
-    while not path.exists():
-        assert time.monotonic() < end, f"{path} did not come"
-        time.sleep(0.02)
+    wait_until(path.exists, str(path))
 
 
 def test_the_second_is_told_who_runs_the_first(shop: Shop) -> None:
@@ -140,11 +138,10 @@ def test_a_lock_file_with_nonsense_in_it(shop: Shop, content: str) -> None:
 
 def test_a_file_system_that_cannot_lock(shop: Shop) -> None:
     """As some NFS mounts."""
-    if shutil.which("strace") is None:
-        pytest.skip("needs strace (Debian package strace)")
+    strace = needs.tracing()
     before = shop.state()
     argv = [
-        "strace",
+        strace,
         "-f",
         "-qq",
         "-o",
@@ -166,7 +163,7 @@ def test_a_file_system_that_cannot_lock(shop: Shop) -> None:
 
 def test_a_daemon_of_a_hook_inherits_neither_the_lock_nor_the_journal(shop: Shop) -> None:
     hook = Program(
-        "#!/bin/sh\nls -l /proc/self/fd > fds\nsetsid sleep 30 >/dev/null 2>&1 </dev/null &\necho $! > pid\n"
+        "#!/bin/sh\nls -l /proc/self/fd > fds\nsetsid sleep 300 >/dev/null 2>&1 </dev/null &\necho $! > pid\n"
     )
     shop.release("v5.0.3", tree("5.0.3", "1.0", **{"hooks/post-deploy": hook}))
     shop.gitdeploy("upgrade", "v5.0.3")
@@ -176,4 +173,4 @@ def test_a_daemon_of_a_hook_inherits_neither_the_lock_nor_the_journal(shop: Shop
         assert ".gitdeploy" not in held, held
         shop.gitdeploy("backup")
     finally:
-        subprocess.run(["kill", str(pid)], capture_output=True)
+        os.kill(pid, signal.SIGTERM)

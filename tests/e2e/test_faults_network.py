@@ -17,7 +17,7 @@ from e2e.conftest import SETTINGS, Shop, tree
 from support.sample import differences
 from uv import find_uv_bin
 
-pytestmark = pytest.mark.xdist_group("faults")
+pytestmark = pytest.mark.xdist_group(__name__)
 
 
 @contextmanager

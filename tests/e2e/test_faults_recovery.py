@@ -17,7 +17,7 @@ from support.sample import Program, differences
 from gitdeploy import process
 from gitdeploy.process import start_ticks
 
-pytestmark = pytest.mark.xdist_group("faults")
+pytestmark = pytest.mark.xdist_group(__name__)
 
 KILLS = Program("#!/bin/sh\nkill -9 $PPID\n")
 

@@ -13,7 +13,7 @@ import pytest
 from e2e.conftest import Shop
 from support.sample import Sample
 
-pytestmark = pytest.mark.xdist_group("shop")
+pytestmark = pytest.mark.xdist_group(__name__)
 
 
 @pytest.mark.parametrize("group", [(), ("hooks",), ("config",), ("web",), ("web", "token")])

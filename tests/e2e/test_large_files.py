@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 from hosts import PlainGit, standin
+from support import needs
 from support.sample import Sample, Tree, differences
 
 from gitdeploy import App
 
-if shutil.which("git-lfs") is None:
-    pytest.skip("needs the Debian package git-lfs", allow_module_level=True)
+if why := needs.lacks_program("git-lfs"):
+    pytest.skip(why, allow_module_level=True)
 
 TOKEN = "tok-SECRET-of-the-lfs-host"
 ATTRIBUTES = "*.bin filter=lfs diff=lfs merge=lfs -text\n"

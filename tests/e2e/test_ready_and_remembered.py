@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from pathlib import Path
 
 import pytest
 from e2e.conftest import Shop, tree
+from support import needs
 from support.sample import Program, differences
 
-pytestmark = pytest.mark.xdist_group("shop")
+pytestmark = pytest.mark.xdist_group(__name__)
 
 
 def without_network(shop: Shop) -> list[str]:
     """The words that start a command which has no network but loopback, and whose remote is gone besides."""
-    if os.geteuid() != 0 or shutil.which("unshare") is None:
-        pytest.skip("a network namespace needs root and unshare (Debian package util-linux)")
-    return ["unshare", "--net"]
+    return needs.namespace("--net")
 
 
 def test_what_was_prepared_goes_live_without_network_and_without_an_installer(shop: Shop, tmp_path: Path) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -16,6 +14,7 @@ from pathlib import Path
 import pytest
 from support.releases import FAILING_HOOK, publish, trees
 from support.sample import Sample, differences
+from support.waiting import free_port, wait_until
 
 pytestmark = pytest.mark.xdist_group("running-app")
 
@@ -31,14 +30,10 @@ class Running(Sample):
         return json.loads(text) if text else {}
 
     def wait(self, version: str) -> dict[str, object]:
-        end = time.monotonic() + 15
-        while time.monotonic() < end:
-            with suppress(OSError, urllib.error.URLError):
-                answer = self.ask()
-                if answer["version"] == version:
-                    return answer
-            time.sleep(0.1)
-        raise AssertionError((self.app / "run/log").read_text())
+        def answer() -> dict[str, object] | None:
+            return said if (said := self.ask())["version"] == version else None
+
+        return wait_until(answer, (self.app / "run/log").read_text, seconds=15, every=0.1, errors=OSError) or {}
 
     def stop(self) -> None:
         with suppress(OSError, ValueError):
@@ -48,9 +43,7 @@ class Running(Sample):
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     sample = Running(tmp_path_factory.mktemp("running"))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        sample.port = free.getsockname()[1]
+    sample.port = free_port()
     publish(sample, service_port=sample.port)
     tree = trees(service_port=sample.port)["v1.5.0"]
     sample.release("v3.0.0", {**tree, "app.py": "raise SystemExit('this release does not start')\n"})  # type: ignore[arg-type]

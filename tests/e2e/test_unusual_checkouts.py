@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support import needs
 from support.sample import Done, Sample, Tree, differences
 
 from gitdeploy import App
@@ -235,8 +236,9 @@ def test_loaders_and_interpreters_variables_of_the_caller_reach_no_git(sample: S
     assert sorted(path.name for path in trap.iterdir()) == ["git", "sitecustomize.py"]
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be another user")
+@needs.another_user
 def test_a_repository_of_a_foreign_user_is_one_sentence_and_not_touched(sample: Sample) -> None:
+    needs.gitdeploy_for_others()
     sample.release("v1.0.0", tree("1.0.0"))
     sample.install("v1.0.0")
     before = sample.state()

@@ -12,7 +12,7 @@ from e2e.conftest import Shop
 from e2e.test_ready_and_remembered import without_network
 from support.sample import Sample, differences
 
-pytestmark = pytest.mark.xdist_group("shop")
+pytestmark = pytest.mark.xdist_group(__name__)
 
 # The whole of a build backend (PEP 517, PEP 660), beside the project that it builds: nothing is fetched for it.
 BACKEND = """\

@@ -7,22 +7,25 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import socket
 import stat
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 from e2e.conftest import Shop, tree
+from support import needs
 from support.sample import Program, differences
+from support.waiting import wait_until
 
 from gitdeploy import faultpoints
 
-pytestmark = pytest.mark.xdist_group("shop")
+pytestmark = pytest.mark.xdist_group(__name__)
 
 
 def refused(shop: Shop, *words: str, code: int, says: str | tuple[str, ...], env: dict[str, str] | None = None) -> str:
@@ -85,10 +88,9 @@ def test_outside_of_a_checkout(shop: Shop, tmp_path: Path) -> None:
 
 def in_place_of_git(shop: Shop, program: Path) -> list[str]:
     """The words that start a command which sees PROGRAM where git is: a bind mount in a mount namespace of its own."""
-    if os.geteuid() != 0:
-        pytest.skip("a mount namespace needs root")
+    needs.mounts()
     script = 'for git in /usr/bin/git /bin/git /usr/local/bin/git; do [ ! -f "$git" ] || mount --bind "$0" "$git"; done; exec "$@"'
-    return ["unshare", "--mount", "sh", "-ec", script, str(program)]
+    return [*needs.namespace("--mount"), "sh", "-ec", script, str(program)]
 
 
 def test_without_git(shop: Shop, tmp_path: Path) -> None:
@@ -123,8 +125,7 @@ def test_a_downgrade_needs_its_flag(shop: Shop) -> None:
 @contextmanager
 def small_disk(shop: Shop, options: str) -> Iterator[None]:
     """The checkout on a tmpfs of its own."""
-    if os.geteuid() != 0:
-        pytest.skip("mounting a small disk needs root")
+    needs.mounts()
     shutil.rmtree(shop.app)
     shop.app.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", str(shop.app)], check=True)
@@ -241,9 +242,11 @@ def test_a_read_only_checkout(shop: Shop) -> None:
 def test_a_file_that_must_not_be_changed(shop: Shop) -> None:
     """Permission lost: an immutable file."""
     file = shop.app / "code/main.py"
-    if subprocess.run(["chattr", "+i", str(file)], capture_output=True).returncode != 0:
-        pytest.skip("this file system knows no immutable files (chattr +i)")
-    refused(shop, "upgrade", "v2.0.0", code=1, says="code/main.py")
+    needs.immutable(file)
+    try:
+        refused(shop, "upgrade", "v2.0.0", code=1, says="code/main.py")
+    finally:
+        subprocess.run([needs.program("chattr"), "-i", str(file)], check=True)
 
 
 # ---- git ----
@@ -551,23 +554,31 @@ def with_hook(shop: Shop, tag: str, stage: str, text: str) -> None:
     shop.release(tag, tree(tag.removeprefix("v"), "1.0", **{f"hooks/{stage}": Program(text)}))
 
 
+def running(*words: str) -> list[int]:
+    """The processes with this command line."""
+    line, found = b"".join(word.encode() + b"\0" for word in words), []
+    for entry in Path("/proc").iterdir():
+        with suppress(OSError):
+            if entry.name.isdigit() and (entry / "cmdline").read_bytes() == line:
+                found.append(int(entry.name))
+    return found
+
+
 def test_a_hook_that_hangs_is_ended_with_its_children(shop: Shop) -> None:
     with_hook(shop, "v1.6.0", "post-deploy", "#!/bin/sh\nsleep 77.7 &\nsleep 88.8\n")
     begun = time.monotonic()
-    refused(shop, "upgrade", "v1.6.0", code=3, says="2 s")
+    refused(shop, "upgrade", "v1.6.0", code=3, says="still running after 2")
     assert time.monotonic() - begun < 30
-    listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True).stdout
-    assert "sleep 77.7" not in listed
-    assert "sleep 88.8" not in listed
+    assert running("sleep", "77.7") + running("sleep", "88.8") == []
 
 
 def test_a_hook_that_forks_and_exits_does_not_keep_the_lock(shop: Shop) -> None:
     with_hook(
-        shop, "v1.6.1", "post-deploy", "#!/bin/sh\nsetsid sleep 20 >/dev/null 2>&1 </dev/null &\necho $! > run-pid\n"
+        shop, "v1.6.1", "post-deploy", "#!/bin/sh\nsetsid sleep 200 >/dev/null 2>&1 </dev/null &\necho $! > run-pid\n"
     )
     shop.gitdeploy("upgrade", "v1.6.1")
     shop.gitdeploy("backup")
-    subprocess.run(["kill", (shop.app / "run-pid").read_text().strip()])
+    os.kill(int((shop.app / "run-pid").read_text()), signal.SIGTERM)
 
 
 def test_a_hook_killed_for_want_of_memory(shop: Shop) -> None:
@@ -608,13 +619,12 @@ def test_held_deployments(shop: Shop) -> None:
 
 
 def test_a_clock_set_back_a_year(shop: Shop) -> None:
-    if shutil.which("faketime") is None:
-        pytest.skip("needs faketime (Debian package faketime)")
+    faketime = needs.program("faketime")
     upgrades(shop)
     import sys
 
     done = subprocess.run(
-        ["faketime", "-f", "-365d", sys.executable, "-m", "gitdeploy", "upgrade", "v2.1.0"],
+        [faketime, "-f", "-365d", sys.executable, "-m", "gitdeploy", "upgrade", "v2.1.0"],
         cwd=shop.app, env=shop.environment, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -640,9 +650,7 @@ def test_a_signal(shop: Shop, number: int, code: int, when: str) -> None:
         goal = tag
     before = shop.state()
     running = shop.start("upgrade", goal)
-    end = time.monotonic() + 20
-    while not (shop.app / "run-now").exists() and time.monotonic() < end:
-        time.sleep(0.02)
+    wait_until((shop.app / "run-now").exists)
     running.send_signal(number)
     running.send_signal(number)
     output = running.communicate(timeout=30)[0].decode()

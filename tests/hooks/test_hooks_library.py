@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import json
 import os
+import shlex
 import shutil
 import sqlite3
 import subprocess
@@ -22,6 +23,8 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from support import needs
+from support.waiting import free_port, wait_until
 
 from gitdeploy import ready_hooks
 from gitdeploy.cli import cli
@@ -45,7 +48,7 @@ def venv(tmp_path: Path) -> Path:
     """A venv that sees the packages of the tests: its `python` is this one."""
     (tmp_path / "venv/bin").mkdir(parents=True)
     python = tmp_path / "venv/bin/python"
-    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    python.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n')
     python.chmod(0o755)
     return tmp_path / "venv"
 
@@ -87,8 +90,7 @@ def test_every_script_says_what_it_does_when_it_runs_and_can_be_installed_there(
 
 
 def test_shellcheck_has_nothing_to_say() -> None:
-    if not shutil.which("shellcheck"):
-        pytest.skip("needs the Debian package shellcheck")
+    needs.program("shellcheck")
     scripts = [str(h.path) for h in ready_hooks.library() if h.path.read_text().startswith("#!/bin/sh")]
     done = subprocess.run(["shellcheck", *scripts], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
@@ -127,7 +129,7 @@ def test_a_link_in_place_of_a_folder_is_not_followed(app: Path, tmp_path: Path, 
     assert os.listdir(outside) == []
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, which acts for another user")
+@needs.another_user
 def test_what_root_installs_belongs_to_the_owner_of_the_checkout(app: Path) -> None:
     os.chown(app, 65534, 65534)
     (path,) = ready_hooks.install(app, "hooks", ready_hooks.find("django-migrate"))
@@ -377,6 +379,7 @@ def web() -> Iterator[Receiver]:
 def test_a_smoke_test_passes_names_a_wrong_status_and_a_missing_text(
     app: Path, web: Receiver, monkeypatch: Any
 ) -> None:
+    needs.program("curl")
     web.answers = {"/": (200, b"<h1>Orders</h1>"), "/admin": (403, b"no")}
     monkeypatch.setenv("SMOKE_URL", web.url)
     monkeypatch.setenv("SMOKE_PAGES", "/=200 /admin=403")
@@ -399,6 +402,7 @@ def test_a_smoke_test_of_an_app_that_is_down_fails(app: Path, monkeypatch: Any) 
 
 
 def test_warming_up_asks_for_every_page_and_never_fails(app: Path, web: Receiver, monkeypatch: Any) -> None:
+    needs.program("curl")
     web.answers = {"/": (200, b"")}
     monkeypatch.setenv("WARM_UP_URL", web.url)
     monkeypatch.setenv("WARM_UP_PAGES", "/ /slow")
@@ -535,12 +539,10 @@ http {{
 
 
 def test_nginx_shows_the_maintenance_page_between_on_and_off(app: Path, web: Receiver, tmp_path: Path) -> None:
-    import socket
-    import time
     import urllib.error
     import urllib.request
 
-    nginx = shutil.which("nginx", path="/usr/sbin:/usr/bin")
+    nginx = needs.program("nginx")
     if nginx is None:
         pytest.skip("needs the Debian package nginx-light")
     for folder in (tmp_path, *tmp_path.parents):  # nginx's worker is another user
@@ -548,9 +550,7 @@ def test_nginx_shows_the_maintenance_page_between_on_and_off(app: Path, web: Rec
             folder.chmod(0o755)
     web.answers = {"/": (200, b"the app")}
     write(app, {"static/maintenance.html": "back soon"})
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     (tmp_path / "nginx.conf").write_text(NGINX.format(folder=tmp_path, app=app, port=port, upstream=web.url))
 
     def page() -> tuple[int, str]:
@@ -563,12 +563,7 @@ def test_nginx_shows_the_maintenance_page_between_on_and_off(app: Path, web: Rec
 
     with subprocess.Popen([nginx, "-c", f"{tmp_path}/nginx.conf"], stderr=subprocess.DEVNULL) as server:
         try:
-            for _ in range(100):
-                with socket.socket() as probe:
-                    if probe.connect_ex(("127.0.0.1", port)) == 0:
-                        break
-                time.sleep(0.05)
-            assert page() == (200, "the app")
+            wait_until(lambda: page() == (200, "the app"), errors=OSError)
             run(app, "maintenance-on")
             assert page() == (503, "back soon")
             run(app, "maintenance-off")

@@ -6,27 +6,23 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import systemd_root
+from systemd_root import Machine, base_or_skip
+from systemd_root import machine as booted
 
 
 @pytest.fixture(scope="session")
 def base() -> Path:
-    if why := systemd_root.missing():
-        pytest.skip(why)
-    try:
-        return systemd_root.base_root()
-    except RuntimeError as error:
-        pytest.skip(f"no root for a machine could be made: {error}")
+    return base_or_skip()
 
 
 @pytest.fixture(scope="session")
-def machine(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[systemd_root.Machine]:
-    with systemd_root.Machine(base, tmp_path_factory.mktemp("machine")) as made:
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    with booted(tmp_path_factory.mktemp("machine")) as made:
         yield made
 
 
 @pytest.fixture(scope="module")
-def machine_for_app(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[systemd_root.Machine]:
+def machine_for_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     """One more, for the app of a single file of tests."""
-    with systemd_root.Machine(base, tmp_path_factory.mktemp("machine")) as made:
+    with booted(tmp_path_factory.mktemp("machine")) as made:
         yield made

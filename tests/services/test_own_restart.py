@@ -8,7 +8,7 @@ import pytest
 from support.machine_app import ROOT, MachineApp
 from systemd_root import Machine
 
-pytestmark = pytest.mark.xdist_group("machine")
+pytestmark = pytest.mark.xdist_group(__name__)
 
 # What the app's request handler starts: nothing but the command that a person would type.
 UPGRADE = f'#!/bin/sh\nexec gitdeploy -C {ROOT} upgrade "$1" >/tmp/page.log 2>&1\n'

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import Any
 
 import pytest
 from support.machine_app import ROOT, MachineApp
+from support.waiting import wait_until
 from systemd_root import Machine
 
-pytestmark = pytest.mark.xdist_group("machine")
+pytestmark = pytest.mark.xdist_group(__name__)
 
 PAGE = "http://127.0.0.1:15001/upgrade"
 SLOW = {"hooks/migrate": "#!/bin/sh\nfor i in 1 2 3 4 5 6; do echo migrating $i; sleep 0.5; done\n"}
@@ -31,13 +31,12 @@ class Page(MachineApp):
         self.machine.wait_for("curl", "-sf", f"{PAGE}/healthz", seconds=60)
 
     def ended(self, number: int) -> Any:
-        end = time.monotonic() + 90
-        while time.monotonic() < end:
-            state = self.call(f"/api/upgrade-log?deployment={number}")
-            if state["status"] != "running":
-                return state
-            time.sleep(0.2)
-        raise AssertionError(state)
+        def state() -> Any:
+            return self.call(f"/api/upgrade-log?deployment={number}")
+
+        return wait_until(
+            lambda: now if (now := state())["status"] != "running" else None, state, seconds=90, every=0.2
+        )
 
 
 @pytest.fixture(scope="module")
@@ -78,11 +77,8 @@ def test_a_deployment_outlives_the_pages_server(page: Page, tag: str, linger: bo
         page.machine.inside("systemctl", "stop", f"user@{page.uid}")
     begun = page.call("/api/start-upgrade", {"tag": tag, "wait": False})
     assert begun["success"] is True, begun
-    end = time.monotonic() + 60
-    while time.monotonic() < end:
-        if any("migrating" in line for line in page.call(f"/api/upgrade-log?deployment={begun['deployment']}")["log"]):
-            break
-        time.sleep(0.1)
+    log = f"/api/upgrade-log?deployment={begun['deployment']}"
+    wait_until(lambda: any("migrating" in line for line in page.call(log)["log"]), every=0.1)
     page.machine.inside(*blow)
     page.machine.inside("systemctl", "start", "otrs-web-page")
     page.wait_up()

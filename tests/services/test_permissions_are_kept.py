@@ -4,16 +4,16 @@ Whoever could read and write there before can do so in the new release, and afte
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+from support import needs
 from support.machine_app import ROOT, MachineApp
 from support.sample import Program, Sample
 from systemd_root import Machine
 
-pytestmark = pytest.mark.xdist_group("machine")
+pytestmark = pytest.mark.xdist_group(__name__)
 
 PLAIN = "app: {name: otrs-web}\nsource: {type: git}\n"
 
@@ -21,8 +21,7 @@ PLAIN = "app: {name: otrs-web}\nsource: {type: git}\n"
 @pytest.fixture(scope="module")
 def app(machine_for_app: Machine) -> MachineApp:
     for program in ("setfacl", "getfacl"):
-        if shutil.which(program) is None:
-            pytest.skip(f"needs {program} (Debian package acl)")
+        needs.program(program)
     made = MachineApp(machine_for_app)
     made.settings = PLAIN
     both = {"list/page.css": "old\n", "group/tool": Program("#!/bin/sh\n"), "group/page.css": "old\n"}

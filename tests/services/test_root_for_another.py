@@ -11,7 +11,7 @@ from support.machine_app import ROOT, UNIT, MachineApp
 from support.sample import Program
 from systemd_root import Machine
 
-pytestmark = pytest.mark.xdist_group("machine")
+pytestmark = pytest.mark.xdist_group(__name__)
 
 # Whoever runs it writes down who it was. Nothing of the owner's may ever say "uid 0" there.
 WITNESS = '#!/bin/sh\necho "$(id -u) $(id -G) $(umask) $HOME $0" >> /tmp/witness\n'

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from support import needs
 
 from gitdeploy.config import ServiceConfig
 from gitdeploy.services import ServiceFailed, from_dict, open_services, shares_cgroup_with
@@ -59,7 +60,7 @@ def test_it_can_be_restarted_by_a_later_process_from_the_journal(tmp_path: Path)
         same.stop()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, which acts for another user")
+@needs.another_user
 def test_root_runs_the_command_as_the_checkouts_owner(tmp_path: Path) -> None:
     for folder in (tmp_path, *tmp_path.parents):
         if folder != Path("/tmp") and folder.is_relative_to("/tmp"):

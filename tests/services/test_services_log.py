@@ -8,11 +8,11 @@ import time
 from pathlib import Path
 
 import pytest
+from support import needs
 
 from gitdeploy.config import ServiceConfig
 from gitdeploy.services import Service, ServiceFailed, from_dict, open_services
 
-root_only = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, which makes files of other users")
 NOBODY = 65534
 
 
@@ -103,7 +103,7 @@ def test_a_link_of_ones_own_is_followed_and_a_circle_ends(log: Path, tmp_path: P
     assert command(tmp_path).last_lines() == ["(run/log is not read: there are too many links on the way)"]
 
 
-@root_only
+@needs.another_user
 def test_no_link_that_another_user_planted_is_followed(log: Path, tmp_path: Path) -> None:
     """Root's own app, whose log lies in a folder that the app's user may write to."""
     secret = tmp_path / "secret"
@@ -121,7 +121,7 @@ def test_no_link_that_another_user_planted_is_followed(log: Path, tmp_path: Path
     assert command(tmp_path).last_lines() == [says]
 
 
-@root_only
+@needs.another_user
 def test_root_reads_no_file_that_the_owner_of_the_checkout_names(tmp_path: Path) -> None:
     app = tmp_path / "app"
     app.mkdir()

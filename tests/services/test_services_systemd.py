@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from support.waiting import wait_until
 from systemd_root import Machine
 
-pytestmark = pytest.mark.xdist_group("machine")
+pytestmark = pytest.mark.xdist_group(__name__)
 
 ROOT = "/srv/otrs-web"
 APP = """
@@ -325,12 +326,14 @@ def started_from_the_page(machine: Machine, how: str, user: str) -> list[str]:
     machine.wait_for("curl", "-sf", "http://127.0.0.1:8000/")
     before = machine.inside("systemctl", "show", "-p", "MainPID", "otrs-web").stdout
     machine.inside("curl", "-sf", f"http://127.0.0.1:8000/start/{how}")
-    end = time.monotonic() + 10
-    while "restarted\n" not in log.read_text() and "linger" not in log.read_text() and time.monotonic() < end:
-        time.sleep(0.1)
+
+    def ended() -> bool:
         if how == "plain" and machine.inside("systemctl", "show", "-p", "MainPID", "otrs-web").stdout != before:
-            time.sleep(0.5)
-            break
+            time.sleep(0.5)  # what could still be written
+            return True
+        return "restarted\n" in log.read_text() or "linger" in log.read_text()
+
+    wait_until(ended, log.read_text, seconds=30, every=0.1)
     return log.read_text().splitlines()
 
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import time
 from collections import Counter
 
 import pytest
 from support.machine_app import ROOT, SETTINGS, SOCKET, SOCKET_UNIT, MachineApp
 from support.sample import Program
+from support.waiting import wait_until
 from systemd_root import Machine
 
-pytestmark = pytest.mark.xdist_group("machine")
+pytestmark = pytest.mark.xdist_group(__name__)
 
 SOAK = SETTINGS + "  soak: 3\n"
 CAREFUL = (
@@ -186,7 +186,5 @@ def test_it_is_open_again_after_a_power_cut_before_the_app_is_up(careful: Machin
     careful.machine.wait_for("curl", "-sf", "http://127.0.0.1:8000/health")
     assert careful.version() == live
     assert is_open(careful)
-    end = time.monotonic() + 10
-    while json.loads(careful.gitdeploy("--json", "status").out)["interrupted"] and time.monotonic() < end:
-        time.sleep(0.2)
+    wait_until(lambda: not json.loads(careful.gitdeploy("--json", "status").out)["interrupted"], seconds=20, every=0.2)
     assert careful.deployments()[0]["status"] == "rolled_back"

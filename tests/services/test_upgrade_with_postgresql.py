@@ -15,7 +15,7 @@ from support.sample import Content, Program
 from support.shops import DATABASE, Alembic, Django, Framework
 from systemd_root import Machine
 
-pytestmark = pytest.mark.xdist_group("machine")
+pytestmark = pytest.mark.xdist_group(__name__)
 
 ALEMBIC, DJANGO = Alembic(), Django()
 DUMPED = SETTINGS.replace("timeout: 4\n", "timeout: 20\n") + f'backup: {{databases: ["{DATABASE}"]}}\n'

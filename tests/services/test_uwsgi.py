@@ -9,7 +9,7 @@ from support.machine_app import PORT, SETTINGS, UNIT, MachineApp
 from support.sample import PROJECT
 from systemd_root import Machine
 
-pytestmark = pytest.mark.xdist_group("machine")
+pytestmark = pytest.mark.xdist_group(__name__)
 
 # The document's own, but for its port and its module.
 SECTION = (PROJECT / "docs/services.md").read_text().partition("## uWSGI")[2]

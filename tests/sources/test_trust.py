@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from hosts import ALL, Codeup, GitHub
+from support import needs
 from support.sample import differences
 
 from sources.conftest import Shop, make_shop, tree
@@ -250,6 +251,7 @@ def test_a_guess_that_leads_nowhere_ends_at_the_git_remote(
 @pytest.fixture(scope="module")
 def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """SSH keys: good, other, expired; and a file of allowed signers with good (and expired, until 2020)."""
+    needs.program("ssh-keygen")
     folder = tmp_path_factory.mktemp("keys")
     for name in ("good", "other", "expired"):
         subprocess.run(
@@ -352,8 +354,7 @@ def test_no_file_of_allowed_signers(signed: Shop, keys: Path) -> None:
 @pytest.fixture(scope="module")
 def keyring(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A GnuPG home that has the public key `good`, beside one that has the secret keys of good, other and expired."""
-    if shutil.which("gpg") is None:
-        pytest.skip("needs the Debian package gnupg")
+    needs.program("gpg")
     folder = tmp_path_factory.mktemp("gpg")
     makers, known = folder / "makers", folder / "known"
     for place in (makers, known):

@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 import os
 import resource
-import shutil
 import socket
 import ssl
 import subprocess
 import threading
+from contextlib import closing
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import ClassVar
 
 import pytest
 from hosts import GitHub
+from support import needs
 
 from gitdeploy.errors import SourceError
 from gitdeploy.sources import http as client_module
@@ -52,7 +53,7 @@ FAULTS = {
     "json [NaN]": "NaN is no JSON",
     'json [{"ref": "a", "ref": "b"}]': "a key stands twice",
     'json ["\\ud800"]': "no text",
-    "json " + "[" * 5000: "nested without end",
+    "json " + "[" * 200_000: "nested without end",
     "json [" + "9" * 5000 + "]": "no whole JSON",
     "status 401": "wants to know who asks (401)",
     "status 403": "forbids that (403)",
@@ -280,11 +281,10 @@ def test_a_ca_bundle_that_is_not_there(github: Shop, monkeypatch: pytest.MonkeyP
 @pytest.fixture
 def tls(github: Shop, tmp_path: Path) -> Path:
     """The stand-in behind TLS with a certificate of its own; the path of the certificate."""
-    if shutil.which("openssl") is None:
-        pytest.skip("needs the Debian package openssl")
+    openssl = needs.program("openssl")
     key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
     subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", str(key), "-out", str(certificate),
+        [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", str(key), "-out", str(certificate),
          "-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"],
         check=True, capture_output=True,
     )  # fmt: skip
@@ -344,10 +344,9 @@ def test_a_damaged_cache_is_asked_anew(github: Shop) -> None:
     github.check()
     import sqlite3
 
-    with sqlite3.connect(github.sample.app / ".gitdeploy/state.db") as database:
+    with closing(sqlite3.connect(github.sample.app / ".gitdeploy/state.db")) as database, database:
         database.execute("UPDATE cache SET value = 'no json'")
         database.execute("UPDATE meta SET value = '[1]' WHERE key = 'last_check'")
-    database.close()
     assert github.check(force=False).latest_tag == "v1.2.10"
 
 
@@ -358,9 +357,8 @@ def test_the_cache_stays_small(github: Shop) -> None:
         client_store = github.app.site.open_database()
         with client_store:
             client_store.cache_put(f"http {number}", "x")
-    with sqlite3.connect(github.sample.app / ".gitdeploy/state.db") as database:
+    with closing(sqlite3.connect(github.sample.app / ".gitdeploy/state.db")) as database, database:
         count = database.execute("SELECT count(*) FROM cache").fetchone()[0]
-    database.close()
     assert count <= 200
 
 

@@ -22,6 +22,7 @@ from typing import Any
 from systemd_root import Machine
 
 from support.sample import Content, Done, Sample
+from support.waiting import wait_until
 
 ROOT = "/srv/otrs-web"
 PORT = 8000
@@ -231,13 +232,13 @@ class MachineApp:
 
     def wait_deployment(self, number: int, seconds: float = 60) -> dict[str, Any]:
         """The deployment NUMBER with its log, once it has ended."""
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
+
+        def ended() -> dict[str, Any]:
             done = self.gitdeploy("--json", "log", str(number), code=None)
-            if done.code == 0 and (found := json.loads(done.out))["ended_at"]:
-                return dict(found)
-            time.sleep(0.3)
-        raise AssertionError(f"deployment {number} did not end in {seconds} s: {done.text}")
+            found: dict[str, Any] = json.loads(done.out) if done.code == 0 else {}
+            return found if found.get("ended_at") else {}
+
+        return wait_until(ended, f"the end of deployment {number}", seconds=seconds, every=0.3)
 
     def restart_count(self) -> int:
         text = self.machine.inside("journalctl", "-u", "otrs-web", "--output=cat", "--no-pager").stdout

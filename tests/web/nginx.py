@@ -6,18 +6,18 @@ Package: nginx-light (Debian).
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from support import needs
 from support.sample import PROJECT
 
-NGINX = shutil.which("nginx", path="/usr/sbin:/usr/bin")
+NGINX = needs.found("nginx")
 NAME = "shop.example.com"
-needs_nginx = pytest.mark.skipif(NGINX is None, reason="nginx is not installed (Debian package nginx-light)")
+needs_nginx = pytest.mark.skipif(NGINX is None, reason=needs.lacks_program("nginx"))
 
 
 def documented() -> str:
@@ -39,7 +39,7 @@ def nginx_before(page: int, outside: int, folder: Path, *, prefix: str) -> Itera
     """https://shop.example.com:OUTSIDE/upgrade/, and the same under PREFIX, for the page at the port PAGE."""
     assert NGINX is not None
     subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+        [needs.program("openssl"), "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
          "-subj", f"/CN={NAME}", "-addext", f"subjectAltName=DNS:{NAME}", "-keyout", folder / "key", "-out", folder / "pem"],
         check=True, capture_output=True,
     )  # fmt: skip

@@ -8,12 +8,13 @@ import signal
 import sqlite3
 import subprocess
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from flask import Flask
+from support.waiting import free_port, wait_until
 from web.conftest import Shop, Web
 
 from gitdeploy.web import blueprint
@@ -24,13 +25,12 @@ from gitdeploy.web.openapi import document
 
 def wait_for(web: Web, deployment: int, seconds: float = 60) -> dict[str, Any]:
     """How DEPLOYMENT ended."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        state: dict[str, Any] = web.get(f"/api/upgrade-log?deployment={deployment}").json
-        if state["status"] != "running":
-            return state
-        time.sleep(0.1)
-    raise AssertionError(web.get("/api/upgrade-log").json)
+
+    def state() -> dict[str, Any]:
+        found: dict[str, Any] = web.get(f"/api/upgrade-log?deployment={deployment}").json
+        return found
+
+    return wait_until(lambda: now if (now := state())["status"] != "running" else {}, state, seconds=seconds, every=0.1)
 
 
 def live_version(shop: Shop) -> str:
@@ -182,14 +182,15 @@ def test_an_upgrade_is_followed_to_its_end(web: Web) -> None:
     again = web.post("/api/start-upgrade", {"tag": "v1.1.0"})
     assert again.status_code == 409 or again.json["status"] == "nothing_to_do"
     seen: list[str] = []
-    since, steps = 0, []
-    end = time.monotonic() + 60
-    while time.monotonic() < end:
-        state = web.get(f"/api/upgrade-log?deployment={number}&since={since}").json
-        seen += state["log"]
-        since, steps = state["since"], state["steps"]
-        if state["status"] != "running":
-            break
+    state: dict[str, Any] = {"since": 0}
+
+    def ended() -> bool:
+        state.update(web.get(f"/api/upgrade-log?deployment={number}&since={state['since']}").json)
+        seen.extend(state["log"])
+        return state["status"] != "running"
+
+    wait_until(ended, every=0)
+    steps = state["steps"]
     assert state["status"] == "succeeded"
     assert seen == web.get(f"/api/upgrade-log?deployment={number}").json["log"], "nothing missed, nothing twice"
     assert [step["name"] for step in steps][:5] == ["fetch", "preflight", "backup", "build", "stage"]
@@ -216,7 +217,8 @@ def test_a_running_step_is_seen(web: Web) -> None:
         database.step(number, {"name": "fetch", "status": "running", "duration": 0.0, "summary": ""})
         database.step(number, {"name": "fetch", "status": "done", "duration": 0.1, "summary": "v1"})
         database.step(number, {"name": "build", "status": "running", "duration": 0.0, "summary": ""})
-        rows = sqlite3.connect(web.shop.app / ".gitdeploy/state.db").execute("SELECT count(*) FROM line").fetchone()
+        with closing(sqlite3.connect(web.shop.app / ".gitdeploy/state.db")) as database:
+            rows = database.execute("SELECT count(*) FROM line").fetchone()
         assert rows[0] >= 3, "told at once, not with the next line"
     client_side = web.client().get(f"/upgrade/api/upgrade-log?deployment={number}", headers=web.headers("", {})).json
     assert [(step["name"], step["status"]) for step in client_side["steps"]] == [
@@ -296,19 +298,14 @@ def test_a_killed_deployment_is_recovered_from_the_page(web: Web) -> None:
     excluded.write_text(excluded.read_text() + "/hooks/\n")
     before = web.shop.state()
     number = web.post("/api/start-upgrade", {"tag": "v1.1.0", "wait": False}).json["deployment"]
-    end = time.monotonic() + 60
-    holder = None
-    while time.monotonic() < end and holder is None:
-        state = web.get(f"/api/upgrade-log?deployment={number}").json
-        if any(step["name"] == "pre-deploy" for step in state["steps"]):
-            holder = web.get("/api/status").json["data"]["locked_by"]
-        time.sleep(0.05)
-    assert holder is not None
+
+    def state() -> Any:
+        return web.get(f"/api/upgrade-log?deployment={number}").json
+
+    wait_until(lambda: any(step["name"] == "pre-deploy" for step in state()["steps"]))
+    holder = wait_until(lambda: web.get("/api/status").json["data"]["locked_by"])
     os.kill(holder["pid"], signal.SIGKILL)
-    end = time.monotonic() + 30
-    while time.monotonic() < end and state["status"] != "interrupted":
-        state = web.get(f"/api/upgrade-log?deployment={number}").json
-    assert state["status"] == "interrupted"
+    wait_until(lambda: state()["status"] == "interrupted", state, seconds=30)
     assert web.get("/api/status").json["data"]["interrupted"] is True
     answer = web.post("/api/recover")
     assert answer.json["deployment"] == number
@@ -477,14 +474,6 @@ def serve(shop: Shop, port: int) -> subprocess.Popen[bytes]:
     return shop.start("web", "--port", str(port), stdout=subprocess.DEVNULL)
 
 
-def free_port() -> int:
-    import socket
-
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
-
-
 def ask(port: int, path: str, token: str, body: Any = None) -> dict[str, Any]:
     import urllib.error
     import urllib.request
@@ -505,13 +494,11 @@ def ask(port: int, path: str, token: str, body: Any = None) -> dict[str, Any]:
 def until_up(port: int) -> None:
     import urllib.request
 
-    end = time.monotonic() + 30
-    while time.monotonic() < end:
-        with suppress(OSError):
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/upgrade/healthz", timeout=5)
-            return
-        time.sleep(0.05)
-    raise AssertionError("the page is not served")
+    def up() -> bool:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/upgrade/healthz", timeout=5):
+            return True
+
+    wait_until(up, "the page is served", seconds=30, errors=OSError)
 
 
 KILLS = int(os.environ.get("WEB_KILLS", "3"))
@@ -531,11 +518,11 @@ def test_killing_the_web_process_changes_nothing(web: Web, number: int) -> None:
         again = serve(web.shop, port)
         try:
             until_up(port)
-            end = time.monotonic() + 60
-            state = ask(port, f"/api/upgrade-log?deployment={begun}", web.token)
-            while state["status"] == "running" and time.monotonic() < end:
-                time.sleep(0.05)
-                state = ask(port, f"/api/upgrade-log?deployment={begun}", web.token)
+
+            def state() -> dict[str, Any]:
+                return ask(port, f"/api/upgrade-log?deployment={begun}", web.token)
+
+            ended = wait_until(lambda: now if (now := state())["status"] != "running" else {}, state)
         finally:
             os.killpg(again.pid, signal.SIGTERM)
             again.wait(10)
@@ -543,7 +530,7 @@ def test_killing_the_web_process_changes_nothing(web: Web, number: int) -> None:
         with suppress(ProcessLookupError):
             os.killpg(server.pid, signal.SIGKILL)
         server.wait()
-    assert state["status"] == "succeeded", state["log"]
+    assert ended["status"] == "succeeded", ended["log"]
     assert live_version(web.shop) == "VERSION = '1.1.0'\n"
 
 

@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from contextlib import suppress
@@ -16,8 +15,8 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from support.waiting import free_port, wait_until
 from web.conftest import Shop, Web
-from web.test_web_api import free_port
 
 from gitdeploy.web import blueprint
 
@@ -37,13 +36,13 @@ class Served:
         return self
 
     def hear(self, text: str) -> None:
-        end = time.monotonic() + 60
-        ended = False
-        while text not in self.said and time.monotonic() < end and not ended:
+        def heard() -> bool:
             ended = self.process.poll() is not None  # what it said last is read once more
             with suppress(BlockingIOError):
                 self.said += os.read(self.process.stdout.fileno(), 65536).decode()  # type: ignore[union-attr]
-            time.sleep(0.02)
+            return text in self.said or ended
+
+        wait_until(heard, lambda: self.said)
         assert text in self.said, self.said
 
     def __exit__(self, *_: object) -> None:

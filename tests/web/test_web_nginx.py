@@ -9,16 +9,16 @@ import re
 import signal
 import ssl
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.waiting import free_port, wait_until
 from web.conftest import Web
 from web.nginx import NAME, needs_nginx, nginx_before
-from web.test_web_api import free_port, until_up
+from web.test_web_api import until_up
 
 pytestmark = needs_nginx
 
@@ -43,20 +43,18 @@ def proxied(web: Web, tmp_path: Path) -> Iterator[tuple[Web, int]]:
 def ask(port: int, method: str, path: str, body: str | None = None, **headers: str) -> Any:
     """(status, headers, text) as https://shop.example.com answers."""
     context = ssl._create_unverified_context()
-    end = time.monotonic() + 20
-    while True:
+
+    def answer() -> Any:
         connection = http.client.HTTPSConnection("127.0.0.1", port, context=context, timeout=60)
         try:
             names = {name.replace("_", "-"): value for name, value in headers.items()}
             connection.request(method, path, body, {"Host": f"{NAME}:{port}", **names})
             answer = connection.getresponse()
             return answer.status, answer.headers, answer.read().decode()
-        except ConnectionRefusedError:
-            if time.monotonic() > end:
-                raise
-            time.sleep(0.1)
         finally:
             connection.close()
+
+    return wait_until(answer, seconds=20, every=0.1, errors=ConnectionRefusedError)
 
 
 def test_the_page_behind_nginx_with_tls(proxied: tuple[Web, int]) -> None:

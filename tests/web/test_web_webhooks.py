@@ -10,6 +10,7 @@ import time
 from typing import Any
 
 import pytest
+from support.waiting import wait_until
 from web.conftest import Web
 
 SECRET = "a-secret-of-the-webhook"
@@ -103,11 +104,13 @@ def test_a_webhook_upgrades_only_what_policy_admits(web: Web, monkeypatch: pytes
     with (web.shop.app / "deploy.yaml").open("a") as out:
         out.write("check: {upgrade: minor}\ngit: {local_changes: merge}\n")
     assert send(web, "gitlab", RIGHT["gitlab"]()).status_code == 202
-    end = time.monotonic() + 90
-    row: dict[str, Any] = {}
-    while time.monotonic() < end and not row.get("ended_at"):
-        row = next((r for r in web.get("/api/deployments").json["data"] if r["action"] == "upgrade"), {})
-        time.sleep(0.2)
+
+    def upgrades() -> list[dict[str, Any]]:
+        return [
+            row for row in web.get("/api/deployments").json["data"] if row["action"] == "upgrade" and row["ended_at"]
+        ]
+
+    (row,) = wait_until(upgrades, seconds=90, every=0.2)
     assert row["to"]["tag"] == "v1.2.0"
     assert row["status"] == "rolled_back"
     assert row["performer"] == "webhook of gitlab, from 127.0.0.1"

@@ -6,16 +6,16 @@ Packages: chromium fonts-dejavu-core fonts-wqy-microhei (Debian), playwright and
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support import needs
 from web.browser.shop import Shop
 from web.nginx import NAME
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or ""
+CHROMIUM = needs.found("chromium") or needs.found("chromium-browser") or ""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -23,7 +23,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.xdist_group("browser"))
             if not CHROMIUM:
-                item.add_marker(pytest.mark.skip(reason="needs chromium (Debian package chromium)"))
+                item.add_marker(pytest.mark.skip(reason=needs.lacks_program("chromium")))
 
 
 @pytest.fixture(scope="session")

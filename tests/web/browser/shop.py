@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import secrets
 import signal
-import socket
 import sys
-import time
 import urllib.error
 import urllib.request
 from contextlib import suppress
 
 from support.sample import Program, Sample
+from support.waiting import free_port, wait_until
 
 _APP = """\
 import os, pathlib
@@ -80,9 +79,7 @@ class Shop(Sample):
 
     def open(self) -> None:
         self.token = secrets.token_urlsafe(24)
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self.address = f"http://127.0.0.1:{self.port}"
         for version in ("1.0", "1.1"):
             self.wheel("greeting", version)
@@ -129,12 +126,7 @@ class Shop(Sample):
         return ""
 
     def wait(self, version: str) -> None:
-        end = time.monotonic() + 20
-        while time.monotonic() < end:
-            if self.version() == version:
-                return
-            time.sleep(0.1)
-        raise AssertionError((self.app / "run/log").read_text())
+        wait_until(lambda: self.version() == version, (self.app / "run/log").read_text, seconds=20, every=0.1)
 
     def stop(self) -> None:
         with suppress(OSError, ValueError):

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.waiting import free_port
 from web.browser.shop import Shop
 from web.nginx import NAME, needs_nginx, nginx_before
-from web.test_web_api import free_port, until_up
+from web.test_web_api import until_up
 
 pytestmark = needs_nginx
 PREFIX = "/tools/otrs"

@@ -42,9 +42,7 @@ class Served:
 
 @pytest.fixture
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    if why := systemd_root.missing():
-        pytest.skip(why)
-    with systemd_root.Machine(systemd_root.base_root(), tmp_path_factory.mktemp("machine")) as machine:
+    with systemd_root.machine(tmp_path_factory.mktemp("machine")) as machine:
         token = secrets.token_urlsafe(24)
         made = Served(MachineApp(machine, SETTINGS.replace("timeout: 4", "timeout: 30")), "", token)
         made.publish("v1.0.0")

@@ -1,0 +1,7 @@
+"""A small repository of plain trees."""
+
+from __future__ import annotations
+
+from support.checkouts import checkout, empty_repository
+
+__all__ = ["checkout", "empty_repository"]

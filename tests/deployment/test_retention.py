@@ -1,0 +1,144 @@
+"""Backups by their names and manifests alone: which is meant, which stays, which goes."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.checkouts import Checkout
+
+from gitdeploy import backups
+from gitdeploy.backups import Backup, find, new_id, read_all, set_outcome, to_prune
+from gitdeploy.deployment.prune import held_generations, prune
+from gitdeploy.deployment.site import Site
+from gitdeploy.errors import DeploymentFailed, NotFound, UsageError
+
+SNAPSHOT = {"commit": "c", "head": "h", "tree": "t", "index_tree": "i"}
+NOON = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
+
+
+def made(folder: Path, second: int, *, label: str = "", outcome: str = "good", generation: str | None = None) -> str:
+    """A backup made in that second; its id."""
+    identity = f"20261123-1200{second:02d}-v1.{second}"
+    folder.mkdir(exist_ok=True)
+    backups.write(
+        folder,
+        Backup(identity, "", "shop", "1", "v1", "a" * 40, None, "before", label, SNAPSHOT, generation=generation),
+    )
+    if outcome != "pending":
+        set_outcome(folder, identity, outcome)  # type: ignore[arg-type]
+    return identity
+
+
+def going(folder: Path, keep: int) -> list[str]:
+    return sorted(backup.id[13:15] for backup in to_prune(folder, keep))
+
+
+def test_the_newest_good_ones_stay_and_so_do_labelled_ones(tmp_path: Path) -> None:
+    for second in range(1, 6):
+        made(tmp_path, second, label="for ever" if second == 2 else "")
+    assert going(tmp_path, 3) == ["01"]
+    assert going(tmp_path, 10) == []
+    assert going(tmp_path, 1) == ["01", "03", "04"]
+    assert going(tmp_path, 0) == ["01", "03", "04"], "the newest good one always stays"
+
+
+def test_failed_deployments_never_push_a_good_backup_out(tmp_path: Path) -> None:
+    made(tmp_path, 1)
+    for second in range(2, 7):
+        made(tmp_path, second, outcome="failed")
+    assert going(tmp_path, 2) == ["02", "03", "04"]
+    made(tmp_path, 7, outcome="pending")
+    assert going(tmp_path, 1) == ["01", "02", "03", "04", "05"], "one whose deployment isn't over counts as good"
+
+
+def test_a_damaged_one_is_never_pruned_and_named_when_it_is_asked_for(tmp_path: Path) -> None:
+    whole = made(tmp_path, 1)
+    for second, text in enumerate(("{", "[]", json.dumps({"format": 2}), json.dumps({"format": 1, "id": "other"})), 2):
+        broken = made(tmp_path, second)
+        (tmp_path / broken / backups.MANIFEST).write_text(text)
+    (tmp_path / "20261123-120009-unfinished").mkdir()
+    (tmp_path / "no backup").mkdir()
+    found, damaged = read_all(tmp_path)
+    assert [backup.id for backup in found] == [whole]
+    assert len(damaged) == 5
+    assert going(tmp_path, 1) == []
+    with pytest.raises(DeploymentFailed, match="a newer gitdeploy"):
+        find(tmp_path, "20261123-120004-v1.4")
+    with pytest.raises(DeploymentFailed, match="never finished"):
+        find(tmp_path, "20261123-120009-unfinished")
+
+
+def test_how_one_is_named(tmp_path: Path) -> None:
+    with pytest.raises(NotFound, match="There is no backup yet"):
+        find(tmp_path / "none", "latest")
+    one, two = made(tmp_path, 1), made(tmp_path, 12)
+    assert find(tmp_path, "latest").id == two
+    assert find(tmp_path, one).id == one
+    assert find(tmp_path, f"refs/gitdeploy/backups/{one}").id == one
+    assert find(tmp_path, "20261123-12001").id == two
+    with pytest.raises(UsageError, match="begins several backups"):
+        find(tmp_path, "2026")
+    for nothing in ("", "2027", "../x", "\x1b[31m"):
+        with pytest.raises((NotFound, UsageError)):
+            find(tmp_path, nothing)
+
+
+def test_a_new_id_is_free_and_sorts_after_all_others_whatever_the_clock_says(tmp_path: Path) -> None:
+    assert new_id(tmp_path / "none", "1.2.9", NOON) == "20261123-120000-1.2.9"
+    assert new_id(tmp_path, "../../etc/x y", NOON) == "20261123-120000-etc-x-y"
+    assert new_id(tmp_path, None, NOON) == "20261123-120000-unversioned"
+    later = made(tmp_path, 30)
+    found = new_id(tmp_path, "0.1", NOON)
+    assert found > later
+    assert found == "20261123-120031-0.1"
+
+
+@given(st.lists(st.text(max_size=8), max_size=6))
+def test_ids_of_one_second_still_sort_in_the_order_in_which_they_were_made(versions: list[str]) -> None:
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        ids = []
+        for version in versions:
+            ids.append(new_id(Path(folder), version, NOON))
+            (Path(folder) / ids[-1]).mkdir()
+        assert ids == sorted(set(ids))
+
+
+# ---- with the venvs ----
+
+
+def generation(site: Site, name: str) -> Path:
+    place = site.state.venvs / name
+    (place / "bin").mkdir(parents=True)
+    (place / "file").write_text("x" * 10_000)
+    return place
+
+
+def test_a_generation_stays_as_long_as_something_needs_it(checkout: Checkout) -> None:
+    checkout.go(checkout.commit({"deploy.yaml": "app: {name: shop}\nsource: {type: git}\nvenv: {path: venv}\n"}))
+    site = Site.open(checkout.root)
+    site.make_state()
+    for name in ("live", "backed", "old", "loose"):
+        generation(site, name)
+    (checkout.root / "venv").symlink_to(".gitdeploy/venvs/live")
+    made(site.state.backups, 1, generation="old")
+    made(site.state.backups, 2, generation="backed")
+    assert held_generations(site) == {"live", "backed", "old"}
+    said: list[str] = []
+    wanted = prune(site, keep=1, line=said.append, dry_run=True)
+    assert (wanted.backups, wanted.generations) == (("20261123-120001-v1.1",), ("loose", "old"))
+    assert wanted.freed > 20_000
+    assert said == []
+    assert sorted(path.name for path in site.state.venvs.iterdir()) == ["backed", "live", "loose", "old"]
+    assert prune(site, keep=1, line=said.append) == wanted
+    assert sorted(path.name for path in site.state.venvs.iterdir()) == ["backed", "live"]
+    assert said[0].startswith("Dropped 1 old backup and 2 venv generations, ")
+    assert [backup.id[-4:] for backup in site.backups()] == ["v1.2"]
+    assert prune(site, keep=1, line=said.append).generations == ()
+    assert len(said) == 1, "nothing dropped, nothing said"
