@@ -54,6 +54,7 @@ class Status(Struct, frozen=True):
     interrupted: bool
     holder: Holder | None
     held: dict[str, Any] | None
+    checked_at: str | None = None  # when the source was asked for `update_available`
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -67,6 +68,7 @@ class Status(Struct, frozen=True):
             "venv": self.venv,
             "update_available": self.update_available,
             "latest_version": self.latest_version,
+            "checked_at": self.checked_at,
             "last_deployment": row_as_dict(self.last_deployment) if self.last_deployment else None,
             "interrupted": self.interrupted,
             "locked_by": _holder_as_dict(self.holder),
@@ -135,8 +137,7 @@ class App:
         database = site.read_database()
         last = hold = None
         interrupted = False
-        latest: str | None = None
-        available: bool | None = None
+        found: CheckResult | None = None
         holder = DeploymentLock(site.state.lock).holder()
         if database is not None:
             with database:
@@ -144,7 +145,7 @@ class App:
                 interrupted = bool(database.unfinished()) and holder is None
                 text = database.meta_get(HOLD)
                 hold = json.loads(text) if text else None
-                latest, available = _cached_update(database, live)
+                found = self._last_check(database, live)
         keep = site.keep([])
         return Status(
             site.name,
@@ -155,12 +156,13 @@ class App:
             {"path": str(venv.link), "generation": venv.generation, "python": venv.python, "problem": venv.problem}
             if venv is not None
             else None,
-            available,
-            latest,
+            found.update_available if found else None,
+            found.latest_version if found else None,
             last,
             interrupted,
             holder,
             hold,
+            found.checked_at if found else None,
         )
 
     def checkout(self) -> Checkout:
@@ -207,6 +209,14 @@ class App:
         with self._database() as database:
             return updates.last_check(self.site, database, self._live(database))
 
+    def _last_check(self, database: Database, live: Release3) -> CheckResult | None:
+        """The last answer where there is one, whose age is told; None without loading anything where there is none."""
+        if database.meta_get("last_check") is None:
+            return None
+        from gitdeploy.deployment import updates
+
+        return updates.last_check(self.site, database, live)
+
     def bad_releases(self) -> dict[str, BadRelease]:
         """Commit -> why and when: releases that were taken back here and are not installed again by themselves."""
         database = self.site.read_database()
@@ -248,10 +258,12 @@ class App:
         with self._database() as database:
             live = self._live(database)
             found, warnings = updates.catalogue(self.site, database).releases(limit=limit, all=everything)
+            contained = updates.checkout_git(self.site).contained() if found else frozenset()
         if on_warning is not None:
             for warning in warnings:
                 on_warning(warning)
-        return [(release, release_state(release, live, self.site.config.source.tag_prefix)) for release in found]
+        prefix = self.site.config.source.tag_prefix
+        return [(release, release_state(release, live, prefix, contained)) for release in found]
 
     def release(self, tag: str) -> tuple[Release, str]:
         """One release, whole."""
@@ -262,7 +274,8 @@ class App:
         with self._database() as database:
             live = self._live(database)
             found = updates.catalogue(self.site, database).release(tag)
-        return found, release_state(found, live, self.site.config.source.tag_prefix)
+            contained = updates.checkout_git(self.site).contained()
+        return found, release_state(found, live, self.site.config.source.tag_prefix, contained)
 
     def plan(self, tag: str | None = None, options: Options | None = None) -> Plan | None:
         """What `upgrade` would do; None where there is nothing newer. Fetches the release's objects, changes nothing."""
@@ -547,9 +560,9 @@ class App:
         return live_release(self.site, database)
 
 
-def release_state(release: Release, live: Release3, prefix: str) -> str:
+def release_state(release: Release, live: Release3, prefix: str, contained: frozenset[str] = frozenset()) -> str:
     """live, newer, older or prerelease (of a newer one); `no version` for a tag that is none, `refused` for a name that
-    no release may have."""
+    no release may have. CONTAINED: ids of the tags that HEAD is made of, which are older whatever their number."""
     from gitdeploy.versions import read_version, valid_tag
 
     if valid_tag(release.tag) is not None:
@@ -561,6 +574,8 @@ def release_state(release: Release, live: Release3, prefix: str) -> str:
         return "no version"
     current = read_version(live.tag or live.version or "", prefix) or read_version(live.version or "")
     if current is not None and version <= current:
+        return "older"
+    if release.commit in contained or release.object_id in contained:
         return "older"
     return "prerelease" if release.prerelease or version.is_prerelease else "newer"
 
@@ -593,21 +608,6 @@ def _holder_as_dict(holder: Holder | None) -> dict[str, Any] | None:
         "command": holder.command,
         "since": holder.since,
     }
-
-
-def _cached_update(database: Database, live: Release3) -> tuple[str | None, bool | None]:
-    """(newest version, whether it is newer) as the last check found it."""
-    from gitdeploy.versions import read_version
-
-    text = database.meta_get("last_check")
-    if not text:
-        return None, None
-    try:
-        latest = json.loads(text).get("latest_version")
-    except ValueError:
-        return None, None
-    there, here = read_version(latest or ""), read_version(live.version or "")
-    return latest, (there > here) if there is not None and here is not None else None
 
 
 def _quiet(text: str) -> None:

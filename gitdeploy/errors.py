@@ -89,6 +89,10 @@ class SourceError(GitDeployError):
     exit_code = 6
 
 
+class Unreachable(SourceError):
+    """The source gave no answer at all: no network, no such name, no time left. (One that refuses did answer.)"""
+
+
 class PolicyError(GitDeployError):
     """Refused by policy: local changes, a downgrade, a moved tag, an unverified signature, a bad release (exit 7)."""
 

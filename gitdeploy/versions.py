@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
+from collections import Counter
 from collections.abc import Iterable
 
 from packaging.version import InvalidVersion, Version
@@ -12,6 +13,7 @@ from gitdeploy.regex import regex
 
 LONGEST = 128
 _TAG = regex(r"[A-Za-z0-9][A-Za-z0-9._/+-]*", re.ASCII)
+_BEFORE = regex(r"(.*?[^0-9.vV]|[vV][^0-9]*?[^0-9vV])[vV]?[0-9]+\.[0-9]", re.ASCII)
 _OBJECT_ID = regex(r"[0-9a-fA-F]{40}|[0-9a-fA-F]{64}")
 _PSEUDO_REFS = frozenset({"HEAD", "FETCH_HEAD", "ORIG_HEAD", "MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD"})
 
@@ -84,8 +86,40 @@ def matches(tag: str, glob: str) -> bool:
 
 
 def admitted(version: Version, channel: str) -> bool:
-    """Whether a channel takes a version by itself: stable takes no prereleases; epochs are never chosen."""
-    return version.epoch == 0 and (channel != "stable" or not version.is_prerelease)
+    """Whether a channel takes a version by itself: stable takes no prereleases; epochs (`1!2.0`) and local versions
+    (`v3.3.12+docs`: the same release built or documented anew) are never chosen."""
+    return version.epoch == 0 and version.local is None and (channel != "stable" or not version.is_prerelease)
+
+
+def scheme_prefix(tags: Iterable[str]) -> str | None:
+    """What stands before the version in most of TAGS (`release_` in `release_3.34.9`); None where nothing does."""
+    found = Counter(match[1] for tag in tags if (match := _BEFORE.match(tag)) and read_version(tag, match[1]))
+    return found.most_common(1)[0][0] if found else None
+
+
+def scheme(tag: str) -> tuple[str, bool] | None:
+    """How TAG names its version: (what stands before it, whether it is a date such as 2018.09); None for no version."""
+    version = read_version(tag)
+    if version is None:
+        return None
+    calendar = 1990 <= version.major < 2200 or version.major >= 1990_00_00
+    return (tag[0] if tag[0] in "vV" else "", calendar)
+
+
+def glob_of_scheme(tags: Iterable[str], newest_tag: str) -> str | None:
+    """A pattern for the tags that are named like NEWEST_TAG and for none that are named otherwise; None where all are
+    named alike, or no pattern can tell them apart."""
+    wanted = scheme(newest_tag)
+    named = {tag: found for tag in tags if (found := scheme(tag)) is not None}
+    others = [tag for tag, found in named.items() if found != wanted]
+    mine = [tag for tag, found in named.items() if found == wanted]
+    if wanted is None or not others:
+        return None
+    start = wanted[0]
+    globs = [f"{start}*" if start else "[0-9]*"]
+    globs += [f"{start}[12][0-9][0-9][0-9]*"] if wanted[1] else [f"{start}[0-9].*", f"{start}[0-9][0-9].*"]
+    fitting = [g for g in globs if matches(newest_tag, g) and not any(matches(tag, g) for tag in others)]
+    return max(fitting, key=lambda g: sum(matches(tag, g) for tag in mine), default=None)
 
 
 def newest(tags: Iterable[str], *, glob: str = "*", prefix: str = "", channel: str = "stable") -> str | None:

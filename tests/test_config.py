@@ -228,10 +228,80 @@ def test_yunxiao_is_codeup(tmp_path: Path) -> None:
     assert config.token(config.source) == "pt-secret"
 
 
+ORG = "68720966aa7bbf6cb884753e"
+NAMES = f"APP_UPDATE_REPO=acme/shop\nAPP_UPDATE_YUNXIAO_REPO={ORG}/acme/shop\n"
+AT_GITHUB = "source: {type: github, repo: acme/hub, remote: hub, token_env: HUB_TOKEN}\n"
+BOTH = f"""source:
+  type: github
+  repo: acme/hub
+  url: https://hub.test/api/v3
+  tags: "v*"
+  fallback: [{{type: codeup, repo: {ORG}/a/b, remote: mirror, token_env: UP_TOKEN}}, {{type: gitee, repo: a/b}}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("yaml", "env", "wanted"),
+    [
+        # (type, repo, url, remote, token_env) of the source, and of its fallbacks
+        ("", "APP_UPDATE_SOURCE=yunxiao\n", [("codeup", f"{ORG}/acme/shop", None, "origin", None)]),
+        ("", "APP_UPDATE_SOURCE=github\n", [("github", "acme/shop", None, "origin", None)]),
+        (
+            AT_GITHUB,
+            "APP_UPDATE_SOURCE=yunxiao\n",
+            [("codeup", f"{ORG}/acme/shop", None, f"https://codeup.aliyun.com/{ORG}/acme/shop.git", None)],
+        ),
+        (AT_GITHUB, "APP_UPDATE_SOURCE=github\n", [("github", "acme/shop", None, "hub", "HUB_TOKEN")]),
+        (
+            BOTH,
+            "APP_UPDATE_SOURCE=Yunxiao\n",
+            [("codeup", f"{ORG}/acme/shop", None, "mirror", "UP_TOKEN"), ("gitee", "a/b", None, "origin", None)],
+        ),
+        (
+            "",
+            "APP_UPDATE_SOURCE=both\n",
+            [("github", "acme/shop", None, "origin", None), ("codeup", f"{ORG}/acme/shop", None, "origin", None)],
+        ),
+        (
+            BOTH,
+            "APP_UPDATE_SOURCE=both\n",
+            [
+                ("github", "acme/shop", "https://hub.test/api/v3", "origin", None),
+                ("codeup", f"{ORG}/acme/shop", None, "mirror", "UP_TOKEN"),
+                ("gitee", "a/b", None, "origin", None),
+            ],
+        ),
+        (
+            f"source: {{type: codeup, repo: {ORG}/a/b, remote: up, token_env: UP_TOKEN}}\n",
+            "APP_UPDATE_SOURCE=both\n",
+            [
+                ("github", "acme/shop", None, "https://github.com/acme/shop.git", None),
+                ("codeup", f"{ORG}/acme/shop", None, "up", "UP_TOKEN"),
+            ],
+        ),
+    ],
+)
+def test_app_update_source_moves_the_whole_source(
+    tmp_path: Path, yaml: str, env: str, wanted: list[tuple[str | None, ...]]
+) -> None:
+    source = read(tmp_path, yaml, NAMES + env).source
+    found = [(s.type, s.repo, s.url, s.remote, s.token_env) for s in (source, *source.fallback)]
+    assert found == wanted
+    assert source.tags == ("v*" if "v*" in yaml else "*")
+
+
+def test_both_without_a_repository_at_codeup_says_what_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read(tmp_path, "", "APP_UPDATE_SOURCE=both\nAPP_UPDATE_REPO=acme/shop\n")
+    assert "APP_UPDATE_SOURCE in .env line 1 is both, GitHub and Codeup" in caught.value.message
+    assert "APP_UPDATE_YUNXIAO_REPO" in caught.value.hint
+    read(tmp_path, "", f"APP_UPDATE_SOURCE=both\nAPP_UPDATE_YUNXIAO_REPO={ORG}/a/b\n")
+
+
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        ("APP_UPDATE_SOURCE=svn", "APP_UPDATE_SOURCE in .env line 1 must be github or yunxiao"),
+        ("APP_UPDATE_SOURCE=svn", "APP_UPDATE_SOURCE in .env line 1 must be github, yunxiao or both"),
         ("APP_UPDATE_CHECK_INTERVAL=daily", "a number of hours"),
         ("APP_UPDATE_AUTO_CHECK=perhaps", "true or false"),
         ("APP_UPDATE_REPO=../x", "a repository"),

@@ -48,7 +48,9 @@ def test_tags_sort_as_versions() -> None:
         (["v1!0.1", "v1.0"], "v1.0"),  # an epoch is above every version, and never chosen by itself
         (["v1.0", "v1.0\n9", "v9\u202e"], "v1.0"),
         (["v" + "9" * 4301, "v1.0"], "v1.0"),  # int() refuses so many digits
-        (["v1.0.0+b", "v1.0.0"], "v1.0.0+b"),
+        (["v1.0.0+b", "v1.0.0"], "v1.0.0"),
+        (["v3.3.12", "v3.3.12+docs", "v3.3.13+b1"], "v3.3.12"),  # a local version is never chosen by itself
+        (["v1.2.9", "v1.2.9.1", "V1.2.8"], "v1.2.9.1"),
         ([], None),
     ],
 )

@@ -36,6 +36,10 @@ _NAME = regex(r"[A-Za-z0-9][A-Za-z0-9._/-]*")
 _MOVED = "Set the address it leads to, often the same one with .git at its end: git remote set-url NAME URL"
 
 
+class NoTags(SourceError):
+    """The remote shows no tag at all."""
+
+
 class Credentials(Struct, frozen=True):
     """User and password for git at one host; given to git by its environment only."""
 
@@ -91,12 +95,18 @@ def url_setting(repository: Repository, name: str, url: str) -> str | None:
 
 
 def ls_remote_tags(
-    repository: Repository, remote: str, credentials: Credentials | None = None, *, only: str | None = None
+    repository: Repository,
+    remote: str,
+    credentials: Credentials | None = None,
+    *,
+    only: str | None = None,
+    limit: float | None = None,
 ) -> dict[str, RemoteTag]:
-    """All tags of REMOTE by one request, or the tag ONLY, for which it is not waited as long. Raises `SourceError`."""
+    """All tags of REMOTE by one request, or the tag ONLY, for which it is not waited as long. LIMIT: seconds to wait. Raises
+    `SourceError`."""
     names = (f"refs/tags/{only}", f"refs/tags/{only}^{{}}") if only is not None else ()
     words = ("ls-remote", "--tags", "--quiet", "--", _checked(remote), *names)
-    done = _network(repository, words, credentials, LOOK_LIMIT if only is None else GLANCE_LIMIT)
+    done = _network(repository, words, credentials, limit or (LOOK_LIMIT if only is None else GLANCE_LIMIT))
     if not done.ok:
         raise _unreachable(repository, remote, done)
     found: dict[str, RemoteTag] = {}
@@ -110,6 +120,15 @@ def ls_remote_tags(
         else:
             found[tag] = RemoteTag(oid, oid)
     return found
+
+
+def has_branch(repository: Repository, remote: str, name: str, credentials: Credentials | None = None) -> bool:
+    """Whether REMOTE has a branch NAME. Raises `SourceError`."""
+    words = ("ls-remote", "--heads", "--quiet", "--", _checked(remote), f"refs/heads/{name}")
+    done = _network(repository, words, credentials, GLANCE_LIMIT)
+    if not done.ok:
+        raise _unreachable(repository, remote, done)
+    return bool(done.text)
 
 
 def fetch_tag(
@@ -155,7 +174,7 @@ def no_such_tag(repository: Repository, remote: str, tag: str, tags: Sequence[st
     """TAG isn't among the TAGS of REMOTE: the error that names those most like it."""
     where = _named(repository, remote)
     if not tags:  # what isn't a git server at all may look so to git
-        return SourceError(
+        return NoTags(
             f"The remote {where} shows no tag at all, so {clean(tag)} is not there either.",
             "Check the remote's URL: git remote -v",
         )
@@ -261,6 +280,19 @@ def _network(
     )
 
 
+def _login_hint(url: str, why: str) -> str:
+    """What makes git's login at URL work, where the usual WHY isn't it."""
+    host = urlsplit(url).hostname or ""
+    if url.startswith("http://") and host not in ("127.0.0.1", "localhost"):
+        return "No token is sent over plain http: give the remote an address with https or SSH (git remote set-url)."
+    if host == "codeup.aliyun.com":
+        return (
+            "Codeup's git wants the HTTPS clone account, or your user name, beside the password or token: set git.username and "
+            "git.token_env, or put the name into the remote's URL (https://NAME@codeup.aliyun.com/…)."
+        )
+    return why
+
+
 def _unreachable(repository: Repository, remote: str, done: Completed) -> SourceError:
     said = redact(done.error_text)
     where = _named(repository, remote)
@@ -290,6 +322,8 @@ def _unreachable(repository: Repository, remote: str, done: Completed) -> Source
         ("timed out", "gave no answer", "Check the network, then try again."),
     ):  # fmt: skip
         if mark in low:
+            if "user" in mark or "password" in mark or "authentication" in mark:
+                hint = _login_hint(remote_url(repository, remote) or "", hint)
             return SourceError(f"The remote {where} {why}.", hint, details=(said,) if said else ())
     return SourceError(
         f"The remote {where} can't be read ({done.ending}): {said}", "Check the network and the remote's URL."

@@ -40,11 +40,7 @@ def _text(screen: Screen, result: CheckResult) -> str:
     live = result.current_version or "an unknown version"
     asked = _asked(result)
     if not result.update_available:
-        if result.latest_tag is None:
-            return f"There is no release yet{asked}."
-        if result.is_older:
-            return f"{live}, which is live, is newer than the newest release, {clean(result.latest_tag)}{asked}."
-        return f"{live} is the newest release{asked}."
+        return f"{result.nothing(live)}{asked}." + (f"\n  {result.way}" if result.way else "")
     date = f" of {clean(result.published_at)[:10]}" if result.published_at else ""
     lines = [f"{clean(result.latest_tag or '')}{date} is available; {live} is live{asked}."]
     if result.release_name and result.release_name != result.latest_tag:

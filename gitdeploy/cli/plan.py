@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from gitdeploy.cli.options import EXAMPLE, json_option, pass_screen, to_options, upgrade_options
-from gitdeploy.cli.plantext import plan_text
+from gitdeploy.cli.plantext import nothing_text, plan_text
 from gitdeploy.cli.screen import Screen
 
 
@@ -23,8 +23,9 @@ def command(screen: Screen, /, tag: str | None, **values: Any) -> None:
     Example:
       gitdeploy plan v1.2.9.1
     """
-    plan = screen.app().plan(tag, to_options(values))
+    app = screen.app()
+    plan = app.plan(tag, to_options(values))
     if plan is None:
-        screen.result({"status": "nothing_to_do"}, "The newest release is live already.")
+        screen.result({"status": "nothing_to_do"}, nothing_text(app))
         return
     screen.result(plan.as_dict(), plan_text(plan))

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from gitdeploy.app import App
 from gitdeploy.deployment.plan import Plan
 from gitdeploy.deployment.plan_migrations import plan_lines
 from gitdeploy.deployment.plan_venv import VenvPlan
 from gitdeploy.text import count, listing, path_text, redact, size_text
 
 _WORDS = {"added": " (new)", "changed": " (changed)"}
+
+
+def nothing_text(app: App) -> str:
+    """Why there is no plan of the newest release: as the source said just now."""
+    found = app.last_check()
+    return "There is nothing to upgrade to." if found is None else f"{found.nothing(app.live().name)}."
 
 
 def plan_text(plan: Plan) -> str:

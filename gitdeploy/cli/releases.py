@@ -48,9 +48,7 @@ def command(screen: Screen, /, tag: str | None, limit: int, everything: bool) ->
         rows if dated else [(tag, state, notes) for tag, _, state, notes in rows],
         ("RELEASE", "DATE", "STATE", "NOTES") if dated else ("RELEASE", "STATE", "NOTES"),
     )
-    screen.result(
-        [document(release, state) for release, state in found], table if found else "There is no release yet."
-    )
+    screen.result([document(release, state) for release, state in found], table if found else "There is no release.")
 
 
 def _first_line(release: Release) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 import click
 
@@ -10,7 +10,7 @@ from gitdeploy.app import App, Status
 from gitdeploy.cli.log import shown_status
 from gitdeploy.cli.options import EXAMPLE, json_option, pass_screen
 from gitdeploy.cli.screen import Screen
-from gitdeploy.text import clean, listing
+from gitdeploy.text import clean, duration_text, listing
 
 
 @click.command("status", context_settings=EXAMPLE)
@@ -29,6 +29,14 @@ def command(screen: Screen) -> None:
     app = screen.app()
     status = app.status()
     screen.result(status.as_dict(), _text(app, status))
+
+
+def _asked(status: Status) -> str:
+    """` (asked 3 h ago)`."""
+    if status.checked_at is None:
+        return ""
+    age = (datetime.now(UTC) - datetime.fromisoformat(status.checked_at)).total_seconds()
+    return f" (asked {duration_text(max(0.0, age))} ago)"
 
 
 def _text(app: App, status: Status) -> str:
@@ -52,7 +60,7 @@ def _text(app: App, status: Status) -> str:
                 f"  update       {newest.latest_tag} failed here before and is not installed by itself again{where}"
             )
         else:
-            lines.append(f"  update       {status.latest_version} is available:  gitdeploy upgrade")
+            lines.append(f"  update       {status.latest_version} is available{_asked(status)}:  gitdeploy upgrade")
     row = status.last_deployment
     if row is not None:
         when = datetime.fromisoformat(row.started_at).astimezone().strftime("%Y-%m-%d %H:%M")

@@ -15,7 +15,7 @@ from gitdeploy.cli.options import (
     wait_option,
     yes_option,
 )
-from gitdeploy.cli.plantext import plan_text
+from gitdeploy.cli.plantext import nothing_text, plan_text
 from gitdeploy.cli.screen import Screen
 from gitdeploy.errors import Interrupted
 
@@ -44,7 +44,7 @@ def command(screen: Screen, /, tag: str | None, dry_run: bool, wait: float, yes:
     if dry_run or (tag is None and not yes):
         plan = app.plan(tag, options)
         if plan is None:
-            screen.result({"status": "nothing_to_do"}, "The newest release is live already.")
+            screen.result({"status": "nothing_to_do"}, nothing_text(app))
             return
         if dry_run:
             screen.result(plan.as_dict(), plan_text(plan))

@@ -20,6 +20,11 @@ TOKEN_VARIABLES: Mapping[str, str] = MappingProxyType(
     {"github": "APP_UPDATE_GITHUB_TOKEN", "codeup": "APP_UPDATE_YUNXIAO_TOKEN"}
 )
 
+# Where git finds repositories over HTTPS, at the public hosts that APP_UPDATE_SOURCE may name.
+PUBLIC_GIT_HOSTS: Mapping[str, str] = MappingProxyType(
+    {"github": "https://github.com", "codeup": "https://codeup.aliyun.com"}
+)
+
 
 _PATH = Text("a path inside the checkout", checks.inside)
 _COMMANDS = ListOf(Text("a shell command", checks.command))

@@ -232,7 +232,10 @@ def _source(site: Site) -> Iterator[Finding]:
     if result.warning:
         yield Finding("source", "warning", result.warning)
     took = duration_text(time.monotonic() - begun)
-    yield Finding("source", "ok", f"{result.source}: the newest release is {result.latest_tag or 'none'} ({took}).")
+    if result.latest_tag is None:
+        yield Finding("source", "warning", f"{result.reason}.", result.way or "")
+    elif not result.from_cache:
+        yield Finding("source", "ok", f"{result.source}: the newest release is {result.latest_tag} ({took}).")
 
 
 def _hooks(site: Site) -> Iterator[Finding]:

@@ -16,7 +16,7 @@ from gitdeploy.hooks import FOLDER, stage_of
 from gitdeploy.services import processes
 from gitdeploy.services.discovery import discover
 from gitdeploy.text import clean, listing, path_text
-from gitdeploy.versions import newest, read_version
+from gitdeploy.versions import glob_of_scheme, matches, newest, read_version, scheme_prefix
 
 # Files that an operator edits on the server, or that the app writes: tracked ones block every upgrade, or are overwritten.
 _LOCAL_NAMES = frozenset(".env config.ini local.cfg local_settings.py settings.ini settings.local.py".split())
@@ -57,11 +57,44 @@ def _source(site: Site) -> Iterator[str]:
     if found.repo and found.kind != "git":
         yield f"  repo: {_quoted(found.repo)}"
     yield f"  remote: {_quoted(site.config.source.remote)}"
-    if versions and all(tag.startswith("v") for tag in versions):
-        yield f'  tags: "v*"                      # as here: the newest that was fetched is {newest(versions) or versions[-1]}'
+    yield from _tags(site, tags, versions)
     if found.kind != "git":
         yield "  # token_env: MY_TOKEN           # for a private repository: the variable, never the token itself"
+        yield "  # type: git                     # instead: by tags alone, without asking the host about drafts and prereleases"
     yield ""
+
+
+def _tags(site: Site, tags: list[str], versions: list[str]) -> Iterator[str]:
+    """Which tags are releases: those that are named like the one that is live, where there are two schemes."""
+    if not versions:
+        if (prefix := scheme_prefix(tags)) is not None:
+            yield f"  tag_prefix: {_quoted(prefix)}       # what stands before the version, as in {_example(tags, prefix)}"
+        return
+    live = _live_tag(site, versions)
+    if (glob := glob_of_scheme(versions, live)) is not None:
+        others = next(tag for tag in versions if not matches(tag, glob))
+        yield f"  tags: {json.dumps(glob)}       # like {live}: {others} and its like count as versions too, by another scheme"
+    elif all(tag.startswith("v") for tag in versions):
+        yield f'  tags: "v*"                      # as here: the newest that was fetched is {newest(versions) or versions[-1]}'
+
+
+def _example(tags: list[str], prefix: str) -> str:
+    return clean(next(tag for tag in tags if tag.startswith(prefix)), limit=60)
+
+
+def _live_tag(site: Site, versions: list[str]) -> str:
+    """The version tag that HEAD is, else the one that it was made after, else the one that was made last."""
+    repository = site.repository
+    for words in (("--merged=HEAD",), ()):
+        done = repository.run(
+            "for-each-ref", "--sort=-creatordate", *words, "--format=%(refname:strip=2)", "refs/tags/"
+        )
+        here = repository.tags_at(head) if words and (head := repository.resolve("HEAD")) else []
+        known = set(versions)
+        for tag in (*here, *done.stdout.decode("utf-8", "replace").splitlines()):
+            if tag in known:
+                return tag
+    return versions[-1]
 
 
 def _git(site: Site) -> Iterator[str]:

@@ -10,9 +10,19 @@ from msgspec.structs import replace
 
 from gitdeploy.checkout import remote as remotes
 from gitdeploy.checkout.changes import Problem
+from gitdeploy.deployment.backwards import direction, lower
+from gitdeploy.deployment.missing import missing_tag
 from gitdeploy.deployment.options import Options
 from gitdeploy.deployment.plan import Plan
-from gitdeploy.deployment.release import Chosen, check_tag, fetch_places, moved_tag, newest, prepared_commit
+from gitdeploy.deployment.release import (
+    Chosen,
+    Nothing,
+    check_tag,
+    fetch_places,
+    moved_tag,
+    newest,
+    prepared_commit,
+)
 from gitdeploy.deployment.site import Release3, Site
 from gitdeploy.errors import GitDeployError, NotFound, SourceError
 from gitdeploy.state import Database
@@ -33,8 +43,8 @@ def look(
         if tag is None:
             from gitdeploy.deployment.upgrade import head_of
 
-            found = newest(site, database, site.release_at(head_of(site)))
-            if found is None or found.tag is None:
+            found = newest(site, database, site.release_at(head_of(site)), options)
+            if isinstance(found, Nothing) or found.tag is None:
                 return None
             tag = found.tag
         local = site.repository.resolve(f"refs/tags/{tag}")
@@ -42,13 +52,17 @@ def look(
         try:
             version = version_text(tag, site.config.source.tag_prefix)
             plan = make(site, database, Chosen(Release3(version, tag, now.commit)), options)
+            way = direction(site, plan.origin, plan.target)
         finally:
             if now.fetched:
                 with suppress(GitDeployError):
                     remotes.drop_incoming(site.repository, tag)
         moved = moved_tag(tag, now.commit, [(local, "here"), (database.first_seen(tag), "when it was first seen")])
-        problems = [Problem(moved.message, moved.hint, refused=True)] if moved and not options.accept_moved_tag else []
-        return replace(plan, problems=(*problems, *plan.problems), warnings=(*now.warnings, *plan.warnings))
+        backwards = lower(plan.origin, plan.target, site) or way.refusal
+        refusals = [moved if not options.accept_moved_tag else None, backwards if not options.allow_downgrade else None]
+        problems = [Problem(error.message, error.hint, refused=True) for error in refusals if error is not None]
+        warnings = (*now.warnings, *filter(None, (way.said,)), *plan.warnings)
+        return replace(plan, problems=(*problems, *plan.problems), warnings=warnings)
 
 
 class _Now(Struct, frozen=True):
@@ -86,6 +100,6 @@ def _fetch(site: Site, tag: str) -> str:
         try:
             return remotes.fetch_tag(site.repository, remote, tag, credentials).commit
         except (SourceError, NotFound) as error:
-            failure = failure or error
+            failure = failure or missing_tag(site, remote, credentials, tag, error)
     assert failure is not None
     raise failure

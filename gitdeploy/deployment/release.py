@@ -10,6 +10,8 @@ from msgspec.structs import replace
 from gitdeploy.checkout import remote as remotes
 from gitdeploy.checkout.git import INCOMING_REFS
 from gitdeploy.checkout.remote import Credentials
+from gitdeploy.deployment.backwards import ahead, direction, lower
+from gitdeploy.deployment.missing import missing_tag
 from gitdeploy.deployment.options import Options
 from gitdeploy.deployment.session import Work
 from gitdeploy.deployment.site import Release3, Site
@@ -17,7 +19,7 @@ from gitdeploy.errors import GitDeployError, NotFound, PolicyError, SourceError,
 from gitdeploy.regex import regex
 from gitdeploy.state import Database
 from gitdeploy.text import clean
-from gitdeploy.versions import read_version, valid_tag, version_text
+from gitdeploy.versions import valid_tag, version_text
 
 _RECEIVED = regex(r"Receiving objects: +100% .*?, ([0-9.]+ (?:bytes|[KMG]iB))")
 
@@ -30,18 +32,26 @@ class Chosen(Struct, frozen=True):
     automatic: bool = False
 
 
-def choose(work: Work, tag: str | None, options: Options) -> Chosen | None:
-    """The release TAG, or the newest that the channel admits and that didn't fail here before; None where the newest is
-    live. Raises `UsageError`, `PolicyError`, `SourceError`."""
+class Nothing(Struct, frozen=True):
+    """There is nothing to upgrade to, and why."""
+
+    sentence: str
+
+
+def choose(work: Work, tag: str | None, options: Options) -> Chosen | Nothing:
+    """The release TAG, or the newest that the channel admits and that didn't fail here before. Raises `UsageError`,
+    `PolicyError`, `SourceError`."""
     site = work.site
     if tag is not None:
         check_tag(tag)
         chosen = Chosen(Release3(_version(site, tag), tag, ""), automatic=work.session.caller.automatic)
-        _refuse_downgrade(work.origin, chosen.target, site, options)
+        refusal = lower(work.origin, chosen.target, site)
+        if refusal is not None and not options.allow_downgrade:
+            raise refusal
         return chosen
-    found = newest(site, work.database, work.origin)
-    if found is None:
-        return None
+    found = newest(site, work.database, work.origin, options)
+    if isinstance(found, Nothing):
+        return found
     check_tag(found.tag or "")
     _refuse_bad(work, found)
     return Chosen(replace(found, commit=""), said=found.commit or None, automatic=True)
@@ -54,14 +64,27 @@ def check_tag(tag: str) -> None:
         raise UsageError(f"`{clean(tag, limit=80)}` can't be a release: {problem}", "`gitdeploy releases` lists them.")
 
 
-def newest(site: Site, database: Database, live: Release3) -> Release3 | None:
-    """The newest release that the channel admits, where it is newer than what is live; None otherwise."""
-    from gitdeploy.deployment.updates import check
+def newest(site: Site, database: Database, live: Release3, options: Options) -> Release3 | Nothing:
+    """The newest release that the channel admits, asked for now, where it is newer than what is LIVE.
 
-    result = check(site, database, live, force=False)
+    Raises `SourceError` where it can't be told, `NotFound` where the source has no release at all, `PolicyError` where HEAD
+    is made of the newest and more.
+    """
+    from gitdeploy.deployment.updates import ask
+
+    result = ask(site, database, live)
+    if result.latest_tag is None and result.reason and not result.held_back:
+        raise NotFound(f"{result.reason}.", result.way or "")
+    release = Release3(result.latest_version, result.latest_tag, result.commit or "")
+    if result.commits_ahead and result.latest_tag and not result.is_same:
+        if options.allow_downgrade:
+            return release
+        raise ahead(site, release, result.commits_ahead)
     if not result.update_available or not result.latest_tag:
-        return None
-    return Release3(result.latest_version, result.latest_tag, result.commit or "")
+        if result.is_same:
+            return Nothing(f"{site.name} runs {live.name}, the newest release")
+        return Nothing(result.nothing(live.name))
+    return release
 
 
 def fetch(work: Work, chosen: Chosen, options: Options) -> Chosen:
@@ -108,6 +131,13 @@ def _check(work: Work, chosen: Chosen, options: Options, commit: str, local: str
     moved = moved_tag(tag, commit, known_as)
     if moved is not None and not options.accept_moved_tag:
         raise moved
+    way = direction(work.site, work.origin, Release3(None, tag, commit))
+    if way.refusal is not None and not options.allow_downgrade:
+        raise way.refusal
+    if way.doubt is not None and chosen.automatic:
+        raise way.doubt
+    if way.said:
+        work.journal.line(way.said, "warning")
     _verify_signature(work, tag, commit)
 
 
@@ -182,7 +212,7 @@ def _from_remotes(work: Work, tag: str, local: str | None) -> tuple[str, str]:
         try:
             got = remotes.fetch_tag(work.site.repository, name, tag, credentials, progress)
         except (SourceError, NotFound) as error:
-            failure = failure or error
+            failure = failure or missing_tag(work.site, name, credentials, tag, error)
             if len(fetch_places(work.site)) > 1:
                 work.journal.line(f"{error.message} Trying the next.", "warning")
             continue
@@ -218,18 +248,6 @@ def prepared_commit(site: Site, tag: str) -> str | None:
 
 def _version(site: Site, tag: str) -> str | None:
     return version_text(tag, site.config.source.tag_prefix)
-
-
-def _refuse_downgrade(origin: Release3, target: Release3, site: Site, options: Options) -> None:
-    prefix = site.config.source.tag_prefix
-    now = read_version(origin.tag or origin.version or "", prefix) or read_version(origin.version or "")
-    then = read_version(target.tag or "", prefix)
-    if now is not None and then is not None and then < now and not options.allow_downgrade:
-        raise PolicyError(
-            f"{target.tag} is older than {origin.name}, which is live.",
-            f"To go back to a backup: gitdeploy rollback {target.tag}. "
-            f"To install the old release all the same: gitdeploy upgrade {target.tag} --allow-downgrade",
-        )
 
 
 def _verify_signature(work: Work, tag: str, commit: str) -> None:

@@ -6,7 +6,7 @@ import getpass
 import os
 import pwd
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ from gitdeploy.checkout.history import live_release
 from gitdeploy.checkout.keep import KeepPaths
 from gitdeploy.config import Config
 from gitdeploy.envfile import EnvFile
-from gitdeploy.errors import ConfigError, DeploymentFailed, GitDeployError
+from gitdeploy.errors import ConfigError, DeploymentFailed
 from gitdeploy.owner import must_drop
 from gitdeploy.state import NAME, Database, StateDirectory
 from gitdeploy.text import clean, path_text
@@ -28,7 +28,6 @@ from gitdeploy.venvs.live import LiveVenv, live_venv
 
 if TYPE_CHECKING:
     from gitdeploy.backups import Backup
-    from gitdeploy.checkout.remote import Credentials
 
 KEPT_DATA = "kept_data"  # in the database: files that a release stopped tracking, left where they are
 _EXCLUDES = "info/exclude"
@@ -201,49 +200,6 @@ class Site(Struct, frozen=True):
         from gitdeploy.backups import read_all
 
         return read_all(self.state.backups)[0]
-
-
-class CheckoutRemote(Struct, frozen=True):
-    """What the sources need of git: the remote's URL, its tags, and texts of fetched tags. `credentials` says what git
-    proves itself by at a remote; it is called only when that remote is asked."""
-
-    repository: Repository
-    credentials: Callable[[str], Credentials | None]
-
-    def remote_url(self, name: str) -> str | None:
-        from gitdeploy.checkout.remote import remote_url
-
-        return remote_url(self.repository, name)
-
-    def ls_remote_tags(self, remote: str) -> dict[str, tuple[str, str]]:
-        from gitdeploy.checkout.remote import ls_remote_tags
-
-        found = ls_remote_tags(self.repository, remote, self.credentials(remote))
-        return {tag: (entry.object_id, entry.commit) for tag, entry in found.items()}
-
-    def url_setting(self, name: str, url: str) -> str | None:
-        from gitdeploy.checkout.remote import url_setting
-
-        return url_setting(self.repository, name, url)
-
-    def tag_message(self, tag: str) -> str | None:
-        done = self.repository.run("for-each-ref", "--format=%(objecttype)%00%(contents)", f"refs/tags/{tag}")
-        kind, _, message = done.stdout.decode("utf-8", "replace").partition("\0")
-        return message.strip() if kind == "tag" else None
-
-    def tag_dates(self, tags: Sequence[str]) -> dict[str, str]:
-        if not tags:
-            return {}
-        names = [f"refs/tags/{tag}" for tag in tags]
-        done = self.repository.run("for-each-ref", "--format=%(refname:strip=2) %(creatordate:iso-strict)", *names)
-        lines = (line.rpartition(" ") for line in done.stdout.decode("utf-8", "replace").splitlines())
-        return {tag: date for tag, _, date in lines if tag and date}
-
-    def file_at(self, commit: str, path: str) -> bytes | None:
-        try:
-            return self.repository.read_blob(commit, path)
-        except GitDeployError:
-            return None
 
 
 def find_root(folder: Path) -> Path:

@@ -9,7 +9,7 @@ from gitdeploy.deployment.keptdiff import kept_differences
 from gitdeploy.deployment.options import Options
 from gitdeploy.deployment.plan import Plan, make_plan
 from gitdeploy.deployment.prepare import Preparation
-from gitdeploy.deployment.release import Chosen, choose, fetch
+from gitdeploy.deployment.release import Chosen, Nothing, choose, fetch
 from gitdeploy.deployment.session import Result, Session, Work, record
 from gitdeploy.deployment.site import KEPT_DATA, Release3, Site
 from gitdeploy.errors import GitDeployError
@@ -25,8 +25,8 @@ def upgrade(session: Session, tag: str | None, options: Options) -> Result:
     origin = site.release_at(head_of(site))
     with record(session, "upgrade", origin, Release3(None, tag, origin.commit)) as work:
         chosen = choose(work, tag, options)
-        if chosen is None:
-            return _nothing_to_do(work, f"{site.name} runs {origin.name}, the newest release.")
+        if isinstance(chosen, Nothing):
+            return _nothing_to_do(work, f"{chosen.sentence}.")
         fetched = fetch(work, chosen, options)
         preparation = _prepare(work, fetched, options)
         if preparation.plan.nothing_to_do:
@@ -55,8 +55,8 @@ def prepare_upgrade(session: Session, tag: str | None, options: Options) -> Resu
     origin = site.release_at(head_of(site))
     with record(session, "prepare", origin, Release3(None, tag, origin.commit)) as work:
         chosen = choose(work, tag, options)
-        if chosen is None:
-            return _nothing_to_do(work, f"{site.name} runs {origin.name}, the newest release.")
+        if isinstance(chosen, Nothing):
+            return _nothing_to_do(work, f"{chosen.sentence}.")
         fetched = fetch(work, chosen, options)
         preparation = _prepare(work, fetched, options)
         if preparation.plan.nothing_to_do:

@@ -16,7 +16,7 @@ from gitdeploy.deployment.site import Release3, Site
 from gitdeploy.errors import GitDeployError
 from gitdeploy.state import BadRelease, Database
 from gitdeploy.text import clean, duration_text
-from gitdeploy.versions import admitted, order, read_version
+from gitdeploy.versions import order, read_version
 
 if TYPE_CHECKING:
     from gitdeploy.sources import CheckResult, Release
@@ -58,13 +58,13 @@ def look(site: Site, database: Database, live: Release3, *, moment: datetime | N
     from gitdeploy.deployment import updates
 
     now = moment or datetime.now(UTC)
-    result = updates.check(site, database, live, force=True)
+    result = updates.ask(site, database, live)
     bad = database.bad_release(result.commit) if result.update_available and result.commit else None
     told, problems = _tell_once(site, database, result) if bad is None else (False, ())
     if result.warning:
         problems = (*problems, result.warning)
     if not result.update_available:
-        return Look(result, None, f"{live.name} is the newest release.", None, told, problems)
+        return Look(result, None, f"{result.nothing(live.name)}.", None, told, problems)
     decision = decide(site, database, live, now)
     tag = decision.wanted if not decision.reason else None
     if bad is None:
@@ -94,8 +94,12 @@ def decide(site: Site, database: Database, live: Release3, now: datetime) -> Dec
     settings = site.config.check
     if settings.upgrade == "never":
         return Decision(None, "Releases are installed by hand (check.upgrade: never).")
-    releases, _ = updates.catalogue(site, database).releases(limit=100, all=False)
-    found = candidates(releases, live, site)
+    if _live_version(site, live) is None and settings.upgrade != "all":
+        return Decision(
+            None,
+            f"HEAD is no release, so what is a `check.upgrade: {settings.upgrade}` can't be told. By hand: gitdeploy upgrade",
+        )
+    found = candidates(updates.newer(site, database, live), live, site)
     if not found:
         return Decision(None, f"Nothing newer than {live.name} that `check.upgrade: {settings.upgrade}` admits.")
     failed = list(database.bad_releases().values())
@@ -124,23 +128,21 @@ def _is(bad: BadRelease, release: Release) -> bool:
 
 
 def candidates(releases: Sequence[Release], live: Release3, site: Site) -> list[Release]:
-    """Those that `check.upgrade` and the channel admit over what is live, newest first."""
-    source = site.config.source
-    prefix = source.tag_prefix
-    here = read_version(live.tag or "", prefix) or read_version(live.version or "")
-    if here is None:
-        return []
+    """Those of RELEASES, newer than what is live, that `check.upgrade` admits, newest first."""
+    prefix = site.config.source.tag_prefix
+    here = _live_version(site, live)
     found = [
         release
         for release in releases
         if (version := read_version(release.tag, prefix)) is not None
-        and version > here
-        and admitted(version, source.channel)
-        and not (release.prerelease and source.channel == "stable")
-        and within(here, version, site.config.check.upgrade)
+        and (here is None or within(here, version, site.config.check.upgrade))
         and _installable(release.tag)
     ]
     return sorted(found, key=lambda release: order(release.tag, prefix), reverse=True)
+
+
+def _live_version(site: Site, live: Release3) -> Version | None:
+    return read_version(live.tag or "", site.config.source.tag_prefix) or read_version(live.version or "")
 
 
 def within(here: Version, there: Version, policy: str) -> bool:

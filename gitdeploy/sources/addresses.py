@@ -24,12 +24,13 @@ _API_PATHS = {"github": "/api/v3", "gitlab": "/api/v4", "gitea": "/api/v1", "git
 
 class Address(Struct, frozen=True):
     """Where a remote is. `path` has neither a leading slash nor `.git`; `origin` is `https://host[:port]` where it is an
-    HTTP address, else the same host's HTTPS one."""
+    HTTP address, else the same host's HTTPS one. `ssh`: the host may be an alias of the user's own."""
 
     host: str
     path: str
     user: str
     origin: str
+    ssh: bool = False
 
 
 def read_address(url: str) -> Address | None:
@@ -42,22 +43,47 @@ def read_address(url: str) -> Address | None:
             return None
         if parts.scheme not in ("https", "http", "ssh", "git") or not parts.hostname:
             return None
-        host, path, user = parts.hostname, parts.path, parts.username or ""
+        host, path, user = parts.hostname.rstrip("."), parts.path, parts.username or ""
         web = parts.scheme in ("https", "http")
+        ssh = parts.scheme == "ssh"
         shown = f"[{host}]" if ":" in host else host
         origin = f"{parts.scheme if web else 'https'}://{shown}" + (f":{port}" if web and port else "")
     else:
         found = _SCP.fullmatch(url)
         if found is None:
             return None
-        host, path, user = found["host"].lower(), found["path"], found["user"] or ""
-        origin = f"https://{host}"
-    return Address(host, path.strip("/").removesuffix(".git").rstrip("/"), user, origin)
+        host, path, user = found["host"].lower().rstrip("."), found["path"], found["user"] or ""
+        origin, ssh = f"https://{host}", True
+    if not host or not host.isascii():
+        return None
+    return Address(host, path.strip("/").removesuffix(".git").rstrip("/"), user, origin, ssh)
 
 
 def kind_of(address: Address) -> str | None:
-    """The kind of host: the public ones by name, private ones where the name begins with it (`gitlab.example.com`)."""
-    return _PUBLIC.get(address.host) or _FIRST_LABELS.get(address.host.partition(".")[0])
+    """The kind of host: the public ones by name, private ones where the name begins with it (`gitlab.example.com`).
+
+    The second is a guess: it proposes whom to ask, and never whom a token is given to.
+    """
+    if (public := _PUBLIC.get(address.host)) is not None:
+        return public
+    return _FIRST_LABELS.get(address.host.partition(".")[0]) if may_be_a_domain(address.host) else None
+
+
+def may_be_a_domain(host: str) -> bool:
+    """Whether HOST can be a name of the Internet's: an alias of ssh's (`github`, `github.com-work`) can't."""
+    first, _, last = host.rpartition(".")
+    return bool(first) and ("-" not in last or last.startswith("xn--"))
+
+
+def may_carry_a_token(url: str) -> bool:
+    """Whether a token may be sent to URL: over https, or to this very machine."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    host = (parts.hostname or "").rstrip(".")
+    loopback = host in ("localhost", "::1") or re.fullmatch(r"127(\.[0-9]{1,3}){3}", host) is not None
+    return parts.scheme == "https" or (parts.scheme == "http" and loopback)
 
 
 def is_public(address: Address) -> bool:

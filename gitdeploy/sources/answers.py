@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from gitdeploy.errors import SourceError
+from gitdeploy.sources.changelog import unsigned
 from gitdeploy.text import clean
 
 NOTES_LIMIT = 64 * 1024  # characters of release notes that are looked at
@@ -67,8 +68,8 @@ class Item:
         return value or None
 
     def notes(self, name: str) -> str:
-        """Long text, cut and made safe to show."""
-        return clean((self.maybe(name) or "")[:NOTES_LIMIT], lines=True).strip()
+        """Long text, cut and made safe to show; the signature at its end is none of it."""
+        return clean(unsigned(self.maybe(name) or "")[:NOTES_LIMIT], lines=True).strip()
 
     def line(self, name: str) -> str:
         """One line that is fit to show; empty where there is none."""

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 from msgspec import Struct
 from msgspec.structs import asdict
 
+from gitdeploy.text import clean, count
+
 if TYPE_CHECKING:
     from gitdeploy.sources.http import Client
 
@@ -62,7 +64,11 @@ class Current(Struct, frozen=True):
 
 
 class CheckResult(Struct, frozen=True):
-    """The answer of `check`: the shape of `check --json`; `commit` is the newest release's, `warning` a sentence."""
+    """The answer of `check`: the shape of `check --json`; `commit` is the newest release's, `warning` a sentence.
+
+    `commits_ahead`: how many commits HEAD is after the newest release, where it is. `reason`: why there is no release,
+    `way`: what changes that; `held_back`: there are some, and the channel or the host keeps them back.
+    """
 
     update_available: bool
     current_version: str | None
@@ -82,9 +88,24 @@ class CheckResult(Struct, frozen=True):
     from_cache: bool
     commit: str | None = None
     warning: str | None = None
+    commits_ahead: int | None = None
+    reason: str | None = None
+    way: str | None = None
+    held_back: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+    def nothing(self, live: str) -> str:
+        """Why there is nothing to upgrade to; LIVE is what that is called which runs. No full stop at its end."""
+        newest = clean(self.latest_tag or "")
+        if self.latest_tag is None:
+            return (self.reason or "There is no release").rstrip(".")
+        if self.commits_ahead:
+            return f"HEAD is {count(self.commits_ahead, 'commit')} after {newest}, the newest release"
+        if self.is_older:
+            return f"{live}, which is live, is newer than the newest release, {newest}"
+        return f"{live} is the newest release"
 
 
 class HttpStore(Protocol):
@@ -117,6 +138,29 @@ class GitRemote(Protocol):
         ...
 
     def file_at(self, commit: str, path: str) -> bytes | None: ...
+    def fingerprint(self, name: str) -> str:
+        """What changes where the URL of a remote does: a hash, since a URL may hold a password."""
+        ...
+
+    def ssh_host(self, host: str) -> str:
+        """The host that ssh goes to for HOST, which may be an alias of the user's own (`Host github-work`)."""
+        ...
+
+    def commit_of(self, object_id: str) -> str | None:
+        """The commit behind a tag's own object, where both are here."""
+        ...
+
+    def contained(self) -> frozenset[str]:
+        """Ids (of tag objects and commits) of the tags here that lead to HEAD or to what HEAD is made of."""
+        ...
+
+    def commits_after(self, commit: str) -> int | None:
+        """How many commits HEAD is after COMMIT; None where HEAD isn't made of it, or it isn't here."""
+        ...
+
+    def remotes_with_tags(self, but: str) -> Mapping[str, Sequence[str]]:
+        """Remotes other than BUT (a name or URL) and their tags; those that can't be asked without a password are left out."""
+        ...
 
 
 class Setup(Struct, frozen=True):
@@ -147,6 +191,7 @@ class Host(Struct, frozen=True):
     token_variable: str
     address_hint: str = "Check source.url: it must be the address of the API, not of the web page."
     hourly_without_token: int = 0
+    withheld: str = ""  # why a token that is set was not sent; empty: it was, or there is none
 
 
 class Source(Protocol):

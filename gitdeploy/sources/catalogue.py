@@ -2,38 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from msgspec import Struct
-from msgspec.structs import asdict, replace
+from msgspec.structs import replace
 from packaging.version import Version
 
 from gitdeploy.config import Config
-from gitdeploy.errors import PolicyError, SourceError, UsageError
+from gitdeploy.errors import PolicyError, SourceError, Unreachable, UsageError
 from gitdeploy.sources.base import CheckResult, Current, GitRemote, HttpStore, Release, Source
-from gitdeploy.sources.changelog import CHANGELOGS, section
+from gitdeploy.sources.choosing import TAGS_ONLY, Chooser, Chosen, Place
+from gitdeploy.sources.judging import NoRelease, Rules, is_future, why_none
 from gitdeploy.sources.listing import listed
-from gitdeploy.text import clean, duration_text
-from gitdeploy.versions import admitted, matches, order, read_version, valid_tag
+from gitdeploy.sources.memory import Memory, Newest
+from gitdeploy.sources.notes import with_local_dates, with_local_notes, with_notes
+from gitdeploy.sources.verdicts import Verdicts
+from gitdeploy.text import clean, duration_text, listing
+from gitdeploy.versions import literal_start, read_version
 
-LAST_CHECK = "last_check"
-HIGHEST_SEEN = "highest_seen"
-MOST_CANDIDATES = 10  # newest tags whose details are asked for before giving up (drafts, prereleases, future ones)
 T = TypeVar("T")
-EARLY = 300.0  # seconds that a host's clock may be ahead of ours
-
-
-class Newest(Struct, frozen=True):
-    """What a source answered: the newest release that the channel admits (None: there is none), who said so, and
-    sentences that the user must see."""
-
-    release: Release | None
-    source: str
-    warnings: tuple[str, ...] = ()
 
 
 class Catalogue:
@@ -43,33 +32,54 @@ class Catalogue:
         self, config: Config, store: HttpStore, git: GitRemote, clock: Callable[[], float] = time.time
     ) -> None:
         self.config, self.store, self.git, self.clock = config, store, git, clock
-        self._made: dict[bool, list[Source]] = {}
+        self.rules = Rules(config.source)
+        self.memory = Memory(config.source, store, git)
+        self._made: dict[bool, list[Place]] = {}
 
     # ---- asking ----
 
     def check(self, current: Current, *, force: bool) -> CheckResult:
-        """The newest release beside what is live. From the last answer within `check.interval`, unless FORCE; also, with
-        a warning, where the source can't be reached. Raises `SourceError` where there is no answer at all."""
-        known = self._last()
+        """The newest release beside what is live, to be shown. From the last answer within `check.interval`, unless FORCE;
+        also, with a warning, where the source can't be asked. Raises `SourceError` where there is no answer at all."""
+        known = self.memory.last()
         if known is not None and not force and 0 <= self.clock() - known[0] < self.config.check.interval:
             return self._result(current, known[1], known[0], from_cache=True)
         try:
-            newest = self._ask()
+            return self._asked(current, acting=False)
         except SourceError as error:
             if known is None:
                 raise
-            age = duration_text(max(0.0, self.clock() - known[0]))
             cached = self._result(current, known[1], known[0], from_cache=True)
-            texts = [error.message, *error.details, f"This is the answer of {age} ago.", error.hint]
+            texts = [error.message, *error.details, f"This is the answer of {self._age(known[0])} ago.", error.hint]
             return replace(cached, warning=" ".join(filter(None, texts)))
-        now = self.clock()
-        newest = self._compared_with_highest(newest)
-        self._remember(now, newest)
-        return self._result(current, newest, now, from_cache=False)
+
+    def newest(self, current: Current) -> CheckResult:
+        """The same to act upon: the source is asked now. Raises `SourceError` where those who know can't be asked."""
+        try:
+            return self._asked(current, acting=True)
+        except SourceError as error:
+            known = self.memory.last()
+            before = self._result(current, known[1], known[0], from_cache=True) if known else None
+            if known is None or before is None or not before.update_available:
+                raise
+            tag = clean(before.latest_tag or "")
+            raise SourceError(
+                error.message,
+                error.hint,
+                details=(
+                    *error.details,
+                    f"{tag} was the newest release {self._age(known[0])} ago; to install that: gitdeploy upgrade {tag}",
+                ),
+            ) from error
+
+    def newer(self, current: Current, most: int = 100) -> list[Release]:
+        """Up to MOST releases that may be chosen over what is live, newest first, asked for now. Raises `SourceError`."""
+        chosen, _ = self._choice(current, most, acting=True)
+        return [with_local_notes(self.git, release) for release in chosen.newer]
 
     def last(self, current: Current) -> CheckResult | None:
         """The last answer, however old, beside CURRENT; None where there is none. Asks nobody."""
-        known = self._last()
+        known = self.memory.last()
         return self._result(current, known[1], known[0], from_cache=True) if known is not None else None
 
     def releases(self, *, limit: int | None, all: bool) -> tuple[list[Release], tuple[str, ...]]:  # noqa: A002  # the option's own name
@@ -82,11 +92,14 @@ class Catalogue:
         def look(source: Source) -> list[Release]:
             found, sentence = listed(source, self._rank, enough=limit or 100, everything=all)
             warnings.extend(filter(None, (sentence,)))
-            versions = sorted((r for r in found if self._is_release(r)), key=self._order, reverse=True)
+            versions = sorted((r for r in found if self.rules.is_release(r)), key=self.rules.order, reverse=True)
             top = versions[: limit or 100]
-            detailed = {r.tag: self._with_local_notes(r) for r in source.details(top)}
-            shown = [detailed[r.tag] for r in top if r.tag in detailed and not self._is_future(detailed[r.tag])]
-            shown = self._with_local_dates(shown)
+            detailed = {r.tag: with_local_notes(self.git, r) for r in source.details(top)}
+            shown = [detailed[r.tag] for r in top if r.tag in detailed and not is_future(detailed[r.tag], self.clock())]
+            shown = with_local_dates(self.git, shown)
+            if not shown:
+                none = self._why_none(source, found)
+                warnings.append(f"{none.reason}. {none.way}")
             if not all:
                 return shown
             chosen = {r.tag for r in versions}
@@ -102,14 +115,14 @@ class Catalogue:
         def look(source: Source) -> Release | None:
             found = source.release(tag)
             whole = next(iter(source.details([found])), None) if found else None
-            return self._with_notes(source, whole) if whole else None
+            return with_notes(self.git, source, whole) if whole else None
 
         found, _, _ = self._first(look)
         if found is None:
             raise UsageError(
                 f"The source has no release {clean(tag, limit=80)}.", "`gitdeploy releases --all` lists them."
             )
-        return self._with_local_dates([found])[0]
+        return with_local_dates(self.git, [found])[0]
 
     def said(self, tag: str) -> tuple[Release | None, str]:
         """(what the first source that answers says of TAG, its name); the release is None where it has no such tag.
@@ -123,81 +136,155 @@ class Catalogue:
 
     def remembered(self, tag: str) -> Release | None:
         """TAG as the last check found it; None where it was another, or there was none."""
-        known = self._last()
+        known = self.memory.last()
         return known[1].release if known and known[1].release and known[1].release.tag == tag else None
 
     def has_other_word(self) -> bool:
         """Whether anybody but the git remote itself says which commit a tag is: a host's API, or a second source."""
         source = self.config.source
-        return bool(source.fallback) or (source.type != "git" and self._sources()[0].kind != "git")
+        return bool(source.fallback) or (source.type != "git" and self._places()[0].source.kind != "git")
 
     # ---- the sources ----
 
-    def _sources(self, *, everything: bool = False) -> list[Source]:
+    def _places(self, *, everything: bool = False) -> list[Place]:
         """The configured source and its fallbacks, in order; behind a guessed one the plain git remote."""
         from gitdeploy.sources.finding import as_git, find, make_source
 
         if everything not in self._made:
-            made: list[Source] = []
+            made: list[Place] = []
             for source in (self.config.source, *self.config.source.fallback):
                 found = find(source, self.git)
-                places = [(source, found)]
+                places = [(source, found, False)]
                 if found.guessed and found.kind != "git":
                     plain = as_git(source)
-                    places.append((plain, find(plain, self.git)))
-                for place, what in places:
-                    made.append(
-                        make_source(
-                            self.config, place, what, self.store, self.git, everything=everything, clock=self.clock
-                        )
+                    places.append((plain, find(plain, self.git), True))
+                for place, what, guessed in places:
+                    one = make_source(
+                        self.config, place, what, self.store, self.git, everything=everything, clock=self.clock
                     )
+                    made.append(Place(one, guessed))
             self._made[everything] = made
         return self._made[everything]
 
     def _first(self, ask: Callable[[Source], T], *, everything: bool = False) -> tuple[T, Source, tuple[str, ...]]:
-        """What the first source that can be reached answers, which one that is, and why the ones before it didn't."""
+        """What the first source that can be asked answers, which one that is, and why the ones before it didn't."""
         failures: list[SourceError] = []
-        for source in self._sources(everything=everything):
+        for place in self._places(everything=everything):
             try:
-                answer = ask(source)
+                answer = ask(place.source)
             except SourceError as error:
                 failures.append(error)
                 continue
-            if not failures:
-                return answer, source, ()
-            instead = f"This is the answer of {'the git remote' if source.kind == 'git' else source.name} instead."
-            return answer, source, (f"{failures[0].message} {instead} {failures[0].hint}".strip(),)
-        first, *others = failures
-        raise SourceError(first.message, first.hint, details=(*first.details, *(error.message for error in others)))
+            return answer, place.source, _instead(place.source, failures)
+        raise _all_failed(failures)
 
-    def _ask(self) -> Newest:
-        newest, source, troubles = self._first(self._newest_of)
+    def _choice(self, current: Current, most: int = 1, *, acting: bool) -> tuple[Chosen, tuple[str, ...]]:
+        """What may be chosen, by the first source that can be asked, and why the ones before it couldn't.
+
+        A list of tags stands in for a host that knows drafts and prereleases only in what that host cleared before: always
+        where nobody configured the list; where it is a fallback, only to act, and only where the host did answer and refuses
+        (a limit ends, a missing right is given). Where the host can't be reached at all, the fallback decides.
+        """
+        places = self._places()
+        verdicts = Verdicts(self.store, self.memory.identity())
+        chooser = Chooser(self.config.source, current, self.git, verdicts, self.clock)
+        failures: list[SourceError] = []
+        for place in places:
+            knows_less = bool(failures) and place.source.kind in TAGS_ONLY and places[0].source.kind not in TAGS_ONLY
+            refused = any(not isinstance(error, Unreachable) for error in failures)
+            only_cleared = knows_less and (place.guessed or (acting and refused))
+            try:
+                chosen = chooser.choose(place.source, most=most, only_cleared=only_cleared, first=not failures)
+            except SourceError as error:
+                failures.append(error)
+                continue
+            if chosen.unclear and not chosen.newer:
+                raise self._not_cleared(places[0].source, chosen, failures)
+            troubles = _instead(place.source, failures)
+            if chosen.unclear:
+                troubles += (f"{_tags(chosen.unclear)} wait: {places[0].source.name} could not be asked about them.",)
+            return chosen, troubles
+        raise _all_failed(failures)
+
+    @staticmethod
+    def _not_cleared(host: Source, chosen: Chosen, failures: list[SourceError]) -> SourceError:
+        error = failures[0]
+        where = "The git remote" if chosen.source.kind == "git" else chosen.source.name
+        tag = clean(chosen.unclear[0].tag)
+        return type(error)(
+            error.message,
+            error.hint,
+            details=(
+                *error.details,
+                *(other.message for other in failures[1:]),
+                f"{where} has {_tags(chosen.unclear)}; only {host.name} knows whether they are drafts or prereleases, so none "
+                "is chosen.",
+                f"To install it all the same: gitdeploy upgrade {tag}. To go by tags alone: source.type: git",
+            ),
+        )
+
+    def _asked(self, current: Current, *, acting: bool) -> CheckResult:
+        """The answer of this moment, which is remembered. ACTING: something is done upon it."""
+        chosen, troubles = self._choice(current, acting=acting)
+        newest = self._newest_of(chosen, current)
         if newest.release is not None and self.config.source.agree:
-            newest = replace(newest, release=self._agreed(newest.release, source))
-        return replace(newest, warnings=(*troubles, *newest.warnings))
+            newest = replace(newest, release=self._agreed(newest.release, chosen.source))
+        newest = self.memory.compared_with_highest(replace(newest, warnings=(*troubles, *newest.warnings)))
+        now = self.clock()
+        self.memory.remember(now, newest)
+        return self._result(current, newest, now, from_cache=False)
 
-    def _newest_of(self, source: Source) -> Newest:
-        found, sentence = listed(source, self._rank)
-        warnings = [sentence] if sentence else []
-        candidates = sorted((r for r in found if self._is_admitted(r)), key=self._order, reverse=True)
-        for candidate in candidates[:MOST_CANDIDATES]:
-            whole = next(iter(source.details([candidate])), None)
-            if whole is None or self._is_future(whole):
-                continue
-            if whole.prerelease and self.config.source.channel == "stable":
-                continue
-            equal = [r.tag for r in candidates if r.tag != whole.tag and self._order(r)[0] == self._order(whole)[0]]
-            if equal:
-                warnings.append(f"{whole.tag} and {', '.join(equal[:3])} name the same version; {whole.tag} counts.")
-            return Newest(self._with_notes(source, whole), source.name, tuple(warnings))
-        return Newest(None, source.name, tuple(warnings))
+    def _newest_of(self, chosen: Chosen, current: Current) -> Newest:
+        source, warnings = chosen.source, list(chosen.warnings)
+        passed = tuple(release.tag for release in chosen.passed)
+        live = read_version(current.tag or "", self.config.source.tag_prefix)
+        if chosen.newer:
+            top: Release | None = chosen.newer[0]
+        elif live is not None or not chosen.passed:
+            top = chosen.standing
+        else:  # HEAD is no release itself: the highest that it is made of
+            top = next(iter(source.details(chosen.passed[:1])), chosen.standing)
+        if live is not None and chosen.passed:
+            warnings.append(
+                f"{_tags(chosen.passed)} {'counts as a newer version' if len(passed) == 1 else 'count as newer versions'} than "
+                f"{clean(current.tag or '')}, but {clean(current.tag or '')} was made after: passed over. Leave them out: "
+                "source.tags"
+            )
+        if top is None:
+            held_back = any(self.rules.is_release(release) for release in chosen.found)
+            none = NoRelease("; ".join((*chosen.dated, *chosen.held)[:3]), "")
+            if not none.reason:
+                none = self._why_none(source, chosen.found)
+            return Newest(
+                None, source.name, tuple(warnings), none.reason, none.way or None, passed=passed, held_back=held_back
+            )
+        warnings += [f"{why}." for why in chosen.dated[:3]]
+        return Newest(
+            with_notes(self.git, source, top),
+            source.name,
+            tuple(warnings),
+            head=current.commit,
+            ahead=self._ahead(top) if live is None and not chosen.newer else None,
+            passed=passed,
+        )
+
+    def _why_none(self, source: Source, found: Sequence[Release]) -> NoRelease:
+        config = self.config.source
+        tags = list(found)
+        if not tags and literal_start(config.tags, config.tag_prefix):
+            # The host was asked for tags that begin so, and for no others.
+            places = [place.source for place in self._places()]
+            whole = self._places(everything=True)[places.index(source)].source if source in places else source
+            tags = list(listed(whole, self._rank, everything=True)[0])
+        elsewhere = self.git.remotes_with_tags(config.remote if source.kind == "git" else "") if not tags else {}
+        return why_none(tags, self.rules, source, elsewhere, config.remote)
 
     def _agreed(self, release: Release, source: Source) -> Release:
         """RELEASE with its commit, after another source named the same. Raises `PolicyError` where it names another,
         `SourceError` where none can say."""
         here = release if release.commit else source.release(release.tag) or release
         missing: list[str] = []
-        for other in self._sources():
+        for other in (place.source for place in self._places()):
             if other is source or (other.kind == "git" and source.kind == "git"):
                 continue
             try:
@@ -224,118 +311,16 @@ class Catalogue:
             details=tuple(missing),
         )
 
-    # ---- judging ----
-
-    def _order(self, release: Release) -> tuple[Version, str]:
-        return order(release.tag, self.config.source.tag_prefix)
+    # ---- answering ----
 
     def _rank(self, release: Release) -> tuple[Version, str] | None:
-        """What the highest is found by; None for what can't be the newest."""
-        return self._order(release) if self._is_admitted(release) else None
+        return self.rules.order(release) if self.rules.is_admitted(release) else None
 
-    def _is_release(self, release: Release) -> bool:
-        config = self.config.source
-        return (
-            valid_tag(release.tag) is None
-            and matches(release.tag, config.tags)
-            and read_version(release.tag, config.tag_prefix) is not None
-        )
+    def _ahead(self, release: Release) -> int | None:
+        return (self.git.commits_after(release.commit) or None) if release.commit else None
 
-    def _is_admitted(self, release: Release) -> bool:
-        config = self.config.source
-        version = read_version(release.tag, config.tag_prefix)
-        return version is not None and self._is_release(release) and admitted(version, config.channel)
-
-    def _is_future(self, release: Release) -> bool:
-        try:
-            at = datetime.fromisoformat(release.published_at or "")
-        except ValueError:
-            return False
-        return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() > self.clock() + EARLY
-
-    def _compared_with_highest(self, newest: Newest) -> Newest:
-        """A warning where the newest is lower than one seen before: a frozen or rolled-back mirror shows old releases
-        as if there were no newer ones."""
-        known = self._stored(HIGHEST_SEEN) or {}
-        tag = known.get("tag") if known.get("source") == self._identity() else None
-        here = newest.release.tag if newest.release else None
-        prefix = self.config.source.tag_prefix
-        if isinstance(tag, str) and order(here, prefix) < order(tag, prefix):
-            sentence = (
-                f"The newest release is {here or 'none'} now and was {tag} before: {newest.source} may be an old mirror, "
-                "or that release was withdrawn."
-            )
-            return replace(newest, warnings=(*newest.warnings, sentence))
-        if here is not None:
-            self.store.meta_put(HIGHEST_SEEN, json.dumps({"source": self._identity(), "tag": here}))
-        return newest
-
-    # ---- notes ----
-
-    def _with_local_notes(self, release: Release) -> Release:
-        """Notes of what is here already: the annotated tag's message, the changelog of the fetched commit."""
-        if _has_notes(release):
-            return release
-        notes = release.notes or self.git.tag_message(release.tag) or ""
-        if release.commit and release.version and len(notes.strip().splitlines()) <= 1:
-            for name in CHANGELOGS:
-                text = self.git.file_at(release.commit, name)
-                if found := section(text.decode("utf-8", "replace"), release.version) if text else "":
-                    notes = found
-                    break
-        return replace(release, notes=_fit(notes))
-
-    def _with_local_dates(self, releases: list[Release]) -> list[Release]:
-        """For looking at only: a date that the source doesn't tell is that of the tag which was fetched, and a person's
-        word, so nothing is decided by it."""
-        dates = self.git.tag_dates([release.tag for release in releases if release.published_at is None])
-        return [replace(r, published_at=r.published_at or dates.get(r.tag)) for r in releases]
-
-    def _with_notes(self, source: Source, release: Release) -> Release:
-        """The same, and where that is no more than a line, the section of the changelog that the host has at the tag."""
-        made = self._with_local_notes(release)
-        if _has_notes(made) or made.version is None:
-            return made
-        try:
-            text = source.file(release.tag, CHANGELOGS[0])
-        except SourceError:
-            return made  # notes are not worth a failed check
-        return replace(made, notes=_fit(section(text, made.version)) or made.notes) if text else made
-
-    # ---- memory ----
-
-    def _last(self) -> tuple[float, Newest] | None:
-        data = self._stored(LAST_CHECK)
-        if data is None or data.get("source") != self._identity():
-            return None
-        try:
-            release = Release(**data["release"]) if data["release"] else None
-            return float(data["at"]), Newest(release, str(data["asked"]), tuple(map(str, data["warnings"])))
-        except (ValueError, KeyError, TypeError):
-            return None
-
-    def _stored(self, name: str) -> dict[str, Any] | None:
-        try:
-            data = json.loads(self.store.meta_get(name) or "null")
-        except ValueError:
-            return None
-        return data if isinstance(data, dict) else None
-
-    def _remember(self, at: float, newest: Newest) -> None:
-        document = {
-            "at": at,
-            "source": self._identity(),
-            "asked": newest.source,
-            "warnings": list(newest.warnings),
-            "latest_version": newest.release.version if newest.release else None,
-            "release": asdict(newest.release) if newest.release else None,
-        }
-        self.store.meta_put(LAST_CHECK, json.dumps(document))
-
-    def _identity(self) -> list[object]:
-        source = self.config.source
-        places = [[s.type, s.repo, s.url, s.remote] for s in (source, *source.fallback)]
-        return [places, source.tags, source.tag_prefix, source.channel, source.agree]
+    def _age(self, at: float) -> str:
+        return duration_text(max(0.0, self.clock() - at))
 
     def _result(self, current: Current, newest: Newest, at: float, *, from_cache: bool) -> CheckResult:
         prefix = self.config.source.tag_prefix
@@ -343,7 +328,11 @@ class Catalogue:
         here = read_version(current.tag or "", prefix) or read_version(current.version or "")
         there = read_version(release.tag, prefix) if release else None
         same = release is not None and (release.tag == current.tag or release.commit == current.commit)
-        newer = there is not None and not same and (here is None or there > here)
+        ahead = newest.ahead
+        if newest.head != current.commit:  # what is live has changed since
+            is_release = read_version(current.tag or "", prefix) is not None
+            ahead = None if is_release or release is None else self._ahead(release)
+        newer = there is not None and not same and not ahead and (here is None or there > here)
         return CheckResult(
             update_available=newer,
             current_version=current.version,
@@ -363,7 +352,28 @@ class Catalogue:
             from_cache=from_cache,
             commit=release.commit if release else None,
             warning=" ".join(newest.warnings) or None,
+            commits_ahead=ahead,
+            reason=newest.reason,
+            way=newest.way,
+            held_back=newest.held_back,
         )
+
+
+def _tags(releases: list[Release]) -> str:
+    return listing([clean(release.tag, limit=60) for release in releases], 3)
+
+
+def _instead(source: Source, failures: list[SourceError]) -> tuple[str, ...]:
+    """That SOURCE answered instead of the first, and why."""
+    if not failures:
+        return ()
+    instead = f"This is the answer of {'the git remote' if source.kind == 'git' else source.name} instead."
+    return (f"{failures[0].message} {instead} {failures[0].hint}".strip(),)
+
+
+def _all_failed(failures: list[SourceError]) -> SourceError:
+    first, *others = failures
+    return type(first)(first.message, first.hint, details=(*first.details, *(error.message for error in others)))
 
 
 def _comparable(one: Release, other: Release) -> tuple[str, str] | None:
@@ -371,12 +381,3 @@ def _comparable(one: Release, other: Release) -> tuple[str, str] | None:
     if one.commit and other.commit:
         return one.commit, other.commit
     return (one.object_id, other.object_id) if one.object_id and other.object_id else None
-
-
-def _has_notes(release: Release) -> bool:
-    """A release's own notes, or a tag's message of more than the line that every tag has."""
-    return bool(release.notes) and (release.announced or len(release.notes.splitlines()) > 1)
-
-
-def _fit(notes: str) -> str:
-    return clean(notes[: 64 * 1024], lines=True).strip()

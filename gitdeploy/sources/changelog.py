@@ -1,4 +1,4 @@
-"""The section of one version in a changelog."""
+"""Texts of releases: the section of one version in a changelog, a tag's message without its signature."""
 
 from __future__ import annotations
 
@@ -6,6 +6,19 @@ import re
 
 LONGEST = 1 << 20  # characters that are looked at
 CHANGELOGS = ("CHANGELOG.md", "CHANGELOG", "CHANGES.md", "CHANGES.rst", "CHANGES", "HISTORY.md")
+
+
+_SIGNATURE = re.compile(
+    r"-----BEGIN ((?:PGP|SSH) SIGNATURE|PGP MESSAGE|SIGNED MESSAGE)-----\n.*-----END \1-----\s*", re.DOTALL
+)
+
+
+def unsigned(message: str) -> str:
+    """MESSAGE of a tag without the PGP, SSH or X.509 signature that git and hosts show behind it."""
+    text = message.replace("\r\n", "\n")
+    at = text.rfind("-----BEGIN ")
+    begins_line = at == 0 or (at > 0 and text[at - 1] == "\n")
+    return text[:at].rstrip() if begins_line and _SIGNATURE.fullmatch(text, at) else message
 
 
 def section(text: str, version: str) -> str:

@@ -1,4 +1,5 @@
-"""GitLab (API v4), its own or a private one. Its list of tags can be ordered by version, so one page is enough."""
+"""GitLab (API v4), its own or a private one. Its list of tags can be ordered by version, so one page is enough; before
+15.4 it can't (400), and all pages are read."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ API = "https://gitlab.com/api/v4"
 
 class GitLabSource:
     kind: ClassVar[str] = "gitlab"
-    order: ClassVar[Order] = "version"
+    order: Order = "version"
 
     def __init__(self, setup: Setup) -> None:
         if not setup.repo:
@@ -46,11 +47,15 @@ class GitLabSource:
 
     def pages(self) -> Iterator[Page]:
         search = f"&search={quoted('^' + self.setup.begin)}" if self.setup.begin else ""
+        words = f"&sort=desc&per_page={PAGE}{search}"
         number: int | None = 1
         while number is not None:
-            answer = self.client.get(
-                f"{self.path}/repository/tags?order_by=version&sort=desc&per_page={PAGE}&page={number}{search}"
-            )
+            path = f"{self.path}/repository/tags?order_by={{}}{words}&page={number}"
+            old = self.order != "version"
+            answer = self.client.get(path.format("updated" if old else "version"), none_for=() if old else (400,))
+            if answer.missing:
+                self.order = "none"
+                answer = self.client.get(path.format("updated"))
             found = [self._tag(item) for item in items(answer.data, self.name, "tag")]
             number = _next_page(answer)
             yield Page(found, number is not None, answer.number("x-total"))
@@ -87,12 +92,13 @@ class GitLabSource:
         return made
 
     def _item(self, tag: str) -> Item | None:
-        answer = self.client.get(f"{self.path}/releases/{quoted(tag)}", none_for=(404, 403), fresh_for=JUST_ASKED)
+        answer = self.client.get(f"{self.path}/releases/{quoted(tag)}", none_for=(404,), fresh_for=JUST_ASKED)
         return Item(answer.data, self.name, f"release {clean(tag, limit=60)}") if answer.data is not None else None
 
     def release(self, tag: str) -> Release | None:
         answer = self.client.get(f"{self.path}/repository/tags/{quoted(tag)}", none_for=(404,))
         if answer.data is None:
+            next(iter(self.pages()))  # a project that is hidden from us answers so too, and its list says that
             return None
         return next(iter(self.details([self._tag(Item(answer.data, self.name, f"tag {clean(tag, limit=60)}"))])), None)
 

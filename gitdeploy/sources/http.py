@@ -24,7 +24,7 @@ import urllib3
 from msgspec import Struct
 
 from gitdeploy import interruption
-from gitdeploy.errors import SourceError
+from gitdeploy.errors import SourceError, Unreachable
 from gitdeploy.sources import refusals
 from gitdeploy.sources.answers import NotJson, read_json
 from gitdeploy.sources.base import Host, HttpStore
@@ -241,7 +241,7 @@ class Client:
                 self._session.close()  # what the watch held on to must not be used again
 
     def _too_slow(self) -> SourceError:
-        return SourceError(
+        return Unreachable(
             f"{self.host.name} gave no whole answer in {ONE_TIME:.0f} s.",
             "Check the network or the proxy, then try again; source.fallback names another source.",
         )
@@ -302,6 +302,11 @@ class Client:
         bypassed = requests.utils.should_bypass_proxies(self.base, no_proxy=None)
         if not chosen and not bypassed and (proxy := self.git_setting("http.proxy", self.base)):
             proxies = {"http": proxy, "https": proxy}
+        # Desktops write socks:// for what speaks SOCKS 5; names are looked up behind the proxy, where they can be.
+        proxies = {
+            name: f"socks5h{value[5:]}" if value.lower().startswith("socks://") else value
+            for name, value in proxies.items()
+        }
         bundle = next((os.environ[name] for name in _CA_VARIABLES if os.environ.get(name)), None)
         origin = next((name for name in _CA_VARIABLES if os.environ.get(name)), "git's http.sslCAInfo")
         if bundle is None and self.base.startswith("https://"):

@@ -8,7 +8,7 @@ from packaging.version import Version
 
 from gitdeploy.sources.base import Page, Release, Source
 
-MOST_PAGES = 10  # of one list, before it is left at that
+MOST_PAGES = 50  # of one list, before it is left at that
 PAGES_BY_DATE = 2  # where the newest come first: the second must bring nothing higher
 
 
@@ -23,14 +23,18 @@ def listed(
 
     A host that orders by version is asked no further than to the page with ENOUGH that RANK takes; one that orders by
     date until a page (the second at the earliest) brings nothing higher; others to their end. Never more than
-    `MOST_PAGES`. everything: as far as that, whatever the order.
+    `MOST_PAGES`, and no further than to a page that repeats what was listed. everything: as far as that, whatever the
+    order.
     """
     found: list[Release] = []
+    seen: set[str] = set()
     page = Page(())
     best: tuple[Version, str] | None = None
     ranked = 0
     for number, page in enumerate(source.pages(), 1):
-        found += page.releases
+        new = [release for release in page.releases if release.tag not in seen]
+        found += new
+        seen.update(release.tag for release in new)
         ranks = [each for each in map(rank, page.releases) if each is not None]
         ranked += len(ranks)
         highest = max(ranks, default=None)
@@ -39,9 +43,10 @@ def listed(
         if source.order == "version" and ranked >= enough and not everything:
             return found, None
         left = source.order == "date" and number >= PAGES_BY_DATE and not higher and not everything
-        if left or number >= MOST_PAGES or not page.more:
+        repeats = bool(page.releases) and not new
+        if left or repeats or number >= MOST_PAGES or not page.more:
             break
-    if not page.more:
+    if not page.more and not (page.total is not None and len(found) < page.total):
         return found, None
     of = f" of {page.total}" if page.total else ""
     which = "newest by date" if source.order == "date" else "first that it lists"

@@ -9,11 +9,20 @@ from datetime import datetime
 from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
-from gitdeploy.errors import SourceError
+from gitdeploy.errors import SourceError, Unreachable
 from gitdeploy.sources.answers import NotJson, read_json
 from gitdeploy.sources.base import Host
 from gitdeploy.text import clean, duration_text, redact
 
+_BURST = ("secondary rate limit", "secondary-rate-limit", "abuse detection", "abuse-rate-limit")
+_RIGHTS = (
+    "not accessible by",
+    "insufficient_scope",
+    "insufficient scope",
+    "required scope",
+    "permission",
+    "unauthorized",
+)
 _FALLBACK = "Check the network, then try again; source.fallback names another source for such times."
 
 
@@ -22,32 +31,63 @@ def refusal(
 ) -> SourceError:
     """The error for an answer that is neither 200 nor 304. HEADERS by lower-case names."""
     said = _said(body)
-    if status in (403, 429) and _is_limit(status, headers):
+    low = body[:65536].decode("utf-8", "replace").lower()
+    if status in (403, 429) and any(mark in low for mark in _BURST):
+        return _burst(host, headers, now)
+    if status in (403, 429) and _is_limit(status, headers, low):
         return _limit(host, headers, token, now)
     if status == 401:
         return _unauthorized(host, said, token)
     if status == 403:
-        return SourceError(
-            f"{host.name} forbids that (403){said}",
-            f"The token needs {host.rights}." if token else f"Set {host.token_variable}: a token with {host.rights}.",
-        )
+        return _forbidden(host, headers, low, said, token)
     if status == 404:
         return SourceError(
             f"{host.name} has no such repository, or hides it from {'this token' if token else 'those without a token'} "
             f"(404){said}",
             "Check source.repo. "
-            + (f"The token needs {host.rights}." if token else f"A private one needs {host.token_variable}: {host.rights}."),
+            + (
+                f"The token needs {host.rights}." if token
+                else host.withheld or f"A private one needs {host.token_variable}: {host.rights}."
+            ),
         )  # fmt: skip
     if status >= 500:
         return SourceError(f"{host.name} has a fault of its own ({status}){said}", _FALLBACK)
     return SourceError(f"{host.name} answers with status {status}{said}", host.address_hint)
 
 
+def _forbidden(host: Host, headers: Mapping[str, str], low: str, said: str, token: str | None) -> SourceError:
+    """A 403 that is no limit: the host's own words say which of its reasons it is."""
+    if token is None:
+        hint = host.withheld or f"Set {host.token_variable}: a token with {host.rights}."
+        return SourceError(f"{host.name} forbids that (403){said}", hint)
+    if "x-github-sso" in headers or "saml" in low:
+        url = re.search(r"url=(https://[^\s;,]+)", headers.get("x-github-sso", ""))
+        where = f": {clean(url[1], limit=300)}" if url else " (in its settings: Configure SSO)."
+        return SourceError(
+            f"{host.name} wants the token of {host.token_variable} authorized for single sign-on (SAML, 403){said}",
+            f"Authorize the token for the organization{where}",
+        )
+    if "ip allow list" in low or "ip address" in low:
+        return SourceError(
+            f"{host.name} refuses this server's address, not the token (403){said}",
+            "Have the address of this server added to the organization's list of allowed addresses.",
+        )
+    if any(mark in low for mark in _RIGHTS):
+        return SourceError(
+            f"The token of {host.token_variable} lacks a right at {host.name} (403){said}",
+            f"The token needs {host.rights}.",
+        )
+    return SourceError(
+        f"{host.name} forbids that (403){said}",
+        f"Where it doesn't say why: the token of {host.token_variable} needs {host.rights}, and its owner access.",
+    )
+
+
 def _unauthorized(host: Host, said: str, token: str | None) -> SourceError:
     if token is None:
         return SourceError(
             f"{host.name} wants to know who asks (401){said}",
-            f"Set {host.token_variable} in .env or the environment: a token with {host.rights}.",
+            host.withheld or f"Set {host.token_variable} in .env or the environment: a token with {host.rights}.",
         )
     return SourceError(
         f"{host.name} refused the token of {host.token_variable} (401){said}",
@@ -55,9 +95,19 @@ def _unauthorized(host: Host, said: str, token: str | None) -> SourceError:
     )
 
 
-def _is_limit(status: int, headers: Mapping[str, str]) -> bool:
+def _is_limit(status: int, headers: Mapping[str, str], low: str) -> bool:
     left = headers.get("x-ratelimit-remaining", headers.get("ratelimit-remaining"))
-    return status == 429 or left == "0" or "retry-after" in headers
+    return status == 429 or left == "0" or "retry-after" in headers or "rate limit" in low
+
+
+def _burst(host: Host, headers: Mapping[str, str], now: float) -> SourceError:
+    """A secondary limit: too many requests in a short time, whatever the hourly limit still has."""
+    wait = retry_after(headers, now)
+    when = f"; free again in {_minutes(wait)}" if wait is not None else ""
+    return SourceError(
+        f"{host.name}'s secondary rate limit: too many requests came from here in a short time{when}.",
+        "Wait a few minutes, then try again. The token and its rights are not the reason.",
+    )
 
 
 def _limit(host: Host, headers: Mapping[str, str], token: str | None, now: float) -> SourceError:
@@ -123,27 +173,27 @@ def connection_failure(host: Host, address: str, error: Exception) -> tuple[Sour
     text = redact(clean(_innermost(error), limit=200))
     whole = f"{type(error).__name__} {error} {text}".lower()
     if "proxy" in whole and ("407" in whole or "tunnel" in whole or "proxyerror" in whole):
-        return SourceError(
+        return Unreachable(
             f"The proxy on the way to {host.name} refused the connection: {text}.",
             "Check https_proxy and no_proxy in the environment (and git's http.proxy).",
         ), False
     if "name or service not known" in whole or "resolve" in whole or "name resolution" in whole:
-        return SourceError(
+        return Unreachable(
             f"{host.name} can't be found: the name {address} has no address (DNS).", _FALLBACK
         ), "temporary" in whole
     if "certificate" in whole or "ssl" in whole:
-        return SourceError(
+        return Unreachable(
             f"The TLS certificate of {address} can't be trusted: {text}.",
             "Check the clock, and REQUESTS_CA_BUNDLE where the host has a CA of its own.",
         ), "eof" in whole
     if "timed out" in whole or "timeout" in whole:
-        return SourceError(f"{host.name} ({address}) gave no answer in time.", _FALLBACK), True
+        return Unreachable(f"{host.name} ({address}) gave no answer in time.", _FALLBACK), True
     if "refused" in whole:
-        return SourceError(f"{host.name} ({address}) refuses connections.", _FALLBACK), True
+        return Unreachable(f"{host.name} ({address}) refuses connections.", _FALLBACK), True
     if "incomplete" in whole or "cut short" in whole or "aborted" in whole or "reset" in whole or "closed" in whole:
         why = "" if "incomplete" in text.lower() or "cut short" in text else f": {text}"
-        return SourceError(f"The answer of {host.name} was cut short{why}.", _FALLBACK), True
-    return SourceError(f"{host.name} ({address}) can't be reached: {text}.", _FALLBACK), True
+        return Unreachable(f"The answer of {host.name} was cut short{why}.", _FALLBACK), True
+    return Unreachable(f"{host.name} ({address}) can't be reached: {text}.", _FALLBACK), True
 
 
 def _innermost(error: BaseException) -> str:

@@ -92,6 +92,29 @@ class WatchedAdapter(HTTPAdapter):
 
     def proxy_manager_for(self, *arguments: Any, **settings: Any) -> Any:
         manager = super().proxy_manager_for(*arguments, **settings)
-        if type(manager).__name__ == "ProxyManager":  # a SOCKS proxy has classes of its own
+        if type(manager).__name__ == "ProxyManager":
             manager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
+        else:
+            manager.pool_classes_by_scheme = _socks_pools()
         return manager
+
+
+def _socks_pools() -> dict[str, Any]:
+    """The same for a SOCKS proxy, whose connections are of classes of their own (and need a package of their own)."""
+    from urllib3.contrib import socks
+
+    class Http(socks.SOCKSConnection):
+        def _new_conn(self) -> socket.socket:
+            return _told(super()._new_conn())
+
+    class Https(socks.SOCKSHTTPSConnection):
+        def _new_conn(self) -> socket.socket:
+            return _told(super()._new_conn())
+
+    class HttpPool(socks.SOCKSHTTPConnectionPool):
+        ConnectionCls = Http
+
+    class HttpsPool(socks.SOCKSHTTPSConnectionPool):
+        ConnectionCls = Https
+
+    return {"http": HttpPool, "https": HttpsPool}

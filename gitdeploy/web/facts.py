@@ -306,7 +306,11 @@ def read_update(app: App, *, ask: bool = False, force: bool = False) -> Update:
     if found is None:
         return Update(None, problem=problem, hint=hint)
     bad = bad_releases(app).get(found.commit or "")
-    return Update(found, to_html(found.release_notes or ""), bad, found.warning or "", hint)
+    why, way = "", ""
+    if found.latest_tag is None or found.is_older:
+        why, way = f"{found.nothing(app.live().name)}.", found.way or ""
+    said = " ".join(filter(None, (found.warning, why)))
+    return Update(found, to_html(found.release_notes or ""), bad, said, way or hint)
 
 
 def bad_releases(app: App) -> dict[str, BadRelease]:

@@ -71,7 +71,7 @@ _LOG: dict[str, Schema] = {
 
 _CHECKED = (
     "latest_tag", "release_name", "release_notes", "release_notes_html", "published_at", "download_url", "tarball_url",
-    "zipball_url", "source", "checked_at", "commit", "warning", "error", "hint",
+    "zipball_url", "source", "checked_at", "commit", "warning", "error", "hint", "reason", "way",
 )  # fmt: skip
 
 _ANSWERS: dict[str, Schema] = {
@@ -82,7 +82,8 @@ _ANSWERS: dict[str, Schema] = {
                 {"update_available": _FLAG, "current_version": _MAYBE, "latest_version": _MAYBE},
                 {
                     **dict.fromkeys(_CHECKED, _MAYBE),
-                    **dict.fromkeys(("is_newer", "is_same", "is_older", "from_cache"), _FLAG),
+                    **dict.fromkeys(("is_newer", "is_same", "is_older", "from_cache", "held_back"), _FLAG),
+                    "commits_ahead": {"type": ["integer", "null"]},
                 },
             ),
         },
@@ -154,6 +155,7 @@ _ANSWERS: dict[str, Schema] = {
                 "venv": _or_null(_object({"path": _TEXT, "generation": _MAYBE, "python": _MAYBE, "problem": _MAYBE})),
                 "update_available": {"type": ["boolean", "null"]},
                 "latest_version": _MAYBE,
+                "checked_at": _MAYBE,
                 "last_deployment": _or_null(_DEPLOYMENT),
                 "interrupted": _FLAG,
                 "locked_by": _or_null(_HOLDER),

@@ -19,6 +19,7 @@ def _natural(name: str) -> list[tuple[int, int, str]]:
 class GitLab(StandIn):
     kind = "gitlab"
     repo = "acme/web/shop"
+    orders: tuple[str, ...] = ("name", "updated", "version")  # version: since 15.4
 
     @property
     def settings(self) -> str:
@@ -37,6 +38,8 @@ class GitLab(StandIn):
         if not path.startswith(base):
             return Reply(404, {"message": "404 Project Not Found"})
         match path.removeprefix(base).split("/"):
+            case ["repository", "tags"] if query.get("order_by", "updated") not in self.orders:
+                return Reply(400, {"error": "order_by does not have a valid value"})
             case ["repository", "tags"]:
                 return self._page([self._tag(tag) for tag in self._ordered(query)], query)
             case ["repository", "tags", name]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -94,6 +95,29 @@ def test_notes_of_a_bare_tag_are_its_message(shop: Shop) -> None:
         assert "A faster start.\nFewer clicks." in (result.release_notes or "")
 
 
+@pytest.mark.parametrize("kind", ["PGP SIGNATURE", "SSH SIGNATURE", "SIGNED MESSAGE", "PGP MESSAGE"])
+@pytest.mark.parametrize("body", ["", "\n\nA faster start.\n-----BEGIN CERTIFICATE-----\nis quoted here."])
+def test_the_signature_of_a_tag_is_none_of_its_notes(shop: Shop, kind: str, body: str) -> None:
+    shop.tag("v1.4.0", version="x", light=True)
+    block = f"-----BEGIN {kind}-----\n\niQIzBAABCAAdFiEE\n-----END {kind}-----"
+    remote = shop.sample.remote
+    raw = (
+        f"object {shop.sample.git('rev-parse', 'HEAD', cwd=remote)}\ntype commit\ntag v1.4.0\n"
+        f"tagger T <t@localhost> 1767323045 +0000\n\nRelease 1.4.0{body}\n{block}\n"
+    )
+    done = subprocess.run(
+        ["git", "hash-object", "-t", "tag", "-w", "--stdin", "--literally"], cwd=remote, input=raw.encode(),
+        capture_output=True, check=True,
+    )  # fmt: skip
+    shop.sample.git("update-ref", "refs/tags/v1.4.0", done.stdout.decode().strip(), cwd=remote)
+    shop.sample.git("fetch", "-q", "origin", "refs/tags/v1.4.0:refs/tags/v1.4.0")
+    notes = shop.check().release_notes or ""
+    assert "BEGIN " + kind not in notes
+    assert "iQIz" not in notes
+    assert notes == f"Release 1.4.0{body}"
+    assert "iQIz" not in shop.run("releases", "v1.4.0").out
+
+
 def test_notes_of_a_bare_tag_without_a_message_are_the_changelogs_section(shop: Shop) -> None:
     shop.host.releases.clear()
     result = shop.check()
@@ -160,6 +184,16 @@ def test_equal_versions_are_always_told_apart_the_same_way(shop: Shop) -> None:
     result = shop.check()
     assert result.latest_tag == "v1.4.0.0"
     assert "name the same version" in (result.warning or "")
+
+
+def test_a_release_that_failed_here_is_known_again_whatever_the_host_tells_of_it(shop: Shop) -> None:
+    """GitHub's list names the object of an annotated tag, not its commit."""
+    shop.configure(more="hooks: {post-deploy: ['exit 3']}\n")
+    shop.run("upgrade", "v1.2.10", code=3)
+    shop.configure()
+    assert "It failed here before, on " in shop.run("check", "--force").out
+    assert "v1.2.10 failed here before" in shop.run("status").out
+    assert "failed here before" in shop.run("upgrade", "--yes", code=7).err
 
 
 # ---- how often it is asked ----

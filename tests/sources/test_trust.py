@@ -230,21 +230,6 @@ def test_a_private_host_whose_address_neither_settings_nor_remote_tell(github: S
     assert "needs source.url: the address of your host" in github.run("check", code=2).err
 
 
-def test_a_guess_that_leads_nowhere_ends_at_the_git_remote(
-    template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Nothing is configured; the remote looks like a GitLab whose API wants a token that nobody set."""
-    shop = make_shop(template, tmp_path, ALL["gitlab"], "tok-nobody-set-1234")
-    shop.host.git_login = None
-    (shop.sample.app / "deploy.yaml").write_text("app: {name: shop}\n")
-    monkeypatch.setattr("gitdeploy.sources.finding.kind_of", lambda address: "gitlab")
-    result = shop.check()
-    assert (result.latest_tag, result.source) == ("v1.2.10", "git")
-    assert "hides it from those without a token" in (result.warning or "")
-    assert "This is the answer of the git remote instead." in (result.warning or "")
-    shop.host.close()
-
-
 # ---- signatures ----
 
 

@@ -9,18 +9,20 @@ import socket
 import ssl
 import subprocess
 import threading
+from collections.abc import Iterator
 from contextlib import closing
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import ClassVar
 
 import pytest
-from hosts import GitHub
+from hosts import GitHub, GitLab
+from hosts.standin import Reply
 from support import needs
 
 from gitdeploy.errors import SourceError
 from gitdeploy.sources import http as client_module
-from sources.conftest import TOKEN, TOKEN_VARIABLE, Shop
+from sources.conftest import TOKEN, TOKEN_VARIABLE, Shop, make_shop
 
 FAULTS = {
     "silent": "gave no answer in time",
@@ -143,6 +145,58 @@ def test_the_rate_limit_says_when_it_is_over_and_what_to_do(github: Shop) -> Non
     assert "Set " in caught.value.hint
 
 
+REFUSALS: dict[str, tuple[int, dict[str, str], str, str, str]] = {
+    # status, headers, what the host says; what is said, and the hint
+    "burst": (
+        403, {"X-RateLimit-Remaining": "4711"},
+        "You have exceeded a secondary rate limit. Please wait a few minutes before you try again.",
+        "secondary rate limit: too many requests came from here in a short time.", "Wait a few minutes",
+    ),
+    "burst, with its time": (
+        429, {"Retry-After": "120"}, "You have exceeded a secondary rate limit.", "free again in 2 minutes", "Wait a few minutes",
+    ),
+    "abuse": (403, {}, "You have triggered an abuse detection mechanism.", "secondary rate limit", "Wait a few minutes"),
+    "limit": (
+        403, {"X-RateLimit-Remaining": "0", "X-RateLimit-Limit": "5000", "X-RateLimit-Reset": "99999999999"},
+        "API rate limit exceeded", "allows 5000 requests an hour, and they are used up; free again at", "Ask less often",
+    ),
+    "limit, headers lost on the way": (403, {}, "API rate limit exceeded for 203.0.113.7.", "no more requests now", "Ask less often"),
+    "sign-on": (
+        403, {"X-GitHub-SSO": "required; url=https://github.com/orgs/o/sso?authorization_request=AZ"},
+        "Resource protected by organization SAML enforcement.", "single sign-on (SAML, 403)",
+        "Authorize the token for the organization: https://github.com/orgs/o/sso?authorization_request=AZ",
+    ),
+    "sign-on without its address": (
+        403, {}, "Resource protected by organization SAML enforcement.", "single sign-on", "Configure SSO",
+    ),
+    "sign-on with a hostile address": (
+        403, {"X-GitHub-SSO": "required; url=javascript:alert(1)"}, "SAML", "single sign-on", "Configure SSO",
+    ),
+    "address": (
+        403, {}, "Although you appear to have the correct authorization credentials, the organization has an IP allow list enabled.",
+        "refuses this server's address, not the token", "list of allowed addresses",
+    ),
+    "right": (403, {}, "Resource not accessible by personal access token", "lacks a right", "The token needs "),
+    "scope": (403, {}, "insufficient_scope: The request requires higher privileges", "lacks a right", "The token needs "),
+    "blocked": (403, {}, "Your account has been blocked.", "forbids that (403): Your account has been blocked.", "doesn't say why"),
+    "taken down": (451, {}, "Repository access blocked", "answers with status 451: Repository access blocked.", "API"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+@pytest.mark.parametrize("private", ["github", "codeup", "gitlab", "gitee", "gitea"], indirect=True)
+def test_a_refusal_says_its_true_reason(private: Shop, name: str) -> None:
+    status, headers, text, wanted, hint = REFUSALS[name]
+    private.host.answer = lambda *_: Reply(status, {"message": text}, dict(headers))  # type: ignore[method-assign]
+    private.host.stamped = lambda *_, **__: None  # type: ignore[method-assign]
+    with pytest.raises(SourceError) as caught:
+        private.check()
+    assert wanted in caught.value.message, caught.value.message
+    assert hint in caught.value.hint, caught.value.hint
+    assert "javascript" not in caught.value.hint
+    assert caught.value.exit_code == 6
+
+
 def test_a_rate_limit_is_never_shown_as_no_update(github: Shop) -> None:
     github.host.remaining = 0  # type: ignore[attr-defined]
     done = github.run("check", code=6)
@@ -158,6 +212,50 @@ def test_the_codeup_address_that_answers_with_a_login_page(codeup: Shop) -> None
         codeup.check()
     assert "redirects to a login page (account.aliyun.com)" in caught.value.message
     assert "https://openapi-rdc.aliyuncs.com/oapi/v1/codeup" in caught.value.hint
+
+
+@pytest.fixture
+def gitlab(template: Path, tmp_path: Path) -> Iterator[Shop]:
+    made = make_shop(template, tmp_path, GitLab)
+    yield made
+    made.host.close()
+
+
+@pytest.mark.parametrize("newest", ["v3000.0.0", "v1000.5.0"])
+def test_a_gitlab_that_can_not_order_by_version_is_read_to_the_end(gitlab: Shop, newest: str) -> None:
+    gitlab.host.orders = ("name", "updated")  # type: ignore[attr-defined]
+    gitlab.many([f"v{number}.0.0" for number in range(2, 900)])
+    gitlab.tag(newest, light=True)
+    result = gitlab.check()
+    assert result.latest_tag == newest
+    assert result.warning is None
+    gitlab.run("upgrade", "--yes")
+    assert (gitlab.sample.app / "VERSION").read_text() == newest
+
+
+def test_a_right_that_is_missing_for_a_release_page_is_not_no_release_page(gitlab: Shop) -> None:
+    """The list says that there is a release; whether its date has come can't be told."""
+    answer = gitlab.host.answer
+
+    def without_releases(path, query, headers):  # type: ignore[no-untyped-def]
+        return Reply(403, {"message": "403 Forbidden"}) if "/releases/" in path else answer(path, query, headers)
+
+    gitlab.host.answer = without_releases  # type: ignore[method-assign]
+    with pytest.raises(SourceError, match="forbids that"):
+        gitlab.check()
+
+
+@pytest.mark.parametrize("shop", ["gitlab", "gitea", "gitee", "codeup"], indirect=True)
+def test_a_host_that_sends_the_same_page_again_and_again_is_not_read_for_ever(shop: Shop) -> None:
+    shop.many([f"v1.1.{number}" for number in range(120)])
+    answer = shop.host.answer
+    shop.host.answer = lambda path, query, headers: answer(path, {**query, "page": "1"}, headers)  # type: ignore[method-assign]
+    if shop.host.kind == "gitlab":
+        shop.host.orders = ("updated",)  # type: ignore[attr-defined]
+    result = shop.check()
+    assert result.latest_tag == "v1.2.10"
+    assert "has more tags than were looked at" in (result.warning or "")
+    assert len([r for r in shop.host.requests if r.path.endswith("/tags")]) <= 3
 
 
 def test_codeup_says_no_inside_of_a_good_answer(codeup: Shop) -> None:
@@ -325,8 +423,6 @@ def test_a_server_that_stops_in_the_middle_of_the_handshake(github: Shop, monkey
 def test_a_token_with_a_line_break_or_an_umlaut_is_named_not_sent(
     template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sources.conftest import make_shop
-
     shop = make_shop(template, tmp_path, GitHub, TOKEN)
     for value in ("tok en", "tökén-1234", "“token”"):
         monkeypatch.setenv(TOKEN_VARIABLE, value)

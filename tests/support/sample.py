@@ -27,6 +27,7 @@ from typing import Any
 from uv import find_uv_bin
 
 from gitdeploy.demo import build_wheel
+from gitdeploy.versions import read_version
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -110,8 +111,12 @@ class Sample:
         for name in _closure(names):
             shutil.copy(_repacked(name), self.wheels)
 
-    def release(self, tag: str, tree: Tree, *, message: str | None = None, branch: str = "main") -> str:
-        """Commit exactly TREE to the remote and tag it; the commit."""
+    def release(
+        self, tag: str, tree: Tree, *, message: str | None = None, branch: str = "main", in_order: bool = True
+    ) -> str:
+        """Commit exactly TREE to the remote and tag it; the commit. IN_ORDER: one that is older than others by its version
+        is made on a branch of its own, from the release before it, so that history doesn't say otherwise."""
+        back = self._branch_off(tag) if in_order else None
         for entry in self.remote.iterdir():
             if entry.name == ".git":
                 continue
@@ -120,7 +125,24 @@ class Sample:
         self.git("add", "-A", "-f", cwd=self.remote)
         self.git("commit", "-q", "--allow-empty", "-m", f"Release {tag}", cwd=self.remote)
         self.git("tag", "-a", tag, "-m", message or f"Release {tag}", cwd=self.remote)
-        return self.git("rev-parse", "HEAD", cwd=self.remote)
+        commit = self.git("rev-parse", "HEAD", cwd=self.remote)
+        if back is not None:
+            self.git("checkout", "-q", "-f", back, cwd=self.remote)
+        return commit
+
+    def _branch_off(self, tag: str) -> str | None:
+        """Go to the highest release below TAG, where there are higher ones; the branch to come back to."""
+        version = read_version(tag)
+        known = {name: read_version(name) for name in self.git("tag", cwd=self.remote).split()}
+        if version is None or not any(other is not None and other > version for other in known.values()):
+            return None
+        back = self.git("symbolic-ref", "--short", "HEAD", cwd=self.remote)
+        lower = {name: other for name, other in known.items() if other is not None and other < version}
+        if lower:
+            self.git("checkout", "-q", "-f", "--detach", max(lower, key=lambda name: lower[name]), cwd=self.remote)
+        else:
+            self.git("checkout", "-q", "-f", "--orphan", f"before-{len(known)}", cwd=self.remote)
+        return back
 
     def install(self, tag: str, *, branch: str | None = None) -> None:
         """A checkout of TAG, detached or on BRANCH, with a plain venv made from its requirements."""
