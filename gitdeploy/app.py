@@ -7,14 +7,14 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from gitdeploy.deployment.events import Listener, ignore
-from gitdeploy.deployment.options import Options
-from gitdeploy.deployment.session import HOLD, Caller, Result, open_session
+from gitdeploy.deployment.options import Options, Settling
+from gitdeploy.deployment.session import HOLD, Caller, Replaces, Result, open_session
 from gitdeploy.deployment.site import Release3, Site, performer, request_id
 from gitdeploy.errors import NotFound
 from gitdeploy.services import open_services
@@ -29,9 +29,12 @@ if TYPE_CHECKING:
     from gitdeploy.backups import Backup
     from gitdeploy.checkout.local import Local
     from gitdeploy.deployment.doctor import Finding
+    from gitdeploy.deployment.interrupted import Interruption
     from gitdeploy.deployment.launch import Launched
     from gitdeploy.deployment.plan import Plan
     from gitdeploy.deployment.prune import Pruned
+    from gitdeploy.deployment.rollback import Asked
+    from gitdeploy.deployment.rollback import Choice as RollbackChoice
     from gitdeploy.deployment.watch import Look
     from gitdeploy.hooks import Hook
     from gitdeploy.services.boot import BootUnit
@@ -55,6 +58,7 @@ class Status(Struct, frozen=True):
     holder: Holder | None
     held: dict[str, Any] | None
     checked_at: str | None = None  # when the source was asked for `update_available`
+    interruption: Interruption | None = None
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -71,6 +75,7 @@ class Status(Struct, frozen=True):
             "checked_at": self.checked_at,
             "last_deployment": row_as_dict(self.last_deployment) if self.last_deployment else None,
             "interrupted": self.interrupted,
+            "interruption": self.interruption.as_dict() if self.interruption is not None else None,
             "locked_by": _holder_as_dict(self.holder),
             "held": self.held,
         }
@@ -123,26 +128,29 @@ class App:
         self.site = site
 
     @classmethod
-    def open(cls, folder: str | Path = ".", config_file: str | Path | None = None) -> App:
-        """The app whose checkout FOLDER is in."""
-        return cls(Site.open(Path(folder), Path(config_file) if config_file else None))
+    def open(cls, folder: str | Path = ".", config_file: str | Path | None = None, *, recovering: bool = False) -> App:
+        """The app whose checkout FOLDER is in. RECOVERING: to call `recover`, which needs no valid deploy.yaml to put files and
+        venv right."""
+        return cls(Site.open(Path(folder), Path(config_file) if config_file else None, recovering=recovering))
 
     # ---- looking ----
 
     def status(self) -> Status:
         """What is live, and what is going on. Changes nothing; a bounded number of git calls."""
+        from gitdeploy.deployment.interrupted import read_interruption
+
         site = self.site
         seen = self.checkout()
         local, live, venv = seen.local, seen.live, seen.venv
         database = site.read_database()
-        last = hold = None
-        interrupted = False
+        last = hold = interruption = None
         found: CheckResult | None = None
         holder = DeploymentLock(site.state.lock).holder()
         if database is not None:
             with database:
                 last = database.last_ended()
-                interrupted = bool(database.unfinished()) and holder is None
+                if holder is None:
+                    interruption = read_interruption(database)
                 text = database.meta_get(HOLD)
                 hold = json.loads(text) if text else None
                 found = self._last_check(database, live)
@@ -159,10 +167,11 @@ class App:
             found.update_available if found else None,
             found.latest_version if found else None,
             last,
-            interrupted,
+            interruption is not None,
             holder,
             hold,
             found.checked_at if found else None,
+            interruption,
         )
 
     def checkout(self) -> Checkout:
@@ -259,6 +268,7 @@ class App:
             live = self._live(database)
             found, warnings = updates.catalogue(self.site, database).releases(limit=limit, all=everything)
             contained = updates.checkout_git(self.site).contained() if found else frozenset()
+            found = updates.with_commits(self.site, database, found)
         if on_warning is not None:
             for warning in warnings:
                 on_warning(warning)
@@ -273,7 +283,7 @@ class App:
         releases.check_tag(tag)
         with self._database() as database:
             live = self._live(database)
-            found = updates.catalogue(self.site, database).release(tag)
+            (found,) = updates.with_commits(self.site, database, [updates.catalogue(self.site, database).release(tag)])
             contained = updates.checkout_git(self.site).contained()
         return found, release_state(found, live, self.site.config.source.tag_prefix, contained)
 
@@ -346,14 +356,15 @@ class App:
                     return row, database.lines(deployment, since)
         raise NotFound(f"There is no deployment {deployment}.", "`gitdeploy log` lists them.")
 
-    def interrupted(self) -> int | None:
+    def interrupted(self) -> Interruption | None:
         """The deployment whose process died before its end; None where there is none, or one runs."""
+        from gitdeploy.deployment.interrupted import read_interruption
+
         database = self.site.read_database()
         if database is None or self.is_running():
             return None
         with database:
-            rows = database.unfinished()
-        return rows[-1].id if rows else None
+            return read_interruption(database)
 
     def deployment_of(self, request: str) -> int | None:
         """The deployment that `launch` with this REQUEST began; None where it has begun none yet."""
@@ -393,8 +404,13 @@ class App:
         """Upgrade to TAG, or to the newest release that the channel admits."""
         from gitdeploy.deployment.upgrade import upgrade
 
-        with open_session(self.site, caller or self._caller("upgrade", on_event)) as session:
-            return upgrade(session, tag, options or Options())
+        asked = caller or self._caller("upgrade", on_event)
+        options = options or Options()
+        replaces = Replaces.NOTHING  # whoever asks for no release by name doesn't give up what was interrupted
+        if tag is not None and not asked.automatic:
+            replaces = Replaces.FILES if options.local_changes == "discard" else Replaces.WHOLE
+        with open_session(self.site, asked, replaces=replaces) as session:
+            return upgrade(session, tag, options)
 
     def prepare(
         self, tag: str | None = None, options: Options | None = None, *, caller: Caller | None = None
@@ -419,22 +435,75 @@ class App:
         options: Options | None = None,
         *,
         caller: Caller | None = None,
-        action: Literal["restore", "rollback"] = "restore",
     ) -> Result:
-        """Bring a backup back. `action`: what the log calls it."""
-        from gitdeploy.deployment.restore import restore
+        """Bring a backup back: REFERENCE is its id, a unique prefix, its ref, or `latest`, which is the newest one now, before
+        anything interrupted is recovered."""
+        from gitdeploy.deployment.rollback import named_now, restore_named
 
-        with open_session(self.site, caller or self._caller(action), restores=True) as session:
-            return restore(session, self.find_backup(reference), options or Options(), action)
+        wanted = named_now(self.site, reference)
+        with open_session(self.site, caller or self._caller("restore"), replaces=Replaces.FILES) as session:
+            return restore_named(session, wanted, options or Options())
 
-    def recover(self, *, caller: Caller | None = None, boot: bool = False, again: bool = False) -> Result | None:
+    def rollback_asked(self, version: str | None = None) -> Asked:
+        """What `rollback` means now: to be decided before a question is asked, and before anything is waited for."""
+        from gitdeploy.deployment.rollback import asked_now
+
+        database = self.site.read_database()
+        try:
+            return asked_now(database, version)
+        finally:
+            if database is not None:
+                database.close()
+
+    def rollback_choice(self) -> RollbackChoice:
+        """What `rollback` would bring back, and whether that goes forward again to a newer release."""
+        from gitdeploy.deployment.rollback import choice
+
+        with self._database() as database:
+            return choice(self.site, database, self._live(database))
+
+    def rollback(
+        self,
+        version: str | None = None,
+        options: Options | None = None,
+        *,
+        asked: Asked | None = None,
+        forward: bool = False,
+        caller: Caller | None = None,
+    ) -> Result:
+        """Undo the last successful deployment, or go back to the newest backup of VERSION. One step: where a recovery of what
+        was interrupted has undone it already, that is all.
+
+        asked: what `rollback_asked` said earlier. forward: undo a rollback too, which goes to the newer release again; else
+        that raises `PolicyError`.
+        """
+        from gitdeploy.deployment.rollback import rollback
+
+        asked = asked or self.rollback_asked(version)
+        # Without a version it is whatever recovery comes to that decides: it isn't given up for another step back.
+        replaces = Replaces.NOTHING if asked.version is None else Replaces.FILES
+        with open_session(self.site, caller or self._caller("rollback"), replaces=replaces) as session:
+            return rollback(session, asked, options or Options(), forward=forward)
+
+    def recover(
+        self,
+        *,
+        caller: Caller | None = None,
+        boot: bool = False,
+        again: bool = False,
+        hooks: bool = True,
+        restart: bool = True,
+        health: bool = True,
+    ) -> Result | None:
         """Finish or undo an interrupted deployment; None where there was none. `boot`: the service isn't up yet and is
-        not restarted. `again`: try once more what failed three times the same way."""
+        not restarted. `again`: try once more what failed three times the same way. `hooks`, `restart`, `health`: False leaves
+        out the old release's build hooks, the restart of its service (and then its health), its health check."""
         from gitdeploy.deployment.damaged import move_aside_if_damaged
 
-        asked = replace(caller or self._caller("recover"), boot=boot, again=again)
+        settling = Settling(hooks=hooks, restart=restart, health=health)
+        asked = replace(caller or self._caller("recover"), boot=boot, again=again, settling=settling)
         move_aside_if_damaged(self.site, asked)
-        with open_session(self.site, asked, held=False) as session:
+        with open_session(self.site, asked, held=False, goes_on=False) as session:
             return session.recovered
 
     def draft(self) -> str:
@@ -490,9 +559,9 @@ class App:
         """Drop backups and generations beyond `backup.keep`."""
         from gitdeploy.deployment.prune import prune
 
-        with open_session(self.site, caller or self._caller("prune"), held=False):
-            wanted = self.site.config.backup.keep if keep is None else keep
-            return prune(self.site, keep=wanted, line=_quiet, dry_run=dry_run)
+        with open_session(self.site, caller or self._caller("prune"), held=False) as session:
+            wanted = session.site.config.backup.keep if keep is None else keep
+            return prune(session.site, keep=wanted, line=_quiet, dry_run=dry_run)
 
     def delete_backup(self, reference: str, *, caller: Caller | None = None) -> Backup:
         """Delete one backup; its venv generation goes with the next `prune`."""

@@ -7,14 +7,20 @@ where; a hint says what to do. Neither ever holds a secret: callers pass text th
 from __future__ import annotations
 
 import signal
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
+
+Fault = Literal["release", "server", "nobody"]  # whose a failure is; nobody: it was interrupted
 
 
 class GitDeployError(Exception):
-    """Base of all expected errors: `message`, `hint` (may be empty), `exit_code`, and `kind`, a stable word for scripts."""
+    """Base of all expected errors: `message`, `hint` (may be empty), `exit_code`, and `kind`, a stable word for scripts.
+
+    fault: `release` where a program of the release failed, so far as its caller can tell; `deployment/blame.py` decides.
+    """
 
     kind: ClassVar[str] = "failed"
     exit_code: int = 1
+    fault: Fault = "server"
 
     def __init__(
         self, message: str, hint: str = "", *, details: tuple[str, ...] = (), lines: tuple[str, ...] = ()

@@ -39,6 +39,7 @@ class HookFailed(GitDeployError):
     """A hook ended with a failure, took longer than its limit, or can't be run."""
 
     kind = "hook"
+    fault = "release"
 
 
 class Hook(Struct, frozen=True):

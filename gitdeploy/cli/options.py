@@ -49,6 +49,7 @@ def upgrade_options(command: F) -> F:
         click.option("--no-hooks", is_flag=True, help="Run no hooks."),
         click.option("--no-rollback", is_flag=True, help="Leave a failed deployment as it is, for looking at it."),
         click.option("--accept-moved-tag", is_flag=True, help="Take a tag's new commit."),
+        click.option("--unhealthy", is_flag=True, help="Upgrade though the app is down or its health check fails now."),
     ):
         command = option(command)
     return command
@@ -74,4 +75,5 @@ def to_options(values: dict[str, Any]) -> Options:
         roll_back=not values.get("no_rollback"),
         accept_moved_tag=bool(values.get("accept_moved_tag")),
         with_data=bool(values.get("with_data")),
+        unhealthy=bool(values.get("unhealthy")),
     )

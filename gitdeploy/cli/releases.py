@@ -13,6 +13,7 @@ from gitdeploy.text import clean, path_text
 
 if TYPE_CHECKING:
     from gitdeploy.sources import Release
+    from gitdeploy.state import BadRelease
 
 
 @click.command("releases", context_settings=EXAMPLE)
@@ -32,15 +33,21 @@ def command(screen: Screen, /, tag: str | None, limit: int, everything: bool) ->
     app = screen.app()
     if tag is not None:
         release, state = app.release(tag)
-        _one(screen, release, state)
+        _one(screen, release, state, app.bad_releases().get(release.commit or ""))
         return
     found = app.releases(
         limit=None if everything else limit,
         everything=everything,
         on_warning=lambda text: screen.message(f"Warning: {text}"),
     )
+    bad = app.bad_releases()
     rows = [
-        (path_text(release.tag)[:60], (release.published_at or "")[:10], state, clean(_first_line(release), limit=70))
+        (
+            path_text(release.tag)[:60],
+            (release.published_at or "")[:10],
+            f"{state}, failed here" if release.commit in bad else state,
+            clean(_first_line(release), limit=70),
+        )
         for release, state in found
     ]
     dated = any(date for _, date, _, _ in rows)  # a plain git remote tells the dates of what was fetched, no more
@@ -48,7 +55,10 @@ def command(screen: Screen, /, tag: str | None, limit: int, everything: bool) ->
         rows if dated else [(tag, state, notes) for tag, _, state, notes in rows],
         ("RELEASE", "DATE", "STATE", "NOTES") if dated else ("RELEASE", "STATE", "NOTES"),
     )
-    screen.result([document(release, state) for release, state in found], table if found else "There is no release.")
+    screen.result(
+        [document(release, state, bad.get(release.commit or "")) for release, state in found],
+        table if found else "There is no release.",
+    )
 
 
 def _first_line(release: Release) -> str:
@@ -57,18 +67,21 @@ def _first_line(release: Release) -> str:
     return next((line for line in lines if line), release.name)
 
 
-def document(release: Release, state: str) -> dict[str, Any]:
+def document(release: Release, state: str, bad: BadRelease | None) -> dict[str, Any]:
     facts = asdict(release)
     return {name: facts[name] for name in ("tag", "version", "name", "notes", "published_at", "url", "prerelease")} | {
         "state": state,
         "commit": release.commit,
+        "failed_here": bad.reason if bad is not None else None,
     }
 
 
-def _one(screen: Screen, release: Release, state: str) -> None:
+def _one(screen: Screen, release: Release, state: str, bad: BadRelease | None) -> None:
     from gitdeploy.cli.notes import notes_text
 
     name = "" if release.name == release.tag else f"{clean(release.name)}  "
-    facts = ", ".join(filter(None, (state, (release.published_at or "")[:10])))
+    facts = ", ".join(
+        filter(None, (state, "failed here" if bad is not None else "", (release.published_at or "")[:10]))
+    )
     head = f"{clean(release.tag)}  {name}({facts})\n{clean(release.url)}"
-    screen.result(document(release, state), f"{head}\n\n{notes_text(screen, release.notes)}".rstrip())
+    screen.result(document(release, state, bad), f"{head}\n\n{notes_text(screen, release.notes)}".rstrip())

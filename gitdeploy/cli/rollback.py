@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -10,6 +10,11 @@ from gitdeploy.cli.options import EXAMPLE, json_option, pass_screen, to_options,
 from gitdeploy.cli.plantext import plan_text
 from gitdeploy.cli.screen import Screen
 from gitdeploy.errors import Interrupted
+
+if TYPE_CHECKING:
+    from gitdeploy.app import App
+    from gitdeploy.deployment.options import Options
+    from gitdeploy.deployment.rollback import Choice
 
 
 @click.command("rollback", context_settings=EXAMPLE)
@@ -24,7 +29,8 @@ from gitdeploy.errors import Interrupted
 def command(screen: Screen, /, version: str | None, wait: float, yes: bool, **values: Any) -> None:
     """Undo the last successful deployment.
 
-    With VERSION (or its tag), go back to the newest backup of that version.
+    With VERSION (or its tag), go to the newest backup of that version. One step back: an interrupted deployment is
+    recovered first, and where that has undone it, nothing more is done. To undo a rollback, name the newer version.
 
     \b
     Example:
@@ -33,13 +39,34 @@ def command(screen: Screen, /, version: str | None, wait: float, yes: bool, **va
     """
     options = to_options(values)
     app = screen.app()
-    backup = app.backup_for_rollback(version)
-    if not yes and version is None:
-        plan = app.plan_restore(backup, options)
-        screen.message(plan_text(plan))
-        if not screen.confirm(f"Go back to {plan.target.name} (backup {backup.id}) now?"):
+    asked = app.rollback_asked(version)
+    interruption = app.interrupted()
+    choice: Choice | None = None
+    if interruption is not None:
+        screen.message(interruption.sentence)
+        if not yes and version is None and not screen.confirm("Recover it, and roll back no further than that?"):
             raise Interrupted(2, "Not rolled back; nothing was changed.")
-    if screen.moved_out(app, "--yes", restart=options.restart):
+    elif version is not None:
+        app.backup_for_rollback(version)  # there is one
+    elif not yes:
+        choice = _ask(screen, app, options)
+    forward = choice is not None and choice.forward
+    # Run elsewhere, it is asked anew: that it goes forward again is then said by naming the release.
+    word = (choice.backup.tag or choice.backup.version) if choice is not None and forward else None
+    if screen.moved_out(app, word or "--yes", restart=options.restart):
         return
     caller = screen.caller(f"rollback {version or ''}".strip(), wait=wait)
-    screen.deployment_result(app.restore(backup.id, options, caller=caller, action="rollback"))
+    screen.deployment_result(app.rollback(version, options, asked=asked, forward=forward, caller=caller))
+
+
+def _ask(screen: Screen, app: App, options: Options) -> Choice:
+    """Show what would be brought back and ask, also whether it may go forward to a newer release. Raises `Interrupted`."""
+    choice = app.rollback_choice()
+    plan = app.plan_restore(choice.backup, options)
+    screen.message(plan_text(plan))
+    if choice.forward:
+        screen.message(choice.forward_sentence)
+    verb = "Go forward again to" if choice.forward else "Go back to"
+    if not screen.confirm(f"{verb} {plan.target.name} (backup {choice.backup.id}) now?"):
+        raise Interrupted(2, "Not rolled back; nothing was changed.")
+    return choice

@@ -47,12 +47,12 @@ class Screen(Struct):
 
     # ---- the app ----
 
-    def app(self) -> App:
+    def app(self, *, recovering: bool = False) -> App:
         from gitdeploy.app import App
 
         self.become_owner()
         self.begin_run()
-        return App.open(self.folder, self.config_file)
+        return App.open(self.folder, self.config_file, recovering=recovering)
 
     def become_owner(self) -> None:
         """Where root runs us on another user's checkout: be that user, before anything of it is read."""
@@ -177,7 +177,7 @@ class Screen(Struct):
         if self.colours(sys.stderr):
             word = f"\x1b[31m{word}\x1b[0m"
         first, *rest = error.lines
-        lines = [f"{word}: {first}", *(f"  {line}" for line in (*rest, error.hint) if line)]
+        lines = [f"{word}: {first}", *(f"  {line}" for line in (*rest, *error.hint.splitlines()) if line)]
         if self.quiet or not isinstance(error, RolledBack):  # whose details were told when the step failed
             lines += [f"  {line}" for line in error.details]
         self.write_error("\n".join(lines) + "\n")

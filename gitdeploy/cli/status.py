@@ -67,8 +67,12 @@ def _text(app: App, status: Status) -> str:
         lines.append(
             f"  last         {row.action} to {row.target.get('tag') or str(row.target.get('commit'))[:8]}: {shown_status(row)}, {when} by {clean(row.performer)}"
         )
-    if status.interrupted:
-        lines.append("  interrupted  a deployment was cut off:  gitdeploy recover")
+    if (cut_off := status.interruption) is not None:
+        when = datetime.fromisoformat(cut_off.started_at).astimezone().strftime("%Y-%m-%d %H:%M")
+        lines += [
+            f"  interrupted  {cut_off.what} (begun {when} by {cut_off.performer}):  gitdeploy recover",
+            f"               {cut_off.outlook}",
+        ]
     if status.holder is not None:
         lines.append(f"  running      {status.holder.sentence()}")
     if status.held:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,6 +18,9 @@ from gitdeploy.cli.options import (
 from gitdeploy.cli.plantext import nothing_text, plan_text
 from gitdeploy.cli.screen import Screen
 from gitdeploy.errors import Interrupted
+
+if TYPE_CHECKING:
+    from gitdeploy.app import App
 
 
 @click.command("upgrade", context_settings=EXAMPLE)
@@ -41,6 +44,11 @@ def command(screen: Screen, /, tag: str | None, dry_run: bool, wait: float, yes:
     options = to_options(values)
     app = screen.app()
     answered: list[str] = []
+    if (interruption := app.interrupted()) is not None:
+        screen.message(interruption.sentence)
+        if tag is None and not dry_run and not yes:
+            _recover_first(screen, app, wait)
+            app = screen.app()  # its deploy.yaml may be another one now
     if dry_run or (tag is None and not yes):
         plan = app.plan(tag, options)
         if plan is None:
@@ -58,3 +66,12 @@ def command(screen: Screen, /, tag: str | None, dry_run: bool, wait: float, yes:
         return
     caller = screen.caller(f"upgrade {tag or ''}".strip(), wait=wait, automatic=tag is None)
     screen.deployment_result(app.upgrade(tag, options, caller=caller))
+
+
+def _recover_first(screen: Screen, app: App, wait: float) -> None:
+    """Ask, and recover: what is on disk between two releases makes no plan. Raises `Interrupted`, what recovery raises."""
+    if not screen.confirm("Recover it now? The upgrade's plan comes after that."):
+        raise Interrupted(2, "Not recovered and not upgraded; nothing was changed.")
+    result = app.recover(caller=screen.caller("recover", wait=wait))
+    if result is not None:
+        screen.message(result.sentence)

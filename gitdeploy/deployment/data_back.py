@@ -24,7 +24,7 @@ from gitdeploy.state import Record
 from gitdeploy.text import listing, path_text, size_text
 
 # Steps in which the new release may have run, so that data may have changed by it.
-_NEW_CODE_RAN = {"data", "build", "migrate", "restart", "health", "post-deploy", "post-restore"}
+NEW_CODE_RAN = {"data", "build", "migrate", "restart", "health", "post-deploy", "post-restore"}
 
 
 class DataNotBack(DeploymentFailed):
@@ -40,7 +40,7 @@ def after_rollback(live: Live, began: set[str], *, stop: bool) -> list[str]:
     """Put back dumps of databases whose schema changed since, and paths of `backup.include` in which something did,
     as `backup.restore_data` says; STOP the service before. BEGAN: the steps that had begun. Returns sentences."""
     folder = live.backup_folder
-    if folder is None or not began & _NEW_CODE_RAN:
+    if folder is None or not began & NEW_CODE_RAN:
         return []
     policy = live.before.backup.restore_data
     backup = backups.read(live.site.state.backups, folder.name)

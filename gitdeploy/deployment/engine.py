@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from gitdeploy import faultpoints, interruption
+from gitdeploy.deployment.blame import fault_of
 from gitdeploy.deployment.journal import Journal
 from gitdeploy.errors import GitDeployError, Interrupted, RollbackFailed
 from gitdeploy.state import Record
@@ -101,8 +102,7 @@ def undo_all(
     reason = f"{failed}: {cause.message}"
     with interruption.shield():
         try:
-            fault = not isinstance(cause, Interrupted)
-            journal.write("undoing", failed, {"reason": cause.message, "fault": fault})
+            journal.write("undoing", failed, {"reason": cause.message, "fault": fault_of(failed, cause)})
         except GitDeployError as error:
             raise RollbackFailed(
                 f"The journal can't be written, so nothing was undone ({error.message}) The failure before it: {reason}",

@@ -6,9 +6,10 @@ from gitdeploy import interruption
 from gitdeploy.deployment import engine
 from gitdeploy.deployment.finish import finish
 from gitdeploy.deployment.live import Live
+from gitdeploy.deployment.memory import bad_sentence
 from gitdeploy.deployment.prepare import Preparation
 from gitdeploy.deployment.session import Result, Work
-from gitdeploy.deployment.settle import bad_sentence, settle
+from gitdeploy.deployment.settle import settle
 from gitdeploy.deployment.steps import live_steps
 from gitdeploy.errors import GitDeployError, Interrupted, RolledBack
 
@@ -36,7 +37,8 @@ def roll_back_result(work: Work, live: Live, step: str, cause: GitDeployError) -
         if isinstance(cause, Interrupted):
             error: GitDeployError = Interrupted(cause.signal_number, f"Interrupted. {settled.sentence}")
         else:
-            bad = f"{bad_sentence(live.record.target)}  " if live.record.action == "upgrade" else ""
+            remembered = work.database.bad_release(live.record.target.commit) is not None
+            bad = f"{bad_sentence(live.record.target)}  " if live.record.action == "upgrade" and remembered else ""
             error = RolledBack(
                 settled.sentence,
                 f"{bad}Whole log: gitdeploy log {work.id}",

@@ -42,6 +42,7 @@ class LiveRecord(Struct, frozen=True):
     hooks: bool = True
     automatic: bool = False
     performer: str = ""
+    unhealthy: str | None = None  # why what was live was not healthy before anything began
     reserve: bool = False
 
     def as_dict(self) -> dict[str, Any]:
@@ -61,6 +62,7 @@ class LiveRecord(Struct, frozen=True):
             "hooks": self.hooks,
             "automatic": self.automatic,
             "performer": self.performer,
+            "unhealthy": self.unhealthy,
         }
 
     @classmethod

@@ -21,3 +21,16 @@ class Options(Struct, frozen=True):
     roll_back: bool = True
     accept_moved_tag: bool = False
     with_data: bool = False
+    unhealthy: bool = False  # go on though what is live is not healthy
+
+
+class Settling(Struct, frozen=True):
+    """What a recovery does after files and venv are the old release's again: each part can be left out."""
+
+    hooks: bool = True
+    restart: bool = True
+    health: bool = True
+
+    @property
+    def whole(self) -> bool:
+        return self.hooks and self.restart and self.health

@@ -59,6 +59,7 @@ class Plan(Struct, frozen=True):
     after: Config
     options: Options
     migrations: tuple[Change, ...] = ()
+    unhealthy: str | None = None  # why what is live is not healthy, see preflight.py
 
     @property
     def changes(self) -> tuple[FileChange, ...]:

@@ -388,6 +388,7 @@ def into_live(preparation: Preparation, *, data_from: str | None = None) -> Live
         hooks=plan.options.hooks,
         automatic=work.session.caller.automatic,
         performer=work.session.caller.performer,
+        unhealthy=plan.unhealthy,
     )
     work.journal.write("plan", "", record.as_dict())
     return Live(

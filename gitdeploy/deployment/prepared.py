@@ -37,7 +37,7 @@ def plan_digest(plan: Plan) -> str:
         plan.local.head,
         plan.local.branch,
         venv_facts(plan.venv, plan.options),
-        plan.options,
+        replace(plan.options, unhealthy=False),  # it may be anything while it is prepared
         plan.before.text,
     )
     return hashlib.sha256(repr(facts).encode("utf-8", "surrogateescape")).hexdigest()

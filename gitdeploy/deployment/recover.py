@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from gitdeploy import backups, interruption, process, venvs
 from gitdeploy.checkout import stage as staging
 from gitdeploy.checkout import switch
 from gitdeploy.checkout.git import sweep_scratch
+from gitdeploy.checkout.local import read_local
 from gitdeploy.checkout.manifest import FILE, Manifest, moved
 from gitdeploy.checkout.remote import drop_incoming
 from gitdeploy.checkout.submodules import module_folders
+from gitdeploy.config import FILE_NAME
 from gitdeploy.deployment import engine
+from gitdeploy.deployment.blame import same_failure
 from gitdeploy.deployment.finish import finish
 from gitdeploy.deployment.journal import Journal
 from gitdeploy.deployment.live import Live, LiveRecord, parsed_config
 from gitdeploy.deployment.prepare import discard_leftovers
 from gitdeploy.deployment.prepared import prepared_stages
 from gitdeploy.deployment.prune import held_generations
-from gitdeploy.deployment.session import CHANGING, Result, Session, Work
-from gitdeploy.deployment.settle import settle
+from gitdeploy.deployment.session import CHANGING, Replaces, Result, Session, Unsettled, Work
+from gitdeploy.deployment.settle import SettlingFailed, give_up, settle
 from gitdeploy.deployment.site import Release3, Site
 from gitdeploy.deployment.steps import end_maintenance, live_steps
 from gitdeploy.deployment.tell import owe, send_owed
@@ -40,14 +43,17 @@ _TREE_LOCKS = ("index.lock", "HEAD.lock")  # our own ones too: kept until the de
 
 
 class StageGone(RollbackFailed):
-    """The stage of an interrupted deployment was deleted: it can't be undone file by file, only replaced by a backup."""
+    """The stage of an interrupted deployment was deleted: it can't be undone file by file, only replaced. `whole`: its
+    files are those of one release all the same."""
+
+    whole = False
 
 
-def recover_unfinished(session: Session, *, restores: bool = False) -> Result | None:
+def recover_unfinished(session: Session, *, replaces: Replaces = Replaces.NOTHING) -> Result | None:
     """Put right whatever earlier, killed runs left. Returns how the last of them ended; None where there was nothing.
 
-    restores: a backup replaces what is live in any case, so a deployment that can't be undone any more is given up.
-    Raises `RollbackFailed` (exit 4) after the third try that fails the same way.
+    replaces: what the caller is about to put live instead, which is the way out where nothing else is.
+    Raises `RollbackFailed` (exit 4): after the third try that fails the same way without trying.
     """
     site = session.site
     rows = session.database.unfinished()
@@ -56,15 +62,16 @@ def recover_unfinished(session: Session, *, restores: bool = False) -> Result | 
         if rows:
             _remove_stale_locks(site, _REF_LOCKS)  # refs are deleted below
         for row in rows:
-            result = _recover_one(session, row, restores)
+            result = _recover_one(session, row, replaces) or result
         _remove_stale_locks(site, (*_REF_LOCKS, *_TREE_LOCKS))
-        _sweep(site)
+        _sweep(site, {session.unsettled.stage} if session.unsettled is not None else set())
         send_owed(site, session.database, site.config, again=session.caller.boot)
     interruption.check()
     return result
 
 
-def _recover_one(session: Session, row: DeploymentRow, restores: bool) -> Result:
+def _recover_one(session: Session, row: DeploymentRow, replaces: Replaces) -> Result | None:
+    """How it ended; None where it can't be put right, and goes once something else is live in its place."""
     database = session.database
     journal = Journal(database, row.id, session.caller.listener)
     records = database.records(row.id)
@@ -76,46 +83,81 @@ def _recover_one(session: Session, row: DeploymentRow, restores: bool) -> Result
         journal.line(
             f"Ended {count(len(ended), 'process', 'processes')} that the killed run had left behind.", "warning"
         )
-    kinds = {record.kind for record in records}
-    tries = sum(record.kind == "recovery" for record in records)
-    if tries >= TRIES and not session.caller.again and not restores:
-        last = [str(record.data.get("error")) for record in records if record.kind == "recovery-failed"][-TRIES:]
-        if len(last) == TRIES and len({re.sub(r"[0-9.]+", "", text) for text in last}) == 1:  # but for times, pids
-            raise RollbackFailed(
-                f"Recovering deployment {row.id} failed {TRIES} times the same way: {last[0]}",
-                f"Mend that, then: gitdeploy recover --again. Whole log: gitdeploy log {row.id}",
-            )
+    if replaces is Replaces.NOTHING:
+        _refuse_fourth_try(session, row, records)
     journal.write("recovery")
     try:
-        if "begin" not in kinds:
+        if not any(record.kind == "begin" for record in records):
             return _throw_away(work, records)
-        record = _record(records)
-        work.backup = record.backup
-        newest = _newest(records)
-        if newest == "commit":
-            journal.line(f"The interrupted deployment {row.id} was final already: finishing it.")
-            manifest = Manifest.read(session.site.state.stage / record.stage)
-            after = parsed_config(session.site, record.after)
-            return finish(work, record, moved(manifest, session.site.root) if manifest else None, after)
-        live = Live.rebuild(session.site, journal, record)
-        if live is None and newest == "undone":
-            # The stage goes last of all: the old release was settled before.
-            return work.end("rolled_back", f"{session.site.name} runs {origin.name} again; nothing was lost.")
-        if live is None:
-            raise _stage_gone(session.site, record)
-        journal.line(f"Deployment {row.id} was interrupted: going back to {origin.name}.", "warning")
-        step, cause = _cause(records)
-        if newest != "undone":
-            engine.undo_all(journal, engine.begun_steps(records, live_steps(live)), step, cause)
-        return work.end("rolled_back", settle(work, live, step, cause).sentence)
-    except StageGone as error:
-        if restores:
-            end_maintenance(session.site, parsed_config(session.site, _record(records).before), records)
-            return work.end("failed", f"{error.message} Given up: a backup is being restored.", error)
-        raise
+        work.backup = _record(records).backup
+        return _finish_or_undo(work, _record(records), records, replaces)
     except GitDeployError as error:
+        if isinstance(error, StageGone) and (replaces.files or (replaces is Replaces.WHOLE and error.whole)):
+            session.unsettled = Unsettled("", partial(_give_up_without_stage, work, records, error))
         with suppress(GitDeployError):
-            journal.write("recovery-failed", "", {"error": error.message})
+            journal.write("recovery-failed", "", {"error": error.message, "settings": _settings(session.site)})
+        if session.unsettled is None:
+            raise
+        journal.line(f"{error.message} Going on with `{session.caller.command}`.", "warning")
+        return None
+
+
+def _give_up_without_stage(work: Work, records: list[Record], error: StageGone) -> Result:
+    end_maintenance(work.site, parsed_config(work.site, _record(records).before), records)
+    return work.end("failed", f"{error.message} Given up for `{work.session.caller.command}`.", error)
+
+
+def _refuse_fourth_try(session: Session, row: DeploymentRow, records: list[Record]) -> None:
+    """What failed three times the same way is not tried by every command for ever: only where somebody says so, or where
+    deploy.yaml was changed since. Raises `RollbackFailed`."""
+    failed = [record.data for record in records if record.kind == "recovery-failed"][-TRIES:]
+    tried = session.caller.again or not session.caller.settling.whole
+    if tried or len(failed) < TRIES or failed[-1].get("settings") != _settings(session.site):
+        return
+    first, *others = [str(data.get("error")) for data in failed]
+    if all(same_failure(first, other) for other in others):
+        raise RollbackFailed(
+            f"Recovering deployment {row.id} failed {TRIES} times the same way: {first}",
+            "Fix that, then: gitdeploy recover --again\n"
+            "Without hooks, service and health: gitdeploy recover --no-hooks --no-restart\n"
+            f"Whole log: gitdeploy log {row.id}",
+        )
+
+
+def _settings(site: Site) -> str:
+    """deploy.yaml as it is now, in short: a recovery that failed may succeed once it is another."""
+    import hashlib
+
+    with suppress(OSError):
+        return hashlib.sha256((site.config.file or site.root / FILE_NAME).read_bytes()).hexdigest()
+    return ""
+
+
+def _finish_or_undo(work: Work, record: LiveRecord, records: list[Record], replaces: Replaces) -> Result:
+    site, journal = work.site, work.journal
+    newest = _newest(records)
+    if newest == "commit":
+        journal.line(f"The interrupted deployment {work.id} was final already: finishing it.")
+        manifest = Manifest.read(site.state.stage / record.stage)
+        after = parsed_config(site, record.after)
+        return finish(work, record, moved(manifest, site.root) if manifest else None, after)
+    live = Live.rebuild(site, journal, record)
+    if live is None and newest == "undone":
+        # The stage goes last of all: the old release was settled before.
+        return work.end("rolled_back", f"{site.name} runs {work.origin.name} again; nothing was lost.")
+    if live is None:
+        raise _stage_gone(site, record)
+    journal.line(f"Deployment {work.id} was interrupted: going back to {work.origin.name}.", "warning")
+    step, cause = _cause(records)
+    if newest != "undone":
+        engine.undo_all(journal, engine.begun_steps(records, live_steps(live)), step, cause)
+    try:
+        return work.end("rolled_back", settle(work, live, step, cause).sentence)
+    except SettlingFailed as error:
+        if replaces is Replaces.NOTHING:
+            raise
+        failed = error
+        work.session.unsettled = Unsettled(record.stage, lambda: give_up(work, live, step, cause, failed))
         raise
 
 
@@ -128,8 +170,11 @@ def _cause(records: list[Record]) -> tuple[str, GitDeployError]:
     """Where and why the deployment is undone: what failed before the kill, else the kill, which is no fault of the
     release."""
     for record in records:
-        if record.kind == "undoing" and record.data.get("fault"):
-            return record.step, DeploymentFailed(str(record.data["reason"]))
+        fault = record.data.get("fault") if record.kind == "undoing" else None
+        if fault and fault != "nobody":
+            cause = DeploymentFailed(str(record.data["reason"]))
+            cause.fault = "server" if fault == "server" else "release"
+            return record.step, cause
     begun = [record.step for record in records if record.kind == "begin"]
     return begun[-1], Interrupted(signal.SIGKILL, "it was killed, or the server went down.")
 
@@ -153,16 +198,47 @@ def _leaders(records: list[Record]) -> list[process.Identity]:
 def _record(records: list[Record]) -> LiveRecord:
     plan = next((record for record in records if record.kind == "plan"), None)
     if plan is None:
-        raise RollbackFailed("The journal has no plan of the interrupted deployment.", "See: gitdeploy log")
+        raise StageGone(
+            "The journal has no plan of the interrupted deployment.", "Bring a backup back: gitdeploy restore latest"
+        )
     return LiveRecord.from_dict(plan.data)
 
 
 def _stage_gone(site: Site, record: LiveRecord) -> StageGone:
-    return StageGone(
+    """What can still be done: its backup, else another one; a new upgrade, where files are wholly one release's."""
+    side = _whole_side(site, record)
+    kept = [backup.id for backup in site.backups()]
+    backup = record.backup if record.backup in kept else next(iter(kept), None)
+    ways = (
+        [f"Bring {'its' if backup == record.backup else 'another'} backup back: gitdeploy restore {backup}"]
+        if backup
+        else []
+    )
+    if record.backup not in kept:
+        ways.insert(0, f"Its backup {record.backup} is gone too.")
+    if side is not None:
+        ways.append(f"Or go on from {side.name}, whose files are whole: gitdeploy upgrade TAG")
+    elif backup is None:
+        ways.append("Put a release in its place: gitdeploy upgrade TAG --discard-local-changes")
+    error = StageGone(
         f"The stage {path_text(str(site.state.stage / record.stage))} of the interrupted deployment is gone, so it can't "
         "be undone file by file.",
-        f"Bring its backup back: gitdeploy restore {record.backup}",
+        "\n".join(ways),
     )
+    error.whole = side is not None
+    return error
+
+
+def _whole_side(site: Site, record: LiveRecord) -> Release3 | None:
+    """The release whose files the checkout has, all of them; None where it has some of both, or can't be read."""
+    try:
+        local = read_local(site.repository)
+    except GitDeployError:
+        return None
+    keep = site.keep(list(record.kept_data))
+    if any(not keep.match(change.path) for change in local.changes):
+        return None
+    return next((release for release in (record.origin, record.target) if release.commit == local.head), None)
 
 
 def _throw_away(work: Work, records: list[Record]) -> Result:
@@ -226,9 +302,9 @@ def _git_at_work(site: Site) -> bool:
     return False
 
 
-def _sweep(site: Site) -> None:
-    """Stages, generations, temporary packs and unfinished backups that no deployment knows of."""
-    prepared = set(prepared_stages(site.state.stage))
+def _sweep(site: Site, needed: set[str]) -> None:
+    """Stages, generations, temporary packs and unfinished backups that no deployment knows of. NEEDED: stages that stay."""
+    prepared = {*prepared_stages(site.state.stage), *needed}
     git_dirs = [site.repository.git_dir, *module_folders(site.repository)]
     for stage in site.state.orphans(prepared):
         if (stage / FILE).exists() and _live_side(stage, site) == "between":

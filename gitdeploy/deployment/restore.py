@@ -19,6 +19,7 @@ from gitdeploy.deployment.options import Options
 from gitdeploy.deployment.plan import Plan, make_plan
 from gitdeploy.deployment.plan_data import restore_warnings
 from gitdeploy.deployment.plan_migrations import migrations_between, way_back
+from gitdeploy.deployment.preflight import checked
 from gitdeploy.deployment.prepare import Preparation
 from gitdeploy.deployment.session import CHANGING, Result, Session, record
 from gitdeploy.deployment.site import Release3, Site
@@ -28,15 +29,17 @@ from gitdeploy.state import Database
 from gitdeploy.text import clean
 
 
-def restore(session: Session, backup: Backup, options: Options, action: str = "restore") -> Result:
+def restore(
+    session: Session, backup: Backup, options: Options, action: str = "restore", origin: Release3 | None = None
+) -> Result:
     """Bring BACKUP back. The present state is backed up first, so that a restore can itself be restored away.
 
-    action: what the log calls it, `restore` or `rollback`.
+    action: what the log calls it, `restore` or `rollback`. origin: what is live, where that was found out already.
     """
     site = session.site
     target = Release3(backup.version, backup.tag, backup.commit)
     ensure_objects(site, backup)
-    with record(session, action, site.release_at(head_of(site)), target) as work:
+    with record(session, action, origin or site.release_at(head_of(site)), target) as work:
         with work.journal.step("preflight") as shown:
             plan = plan_restore(site, session.database, backup, options, work.origin)
             work.announce(plan.headline())
@@ -44,7 +47,8 @@ def restore(session: Session, backup: Backup, options: Options, action: str = "r
                 work.journal.line(warning, "warning")
             prepare.refuse_problems(plan)
             shown.summary = preflight_summary(plan)
-        if plan.nothing_to_do and not options.with_data:
+        # What could not be settled is taken up anew though no file changes: hooks, service, health.
+        if plan.nothing_to_do and not options.with_data and session.unsettled is None:
             return work.end("nothing_to_do", f"{site.name} is already in the state of backup {backup.id}.")
         stage = prepare.free_stage_name(site.state.stage, work.id)
         preparation = Preparation(work, plan, stage, with_data=options.with_data)
@@ -90,7 +94,7 @@ def plan_restore(
     new = migrations_between(site.repository, then, now)
     if new and not options.with_data and (how := way_back(new)):
         warnings.append(how)
-    return replace(plan, warnings=(*plan.warnings, *warnings))
+    return checked(site, replace(plan, warnings=(*plan.warnings, *warnings)))
 
 
 def generation_of(site: Site, backup: Backup) -> str | None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from enum import Enum
 from typing import Any
 
 from msgspec import Struct, field
@@ -13,6 +14,7 @@ from msgspec import Struct, field
 from gitdeploy import interruption, process
 from gitdeploy.deployment.events import Ended, Listener, Started, ignore
 from gitdeploy.deployment.journal import Journal
+from gitdeploy.deployment.options import Settling
 from gitdeploy.deployment.site import Release3, Site
 from gitdeploy.deployment.tell import notify, owe, send_owed
 from gitdeploy.errors import GitDeployError, Interrupted, LockedError
@@ -36,6 +38,7 @@ class Caller(Struct, frozen=True):
     boot: bool = False
     again: bool = False
     request: str = ""
+    settling: Settling = Settling()
 
 
 class Result(Struct, frozen=True):
@@ -75,6 +78,26 @@ class Result(Struct, frozen=True):
         }
 
 
+class Replaces(Enum):
+    """What a command puts live in place of what an earlier deployment left, where that can't be put right by itself."""
+
+    NOTHING = "nothing"
+    WHOLE = "whole"  # a release, over files that are wholly one release's
+    FILES = "files"  # everything, whatever the files are: a backup, a release with local changes discarded
+
+    @property
+    def files(self) -> bool:
+        return self is Replaces.FILES
+
+
+class Unsettled(Struct, frozen=True):
+    """An interrupted deployment that could not be put right, and is given up (`give_up`) once something else goes live: not
+    earlier, since that may still be refused. `stage`: its stage, which holds the way back."""
+
+    stage: str
+    give_up: Callable[[], object]
+
+
 class Session(Struct):
     """The lock is held and the database open: the app may be changed."""
 
@@ -82,6 +105,7 @@ class Session(Struct):
     database: Database
     caller: Caller
     recovered: Result | None = None
+    unsettled: Unsettled | None = None
 
 
 class Work(Struct):
@@ -119,7 +143,11 @@ class Work(Struct):
         self.journal.listener(Started(self.id, self.action, headline))
 
     def start(self) -> None:
-        """Preflight found nothing against it and there is something to do: people are told."""
+        """Preflight found nothing against it and there is something to do: people are told, and what was interrupted before and
+        could not be put right is over."""
+        if self.session.unsettled is not None:
+            self.session.unsettled.give_up()
+            self.session.unsettled = None
         self.begun_in_earnest = True
         what = "goes to" if self.action == "upgrade" else "goes back to"
         notify(
@@ -160,10 +188,18 @@ class Work(Struct):
 
 
 @contextmanager
-def open_session(site: Site, caller: Caller, *, held: bool = True, restores: bool = False) -> Iterator[Session]:
+def open_session(
+    site: Site,
+    caller: Caller,
+    *,
+    held: bool = True,
+    replaces: Replaces = Replaces.NOTHING,
+    goes_on: bool = True,
+) -> Iterator[Session]:
     """Take the lock, open the database, recover what an earlier run left unfinished, refuse where deployments are held.
 
-    restores: what is live will be replaced by a backup, which is the way out where nothing else is: see `recover.StageGone`.
+    replaces: what is to go live, which is the way out where an earlier deployment can't be put right. goes_on: something
+    is done after a recovery, by the deploy.yaml that holds then.
 
     Raises `LockedError`, `DeploymentFailed`; whatever recovery raises.
     """
@@ -177,11 +213,13 @@ def open_session(site: Site, caller: Caller, *, held: bool = True, restores: boo
         site.open_database() as database,
     ):
         session = Session(site, database, caller)
-        session.recovered = recover_unfinished(session, restores=restores)
+        session.recovered = recover_unfinished(session, replaces=replaces)
+        if goes_on and (session.recovered is not None or session.unsettled is not None):
+            session.site = site.read_again()  # what was read before may be of the release that is gone again
         if held and (hold := database.meta_get(HOLD)) is not None:
             raise LockedError(hold_sentence(hold), "Release them: gitdeploy unlock")
         with (
-            site.repository.asking()
+            session.site.repository.asking()
         ):  # not earlier: recovery takes a git that runs here for the holder of a stale lock
             yield session
 

@@ -67,8 +67,11 @@ class Site(Struct, frozen=True):
     repository: Repository
 
     @classmethod
-    def open(cls, folder: Path, config_file: Path | None = None) -> Site:
-        """The app whose checkout FOLDER is in. Raises `ConfigError`, `DeploymentFailed`. Starts no process."""
+    def open(cls, folder: Path, config_file: Path | None = None, *, recovering: bool = False) -> Site:
+        """The app whose checkout FOLDER is in. Raises `ConfigError`, `DeploymentFailed`. Starts no process.
+
+        recovering: where deploy.yaml can't be read, an interrupted deployment is known by what it was at its beginning.
+        """
         root = find_root(folder)
         if must_drop(uid := root.stat().st_uid):
             raise DeploymentFailed(
@@ -76,12 +79,28 @@ class Site(Struct, frozen=True):
                 f"Do it as {_user(uid)}, or with the command gitdeploy, which becomes {_user(uid)} by itself.",
             )
         repository = Repository.open(root)
-        config = configuration.load(root, config_file)
+        try:
+            config = configuration.load(root, config_file)
+        except ConfigError:
+            recorded = _recorded_config(root, config_file) if recovering else None
+            if recorded is None:
+                raise
+            config = recorded
         return cls(root, config, StateDirectory(root), replace(repository, lfs=config.git.lfs))
 
     @property
     def name(self) -> str:
         return self.config.app.name
+
+    @property
+    def named_config(self) -> Path | None:
+        """The file that the configuration comes from, where somebody named one: else it is looked for in the checkout."""
+        return self.config.file if self.config.file != self.root / configuration.FILE_NAME else None
+
+    def read_again(self) -> Site:
+        """The same app with deploy.yaml as it is now. Raises `ConfigError`."""
+        config = configuration.load(self.root, self.named_config)
+        return replace(self, config=config, repository=replace(self.repository, lfs=config.git.lfs))
 
     # ---- who ----
 
@@ -200,6 +219,22 @@ class Site(Struct, frozen=True):
         from gitdeploy.backups import read_all
 
         return read_all(self.state.backups)[0]
+
+
+def _recorded_config(root: Path, file: Path | None) -> Config | None:
+    """The deploy.yaml that an interrupted deployment began with, from its journal; None where there is none. Raises
+    `ConfigError`."""
+    state = StateDirectory(root)
+    database = Database.read(state.database) if state.exists() else None
+    if database is None:
+        return None
+    with database:
+        for row in reversed(database.unfinished()):
+            for record in database.records(row.id):
+                if record.kind == "plan" and (text := record.data.get("before")) is not None:
+                    raw = text.encode("utf-8", "surrogateescape")
+                    return configuration.parse(raw, root=root, file=file or root / configuration.FILE_NAME)
+    return None
 
 
 def find_root(folder: Path) -> Path:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from gitdeploy.checkout import remote as remotes
 from gitdeploy.checkout.remote import Credentials
 from gitdeploy.config import TOKEN_VARIABLES, SourceConfig
 from gitdeploy.deployment.checkoutremote import CheckoutRemote
+from gitdeploy.deployment.memory import FailedHere
 from gitdeploy.deployment.site import Release3, Site
 from gitdeploy.sources.addresses import is_public, kind_of, may_carry_a_token, read_address, repository_of
 from gitdeploy.state import Database
@@ -26,28 +30,52 @@ def catalogue(site: Site, database: Database) -> Catalogue:
 def check(site: Site, database: Database, live: Release3, *, force: bool) -> CheckResult:
     """The newest release beside what is live, to be shown: maybe an answer of before. Raises `SourceError` where nothing can
     be said."""
-    return catalogue(site, database).check(_current(live), force=force)
+    known = catalogue(site, database)
+    return _with_commit(site, database, known, known.check(_current(live), force=force))
 
 
 def ask(site: Site, database: Database, live: Release3) -> CheckResult:
     """The same to act upon: the source is asked now. Raises `SourceError` where it can't be."""
-    return catalogue(site, database).newest(_current(live))
+    known = catalogue(site, database)
+    return _with_commit(site, database, known, known.newest(_current(live)))
 
 
 def newer(site: Site, database: Database, live: Release3) -> list[Release]:
     """The releases that may be chosen over what is live, newest first, asked for now. Raises `SourceError`."""
-    return catalogue(site, database).newer(_current(live))
+    return with_commits(site, database, catalogue(site, database).newer(_current(live)))
 
 
 def last_check(site: Site, database: Database, live: Release3) -> CheckResult | None:
     """What the last check found, beside what is live now; nobody is asked."""
-    return catalogue(site, database).last(_current(live))
+    known = catalogue(site, database)
+    found = known.last(_current(live))
+    return _with_commit(site, database, known, found) if found is not None else None
 
 
 def _current(live: Release3) -> Current:
     from gitdeploy.sources import Current
 
     return Current(version=live.version, tag=live.tag, commit=live.commit)
+
+
+def _with_commit(site: Site, database: Database, known: Catalogue, found: CheckResult) -> CheckResult:
+    """FOUND with its commit where that failed here, also where the host tells no more than the tag's own object."""
+    if found.commit or found.latest_tag is None or not (failed := database.bad_releases()):
+        return found
+    release = known.remembered(found.latest_tag)
+    bad = FailedHere(site, failed).find(found.latest_tag, None, release.object_id if release is not None else None)
+    return replace(found, commit=bad.commit) if bad is not None else found
+
+
+def with_commits(site: Site, database: Database, releases: Sequence[Release]) -> list[Release]:
+    """RELEASES with the commits of those that failed here, also where the host tells no more than the tags' own objects."""
+    failed = FailedHere(site, database.bad_releases())
+    return [
+        replace(release, commit=bad.commit)
+        if not release.commit and (bad := failed.find(release.tag, None, release.object_id)) is not None
+        else release
+        for release in releases
+    ]
 
 
 def credentials_for(site: Site, source: SourceConfig, remote: str) -> Credentials | None:

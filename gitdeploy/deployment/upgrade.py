@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from gitdeploy.checkout.changes import Target
 from gitdeploy.deployment import prepare, prepared
 from gitdeploy.deployment.golive import go_live
 from gitdeploy.deployment.keptdiff import kept_differences
+from gitdeploy.deployment.memory import requirements_remembered
 from gitdeploy.deployment.options import Options
 from gitdeploy.deployment.plan import Plan, make_plan
+from gitdeploy.deployment.preflight import checked
 from gitdeploy.deployment.prepare import Preparation
 from gitdeploy.deployment.release import Chosen, Nothing, choose, fetch
 from gitdeploy.deployment.session import Result, Session, Work, record
@@ -29,7 +33,8 @@ def upgrade(session: Session, tag: str | None, options: Options) -> Result:
             return _nothing_to_do(work, f"{chosen.sentence}.")
         fetched = fetch(work, chosen, options)
         preparation = _prepare(work, fetched, options)
-        if preparation.plan.nothing_to_do:
+        # What could not be settled is taken up anew though no file changes: hooks, service, health.
+        if preparation.plan.nothing_to_do and session.unsettled is None:
             return _nothing_to_do(work, f"{site.name} runs {fetched.target.name} already.")
         work.start()
         try:
@@ -39,7 +44,8 @@ def upgrade(session: Session, tag: str | None, options: Options) -> Result:
             if reused:
                 prepared.adopt_backup_place(preparation)
             else:
-                prepare.build_venv(preparation)
+                with requirements_remembered(work):
+                    prepare.build_venv(preparation)
                 prepare.stage_files(preparation)
             live = prepare.into_live(preparation)
             prepare.run_early_hooks(live, "pre-deploy")
@@ -58,7 +64,8 @@ def prepare_upgrade(session: Session, tag: str | None, options: Options) -> Resu
         if isinstance(chosen, Nothing):
             return _nothing_to_do(work, f"{chosen.sentence}.")
         fetched = fetch(work, chosen, options)
-        preparation = _prepare(work, fetched, options)
+        # Nothing live is touched, so that the app may be anything while it is prepared; the upgrade asks again.
+        preparation = _prepare(work, fetched, replace(options, unhealthy=True))
         if preparation.plan.nothing_to_do:
             return _nothing_to_do(work, f"{site.name} runs {fetched.target.name} already.")
         for name, data in prepared.prepared_stages(site.state.stage).items():
@@ -80,7 +87,7 @@ def plan_upgrade(
 ) -> Plan:
     """The plan of an upgrade to a release whose objects are here. Changes nothing."""
     tree = site.repository.tree_of(chosen.target.commit)
-    return make_plan(
+    plan = make_plan(
         site,
         "upgrade",
         Target(chosen.target.commit, tree, tree),
@@ -90,6 +97,7 @@ def plan_upgrade(
         env_version=chosen.target.version,
         origin=origin,
     )
+    return checked(site, plan)
 
 
 def _prepare(work: Work, chosen: Chosen, options: Options) -> Preparation:

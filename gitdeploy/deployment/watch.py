@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from packaging.version import Version
 
+from gitdeploy.deployment.memory import FailedHere
 from gitdeploy.deployment.release import check_tag
 from gitdeploy.deployment.session import HOLD, hold_sentence
 from gitdeploy.deployment.site import Release3, Site
@@ -102,8 +103,8 @@ def decide(site: Site, database: Database, live: Release3, now: datetime) -> Dec
     found = candidates(updates.newer(site, database, live), live, site)
     if not found:
         return Decision(None, f"Nothing newer than {live.name} that `check.upgrade: {settings.upgrade}` admits.")
-    failed = list(database.bad_releases().values())
-    found_bad = {release.tag: bad for release in found for bad in failed if _is(bad, release)}
+    failed = FailedHere.read(site, database)
+    found_bad = {r.tag: bad for r in found if (bad := failed.find(r.tag, r.commit, r.object_id)) is not None}
     good = [release for release in found if release.tag not in found_bad]
     if not good:
         return Decision(None, failed_before(found_bad[found[0].tag]))
@@ -120,11 +121,6 @@ def decide(site: Site, database: Database, live: Release3, now: datetime) -> Dec
     if settings.window is not None and not settings.window.contains(now):
         return Decision(wanted, f"{wanted} waits for the window {settings.window}.", settings.window.opens(now))
     return Decision(wanted)
-
-
-def _is(bad: BadRelease, release: Release) -> bool:
-    """Whether RELEASE is the one that failed: by its commit, or by its tag where the source's list names none."""
-    return bad.commit == release.commit if release.commit else bad.tag == release.tag
 
 
 def candidates(releases: Sequence[Release], live: Release3, site: Site) -> list[Release]:

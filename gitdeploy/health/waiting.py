@@ -30,6 +30,7 @@ class HealthFailed(GitDeployError):
     """The app is not well; `details` are the last lines of its services' own logs."""
 
     kind = "health"
+    fault = "release"
 
 
 class Watched(Protocol):

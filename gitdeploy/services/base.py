@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from gitdeploy.errors import GitDeployError
+from gitdeploy import interruption
+from gitdeploy.errors import Fault, GitDeployError
 from gitdeploy.process import Identity
 from gitdeploy.text import LOOKED_THROUGH, telling_lines
 
 OnLine = Callable[[str], None]
+_LOOK = 0.1  # seconds between two looks at a service that is just starting or stopping
 
 
 class ServiceFailed(GitDeployError):
-    """The service could not be restarted, stopped, started or asked; `details` are its own last log lines."""
+    """The service could not be restarted, stopped, started or asked; `details` are its own last log lines.
+
+    Its manager refused, or isn't there: the server's fault; where the app itself did not come up, `fault` is the release.
+    """
 
     kind = "service"
 
@@ -47,6 +53,10 @@ class Service(Protocol):
     def is_up(self) -> str | None:
         """None where it is up, else a sentence: "otrs-web.service has failed (exit code 1)."."""
 
+    def changing(self) -> str | None:
+        """A sentence where its manager is just starting or stopping it, so that nothing can be said of it yet: "app is being
+        stopped." None where it is in a state that lasts, or that can't be known. Raises `ServiceFailed`."""
+
     def gave_up(self) -> str | None:
         """A sentence where it is down and nothing will start it again: waiting longer is in vain."""
 
@@ -67,10 +77,28 @@ class Service(Protocol):
         """All that `from_dict` of `gitdeploy.services` needs to make the same in another process (JSON types)."""
 
 
-def failed(service: Service, what: str, said: str, hint: str = "", *, since: float | None = None) -> ServiceFailed:
-    """A `ServiceFailed`: "otrs-web.service could not be restarted: SAID", with the service's own last lines."""
+def await_settled(service: Service, limit: float, on_line: OnLine | None = None) -> str | None:
+    """Wait until the service is neither starting nor stopping, up to LIMIT seconds: another run of ours that was killed, or
+    somebody else, may have told its manager something a moment ago. None, or what it is still doing then."""
+    end = time.monotonic() + limit
+    told = False
+    while (doing := service.changing()) is not None and time.monotonic() < end:
+        if on_line is not None and not told:
+            on_line(f"{doing} Waiting for it, up to {limit:.0f} s.")
+            told = True
+        interruption.sleep(_LOOK)
+    return doing
+
+
+def failed(
+    service: Service, what: str, said: str, hint: str = "", *, since: float | None = None, fault: Fault = "release"
+) -> ServiceFailed:
+    """A `ServiceFailed`: "otrs-web.service could not be restarted: SAID", with the service's own last lines. FAULT: of the
+    server where its manager refused; else the app did not come up."""
     message = f"{service.name} could not be {what}" + (f": {said}" if said else ".")
-    return ServiceFailed(message, hint, details=said_by(service, since))
+    error = ServiceFailed(message, hint, details=said_by(service, since))
+    error.fault = fault
+    return error
 
 
 def said_by(service: Service, since: float | None = None) -> tuple[str, ...]:

@@ -51,11 +51,13 @@ class Command(Struct):
         if not done.ok:
             ending = f"not done after {duration_text(self.timeout)}" if done.timed_out else done.ending
             *lines, last = done.error_text.splitlines() or [""]
-            raise ServiceFailed(
+            error = ServiceFailed(
                 f"The restart command `{self.name}` failed ({ending})" + (f": {last}" if last else "."),
                 "service.command in deploy.yaml",
                 details=(*lines, *said_by(self, begun)),
             )
+            error.fault = "release"
+            raise error
 
     def stop(self, on_line: OnLine | None = None) -> None:
         raise ServiceFailed(f"`{self.name}` restarts the app, but nothing says how to stop it.")
@@ -67,6 +69,9 @@ class Command(Struct):
         return False
 
     def is_up(self) -> str | None:
+        return None
+
+    def changing(self) -> str | None:
         return None
 
     def gave_up(self) -> str | None:

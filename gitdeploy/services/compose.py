@@ -59,7 +59,7 @@ class Compose(Struct):
         if done.timed_out:
             raise failed(self, done_word, f"not done after {duration_text(self.timeout)}.")
         if not done.ok:
-            raise failed(self, done_word, done.error_text or done.ending)
+            raise failed(self, done_word, done.error_text or done.ending, fault="server")
 
     # ---- asking ----
 
@@ -88,6 +88,14 @@ class Compose(Struct):
                 return f"The container of {self.name} is {clean(each.status)} (exit code {each.exit_code})."
             if each.health not in ("", "healthy"):
                 return f"The container of {self.name} is {clean(each.health)} by its own health check."
+        return None
+
+    def changing(self) -> str | None:
+        for each in self.containers():
+            if each.status in ("created", "restarting", "removing"):
+                return f"The container of {self.name} is {each.status}."
+            if (each.status, each.health) == ("running", "starting"):
+                return f"The container of {self.name} is starting by its own health check."
         return None
 
     def gave_up(self) -> str | None:

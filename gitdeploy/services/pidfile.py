@@ -82,13 +82,34 @@ class PidFile(Struct):
             raise
 
     def _take_over(self, say: OnLine) -> None:
-        old = self._process()
+        old = self._at_rest(say)
         if self.signal == "USR2" and _is_gunicorn(old.pid):
             self._second_master(old, say)
         elif self.signal in ("TERM", "INT", "QUIT"):
             self._until_replaced(old, say)
         else:
             self._new_workers(old, say)
+
+    def _at_rest(self, say: OnLine) -> Identity:
+        """The process to tell, once what an earlier, killed run had told it is over: a gunicorn that has made a second
+        master takes no further USR2, and a process that was ended has to be started again by whoever does that."""
+        if self.signal == "USR2" and (second := self._second()) is not None:
+            say(f"{self.name}: a second master, process {second.pid}, was started before; it takes over first")
+            if self.is_up() is None and (old := self._process()) != second:
+                self._send(old, "TERM")
+                if not self._wait(lambda: not old.alive()):
+                    raise ServiceFailed(f"{self.name}: the old gunicorn (process {old.pid}) did not end after TERM.")
+            self._wait(lambda: self._read(self.path) == second.pid or not second.alive())
+        if self.changing() is not None:
+            self._wait(lambda: self.changing() is None)
+        return self._process()
+
+    def _second(self) -> Identity | None:
+        """The second gunicorn master of a take-over that is under way, if it is the app's."""
+        pid = self._read(Path(f"{self.path}.2"))
+        if pid is None or processes.owner_of(pid) != self.owner or not processes.runs_from(pid, self.root):
+            return None
+        return processes.identity(pid)
 
     def _new_workers(self, old: Identity, say: OnLine) -> None:
         """The process stays and makes new children; one without children can only be told."""
@@ -106,9 +127,11 @@ class PidFile(Struct):
 
         if not self._wait(taken_over):
             left = [str(each.pid) for each in before if each.alive()]
+            said = f"{self.name}: {duration_text(self.timeout)} after {self.signal}, "
+            if not left:
+                raise _did_not_come_up(f"{said}there is no new worker.")
             raise ServiceFailed(
-                f"{self.name}: {duration_text(self.timeout)} after {self.signal}, "
-                + (f"old workers still run ({', '.join(left[:5])})." if left else "there is no new worker."),
+                f"{said}old workers still run ({', '.join(left[:5])}).",
                 "service.timeout says how long they may take to finish their requests.",
             )
 
@@ -127,14 +150,14 @@ class PidFile(Struct):
             found = self._read(beside) if new is None else new.pid
             new = new or (processes.identity(found) if found and processes.parent(found) == old.pid else None)
             if new is not None and not new.alive():
-                raise ServiceFailed(
+                raise _did_not_come_up(
                     f"{self.name}: the second gunicorn (process {new.pid}) ended at its start; the first goes on "
                     "serving the old code."
                 )
             workers = processes.descendants(new.pid) if new else []
             ready_since = (ready_since or time.monotonic()) if workers else None
             if time.monotonic() > end:
-                raise ServiceFailed(
+                raise _did_not_come_up(
                     f"{self.name}: no second gunicorn with workers within {duration_text(self.timeout)}.",
                     "gunicorn needs --pid and must not be a child that its starter replaces by itself.",
                 )
@@ -158,7 +181,7 @@ class PidFile(Struct):
             return found is not None and found != old
 
         if not self._wait(there):
-            raise ServiceFailed(
+            raise _did_not_come_up(
                 f"{self.name}: process {old.pid} ended after {self.signal}, and nothing started it again within "
                 f"{duration_text(self.timeout)}.",
                 "TERM suits a process that something else starts again; else set service.command.",
@@ -183,6 +206,17 @@ class PidFile(Struct):
             self._process()
         except ServiceFailed as error:
             return error.message
+        return None
+
+    def changing(self) -> str | None:
+        """Where something else starts it again, a process that has ended is about to be replaced; so is the first of two
+        gunicorn masters."""
+        if self.signal == "USR2" and (second := self._second()) is not None:
+            return f"{self.name}: process {second.pid} is taking over."
+        if self.signal in ("TERM", "INT", "QUIT"):
+            pid = self._read(self.path)
+            if pid is not None and processes.identity(pid) is None:
+                return f"{self.name} names process {pid}, which has ended; nothing has started it again yet."
         return None
 
     def gave_up(self) -> str | None:
@@ -299,7 +333,7 @@ class PidFile(Struct):
 
     def _still_there(self, main: Identity) -> None:
         if not main.alive():
-            raise ServiceFailed(
+            raise _did_not_come_up(
                 f"{self.name}: process {main.pid} ended on {self.signal}, and nothing starts it again.",
                 "Start the app by hand. With gunicorn, signal: USR2 keeps the old one serving until the new one works.",
             )
@@ -322,6 +356,13 @@ class PidFile(Struct):
             "timeout": self.timeout,
             "log": self.log,
         }
+
+
+def _did_not_come_up(message: str, hint: str = "") -> ServiceFailed:
+    """What the app itself did when it was to run the new code."""
+    error = ServiceFailed(message, hint)
+    error.fault = "release"
+    return error
 
 
 def _is_gunicorn(pid: int) -> bool:

@@ -36,7 +36,7 @@ _MOST = 60_000  # bytes of one message
 _LONGEST = 3600.0  # seconds that a service may take, whatever is asked
 _PATIENCE = 60.0  # seconds more than the service's own time limit until an answer must be there
 _CONTROL = ("restart", "stop", "start", "reload")
-_QUESTIONS = ("is_up", "gave_up")
+_QUESTIONS = ("is_up", "gave_up", "changing")
 _KINDS: Mapping[str, type[SystemdUnit] | type[Supervisor]] = {"systemd": SystemdUnit, "supervisor": Supervisor}
 
 Launch = Callable[[list[str], str, str], str]
@@ -109,6 +109,9 @@ class ThroughRoot(Struct):
 
     def is_up(self) -> str | None:
         return self._sentence("is_up") if self.kind == "supervisor" else self.service.is_up()
+
+    def changing(self) -> str | None:
+        return self._sentence("changing") if self.kind == "supervisor" else self.service.changing()
 
     def gave_up(self) -> str | None:
         return self._sentence("gave_up") if self.kind == "supervisor" else self.service.gave_up()
@@ -188,7 +191,9 @@ def _request(message: Mapping[str, Any], timeout: float, on_line: OnLine | None)
                     on_line(str(answer["line"]))
             elif "error" in answer:
                 said = answer["error"]
-                raise ServiceFailed(said["message"], said["hint"], details=tuple(said["details"]))
+                failure = ServiceFailed(said["message"], said["hint"], details=tuple(said["details"]))
+                failure.fault = "release" if said.get("fault") == "release" else "server"
+                raise failure
             else:
                 return answer["done"]
     raise ServiceFailed("The process of root that controls services did not answer.", "systemctl status shows more.")
@@ -240,7 +245,8 @@ def _answer(reply: socket.socket, data: bytes, root: Path, owner: int, launch: L
         say({"done": _do(message, root, owner, launch, lambda line: say({"line": clean(line, limit=4000)}))})
     except GitDeployError as error:
         details = [line[:1000] for line in error.details[-20:]]
-        say({"error": {"message": error.message[:8000], "hint": error.hint[:4000], "details": details}})
+        told = {"message": error.message[:8000], "hint": error.hint[:4000], "details": details, "fault": error.fault}
+        say({"error": told})
     except (ValueError, KeyError, TypeError, AttributeError):
         say({"error": {"message": "That is not asked of root.", "hint": "", "details": []}})
 

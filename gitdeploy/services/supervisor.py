@@ -17,7 +17,7 @@ from gitdeploy import owner as owners
 from gitdeploy import process
 from gitdeploy.process import Completed, Identity, which
 from gitdeploy.services import processes
-from gitdeploy.services.base import OnLine, ServiceFailed, failed
+from gitdeploy.services.base import OnLine, ServiceFailed, await_settled, failed
 from gitdeploy.text import clean, duration_text, path_text
 
 _ASK = 15.0  # seconds for a question
@@ -62,17 +62,27 @@ class Supervisor(Struct):
         return self.name if ":" in self.name else f"{self.name}:*"
 
     def restart(self, on_line: OnLine | None = None) -> None:
+        self._await_stopped(on_line)
         self._control("restart", "restarted", on_line)
 
     def stop(self, on_line: OnLine | None = None) -> None:
         self._control("stop", "stopped", on_line)
+        self._await_stopped(
+            on_line
+        )  # of a program that was being stopped already supervisor says "not running" at once
 
     def start(self, on_line: OnLine | None = None) -> None:
+        self._await_stopped(on_line)
         if self.is_up() is not None:
             self._control("start", "started", on_line)
 
     def reload(self, on_line: OnLine | None = None) -> bool:
         return False  # supervisor's own reload restarts everything it runs
+
+    def _await_stopped(self, on_line: OnLine | None) -> None:
+        """supervisor starts nothing that it is still stopping: it refuses, and leaves it stopped."""
+        if any(each.state == "STOPPING" for each in self.programs()):
+            await_settled(self, self.timeout, on_line)
 
     def _control(self, verb: str, done_word: str, on_line: OnLine | None) -> None:
         if why_not := self._not_ours(self.programs()):
@@ -82,7 +92,9 @@ class Supervisor(Struct):
             raise failed(self, done_word, f"not done after {duration_text(self.timeout)}.")
         wrong = [line for line in done.text.splitlines() if "ERROR" in line and "(not running)" not in line]
         if wrong or (not done.ok and verb == "restart"):
-            raise failed(self, done_word, clean(wrong[0] if wrong else done.error_text or done.ending))
+            said = clean(wrong[0] if wrong else done.error_text or done.ending)
+            died = any(words in said for words in ("spawn error", "abnormal termination"))
+            raise failed(self, done_word, said, fault="release" if died else "server")
 
     # ---- asking ----
 
@@ -104,6 +116,12 @@ class Supervisor(Struct):
         for program in programs:
             if program.state != "RUNNING":
                 return f"{program.name} {_WORDS[program.state]}{_because(program)}."
+        return None
+
+    def changing(self) -> str | None:
+        for program in self.programs():
+            if program.state in ("STARTING", "STOPPING", "BACKOFF"):
+                return f"{program.name} {_WORDS[program.state]}."
         return None
 
     def gave_up(self) -> str | None:

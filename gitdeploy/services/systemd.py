@@ -126,6 +126,16 @@ class SystemdUnit(Struct):
             return f"{self.name} crashed ({_ending(facts)})."
         return f"{self.name} is {'down' if active == 'inactive' else active} ({sub})."
 
+    def changing(self) -> str | None:
+        facts = self.facts()
+        words = {
+            "activating": "is still starting",
+            "deactivating": "is being stopped",
+            "reloading": "is being reloaded",
+        }
+        word = words.get(facts.get("ActiveState", ""))
+        return f"{self.name} {word}." if word else None
+
     def gave_up(self) -> str | None:
         facts = self.facts()
         down = facts.get("ActiveState") == "failed" or facts.get("LoadState") == "not-found"

@@ -22,6 +22,13 @@ from gitdeploy.process import Completed
 from gitdeploy.venvs.requirements import Requirements
 from gitdeploy.venvs.settings import InstallerSettings, VenvConfig
 
+
+class RequirementsFailed(DeploymentFailed):
+    """The installer could not install what the release's requirements name."""
+
+    fault = "release"
+
+
 LIMIT = 1800.0  # seconds of wall-clock: a dripping server never times out by itself
 UMASK = 0o022
 _KILLED_CHILD = re.compile(r"signal: 9\b|SIGKILL|died with signal 9|exit code: -9\b")  # as uv and pip say it
@@ -97,7 +104,7 @@ def install(
         done = _pip(venv, folder, files, config, settings, environment, on_line)
     if not done.ok:
         _refuse_killed(installer, done)
-        raise DeploymentFailed(
+        raise RequirementsFailed(
             f"Installing the release's requirements failed ({done.ending}): {done.error_text}",
             "The live venv was not touched. Mend the requirements, or see the whole output: gitdeploy log",
         )

@@ -41,6 +41,8 @@ def start_upgrade() -> Answer:
         raise BadRequest("`local_changes` must be refuse, merge or discard.")
     if bodies.flag(asked, "rebuild_venv"):
         words.append("--rebuild-venv")
+    if bodies.flag(asked, "unhealthy"):
+        words.append("--unhealthy")
     return start(words, wait=bodies.flag(asked, "wait", True))
 
 
@@ -60,7 +62,8 @@ def rollback() -> Answer:
     asked = json_object()
     app = panel().app()
     version = bodies.text(asked, "version", limit=200)
-    app.backup_for_rollback(version)  # there is one; and what names one is no option
+    if version is not None or app.interrupted() is None:
+        app.backup_for_rollback(version)  # there is one; and what names one is no option
     words = ["rollback", "--yes", *([version] if version else [])]
     if bodies.flag(asked, "with_data"):
         words.append("--with-data")
@@ -75,13 +78,14 @@ def make_backup() -> Answer:
 
 
 def recover() -> Answer:
-    """Finish or undo an interrupted deployment."""
+    """Finish or undo an interrupted deployment; `hooks`, `restart`, `health` are false for what is to be left out."""
     asked = json_object()
     wait = bodies.flag(asked, "wait", True)
+    left_out = [f"--no-{part}" for part in ("hooks", "restart", "health") if not bodies.flag(asked, part, True)]
     interrupted = panel().app().interrupted()
     if interrupted is None:
         return Answer(success(message="Nothing to recover: no deployment was interrupted.", deployment=None, log=[]))
-    return start(["recover"], wait=wait, recovering=interrupted)
+    return start(["recover", *left_out], wait=wait, recovering=interrupted.deployment)
 
 
 def delete_backup() -> dict[str, Any]:

@@ -158,6 +158,7 @@ _ANSWERS: dict[str, Schema] = {
                 "checked_at": _MAYBE,
                 "last_deployment": _or_null(_DEPLOYMENT),
                 "interrupted": _FLAG,
+                "interruption": {"type": ["object", "null"]},
                 "locked_by": _or_null(_HOLDER),
                 "held": _or_null(_object({"who": _TEXT, "since": _TEXT, "message": _TEXT})),
             }
@@ -202,6 +203,7 @@ _BODIES: dict[str, Schema] = {
             "allow_downgrade": _FLAG,
             "local_changes": _POLICY,
             "rebuild_venv": _FLAG,
+            "unhealthy": _FLAG,
             **_WAIT,
         },
         open_=True,
@@ -210,7 +212,7 @@ _BODIES: dict[str, Schema] = {
         {"backup_path": {"type": "string", "maxLength": 300}}, {"with_data": _FLAG, **_WAIT}, open_=True
     ),
     "rollback": _object({}, {"version": {"type": "string", "maxLength": 200}, "with_data": _FLAG, **_WAIT}, open_=True),
-    "recover": _object({}, _WAIT, open_=True),
+    "recover": _object({}, {"hooks": _FLAG, "restart": _FLAG, "health": _FLAG, **_WAIT}, open_=True),
     "make_backup": _object({}, {"label": {"type": "string", "maxLength": 200}, **_WAIT}, open_=True),
     "delete_backup": _object({"backup": {"type": "string", "maxLength": 300}}, open_=True),
     "label_backup": _object(

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import sqlite3
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,7 @@ from typing import Any, ClassVar
 
 from support.sample import Link, Program, Sample, Tree, folder_files, write_tree
 
+from gitdeploy import faultpoints
 from gitdeploy.cli import run as run_gitdeploy
 
 SETTINGS = """\
@@ -122,6 +124,7 @@ class CrashApp(Sample):
     HISTORY: ClassVar[dict[str, tuple[str, tuple[tuple[str, ...], ...]]]] = {
         "upgraded": ("plain", (("backup", "--label", "first"), ("upgrade", "v1.1.0"))),
         "twice": ("upgraded", (("upgrade", "v1.2.0"),)),
+        "unsettled": ("upgraded", ()),
         "many": ("twice", (("rollback", "--yes"), ("upgrade", "v1.2.0"))),
     }
     # What must work after a kill and its recovery.
@@ -186,6 +189,8 @@ class CrashApp(Sample):
                 self.put(self.pristine(origin))
                 for words in commands:
                     assert self.command(words) == 0, words
+                if name == "unsettled":
+                    self.leave_unsettled()
                 if name == "upgraded":
                     (self.app / "new/deep").chmod(0o2750)  # a folder that the next release has no more
                 if name == "twice":
@@ -194,12 +199,25 @@ class CrashApp(Sample):
             self.keep_service(place)
         return place
 
-    def command(self, words: tuple[str, ...]) -> int:
-        """Run gitdeploy in a fork of this process; its exit code."""
+    def leave_unsettled(self) -> None:
+        """An upgrade that was killed, and undone, behind its migration; nothing could be settled, since deploy.yaml had a
+        mistake. Now it has none, and another health check than when the upgrade began."""
+        assert self.command(("upgrade", "v1.2.0"), kill_at="apply health") == -signal.SIGKILL
+        assert self.command(("recover",), kill_at="journalled undone") == -signal.SIGKILL
+        file = self.app / "deploy.yaml"
+        settings = file.read_text()
+        file.write_text("hooks: 7\n")
+        assert self.command(("recover",)) == 4
+        file.write_text(settings.replace("{command: ./health.sh,", "{command: ./health.sh && true,"))
+
+    def command(self, words: tuple[str, ...], *, kill_at: str = "") -> int:
+        """Run gitdeploy in a fork of this process, killed at the point KILL_AT; its exit code."""
         child = os.fork()
         if child == 0:
             code = 70
             try:
+                if kill_at:
+                    faultpoints.point = lambda name: os.kill(os.getpid(), signal.SIGKILL) if name == kill_at else None
                 os.chdir(self.app)
                 os.environ.update(self.environment)
                 self.in_child()
@@ -377,6 +395,8 @@ SCENARIOS = (
     Scenario("fails", ("upgrade", "v1.3.0"), "upgraded", code=3, only_old=True),
     Scenario("restore", ("restore", "latest", "--with-data", "--no-hooks"), "twice"),
     Scenario("rollback", ("rollback", "v1.0.0"), "twice"),
+    Scenario("settle", ("recover",), "unsettled", only_old=True),
+    Scenario("settle, upgrade", ("upgrade", "v1.2.0"), "unsettled"),
     Scenario("prepare", ("prepare", "v1.2.0"), "upgraded", only_old=True),
     Scenario("prune", ("prune", "--keep", "1"), "many", only_old=True),
     Scenario("backup", ("backup", "--label", "another"), "upgraded", only_old=True),

@@ -116,10 +116,11 @@ class Campaign:
         self.learned = app.folder / "modules"
         self.pristine = app.pristine(scenario.before)
         self.reset()
+        assert self.run(("recover",), learn=True) == 0, self.output.read_text()
         self.old = app.whole_state()
         self.old_refs = app.refs()
         self.earlier = app.backup_states(self.old_refs)
-        assert self.run(("recover",), learn=True) == 0, self.output.read_text()
+        self.reset()
         code = self.run(scenario.words, learn=True)
         assert code == scenario.code, self.output.read_text()
         self.reset()

@@ -56,13 +56,6 @@ def test_the_log_tells_a_rollback_and_a_refusal_from_a_restore_and_a_failure(sho
     assert (newest["status"], newest["error"]["kind"]) == ("failed", "refused")
 
 
-def test_a_second_rollback_takes_back_the_first(shop: Shop) -> None:
-    shop.gitdeploy("upgrade", "v2.0.0")
-    shop.gitdeploy("rollback", "--yes")
-    shop.gitdeploy("rollback", "--yes")
-    assert (shop.app / "VERSION").read_text() == "2.0.0"
-
-
 def test_one_release_is_shown_with_its_tag_once_and_the_date_of_the_tag(shop: Shop) -> None:
     live = shop.gitdeploy("releases", "v1.0.0").out.splitlines()[0]
     date = shop.git("for-each-ref", "--format=%(creatordate:short)", "refs/tags/v1.0.0")

@@ -141,6 +141,23 @@ def test_the_container_of_a_compose_service_is_restarted_as_the_owner(app: Machi
     assert all(call.startswith(f"otrs {ROOT} ") for call in calls)
 
 
+def recovers_while_it_is_being_stopped(app: MachineApp) -> None:
+    """What a killed `supervisorctl restart` leaves: supervisor starts nothing that it is still stopping, and says so at once."""
+    app.files["hooks/post-deploy"] = Program("#!/bin/sh\nkill -9 $PPID\n")
+    app.settings = settings("supervisor: otrs-web")
+    app.publish("v5.3.0")
+    del app.files["hooks/post-deploy"]
+    for _ in range(2):
+        app.gitdeploy("upgrade", "v5.3.0", user=None, code=None)
+        assert app.version() == "5.3.0"
+        hangs = "kill -STOP $(supervisorctl pid otrs-web); supervisorctl stop otrs-web >/dev/null & sleep 0.5"
+        stopping = app.machine.inside("sh", "-c", f"{hangs}; supervisorctl status otrs-web", check=False)
+        assert "STOPPING" in stopping.stdout
+        done = app.gitdeploy("recover", user=None)
+        assert "otrs-web runs v5.1.0 again" in done.out
+        assert app.version() == "5.1.0"
+
+
 def test_a_supervisor_program_is_restarted_by_root_and_by_who_may_use_its_socket(app: MachineApp) -> None:
     live(app, "v5.0.0")
     app.user("sh", "-c", "kill $(cat run/pid)")
@@ -150,6 +167,7 @@ def test_a_supervisor_program_is_restarted_by_root_and_by_who_may_use_its_socket
     app.machine.wait_for("sh", "-c", "supervisorctl status otrs-web | grep RUNNING")
     said = up_and_back(app, 5, user=None)
     assert "otrs-web said: no route to the queue" in said
+    recovers_while_it_is_being_stopped(app)
     refused = app.gitdeploy("upgrade", "v5.0.0", "--allow-downgrade", code=1)
     assert "may otrs use its socket?" in refused.err
     app.machine.inside("chown", "otrs", "/var/run/supervisor.sock")

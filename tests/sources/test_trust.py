@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -13,6 +15,7 @@ from hosts import ALL, Codeup, GitHub
 from support import needs
 from support.sample import differences
 
+from gitdeploy.web import facts
 from sources.conftest import Shop, make_shop, tree
 
 
@@ -94,6 +97,31 @@ def test_the_automatic_choice_leaves_out_what_failed_here_even_where_the_source_
     github.run("upgrade", "v1.2.10", code=3)
     github.configure()
     refused(github, "upgrade", "--yes", says="failed here before")
+
+
+def test_a_release_that_failed_here_is_known_everywhere_by_its_commit(shop: Shop) -> None:
+    """Of an annotated tag some hosts tell no more than the tag's own object; another tag of that name is another release."""
+    newest = "v1.2.10"
+    shop.configure(more="hooks: {post-deploy: ['exit 3']}\n")
+    shop.run("upgrade", newest, code=3)
+    shop.configure()
+    commit = shop.sample.git("rev-parse", f"{newest}^{{commit}}", cwd=shop.sample.remote)
+    assert "It failed here before" in shop.run("check", "--force").out
+    assert "It failed here before" in shop.run("check").out, "from the cache too"
+    assert f"{newest} failed here before" in shop.run("status").out
+    listed = {entry["tag"]: entry for entry in json.loads(shop.run("releases", "--json").out)}
+    assert "failed at post-deploy" in listed[newest]["failed_here"]
+    assert [tag for tag, entry in listed.items() if entry["failed_here"]] == [newest]
+    assert re.search(rf"{newest} .*newer, failed here", shop.run("releases").out)
+    assert "failed here" in shop.run("releases", newest).out
+    assert shop.check().commit == commit
+    assert facts.read_update(shop.app).bad is not None
+    assert next(row for row in facts.read_releases(shop.app, 5) if row.tag == newest).bad is not None
+    assert f"{newest} failed here before" in shop.app.look().reason
+
+    shop.sample.git("tag", "-d", newest, cwd=shop.sample.remote)
+    shop.tag(newest)  # made anew
+    assert "It failed here before" not in shop.run("check", "--force").out
 
 
 # ---- fallback and agree ----
