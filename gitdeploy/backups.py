@@ -69,7 +69,10 @@ class Backup(Struct, frozen=True):
     included: Sequence[str] = ()
     not_copied: Sequence[str] = ()
     dumps: Sequence[Mapping[str, Any]] = ()
-    modes: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    modes: Mapping[str, Sequence[int]] = field(
+        default_factory=dict
+    )  # path -> permissions, owner, group where not usual
+    usual_modes: Mapping[str, int] = field(default_factory=dict)  # git's mode -> permissions of most such files
     format: int = 1
 
     @property
@@ -269,11 +272,29 @@ def matching_paths(root: Path, patterns: Iterable[str]) -> list[str]:
         name = pattern.rstrip("/").removeprefix("./")
         if any(character in name for character in "*?["):
             found |= {str(path.relative_to(root)) for path in root.glob(name) if ".gitdeploy" not in path.parts}
-        elif os.path.lexists(root / name):
+        elif _exists(root / name):
             found.add(name)
     inner = {path for path in found if any(path.startswith(other + "/") for other in found)}
     return sorted(
         path for path in found - inner if path.split("/")[0] not in (".git", ".gitdeploy") and _inside(root, path)
+    )
+
+
+def _exists(path: Path) -> bool:
+    """Whether anything stands at PATH. Raises `DeploymentFailed` where that can't be told."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    return True
+
+
+def _unreadable(path: Path, error: OSError) -> DeploymentFailed:
+    return DeploymentFailed(
+        f"{path_text(str(path))} can't be read for the backup: {error.strerror}.",
+        "Make it readable for the user that runs gitdeploy, or take it out of git.keep and backup.include.",
     )
 
 
@@ -325,7 +346,11 @@ def copy_tree(source: Path, place: Path, leave: Collection[Path] = ()) -> None:
         place.symlink_to(os.readlink(source))
     elif stat.S_ISDIR(found.st_mode):
         place.mkdir(mode=0o700, exist_ok=True)
-        for name in os.listdir(source):
+        try:
+            names = os.listdir(source)
+        except PermissionError as error:
+            raise _unreadable(source, error) from error
+        for name in names:
             copy_tree(source / name, place / name, leave)
         os.chmod(place, stat.S_IMODE(found.st_mode))
         _owner(place, found)
@@ -351,10 +376,7 @@ def _copy_file(source: Path, place: Path) -> None:
             except OSError:
                 shutil.copyfileobj(reader, writer, 1 << 20)
     except PermissionError as error:
-        raise DeploymentFailed(
-            f"{path_text(str(source))} can't be read for the backup: permission denied.",
-            "Make it readable for the user that runs gitdeploy, or take it out of git.keep.",
-        ) from error
+        raise _unreadable(source, error) from error
     except OSError as error:
         if error.errno == errno.ENOSPC:
             raise DeploymentFailed(

@@ -13,7 +13,7 @@ from contextlib import suppress
 
 from gitdeploy import faultpoints, interruption
 from gitdeploy.errors import CommandFailed
-from gitdeploy.text import clean
+from gitdeploy.text import clean, redact
 
 _ENDS_WITHIN = 5.0  # seconds that the child has once its input is closed
 
@@ -27,6 +27,7 @@ class Conversation:
         self._lock = threading.Lock()
         self.over = False  # there are no answers any more
         faultpoints.point(f"child {self._name} conversation")
+        self._said = os.memfd_create("stderr", os.MFD_CLOEXEC)
         try:
             self._child = subprocess.Popen(
                 list(argv),
@@ -34,10 +35,11 @@ class Conversation:
                 env=dict(env),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
+                stderr=self._said,
                 start_new_session=True,
             )
         except (OSError, ValueError) as error:
+            os.close(self._said)
             raise CommandFailed(f"{clean(self._name)} can't be executed: {error}.") from error
         assert self._child.stdin is not None
         assert self._child.stdout is not None
@@ -98,9 +100,18 @@ class Conversation:
             self._end()
         return data
 
+    def errors(self) -> str:
+        """What the child wrote to its standard error, cleaned and redacted; its last lines."""
+        said = os.pread(self._said, 4000, max(0, os.fstat(self._said).st_size - 4000))
+        return redact(clean(said.decode("utf-8", "replace").strip(), lines=True))
+
     def close(self) -> None:
+        """End it. There are no answers and no errors to be had after that."""
         with self._lock:
             self._end()
+            if self._said >= 0:
+                os.close(self._said)
+                self._said = -1
 
     def _end(self, within: float = _ENDS_WITHIN) -> None:
         self.over = True

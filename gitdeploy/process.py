@@ -25,7 +25,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from gitdeploy import faultpoints, interruption
-from gitdeploy.errors import CommandFailed
+from gitdeploy.errors import CommandFailed, ConfigError
 from gitdeploy.regex import regex
 from gitdeploy.text import clean, redact
 
@@ -131,6 +131,14 @@ def which(program: str, path: str = STANDARD_PATH) -> str | None:
         if folder.startswith("/") and os.path.isfile(candidate) and os.access(candidate, os.X_OK):
             return candidate
     return None
+
+
+def refuse_gone_folder() -> None:
+    """Raise `ConfigError` where the current folder was deleted, or replaced by another of its name."""
+    try:
+        os.getcwd()
+    except FileNotFoundError as error:
+        raise ConfigError("The folder you are in is gone.", "Go to the app's folder anew: cd DIR") from error
 
 
 def shown(argv: Iterable[str]) -> str:

@@ -8,6 +8,7 @@ here at once, before anything is touched.
 from __future__ import annotations
 
 import os
+import shlex
 import stat
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
@@ -18,15 +19,19 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from gitdeploy.bytecode import is_bytecode
+from gitdeploy.checkout.filters import refuse_failed_filter
 from gitdeploy.checkout.git import LONG, Repository, blob_id, file_blob_id
 from gitdeploy.checkout.keep import KeepPaths
 from gitdeploy.checkout.local import Local, LocalChange, git_mode
+from gitdeploy.errors import DeploymentFailed
 from gitdeploy.text import count, listing, path_text
 
 Kind = Literal["added", "changed", "deleted"]
 Policy = Literal["refuse", "merge", "discard"]
 SUBMODULE = 0o160000
 LINK = 0o120000
+REGULAR = frozenset((0o100644, 0o100755))
+_ALL_SUBMODULES = "--ignore-submodules=none"  # whatever submodule.NAME.ignore says
 
 
 class FileChange(Struct, frozen=True):
@@ -57,6 +62,7 @@ class Target(Struct, frozen=True):
     exact: frozenset[bytes] = frozenset()
     untracked: frozenset[bytes] = frozenset()
     hidden: tuple[bytes, ...] = ()
+    left_out: tuple[bytes, ...] = ()  # paths of `tree` that a sparse checkout leaves absent
 
 
 class Problem(Struct, frozen=True):
@@ -118,7 +124,9 @@ def tree_difference(repository: Repository, old: str, new: str) -> Mapping[bytes
 @lru_cache(maxsize=4)
 def _tree_difference(repository: Repository, old: str, new: str) -> Mapping[bytes, tuple[int, str, int, str]]:
     """The same, kept, since two ids always differ in the same; a plan asks for it forwards and backwards."""
-    output = repository.output("diff-tree", "-r", "-z", "--raw", "--no-renames", "--no-abbrev", old, new, timeout=LONG)
+    output = repository.output(
+        "diff-tree", "-r", "-z", "--raw", "--no-renames", "--no-abbrev", _ALL_SUBMODULES, old, new, timeout=LONG
+    )
     fields = output.split(b"\0")
     found = {}
     for facts, path in zip(fields[0:-1:2], fields[1::2], strict=True):
@@ -161,9 +169,12 @@ class _Planner(Struct):
     difference: dict[bytes, _Entry] = field(default_factory=dict)
     root: bytes = b""
     parents: dict[bytes, bool] = field(default_factory=dict)
+    absent: frozenset[bytes] = frozenset()  # what a sparse checkout leaves out, now or then
+    mode_changes: dict[bytes, int] = field(default_factory=dict)  # path -> git's mode for what differs in nothing else
 
     def plan(self) -> TreePlan:
         self.root = os.fsencode(self.repository.root)
+        self.absent = frozenset(self.target.left_out) | frozenset(self.local.sparse)
         raw = tree_difference(self.repository, self.repository.tree_of(self.local.head), self.target.tree)
         self.difference = {path: _Entry(*facts) for path, facts in raw.items()}
         self._refuse_hostile_paths()
@@ -177,6 +188,8 @@ class _Planner(Struct):
             ]
         )
         for path in sorted(self.difference.keys() | local.keys()):
+            if path in self.absent and self._mode(path) == 0:
+                continue
             entry, change = self.difference.get(path), local.get(path)
             if self._is_submodule(entry, change):
                 self._submodule(path, entry, change)
@@ -233,23 +246,34 @@ class _Planner(Struct):
         elif entry.old_mode == 0:
             self._new_path(path, entry.new_mode, entry.new_id)
         else:
-            self._put(path, "changed", entry.new_mode, entry.new_id)
+            # Permissions set by hand that git was told to overlook stay where the release doesn't change them.
+            on_disk = self._mode(path)
+            by_hand = entry.old_mode == entry.new_mode and {on_disk, entry.new_mode} <= REGULAR
+            self._put(path, "changed", on_disk if by_hand else entry.new_mode, entry.new_id)
 
     def _new_path(self, path: bytes, mode: int, oid: str) -> None:
         found = self._mode(path)
         if found == 0 or found == 0o40000:
             self._put(path, "added", mode, oid)  # a directory in the way is looked at once all deletions are known
         elif not self._same(path, mode, oid):
+            by_mode = self._only_mode(path, mode, oid)
+            if by_mode and not self._file_mode():
+                return
             if self.policy == "discard":
                 self.saved.add(path)
                 self._put(path, "changed", mode, oid)
+            elif by_mode:
+                self.mode_changes[path] = mode
             else:
                 self.in_the_way.append(path)
 
     def _locally_changed(self, path: bytes, entry: _Entry | None, change: LocalChange) -> None:
         mode, oid = (entry.new_mode, entry.new_id) if entry else (change.head_mode, change.head_id)
         if self.policy == "refuse":
-            self.edited.append(path)
+            if not change.staged and self._only_mode(path, change.head_mode, change.head_id):
+                self.mode_changes[path] = change.head_mode
+            else:
+                self.edited.append(path)
         elif self.policy == "discard":
             self._discard(path, change, mode, oid)
         elif entry is not None:
@@ -302,12 +326,22 @@ class _Planner(Struct):
 
     def _same(self, path: bytes, mode: int, oid: str) -> bool:
         """Whether the disk already has just that blob, with that mode."""
-        full = self._full(path)
-        if self._mode(path) != mode:
-            return False
-        if file_blob_id(full, len(oid)) == oid:
+        return self._mode(path) == mode and self._same_content(path, oid)
+
+    def _same_content(self, path: bytes, oid: str) -> bool:
+        if file_blob_id(self._full(path), len(oid)) == oid:
             return True
         return path not in self.target.exact and self._cleaned([path]).get(path) == oid
+
+    def _only_mode(self, path: bytes, mode: int, oid: str) -> bool:
+        """Whether PATH is a file whose right to be executed alone differs."""
+        on_disk = self._mode(path)
+        return on_disk != mode and {on_disk, mode} <= REGULAR and self._same_content(path, oid)
+
+    def _file_mode(self) -> bool:
+        """Whether git was told to look at modes (core.fileMode)."""
+        values = self.repository.config(r"^core\.filemode$").get("core.filemode", ["true"])
+        return values[-1].lower() not in ("false", "no", "off", "0")
 
     # ---- facts ----
 
@@ -315,14 +349,15 @@ class _Planner(Struct):
         """Edits that git's cached file times hide: every file about to be replaced is read and compared."""
         odd = []
         for path, entry in self.difference.items():
-            if path in local or entry.old_mode in (0, SUBMODULE) or self.keep.match(path):
+            if path in local or path in self.absent or entry.old_mode in (0, SUBMODULE) or self.keep.match(path):
                 continue
             full = self._full(path)
             try:
                 self.seen[path] = look(full)
-                if self._mode(path) != 0o40000 and file_blob_id(full, len(entry.old_id)) != entry.old_id:
-                    odd.append(path)
-            except OSError:
+            except (FileNotFoundError, NotADirectoryError):
+                odd.append(path)
+                continue
+            if self._mode(path) == 0o40000 or file_blob_id(full, len(entry.old_id)) != entry.old_id:
                 odd.append(path)
         if not odd:
             return {}
@@ -334,12 +369,21 @@ class _Planner(Struct):
         }
 
     def _cleaned(self, paths: list[bytes]) -> dict[bytes, str]:
-        """Path -> the id that git would give its present content (line ends and filters applied)."""
+        """Path -> the id that git would give its present content (line ends and filters applied). Raises
+        `DeploymentFailed` where a file can't be read or a filter fails."""
         usable = [path for path in paths if b"\n" not in path]
-        if not usable:
-            return {}
-        done = self.repository.run("hash-object", "--stdin-paths", stdin=b"\n".join(usable) + b"\n")
-        return dict(zip(usable, done.stdout.decode().split(), strict=True)) if done.ok else {}
+        found = {}
+        if usable:
+            done = self.repository.run("hash-object", "--stdin-paths", stdin=b"\n".join(usable) + b"\n")
+            refuse_failed_filter(done)
+            if not done.ok:
+                raise DeploymentFailed(f"git can't read the checkout's files: {done.error_text}")
+            found = dict(zip(usable, done.stdout.decode().split(), strict=True))
+        for path in set(paths).difference(usable):  # one by one: a line ends at a line feed
+            content = Path(os.fsdecode(self._full(path))).read_bytes()
+            words = ("hash-object", f"--path={os.fsdecode(path)}", "--stdin")
+            found[path] = self.repository.output(*words, stdin=content).decode().strip()
+        return found
 
     def _ignored_by_target(self, deleted: list[bytes]) -> set[bytes]:
         """Those of DELETED that the target's own .gitignore files name: data that the app wrote into tracked files."""
@@ -469,6 +513,8 @@ class _Planner(Struct):
     # ---- words ----
 
     def _say(self) -> None:
+        if self.mode_changes:
+            self._say_modes()
         if self.edited:
             names = [path_text(path) for path in self.edited]
             self.problems.append(
@@ -504,6 +550,23 @@ class _Planner(Struct):
                 )
             )
 
+    def _say_modes(self) -> None:
+        names = [path_text(path) for path in self.mode_changes]
+        back = [
+            f"chmod {word} {' '.join(shlex.quote(path_text(path)) for path in found)}"
+            for word, wanted in (("-x", 0o100644), ("+x", 0o100755))
+            if (found := [path for path, mode in self.mode_changes.items() if mode == wanted])
+        ]
+        ways = f"Put them back: {' && '.join(back)}. " if len(names) <= 20 else ""
+        self.problems.append(
+            Problem(
+                f"{count(len(names), 'file')} changed locally, but only in their mode: {listing(names)}.",
+                f"{ways}To keep modes set by hand, have git overlook them: git config core.fileMode false",
+                refused=True,
+                ways=("merge", "discard"),
+            )
+        )
+
     def _keep_line(self, names: list[str]) -> str:
         """The line of deploy.yaml that settles it: what is kept already, and these."""
         kept = dict.fromkeys([*self.keep.patterns, *names[:20]])
@@ -524,7 +587,7 @@ def _is_below(path: bytes, folder: bytes) -> bool:
 
 def _files_below(folder: bytes, name: bytes) -> list[bytes]:
     found = []
-    for base, _, files in os.walk(folder):
+    for base, _, files in os.walk(folder, onerror=_raise):
         found += [name + (os.path.join(base, file))[len(folder) :] for file in files]
         found += [
             name + os.path.join(base, link)[len(folder) :]
@@ -532,6 +595,10 @@ def _files_below(folder: bytes, name: bytes) -> list[bytes]:
             if stat.S_ISLNK(os.lstat(os.path.join(base, link)).st_mode) and link not in files
         ]
     return found
+
+
+def _raise(error: OSError) -> None:
+    raise error
 
 
 def _mounts_below(root: bytes) -> list[bytes]:

@@ -1,9 +1,14 @@
-"""Making what was written survive a power cut, and links that can be told apart."""
+"""Making what was written survive a power cut, links that can be told apart, and what stands at a path.
+
+`exists`, `is_file` and `is_folder` raise `OSError` where it can't be told (a folder without rights), which the functions of
+os.path and, since Python 3.14, those of pathlib take for "not there".
+"""
 
 from __future__ import annotations
 
 import ctypes
 import os
+import stat
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -59,10 +64,27 @@ def same_file(one: bytes, other: bytes) -> bool:
     return (first.st_dev, first.st_ino) == (second.st_dev, second.st_ino)
 
 
-def exists(path: bytes) -> bool:
+def exists(path: bytes | str | os.PathLike[str]) -> bool:
     """Whether anything, a dangling link too, stands at PATH."""
     try:
         os.lstat(path)
     except (FileNotFoundError, NotADirectoryError):
         return False
     return True
+
+
+def is_file(path: bytes | str | os.PathLike[str]) -> bool:
+    """Whether a regular file, or a link to one, stands at PATH."""
+    return stat.S_ISREG(_kind(path))
+
+
+def is_folder(path: bytes | str | os.PathLike[str]) -> bool:
+    """Whether a folder, or a link to one, stands at PATH."""
+    return stat.S_ISDIR(_kind(path))
+
+
+def _kind(path: bytes | str | os.PathLike[str]) -> int:
+    try:
+        return os.stat(path).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return 0

@@ -1,18 +1,22 @@
 """The one place that builds git command lines.
 
 Plumbing only, `-z` and bytes, object ids instead of names. The environment is rebuilt from a list (no inherited
-`GIT_*`, no user or system configuration unless the network is asked), hooks, fsmonitor, automatic maintenance and
-replace refs are off, and everything git writes is fsynced (`core.fsync`, git-config(1)). No set of options makes git
-safe in a repository that somebody hostile prepared, which is why it always runs as the checkout's owner.
+`GIT_*`), hooks, fsmonitor, automatic maintenance and replace refs are off, and everything git writes is fsynced
+(`core.fsync`, git-config(1)); of other settings those of the checkout, its owner and the system apply, as
+`gitdeploy.checkout.settings` says. No set of options makes git safe in a repository that somebody hostile prepared,
+which is why it always runs as the checkout's owner.
+
+A look-up has three answers: here, not here, and an error where that couldn't be told.
 """
 
 from __future__ import annotations
 
 import os
+import pwd
 import re
 import shutil
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -20,6 +24,8 @@ from pathlib import Path
 from msgspec import Struct
 
 from gitdeploy import process
+from gitdeploy.checkout import durable
+from gitdeploy.checkout.settings import PINNED
 from gitdeploy.conversation import Conversation
 from gitdeploy.errors import ConfigError, DeploymentFailed
 from gitdeploy.process import Completed
@@ -35,25 +41,6 @@ INCOMING_REFS = "refs/gitdeploy/incoming/"
 _SCRATCH = "gitdeploy-scratch-"
 EMPTY_ATTRIBUTES = "* -text !eol -filter -ident !working-tree-encoding\n"
 
-_OPTIONS = tuple(
-    word
-    for option in (
-        "core.hooksPath=/dev/null",
-        "core.fsmonitor=false",
-        "core.fsync=all",
-        "core.quotePath=false",
-        "fetch.unpackLimit=1",
-        "fetch.fsckObjects=true",
-        "fetch.writeCommitGraph=false",
-        "maintenance.auto=false",
-        "gc.auto=0",
-        "submodule.recurse=false",
-        "commit.gpgSign=false",
-        "advice.detachedHead=false",
-        "color.ui=false",
-    )
-    for word in ("-c", option)
-)
 _OBJECT_ID = regex(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 
 
@@ -90,6 +77,20 @@ def git_version(git: str) -> tuple[int, ...]:
     return version
 
 
+class Access(Struct, frozen=True):
+    """What makes a git command prove itself: `-c` values without a secret, and the environment that holds it."""
+
+    options: tuple[str, ...]
+    environment: Mapping[str, str]
+
+
+NO_ACCESS = Access((), {})
+
+
+class ObjectsUnreadable(DeploymentFailed):
+    """Whether an object is there, or what is in it, couldn't be told."""
+
+
 class ObjectFacts(Struct, frozen=True):
     """An object of a repository: its id, its kind (blob, tree, commit, tag), its size in bytes."""
 
@@ -105,26 +106,29 @@ class Repository(Struct, frozen=True):
     git_dir: Path
     common_dir: Path
     lfs: str = "auto"  # `git.lfs`
+    lazy: Callable[[], Access] | None = None  # what the objects that a partial clone has left out are fetched with
 
     @classmethod
     def open(cls, root: Path, lfs: str = "auto") -> Repository:
         """The repository whose work tree is exactly ROOT. Starts no process. Raises `ConfigError` where there is none."""
         entry = root / ".git"
         try:
-            if entry.is_file():
+            if durable.is_file(entry):
                 text = entry.read_text().strip()
                 if not text.startswith("gitdir: "):
                     raise ConfigError(f"{path_text(str(entry))} is not what git writes there.")
                 git_dir = Path(os.path.normpath(root / text.removeprefix("gitdir: ")))
             else:
                 git_dir = entry
-            if not git_dir.is_dir():
+            if not durable.is_folder(git_dir):
                 raise ConfigError(
                     f"{path_text(str(root))} is no git checkout: it has no .git.",
                     "Go to the folder of your app's checkout, or name it: gitdeploy -C DIR",
                 )
             shared = git_dir / "commondir"
-            common = Path(os.path.normpath(git_dir / shared.read_text().strip())) if shared.is_file() else git_dir
+            common = (
+                Path(os.path.normpath(git_dir / shared.read_text().strip())) if durable.is_file(shared) else git_dir
+            )
         except PermissionError as error:
             raise DeploymentFailed(
                 f"{path_text(str(entry))} can't be read: permission denied.", "Run gitdeploy as the checkout's owner."
@@ -160,12 +164,15 @@ class Repository(Struct, frozen=True):
         tied: bool = False,
     ) -> Completed:
         """One git command on local data, ended or not: callers check. `options` are further `-c` values."""
-        environment = self.local_environment()
+        environment = self.environment()
         if index is not None:
             environment["GIT_INDEX_FILE"] = str(index)
         if extra:
             environment.update(extra)
         tree = work_tree or self.root
+        access = self._access()
+        environment |= access.environment
+        options = (*access.options, *options)
         if (self.common_dir / "lfs").is_dir():  # large files were fetched here: unchanged ones are known by the filter
             options = (*self.lfs_options(), *options)
         return process.run(
@@ -177,13 +184,15 @@ class Repository(Struct, frozen=True):
             tied=tied,
         )
 
-    def command(self, git_dir: Path, work_tree: Path) -> list[str]:
+    def command(self, git_dir: Path, work_tree: Path, *, pinned: bool = True) -> list[str]:
         git = program()
+        if not pinned:  # to read what is set elsewhere
+            return [git, f"--git-dir={git_dir}", f"--work-tree={work_tree}"]
         return [
             git,
             f"--git-dir={git_dir}",
             f"--work-tree={work_tree}",
-            *_OPTIONS,
+            *PINNED,
             *(("-c", "core.fsyncObjectFiles=true") if git_version(git) < FSYNC_SINCE else ()),
             "-c",
             f"safe.directory={self.root}",
@@ -191,13 +200,15 @@ class Repository(Struct, frozen=True):
 
     @staticmethod
     def environment() -> dict[str, str]:
-        return process.clean_environment(
+        """Of every git command. Settings of the user and the system apply, wherever the caller has them."""
+        environment = process.clean_environment(
             {
                 "LC_ALL": "C",
                 "GIT_OPTIONAL_LOCKS": "0",
                 "GIT_NO_REPLACE_OBJECTS": "1",
                 "GIT_TERMINAL_PROMPT": "0",
-                "GIT_CONFIG_NOSYSTEM": "1",
+                "GIT_ASKPASS": "/bin/false",
+                "SSH_ASKPASS": "/bin/false",
                 "GIT_ALLOW_PROTOCOL": "https:http:ssh:git:file",
                 "GIT_AUTHOR_NAME": "gitdeploy",
                 "GIT_AUTHOR_EMAIL": "gitdeploy@localhost",
@@ -205,15 +216,25 @@ class Repository(Struct, frozen=True):
                 "GIT_COMMITTER_EMAIL": "gitdeploy@localhost",
             }
         )
-
-    @classmethod
-    def local_environment(cls) -> dict[str, str]:
-        """The same for commands that ask no network: without the user's configuration."""
-        environment = cls.environment()
-        environment["GIT_CONFIG_GLOBAL"] = "/dev/null"
-        environment["HOME"] = "/nonexistent"  # git before 2.32 knows no GIT_CONFIG_GLOBAL
-        environment.pop("XDG_CONFIG_HOME", None)
+        for name in ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_NOSYSTEM"):
+            if os.environ.get(name):
+                environment[name] = os.environ[name]
+        if "HOME" not in environment:  # a system service of root's has none, and so would know no ~/.gitconfig
+            with suppress(KeyError):
+                environment["HOME"] = pwd.getpwuid(os.geteuid()).pw_dir
         return environment
+
+    def is_partial(self) -> bool:
+        """Whether it is a partial clone: git keeps a mark beside each pack that objects were left out of."""
+        try:
+            return any(name.endswith(".promisor") for name in os.listdir(self.common_dir / "objects" / "pack"))
+        except FileNotFoundError:
+            return False
+
+    def _access(self) -> Access:
+        if self.lazy is None or not self.is_partial():
+            return NO_ACCESS
+        return self.lazy()
 
     def output(self, *words: str, what: str = "", **settings: object) -> bytes:
         """The standard output of a command that must succeed. Raises `CommandFailed`."""
@@ -222,30 +243,72 @@ class Repository(Struct, frozen=True):
     # ---- names and objects ----
 
     def resolve(self, name: str) -> str | None:
-        """The commit that NAME (a full ref or an object id) leads to, None where there is none."""
+        """The commit that NAME (a full ref or an object id) leads to, None where there is none. Raises `ObjectsUnreadable`."""
         return self.peel(name)[1]
 
     def peel(self, name: str) -> tuple[str | None, str | None]:
         """(object id of NAME itself, of the commit that it leads to), None where there is none."""
-        found = self.facts([f"{name}{kind}" for kind in ("", "^{commit}", "^{tree}")])
-        own, commit, tree = (facts.oid if facts is not None else None for facts in found)
+        own, commit, tree = self.facts([f"{name}{kind}" for kind in ("", "^{commit}", "^{tree}")])
+        if own is not None and commit is None and own.kind == "tag":
+            self._refuse_half_a_tag(name, own.oid)
         if commit and tree:
-            _trees[commit] = tree
-        return own, commit
+            _trees[commit.oid] = tree.oid
+        return own.oid if own else None, commit.oid if commit else None
 
     def facts(self, names: Sequence[str]) -> list[ObjectFacts | None]:
-        """What each of NAMES (an id, a full ref, `commit:path`) leads to; None where there is no such object, and for all
-        after a damaged one."""
+        """What each of NAMES (an id, a full ref, `commit:path`) leads to; None where there is no such object.
+
+        Raises `ObjectsUnreadable` where that couldn't be told: a damaged object, one that a ref or a tree names and that
+        is missing, one that a partial clone has left out and that can't be fetched.
+        """
         asked = [name for name in names if "\n" not in name]
         with self._conversation() as conversation:
             answers = conversation.ask([name.encode("utf-8", "surrogateescape") for name in asked], SHORT)
+            said = conversation.errors()
+        if len(answers) < len(asked):
+            raise unreadable(f"{path_text(asked[len(answers)])} can't be read by git", said)
         found: dict[str, ObjectFacts] = {}
-        for name, answer in zip(asked, answers, strict=False):
+        for name, answer in zip(asked, answers, strict=True):
             oid, _, rest = answer.decode("utf-8", "replace").partition(" ")
             kind, _, size = rest.partition(" ")
             if is_object_id(oid) and size.isdecimal():
                 found[name] = ObjectFacts(oid, kind, int(size))
+        self._refuse_missing([name for name in asked if name not in found])
         return [found.get(name) for name in names]
+
+    def _refuse_missing(self, names: Sequence[str]) -> None:
+        """Raise `ObjectsUnreadable` where a tree or a ref has what git says of NAMES is missing: it says the same of what
+        isn't there and of what is there without its object."""
+        paths: dict[str, list[str]] = {}
+        for name in names:
+            holder, colon, path = name.partition(":")
+            if colon and path:
+                paths.setdefault(holder, []).append(path)
+            elif name.startswith("refs/") and "^" not in name and self._has_ref(name):
+                raise unreadable(f"{path_text(name)} is here, but not the object that it names")
+        for holder, inner in paths.items():
+            listed = self.run("ls-tree", "-z", "--full-tree", holder, "--", *inner)
+            if not listed.ok:
+                raise unreadable(f"The files of {holder[:12]} can't be listed", listed.error_text)
+            for entry in listed.stdout.split(b"\0"):
+                facts, _, path_bytes = entry.partition(b"\t")
+                if facts and facts.split(b" ")[1] != b"commit":
+                    raise unreadable(f"{path_text(path_bytes)} is in {holder[:12]}, but its object is missing here")
+
+    def _has_ref(self, name: str) -> bool:
+        """Whether there is a ref NAME, whatever it leads to. An empty file is what a crash leaves of one: see `mend_ref`."""
+        for folder in {self.git_dir, self.common_dir}:
+            file = folder / name
+            if durable.is_file(file) and file.read_text("ascii", "replace").strip("\0\n "):
+                return True
+        packed = self.common_dir / "packed-refs"
+        return durable.is_file(packed) and f" {name}\n".encode("utf-8", "surrogateescape") in packed.read_bytes()
+
+    def _refuse_half_a_tag(self, name: str, tag: str) -> None:
+        """A tag without its commit is one of something else, or the commit is missing."""
+        said = self.output("cat-file", "tag", tag).split(b"\n", 2)
+        if len(said) == 3 and said[1] in (b"type commit", b"type tag"):
+            raise unreadable(f"{path_text(name)} is here, but not the commit that it is a tag of")
 
     @contextmanager
     def _conversation(self) -> Iterator[Conversation]:
@@ -253,8 +316,11 @@ class Repository(Struct, frozen=True):
         if kept is not None and not kept.over:
             yield kept
             return
-        words = [*self.command(self.git_dir, self.root), "cat-file", "--batch-check"]
-        conversation = Conversation(words, cwd=self.root, env=self.local_environment())
+        access = self._access()
+        options = [word for option in access.options for word in ("-c", option)]
+        words = [*self.command(self.git_dir, self.root), *options, "cat-file", "--batch-check"]
+        environment = {**self.environment(), **access.environment}
+        conversation = Conversation(words, cwd=self.root, env=environment)
         try:
             yield conversation
         finally:
@@ -320,7 +386,10 @@ class Repository(Struct, frozen=True):
         return found
 
     def is_ancestor(self, older: str, newer: str) -> bool:
-        return self.run("merge-base", "--is-ancestor", older, newer).returncode == 0
+        done = self.run("merge-base", "--is-ancestor", older, newer)
+        if done.returncode not in (0, 1):
+            raise unreadable(f"How {older[:12]} and {newer[:12]} are related can't be told", done.error_text)
+        return done.ok
 
     def copy_index(self, to: Path) -> None:
         """Copy the live index to TO, where there is one."""
@@ -329,44 +398,45 @@ class Repository(Struct, frozen=True):
 
     def read_blob(self, commit: str, path: str, limit: int = 1 << 20) -> bytes | None:
         """The bytes of a file of COMMIT, None where it has none. Raises `DeploymentFailed` past LIMIT bytes."""
-        (facts,) = self.facts([f"{commit}:{path}"])
-        if facts is None:
-            return None
-        if facts.size > limit:
-            raise DeploymentFailed(f"{path_text(path)} of {commit[:12]} is larger than {limit} bytes.")
-        done = self.run("cat-file", "blob", facts.oid)
-        return done.stdout if done.ok else None
+        return self.read_many(commit, [path], limit).get(path)
 
     def read_many(self, commit: str, paths: Sequence[str], limit: int = 1 << 20) -> dict[str, bytes]:
-        """The bytes of those of PATHS that COMMIT has as files, by one command more; those past LIMIT bytes left out."""
+        """The bytes of those of PATHS that COMMIT has as files, by one command more. Raises `DeploymentFailed` past LIMIT
+        bytes of one, `ObjectsUnreadable`."""
         wanted = {}
         for path, facts in zip(paths, self.facts([f"{commit}:{path}" for path in paths]), strict=True):
-            if facts is not None and facts.kind == "blob" and facts.size <= limit:
+            if facts is not None and facts.kind == "blob":
+                if facts.size > limit:
+                    raise DeploymentFailed(f"{path_text(path)} of {commit[:12]} is larger than {limit} bytes.")
                 wanted[path] = facts.oid
         if not wanted:
             return {}
-        data = self.output("cat-file", "--batch", stdin="".join(f"{oid}\n" for oid in wanted.values()).encode())
+        done = self.run("cat-file", "--batch", stdin="".join(f"{oid}\n" for oid in wanted.values()).encode())
         found, at = {}, 0
         for path in wanted:
-            end = data.index(b"\n", at)
-            size = int(data[at:end].rsplit(b" ", 1)[1])
-            found[path] = data[end + 1 : end + 1 + size]
+            end = done.stdout.find(b"\n", at)
+            fields = done.stdout[at:end].split(b" ")
+            if not done.ok or end < 0 or len(fields) != 3:
+                raise unreadable(f"{path_text(path)} of {commit[:12]} can't be read by git", done.error_text)
+            size = int(fields[2])
+            found[path] = done.stdout[end + 1 : end + 1 + size]
             at = end + 1 + size + 1
         return found
 
-    def config(self, pattern: str, *, everywhere: bool = False) -> dict[str, list[str]]:
-        """Settings whose lower-cased name matches PATTERN; `everywhere` reads the user's and the system's too."""
-        extra: dict[str, str] = {}
-        if everywhere:
-            environment = process.clean_environment()
-            extra = {name: environment[name] for name in ("HOME", "XDG_CONFIG_HOME") if name in environment}
-            extra |= {"GIT_CONFIG_GLOBAL": _user_config(environment), "GIT_CONFIG_NOSYSTEM": "0"}
-        done = self.run("config", "-z", "--get-regexp", pattern, extra=extra)
+    def config(self, pattern: str) -> dict[str, list[str]]:
+        """Settings whose lower-cased name matches PATTERN, of the checkout, the user and the system; the last value is the
+        one that counts. Raises `ConfigError` where they can't be read."""
+        words = [*self.command(self.git_dir, self.root, pinned=False), "config", "-z", "--get-regexp", pattern]
+        done = process.run(words, cwd=self.root, env=self.environment(), timeout=SHORT)
+        if done.returncode not in (0, 1):
+            raise ConfigError(
+                f"git's settings can't be read: {done.error_text}", "Mend what it names; see: git config --list"
+            )
         found: dict[str, list[str]] = {}
         for entry in done.stdout.decode("utf-8", "replace").split("\0"):
-            name, _, value = entry.partition("\n")
+            name, separator, value = entry.partition("\n")
             if name:
-                found.setdefault(name, []).append(value)
+                found.setdefault(name, []).append(value if separator else "true")  # `[core] bare` alone is true
         return found
 
     @contextmanager
@@ -384,7 +454,7 @@ class Repository(Struct, frozen=True):
         """Lock files in the repository now (index.lock, HEAD.lock, packed-refs.lock, shallow.lock, config.lock)."""
         names = ("index.lock", "HEAD.lock", "packed-refs.lock", "shallow.lock", "config.lock")
         folders = {self.git_dir, self.common_dir}
-        return [folder / name for folder in folders for name in names if (folder / name).exists()]
+        return [folder / name for folder in folders for name in names if durable.exists(folder / name)]
 
 
 def sweep_scratch(git_dir: Path) -> None:
@@ -399,14 +469,23 @@ def sweep_scratch(git_dir: Path) -> None:
 def initialise(folder: Path, *, sha256: bool) -> None:
     """Make an empty bare repository at FOLDER, from no template. Raises `CommandFailed`."""
     environment = Repository.environment()
-    environment |= {"GIT_CONFIG_GLOBAL": "/dev/null", "HOME": "/nonexistent"}
+    environment |= {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1", "HOME": "/nonexistent"}
     environment["GIT_DEFAULT_HASH"] = "sha256" if sha256 else "sha1"
     words = [program(), "init", "-q", "--bare", "--template=", "--", str(folder)]
     process.run(words, cwd="/", env=environment, timeout=SHORT, tied=True).check("git init")
 
 
-def _user_config(environment: Mapping[str, str]) -> str:
-    return os.environ.get("GIT_CONFIG_GLOBAL") or os.path.join(environment.get("HOME", "/nonexistent"), ".gitconfig")
+def unreadable(what: str, said: str = "") -> ObjectsUnreadable:
+    """The error for objects of which nothing can be told: WHAT is wrong, and what git SAID."""
+    if "promisor" in said or "could not fetch" in said:
+        return ObjectsUnreadable(
+            f"{what}: this partial clone has left it out, and it can't be fetched. {said}",
+            "See that the remote can be reached, and a private one with a token (`gitdeploy check --force` asks it).",
+        )
+    return ObjectsUnreadable(
+        f"{what}" + (f": {said}" if said else "."),
+        "Objects are missing or damaged: git fsck names them, git fetch --refetch (git 2.36 or newer) brings them again.",
+    )
 
 
 def copy_with_time(index: Path, to: Path) -> None:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from gitdeploy import process
 from gitdeploy.checkout.changes import FileChange, Problem
+from gitdeploy.checkout.durable import is_file
 from gitdeploy.checkout.git import Repository
 from gitdeploy.checkout.remote import remote_url
 from gitdeploy.regex import regex
@@ -59,7 +60,7 @@ def lfs_findings(
 
 def _read(repository: Repository, tree: str, changes: tuple[FileChange, ...]) -> dict[str, bytes]:
     paths = {change.path for change in changes}
-    if not any((repository.root / name).is_file() or name.encode() in paths for name in _FILES):
+    if not any(is_file(repository.root / name) or name.encode() in paths for name in _FILES):
         return {}
     return repository.read_many(tree, _FILES)
 

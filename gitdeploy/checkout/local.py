@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import os
+import shlex
 import stat
 
 from msgspec import Struct
 
+from gitdeploy.checkout.durable import exists
 from gitdeploy.checkout.git import Repository, file_blob_id
 from gitdeploy.errors import DeploymentFailed
+from gitdeploy.process import Completed
+from gitdeploy.regex import regex
 from gitdeploy.text import path_text
 
 ABSENT = "0" * 40
+# What perror(3) and error_errno of git write: `name: Permission denied`, `error: open("name"): Permission denied`.
+_UNSEEN = regex(
+    r"(?:error: |fatal: )?(?:open\(\"|could not (?:open|read) '?|unable to \w+ '?)?(.+?)(?:\"\))?'?: (Permission denied|Input/output error|Operation not permitted)$"
+)
 
 
 class LocalChange(Struct, frozen=True):
@@ -40,7 +48,9 @@ class Local(Struct, frozen=True):
     head: str
     branch: str | None
     changes: tuple[LocalChange, ...]
-    hidden: tuple[bytes, ...]  # paths marked skip-worktree or assume-unchanged
+    hidden: tuple[bytes, ...]  # paths marked skip-worktree or assume-unchanged, but for:
+    sparse: tuple[bytes, ...] = ()  # those that a sparse checkout leaves out, and that are absent
+    tracked: tuple[tuple[bytes, int], ...] = ()  # each path of the index and its mode there
 
     def changed(self) -> dict[bytes, LocalChange]:
         return {change.path: change for change in self.changes}
@@ -63,6 +73,7 @@ def read_local(repository: Repository) -> Local:
             f"git can't read the checkout {path_text(str(repository.root))} ({done.ending}): {done.error_text}",
             "`git -C … status` shows the same; `gitdeploy doctor` looks for damaged objects.",
         )
+    _refuse_unseen(repository, done)
     head, branch, changes = "", None, []
     for entry in done.stdout.split(b"\0"):
         if entry.startswith(b"# branch.oid "):
@@ -89,10 +100,45 @@ def read_local(repository: Repository) -> Local:
             )
     if head == "(initial)" or not head:
         raise DeploymentFailed("The checkout has no commit yet.", "Check a release out once by hand: git checkout TAG")
-    hidden = _hidden(repository)
+    hidden, tracked = _index(repository)
+    _refuse_unreadable(repository, changes)
     known = {change.path for change in changes}
-    changes += [change for change in _hidden_changes(repository, hidden) if change.path not in known]
-    return Local(head, branch, tuple(changes), tuple(sorted(hidden)))
+    unseen = [change for change in _hidden_changes(repository, hidden) if change.path not in known]
+    sparse: set[bytes] = set()
+    if any(change.disk_mode == 0 for change in unseen) and _is_sparse(repository):
+        sparse = {change.path for change in unseen if change.disk_mode == 0}
+    changes += [change for change in unseen if change.path not in sparse]
+    outside = tuple(sorted(sparse))
+    return Local(head, branch, tuple(changes), tuple(sorted(hidden.keys() - sparse)), outside, tuple(tracked))
+
+
+def _refuse_unseen(repository: Repository, done: Completed) -> None:
+    """git status leaves out what it can't look at, with a line on standard error and exit code 0."""
+    for line in done.error_text.splitlines() if done.stderr else ():
+        if not line.startswith(("warning: ", "hint: ")) and (found := _UNSEEN.match(line)):
+            raise _untold(repository, found[1], found[2])
+
+
+def _refuse_unreadable(repository: Repository, changes: list[LocalChange]) -> None:
+    """git takes a file that it can't open for one that was changed."""
+    for change in changes:
+        full = os.path.join(os.fsencode(repository.root), change.path)
+        if change.disk_mode in (0o100644, 0o100755) and not os.access(full, os.R_OK):
+            raise _untold(repository, change.path, "Permission denied")
+
+
+def _untold(repository: Repository, path: bytes | str, why: str) -> DeploymentFailed:
+    place = repository.root / os.fsdecode(path)
+    return DeploymentFailed(
+        f"Whether {path_text(path)} was changed can't be told: {why}.",
+        f"Make it readable for its owner: chmod -R u+rwX {shlex.quote(path_text(str(place)))}",
+    )
+
+
+def _is_sparse(repository: Repository) -> bool:
+    """Whether git's own patterns decide which files are here."""
+    values = repository.config(r"^core\.sparsecheckout$").get("core.sparsecheckout", ["false"])
+    return values[-1].lower() not in ("false", "no", "off", "0")
 
 
 def operation_under_way(repository: Repository) -> str | None:
@@ -105,26 +151,22 @@ def operation_under_way(repository: Repository) -> str | None:
         ("REVERT_HEAD", "revert"),
         ("BISECT_LOG", "bisect"),
     ):
-        if (repository.git_dir / name).exists():
+        if exists(repository.git_dir / name):
             return word
     return None
 
 
-def _hidden(repository: Repository) -> dict[bytes, tuple[int, str]]:
-    """Paths that git was told not to look at -> their (mode, id) in the index."""
-    listed = repository.output("ls-files", "-v", "-z")
-    marked = [e[2:] for e in listed.split(b"\0") if e and (e[:1] == b"S" or e[:1].islower())]
-    if not marked:
-        return {}
-    found = {}
-    wanted = set(marked)
-    for entry in repository.output("ls-files", "-s", "-z").split(b"\0"):
+def _index(repository: Repository) -> tuple[dict[bytes, tuple[int, str]], list[tuple[bytes, int]]]:
+    """(paths that git was told not to look at -> their mode and id in the index, every path and its mode there)."""
+    hidden, tracked = {}, []
+    for entry in repository.output("ls-files", "-s", "-v", "-z").split(b"\0"):
         if entry:
             facts, _, path = entry.partition(b"\t")
-            if path in wanted:
-                mode, oid, _ = facts.split(b" ")
-                found[path] = (int(mode, 8), oid.decode())
-    return found
+            mark, mode, oid, _ = facts.split(b" ")
+            tracked.append((path, int(mode, 8)))
+            if mark == b"S" or mark.islower():
+                hidden[path] = (int(mode, 8), oid.decode())
+    return hidden, tracked
 
 
 def _hidden_changes(repository: Repository, hidden: dict[bytes, tuple[int, str]]) -> list[LocalChange]:
@@ -138,7 +180,8 @@ def _hidden_changes(repository: Repository, hidden: dict[bytes, tuple[int, str]]
 
 
 def git_mode(path: bytes) -> int:
-    """What git would record for what is at PATH: 100644, 100755, 120000, 40000 for a directory, 0 for nothing."""
+    """What git would record for what is at PATH: 100644, 100755, 120000, 40000 for a directory, 0 for nothing. Raises
+    `OSError` where that can't be told."""
     try:
         mode = os.lstat(path).st_mode
     except (FileNotFoundError, NotADirectoryError):

@@ -63,6 +63,19 @@ def dress_new_folder(path: bytes) -> None:
         os.chmod(path, found.st_mode & 0o7000 | bits)
 
 
+def dress_as(path: bytes, other: bytes) -> None:
+    """Give PATH the permissions of OTHER, and its owner and group as far as we may; nothing where there is no OTHER."""
+    try:
+        found = os.lstat(other)
+    except FileNotFoundError:
+        return
+    if not stat.S_ISREG(found.st_mode):
+        return
+    with suppress(PermissionError):
+        os.chown(path, found.st_uid, found.st_gid)
+    os.chmod(path, stat.S_IMODE(found.st_mode))
+
+
 def _for_group(found: os.stat_result, folder: os.stat_result) -> int:
     return folder.st_mode & stat.S_IWGRP if found.st_gid == folder.st_gid else 0
 

@@ -7,13 +7,18 @@ with what the source said and with what was seen before, and only then does it b
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+import shlex
+from collections.abc import Callable, Sequence
 from urllib.parse import urlsplit
 
 from msgspec import Struct
 
 from gitdeploy import process
-from gitdeploy.checkout.git import INCOMING_REFS, Repository, is_object_id
+from gitdeploy.checkout import ref_names
+from gitdeploy.checkout.git import INCOMING_REFS, NO_ACCESS, Access, Repository, is_object_id
+from gitdeploy.checkout.login import LOGIN_SETTINGS, login_hint, own_login
+from gitdeploy.checkout.ownership import foreign, in_words
+from gitdeploy.checkout.settings import FETCHING
 from gitdeploy.errors import DeploymentFailed, GitDeployError, NotFound, PolicyError, SourceError
 from gitdeploy.process import Completed
 from gitdeploy.regex import regex
@@ -30,8 +35,15 @@ _OWN_FAULT = (
     "unable to update local ref",
     "unable to create",
     "unable to write",
-    "Read-only file system",
+    "read-only file system",
+    "insufficient permission",
 )
+# --refmap= with nothing: whatever remote.NAME.fetch says, no other ref is written.
+_FETCH = ("fetch", "--no-tags", "--no-prune", "--no-write-fetch-head", "--no-recurse-submodules", "--refmap=")
+_AT_ONCE = 2000  # object ids in one command line
+_ASKED_OF = rf"^(core\.sshcommand|{LOGIN_SETTINGS})$"
+_FAULT = regex(r"(?:remote: )?warning: object ([0-9a-f]{40,64}): (\w+)")
+_DUBIOUS = regex(r"dubious ownership in repository at '([^'\n]*)'")
 _NAME = regex(r"[A-Za-z0-9][A-Za-z0-9._/-]*")
 _MOVED = "Set the address it leads to, often the same one with .git at its end: git remote set-url NAME URL"
 
@@ -46,16 +58,6 @@ class Credentials(Struct, frozen=True):
     user: str
     password: str
     host: str
-
-
-class Access(Struct, frozen=True):
-    """What makes a git command prove itself: `-c` values without a secret, and the environment that holds it."""
-
-    options: tuple[str, ...]
-    environment: Mapping[str, str]
-
-
-NO_ACCESS = Access((), {})
 
 
 def access_by(credentials: Credentials | None) -> Access:
@@ -81,16 +83,29 @@ class RemoteTag(Struct, frozen=True):
 
 
 def remote_url(repository: Repository, name: str) -> str | None:
-    """The URL of a configured remote (user's `insteadOf` applied), NAME itself where it is a URL; None if unknown."""
-    if not _NAME.fullmatch(name) or "://" in name:
-        return name if _URL.fullmatch(name) else None
-    done = _network(repository, ("remote", "get-url", "--", name), None, LOOK_LIMIT)
-    return done.text if done.ok and done.text else None
+    """The URL of a configured remote, NAME itself where it is a URL (the user's `insteadOf` applied); None if unknown.
+    Raises `SourceError` where git can't tell."""
+    named = _NAME.fullmatch(name) and "://" not in name
+    if not named and not _URL.fullmatch(name):
+        return None
+    words = ("remote", "get-url", "--", name) if named else ("ls-remote", "--get-url", "--", name)
+    done = _network(repository, words, None, LOOK_LIMIT)
+    if done.ok:
+        return done.text or None
+    if named and "no such remote" in done.error_text.lower():
+        return None
+    raise SourceError(
+        f"git can't tell the URL of the remote {shown_remote(name)} ({done.ending}): {redact(done.error_text)}",
+        "See: git remote -v",
+    )
 
 
 def url_setting(repository: Repository, name: str, url: str) -> str | None:
-    """What git has set for URL (`http.proxy`, `http.<url>.proxy`), of this checkout, the user and the system."""
+    """What git has set for URL (`http.proxy`, `http.<url>.proxy`), of this checkout, the user and the system; None where
+    nothing is. Raises `SourceError` where git can't tell."""
     done = _network(repository, ("config", "--get-urlmatch", name, url), None, LOOK_LIMIT)
+    if done.returncode not in (0, 1):
+        raise SourceError(f"git's setting {name} can't be read: {redact(done.error_text)}", "See: git config --list")
     return done.text if done.ok and done.text else None
 
 
@@ -137,12 +152,14 @@ def fetch_tag(
     tag: str,
     credentials: Credentials | None = None,
     on_line: Callable[[str], None] | None = None,
+    on_fault: Callable[[str], None] | None = None,
 ) -> RemoteTag:
-    """Fetch the objects of one tag into `refs/gitdeploy/incoming/TAG`. Raises `NotFound`, `SourceError`, `PolicyError`."""
+    """Fetch the objects of one tag into `refs/gitdeploy/incoming/TAG`. Raises `NotFound`, `SourceError`, `PolicyError`,
+    `DeploymentFailed` where a ref that is here leaves no room for the tag's. ON_FAULT is told what git's check warns of."""
     incoming = f"{INCOMING_REFS}{tag}"
+    ref_names.make_way(repository, tag)
     words = (
-        "fetch", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--progress", "--force",
-        "--", _checked(remote), f"+refs/tags/{tag}:{incoming}",
+        *_FETCH, "--progress", "--force", "--", _checked(remote), f"+refs/tags/{tag}:{incoming}",
     )  # fmt: skip
     done = _network(repository, words, credentials, FETCH_LIMIT, on_line=on_line, tied=True)
     if not done.ok:
@@ -156,15 +173,20 @@ def fetch_tag(
         if "fsck error" in said or "badTree" in said or "contains '" in said:
             raise PolicyError(
                 f"Tag {clean(tag)} holds objects that git's own check refuses: {redact(said)}",
-                "Such a release can't be installed.",
+                "Ask its author. Where you know the object: its id in a file that git config fetch.fsck.skipList names.",
             )
-        if any(mark in said for mark in _OWN_FAULT) and "remote:" not in said:
+        if any(mark in said.lower() for mark in _OWN_FAULT) and "remote:" not in said:
+            if found := foreign(repository, ()):
+                raise DeploymentFailed(*in_words(repository.root, found))
             raise DeploymentFailed(
                 f"The release's objects can't be stored in {path_text(str(repository.common_dir))}: {redact(said)}",
                 "Look for a full disk (df, df -i), wrong owners or a read-only file system.",
             )
         raise _unreachable(repository, remote, done)
     object_id, commit = repository.peel(incoming)
+    for line in done.stderr.decode("utf-8", "replace").splitlines():
+        if on_fault is not None and (fault := _FAULT.match(line)):
+            on_fault(f"An old object has a harmless fault, {clean(fault[2])} ({fault[1][:12]}).")
     if commit is None or object_id is None:
         raise PolicyError(f"Tag {clean(tag)} leads to no commit.", "A release is a tag of a commit.")
     return RemoteTag(object_id, commit)
@@ -190,7 +212,7 @@ def no_such_tag(repository: Repository, remote: str, tag: str, tags: Sequence[st
 def fetch_commit(repository: Repository, remote: str, commit: str, credentials: Credentials | None = None) -> None:
     """Fetch one commit of a submodule's repository, by its id or, where the server doesn't allow that, with all branches
     and tags into refs of our own. Raises `SourceError`."""
-    words = ("fetch", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--quiet", "--")
+    words = (*_FETCH, "--quiet", "--")
     done = _network(repository, (*words, _checked(remote), commit), credentials, FETCH_LIMIT, tied=True)
     if not done.ok or repository.resolve(commit) is None:
         spec = ("+refs/heads/*:refs/gitdeploy/incoming/heads/*", "+refs/tags/*:refs/gitdeploy/incoming/tags/*")
@@ -199,6 +221,16 @@ def fetch_commit(repository: Repository, remote: str, commit: str, credentials: 
             raise _unreachable(repository, remote, done)
     if repository.resolve(commit) is None:
         raise SourceError(f"{shown_remote(remote)} doesn't have the commit {commit[:12]}.", "Push it there first.")
+
+
+def fetch_objects(repository: Repository, remote: str, credentials: Credentials | None, wanted: Sequence[str]) -> None:
+    """Fetch what a partial clone has left out, by many ids at once. Raises `SourceError`."""
+    options = ("fetch.negotiationAlgorithm=noop",)
+    for at in range(0, len(wanted), _AT_ONCE):
+        words = (*_FETCH, "--quiet", "--filter=blob:none", "--", _checked(remote), *wanted[at : at + _AT_ONCE])
+        done = _network(repository, words, credentials, FETCH_LIMIT, tied=True, options=options)
+        if not done.ok:
+            raise _unreachable(repository, remote, done)
 
 
 def take_incoming(repository: Repository, tag: str) -> None:
@@ -232,6 +264,31 @@ def _checked(remote: str) -> str:
     return remote
 
 
+def network_access(repository: Repository, credentials: Credentials | None, remote: str | None = None) -> Access:
+    """What every git command that may ask the network has beside its words; REMOTE: whom it asks."""
+    environment = {}
+    settings = repository.config(_ASKED_OF)
+    if os.environ.get("GIT_SSL_CAINFO"):
+        environment["GIT_SSL_CAINFO"] = os.environ["GIT_SSL_CAINFO"]
+    own_ssh = os.environ.get("GIT_SSH_COMMAND")
+    if own_ssh:
+        environment["GIT_SSH_COMMAND"] = f"{own_ssh} -o BatchMode=yes"
+    elif "core.sshcommand" not in settings:
+        environment["GIT_SSH_COMMAND"] = _SSH
+    options = [
+        "http.lowSpeedLimit=200",
+        "http.lowSpeedTime=60",
+        "http.followRedirects=false",  # where objects come from is decided here, not by who answers
+        "protocol.ext.allow=never",
+        *FETCHING,
+    ]
+    access = access_by(credentials)
+    environment |= access.environment
+    if credentials is not None:
+        environment |= own_login(settings, remote)
+    return Access((*options, *access.options), environment)
+
+
 def _network(
     repository: Repository,
     words: tuple[str, ...],
@@ -240,39 +297,20 @@ def _network(
     *,
     on_line: Callable[[str], None] | None = None,
     tied: bool = False,
+    options: Sequence[str] = (),
 ) -> Completed:
-    """A git command that may use the network: the user's own configuration (proxy, insteadOf, ssh) applies to it."""
-    environment = repository.environment()
-    del environment["GIT_CONFIG_NOSYSTEM"]
-    if os.environ.get("GIT_CONFIG_GLOBAL"):
-        environment["GIT_CONFIG_GLOBAL"] = os.environ["GIT_CONFIG_GLOBAL"]
-    if os.environ.get("GIT_SSL_CAINFO"):
-        environment["GIT_SSL_CAINFO"] = os.environ["GIT_SSL_CAINFO"]
-    if os.environ.get("GIT_CONFIG_NOSYSTEM"):
-        environment["GIT_CONFIG_NOSYSTEM"] = os.environ["GIT_CONFIG_NOSYSTEM"]
-    own_ssh = os.environ.get("GIT_SSH_COMMAND")
-    if own_ssh:
-        environment["GIT_SSH_COMMAND"] = f"{own_ssh} -o BatchMode=yes"
-    elif words[0] in ("fetch", "ls-remote") and not repository.config(r"^core\.sshcommand$", everywhere=True):
-        environment["GIT_SSH_COMMAND"] = _SSH
-    environment["GIT_ASKPASS"] = environment["SSH_ASKPASS"] = "/bin/false"
-    options = [
-        "http.lowSpeedLimit=200",
-        "http.lowSpeedTime=60",
-        "http.followRedirects=false",  # where objects come from is decided here, not by who answers
-        "protocol.ext.allow=never",
-    ]
-    access = access_by(credentials)
-    environment |= access.environment
-    options += access.options
+    """A git command that may use the network."""
+    asks = words[0] == "fetch" or (words[0] == "ls-remote" and "--get-url" not in words)
+    remote = words[words.index("--") + 1] if asks else None
+    access = network_access(repository, credentials, remote) if asks else NO_ACCESS
     return process.run(
         [
             *repository.command(repository.git_dir, repository.root),
-            *(word for option in options for word in ("-c", option)),
+            *(word for option in (*access.options, *options) for word in ("-c", option)),
             *words,
         ],
         cwd=repository.root,
-        env=environment,
+        env={**repository.environment(), **access.environment},
         timeout=timeout,
         on_line=on_line,
         tied=tied,
@@ -280,7 +318,7 @@ def _network(
     )
 
 
-def _login_hint(url: str, why: str) -> str:
+def _host_hint(url: str, why: str) -> str:
     """What makes git's login at URL work, where the usual WHY isn't it."""
     host = urlsplit(url).hostname or ""
     if url.startswith("http://") and host not in ("127.0.0.1", "localhost"):
@@ -297,6 +335,11 @@ def _unreachable(repository: Repository, remote: str, done: Completed) -> Source
     said = redact(done.error_text)
     where = _named(repository, remote)
     low = said.lower()
+    if found := _DUBIOUS.search(said):
+        return SourceError(
+            f"The remote {where} belongs to another user, and git reads such a folder only where it was told to.",
+            f"If you trust it: git config --global --add safe.directory {shlex.quote(found[1])}",
+        )
     if done.timed_out:
         return SourceError(
             f"The remote {where} gave no answer for {done.duration:.0f} s.", "Check the network, then try again."
@@ -322,8 +365,10 @@ def _unreachable(repository: Repository, remote: str, done: Completed) -> Source
         ("timed out", "gave no answer", "Check the network, then try again."),
     ):  # fmt: skip
         if mark in low:
+            if "password" in why and (named := login_hint(repository, remote)):
+                return SourceError(f"The remote {where} {why}: {named[0]}.", named[1], details=(said,) if said else ())
             if "user" in mark or "password" in mark or "authentication" in mark:
-                hint = _login_hint(remote_url(repository, remote) or "", hint)
+                hint = _host_hint(remote_url(repository, remote) or "", hint)
             return SourceError(f"The remote {where} {why}.", hint, details=(said,) if said else ())
     return SourceError(
         f"The remote {where} can't be read ({done.ending}): {said}", "Check the network and the remote's URL."

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from gitdeploy import process
+from gitdeploy.checkout.durable import is_file
 from gitdeploy.checkout.git import INCOMING_REFS, Repository
 from gitdeploy.errors import ConfigError, PolicyError
 from gitdeploy.text import clean, path_text
@@ -18,7 +19,7 @@ def verify(repository: Repository, tag: str, commit: str, kind: str, signers: Pa
     """
     options = [f"gpg.format={'ssh' if kind == 'ssh' else 'openpgp'}", *_programs(kind)]
     if kind == "ssh":
-        if signers is None or not signers.is_file():
+        if signers is None or not is_file(signers):
             raise ConfigError(
                 f"git.verify is ssh, but there is no {path_text(str(signers or 'git.allowed_signers'))}.",
                 "List the keys that may sign releases there (ssh-keygen(1), ALLOWED SIGNERS).",

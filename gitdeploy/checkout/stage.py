@@ -12,7 +12,7 @@ import filecmp
 import os
 import shutil
 import stat as stat_module
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,17 +20,18 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from gitdeploy import bytecode, faultpoints, interruption
-from gitdeploy.checkout.changes import LINK, FileChange, Target, look
+from gitdeploy.checkout.changes import LINK, REGULAR, FileChange, Target, look
 from gitdeploy.checkout.durable import exists, same_file, sync_directory, sync_file_system, sync_file_systems
-from gitdeploy.checkout.git import EMPTY_ATTRIBUTES, LONG, Repository, file_blob_id
+from gitdeploy.checkout.filters import filter_options, refuse_failed_filter
+from gitdeploy.checkout.git import EMPTY_ATTRIBUTES, LONG, NO_ACCESS, Access, Repository, file_blob_id
 from gitdeploy.checkout.leftovers import unchecked
 from gitdeploy.checkout.local import git_mode
 from gitdeploy.checkout.manifest import FILE, Control, Directory, Item, Manifest
+from gitdeploy.checkout.modes import Modes, Recorded
 from gitdeploy.checkout.permissions import attributes_of, dress_new_file, set_attributes
-from gitdeploy.checkout.remote import NO_ACCESS, Access
 from gitdeploy.checkout.times import make_newer, recorded, second
 from gitdeploy.errors import DeploymentFailed
-from gitdeploy.text import clean, path_text
+from gitdeploy.text import path_text
 
 
 class Part(Struct, frozen=True):
@@ -42,7 +43,7 @@ class Part(Struct, frozen=True):
     old_head: str
     prefix: bytes = b""
     created: bool = False
-    modes: Mapping[bytes, tuple[int, int, int]] = field(default_factory=dict)  # recorded permissions, owner, group
+    modes: Modes = field(default_factory=Modes)  # recorded ones, which come back
     hidden: tuple[bytes, ...] = ()  # paths that git was told to overlook; it would not write those marked skip-worktree
     access: Access = NO_ACCESS  # what the host of its large files (Git LFS) is asked with
     control: bool = True  # whether its index and HEAD are switched too (not those of a submodule that goes away)
@@ -179,7 +180,7 @@ class _Stage(Struct):
                     part.target.index_tree,
                     f"ref: {part.target.branch}\n" if part.target.branch else f"{part.target.commit}\n",
                     part.old_head,
-                    part.target.hidden,
+                    (*part.target.hidden, *part.target.left_out),
                     part.created,
                     *self.indexes[part.prefix],
                 )
@@ -226,7 +227,7 @@ class _Stage(Struct):
     def _check_out(
         self, repository: Repository, index: Path, new: Path, changes: Sequence[FileChange], access: Access
     ) -> None:
-        options = _filter_options(repository)
+        options = filter_options(repository)
         # The stage is the work tree here, so that the release's own .gitattributes apply (from the new index).
         done = repository.run(
             "checkout-index", "-f", "-z", "--stdin",
@@ -240,6 +241,7 @@ class _Stage(Struct):
         )  # fmt: skip
         if not done.ok:
             raise DeploymentFailed(f"git can't write the release's files ({done.ending}): {done.error_text}")
+        refuse_failed_filter(done)
 
     def _check_out_exactly(self, part: Part, new: Path, changes: Sequence[FileChange]) -> None:
         """Blobs as they are, however large: git reads the objects, but through a repository that has no filters."""
@@ -272,7 +274,8 @@ class _Stage(Struct):
         base = os.fsencode(new)
         for change in changes:
             full = base + b"/" + change.path
-            if git_mode(full) != change.mode:
+            found = git_mode(full)  # a mode set by hand comes later, see `_dress`
+            if found != change.mode and not {found, change.mode} <= REGULAR:
                 raise DeploymentFailed(f"git did not write {path_text(change.path)} as the release has it.")
             if file_blob_id(full, len(change.oid)) != change.oid:
                 if change.exact or change.mode == LINK:
@@ -303,7 +306,7 @@ class _Stage(Struct):
             stdin=stdin,
             index=copy,
             work_tree=new,
-            options=_filter_options(repository),
+            options=filter_options(repository),
             timeout=LONG,
         )  # fmt: skip
         listed = repository.output("ls-files", "-s", "-z", index=copy).split(b"\0") if done.ok else []
@@ -337,7 +340,7 @@ class _Stage(Struct):
             if before is not None and stat_module.S_ISLNK(before.st_mode):
                 self.links_deleted.append(live)
         else:
-            self._dress(new, live, change.mode, before, part.modes.get(change.path))
+            self._dress(new, live, change.mode, before, part.modes.of(change.path, change.mode))
             if change.mode != LINK:
                 self._time(new, live, before)
             os.link(new, keep, follow_symlinks=False)
@@ -380,11 +383,11 @@ class _Stage(Struct):
         live: bytes,
         mode: int,
         before: os.stat_result | None,
-        recorded: tuple[int, int, int] | None,
+        recorded: Recorded | None,
     ) -> None:
         """Owner, group, permissions and extended attributes of the file that is replaced; a new one is its folder's."""
         own = os.lstat(new)
-        if recorded is not None:
+        if recorded is not None and recorded[1] >= 0:
             uid, gid = recorded[1:]
         elif before is not None and not stat_module.S_ISDIR(before.st_mode):
             uid, gid = before.st_uid, before.st_gid
@@ -400,16 +403,16 @@ class _Stage(Struct):
                     raise
         if mode == LINK:
             return
-        if recorded is not None:
-            os.chmod(new, recorded[0])
-        elif before is not None and stat_module.S_ISREG(before.st_mode):
+        if before is not None and stat_module.S_ISREG(before.st_mode):
             bits = stat_module.S_IMODE(before.st_mode)
             if bool(bits & 0o100) != (mode == 0o100755):
                 bits = bits | (bits & 0o444) >> 2 if mode == 0o100755 else bits & ~0o111
             set_attributes(new, attributes_of(live))
-            os.chmod(new, bits)
+            os.chmod(new, bits if recorded is None else recorded[0])
         else:
             dress_new_file(new, _nearest_directory(os.path.dirname(live)), executable=mode == 0o100755)
+            if recorded is not None:
+                os.chmod(new, recorded[0])
 
     # ---- directories ----
 
@@ -456,18 +459,6 @@ def new_index(repository: Repository, tree: str, index: Path) -> Path:
         done = repository.run("read-tree", tree, index=index, tied=True, timeout=LONG)
     done.check("Making the new index")
     return index
-
-
-def _filter_options(repository: Repository) -> tuple[str, ...]:
-    """What git is told of filters. Raises `DeploymentFailed` for a filter of the checkout's configuration with a relative
-    command: in the stage it would fail, and git would write the unfiltered text without a word."""
-    for name, commands in repository.config(r"^filter\.").items():
-        if commands[-1].lstrip("'\"").startswith(("./", "../")):
-            raise DeploymentFailed(
-                f"The git filter `{clean(name)}` names its program by a relative path: {clean(commands[-1])}.",
-                "Give it an absolute path: git config " + clean(name),
-            )
-    return repository.lfs_options()
 
 
 def _nearest_directory(path: bytes) -> bytes:

@@ -26,7 +26,7 @@ from gitdeploy.checkout.git import Repository, copy_with_time
 from gitdeploy.checkout.leftovers import delete, forget_modules, remove_folder, unchecked
 from gitdeploy.checkout.local import git_mode
 from gitdeploy.checkout.manifest import Control, Directory, Item, Manifest
-from gitdeploy.checkout.permissions import dress_new_folder, set_attributes
+from gitdeploy.checkout.permissions import dress_as, dress_new_folder, set_attributes
 from gitdeploy.checkout.stage import discard_stage, new_index
 from gitdeploy.checkout.times import make_newer, second
 from gitdeploy.errors import DeploymentFailed
@@ -196,6 +196,7 @@ def _prepare_control(manifest: Manifest, control: Control) -> None:
     with open(manifest.special(control, "HEAD", "new"), "w", encoding="utf-8") as out:
         out.write(control.head)
     for name in LOCKS:
+        dress_as(manifest.special(control, name, "new"), os.fsencode(control.source / name))
         os.link(manifest.special(control, name, "new"), manifest.special(control, name, "keep"))
         with suppress(FileNotFoundError):
             os.link(os.fsencode(control.source / name), manifest.special(control, name, "old"))

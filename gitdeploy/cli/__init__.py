@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import signal
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import click
 
 from gitdeploy import __version__, interruption
 from gitdeploy.cli.screen import Screen
-from gitdeploy.errors import GitDeployError
+from gitdeploy.errors import DeploymentFailed, GitDeployError
 
 COMMANDS = (
     "init", "status", "check", "releases", "plan", "upgrade", "prepare", "backup", "backups", "restore", "rollback", "recover",
@@ -79,6 +80,10 @@ def cli(
       gitdeploy rollback
     """
     screen: Screen = context.obj
+    if not os.path.isabs(folder):
+        from gitdeploy.process import refuse_gone_folder
+
+        refuse_gone_folder()
     screen.folder = Path(folder)
     screen.config_file = Path(config_file) if config_file else None
     screen.as_json = as_json or screen.as_json
@@ -111,6 +116,8 @@ def run(arguments: list[str]) -> int:
             if isinstance(error, click.UsageError) and error.ctx is not None:
                 screen.write_error(f"See: {error.ctx.command_path} --help\n")
         code = 2
+    except OSError as error:
+        code = _refused(screen, error) if error.filename else _unexpected(screen, error)
     except Exception as error:  # noqa: BLE001  # the edge: no traceback reaches a user unasked
         code = _unexpected(screen, error)
     screen.end_run(code)
@@ -123,6 +130,21 @@ def _traceback() -> str:
     from gitdeploy.text import redact
 
     return redact(traceback.format_exc())
+
+
+def _refused(screen: Screen, error: OSError) -> int:
+    """A file or folder that the system refuses: what, why, and where to look."""
+    import shlex
+
+    from gitdeploy.text import path_text
+
+    name = path_text(error.filename) if isinstance(error.filename, str | bytes) else str(error.filename)
+    place = shlex.quote(name)
+    hint = f"See who owns it and its mode: ls -ld {place}. Run gitdeploy as the checkout's owner."
+    screen.error(DeploymentFailed(f"{name} can't be read or written: {error.strerror}.", hint))
+    if screen.verbose:
+        screen.write_error(_traceback())
+    return DeploymentFailed.exit_code
 
 
 def _unexpected(screen: Screen, error: Exception) -> int:

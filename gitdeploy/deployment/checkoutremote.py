@@ -53,7 +53,8 @@ class CheckoutRemote(Struct, frozen=True):
         return url_setting(self.repository, name, url)
 
     def tag_message(self, tag: str) -> str | None:
-        done = self.repository.run("for-each-ref", "--format=%(objecttype)%00%(contents)", f"refs/tags/{tag}")
+        words = ("for-each-ref", "--format=%(objecttype)%00%(contents)", f"refs/tags/{tag}")
+        done = self.repository.run(*words).check(f"Reading the tag {tag}")
         kind, _, message = done.stdout.decode("utf-8", "replace").partition("\0")
         return unsigned(message.rstrip("\n")).strip() if kind == "tag" else None
 
@@ -61,7 +62,8 @@ class CheckoutRemote(Struct, frozen=True):
         if not tags:
             return {}
         names = [f"refs/tags/{tag}" for tag in tags]
-        done = self.repository.run("for-each-ref", "--format=%(refname:strip=2) %(creatordate:iso-strict)", *names)
+        words = ("for-each-ref", "--format=%(refname:strip=2) %(creatordate:iso-strict)", *names)
+        done = self.repository.run(*words).check("Reading the dates of tags")
         lines = (line.rpartition(" ") for line in done.stdout.decode("utf-8", "replace").splitlines())
         return {tag: date for tag, _, date in lines if tag and date}
 
@@ -121,7 +123,8 @@ class CheckoutRemote(Struct, frozen=True):
 
     def contained(self) -> frozenset[str]:
         words = ("for-each-ref", "--merged=HEAD", "--format=%(objectname) %(*objectname)", "refs/tags/")
-        return frozenset(self.repository.run(*words).stdout.decode("ascii", "replace").split())
+        done = self.repository.run(*words).check("Reading the tags that HEAD has")
+        return frozenset(done.stdout.decode("ascii", "replace").split())
 
     def commits_after(self, commit: str) -> int | None:
         if not self.repository.is_ancestor(commit, "HEAD"):

@@ -13,9 +13,11 @@ from typing import Literal
 from msgspec import Struct
 
 from gitdeploy import backups, health, hooks, venvs
-from gitdeploy.checkout.git import Repository, git_version, is_object_id, program
-from gitdeploy.checkout.local import operation_under_way
-from gitdeploy.deployment import plan_hooks
+from gitdeploy.checkout.durable import is_folder
+from gitdeploy.checkout.git import ObjectsUnreadable, Repository, git_version, is_object_id, program
+from gitdeploy.checkout.local import operation_under_way, read_local
+from gitdeploy.checkout.ownership import foreign, in_words
+from gitdeploy.deployment import plan_git, plan_hooks
 from gitdeploy.deployment.live import app_environment
 from gitdeploy.deployment.site import Site
 from gitdeploy.errors import GitDeployError
@@ -118,6 +120,11 @@ def _loose_refs(repository: Repository) -> Iterator[tuple[str, str]]:
 
 
 def _owner(site: Site) -> Iterator[Finding]:
+    paths = [path for path, _ in read_local(site.repository).tracked]
+    state = [folder for folder in (site.state.path, site.state.stage, site.state.backups) if is_folder(folder)]
+    if found := foreign(site.repository, paths, state):
+        yield Finding("owner", "problem", *in_words(site.root, found))
+        return
     owner = site.root.stat().st_uid
     others = [
         path_text(entry.name)
@@ -134,6 +141,17 @@ def _owner(site: Site) -> Iterator[Finding]:
         )
     else:
         yield Finding("owner", "ok", "The checkout has one owner.")
+
+
+def _settings(site: Site) -> Iterator[Finding]:
+    repository = site.repository
+    settings = repository.config(plan_git.ASKED)
+    tree = repository.tree_of("HEAD") if settings else ""
+    wrong = plan_git.setting_problems(repository, settings)
+    wrong += plan_git.filter_problems(repository, settings, tree) if settings else []
+    yield from (Finding("settings", "problem", problem.message, problem.hint) for problem in wrong)
+    if not wrong:
+        yield Finding("settings", "ok", "None of git's settings is in the way.")
 
 
 def _disk(site: Site) -> Iterator[Finding]:
@@ -180,7 +198,7 @@ def _state(site: Site) -> Iterator[Finding]:
         yield Finding(
             "backups", "problem", f"Backup {entry.id} can't be used: {clean(entry.problem)}.", "gitdeploy prune"
         )
-    lost = [b.id for b in good if site.repository.resolve(str(b.snapshot["commit"])) is None]
+    lost = [b.id for b in good if not _is_there(site.repository, str(b.snapshot["commit"]))]
     if lost:
         yield Finding(
             "backups", "problem", f"The objects of {listing(lost, 3)} are missing or damaged.", "git fetch --refetch"
@@ -192,6 +210,14 @@ def _state(site: Site) -> Iterator[Finding]:
             else "There is no backup yet; every upgrade makes one first."
         )
         yield Finding("backups", "ok", said)
+
+
+def _is_there(repository: Repository, commit: str) -> bool:
+    """Whether COMMIT can be read: missing or damaged is the same to a backup."""
+    try:
+        return repository.resolve(commit) is not None
+    except ObjectsUnreadable:
+        return False
 
 
 def _venv(site: Site) -> Iterator[Finding]:
@@ -297,6 +323,7 @@ def _databases(site: Site) -> Iterator[Finding]:
 _LOOKS: Mapping[str, Callable[[Site], Iterator[Finding]]] = {
     "git": _git,
     "objects": _objects,
+    "settings": _settings,
     "owner": _owner,
     "disk": _disk,
     "state": _state,

@@ -77,7 +77,7 @@ def _as_it_is_now(site: Site, tag: str, local: str | None) -> _Now:
     """The commit of TAG, which is LOCAL here, as the remote has it; as it is here where it was prepared, or no remote
     can be reached."""
     if local is None:
-        return _Now(_fetch(site, tag), fetched=True)
+        return _fetched(site, tag)
     if prepared_commit(site, tag) == local:
         return _Now(local)
     failure: SourceError | None = None
@@ -88,18 +88,21 @@ def _as_it_is_now(site: Site, tag: str, local: str | None) -> _Now:
             failure = failure or error
             continue
         if found is not None:
-            return _Now(local) if found.commit == local else _Now(_fetch(site, tag), fetched=True)
+            return _Now(local) if found.commit == local else _fetched(site, tag)
     if failure is None:
-        return _Now(_fetch(site, tag), fetched=True)  # it is gone there: the same refusal as that of an upgrade
+        return _fetched(site, tag)  # it is gone there: the same refusal as that of an upgrade
     return _Now(local, warnings=(f"{failure.message} Going by {tag} as it was fetched before.",))
 
 
-def _fetch(site: Site, tag: str) -> str:
+def _fetched(site: Site, tag: str) -> _Now:
     failure: SourceError | NotFound | None = None
     for remote, credentials in fetch_places(site):
+        faults: list[str] = []
         try:
-            return remotes.fetch_tag(site.repository, remote, tag, credentials).commit
+            got = remotes.fetch_tag(site.repository, remote, tag, credentials, on_fault=faults.append)
         except (SourceError, NotFound) as error:
             failure = failure or missing_tag(site, remote, credentials, tag, error)
+        else:
+            return _Now(got.commit, fetched=True, warnings=tuple(faults))
     assert failure is not None
     raise failure

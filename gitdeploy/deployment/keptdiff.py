@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 
+from gitdeploy.checkout.filters import has_filters, read_filtered
 from gitdeploy.checkout.git import Repository
 from gitdeploy.text import clean, path_text
 
@@ -15,6 +16,7 @@ def kept_differences(repository: Repository, old: str, new: str, kept: Sequence[
     """For each of KEPT whose content differs between the commits OLD and NEW: a sentence, then the changed lines."""
     names = [os.fsdecode(path) for path in kept if b"\n" not in path]
     before, after = repository.read_many(old, names), repository.read_many(new, names)
+    secret = has_filters(repository) if before != after else False
     for name in names:
         if before.get(name) == after.get(name):
             continue
@@ -23,6 +25,12 @@ def kept_differences(repository: Repository, old: str, new: str, kept: Sequence[
             yield f"{shown} is kept as it is here; the release deletes it."
             continue
         what = "changed its own version of it" if name in before else "brings one of its own"
+        filtered = secret and _is_filtered(repository, new, name, after[name])
+        if filtered or b"\0" in (before.get(name) or b"") + after[name]:
+            yield f"{shown} is kept as it is here; the release {what}" + (
+                " (it goes through a filter)." if filtered else "."
+            )
+            continue
         yield f"{shown} is kept as it is here; the release {what}:"
         import difflib  # which a deployment without such a file need not load
 
@@ -34,6 +42,11 @@ def kept_differences(repository: Repository, old: str, new: str, kept: Sequence[
         yield from (f"  {clean(line, limit=200)}" for line in lines[:MOST_LINES])
         if len(lines) > MOST_LINES:
             yield f"  … and {len(lines) - MOST_LINES} more lines: git diff {old[:12]} {new[:12]} -- {shown}"
+
+
+def _is_filtered(repository: Repository, commit: str, name: str, content: bytes) -> bool:
+    """Whether a filter (git-crypt, say) makes something else of the file: then neither belongs into a log."""
+    return read_filtered(repository, commit, [name])[name] != content
 
 
 def _lines(content: bytes | None) -> list[str]:

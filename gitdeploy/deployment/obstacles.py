@@ -9,19 +9,21 @@ from typing import TYPE_CHECKING
 from gitdeploy import venvs
 from gitdeploy.backups import KEPT_LIMIT, content_size, matching_paths
 from gitdeploy.checkout.changes import Problem, Target, TreePlan
-from gitdeploy.checkout.git import Repository
+from gitdeploy.checkout.durable import exists, is_folder
+from gitdeploy.checkout.git import Repository, unreadable
 from gitdeploy.checkout.history import local_commits
 from gitdeploy.checkout.local import Local, operation_under_way
+from gitdeploy.checkout.ownership import foreign, in_words
 from gitdeploy.config import Config
 from gitdeploy.deployment.options import Options
 from gitdeploy.deployment.site import Site
 from gitdeploy.envfile import EnvFile
 from gitdeploy.errors import ConfigError
 from gitdeploy.state import RESERVE_SIZE
-from gitdeploy.text import clean, count, listing, path_text, size_text
+from gitdeploy.text import count, listing, path_text, size_text
 
 if TYPE_CHECKING:
-    from gitdeploy.deployment.plan import SubmodulePlan
+    from gitdeploy.deployment.plan import SubmodulePlan, TargetFiles
     from gitdeploy.deployment.plan_venv import VenvPlan
 
 SPARE = 16 << 20  # bytes that are to stay free beside what is known to be needed; of a small disk a fiftieth
@@ -40,15 +42,22 @@ def repository_problems(site: Site) -> list[Problem]:
         for lock in repository.lock_files()
         if lock.name in ("index.lock", "HEAD.lock")
     ]
-    settings = repository.config(r"^(core\.(sparsecheckout|splitindex)|extensions\.refstorage|index\.sparse)$")
-    for name, values in settings.items():
-        if values[-1].lower() not in ("false", "no", "off", "0", "files"):
-            problems.append(
-                Problem(
-                    f"The checkout uses {clean(name)}, which gitdeploy can't switch.",
-                    f"Turn it off: git config {clean(name)} false",
-                )
-            )
+    return problems
+
+
+def absent_problems(site: Site, tree: TreePlan) -> list[Problem]:
+    """What deploy.yaml names itself and neither the checkout nor the release has."""
+    config = site.config
+    coming = [os.fsdecode(change.path) for change in tree.changes if change.kind == "added"]
+    problems = []
+    for key, name, told in (
+        ("hooks.dir", config.hooks.dir, "Make it, or take the line out of deploy.yaml."),
+        ("env_file", config.env_file, "Make it (an empty one will do), or take the line out of deploy.yaml."),
+    ):
+        if not name or config.where.get(key, "default") == "default" or exists(site.root / name):
+            continue
+        if not any(path == name or path.startswith(f"{name}/") for path in coming):
+            problems.append(Problem(f"{key} names {path_text(name)}, which isn't there.", told))
     return problems
 
 
@@ -67,19 +76,14 @@ def local_commit_problems(repository: Repository, local: Local, goal: Target) ->
     ]
 
 
-def unwritable_folders(site: Site, tree: TreePlan) -> list[Problem]:
-    folders = set()
-    for change in tree.changes:
-        folder = os.path.dirname(os.fsencode(site.root) + b"/" + change.path)
-        while not os.path.isdir(folder):
-            folder = os.path.dirname(folder)
-        folders.add(folder)
-    closed = sorted(path_text(folder) for folder in folders if not os.access(folder, os.W_OK | os.X_OK))
-    if not closed:
-        return []
-    return [
-        Problem(f"No permission to write in {listing(closed, 5)}.", "Give the checkout to one owner: chown -R USER .")
-    ]
+def ownership_problems(site: Site, tree: TreePlan, parts: Sequence[SubmodulePlan]) -> list[Problem]:
+    """Files and folders of somebody else's that are in the way of the switch."""
+    state = [folder for folder in (site.state.path, site.state.stage, site.state.backups) if is_folder(folder)]
+    found = foreign(site.repository, [change.path for change in tree.changes], state)
+    for part in parts:
+        if not part.created:
+            found += foreign(part.repository, [change.path for change in part.tree.changes])
+    return [Problem(*in_words(site.root, found))] if found else []
 
 
 def venv_disk_needed(site: Site, after: Config, venv: VenvPlan | None, options: Options) -> int:
@@ -103,8 +107,11 @@ def disk_needed(site: Site, tree: TreePlan, parts: Sequence[SubmodulePlan]) -> i
         (site.repository, tree.changes),
         *((part.repository, part.tree.changes) for part in parts),
     ):
-        blobs = [change.oid for change in changes if change.oid]
-        needed += sum(facts.size for facts in repository.facts(blobs) if facts is not None)
+        blobs = {change.oid: change.path for change in changes if change.oid}
+        for (oid, path), facts in zip(blobs.items(), repository.facts(list(blobs)), strict=True):
+            if facts is None:
+                raise unreadable(f"{path_text(path)} is in the release, but its object {oid[:12]} is missing here")
+            needed += facts.size
     kept = matching_paths(site.root, site.config.git.keep)
     needed += sum(size for path in kept if (size := content_size(site.root, [path])) <= KEPT_LIMIT)
     needed += content_size(site.root, matching_paths(site.root, site.config.backup.include))
@@ -137,7 +144,7 @@ def disk_problems(site: Site, needed: int, files: int) -> list[Problem]:
     return problems
 
 
-def env_problems(site: Site, tree: TreePlan) -> list[Problem]:
+def env_problems(site: Site, tree: TreePlan, reader: TargetFiles) -> list[Problem]:
     """An env file of the release's own that nobody could read once it is live, gitdeploy included."""
     name = site.config.env_file or ""
     change = next((c for c in tree.changes if c.path == os.fsencode(name) and c.kind != "deleted"), None)
@@ -147,7 +154,7 @@ def env_problems(site: Site, tree: TreePlan) -> list[Problem]:
         if change.mode not in (0o100644, 0o100755):
             raise ConfigError(f"{path_text(name)} is no plain file in it.")
         if change.content is None:
-            EnvFile.parse(site.repository.output("cat-file", "blob", change.oid), name)
+            EnvFile.parse(reader.read(name) or b"", name)
     except ConfigError as error:
         return [Problem(f"The release brings {path_text(name)}, which can't be read: {error.message}", error.hint)]
     return []

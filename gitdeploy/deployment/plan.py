@@ -13,18 +13,22 @@ from msgspec.structs import replace
 from gitdeploy import config as configuration
 from gitdeploy import venvs
 from gitdeploy.checkout.changes import FileChange, Policy, Problem, Target, TreePlan, plan_tree
+from gitdeploy.checkout.durable import is_file
+from gitdeploy.checkout.filters import filter_options, read_filtered, refuse_failed_filter
 from gitdeploy.checkout.git import Repository
 from gitdeploy.checkout.history import Commit, commits_between
 from gitdeploy.checkout.keep import KeepPaths
 from gitdeploy.checkout.lfs import lfs_findings
 from gitdeploy.checkout.local import Local, read_local
+from gitdeploy.checkout.sparse import left_out
 from gitdeploy.config import Config
-from gitdeploy.deployment import obstacles, plan_hooks
+from gitdeploy.deployment import obstacles, plan_git, plan_hooks
 from gitdeploy.deployment.options import Options
 from gitdeploy.deployment.plan_data import plan_data
 from gitdeploy.deployment.plan_migrations import migrations_between
 from gitdeploy.deployment.plan_services import staying_behind
 from gitdeploy.deployment.plan_venv import VenvPlan, plan_venv
+from gitdeploy.deployment.release import fetch_promised
 from gitdeploy.deployment.site import Release3, Site
 from gitdeploy.errors import DeploymentFailed, GitDeployError
 from gitdeploy.hooks import Hook, find_hooks
@@ -173,6 +177,7 @@ class TargetFiles(Struct, frozen=True):
     root: Path
     goal: Target
     tree: TreePlan
+    filtered: bool = False  # filters of the operator's own make something else of what the release tracks
 
     def read(self, path: str) -> bytes | None:
         name = os.fsencode(path)
@@ -180,13 +185,23 @@ class TargetFiles(Struct, frozen=True):
         if change is not None and change.content is not None:
             return change.content
         if change is not None:
-            return None if change.kind == "deleted" else self.repository.read_blob(self.goal.tree, path)
-        return self.repository.read_blob(self.goal.tree, path) if not self._stays(path) else self._on_disk(path)
+            return None if change.kind == "deleted" else self._of_release(path)
+        try:
+            return self._on_disk(path) if self._stays(path) else self._of_release(path)
+        except OSError as error:
+            raise DeploymentFailed(
+                f"{path_text(path)} can't be read: {error.strerror}.", "See who owns it and its mode (ls -l)."
+            ) from error
+
+    def _of_release(self, path: str) -> bytes | None:
+        if self.filtered:
+            return read_filtered(self.repository, self.goal.tree, [path]).get(path)
+        return self.repository.read_blob(self.goal.tree, path)
 
     def _stays(self, path: str) -> bool:
-        """A regular file inside the checkout: no link of a release leads its reader out."""
+        """A regular file inside the checkout: no link of a release leads its reader out. Raises `OSError`."""
         full = self.root / path
-        return full.is_file() and Path(os.path.realpath(full)) == Path(os.path.realpath(self.root)) / path
+        return is_file(full) and Path(os.path.realpath(full)) == Path(os.path.realpath(self.root)) / path
 
     def _on_disk(self, path: str) -> bytes | None:
         full = self.root / path
@@ -201,7 +216,10 @@ class TargetFiles(Struct, frozen=True):
         self.repository.output("read-tree", self.goal.tree, index=index, tied=True)
         words = ("checkout-index", "-f", "-a") if paths is None else ("checkout-index", "-f", "-z", "--stdin")
         stdin = None if paths is None else b"".join(os.fsencode(path) + b"\0" for path in paths)
-        self.repository.output(*words, stdin=stdin, index=index, work_tree=folder, tied=True)
+        options = filter_options(self.repository)
+        done = self.repository.run(*words, stdin=stdin, index=index, work_tree=folder, options=options, tied=True)
+        refuse_failed_filter(done)
+        done.check("Writing the release's files for its packages")
         index.unlink()
 
 
@@ -232,6 +250,9 @@ def make_plan(
         origin = site.release_at(local.head)
     policy: Policy = options.local_changes or ("discard" if action == "restore" else _policy(config))
     keep = site.keep(kept_data)
+    settings = repository.config(plan_git.ASKED)
+    if plan_git.is_on(settings, "core.sparsecheckout"):
+        goal = replace(goal, left_out=left_out(repository, local, goal.index_tree))
     tree = plan_tree(
         repository,
         local,
@@ -241,11 +262,20 @@ def make_plan(
         forbidden=site.forbidden(),
         keep_dropped=action == "upgrade",
     )
-    problems = [*obstacles.repository_problems(site), *tree.problems]
+    fetch_promised(site, goal.tree, {change.oid for change in tree.changes if change.oid})
+    reader = TargetFiles(repository, site.root, goal, tree, filtered=plan_git.is_filtered(settings))
+    problems = [
+        *obstacles.repository_problems(site),
+        *plan_git.setting_problems(repository, settings),
+        *plan_git.link_problems(settings, local, tree),
+        *plan_git.filter_problems(repository, settings, goal.tree),
+        *obstacles.absent_problems(site, tree),
+        *tree.problems,
+    ]
     warnings: list[str] = []
     if action == "upgrade" and policy != "discard":
         problems += obstacles.local_commit_problems(repository, local, goal)
-    problems += obstacles.env_problems(site, tree)
+    problems += obstacles.env_problems(site, tree, reader)
     tree = _with_version(site, tree, env_version, warnings)
     parts: tuple[SubmodulePlan, ...] = ()
     if tree.submodules and config.git.submodules != "never":
@@ -259,8 +289,8 @@ def make_plan(
         lfs_problems, lfs_warnings = lfs_findings(holder, goal_tree, changes, remote)
         problems += lfs_problems
         warnings += lfs_warnings
-    after = _with_new_requirements(_config_after(site, tree), tree)
-    reader = TargetFiles(repository, site.root, goal, tree)
+    after = _with_new_requirements(_config_after(site, tree, reader), tree)
+    reader = replace(reader, tree=tree)
     venv = plan_venv(site, action, after, reader, generation, options, problems)
     stages = UPGRADE_STAGES if action == "upgrade" else RESTORE_STAGES
     # Before the switch the live release's own hooks run, after it the target's.
@@ -291,7 +321,7 @@ def make_plan(
         obstacles.disk_needed(site, tree, parts) + obstacles.venv_disk_needed(site, after, venv, options) + data.needed
     )
     problems += obstacles.disk_problems(site, needed, len(tree.changes))
-    problems += obstacles.unwritable_folders(site, tree)
+    problems += obstacles.ownership_problems(site, tree, parts)
     commits, commit_count = commits_between(repository, local.head, goal.commit)
     return Plan(
         action,
@@ -347,7 +377,7 @@ def _with_version(site: Site, tree: TreePlan, version: str | None, warnings: lis
     return replace(tree, changes=tuple(sorted((*others, change), key=lambda c: c.path)))
 
 
-def _config_after(site: Site, tree: TreePlan) -> Config:
+def _config_after(site: Site, tree: TreePlan, reader: TargetFiles) -> Config:
     """The configuration that holds once the target is live: its own deploy.yaml where the release brings one."""
     file = site.config.file
     if file is not None and not file.is_relative_to(site.root):
@@ -359,8 +389,8 @@ def _config_after(site: Site, tree: TreePlan) -> Config:
         return site.config
     if change.kind == "deleted":
         return configuration.parse(b"", root=site.root, name=name)
-    content = change.content if change.content is not None else site.repository.output("cat-file", "blob", change.oid)
-    return configuration.parse(content, root=site.root, name=f"{name} of the release", file=site.root / name)
+    content = reader.read(name)
+    return configuration.parse(content or b"", root=site.root, name=f"{name} of the release", file=site.root / name)
 
 
 def _with_new_requirements(config: Config, tree: TreePlan) -> Config:

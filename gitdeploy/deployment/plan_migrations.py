@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from gitdeploy.checkout.changes import tree_difference
+from gitdeploy.checkout.changes import REGULAR, list_tree, tree_difference
 from gitdeploy.checkout.git import Repository
-from gitdeploy.errors import GitDeployError
 from gitdeploy.migrations import Change, Files, compare, is_migration
 from gitdeploy.state import NAME
 from gitdeploy.text import listing
@@ -17,27 +17,28 @@ _LARGEST, _MOST = 512 << 10, 4000  # bytes of a file, files: beyond that no migr
 
 
 def migrations_between(repository: Repository, before: str, after: str) -> tuple[Change, ...]:
-    """What AFTER does to the migrations of BEFORE (trees). Empty where git can't tell."""
+    """What AFTER does to the migrations of BEFORE (trees). Raises `GitDeployError` where git can't tell."""
     if before == after:
         return ()
-    try:
-        names = tree_difference(repository, before, after)
-        if not any(is_migration(name.decode("utf-8", "replace")) for name in names):
-            return ()
-        return compare(_files(repository, before), _files(repository, after))
-    except GitDeployError:
+    names = tree_difference(repository, before, after)
+    if not any(is_migration(name.decode("utf-8", "replace")) for name in names):
         return ()
+    return compare(_files(repository, before), _files(repository, after))
 
 
 def _files(repository: Repository, tree: str) -> Files:
     """path -> content of the files of TREE that may be migrations."""
-    wanted: dict[str, str] = {}
-    for entry in repository.output("ls-tree", "-r", "-z", "-l", tree).split(b"\0"):
-        facts, _, name = entry.partition(b"\t")
-        path = name.decode("utf-8", "replace")
-        fields = facts.decode().split()
-        if len(fields) == 4 and fields[0].startswith("100") and is_migration(path) and int(fields[3]) <= _LARGEST:
-            wanted[path] = fields[2]
+    listed = {
+        os.fsdecode(path): oid
+        for path, (mode, oid) in list_tree(repository, tree).items()
+        if mode in REGULAR and is_migration(path.decode("utf-8", "replace"))
+    }
+    sizes = repository.facts(list(listed.values()))  # of these alone: a partial clone has left out others
+    wanted = {
+        path: oid
+        for (path, oid), facts in zip(listed.items(), sizes, strict=True)
+        if facts is not None and facts.size <= _LARGEST
+    }
     if not wanted or len(wanted) > _MOST:
         return {}
     answer = repository.output("cat-file", "--batch", stdin="".join(f"{oid}\n" for oid in wanted.values()).encode())

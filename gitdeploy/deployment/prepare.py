@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,10 +17,11 @@ from gitdeploy import backups, faultpoints, interruption, venvs
 from gitdeploy.backups import Backup
 from gitdeploy.checkout import stage as staging
 from gitdeploy.checkout.durable import sync_file_systems
-from gitdeploy.checkout.git import BACKUP_REFS
+from gitdeploy.checkout.git import BACKUP_REFS, NO_ACCESS, Access
 from gitdeploy.checkout.lfs import uses_lfs
 from gitdeploy.checkout.manifest import Manifest
-from gitdeploy.checkout.remote import NO_ACCESS, Access, access_by
+from gitdeploy.checkout.modes import Modes, read_modes
+from gitdeploy.checkout.remote import access_by
 from gitdeploy.checkout.snapshot import Snapshot, take_snapshot
 from gitdeploy.checkout.times import Newest
 from gitdeploy.config import Config
@@ -178,6 +179,7 @@ def create_backup(
     site.repository.update_ref(BACKUP_REFS + identity, snapshot.commit)
     faultpoints.point("backup ref")
     live = plan.venv.live if plan.venv is not None else None
+    modes = read_modes(site.root, plan.local.tracked)
     backup = Backup(
         id=identity,
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -197,7 +199,8 @@ def create_backup(
         included=included,
         not_copied=not_copied,
         dumps=[dump.as_dict() for dump in dumped],
-        modes=_odd_modes(site.root, [change.path for change in plan.tree.changes if change.kind != "added"]),
+        modes={os.fsdecode(path): recorded for path, recorded in modes.odd.items()},
+        usual_modes={f"{mode:o}": permissions for mode, permissions in modes.usual.items()},
     )
     sync_file_systems(site.repository.git_dir, folder)
     backups.write(site.state.backups, backup)
@@ -218,20 +221,6 @@ def _encoded(snapshot: Snapshot) -> dict[str, Any]:
     for name in ("exact", "untracked", "hidden"):
         data[name] = [os.fsdecode(path) for path in data[name]]
     return data
-
-
-def _odd_modes(root: Path, paths: Sequence[bytes]) -> dict[str, Sequence[int]]:
-    """Permissions, owner and group of files where they are not what a fresh checkout would give."""
-    found: dict[str, Sequence[int]] = {}
-    base = os.fsencode(root)
-    user, group = os.geteuid(), os.getegid()
-    for path in paths:
-        with suppress(OSError):
-            facts = os.lstat(base + b"/" + path)
-            mode = facts.st_mode & 0o7777
-            if mode not in (0o644, 0o755, 0o777) or (facts.st_uid, facts.st_gid) != (user, group):
-                found[os.fsdecode(path)] = (mode, facts.st_uid, facts.st_gid)
-    return found
 
 
 def name_generation(preparation: Preparation) -> None:
@@ -305,7 +294,7 @@ def changes_text(changes: venvs.Changes) -> str:
     return ", ".join(parts) or "no package changed"
 
 
-def stage_files(preparation: Preparation, modes: Mapping[str, Sequence[int]] | None = None) -> None:
+def stage_files(preparation: Preparation, modes: Modes | None = None) -> None:
     """Every file that the switch will put in place, written and durable beside the live tree."""
     plan, work = preparation.plan, preparation.work
     site = work.site
@@ -319,7 +308,7 @@ def stage_files(preparation: Preparation, modes: Mapping[str, Sequence[int]] | N
                 plan.tree.changes,
                 plan.goal,
                 (site.repository.git_dir / "HEAD").read_text(),
-                modes={os.fsencode(path): (m[0], m[1], m[2]) for path, m in (modes or {}).items()},
+                modes=modes or Modes(),
                 hidden=plan.local.hidden,
                 access=_lfs_access(site, plan),
             ),

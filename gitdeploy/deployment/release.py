@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -105,12 +105,12 @@ def fetch(work: Work, chosen: Chosen, options: Options) -> Chosen:
             commit, shown.summary = _from_remotes(work, tag, local)
         try:
             _check(work, chosen, options, commit, local, prepared=shown.status == "skipped")
+            if local != commit:
+                remotes.take_incoming(repository, tag)
         except GitDeployError:
             remotes.drop_incoming(repository, tag)
             raise
-        if local != commit:
-            remotes.take_incoming(repository, tag)
-        elif shown.status != "skipped":
+        if local == commit and shown.status != "skipped":
             remotes.drop_incoming(repository, tag)
         work.database.remember_tag(tag, commit, replace=options.accept_moved_tag)
     target = Release3(_version(site, tag), tag, commit)
@@ -208,9 +208,12 @@ def _from_remotes(work: Work, tag: str, local: str | None) -> tuple[str, str]:
             size = f"{found[1]} of "
         work.journal.progress("fetch", text)
 
+    def warn(text: str) -> None:
+        work.journal.line(text, "warning")
+
     for name, credentials in fetch_places(work.site):
         try:
-            got = remotes.fetch_tag(work.site.repository, name, tag, credentials, progress)
+            got = remotes.fetch_tag(work.site.repository, name, tag, credentials, progress, warn)
         except (SourceError, NotFound) as error:
             failure = failure or missing_tag(work.site, name, credentials, tag, error)
             if len(fetch_places(work.site)) > 1:
@@ -234,6 +237,15 @@ def fetch_places(site: Site) -> list[tuple[str, Credentials | None]]:
         if all(remote != other for other, _ in places):
             places.append((remote, credentials_for(site, source, remote)))
     return places
+
+
+def fetch_promised(site: Site, tree: str, wanted: Collection[str] | None) -> None:
+    """What TREE has of WANTED (ids of blobs; None: everything) and a partial clone has left out. Raises `SourceError`."""
+    if site.repository.is_partial():
+        from gitdeploy.checkout.promised import bring
+
+        remote, credentials = fetch_places(site)[0]
+        bring(site.repository, tree, remote, credentials, wanted)
 
 
 def prepared_commit(site: Site, tag: str) -> str | None:

@@ -12,6 +12,7 @@ from gitdeploy import backups
 from gitdeploy.backups import Backup
 from gitdeploy.checkout.changes import Target
 from gitdeploy.checkout.git import BACKUP_REFS
+from gitdeploy.checkout.modes import Modes, with_modes
 from gitdeploy.checkout.snapshot import Snapshot
 from gitdeploy.deployment import prepare
 from gitdeploy.deployment.golive import go_live
@@ -58,7 +59,7 @@ def restore(
             prepare.name_generation(preparation)
             prepare.make_backup(preparation, f"before restore of {backup.id}")
             prepare.build_venv(preparation)
-            prepare.stage_files(preparation, backup.modes)
+            prepare.stage_files(preparation, recorded_modes(backup))
             live = prepare.into_live(preparation, data_from=backup.id if options.with_data else None)
             prepare.run_early_hooks(live, "pre-restore")
         except BaseException:
@@ -89,12 +90,20 @@ def plan_restore(
         generation=generation_of(site, backup),
         origin=origin,
     )
+    keep = site.keep([*kept_data(database), *backup.kept_data])
+    plan = replace(plan, tree=with_modes(site.repository, plan.tree, plan.local, goal, recorded_modes(backup), keep))
     warnings = restore_warnings(site, backup, with_data=options.with_data)
     then, now = (site.repository.tree_of(commit) for commit in (backup.commit, plan.local.head))
     new = migrations_between(site.repository, then, now)
     if new and not options.with_data and (how := way_back(new)):
         warnings.append(how)
     return checked(site, replace(plan, warnings=(*plan.warnings, *warnings)))
+
+
+def recorded_modes(backup: Backup) -> Modes:
+    """Permissions of the tracked files when BACKUP was made."""
+    odd = {os.fsencode(path): (facts[0], facts[1], facts[2]) for path, facts in backup.modes.items()}
+    return Modes(odd, {int(mode, 8): permissions for mode, permissions in backup.usual_modes.items()})
 
 
 def generation_of(site: Site, backup: Backup) -> str | None:
@@ -126,8 +135,7 @@ def ensure_objects(site: Site, backup: Backup) -> None:
             "Fetch the release again: git fetch --refetch (git 2.36 or newer); `gitdeploy doctor` looks at the rest.",
         )
     repository.mend_ref(BACKUP_REFS + backup.id, commit)
-    (found,) = repository.facts([BACKUP_REFS + backup.id])
-    if found is None or found.oid != commit:
+    if repository.resolve(BACKUP_REFS + backup.id) != commit:
         repository.update_ref(BACKUP_REFS + backup.id, commit)
 
 

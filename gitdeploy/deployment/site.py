@@ -8,6 +8,7 @@ import pwd
 import re
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,13 +16,14 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gitdeploy import config as configuration
-from gitdeploy.checkout.git import Repository
+from gitdeploy.checkout.git import Access, Repository
 from gitdeploy.checkout.history import live_release
 from gitdeploy.checkout.keep import KeepPaths
 from gitdeploy.config import Config
 from gitdeploy.envfile import EnvFile
 from gitdeploy.errors import ConfigError, DeploymentFailed
 from gitdeploy.owner import must_drop
+from gitdeploy.process import refuse_gone_folder
 from gitdeploy.state import NAME, Database, StateDirectory
 from gitdeploy.text import clean, path_text
 from gitdeploy.venvs.live import LiveVenv, live_venv
@@ -86,7 +88,8 @@ class Site(Struct, frozen=True):
             if recorded is None:
                 raise
             config = recorded
-        return cls(root, config, StateDirectory(root), replace(repository, lfs=config.git.lfs))
+        site = cls(root, config, StateDirectory(root), replace(repository, lfs=config.git.lfs))
+        return replace(site, repository=replace(site.repository, lazy=cache(lambda: _lazy_access(site))))
 
     @property
     def name(self) -> str:
@@ -237,8 +240,19 @@ def _recorded_config(root: Path, file: Path | None) -> Config | None:
     return None
 
 
+def _lazy_access(site: Site) -> Access:
+    """What the remote that objects come from is asked with by a git that needs one which a partial clone has left out."""
+    from gitdeploy.checkout.remote import network_access
+    from gitdeploy.deployment.release import fetch_places
+
+    remote, credentials = fetch_places(site)[0]
+    return network_access(site.repository, credentials, remote)
+
+
 def find_root(folder: Path) -> Path:
     """The nearest folder at or above FOLDER with a `.git`; FOLDER itself where there is none (the error names it)."""
+    if not folder.is_absolute():
+        refuse_gone_folder()
     start = Path(os.path.abspath(folder))
     if not start.is_dir():
         raise ConfigError(f"{path_text(str(start))} is no folder.", "gitdeploy -C DIR takes the app's checkout.")

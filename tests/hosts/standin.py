@@ -80,6 +80,7 @@ class StandIn:
         self.folder = folder  # the repository, with a work tree
         self.token = token  # None: the repository is public
         self.git_login: tuple[str | None, str] | None = (None, token) if token else None
+        self.refused_login = ""  # a header that even a public repository answers with 401
         self.releases: dict[str, Announced] = {}
         self.requests: list[Request] = []
         self.git_requests: list[Request] = []
@@ -244,7 +245,9 @@ class _Handler(BaseHTTPRequestHandler):
             with suppress(OSError):
                 Fault(self, host.git_fault).play()
             return
-        if host.git_login is not None and not self._may(host.git_login, headers.get("authorization", "")):
+        given = headers.get("authorization", "")
+        refused = bool(given) and given.lower() == host.refused_login.lower().removeprefix("authorization: ")
+        if refused or (host.git_login is not None and not self._may(host.git_login, given)):
             self._log(host.git_requests, {}, headers, 401)
             self.send_response(401)
             self.send_header("WWW-Authenticate", 'Basic realm="git"')

@@ -1,0 +1,110 @@
+"""What of the checkout its user can't replace or write to: files of somebody else's, as one `sudo git pull` leaves them.
+
+The kernel decides: a folder must be writable for a rename in it, and a file one's own for a second name (a hard link) and
+for giving the new one its owner. root may do all of it.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from msgspec import Struct
+
+from gitdeploy.checkout.git import Repository
+from gitdeploy.owner import user_name
+from gitdeploy.text import count, listing, path_text
+
+_FILES = ("HEAD", "index", "config", "packed-refs", "shallow", "info/exclude")  # beside folders: what git or we replace
+
+
+class Foreign(Struct, frozen=True):
+    """Something that can't be replaced or written to: its path, whose it is, and whether it is a folder."""
+
+    path: bytes
+    uid: int
+    folder: bool
+
+
+def foreign(repository: Repository, paths: Iterable[bytes], more: Iterable[Path] = ()) -> list[Foreign]:
+    """What stands against replacing PATHS (of the checkout), and against writing objects, refs, the index and HEAD; MORE:
+    further folders that must be writable. Nothing for root."""
+    if os.geteuid() == 0:
+        return []
+    found: dict[bytes, Foreign] = {}
+    root = os.fsencode(repository.root)
+    folders = {_nearest(os.path.dirname(root + b"/" + path), root) for path in paths}
+    folders |= {os.fsencode(folder) for folder in more}
+    folders |= set(_git_folders(repository))
+    for folder in folders:
+        facts = os.lstat(folder)
+        if not os.access(folder, os.W_OK | os.X_OK):
+            found[folder] = Foreign(folder, facts.st_uid, folder=True)
+    files = {root + b"/" + path for path in paths}
+    files |= {os.fsencode(base / name) for base in (repository.git_dir, repository.common_dir) for name in _FILES}
+    for file in files:
+        try:
+            facts = os.lstat(file)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except PermissionError:
+            continue  # its folder is named already
+        if facts.st_uid != os.geteuid():
+            found[file] = Foreign(file, facts.st_uid, folder=False)
+    return [found[path] for path in sorted(found)]
+
+
+def _nearest(folder: bytes, root: bytes) -> bytes:
+    """FOLDER, or the first above it that is there."""
+    while folder != root:
+        try:
+            os.lstat(folder)
+        except (FileNotFoundError, NotADirectoryError):
+            folder = os.path.dirname(folder)
+        except PermissionError:
+            folder = os.path.dirname(folder)
+        else:
+            return folder if os.path.isdir(folder) and not os.path.islink(folder) else os.path.dirname(folder)
+    return root
+
+
+def _git_folders(repository: Repository) -> Iterator[bytes]:
+    """Folders of the repository that something is written into: its own, those of objects, those of refs."""
+    yield from {os.fsencode(repository.git_dir), os.fsencode(repository.common_dir)}
+    common = os.fsencode(repository.common_dir)
+    for name in (b"objects", b"refs", b"info"):
+        if not os.path.lexists(common + b"/" + name):
+            continue
+        for folder, inner, _ in os.walk(common + b"/" + name):
+            yield folder
+            if name == b"objects" and folder != common + b"/objects":
+                inner.clear()  # objects/??/ and objects/pack/ have none that matters
+            # one that can't be looked into yields nothing below it, and is named itself
+    return
+
+
+def in_words(root: Path, found: list[Foreign]) -> tuple[str, str]:
+    """(what is wrong, the command that mends it)."""
+    owners = sorted({each.uid for each in found})
+    base = os.fsencode(root) + b"/"
+    names = [path_text(each.path.removeprefix(base)) for each in found]
+    closed = sum(each.folder for each in found)
+    parts = [count(closed, "folder")] * bool(closed) + [count(len(found) - closed, "file")] * (closed < len(found))
+    own = os.geteuid()
+    message = (
+        f"{' and '.join(parts)} of the checkout can't be replaced by {user_name(own)}: {listing(names, 5)} "
+        f"({'belong' if len(found) > 1 else 'belongs'} to {listing([user_name(uid) for uid in owners], 3)})."
+    )
+    who = _typed(own)
+    if owners == [own]:  # one's own, without the right to write
+        return message, f"chmod -R u+rwX {shlex.quote(str(root))}"
+    only = f"--from={_typed(owners[0])} " if len(owners) == 1 else ""
+    return message, f"sudo chown -R {only}{who} {shlex.quote(str(root))}"
+
+
+def _typed(uid: int) -> str:
+    """A user as chown takes it."""
+    name = user_name(uid)
+    return str(uid) if " " in name else name

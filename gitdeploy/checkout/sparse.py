@@ -1,0 +1,45 @@
+"""Sparse checkouts: what the operator's patterns leave out stays out, in the new release too.
+
+Only git knows what its patterns mean, and none of its commands says so of a tree. `git sparse-checkout reapply` marks an
+index by them; in an empty work tree, of an index without marks, it has no file to write and none to take away.
+"""
+
+from __future__ import annotations
+
+import os
+
+from gitdeploy.checkout import durable
+from gitdeploy.checkout.git import LONG, Repository, git_version, program
+from gitdeploy.checkout.local import Local
+from gitdeploy.errors import DeploymentFailed
+
+REAPPLY_SINCE = (2, 27)
+
+
+def left_out(repository: Repository, local: Local, tree: str) -> tuple[bytes, ...]:
+    """Paths of TREE that stay absent: left out by the patterns, or left out now, and nothing of that name is here.
+
+    Raises `DeploymentFailed` where git can't tell.
+    """
+    if git_version(program()) < REAPPLY_SINCE:
+        raise DeploymentFailed(
+            "This git is too old to tell which files a sparse checkout leaves out of a release (2.27 can).",
+            "Upgrade git, or have all files here: git sparse-checkout disable",
+        )
+    root = os.fsencode(repository.root)
+    with repository.scratch() as folder:
+        index, empty = folder / "index", folder / "empty"
+        empty.mkdir()
+        repository.output("read-tree", tree, index=index, work_tree=empty, timeout=LONG)
+        done = repository.run("sparse-checkout", "reapply", index=index, work_tree=empty, timeout=LONG)
+        if not done.ok:
+            raise DeploymentFailed(
+                f"git can't tell which files the sparse checkout leaves out: {done.error_text}",
+                "See: git sparse-checkout list. To have all files here: git sparse-checkout disable",
+            )
+        listed = repository.output("ls-files", "-t", "-z", index=index, work_tree=empty, timeout=LONG)
+    absent_now = set(local.sparse)
+    paths = ((entry[:1], entry[2:]) for entry in listed.split(b"\0") if entry)
+    return tuple(
+        path for mark, path in paths if path in absent_now or (mark == b"S" and not durable.exists(root + b"/" + path))
+    )
