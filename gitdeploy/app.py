@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from gitdeploy.backups import Backup
+    from gitdeploy.checkout.changes import Problem
     from gitdeploy.checkout.local import Local
+    from gitdeploy.deployment.data_moves import Move
     from gitdeploy.deployment.doctor import Finding
     from gitdeploy.deployment.interrupted import Interruption
     from gitdeploy.deployment.launch import Launched
@@ -111,6 +113,7 @@ class BackupRow(Struct, frozen=True):
             "reason": backup.reason,
             "outcome": self.outcome,
             "holds": backup.holds,
+            "data_release": dict(backup.data_release) if backup.data_release else None,
         }
 
 
@@ -251,7 +254,12 @@ class App:
         for service in open_services(self.site.config.service, self.site.root):
             if bad := service.is_up():
                 return bad
-        return check_once(self.site.config.health, root=self.site.root)
+        environment = None
+        if self.site.config.health.command:
+            from gitdeploy.deployment.app_environment import check_environment
+
+            environment = check_environment(self.site, self.site.config)
+        return check_once(self.site.config.health, root=self.site.root, environment=environment)
 
     def releases(
         self,
@@ -306,6 +314,12 @@ class App:
             if database is not None:
                 database.close()
 
+    def data_moves(self, backup: Backup) -> tuple[tuple[Move, ...], tuple[Problem, ...], tuple[str, ...]]:
+        """What `restore --with-data` would replace, what speaks against it, what else there is to say."""
+        from gitdeploy.deployment.data_moves import data_moves
+
+        return data_moves(self.site, backup)
+
     def backups(self) -> list[BackupRow]:
         """All backups, newest first."""
         from gitdeploy import backups as backup_store
@@ -327,13 +341,13 @@ class App:
 
         return find(self.site.state.backups, reference)
 
-    def backup_for_rollback(self, version: str | None = None) -> Backup:
-        """What `rollback` would restore."""
+    def backup_for_rollback(self, version: str | None = None, *, with_data: bool = False) -> Backup:
+        """What `rollback` would restore; WITH_DATA: one whose data are of the release whose code it holds."""
         from gitdeploy.deployment.restore import last_good
 
         database = self.site.read_database()
         try:
-            return last_good(self.site, database, version)
+            return last_good(self.site, database, version, with_data=with_data)
         finally:
             if database is not None:
                 database.close()
@@ -455,12 +469,12 @@ class App:
             if database is not None:
                 database.close()
 
-    def rollback_choice(self) -> RollbackChoice:
+    def rollback_choice(self, *, with_data: bool = False) -> RollbackChoice:
         """What `rollback` would bring back, and whether that goes forward again to a newer release."""
         from gitdeploy.deployment.rollback import choice
 
         with self._database() as database:
-            return choice(self.site, database, self._live(database))
+            return choice(self.site, database, self._live(database), with_data=with_data)
 
     def rollback(
         self,

@@ -31,9 +31,11 @@ from gitdeploy.text import clean, listing, path_text
 REFS = "refs/gitdeploy/backups/"
 MANIFEST = "manifest.json"
 OUTCOME = "outcome"
+REPLACED_AT = "replaced-at"
 KEPT_LIMIT = 256 << 20  # bytes: a keep path larger than this stays where it is and is not copied
 _ID = regex(r"\d{8}-\d{6}-[A-Za-z0-9][A-Za-z0-9._-]*")
 _FICLONE = 0x40049409
+_CLOCK_TICK = 100_000_000  # nanoseconds: within so many a file may change without a sign of it
 
 Outcome = Literal["pending", "good", "failed"]
 
@@ -74,6 +76,8 @@ class Backup(Struct, frozen=True):
     )  # path -> permissions, owner, group where not usual
     usual_modes: Mapping[str, int] = field(default_factory=dict)  # git's mode -> permissions of most such files
     format: int = 1
+    saved_at: str = ""  # when its data were saved
+    data_release: Mapping[str, Any] | None = None  # the release whose schema its data have; None: not known
 
     @property
     def ref(self) -> str:
@@ -228,14 +232,41 @@ def outcome(folder: Path, identity: str) -> Outcome:
     return "pending"
 
 
-def to_prune(folder: Path, keep: int) -> list[Backup]:
+def mark_replaced(folder: Path, identity: str) -> None:
+    """Remember, durably, that a backup holds the only copy of data that others have taken the place of just now."""
+    place = folder / identity / REPLACED_AT
+    fresh = place.with_name(f"{REPLACED_AT}.new")
+    with fresh.open("w", encoding="ascii") as out:
+        out.write(datetime.now(UTC).isoformat(timespec="seconds") + "\n")
+        out.flush()
+        os.fsync(out.fileno())
+    os.rename(fresh, place)
+
+
+def _holds_replaced(folder: Path, identity: str, keep_for: float) -> bool:
+    """Whether it holds such a copy, not older than KEEP_FOR seconds; also where its age can't be told."""
+    try:
+        text = (folder / identity / REPLACED_AT).read_text()
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError):
+        return True
+    try:
+        return (datetime.now(UTC) - datetime.fromisoformat(text.strip())).total_seconds() < keep_for
+    except (ValueError, TypeError):
+        return True
+
+
+def to_prune(folder: Path, keep: int, keep_replaced: float) -> list[Backup]:
     """Backups beyond the newest KEEP good ones. Labelled ones and the newest good one always stay; those of failed
-    deployments have KEEP places of their own."""
+    deployments have KEEP places of their own. One with the only copy of replaced data stays for KEEP_REPLACED seconds
+    whatever there is beside it."""
     found, _ = read_all(folder)
     plain = [backup for backup in found if not backup.label]
     good = [backup for backup in plain if outcome(folder, backup.id) != "failed"]
     failed = [backup for backup in plain if outcome(folder, backup.id) == "failed"]
-    return [*good[max(keep, 1) :], *failed[keep:]]
+    going = [*good[max(keep, 1) :], *failed[keep:]]
+    return [backup for backup in going if not _holds_replaced(folder, backup.id, keep_replaced)]
 
 
 def remove(folder: Path, identity: str, refs: Refs) -> None:
@@ -333,8 +364,11 @@ def copy_paths(root: Path, paths: Sequence[str], folder: Path, leave: Collection
     return copied
 
 
-def copy_tree(source: Path, place: Path, leave: Collection[Path] = ()) -> None:
-    """Copy one file, link or folder, sharing blocks where the file system can."""
+def copy_tree(source: Path, place: Path, leave: Collection[Path] = (), known: Path | None = None) -> None:
+    """Copy one file, link or folder, sharing blocks where the file system can.
+
+    known: an earlier copy of it, nobody else's: files that have not changed since are linked from there.
+    """
     interruption.check()
     if source in leave:
         return
@@ -351,15 +385,32 @@ def copy_tree(source: Path, place: Path, leave: Collection[Path] = ()) -> None:
         except PermissionError as error:
             raise _unreadable(source, error) from error
         for name in names:
-            copy_tree(source / name, place / name, leave)
+            copy_tree(source / name, place / name, leave, known / name if known is not None else None)
         os.chmod(place, stat.S_IMODE(found.st_mode))
         _owner(place, found)
         os.utime(place, ns=(found.st_atime_ns, found.st_mtime_ns))
     elif stat.S_ISREG(found.st_mode):
+        if known is not None and _unchanged(found, known):
+            with suppress(OSError):
+                os.link(known, place)
+                return
         _copy_file(source, place)
         os.chmod(place, stat.S_IMODE(found.st_mode))
         _owner(place, found)
         os.utime(place, ns=(found.st_atime_ns, found.st_mtime_ns))
+
+
+def _unchanged(found: os.stat_result, copy: Path) -> bool:
+    """Whether a file has not changed, mode and all, since COPY was made of it; told by the clock of the file system."""
+    try:
+        then = copy.lstat()
+    except OSError:
+        return False
+    return (
+        stat.S_ISREG(then.st_mode)
+        and (then.st_size, then.st_mtime_ns, then.st_mode) == (found.st_size, found.st_mtime_ns, found.st_mode)
+        and found.st_ctime_ns < then.st_ctime_ns - _CLOCK_TICK
+    )
 
 
 def _owner(place: Path, found: os.stat_result) -> None:

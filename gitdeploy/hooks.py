@@ -198,15 +198,17 @@ def run_hooks(
     stage: str,
     timeout: float,
     secrets: Iterable[str] = (),
+    caller: Mapping[str, str] | None = None,
     on_line: Callable[[str], None] | None = None,
 ) -> int:
     """Run HOOKS one after the other and return how many ran.
 
     timeout: seconds for each. secrets: names of environment variables that no hook gets, beside gitdeploy's own.
+    caller: the environment that they are started from (default: ours).
     Raises `HookFailed` for the first that fails; `Interrupted` when a signal came (the hook is ended first).
     """
     uid = context.root.stat().st_uid
-    environment = hook_environment(context, stage, uid=uid, secrets=secrets)
+    environment = hook_environment(context, stage, uid=uid, secrets=secrets, caller=caller)
     ran = 0
     for hook in hooks:
         if hook.problem:

@@ -9,11 +9,14 @@ from msgspec import Struct
 
 
 class KeepPaths(Struct, frozen=True):
-    """Paths whose local content always survives: names, folders, or globs."""
+    """Paths whose local content always survives: `patterns` are names, folders, or globs, `files` just those names."""
 
     patterns: tuple[str, ...]
+    files: frozenset[bytes] = frozenset()
 
     def match(self, path: bytes) -> bool:
+        if path in self.files:
+            return True
         if not self.patterns:
             return False
         name = os.fsdecode(path)

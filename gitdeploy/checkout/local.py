@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import shlex
 import stat
+from collections.abc import Collection
+from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gitdeploy.checkout.durable import exists
 from gitdeploy.checkout.git import Repository, file_blob_id
@@ -54,6 +57,12 @@ class Local(Struct, frozen=True):
 
     def changed(self) -> dict[bytes, LocalChange]:
         return {change.path: change for change in self.changes}
+
+    def without(self, files: Collection[Path], root: Path) -> Local:
+        """The same but for FILES below ROOT: databases, which only their own programs may copy."""
+        names = {os.fsencode(os.path.normpath(file)) for file in files}
+        top = os.fsencode(root)
+        return replace(self, changes=tuple(c for c in self.changes if top + b"/" + c.path not in names))
 
 
 def read_local(repository: Repository) -> Local:

@@ -6,9 +6,19 @@ from datetime import datetime
 
 import click
 
+from gitdeploy.backups import Backup
 from gitdeploy.cli.options import EXAMPLE, json_option, pass_screen
 from gitdeploy.cli.screen import Screen
 from gitdeploy.text import clean, size_text
+
+
+def _held(backup: Backup) -> list[str]:
+    """What it holds; whose its data are, where they are another release's than its code."""
+    from gitdeploy.deployment.data_release import data_name, own_data
+
+    return [
+        f"data of {data_name(backup)}" if word == "data" and not own_data(backup) else word for word in backup.holds
+    ]
 
 
 @click.command("backups", context_settings=EXAMPLE)
@@ -33,7 +43,7 @@ def command(screen: Screen) -> None:
                 row.backup.version or row.backup.commit[:8],
                 datetime.fromisoformat(row.backup.created_at).astimezone().strftime("%Y-%m-%d %H:%M:%S"),
                 size_text(row.size),
-                ", ".join(row.backup.holds),
+                ", ".join(_held(row.backup)),
                 clean(row.backup.label or row.backup.reason, limit=60),
             )
             for row in rows

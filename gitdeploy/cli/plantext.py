@@ -52,6 +52,8 @@ def plan_text(plan: Plan) -> str:
         lines.append(f"  {'migrations' if number == 0 else '':<15} {line}")
     if len(migrations) > 12:
         lines.append(f"  {'':<15} … and {len(migrations) - 12} more")
+    for number, move in enumerate(plan.data):
+        lines.append(f"  {'data replaced' if number == 0 else '':<15} {move.text}")
     lines += _afterwards(plan)
     lines.append(f"  disk            {size_text(plan.disk_needed)} at the most")
     if plan.commits:

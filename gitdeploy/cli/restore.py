@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from gitdeploy.cli.asking import ask_before_data
 from gitdeploy.cli.options import EXAMPLE, json_option, pass_screen, to_options, wait_option, yes_option
 from gitdeploy.cli.plantext import plan_text
 from gitdeploy.cli.screen import Screen
@@ -21,13 +22,16 @@ from gitdeploy.cli.screen import Screen
 @yes_option
 @json_option
 @pass_screen
-def command(screen: Screen, /, ref: str, dry_run: bool, wait: float, yes: bool, **values: Any) -> None:  # noqa: ARG001  # an explicit REF asks nothing
+def command(screen: Screen, /, ref: str, dry_run: bool, wait: float, yes: bool, **values: Any) -> None:
     """Bring a backup back. REF: its id, a unique prefix of it, its git ref, or `latest`.
+
+    With --with-data it names what will be replaced and asks; --yes where it can't be asked.
 
     \b
     Example:
       gitdeploy backups
       gitdeploy restore 20261123-101500
+      gitdeploy restore 20261123-101500 --with-data
     """
     options = to_options(values)
     app = screen.app()
@@ -35,6 +39,10 @@ def command(screen: Screen, /, ref: str, dry_run: bool, wait: float, yes: bool, 
         plan = app.plan_restore(app.find_backup(ref), options)
         screen.result(plan.as_dict(), plan_text(plan))
         return
-    if screen.moved_out(app, restart=options.restart):
+    answered: list[str] = []
+    if options.with_data and not yes:
+        ask_before_data(screen, app.plan_restore(app.find_backup(ref), options))
+        answered = ["--yes"]
+    if screen.moved_out(app, *answered, restart=options.restart):
         return
     screen.deployment_result(app.restore(ref, options, caller=screen.caller(f"restore {ref}", wait=wait)))

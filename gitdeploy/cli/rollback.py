@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gitdeploy.cli.asking import ask_before_data
 from gitdeploy.cli.options import EXAMPLE, json_option, pass_screen, to_options, wait_option, yes_option
 from gitdeploy.cli.plantext import plan_text
 from gitdeploy.cli.screen import Screen
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
 def command(screen: Screen, /, version: str | None, wait: float, yes: bool, **values: Any) -> None:
     """Undo the last successful deployment.
 
-    With VERSION (or its tag), go to the newest backup of that version. One step back: an interrupted deployment is
+    With VERSION (or its tag), go to the newest backup of that version; with --with-data, to the newest whose data are that
+    version's too. What is replaced by --with-data is named before it asks. One step back: an interrupted deployment is
     recovered first, and where that has undone it, nothing more is done. To undo a rollback, name the newer version.
 
     \b
@@ -47,7 +49,9 @@ def command(screen: Screen, /, version: str | None, wait: float, yes: bool, **va
         if not yes and version is None and not screen.confirm("Recover it, and roll back no further than that?"):
             raise Interrupted(2, "Not rolled back; nothing was changed.")
     elif version is not None:
-        app.backup_for_rollback(version)  # there is one
+        backup = app.backup_for_rollback(version, with_data=options.with_data)  # there is one
+        if options.with_data and not yes:
+            ask_before_data(screen, app.plan_restore(backup, options))
     elif not yes:
         choice = _ask(screen, app, options)
     forward = choice is not None and choice.forward
@@ -61,11 +65,14 @@ def command(screen: Screen, /, version: str | None, wait: float, yes: bool, **va
 
 def _ask(screen: Screen, app: App, options: Options) -> Choice:
     """Show what would be brought back and ask, also whether it may go forward to a newer release. Raises `Interrupted`."""
-    choice = app.rollback_choice()
+    choice = app.rollback_choice(with_data=options.with_data)
     plan = app.plan_restore(choice.backup, options)
-    screen.message(plan_text(plan))
     if choice.forward:
         screen.message(choice.forward_sentence)
+    if options.with_data:
+        ask_before_data(screen, plan)
+        return choice
+    screen.message(plan_text(plan))
     verb = "Go forward again to" if choice.forward else "Go back to"
     if not screen.confirm(f"{verb} {plan.target.name} (backup {choice.backup.id}) now?"):
         raise Interrupted(2, "Not rolled back; nothing was changed.")

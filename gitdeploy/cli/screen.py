@@ -194,7 +194,7 @@ class Screen(Struct):
     def confirm(self, question: str) -> bool:
         """Ask on a terminal; off one, `--yes` is needed. Raises `UsageError`."""
         if not (sys.stdin.isatty() and self.is_terminal) or self.as_json:
-            raise UsageError("Nobody is there to be asked.", "Say it with --yes, or name the release.")
+            raise UsageError("Nobody is there to be asked: this is no terminal.", "Say it with --yes.")
         import click
 
         return click.confirm(question, default=False, err=True)

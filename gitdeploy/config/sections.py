@@ -174,6 +174,11 @@ def _one_database(made: DatabaseConfig) -> str | None:
 
 class BackupConfig(Section, frozen=True):
     keep: int = setting(Number(1, 10_000), 5, "So many of the newest backups are kept; labelled ones always.")
+    keep_replaced: float = setting(
+        Duration(0, 3660 * DAY, unit_needed=True),
+        30 * DAY,
+        "Backups that hold the only copy of data which went back with a release are kept for so long, whatever `keep` says.",
+    )
     include: tuple[str, ...] = setting(ListOf(_PATH), (), "More paths that are copied into each backup.")
     databases: tuple[DatabaseConfig, ...] = setting(
         ListOf(Group(lambda: DatabaseConfig, short="url", check=_one_database)),

@@ -6,14 +6,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gitdeploy.databases.base import ABSENT, Database, Dump
+from gitdeploy.databases.base import ABSENT, Database, Dump, Written
 from gitdeploy.errors import ConfigError
 from gitdeploy.text import clean, redact
 
 
 def open_databases(entries: Sequence[Any], root: Path, environment: Mapping[str, str]) -> tuple[Database, ...]:
-    """The databases that `backup.databases` names. Raises `ConfigError` for one that can't be used."""
-    found: list[Database] = []
+    """The databases that `backup.databases` names, each once: two settings may lead to the same one. Raises `ConfigError`
+    for one that can't be used."""
+    found: dict[str, Database] = {}
     for entry in entries:
         url = entry.url or environment.get(entry.env or "", "")
         if not url:
@@ -21,8 +22,22 @@ def open_databases(entries: Sequence[Any], root: Path, environment: Mapping[str,
                 f"{clean(str(entry.env))}, which backup.databases refers to, is set neither in the environment nor in .env.",
                 "Set it, or remove that entry.",
             )
-        found.append(_open(url, root, environment))
-    return tuple(found)
+        database = _open(url, root, environment)
+        found.setdefault(database.identity, database)
+    return tuple(found.values())
+
+
+def database_of(dump: Dump, databases: Sequence[Database]) -> Database | None:
+    """The one of DATABASES that DUMP was made of: by its name, or by the file that it was, whatever it is called now."""
+    for database in databases:
+        if database.kind == dump.kind and database.name == dump.name:
+            return database
+    if dump.kind == "sqlite" and dump.path:
+        from gitdeploy.databases.sqlite import SQLite
+
+        same = SQLite(Path(dump.path), dump.name).identity
+        return next((database for database in databases if database.identity == same), None)
+    return None
 
 
 def _open(url: str, root: Path, environment: Mapping[str, str]) -> Database:
@@ -46,4 +61,4 @@ def _open(url: str, root: Path, environment: Mapping[str, str]) -> Database:
     )
 
 
-__all__ = ["ABSENT", "Database", "Dump", "open_databases"]
+__all__ = ["ABSENT", "Database", "Dump", "Written", "database_of", "open_databases"]

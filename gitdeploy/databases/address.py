@@ -65,6 +65,15 @@ class Address(Struct, frozen=True):
         host = self.host if not self.host.startswith("/") else ""
         return clean(f"{scheme}://{host}{port}/{self.database}")
 
+    def identity(self, scheme: str, port: str) -> str:
+        """The same for each spelling of one address; PORT is the server's usual one."""
+        socket = self.options.get("unix_socket", "")
+        host = "localhost" if self.host in _LOOPBACK else self.host.lower() if "/" not in self.host else self.host
+        return f"{scheme} {socket or host} {self.port or port} {self.database}"
+
+
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
 
 def _host_and_port(text: str) -> tuple[str, str]:
     if text.startswith("["):  # IPv6

@@ -14,6 +14,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 from msgspec import Struct
@@ -21,7 +22,8 @@ from msgspec import Struct
 from gitdeploy import faultpoints
 from gitdeploy.databases import mysql_sql as sql
 from gitdeploy.databases.address import Address
-from gitdeploy.databases.base import Dump
+from gitdeploy.databases.base import Dump, Written
+from gitdeploy.databases.bookkeeping import DJANGO, is_bookkeeping
 from gitdeploy.databases.client import DUMP_LIMIT, Client, failure, make_durable, private_file, require
 from gitdeploy.errors import CommandFailed, DeploymentFailed, GitDeployError
 from gitdeploy.process import which
@@ -31,6 +33,7 @@ OnLine = Callable[[str], None]
 _TABLES, _CODE, _VIEWS = "tables.sql", "code.sql", "views.sql"
 _END = b"-- Dump completed"  # the last line that mysqldump writes
 _PACKAGE = "mariadb-client (or default-mysql-client)"
+_LARGEST_COUNTED = 256 << 20  # bytes of a schema beyond which its rows are not counted
 # Seconds that a statement waits for a transaction that has a table open; the server's own limit is a day.
 _PATIENCE = "--init-command=SET SESSION lock_wait_timeout = 60"
 
@@ -47,6 +50,10 @@ class MySQL(Struct, frozen=True):
     def from_url(cls, url: str, root: Path) -> MySQL:
         address = Address.parse(url)
         return cls(address, Client.of(root), address.shown("mysql"))
+
+    @property
+    def identity(self) -> str:
+        return self.address.identity("mysql", "3306")
 
     # ---- looking ----
 
@@ -89,6 +96,45 @@ class MySQL(Struct, frozen=True):
         """A name beside the schema's own; at most 64 characters."""
         return f"{self.address.database[:45]}_gitdeploy_{word}"
 
+    def recorded(self, table: str) -> frozenset[str] | None:
+        columns = "CONCAT(app, '.', name)" if table == DJANGO else "version_num"
+        with self._session() as session:
+            if table not in session.names(sql.TABLES):
+                return None
+            return frozenset(session.ask(f"SELECT {columns} FROM {sql.identifier(table)}").splitlines())  # noqa: S608
+
+    def counters(self) -> dict[str, int]:
+        """The rows of each table; empty where counting them would take long."""
+        with suppress(GitDeployError, ValueError), self._session() as session:
+            tables = session.names(sql.TABLES)
+            if tables and float(session.ask(sql.SIZE) or 0) <= _LARGEST_COUNTED:
+                answer = session.ask("; ".join(f"SELECT COUNT(*) FROM {sql.identifier(name)}" for name in tables))  # noqa: S608
+                return {name: int(number) for name, number in zip(tables, answer.splitlines(), strict=True)}
+        return {}
+
+    def rows(self) -> dict[str, int]:
+        return {name: number for name, number in self.counters().items() if not is_bookkeeping(name)}
+
+    def written(self, folder: Path, dump: Dump, now: Path | None) -> Written:
+        """By the rows that there are; rows that were only changed show in the time at which their table was last written."""
+        found = self.counters()
+        if not dump.counters or not found:
+            return Written({}, told=False)
+        told = dump.counters.keys() <= found.keys()
+        tables = {
+            name: abs(number - dump.counters.get(name, 0))
+            for name, number in found.items()
+            if number != dump.counters.get(name, 0) and not is_bookkeeping(name)
+        }
+        try:
+            since = int(datetime.fromisoformat(dump.at).timestamp())
+            with self._session() as session:
+                touched = session.names(sql.WRITTEN_SINCE, since=str(since))
+            told = told and all(name in tables or is_bookkeeping(name) for name in touched)
+        except (GitDeployError, ValueError):
+            told = False
+        return Written(tables, told)
+
     def files(self) -> tuple[Path, ...]:
         return ()
 
@@ -101,7 +147,7 @@ class MySQL(Struct, frozen=True):
     # ---- dump ----
 
     def dump(self, folder: Path, on_line: OnLine) -> Dump:
-        begun = time.monotonic()
+        begun, moment, counters = time.monotonic(), datetime.now(UTC), self.counters()
         place = folder / f"{hashlib.sha256(self.name.encode()).hexdigest()[:12]}.mysql"
         with suppress(FileNotFoundError):
             shutil.rmtree(place)
@@ -118,7 +164,16 @@ class MySQL(Struct, frozen=True):
         make_durable(place)
         size = sum(file.stat().st_size for file in place.iterdir())
         faultpoints.point("database dumped")
-        return Dump(self.name, self.kind, place.name, size, time.monotonic() - begun, fingerprint)
+        return Dump(
+            self.name,
+            self.kind,
+            place.name,
+            size,
+            time.monotonic() - begun,
+            fingerprint,
+            at=moment.isoformat(timespec="seconds"),
+            counters=counters,
+        )
 
     # ---- restore ----
 

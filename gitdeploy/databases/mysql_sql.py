@@ -16,6 +16,13 @@ ROUTINES = (
     "WHERE routine_schema = '{schema}' AND routine_type = '{kind}' ORDER BY 1"
 )
 
+# Tables that were written into since a moment; nothing is known of those that were not touched since the server started.
+WRITTEN_SINCE = (
+    "/*!80000 SET SESSION information_schema_stats_expiry = 0 */; "
+    "SELECT table_name FROM information_schema.tables WHERE table_schema = '{schema}' "
+    "AND UNIX_TIMESTAMP(update_time) >= {since} ORDER BY 1"
+)
+
 NOT_TRANSACTIONAL = (
     "SELECT CONCAT(t.table_name, ' (', t.engine, ')') FROM information_schema.tables t "
     "JOIN information_schema.engines e ON e.engine = t.engine "

@@ -13,6 +13,7 @@ import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 from msgspec import Struct
@@ -20,7 +21,8 @@ from msgspec import Struct
 from gitdeploy import faultpoints, interruption
 from gitdeploy.databases import postgresql_sql as sql
 from gitdeploy.databases.address import Address
-from gitdeploy.databases.base import Dump
+from gitdeploy.databases.base import Dump, Written
+from gitdeploy.databases.bookkeeping import DJANGO, by_counters, is_bookkeeping
 from gitdeploy.databases.client import DUMP_LIMIT, Client, failure, make_durable, private_file, require
 from gitdeploy.errors import CommandFailed, DeploymentFailed, GitDeployError
 from gitdeploy.process import which
@@ -65,6 +67,10 @@ class PostgreSQL(Struct, frozen=True):
         told = {name: environment[name] for name in (*_FALLBACKS, "PGPASSWORD") if environment.get(name)}
         return cls(address, Client.of(root), told, address.shown("postgresql"))
 
+    @property
+    def identity(self) -> str:
+        return self.address.identity("postgresql", "5432")
+
     # ---- looking ----
 
     def problems(self) -> list[tuple[str, str]]:
@@ -94,6 +100,37 @@ class PostgreSQL(Struct, frozen=True):
         with self._session() as session:
             return hashlib.sha256(session.ask(sql.FINGERPRINT).encode("utf-8", "surrogateescape")).hexdigest()
 
+    def recorded(self, table: str) -> frozenset[str] | None:
+        columns = "app || '.' || name" if table == DJANGO else "version_num"
+        with self._session() as session:
+            places = session.ask(sql.TABLES_NAMED.format(name=sql.literal(table))).splitlines()
+            rows = [session.ask(f"SELECT {columns} FROM {place}") for place in places]  # noqa: S608  # the server's own name
+        return frozenset(line for text in rows for line in text.splitlines()) if places else None
+
+    def counters(self) -> dict[str, int]:
+        """Rows written into each table until now, as the server counts them, by the table's number and name (another table
+        may have its name later); empty where it doesn't count."""
+        with suppress(GitDeployError), self._session() as session:
+            lines = session.ask(sql.COUNTERS).splitlines()
+            return {table: int(number) for number, _, table in (line.partition("|") for line in lines)}
+        return {}
+
+    def rows(self) -> dict[str, int]:
+        with suppress(GitDeployError), self._session() as session:
+            lines = (line.partition("|") for line in session.ask(sql.ROWS).splitlines())
+            return {name: int(number) for number, _, name in lines if not is_bookkeeping(name)}
+        return {}
+
+    def written(self, folder: Path, dump: Dump, now: Path | None) -> Written:
+        found = self.counters()
+        if not dump.counters or not found:
+            return Written({}, told=False)
+        counted = by_counters(dump.counters, found)
+        told = counted.told
+        with suppress(GitDeployError), self._session() as session:
+            told = told and session.ask(sql.UNCOUNTED) == "0"
+        return Written(counted.tables, told)
+
     def files(self) -> tuple[Path, ...]:
         return ()
 
@@ -106,7 +143,7 @@ class PostgreSQL(Struct, frozen=True):
     # ---- dump ----
 
     def dump(self, folder: Path, on_line: OnLine) -> Dump:
-        begun = time.monotonic()
+        begun, moment, counters = time.monotonic(), datetime.now(UTC), self.counters()
         file = private_file(folder / f"{hashlib.sha256(self.name.encode()).hexdigest()[:12]}.pgdump")
         fingerprint = self.fingerprint()
         with self._session() as session:
@@ -118,7 +155,16 @@ class PostgreSQL(Struct, frozen=True):
             session.prove(file)
         make_durable(file)
         faultpoints.point("database dumped")
-        return Dump(self.name, self.kind, file.name, file.stat().st_size, time.monotonic() - begun, fingerprint)
+        return Dump(
+            self.name,
+            self.kind,
+            file.name,
+            file.stat().st_size,
+            time.monotonic() - begun,
+            fingerprint,
+            at=moment.isoformat(timespec="seconds"),
+            counters=counters,
+        )
 
     # ---- restore ----
 

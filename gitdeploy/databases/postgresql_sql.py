@@ -34,6 +34,22 @@ SELECT 'django', query_to_xml(format('SELECT app, name FROM %s ORDER BY 1, 2', c
 FROM pg_class c WHERE c.relname = 'django_migrations' AND c.relkind = 'r' ORDER BY c.oid::regclass::text;
 """  # noqa: S608
 
+TABLES_NAMED = "SELECT c.oid::regclass::text FROM pg_class c WHERE c.relname = {name} AND c.relkind IN ('r', 'p')"
+
+# Rows inserted, changed and deleted by table since the server began to count; nothing where it doesn't.
+COUNTERS = """
+SELECT n_tup_ins + n_tup_upd + n_tup_del, relid || ' ' || schemaname || '.' || relname FROM pg_stat_user_tables
+WHERE current_setting('track_counts')::bool ORDER BY 2
+"""
+
+ROWS = "SELECT n_live_tup, schemaname || '.' || relname FROM pg_stat_user_tables ORDER BY 2"
+
+# Connections that may have written what the server has not counted yet: it does so seconds later, or at their end.
+UNCOUNTED = """
+SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
+AND backend_type = 'client backend' AND state_change > now() - interval '12 seconds'
+"""
+
 # Whether a new database can be made and take the name of {name}: the right to create one, the old one's ownership, and
 # no settings of other roles in it that only a superuser could set again.
 MAY_SWAP = """

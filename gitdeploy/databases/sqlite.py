@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shlex
@@ -10,16 +11,21 @@ import sqlite3
 import time
 from collections.abc import Callable
 from contextlib import closing, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote, unquote
 
 from msgspec import Struct
 
 from gitdeploy import faultpoints
-from gitdeploy.databases.base import ABSENT, Dump
+from gitdeploy.databases.base import ABSENT, Dump, Written
+from gitdeploy.databases.bookkeeping import DJANGO
 from gitdeploy.databases.client import make_durable, private_file
-from gitdeploy.errors import DeploymentFailed
-from gitdeploy.text import path_text
+from gitdeploy.errors import ConfigError, DeploymentFailed
+from gitdeploy.text import clean, path_text
+
+_LARGEST_COUNTED = 256 << 20  # bytes of a file beyond which its rows are not counted
+_FLASK = "instance"  # Flask-SQLAlchemy looks for a relative path in there
 
 
 class SQLite(Struct, frozen=True):
@@ -31,9 +37,37 @@ class SQLite(Struct, frozen=True):
 
     @classmethod
     def from_url(cls, url: str, root: Path) -> SQLite:
-        """`sqlite:///instance/app.db` is below ROOT, `sqlite:////var/lib/app.db` absolute (SQLAlchemy's form)."""
-        path = unquote(url.partition("://")[2].partition("?")[0]).removeprefix("/")
-        return cls(root / path, path_text(path))
+        """`sqlite:///instance/app.db` is below ROOT, `sqlite:////var/lib/app.db` absolute (SQLAlchemy's form); a `file:`
+        URI behind the slashes is SQLite's own. Raises `ConfigError` for one in memory.
+
+        The name is the path below ROOT where it is there, whatever the spelling.
+        """
+        written = url.partition("://")[2].partition("?")[0].removeprefix("/")
+        text = unquote(written)
+        if text.startswith("file:"):
+            text = text[5:]
+            if text.startswith("//"):  # file://host/path: the host is empty or this one
+                text = "/" + text[2:].partition("/")[2]
+        if text in ("", ":memory:") or "mode=memory" in url.partition("?")[2]:
+            raise ConfigError(
+                f"backup.databases: {clean(url, limit=60)} is a database in memory: nothing of it can be dumped.",
+                "Name the file that the app uses, or remove that entry.",
+            )
+        if not (root / text).exists() and (root / written).exists():
+            text = written  # a name with a % in it, as SQLAlchemy takes it
+        path = root / text
+        if not os.path.isabs(text) and not _holds_data(path) and _holds_data(root / _FLASK / text):
+            path = root / _FLASK / text
+        return cls(path, _name(path, root))
+
+    @property
+    def identity(self) -> str:
+        """One file is one database, through links, bind mounts and every spelling of its name."""
+        try:
+            found = self.path.stat()
+        except OSError:
+            return f"sqlite {os.path.realpath(self.path)}"
+        return f"sqlite {found.st_dev}:{found.st_ino}"
 
     def problems(self) -> list[tuple[str, str]]:
         if not self.path.is_file():
@@ -66,9 +100,41 @@ class SQLite(Struct, frozen=True):
             return f"unreadable: {error}"
         return digest.hexdigest()
 
+    def recorded(self, table: str) -> frozenset[str] | None:
+        columns = {DJANGO: "app || '.' || name"}.get(table, "version_num")
+        try:
+            with closing(_open(self.path, timeout=10)) as connection:
+                if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (table,)).fetchone():
+                    return None
+                quoted = table.replace('"', '""')
+                rows = connection.execute(f'SELECT {columns} FROM "{quoted}"').fetchall()  # noqa: S608  # a name, quoted
+        except sqlite3.Error as error:
+            raise DeploymentFailed(f"The database {self.name} can't be read: {error}.") from error
+        return frozenset(str(row[0]) for row in rows)
+
+    def rows(self) -> dict[str, int]:
+        from gitdeploy.databases.sqlite_compare import count_rows
+
+        try:
+            with closing(_open(self.path, timeout=5)) as connection:
+                return count_rows(connection) if self.size() <= _LARGEST_COUNTED else {}
+        except sqlite3.Error:
+            return {}
+
+    def written(self, folder: Path, dump: Dump, now: Path | None) -> Written:
+        if now is None:
+            return Written({}, told=False)
+        from gitdeploy.databases.sqlite_compare import compare
+
+        return compare(folder / dump.file, now)
+
     def files(self) -> tuple[Path, ...]:
+        """Under its own name, and where a link leads."""
+        endings = ("", "-wal", "-shm", "-journal")
         beside = self.path.with_name(f".{self.path.name}.gitdeploy-new")  # of a restore that was killed
-        return (*(Path(f"{self.path}{ending}") for ending in ("", "-wal", "-shm", "-journal")), beside)
+        real = Path(os.path.realpath(self.path))
+        names = (self.path,) if real == self.path else (self.path, real)
+        return (*(Path(f"{name}{ending}") for name in names for ending in endings), beside)
 
     def reader(self, dump: Path) -> str:
         return f"sqlite3 {shlex.quote(str(dump))}"
@@ -78,7 +144,7 @@ class SQLite(Struct, frozen=True):
         return Path(copies[0]) if copies else None
 
     def dump(self, folder: Path, on_line: Callable[[str], None]) -> Dump:
-        begun = time.monotonic()
+        begun, moment = time.monotonic(), datetime.now(UTC)
         if not self.path.is_file():
             raise DeploymentFailed(
                 f"The database {self.name} does not exist.", "Correct backup.databases in deploy.yaml."
@@ -103,7 +169,16 @@ class SQLite(Struct, frozen=True):
             )
         make_durable(file)
         faultpoints.point("database dumped")
-        return Dump(self.name, self.kind, file.name, file.stat().st_size, time.monotonic() - begun, fingerprint)
+        return Dump(
+            self.name,
+            self.kind,
+            file.name,
+            file.stat().st_size,
+            time.monotonic() - begun,
+            fingerprint,
+            at=moment.isoformat(timespec="seconds"),
+            path=os.path.realpath(self.path),
+        )
 
     def tidy(self) -> None:
         path = Path(os.path.realpath(self.path))
@@ -133,7 +208,12 @@ class SQLite(Struct, frozen=True):
             for ending in ("-wal", "-shm", "-journal"):
                 Path(f"{path}{ending}").unlink(missing_ok=True)
             faultpoints.point("database beside")
-            os.rename(beside, path)
+            try:
+                os.rename(beside, path)
+            except OSError as error:
+                if error.errno != errno.EBUSY:
+                    raise
+                _write_over(beside, path)  # the file itself is a mount point
             faultpoints.point("database restored")
             make_durable(path)
         except (OSError, sqlite3.Error) as error:
@@ -146,6 +226,28 @@ def _open(path: Path, *, timeout: float) -> sqlite3.Connection:
     """To read from. Not read-only: a transaction that a crash cut off (a hot journal) has first to be rolled back, as the
     app would do when it opens the file next. Never makes a database."""
     return sqlite3.connect(f"file:{quote(str(path))}?mode=rw", uri=True, timeout=timeout)
+
+
+def _holds_data(path: Path) -> bool:
+    try:
+        return path.is_file() and path.stat().st_size > 0
+    except OSError:
+        return False
+
+
+def _name(path: Path, root: Path) -> str:
+    """Below ROOT where it is there, also where ROOT or the way to it is a link."""
+    plain = os.path.normpath(path)
+    for top, full in ((os.path.normpath(root), plain), (os.path.realpath(root), os.path.realpath(plain))):
+        if full.startswith(top + "/"):
+            return path_text(full[len(top) + 1 :])
+    return path_text(plain)
+
+
+def _write_over(source: Path, path: Path) -> None:
+    """The content of SOURCE into the very file PATH, in one transaction."""
+    with closing(sqlite3.connect(source)) as fresh, closing(sqlite3.connect(path, timeout=30)) as live:
+        fresh.backup(live)
 
 
 def _empty_log(path: Path) -> None:

@@ -6,18 +6,31 @@ dump of what is there is whole, and `data-back` once the old data stand in its p
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gitdeploy import backups, faultpoints
 from gitdeploy.backups import Backup
-from gitdeploy.databases import ABSENT, Dump
 from gitdeploy.databases import Database as AppDatabase
-from gitdeploy.deployment.data import DUMPS, INCLUDED, REPLACED, database_files, dump_one
+from gitdeploy.databases import Dump, database_of
+from gitdeploy.deployment.data import DUMPS, INCLUDED, REPLACED
+from gitdeploy.deployment.data_kept import (
+    RECORD,
+    Kept,
+    differing_files,
+    keep_database,
+    kept_of,
+    moment_text,
+    note,
+    now_text,
+    written_text,
+)
+from gitdeploy.deployment.data_late import FRESH
+from gitdeploy.deployment.database_files import database_files
 from gitdeploy.deployment.live import Live
-from gitdeploy.deployment.placing import Aside, put_in_place
+from gitdeploy.deployment.placing import Aside, put_in_place, remove
 from gitdeploy.deployment.plan_migrations import migrations_between, way_back
 from gitdeploy.errors import DeploymentFailed, GitDeployError
 from gitdeploy.state import Record
@@ -36,23 +49,33 @@ def touched(records: list[Record]) -> bool:
     return any(record.kind == "data" for record in records)
 
 
-def after_rollback(live: Live, began: set[str], *, stop: bool) -> list[str]:
+class DataBack(Struct, frozen=True):
+    """What became of the data, in sentences. `whole`: nothing of them may be otherwise than before and be left so."""
+
+    notes: tuple[str, ...] = ()
+    whole: bool = True
+
+
+def after_rollback(live: Live, began: set[str], *, stop: bool) -> DataBack:
     """Put back dumps of databases whose schema changed since, and paths of `backup.include` in which something did,
-    as `backup.restore_data` says; STOP the service before. BEGAN: the steps that had begun. Returns sentences."""
+    as `backup.restore_data` says; STOP the service before. BEGAN: the steps that had begun."""
     folder = live.backup_folder
     if folder is None or not began & NEW_CODE_RAN:
-        return []
+        return DataBack()
     policy = live.before.backup.restore_data
     backup = backups.read(live.site.state.backups, folder.name)
-    databases = {database.name: database for database in live.databases(live.before)}
+    databases = live.databases(live.before)
     if not isinstance(backup, Backup):
-        return []
+        return DataBack()
+    remove(folder / FRESH)
     if not backup.dumps and not backup.included:
         return _nothing_known(live, began)
     back = _Back(live, backup, folder, databases)
-    dumps = [(databases[dump.name], dump) for dump in map(Dump.from_dict, backup.dumps) if dump.name in databases]
+    pairs = [(database_of(dump, databases), dump) for dump in map(Dump.from_dict, backup.dumps)]
+    dumps = [(database, dump) for database, dump in pairs if database is not None]
     if policy == "never":
-        return back.left_alone(dumps)
+        said = tuple(back.left_alone(dumps))
+        return DataBack(said, whole=not said)
     wanted = [(database, dump) for database, dump in dumps if back.wanted(database, dump, always=policy == "always")]
     paths = [path for path in backup.included if back.aside.differs(folder / INCLUDED / path, live.site.root / path)]
     if wanted or paths:
@@ -61,10 +84,12 @@ def after_rollback(live: Live, began: set[str], *, stop: bool) -> list[str]:
         if stop:
             _stop(live)
     try:
-        return [
-            *(sentence for path in backup.included for sentence in back.path(path)),
-            *(back.database(database, dump) for database, dump in wanted),
-        ]
+        return DataBack(
+            (
+                *(sentence for path in backup.included for sentence in back.path(path)),
+                *(back.database(database, dump) for database, dump in wanted),
+            )
+        )
     except (GitDeployError, OSError) as error:
         message = error.message if isinstance(error, GitDeployError) else f"{error.filename}: {error.strerror}."
         raise DataNotBack(
@@ -83,11 +108,11 @@ def _stop(live: Live) -> None:
             live.journal.line(f"It goes on running while its data are put back: {error.message}", "warning")
 
 
-def _nothing_known(live: Live, began: set[str]) -> list[str]:
+def _nothing_known(live: Live, began: set[str]) -> DataBack:
     if "migrate" not in began or live.before.backup.databases:
-        return []
+        return DataBack()
     said = "A migrate hook had begun, and gitdeploy knows no database (backup.databases): what it changed there was NOT put back."
-    return [said, *_reverse(live)]
+    return DataBack((said, *_reverse(live)), whole=False)
 
 
 def _reverse(live: Live) -> list[str]:
@@ -113,11 +138,12 @@ class _Back(Struct, frozen=True):
     live: Live
     backup: Backup
     folder: Path
-    databases: dict[str, AppDatabase]
+    databases: tuple[AppDatabase, ...]
 
     @property
     def aside(self) -> Aside:
-        return Aside(self.folder / REPLACED, (), database_files(tuple(self.databases.values())))
+        left = database_files(self.databases, self.live.site.root, self.backup.included)
+        return Aside(self.folder / REPLACED, (), left)
 
     def _records(self, kind: str, name: str) -> list[Record]:
         journal = self.live.journal
@@ -125,16 +151,25 @@ class _Back(Struct, frozen=True):
 
     def wanted(self, database: AppDatabase, dump: Dump, *, always: bool) -> bool:
         """Whether it is to be put back; so too where an earlier, killed run had got to it."""
-        return always or bool(self._records("data-kept", dump.name)) or database.fingerprint() != dump.fingerprint
+        return always or bool(self._records(RECORD, dump.name)) or database.fingerprint() != dump.fingerprint
 
     # ---- paths ----
 
     def path(self, path: str) -> list[str]:
+        copy = self.folder / INCLUDED / path
         put_in_place(self.live.site.root, self.folder / INCLUDED, path, self.aside)
-        kept = [path_text(str(place)) for place in self.aside.kept(path)]
-        if not kept:
+        places = self.aside.kept(path)
+        if not places:
             return []
-        return [f"{path_text(path)} was put back as it was; what it held meanwhile is kept: {listing(kept)}."]
+        if self._kept("path", path) is None:
+            files, size = differing_files(copy, places[0])
+            shown = path_text(path)
+            kept = Kept(path, "path", str(places[0]), size, self.backup.saved_at, now_text(), {}, files, told=True)
+            note(self.live.journal, self.folder, replace(kept, reader=f"ls {shown}"), self.keep_for)
+        said = listing([path_text(str(place)) for place in places])
+        return [
+            f"{path_text(path)} was put back as it was; what it held meanwhile is kept: {said}. {self._written('path', path)}"
+        ]
 
     # ---- databases ----
 
@@ -145,42 +180,39 @@ class _Back(Struct, frozen=True):
             if self._back_already(database, dump):
                 database.tidy()
             else:
-                self._keep(database, dump)
+                keep_database(journal, self.folder, database, dump, self.folder / DUMPS, keep_for=self.keep_for)
                 database.restore(self.folder / DUMPS, dump, journal.output)
             faultpoints.point("data restored")
             journal.write("data-back", dump.name)
         sentence = f"{dump.name} was put back from the dump made before"
-        kept = [record.data for record in self._records("data-kept", dump.name)]
-        if not kept or not kept[0]["file"]:
+        kept = self._kept("database", dump.name)
+        if kept is None or not kept.file:
             return f"{sentence}; nothing was there meanwhile."
-        places = [self.folder / str(facts["file"]) for facts in kept]
-        sizes = size_text(sum(int(facts["size"]) for facts in kept))
-        shown = listing([path_text(str(place)) for place in places])
-        return f"{sentence}; what it held meanwhile ({sizes}) is kept: {shown} (to look at it: {database.reader(places[0])})."
+        places = [str(record.data["file"]) for record in self._records(RECORD, dump.name)]
+        sizes = size_text(sum(int(record.data["size"]) for record in self._records(RECORD, dump.name)))
+        shown = listing([path_text(place) for place in places])
+        return (
+            f"{sentence}; what it held meanwhile ({sizes}) is kept: {shown} (to look at it: {kept.reader}). "
+            f"{self._written('database', dump.name)}"
+        )
 
     def _back_already(self, database: AppDatabase, dump: Dump) -> bool:
         """An earlier run had kept what was there and died before it could say that the dump is back."""
-        return bool(self._records("data-kept", dump.name)) and database.fingerprint() == dump.fingerprint
+        return bool(self._records(RECORD, dump.name)) and database.fingerprint() == dump.fingerprint
 
-    def _keep(self, database: AppDatabase, dump: Dump) -> None:
-        """Dump what is there now; each try into a folder of its own, so that none overwrites an earlier one's."""
-        number = 1
-        while os.path.lexists(place := self.folder / REPLACED / f"database-{number}"):
-            number += 1
-        place.mkdir(mode=0o700, parents=True)
-        if database.fingerprint() == ABSENT:
-            file, size = "", 0
-        else:
-            try:
-                made = dump_one(database, place, self.live.journal)
-                file, size = str((place / made.file).relative_to(self.folder)), made.size
-            except GitDeployError:
-                rescued = database.rescue(place)
-                if rescued is None:
-                    raise
-                file, size = str(rescued.relative_to(self.folder)), rescued.stat().st_size
-        self.live.journal.write("data-kept", dump.name, {"file": file, "size": size})
-        faultpoints.point("data kept")
+    def _kept(self, kind: str, name: str) -> Kept | None:
+        records = self.live.journal.database.records(self.live.journal.deployment)
+        return next((kept for kept in kept_of(records) if (kept.kind, kept.name) == (kind, name)), None)
+
+    def _written(self, kind: str, name: str) -> str:
+        kept = self._kept(kind, name)
+        if kept is None:
+            return ""
+        return f"{written_text(kept)} The copy is kept until {moment_text(kept.keep_until)}."
+
+    @property
+    def keep_for(self) -> float:
+        return self.live.before.backup.keep_replaced
 
     def left_alone(self, dumps: list[tuple[AppDatabase, Dump]]) -> list[str]:
         """`restore_data: never`: what isn't done is said."""

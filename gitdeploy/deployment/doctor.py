@@ -18,7 +18,6 @@ from gitdeploy.checkout.git import ObjectsUnreadable, Repository, git_version, i
 from gitdeploy.checkout.local import operation_under_way, read_local
 from gitdeploy.checkout.ownership import foreign, in_words
 from gitdeploy.deployment import plan_git, plan_hooks
-from gitdeploy.deployment.live import app_environment
 from gitdeploy.deployment.site import Site
 from gitdeploy.errors import GitDeployError
 from gitdeploy.services import open_services
@@ -302,7 +301,10 @@ def _health(site: Site) -> Iterator[Finding]:
             "health: in deploy.yaml",
         )
         return
-    wrong = health.check_once(site.config.health, root=site.root)
+    from gitdeploy.deployment.app_environment import check_environment
+
+    environment = check_environment(site, site.config) if site.config.health.command else None
+    wrong = health.check_once(site.config.health, root=site.root, environment=environment)
     if wrong:
         yield Finding("health", "problem", clean(wrong), "A release can't be told from a broken one until it answers.")
     else:
@@ -310,14 +312,9 @@ def _health(site: Site) -> Iterator[Finding]:
 
 
 def _databases(site: Site) -> Iterator[Finding]:
-    from gitdeploy.databases import open_databases
+    from gitdeploy.deployment.doctor_data import look_at_data
 
-    for database in open_databases(site.config.backup.databases, site.root, app_environment(site)):
-        wrong = database.problems()
-        yield from (Finding("database", "problem", message, hint) for message, hint in wrong)
-        yield from (Finding("database", "warning", text) for text in database.warnings())
-        if not wrong:
-            yield Finding("database", "ok", f"{database.name} can be dumped.")
+    yield from look_at_data(site)
 
 
 _LOOKS: Mapping[str, Callable[[Site], Iterator[Finding]]] = {

@@ -129,15 +129,21 @@ def _venv(site: Site) -> Iterator[str]:
 
 
 def _backup(site: Site) -> Iterator[str]:
+    from gitdeploy.deployment.app_environment import app_environment
+
+    listed = set(tracked(site.repository))
     found = [
-        str(path.relative_to(site.root))
+        name
         for folder in (site.root, site.root / "instance", site.root / "data")
         for path in sorted(folder.glob("*"))
         if path.name.endswith(_LOCAL_ENDINGS) and path.is_file()
+        if (name := str(path.relative_to(site.root))) not in listed
     ]
     yield "backup:"
     yield "  keep: 5"
-    if found:
+    if app_environment(site).get("DATABASE_URL"):
+        yield "  databases: [{env: DATABASE_URL}]         # as the service, the environment or .env has it"
+    elif found:
         yield f"  databases: [{', '.join(_quoted(f'sqlite:///{name}') for name in found)}]"
     else:
         yield "  # databases: [{env: DATABASE_URL}]       # dumped before each upgrade; postgresql, mysql, sqlite"

@@ -8,6 +8,8 @@ from gitdeploy import backups
 from gitdeploy.checkout import switch
 from gitdeploy.checkout.manifest import Manifest
 from gitdeploy.config import Config
+from gitdeploy.deployment.data_kept import replaced_sentence
+from gitdeploy.deployment.data_release import note_data_release
 from gitdeploy.deployment.live import LiveRecord
 from gitdeploy.deployment.prune import prune
 from gitdeploy.deployment.session import Result, Work
@@ -34,8 +36,11 @@ def finish(work: Work, record: LiveRecord, manifest: Manifest | None, config: Co
         work.database.meta_put(KEPT_DATA, json.dumps(names))
     if manifest is not None:
         switch.clean_up(manifest)
+    note_data_release(site, work.database, record)
     undo = "gitdeploy rollback" if record.action == "upgrade" else f"gitdeploy restore {record.backup}"
-    sentence = f"{site.name} runs {record.target.name}.  Undo: {undo}   (backup {record.backup})"
+    undo += " --with-data" if record.data_from else ""
+    replaced = replaced_sentence(work.database.records(work.id))
+    sentence = f"{site.name} runs {record.target.name}.{replaced}  Undo: {undo}   (backup {record.backup})"
     owe(work, config, "succeeded", sentence)
     result = work.end("succeeded", sentence)
     try:

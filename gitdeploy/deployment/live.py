@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from gitdeploy.checkout.manifest import Manifest, moved
 from gitdeploy.config import Config
 from gitdeploy.databases import Database as AppDatabase
 from gitdeploy.databases import open_databases
+from gitdeploy.deployment.app_environment import app_environment
 from gitdeploy.deployment.journal import Journal
 from gitdeploy.deployment.site import Release3, Site
 from gitdeploy.hooks import HookContext
@@ -85,7 +85,6 @@ class Live(Struct):
     after: Config
     services: tuple[Service, ...]
     switched_at: float | None = None
-    dumps: list[Mapping[str, Any]] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
     packages: Mapping[str, Installed] | None = None  # in the live venv, as the new one was made from it
 
@@ -146,19 +145,6 @@ class Live(Struct):
             status=status,
             error=error,
         )
-
-
-def app_environment(site: Site) -> dict[str, str]:
-    """The environment's variables over those of the env file: where the app's own DATABASE_URL is."""
-    env = site.env_file()
-    values = {binding.name: binding.value or "" for binding in env.bindings} if env else {}
-    return {**values, **os.environ}
-
-
-def secret_names(config: Config) -> list[str]:
-    """Names of variables that hold gitdeploy's own tokens."""
-    names = [config.source.token_env, config.git.token_env, *(entry.token_env for entry in config.source.fallback)]
-    return [name for name in names if name]
 
 
 def parsed_config(site: Site, text: str | None) -> Config:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from gitdeploy import hooks
 from gitdeploy.backups import REFS, Backup, new_id, set_outcome
 from gitdeploy.checkout.changes import Target
-from gitdeploy.deployment.live import secret_names
+from gitdeploy.deployment.app_environment import hook_caller, secret_names
 from gitdeploy.deployment.options import Options
 from gitdeploy.deployment.plan import make_plan
 from gitdeploy.deployment.prepare import create_backup
@@ -80,5 +80,6 @@ def run_hooks(session: Session, stage: str, on_line: Callable[[str], None]) -> i
         stage=stage,
         timeout=site.config.hooks.timeout,
         secrets=secret_names(site.config),
+        caller=hook_caller(site),
         on_line=on_line,
     )

@@ -23,6 +23,8 @@ from gitdeploy.checkout.local import Local, read_local
 from gitdeploy.checkout.sparse import left_out
 from gitdeploy.config import Config
 from gitdeploy.deployment import obstacles, plan_git, plan_hooks
+from gitdeploy.deployment.data_moves import Move
+from gitdeploy.deployment.data_open import look_open, open_paths
 from gitdeploy.deployment.options import Options
 from gitdeploy.deployment.plan_data import plan_data
 from gitdeploy.deployment.plan_migrations import migrations_between
@@ -64,6 +66,7 @@ class Plan(Struct, frozen=True):
     options: Options
     migrations: tuple[Change, ...] = ()
     unhealthy: str | None = None  # why what is live is not healthy, see preflight.py
+    data: tuple[Move, ...] = ()  # what `restore --with-data` replaces
 
     @property
     def changes(self) -> tuple[FileChange, ...]:
@@ -150,6 +153,7 @@ class Plan(Struct, frozen=True):
             "hooks": {stage: [hook.name for hook in hooks] for stage, hooks in self.hooks.items()},
             "hook_changes": self.hook_changes,
             "migrations": [change.as_dict() for change in self.migrations],
+            "data": [move.as_dict() for move in self.data],
             "service": [service.name for service in self.services],
             "disk_needed": self.disk_needed,
             "problems": [{"message": problem.message, "hint": problem.hint} for problem in self.problems],
@@ -249,7 +253,7 @@ def make_plan(
     if origin is None or origin.commit != local.head:
         origin = site.release_at(local.head)
     policy: Policy = options.local_changes or ("discard" if action == "restore" else _policy(config))
-    keep = site.keep(kept_data)
+    keep = site.keep(kept_data, open_paths(site, opened := look_open(site)))
     settings = repository.config(plan_git.ASKED)
     if plan_git.is_on(settings, "core.sparsecheckout"):
         goal = replace(goal, left_out=left_out(repository, local, goal.index_tree))
@@ -314,7 +318,7 @@ def make_plan(
         warnings += doubtful
     migrations = migrations_between(repository, repository.tree_of(local.head), goal.tree)
     warnings += [warning for change in migrations for warning in change.warnings]
-    data = plan_data(site)
+    data = plan_data(site, opened, tree, after, migrates=action == "upgrade" and "migrate" in hooks)
     problems += data.problems
     warnings += data.warnings
     needed = (

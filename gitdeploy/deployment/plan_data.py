@@ -8,12 +8,19 @@ from pathlib import Path
 from msgspec import Struct
 
 from gitdeploy.backups import Backup
-from gitdeploy.checkout.changes import Problem
+from gitdeploy.checkout.changes import Problem, TreePlan
+from gitdeploy.config import Config
 from gitdeploy.databases import Database, open_databases
+from gitdeploy.deployment.app_environment import app_environment, service_environment
 from gitdeploy.deployment.data import changed_schemas
-from gitdeploy.deployment.live import app_environment
+from gitdeploy.deployment.data_moves import differing_paths
+from gitdeploy.deployment.data_open import open_warnings
+from gitdeploy.deployment.data_release import data_name, fits
+from gitdeploy.deployment.data_risk import writes_at_risk
+from gitdeploy.deployment.database_files import threatened_databases
 from gitdeploy.deployment.site import Site
 from gitdeploy.errors import GitDeployError
+from gitdeploy.services.opened import Opened
 from gitdeploy.text import listing, path_text, size_text
 
 _GROWTH, _LEAST = (
@@ -30,15 +37,19 @@ class DataPlan(Struct, frozen=True):
     needed: int = 0
 
 
-def plan_data(site: Site) -> DataPlan:
-    """Ask each database of `backup.databases`. Changes nothing."""
-    problems: list[Problem] = []
-    warnings: list[str] = []
+def plan_data(site: Site, opened: Opened, tree: TreePlan, after: Config, *, migrates: bool) -> DataPlan:
+    """Ask each database of `backup.databases`, and look at what the app has OPENED and at what the switch (TREE, to the
+    configuration AFTER) does to it. MIGRATES: a migration will run. Changes nothing."""
+    problems = threatened_databases(site, tree, (site.config, after))
+    warnings = [said] if (said := writes_at_risk(site.config, migrates=migrates)) is not None else []
     needed = 0
+    environment = app_environment(site)
     try:
-        databases = open_databases(site.config.backup.databases, site.root, app_environment(site))
+        databases = open_databases(site.config.backup.databases, site.root, environment)
     except GitDeployError as error:
-        return DataPlan((Problem(error.message, error.hint),))
+        return DataPlan((*problems, Problem(error.message, error.hint)), tuple(warnings))
+    warnings += open_warnings(site, databases, opened, environment)
+    warnings += service_environment(site).unread
     for database in databases:
         try:
             found = database.problems()
@@ -98,8 +109,15 @@ def restore_warnings(site: Site, backup: Backup, *, with_data: bool) -> list[str
         said.append(
             f"Kept as it is now, different in the backup: {', '.join(differing)}. To bring it back too: --with-data"
         )
+    if changed := differing_paths(site, backup):
+        said.append(
+            f"Kept as it is now, different in the backup (backup.include): {listing(changed, 5)}. To bring it back too: "
+            "--with-data"
+        )
     if not backup.dumps:
         return said
+    if not fits(backup, site.backups()):
+        said.append(f"The data in backup {backup.id} are of {data_name(backup)}: its code may not work with them.")
     try:
         changed = changed_schemas(
             open_databases(site.config.backup.databases, site.root, app_environment(site)), backup

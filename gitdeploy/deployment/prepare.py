@@ -26,8 +26,11 @@ from gitdeploy.checkout.snapshot import Snapshot, take_snapshot
 from gitdeploy.checkout.times import Newest
 from gitdeploy.config import Config
 from gitdeploy.databases import open_databases
-from gitdeploy.deployment.data import INCLUDED, KEPT, database_files, dump_into
-from gitdeploy.deployment.live import CHANGED_FILES, Live, LiveRecord, app_environment
+from gitdeploy.deployment.app_environment import app_environment
+from gitdeploy.deployment.data import INCLUDED, KEPT, dump_into
+from gitdeploy.deployment.data_release import data_release
+from gitdeploy.deployment.database_files import database_files
+from gitdeploy.deployment.live import CHANGED_FILES, Live, LiveRecord
 from gitdeploy.deployment.plan import Plan, TargetFiles
 from gitdeploy.deployment.session import Work
 from gitdeploy.deployment.site import Release3, Site
@@ -112,7 +115,7 @@ def make_backup(preparation: Preparation, reason: str, label: str = "") -> None:
             reason,
             label,
             generation=_backup_generation(preparation),
-            dumps=not _dumps_later(preparation),
+            dumps=False,  # as late as can be: see data_late.py
         )
         shown.summary = identity
         if plan.tree.saved:
@@ -120,13 +123,6 @@ def make_backup(preparation: Preparation, reason: str, label: str = "") -> None:
                 f"It alone holds your local {'change' if len(plan.tree.saved) == 1 else 'changes'} to "
                 f"{listing([path_text(path) for path in plan.tree.saved])}."
             )
-
-
-def _dumps_later(preparation: Preparation) -> bool:
-    """Whether databases are dumped when the service is down (see `Stop`): once, since a second dump would have to take
-    the place of the first."""
-    service = preparation.work.site.config.service
-    return bool(preparation.plan.services) and (service.stop_for_switch or preparation.with_data)
 
 
 def _backup_generation(preparation: Preparation) -> str | None:
@@ -147,8 +143,12 @@ def create_backup(
     site, config = work.site, work.site.config
     folder = site.state.backups / identity
     folder.mkdir(mode=0o700)
+    databases = open_databases(config.backup.databases, site.root, app_environment(site))
+    leave = database_files(databases, site.root, (*config.git.keep, *config.backup.include))
     also = [path for path in plan.tree.saved if path not in plan.local.changed()]
-    snapshot = take_snapshot(site.repository, plan.local, also, f"gitdeploy backup {identity}\n\n{reason}\n")
+    snapshot = take_snapshot(
+        site.repository, plan.local.without(leave, site.root), also, f"gitdeploy backup {identity}\n\n{reason}\n"
+    )
     submodules: dict[str, Mapping[str, Any]] = {}
     for part in plan.submodules:
         if not part.created:
@@ -159,8 +159,6 @@ def create_backup(
             )
             part.repository.update_ref(BACKUP_REFS + identity, inner.commit)
             submodules[os.fsdecode(part.path)] = _encoded(inner)
-    databases = open_databases(config.backup.databases, site.root, app_environment(site))
-    leave = database_files(databases)
     kept: list[str] = []
     not_copied: list[str] = []
     for path in backups.matching_paths(site.root, config.git.keep):
@@ -201,6 +199,7 @@ def create_backup(
         dumps=[dump.as_dict() for dump in dumped],
         modes={os.fsdecode(path): recorded for path, recorded in modes.odd.items()},
         usual_modes={f"{mode:o}": permissions for mode, permissions in modes.usual.items()},
+        data_release=data_release(work.database, plan.origin) if databases else None,
     )
     sync_file_systems(site.repository.git_dir, folder)
     backups.write(site.state.backups, backup)

@@ -21,6 +21,7 @@ from gitdeploy.checkout.submodules import module_folders
 from gitdeploy.config import FILE_NAME
 from gitdeploy.deployment import engine
 from gitdeploy.deployment.blame import same_failure
+from gitdeploy.deployment.data_kept import closing
 from gitdeploy.deployment.finish import finish
 from gitdeploy.deployment.journal import Journal
 from gitdeploy.deployment.live import Live, LiveRecord, parsed_config
@@ -144,7 +145,7 @@ def _finish_or_undo(work: Work, record: LiveRecord, records: list[Record], repla
     live = Live.rebuild(site, journal, record)
     if live is None and newest == "undone":
         # The stage goes last of all: the old release was settled before.
-        return work.end("rolled_back", f"{site.name} runs {work.origin.name} again; nothing was lost.")
+        return work.end("rolled_back", f"{site.name} runs {work.origin.name} again{closing(records)}")
     if live is None:
         raise _stage_gone(site, record)
     journal.line(f"Deployment {work.id} was interrupted: going back to {work.origin.name}.", "warning")

@@ -15,6 +15,8 @@ from gitdeploy.checkout.git import BACKUP_REFS
 from gitdeploy.checkout.modes import Modes, with_modes
 from gitdeploy.checkout.snapshot import Snapshot
 from gitdeploy.deployment import prepare
+from gitdeploy.deployment.data_moves import data_moves
+from gitdeploy.deployment.data_release import require_fitting
 from gitdeploy.deployment.golive import go_live
 from gitdeploy.deployment.options import Options
 from gitdeploy.deployment.plan import Plan, make_plan
@@ -97,7 +99,9 @@ def plan_restore(
     new = migrations_between(site.repository, then, now)
     if new and not options.with_data and (how := way_back(new)):
         warnings.append(how)
-    return checked(site, replace(plan, warnings=(*plan.warnings, *warnings)))
+    moves, against, said = data_moves(site, backup) if options.with_data else ((), (), ())
+    plan = replace(plan, warnings=(*plan.warnings, *warnings, *said), problems=(*plan.problems, *against), data=moves)
+    return checked(site, plan)
 
 
 def recorded_modes(backup: Backup) -> Modes:
@@ -139,9 +143,15 @@ def ensure_objects(site: Site, backup: Backup) -> None:
         repository.update_ref(BACKUP_REFS + backup.id, commit)
 
 
-def last_good(site: Site, database: Database | None, wanted: str | None) -> Backup:
-    """The backup for `rollback`: of the last successful deployment, or the newest one of a version or tag."""
+def last_good(site: Site, database: Database | None, wanted: str | None, *, with_data: bool = False) -> Backup:
+    """The backup for `rollback`: of the last successful deployment, or the newest one of a version or tag; WITH_DATA: one
+    whose data are that version's. Raises `UsageError`, `PolicyError`."""
     found, _ = backups.read_all(site.state.backups)
+    chosen = _last_good(site, database, wanted, found)
+    return require_fitting(chosen, found) if with_data else chosen
+
+
+def _last_good(site: Site, database: Database | None, wanted: str | None, found: list[Backup]) -> Backup:
     if wanted is not None:
         version = wanted.removeprefix("v").removeprefix("V")
         for backup in found:

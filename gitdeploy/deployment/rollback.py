@@ -82,7 +82,8 @@ def rollback(session: Session, asked: Asked, options: Options, *, forward: bool 
     if asked.version is not None:
         if session.recovered is not None and asked.version in (live.tag, live.version, f"v{live.version}"):
             return _done(session, live, f"Recovery brought {live.name} back")
-        return restore(session, last_good(site, database, asked.version), options, "rollback", live)
+        backup = last_good(site, database, asked.version, with_data=options.with_data)
+        return restore(session, backup, options, "rollback", live)
     undo = asked.succeeded
     row = database.deployment(asked.unfinished) if asked.unfinished is not None else None
     if row is not None:
@@ -96,7 +97,7 @@ def rollback(session: Session, asked: Asked, options: Options, *, forward: bool 
             f"Deployment {last.id} ({last.action}) put {live.name} live while this waited, so it is not undone unasked.",
             "To undo it: gitdeploy rollback --yes",
         )
-    found = choice(site, database, live)
+    found = choice(site, database, live, with_data=options.with_data)
     if found.forward and not forward:
         raise PolicyError(found.forward_sentence, found.ways)
     return restore(session, found.backup, options, "rollback", live)
@@ -140,9 +141,9 @@ class Choice(Struct, frozen=True):
         return f"To go forward: {_command(self.backup)}{further}"
 
 
-def choice(site: Site, database: Database | None, live: Release3) -> Choice:
-    """What `rollback` would do now. Raises `UsageError` where there is nothing to undo."""
-    backup = last_good(site, database, None)
+def choice(site: Site, database: Database | None, live: Release3, *, with_data: bool = False) -> Choice:
+    """What `rollback` would do now; WITH_DATA: with data that are the backup's own release's. Raises `UsageError` where there is nothing to undo."""
+    backup = last_good(site, database, None, with_data=with_data)
     forward = is_newer(site, backup, live)
     return Choice(backup, live, forward, before(site, live) if forward else None)
 

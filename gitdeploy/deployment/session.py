@@ -56,6 +56,7 @@ class Result(Struct, frozen=True):
     log: Sequence[str]
     sentence: str
     error: GitDeployError | None = None
+    replaced: Sequence[Mapping[str, Any]] = ()  # data that others took the place of: see data_kept.py
 
     @property
     def exit_code(self) -> int:
@@ -74,6 +75,7 @@ class Result(Struct, frozen=True):
             "steps": list(self.steps),
             "log": list(self.log),
             "message": self.sentence,
+            "replaced": list(self.replaced),
             "error": self.error.as_dict() if self.error is not None else None,
         }
 
@@ -184,7 +186,18 @@ class Work(Struct):
             log,
             sentence,
             error,
+            replaced_data(self.database, self.id),
         )
+
+
+def replaced_data(database: Database, deployment: int) -> list[dict[str, Any]]:
+    """Data that others took the place of in a deployment, as JSON shows them; see data_kept.py."""
+    records = [record for record in database.records(deployment) if record.kind.startswith("data-")]
+    if not records:
+        return []
+    from gitdeploy.deployment.data_kept import kept_of
+
+    return [kept.as_dict() for kept in kept_of(records)]
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from gitdeploy.checkout import switch
 from gitdeploy.checkout.durable import sync_directory, sync_file_system
 from gitdeploy.config import FILE_NAME, Config
 from gitdeploy.deployment import data_back
+from gitdeploy.deployment.data_kept import closing
 from gitdeploy.deployment.engine import as_expected
 from gitdeploy.deployment.live import Live
 from gitdeploy.deployment.memory import cause_sentence, remember_bad
@@ -134,6 +135,7 @@ class _Settling(Struct):
     notes: list[str] = field(default_factory=list)
     unverified: list[str] = field(default_factory=list)
     health: str = ""
+    data_whole: bool = True  # nothing of the data may be otherwise than before and be left so
 
     def run(self) -> None:
         work, live = self.work, self.live
@@ -141,8 +143,10 @@ class _Settling(Struct):
         with _Part("config"):
             self._read_config()
         with _Part("data"):
-            notes = data_back.after_rollback(live, self.began, stop=not work.session.caller.boot)
-        notes += self._backup_gone() + _installed_meanwhile(live)
+            data = data_back.after_rollback(live, self.began, stop=not work.session.caller.boot)
+        gone = self._backup_gone()
+        self.data_whole = data.whole and not gone
+        notes = [*data.notes, *gone, *_installed_meanwhile(live)]
         for note in notes:
             work.journal.note(note, "warning")
         self.notes += notes
@@ -221,7 +225,8 @@ class _Settling(Struct):
         name, origin = self.work.site.name, self.live.record.origin.name
         if self.unverified:
             return f"Files and venv of {name} are those of {origin} again. {' '.join(self.unverified)}"
-        return f"{name} runs {origin} again" + (f" ({self.health})" if self.health else "") + "; nothing was lost."
+        lost = closing(self.work.database.records(self.work.id), told=self.data_whole)
+        return f"{name} runs {origin} again" + (f" ({self.health})" if self.health else "") + lost
 
 
 def todays_config(site: Site, recorded: Config) -> Config:

@@ -6,7 +6,7 @@ import getpass
 import os
 import pwd
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -190,8 +190,14 @@ class Site(Struct, frozen=True):
 
     # ---- what is live ----
 
-    def keep(self, kept_data: list[str]) -> KeepPaths:
-        return KeepPaths((*self.config.git.keep, *kept_data))
+    def keep(self, kept_data: Sequence[str], databases: Sequence[str] = ()) -> KeepPaths:
+        """Paths that no release touches: those of `git.keep`, KEPT_DATA, and files of the app's databases (those of
+        `backup.databases`, and DATABASES)."""
+        if self.config.backup.databases:
+            from gitdeploy.deployment.database_files import database_paths
+
+            databases = (*databases, *database_paths(self, self.config))
+        return KeepPaths((*self.config.git.keep, *kept_data), frozenset(map(os.fsencode, databases)))
 
     def told_version(self) -> str | None:
         """APP_VERSION of the env file."""

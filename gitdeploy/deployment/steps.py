@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,11 @@ from gitdeploy import health, hooks, venvs
 from gitdeploy.checkout import switch
 from gitdeploy.checkout.durable import sync_directory, sync_file_system
 from gitdeploy.config import Config
+from gitdeploy.deployment.app_environment import check_environment, hook_caller, secret_names
+from gitdeploy.deployment.data_late import SaveData
 from gitdeploy.deployment.engine import Step
-from gitdeploy.deployment.live import Live, secret_names
+from gitdeploy.deployment.live import Live
+from gitdeploy.deployment.migrated import require_recorded
 from gitdeploy.deployment.site import Site
 from gitdeploy.errors import DeploymentFailed, GitDeployError
 from gitdeploy.state import Record
@@ -30,6 +33,7 @@ def live_steps(live: Live) -> list[Step]:
     return [
         Stop(live),
         Maintenance(live),
+        SaveData(live),
         Switch(live),
         RestoreData(live),
         Hooks(live, "build"),
@@ -42,8 +46,8 @@ def live_steps(live: Live) -> list[Step]:
 
 
 class Stop(Struct):
-    """The service is down from before the switch until after the migration, or while its data are exchanged; dumps are
-    made then, so that no write is missing in them."""
+    """The service is down from before the switch until after the migration, or while its data are exchanged: no write is
+    missing in the dumps that are made then."""
 
     live: Live
     name: str = "stop"
@@ -62,7 +66,6 @@ class Stop(Struct):
                 if self.live.before.service.stop_for_switch:
                     raise
                 self.live.journal.line(f"It goes on running while its data are exchanged: {error.message}", "warning")
-        self.live.dumps += dump_databases(self.live, self.live.before)
         return listing([service.name for service in self.live.services])
 
     def undo(self, data: dict[str, Any]) -> str:
@@ -183,13 +186,13 @@ class RestoreData(Struct):
         return {}
 
     def apply(self) -> str:
-        from gitdeploy.deployment.data import put_back
+        from gitdeploy.deployment.data_exchange import put_back
 
         assert self.live.record.data_from is not None
         return put_back(self.live, self.live.record.data_from)
 
     def undo(self, data: dict[str, Any]) -> str:
-        from gitdeploy.deployment.data import put_back
+        from gitdeploy.deployment.data_exchange import put_back
 
         if self.live.record.backup is None:
             return ""
@@ -226,6 +229,8 @@ class Hooks(Struct):
 
     def apply(self) -> str:
         said = run_stage(self.live, self.live.after, self.stage)
+        if self.stage == "migrate":
+            require_recorded(self.live)
         sync_file_system(self.live.site.root)  # what they wrote (assets, a migrated SQLite) goes with the release
         return said
 
@@ -320,6 +325,7 @@ def run_stage(live: Live, config: Config, stage: str, *, status: str | None = No
         stage=stage,
         timeout=config.hooks.timeout,
         secrets=secret_names(config),
+        caller=hook_caller(live.site),
         on_line=live.journal.output,
     )
     return listing([hook.name for hook in found], 3) if ran else "no hook"
@@ -332,6 +338,7 @@ def checks_health(config: Config, live: Live) -> bool:
 def check_health(live: Live, config: Config, version: str | None) -> str:
     """Wait until the app is healthy. Raises `HealthFailed`."""
     link = live.site.venv_link
+    environment = check_environment(live.site, config) if config.health.command else None
     generation = link.resolve() if live.flip is not None and link is not None else None
     well = health.wait_healthy(
         config.health,
@@ -341,11 +348,17 @@ def check_health(live: Live, config: Config, version: str | None) -> str:
         generation=generation,
         on_line=live.journal.output,
         root=live.site.root,
+        environment=environment,
     )
     if config.health.soak:
         live.journal.progress("health", f"watching for {config.health.soak:.0f} s")
         health.soak(
-            config.health, live.services, expected_version=version, on_line=live.journal.output, root=live.site.root
+            config.health,
+            live.services,
+            expected_version=version,
+            on_line=live.journal.output,
+            root=live.site.root,
+            environment=environment,
         )
     return well.summary
 
@@ -358,14 +371,3 @@ def end_maintenance(site: Site, config: Config, records: Sequence[Record]) -> No
         with suppress(FileNotFoundError):
             os.unlink(file)
             sync_directory(file.parent)  # after a power cut it must not be back while all else says that it is over
-
-
-def dump_databases(live: Live, config: Config) -> list[Mapping[str, Any]]:
-    """Dump every database of CONFIG into the deployment's backup; durable, and in its manifest."""
-    from gitdeploy.deployment.data import dump_into
-
-    folder = live.backup_folder
-    if folder is None:
-        return []
-    dumps = dump_into(live.databases(config), folder, live.journal)
-    return [dump.as_dict() for dump in dumps]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from msgspec import Struct
@@ -21,16 +22,29 @@ class Answer(Struct, frozen=True):
     seen: str = ""
 
 
-def check_once(health: HealthConfig, *, expected_version: str | None = None, root: Path | None = None) -> str | None:
+def check_once(
+    health: HealthConfig,
+    *,
+    expected_version: str | None = None,
+    root: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> str | None:
     """Ask everything that HEALTH names one time. None where all is well (or nothing is named), else a sentence.
 
     root: the checkout, where `health.command` runs, as its owner (default: the working directory).
+    environment: the app's variables, which it gets beside a clean environment.
     """
-    bad = ask(health, expected_version, ANSWER_LIMIT, root).bad
+    bad = ask(health, expected_version, ANSWER_LIMIT, root, environment).bad
     return f"{bad}." if bad else None
 
 
-def ask(health: HealthConfig, version: str | None, limit: float, root: Path | None) -> Answer:
+def ask(
+    health: HealthConfig,
+    version: str | None,
+    limit: float,
+    root: Path | None,
+    environment: Mapping[str, str] | None = None,
+) -> Answer:
     """Every URL, port and command of HEALTH, until the first that is not well. limit: seconds for each answer."""
     seen = []
     for url in health.url:
@@ -46,7 +60,7 @@ def ask(health: HealthConfig, version: str | None, limit: float, root: Path | No
             return Answer(f"{address}: {bad}")
         seen.append(f"{address}: accepts connections")
     if health.command:
-        if bad := _ask_command(health.command, min(COMMAND_LIMIT, health.timeout), root):
+        if bad := _ask_command(health.command, min(COMMAND_LIMIT, health.timeout), root, environment or {}):
             return Answer(bad)
         seen.append(f"{_shown(health.command)}: exit code 0")
     return Answer(None, "; ".join(seen))
@@ -78,13 +92,13 @@ def connection_problem(error: OSError, limit: float) -> str:
     return clean(redact(error.strerror or str(error) or type(error).__name__), limit=200)
 
 
-def _ask_command(command: str, limit: float, root: Path | None) -> str | None:
+def _ask_command(command: str, limit: float, root: Path | None, environment: Mapping[str, str]) -> str | None:
     folder = root or Path.cwd()
     uid = folder.stat().st_uid
     done = process.run(
         owner.command_as(["/bin/sh", "-c", command], uid),
         cwd=folder,
-        env=process.clean_environment(owner.variables(uid)),
+        env=process.clean_environment({**environment, **owner.variables(uid)}),
         timeout=limit,
         keep=64 * 1024,
         tied=True,

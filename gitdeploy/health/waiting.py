@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -67,6 +67,7 @@ class _Watch(Struct):
     started_after: float | None
     generation: Path | None
     root: Path | None
+    environment: Mapping[str, str] | None
     on_line: OnLine | None
     begun: float = field(default_factory=time.time)
     restarts_at_first: list[int | None] = field(default_factory=list)
@@ -94,7 +95,7 @@ class _Watch(Struct):
                 return Answer(bad.rstrip("."))
         if crashed := self.crashed(before):
             return Answer(crashed)
-        answer = ask(self.health, self.version, limit, self.root)
+        answer = ask(self.health, self.version, limit, self.root, self.environment)
         if answer.bad:
             return answer
         for service in self.services:
@@ -167,6 +168,7 @@ def wait_healthy(
     generation: Path | None = None,
     on_line: OnLine | None = None,
     root: Path | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> Health:
     """Wait until everything holds `health.successes` times in a row. Raises `HealthFailed` when the time is over, or
     earlier where waiting is in vain (the unit has failed, it crashes in a loop); `Interrupted` when a signal came.
@@ -174,11 +176,11 @@ def wait_healthy(
     started_after: seconds since the epoch; a process of a service that is older has the old code.
     generation: the live venv's real path; a process that runs from another one beside it has other packages.
     on_line: told the services' own log lines as they come, while the app is not well yet.
-    root: the checkout, where `health.command` runs.
+    root: the checkout, where `health.command` runs. environment: the app's, which it gets beside a clean one.
     """
     if not (health.configured or services):
         return Health(True, "no health check configured")
-    watch = _Watch(health, services, expected_version, started_after, generation, root, on_line)
+    watch = _Watch(health, services, expected_version, started_after, generation, root, environment, on_line)
     _start_period(watch)
     begun = time.monotonic()
     deadline = begun + health.timeout
@@ -219,12 +221,13 @@ def soak(
     expected_version: str | None = None,
     on_line: OnLine | None = None,
     root: Path | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> Health:
     """Watch on for `health.soak` seconds. Raises `HealthFailed` as soon as a service crashes, even if it is up again,
     or `BAD_IN_A_ROW` answers in a row are bad."""
     if not health.soak or not (health.configured or services):
         return Health(True, "")
-    watch = _Watch(health, services, expected_version, None, None, root, on_line)
+    watch = _Watch(health, services, expected_version, None, None, root, environment, on_line)
     mains = _mains(services)
     begun = time.monotonic()
     bad = 0

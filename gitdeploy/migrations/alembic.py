@@ -42,7 +42,17 @@ def compare(before: Files, after: Files) -> Iterator[Change]:
         back = heads[0][0] if len(heads[0]) == 1 else "base" if not heads[0] else ""
         reverse = f"{words} {shlex.quote(back)}" if added and back else ""
         name = "flask-migrate" if flask else "alembic"
-        yield Change(name, clean(folder), heads[0], heads[1], added, gone, reverse, warnings)
+        recorded = tuple(each.revision for each in _in_order(new) if each.revision not in old)
+        table = _table(after.get(f"{folder}/env.py", b""))
+        yield Change(name, clean(folder), heads[0], heads[1], added, gone, reverse, warnings, table, recorded)
+
+
+def _table(environment: bytes) -> str:
+    """In which Alembic keeps the revision: `alembic_version` unless env.py says otherwise; empty where it computes it."""
+    if b"version_table" not in environment:
+        return "alembic_version"
+    found = re.search(rb"""\bversion_table["']?\s*[=:]\s*["']([A-Za-z_]\w{0,60})["']""", environment)
+    return found[1].decode() if found else ""
 
 
 def _folders(files: Files) -> set[str]:

@@ -27,7 +27,8 @@ class Change(Struct, frozen=True):
     """What a release does to the migrations of one framework in one folder.
 
     new: in order; gone: those that only the release before has; heads: the newest ones before and after; reverse: the
-    command that takes the new ones back, run with the release's own files; warnings: sentences.
+    command that takes the new ones back, run with the release's own files; warnings: sentences; table: in which the
+    framework records what it has done, and how (`recorded`: the name of each new one in it).
     """
 
     framework: str
@@ -38,6 +39,8 @@ class Change(Struct, frozen=True):
     gone: tuple[Migration, ...]
     reverse: str
     warnings: tuple[str, ...] = ()
+    table: str = ""
+    recorded: tuple[str, ...] = ()
 
     @property
     def irreversible(self) -> list[Migration]:

@@ -33,7 +33,10 @@ def compare(before: Files, after: Files) -> Iterator[Change]:
             heads = [(_head(names),) if names else () for names in (had, has)]
             back = _head(had) if had else "zero"
             reverse = f"python manage.py migrate {shlex.quote(label)} {shlex.quote(back)}" if added else ""
-            yield Change("django", folder, heads[0], heads[1], added, gone, reverse)
+            recorded = tuple(f"{label}.{name}" for name in sorted(has.keys() - had.keys()))
+            yield Change(
+                "django", folder, heads[0], heads[1], added, gone, reverse, table="django_migrations", recorded=recorded
+            )
 
 
 def _by_app(files: Files) -> dict[str, dict[str, Migration]]:

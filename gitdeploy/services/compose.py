@@ -139,6 +139,10 @@ class Compose(Struct):
 
     # ---- calling ----
 
+    def config(self, *words: str) -> Completed:
+        """What `docker compose config` makes of the compose file."""
+        return self._compose("config", *words, timeout=_ASK)
+
     def _ids(self) -> list[str]:
         done = self._compose("ps", "--quiet", "--all", "--", self.name, timeout=_ASK)
         if not done.ok:

@@ -35,7 +35,7 @@ def discover(root: Path, venv: Path | None) -> list[str]:
     for pid in processes.running():
         if pid == os.getpid() or not any(processes.runs_from(pid, place) for place in places):
             continue
-        if not _is_gitdeploy(pid) and (unit := _unit_of(processes.control_group(pid) or "")):
+        if not is_gitdeploy(pid) and (unit := _unit_of(processes.control_group(pid) or "")):
             units[unit] = None
     for unit in _by_unit_files(root):
         units[unit] = None
@@ -50,7 +50,8 @@ def _unit_of(path: str) -> str | None:
     return None
 
 
-def _is_gitdeploy(pid: int) -> bool:
+def is_gitdeploy(pid: int) -> bool:
+    """Whether it is a gitdeploy: a deployment, the page, `watch`."""
     words = processes.command_line(pid)[:4]
     return any(os.path.basename(word) == "gitdeploy" for word in words)
 
@@ -101,12 +102,13 @@ def shares_cgroup_with_app(root: Path) -> bool:
     if _unit_of(own) is None:
         return False
     return any(
-        pid != os.getpid() and processes.runs_from(pid, root) and not _is_gitdeploy(pid) and not _only_starts(pid)
+        pid != os.getpid() and processes.runs_from(pid, root) and not is_gitdeploy(pid) and not only_starts(pid)
         for pid in processes.in_control_group(own)
     )
 
 
-def _only_starts(pid: int) -> bool:
+def only_starts(pid: int) -> bool:
+    """Whether it is a shell or the like, which runs other programs and is no app itself."""
     words = processes.command_line(pid)[:1]
     return not words or os.path.basename(words[0]).lstrip("-") in _STARTERS
 

@@ -231,6 +231,10 @@ class PidFile(Struct):
         below = processes.identities(processes.descendants(main.pid))
         return below if self.signal in ("HUP", "USR1") else (main, *below)
 
+    def main(self) -> Identity:
+        """The process whose pid is in the file. Raises `ServiceFailed`."""
+        return self._process()
+
     def last_lines(self, most: int = 20, since: float | None = None) -> list[str]:
         return self._log.last_lines(most, since) if self._log else []
 

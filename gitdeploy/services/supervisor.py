@@ -178,7 +178,7 @@ class Supervisor(Struct):
 
     def _configured_for_owner(self, program: str, user: str) -> bool:
         """What supervisor's own files say of a program that is down; they are root's, or they don't count."""
-        for file in _config_files():
+        for file in config_files():
             parser = configparser.RawConfigParser(inline_comment_prefixes=(";",), strict=False)
             with suppress(configparser.Error, OSError, UnicodeDecodeError):
                 if os.stat(file).st_uid == 0:
@@ -234,7 +234,7 @@ def _because(program: Program) -> str:
     )
 
 
-def _config_files() -> list[str]:
+def config_files() -> list[str]:
     """supervisord.conf and the files that its [include] names, relative to it as supervisor reads them."""
     found = []
     for main in _CONFIGS:

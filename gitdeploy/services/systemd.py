@@ -27,7 +27,8 @@ _UNIT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9:_.@\\-]{0,254}")
 _TYPES = (".service", ".socket", ".timer", ".target", ".path", ".slice", ".scope", ".mount")
 _PROPERTIES = (
     "Id,LoadState,LoadError,ActiveState,SubState,Result,Type,MainPID,ControlGroup,NRestarts,User,DynamicUser,"
-    "WorkingDirectory,ExecStart,ExecMainCode,ExecMainStatus,CanReload,CanStart,FragmentPath,Triggers"
+    "WorkingDirectory,ExecStart,ExecMainCode,ExecMainStatus,CanReload,CanStart,FragmentPath,Triggers,"
+    "Environment,EnvironmentFiles,UnsetEnvironment"
 )
 _ASK = 15.0  # seconds for a question to systemd
 _NO_RIGHT = ("authentication required", "access denied", "authorization", "not authorized", "permission denied")

@@ -53,7 +53,7 @@ def restore_backup() -> Answer:
     assert reference is not None
     words = ["restore", _backup(reference)]
     if bodies.flag(asked, "with_data"):
-        words.append("--with-data")
+        words += ["--with-data", "--yes"]
     return start(words, wait=bodies.flag(asked, "wait", True))
 
 
@@ -62,10 +62,11 @@ def rollback() -> Answer:
     asked = json_object()
     app = panel().app()
     version = bodies.text(asked, "version", limit=200)
+    with_data = bodies.flag(asked, "with_data")
     if version is not None or app.interrupted() is None:
-        app.backup_for_rollback(version)  # there is one; and what names one is no option
+        app.backup_for_rollback(version, with_data=with_data)  # there is one; and what names one is no option
     words = ["rollback", "--yes", *([version] if version else [])]
-    if bodies.flag(asked, "with_data"):
+    if with_data:
         words.append("--with-data")
     return start(words, wait=bodies.flag(asked, "wait", True))
 

@@ -106,6 +106,7 @@ class Parts:
         """What an upgrade to TAG, or a restore of BACKUP, would do. Changes nothing live. LOCAL_CHANGES: what becomes of
         them, as chosen; CHOOSE: offer the choice, where there is one."""
         plan, holds_data, choice, bad = None, False, None, None
+        moves, against, notes = self.app.data_moves(self.app.find_backup(backup)) if backup else ((), (), ())
         if backup is not None:
             found = self.app.find_backup(backup)
             plan, holds_data = self.app.plan_restore(found), "data" in found.holds
@@ -119,7 +120,10 @@ class Parts:
         return self._part(
             "plan.html",
             plan=plan,
-            holds_data=holds_data,
+            holds_data=holds_data and not against,
+            moves=moves,
+            against=against,
+            data_notes=notes,
             restore=backup is not None,
             choice=choice,
             bad=bad,

@@ -228,7 +228,12 @@ _QUERIES: dict[str, dict[str, Schema]] = {
     "deployments": {"limit": {"type": "integer", "minimum": 1, "maximum": 1000, "default": 50}},
     "upgrade_log": {"deployment": {"type": "integer", "minimum": 1}, "since": {"type": "integer", "minimum": 0}},
     "stream": {"deployment": {"type": "integer", "minimum": 1}, "since": {"type": "integer", "minimum": 0}},
-    "plan": {"tag": {"type": "string", "maxLength": 128}, "local_changes": _POLICY},
+    "plan": {
+        "tag": {"type": "string", "maxLength": 128},
+        "local_changes": _POLICY,
+        "backup": {"type": "string", "maxLength": 300},
+        "with_data": {"enum": ["true", "false"]},
+    },
 }
 _OTHER_TYPES = {
     "stream": "text/event-stream",

@@ -8,6 +8,7 @@ from typing import Any
 from flask import request
 
 from gitdeploy.app import row_as_dict
+from gitdeploy.deployment.options import Options
 from gitdeploy.errors import SourceError
 from gitdeploy.text import clean
 from gitdeploy.web.addresses import OWN
@@ -113,7 +114,11 @@ def upgrade_log() -> dict[str, Any]:
 
 
 def plan() -> dict[str, Any]:
-    """As `plan --json`; `data` is null where the newest release is live."""
+    """As `plan --json`; `data` is null where the newest release is live. Of a backup: as `restore --dry-run --json`."""
+    if backup := request.args.get("backup"):
+        app = panel().app()
+        wanted = Options(with_data=request.args.get("with_data") == "true")
+        return success(app.plan_restore(app.find_backup(backup), wanted).as_dict())
     options = options_for(request.args.get("local_changes") or None)
     found = panel().app().plan(request.args.get("tag") or None, options)
     return {"success": True, "data": found.as_dict() if found is not None else None}

@@ -393,7 +393,7 @@ SCENARIOS = (
     Scenario("upgrade", ("upgrade", "v1.2.0"), "upgraded"),
     Scenario("prepared", ("upgrade", "v1.2.0"), "upgraded", first=("prepare", "v1.2.0")),
     Scenario("fails", ("upgrade", "v1.3.0"), "upgraded", code=3, only_old=True),
-    Scenario("restore", ("restore", "latest", "--with-data", "--no-hooks"), "twice"),
+    Scenario("restore", ("restore", "latest", "--with-data", "--yes", "--no-hooks"), "twice"),
     Scenario("rollback", ("rollback", "v1.0.0"), "twice"),
     Scenario("settle", ("recover",), "unsettled", only_old=True),
     Scenario("settle, upgrade", ("upgrade", "v1.2.0"), "unsettled"),

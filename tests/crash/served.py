@@ -81,7 +81,7 @@ SCENARIOS = (
     Scenario("served", ("upgrade", "v1.1.0"), "plain"),
     Scenario("served, half migrated", ("upgrade", "v1.2.0"), "upgraded", code=3, only_old=True),
     Scenario("served, unwell", ("upgrade", "v1.3.0"), "upgraded", code=3, only_old=True),
-    Scenario("served, data back", ("restore", "latest", "--with-data"), "upgraded"),
+    Scenario("served, data back", ("restore", "latest", "--with-data", "--yes"), "upgraded"),
 )
 
 

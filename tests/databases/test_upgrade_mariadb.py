@@ -82,8 +82,8 @@ def test_a_migration_that_fails_halfway_is_undone_also_when_killed_on_the_way(
     assert re.search(r"Database mysql://\S+/shop_store dumped: \S+ kB in ", said)
     assert (
         "Wanted v2.0.0, failed at migrate: hooks/migrate failed (exit code 1): ERROR 1060 (42S21) at line 1: "
-        "Duplicate column name 'name'. shop runs v1.0.0 again; nothing was lost. mysql://localhost/shop_store was put "
-        "back from the dump made before; what it held meanwhile ("
+        "Duplicate column name 'name'. shop runs v1.0.0 again; what was written meanwhile into mysql://localhost/shop_store "
+        "is no longer live, but kept. mysql://localhost/shop_store was put back from the dump made before; what it held meanwhile ("
     ) in " ".join(said.split())
     assert "made meanwhile" in kept(said)
     assert PASSWORD not in said

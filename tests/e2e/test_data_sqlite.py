@@ -161,7 +161,7 @@ def test_never_leaves_them_and_says_loudly_what_to_type(app: App) -> None:
     assert "The schema of instance/app.db was changed and is NOT put back (backup.restore_data: never)" in done.text
     assert "uploads changed and is NOT put back" in done.text
     (command,) = set(re.findall(r"gitdeploy (restore \S+ --with-data)", done.text))
-    app.gitdeploy(*command.split())
+    app.gitdeploy(*command.split(), "--yes")
     app.is_old()
     assert not (app.app / "uploads/new.txt").exists()
 
@@ -188,11 +188,11 @@ def test_a_roll_back_by_hand_warns_that_the_schema_differs_and_brings_data_back_
 
     app.gitdeploy("upgrade", "v2.0.0", "--no-hooks")
     (backup, *_) = [b for b in json.loads(app.gitdeploy("backups", "--json").out) if b["version"] == "1.0.0"][::-1]
-    app.gitdeploy("restore", backup["id"], "--with-data")
+    app.gitdeploy("restore", backup["id"], "--with-data", "--yes")
     app.is_old()
     assert not (app.app / "uploads/b.txt").exists()
     # A restore can itself be restored away, data and all.
-    app.gitdeploy("restore", "latest", "--with-data")
+    app.gitdeploy("restore", "latest", "--with-data", "--yes")
     assert app.ask("SELECT full_name FROM customer") == ["Zoë", "made by the new release", "weeks of work"]
     assert (app.app / "uploads/b.txt").read_text() == "weeks of work\n"
 

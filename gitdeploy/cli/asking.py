@@ -1,0 +1,24 @@
+"""The question before data are replaced."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gitdeploy.cli.plantext import plan_text
+from gitdeploy.errors import Interrupted
+
+if TYPE_CHECKING:
+    from gitdeploy.cli.screen import Screen
+    from gitdeploy.deployment.plan import Plan
+
+
+def ask_before_data(screen: Screen, plan: Plan) -> None:
+    """Show PLAN, which names each database and path, and ask. Raises what refuses the plan, `UsageError` off a terminal,
+    `Interrupted` where the answer is no."""
+    from gitdeploy.deployment.prepare import refuse_problems
+
+    refuse_problems(plan)
+    screen.message(plan_text(plan))
+    named = ", ".join(move.name for move in plan.data) or "nothing"
+    if not screen.confirm(f"Go back to {plan.target.name} and replace these data now: {named}?"):
+        raise Interrupted(2, "Not restored; nothing was changed.")
