@@ -63,6 +63,7 @@ class Backup(Struct, frozen=True):
     label: str
     snapshot: Mapping[str, Any]
     submodules: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    all_submodules: bool = False  # whether those are all that had files then
     generation: str | None = None
     venv: str | None = None
     requirements_key: str | None = None

@@ -52,12 +52,12 @@ def commits_between(repository: Repository, old: str, new: str, most: int = 200)
     return found, int(repository.output("rev-list", "--count", f"{old}..{new}", "--").decode() or 0)
 
 
-def local_commits(repository: Repository, head: str, target: str) -> list[Commit]:
-    """Commits of HEAD that neither the target nor any remote branch or tag has: work done on this server."""
-    if repository.is_ancestor(head, target):
+def local_commits(repository: Repository, head: str, *released: str) -> list[Commit]:
+    """Commits of HEAD that neither RELEASED commits nor any remote branch or tag have: work done on this server."""
+    if any(repository.is_ancestor(head, commit) for commit in released):
         return []
     return _commits(
-        repository.output("log", "--max-count=20", *_FORMAT, head, "--not", "--remotes", "--tags", target, "--")
+        repository.output("log", "--max-count=20", *_FORMAT, head, "--not", "--remotes", "--tags", *released, "--")
     )
 
 

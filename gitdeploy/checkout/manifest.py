@@ -47,7 +47,8 @@ class Directory(Struct, frozen=True):
 
 
 class Control(Struct, frozen=True):
-    """The index and HEAD of one repository: rebuilt under git's own locks just before the switch.
+    """The index, HEAD and, where `settings` are new, the configuration of one repository: rebuilt under git's own locks
+    just before the switch.
 
     `source` is the folder that git's files of this work tree are in; `head` is the new content of HEAD, `old_head`
     what it must still be; `index_tree` and `hidden` are what the new index is made from.
@@ -60,9 +61,27 @@ class Control(Struct, frozen=True):
     head: str
     old_head: str
     hidden: tuple[bytes, ...] = ()
-    created: bool = False  # the repository (a new submodule's) has no index and work tree yet
     index: str = ""  # the new index in the stage, right as long as the live one is still as it was: `index_facts`
     index_facts: tuple[int, int, int] | None = None  # inode, size, mtime in ns
+    settings: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The files that are exchanged, in their order."""
+        return ("index", "HEAD", "config") if self.settings else ("index", "HEAD")
+
+    def place(self, name: str) -> bytes:
+        """Where the file NAME is live."""
+        return os.fsencode((self.common if name == "config" else self.source) / name)
+
+
+class Module(Struct, frozen=True):
+    """The repository of a submodule that comes, whole, with index and HEAD: `staged` beside git's files (b"": inside
+    another's that comes), then `live`."""
+
+    live: bytes
+    staged: bytes
+    work_tree: Path
 
 
 class Manifest(Struct, frozen=True):
@@ -76,6 +95,7 @@ class Manifest(Struct, frozen=True):
     made_directories: tuple[bytes, ...]  # shallowest first
     old_directories: tuple[Directory, ...]  # that may be empty, or in the way, afterwards; shallowest first
     controls: tuple[Control, ...]
+    modules: tuple[Module, ...] = ()  # outer ones first
     stale: tuple[bytes, ...] = ()  # bytecode that Python would take for that of a file which is replaced
     spared: frozenset[bytes] = frozenset()  # bytecode that the new release tracks
 
@@ -138,12 +158,13 @@ def _encode(manifest: Manifest) -> dict[str, Any]:
                 "head": c.head,
                 "old_head": c.old_head,
                 "hidden": [os.fsdecode(path) for path in c.hidden],
-                "created": c.created,
+                "settings": c.settings,
                 "index": c.index,
                 "index_facts": c.index_facts,
             }
             for c in manifest.controls
         ],
+        "modules": [[short(m.live), short(m.staged) if m.staged else "", str(m.work_tree)] for m in manifest.modules],
     }
 
 
@@ -185,11 +206,16 @@ def _decode(data: dict[str, Any]) -> Manifest:
                 c["head"],
                 c["old_head"],
                 tuple(os.fsencode(path) for path in c["hidden"]),
-                c["created"],
                 c.get("index", ""),
                 tuple(c["index_facts"]) if c.get("index_facts") else None,
+                tuple((name, value) for name, value in c.get("settings", ())),
             )
             for c in data["controls"]
+            if not c.get("created")  # as gitdeploy up to 1.0 wrote them
+        ),
+        modules=tuple(
+            Module(long(live), long(staged) if staged else b"", Path(work_tree))
+            for live, staged, work_tree in data.get("modules", ())
         ),
         stale=tuple(long(path) for path in data.get("stale", ())),
         spared=frozenset(long(path) for path in data.get("spared", ())),
@@ -209,6 +235,9 @@ def moved(manifest: Manifest, root: Path) -> Manifest:
         for name in ("source", "common", "work_tree"):
             if control[name] == old or control[name].startswith(old + "/"):
                 control[name] = str(root) + control[name][len(old) :]
+    for row in data["modules"]:
+        if row[2] == old or row[2].startswith(old + "/"):
+            row[2] = str(root) + row[2][len(old) :]
     for row in data["items"]:
         for at in range(1, 5):
             if row[at].startswith("a:" + old + "/"):

@@ -94,7 +94,7 @@ def in_words(root: Path, found: list[Foreign]) -> tuple[str, str]:
     parts = [count(closed, "folder")] * bool(closed) + [count(len(found) - closed, "file")] * (closed < len(found))
     own = os.geteuid()
     message = (
-        f"{' and '.join(parts)} of the checkout can't be replaced by {user_name(own)}: {listing(names, 5)} "
+        f"{' and '.join(parts)} of the checkout can't be changed by {user_name(own)}: {listing(names, 5)} "
         f"({'belong' if len(found) > 1 else 'belongs'} to {listing([user_name(uid) for uid in owners], 3)})."
     )
     who = _typed(own)

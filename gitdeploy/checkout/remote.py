@@ -209,18 +209,43 @@ def no_such_tag(repository: Repository, remote: str, tag: str, tags: Sequence[st
     )
 
 
+_QUIET_FETCH = (*_FETCH, "--quiet", "--")
+
+
 def fetch_commit(repository: Repository, remote: str, commit: str, credentials: Credentials | None = None) -> None:
     """Fetch one commit of a submodule's repository, by its id or, where the server doesn't allow that, with all branches
-    and tags into refs of our own. Raises `SourceError`."""
-    words = (*_FETCH, "--quiet", "--")
-    done = _network(repository, (*words, _checked(remote), commit), credentials, FETCH_LIMIT, tied=True)
+    and tags; no ref is left. Raises `SourceError`."""
+    words = (*_QUIET_FETCH, _checked(remote))
+    done = _network(repository, (*words, commit), credentials, FETCH_LIMIT, tied=True)
     if not done.ok or repository.resolve(commit) is None:
-        spec = ("+refs/heads/*:refs/gitdeploy/incoming/heads/*", "+refs/tags/*:refs/gitdeploy/incoming/tags/*")
-        done = _network(repository, (*words, _checked(remote), *spec), credentials, FETCH_LIMIT, tied=True)
+        spec = (f"+refs/heads/*:{INCOMING_REFS}heads/*", f"+refs/tags/*:{INCOMING_REFS}tags/*")
+        done = _network(repository, (*words, *spec), credentials, FETCH_LIMIT, tied=True)
+        for name in repository.refs(INCOMING_REFS):
+            repository.delete_ref(name)
         if not done.ok:
             raise _unreachable(repository, remote, done)
     if repository.resolve(commit) is None:
-        raise SourceError(f"{shown_remote(remote)} doesn't have the commit {commit[:12]}.", "Push it there first.")
+        raise lacks_commit(remote, commit)
+
+
+def clone_refs(repository: Repository, remote: str, commit: str, credentials: Credentials | None = None) -> None:
+    """Fetch COMMIT and all branches and tags of REMOTE to where a clone has them, its main branch too. Raises `SourceError`."""
+    spec = ("+refs/heads/*:refs/remotes/origin/*", "+refs/tags/*:refs/tags/*")
+    done = _network(repository, (*_QUIET_FETCH, _checked(remote), *spec), credentials, FETCH_LIMIT, tied=True)
+    if not done.ok:
+        raise _unreachable(repository, remote, done)
+    if repository.resolve(commit) is None:
+        fetch_commit(repository, remote, commit, credentials)
+    done = _network(repository, ("ls-remote", "--symref", "--", remote, "HEAD"), credentials, LOOK_LIMIT)
+    first = done.stdout.decode("utf-8", "replace").partition("\n")[0].partition("\t")[0]
+    branch = first.removeprefix("ref: refs/heads/")
+    if done.ok and branch != first and (tip := repository.resolve(f"refs/remotes/origin/{branch}")):
+        repository.update_ref(f"refs/heads/{branch}", tip)
+        repository.output("symbolic-ref", "refs/remotes/origin/HEAD", f"refs/remotes/origin/{branch}", tied=True)
+
+
+def lacks_commit(remote: str, commit: str) -> SourceError:
+    return SourceError(f"{shown_remote(remote)} doesn't have the commit {commit[:12]}.", "Push it there first.")
 
 
 def fetch_objects(repository: Repository, remote: str, credentials: Credentials | None, wanted: Sequence[str]) -> None:

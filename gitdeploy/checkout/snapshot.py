@@ -13,7 +13,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from gitdeploy.checkout.changes import SUBMODULE, Target
+from gitdeploy.checkout.changes import Target
 from gitdeploy.checkout.git import LONG, Repository
 from gitdeploy.checkout.local import Local, git_mode
 from gitdeploy.errors import DeploymentFailed
@@ -51,13 +51,14 @@ def take_snapshot(repository: Repository, local: Local, also: Sequence[bytes], m
     changed = [change for change in local.changes if not change.submodule]
     known = {change.path for change in changed}
     extra = [path for path in also if path not in known]
-    if not changed and not extra:
+    staged = any(change.staged for change in local.changes)  # submodules too
+    if not changed and not extra and not staged:
         return Snapshot(local.head, local.head, local.branch, head_tree, head_tree, (), (), local.hidden)
     with repository.scratch() as folder:
         index = folder / "index"
         repository.copy_index(index)
         index_tree = head_tree
-        if any(change.staged for change in changed):
+        if staged:
             index_tree = repository.output("write-tree", index=index, tied=True).decode().strip()
         elif not index.exists():
             repository.output("read-tree", head_tree, index=index, tied=True)
@@ -121,13 +122,7 @@ def _commit(repository: Repository, tree: str, parents: Sequence[str], message: 
     return done.decode().strip()
 
 
-def gitlinks(repository: Repository, tree: str) -> dict[bytes, str]:
-    """Path -> commit of the submodules in a tree; empty, and one look only, where it has no .gitmodules."""
-    if not repository.read_many(tree, [".gitmodules"]):
-        return {}
-    found = {}
-    for entry in repository.output("ls-tree", "-r", "-z", "--full-tree", tree, timeout=LONG).split(b"\0"):
-        if entry.startswith(b"%o " % SUBMODULE):
-            facts, _, path = entry.partition(b"\t")
-            found[path] = facts.split(b" ")[2].decode()
-    return found
+def keep_alive(repository: Repository, snapshot: Snapshot, message: str) -> str:
+    """A commit of its own above SNAPSHOT, for a ref in a submodule's repository: one at HEAD's own commit would change
+    what `git submodule status` calls it."""
+    return _commit(repository, snapshot.tree, [snapshot.commit], message)

@@ -24,9 +24,10 @@ from gitdeploy.checkout.changes import LINK, REGULAR, FileChange, Target, look
 from gitdeploy.checkout.durable import exists, same_file, sync_directory, sync_file_system, sync_file_systems
 from gitdeploy.checkout.filters import filter_options, refuse_failed_filter
 from gitdeploy.checkout.git import EMPTY_ATTRIBUTES, LONG, NO_ACCESS, Access, Repository, file_blob_id
+from gitdeploy.checkout.incoming import staged_repository
 from gitdeploy.checkout.leftovers import unchecked
 from gitdeploy.checkout.local import git_mode
-from gitdeploy.checkout.manifest import FILE, Control, Directory, Item, Manifest
+from gitdeploy.checkout.manifest import FILE, Control, Directory, Item, Manifest, Module
 from gitdeploy.checkout.modes import Modes, Recorded
 from gitdeploy.checkout.permissions import attributes_of, dress_new_file, set_attributes
 from gitdeploy.checkout.times import make_newer, recorded, second
@@ -42,11 +43,11 @@ class Part(Struct, frozen=True):
     target: Target
     old_head: str
     prefix: bytes = b""
-    created: bool = False
+    source: Path | None = None  # of a submodule that comes: where its git folder will be; `repository` is a copy
     modes: Modes = field(default_factory=Modes)  # recorded ones, which come back
     hidden: tuple[bytes, ...] = ()  # paths that git was told to overlook; it would not write those marked skip-worktree
     access: Access = NO_ACCESS  # what the host of its large files (Git LFS) is asked with
-    control: bool = True  # whether its index and HEAD are switched too (not those of a submodule that goes away)
+    settings: tuple[tuple[str, str], ...] = ()  # that its configuration gets
 
 
 def stage_switch(
@@ -56,12 +57,15 @@ def stage_switch(
     saved: Path,
     parts: Sequence[Part],
     *,
+    folders: Sequence[bytes] = (),
+    emptied: Sequence[bytes] = (),
     newest: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Manifest:
-    """Write everything that the switch will rename into place. NEWEST: the latest second that a file staged before was
-    given. Raises `DeploymentFailed`; the caller discards the stage."""
-    work = _Stage(identity, root, stage, saved, newest)
+    """Write everything that the switch will rename into place: PARTS, the checkout's own first. FOLDERS are to be there,
+    EMPTIED to go where nothing is left in them. NEWEST: the latest second that a file staged before was given. Raises
+    `DeploymentFailed`; the caller discards the stage."""
+    work = _Stage(identity, root, stage, saved, folders, emptied, newest)
     try:
         return work.make(parts, progress)
     except OSError as error:
@@ -125,9 +129,16 @@ def discard_stage(stage: Path, git_dirs: Iterable[Path]) -> None:
         with suppress(FileNotFoundError):
             for entry in os.listdir(folder):
                 if entry.startswith(f"gitdeploy.{stage.name}."):
-                    with suppress(FileNotFoundError):
-                        os.unlink(folder / entry)
+                    remove_beside(folder / entry)
     shutil.rmtree(stage, ignore_errors=True)
+
+
+def remove_beside(path: Path) -> None:
+    """Delete what a stage has beside git's own files: a file, or the repository of a submodule."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def _hint(error: OSError) -> str:
@@ -145,6 +156,8 @@ class _Stage(Struct):
     root: Path
     stage: Path
     saved: Path
+    folders: Sequence[bytes]
+    emptied: Sequence[bytes]
     newest: int = 0
     caches: bytecode.Beside = field(default_factory=bytecode.Beside)
     items: list[Item] = field(default_factory=list)
@@ -152,6 +165,9 @@ class _Stage(Struct):
     links_deleted: list[bytes] = field(default_factory=list)
     stale: list[bytes] = field(default_factory=list)
     indexes: dict[bytes, tuple[str, tuple[int, int, int] | None]] = field(default_factory=dict)  # of each part's prefix
+    modules: dict[Path, tuple[Module, Path]] = field(
+        default_factory=dict
+    )  # by the git folder that will be; and where it is
 
     def make(self, parts: Sequence[Part], progress: Callable[[int, int], None] | None) -> Manifest:
         for name in ("new", "old", "keep"):
@@ -159,6 +175,8 @@ class _Stage(Struct):
         total = sum(len(part.changes) for part in parts)
         for part in parts:
             self._write(part)
+            if part.source is not None:
+                self._make_repository(part, part.source, parts[0].repository.git_dir)
             for change in part.changes:
                 self._link(part, change)
                 if progress and len(self.items) % 50 == 0:
@@ -181,12 +199,13 @@ class _Stage(Struct):
                     f"ref: {part.target.branch}\n" if part.target.branch else f"{part.target.commit}\n",
                     part.old_head,
                     (*part.target.hidden, *part.target.left_out),
-                    part.created,
                     *self.indexes[part.prefix],
+                    part.settings,
                 )
                 for part in parts
-                if part.control
+                if part.source is None
             ),
+            tuple(module for module, _ in self.modules.values()),
             tuple(self.stale),
             frozenset(self._tracked_bytecode(parts)),
         )
@@ -198,12 +217,30 @@ class _Stage(Struct):
 
     # ---- writing ----
 
+    def _make_repository(self, part: Part, source: Path, git_dir: Path) -> None:
+        """The git folder of a submodule that comes, with its index and HEAD: it becomes SOURCE by one rename, or with
+        the one that it is inside of."""
+        outer = next((path for path in source.parents if path in self.modules), None)
+        if outer is None:
+            place = git_dir / f"gitdeploy.{self.identity}.module.{len(self.modules)}"
+        else:
+            place = self.modules[outer][1] / source.relative_to(outer)
+            place.parent.mkdir(parents=True, exist_ok=True)
+        made = staged_repository(part.repository, place)
+        shutil.copyfile(self.stage / self.indexes[part.prefix][0], place / "index")
+        (place / "HEAD").write_text(f"{part.target.commit}\n")
+        for name, value in part.settings:
+            made.output("config", "--file", str(place / "config"), name, value, tied=True)
+        staged = os.fsencode(place) if outer is None else b""
+        module = Module(os.fsencode(source), staged, self.root / os.fsdecode(part.prefix))
+        self.modules[source] = (module, place)
+
     def _write(self, part: Part) -> None:
         new = self.stage / "new" / os.fsdecode(part.prefix)
         new.mkdir(parents=True, exist_ok=True)
         live_index = os.fsencode(part.repository.git_dir / "index")
         facts = look(live_index) if exists(live_index) else None
-        index = new_index(part.repository, part.target.index_tree, self.stage / f"index-{len(self.items)}")
+        index = new_index(part.repository, part.target.index_tree, self.stage / f"index-{len(self.indexes)}")
         self.indexes[part.prefix] = (index.name, facts)
         filtered = [c for c in part.changes if c.kind != "deleted" and c.content is None and not c.exact]
         exact = [c for c in part.changes if c.kind != "deleted" and c.content is None and c.exact]
@@ -245,7 +282,7 @@ class _Stage(Struct):
 
     def _check_out_exactly(self, part: Part, new: Path, changes: Sequence[FileChange]) -> None:
         """Blobs as they are, however large: git reads the objects, but through a repository that has no filters."""
-        bare = self.stage / f"exact-{len(self.items)}"
+        bare = self.stage / f"exact-{len(self.indexes)}"
         for name in ("refs", "objects", "info"):
             os.makedirs(bare / name, exist_ok=True)
         (bare / "HEAD").write_text("ref: refs/heads/none\n")
@@ -256,7 +293,7 @@ class _Stage(Struct):
             else "[core]\n\trepositoryformatversion = 1\n[extensions]\n\tobjectformat = sha256\n"
         )
         (bare / "info" / "attributes").write_text(EMPTY_ATTRIBUTES)
-        index = self.stage / f"exact-index-{len(self.items)}"
+        index = self.stage / f"exact-index-{len(self.indexes)}"
         objects = {"GIT_OBJECT_DIRECTORY": str(part.repository.common_dir / "objects")}
         for words, stdin in (
             (("read-tree", part.target.tree), None),
@@ -420,12 +457,17 @@ class _Stage(Struct):
         made: set[bytes] = set()
         root = os.fsencode(self.root)
         known: set[bytes] = {root}
-        for item in self.items:
-            parent = os.path.dirname(item.live)
-            while item.kind != "deleted" and parent not in known:
+        wanted = [os.path.dirname(item.live) for item in self.items if item.kind != "deleted"]
+        for parent in (*wanted, *(root + b"/" + folder for folder in self.folders)):
+            while parent not in known:
                 known.add(parent)
                 if parent in self.deleted or not exists(parent):
                     made.add(parent)
+                parent = os.path.dirname(parent)
+        for module, _ in self.modules.values():
+            parent = os.path.dirname(module.live)
+            while module.staged and not exists(parent):
+                made.add(parent)
                 parent = os.path.dirname(parent)
         return sorted(made)
 
@@ -433,20 +475,21 @@ class _Stage(Struct):
         """Directories that deletions may leave empty, and those that stand where a file will be."""
         root = os.fsencode(self.root)
         found: dict[bytes, Directory] = {}
+        folders = [folder for name in self.emptied if git_mode(folder := root + b"/" + name) == 0o40000]
+        for parent in (*(os.path.dirname(item.live) for item in self.items if item.kind == "deleted"), *folders):
+            while parent != root and parent not in found:
+                found[parent] = _directory(parent)
+                parent = os.path.dirname(parent)
         for item in self.items:
-            if item.kind == "deleted":
-                parent = os.path.dirname(item.live)
-                while parent != root and parent not in found:
-                    found[parent] = _directory(parent)
-                    parent = os.path.dirname(parent)
-            elif item.kind == "added" and git_mode(item.live) == 0o40000:
+            if item.kind == "added" and git_mode(item.live) == 0o40000:
                 for base, folders, _ in os.walk(item.live):
                     found[base] = _directory(base)
                     for name in folders:
                         inner = os.path.join(base, name)
                         if not os.path.islink(inner):
                             found[inner] = _directory(inner)
-        return [found[path] for path in sorted(found)]
+        staying = {root + b"/" + folder for folder in self.folders}
+        return [found[path] for path in sorted(found) if path not in staying]
 
 
 def new_index(repository: Repository, tree: str, index: Path) -> Path:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import stat as stat_module
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -23,6 +24,7 @@ from gitdeploy.bytecode import Beside
 from gitdeploy.checkout.changes import look
 from gitdeploy.checkout.durable import exists, same_file, sync_file_systems
 from gitdeploy.checkout.git import Repository, copy_with_time
+from gitdeploy.checkout.incoming import sweep_incoming
 from gitdeploy.checkout.leftovers import delete, forget_modules, remove_folder, unchecked
 from gitdeploy.checkout.local import git_mode
 from gitdeploy.checkout.manifest import Control, Directory, Item, Manifest
@@ -32,7 +34,6 @@ from gitdeploy.checkout.times import make_newer, second
 from gitdeploy.errors import DeploymentFailed
 from gitdeploy.text import path_text
 
-LOCKS = ("index", "HEAD")
 LOCK_WAIT = 10.0  # seconds that another git's index.lock is waited for
 
 
@@ -65,6 +66,12 @@ def apply(manifest: Manifest, last: Callable[[], None]) -> None:
         os.mkdir(path)
         dress_new_folder(path)
         faultpoints.point("switch mkdir")
+    for module in manifest.modules:
+        if module.staged:
+            if exists(module.live):
+                raise DeploymentFailed(f"{path_text(module.live)} appeared while the release was being switched.")
+            os.rename(module.staged, module.live)
+            faultpoints.point("switch module")
     for item in steps.added:
         if exists(item.live):
             raise DeploymentFailed(f"{_name(manifest, item.live)} appeared while the release was being switched.")
@@ -83,8 +90,8 @@ def apply(manifest: Manifest, last: Callable[[], None]) -> None:
             remove_folder(kept.path, manifest.spared)
             faultpoints.point("switch emptied")
     for control in manifest.controls:
-        for name in LOCKS:
-            os.rename(manifest.special(control, name, "new"), os.fsencode(control.source / name))
+        for name in control.names:
+            os.rename(manifest.special(control, name, "new"), control.place(name))
             faultpoints.point(f"switch {name}")
     last()
     faultpoints.point("switch venv")
@@ -113,8 +120,12 @@ def position(manifest: Manifest) -> Literal["old", "new", "between"]:
             is_old = not same_file(item.live, item.keep)
         switched, unswitched = switched + (not is_old), unswitched + is_old
     for control in manifest.controls:
-        for name in LOCKS:
-            is_new = same_file(os.fsencode(control.source / name), manifest.special(control, name, "keep"))
+        for name in control.names:
+            is_new = same_file(control.place(name), manifest.special(control, name, "keep"))
+            switched, unswitched = switched + is_new, unswitched + (not is_new)
+    for module in manifest.modules:
+        if module.staged:
+            is_new = exists(module.live) and not exists(module.staged)
             switched, unswitched = switched + is_new, unswitched + (not is_new)
     return "old" if switched == 0 else "new" if unswitched == 0 else "between"
 
@@ -123,22 +134,25 @@ def clean_up(manifest: Manifest) -> None:
     """Forget the stage of an ended deployment (after undo or commit); then refresh git's cached file times."""
     release_locks(manifest)
     discard_stage(manifest.stage, {control.source for control in manifest.controls})
-    for control in (control for control in manifest.controls if (control.work_tree / ".git").exists()):
-        # link() and unlink() change ctime: without this `git status` would read every switched file again.
-        Repository(control.work_tree, control.source, control.common).run("update-index", "-q", "--refresh", tied=True)
+    if manifest.modules:
+        sweep_incoming(manifest.controls[0].source, every=True)
+    places = [(control.work_tree, control.source, control.common) for control in manifest.controls]
+    places += [(m.work_tree, Path(os.fsdecode(m.live)), Path(os.fsdecode(m.live))) for m in manifest.modules]
+    for work_tree, source, common in reversed(places):  # inner ones first: git looks into them
+        if (work_tree / ".git").exists() and source.is_dir():
+            # link() and unlink() change ctime: without this `git status` would read every switched file again.
+            Repository(work_tree, source, common).run("update-index", "-q", "--refresh", tied=True)
 
 
 # ---- git's locks, index and HEAD ----
 
 
 def _take_locks(manifest: Manifest, control: Control) -> None:
-    if control.created:
-        return
     own = manifest.special(control, "own", "lock")
     with suppress(FileExistsError), open(own, "xb") as out:
         out.write(f"gitdeploy {manifest.id}\n".encode())
-    for name in LOCKS:
-        lock = os.fsencode(control.source / f"{name}.lock")
+    for name in control.names:
+        lock = control.place(name) + b".lock"
         waited = 0.0
         while True:
             try:
@@ -161,8 +175,8 @@ def release_locks(manifest: Manifest) -> None:
     """Give back the locks that are ours, whoever's process took them."""
     for control in manifest.controls:
         own = manifest.special(control, "own", "lock")
-        for name in LOCKS:
-            lock = os.fsencode(control.source / f"{name}.lock")
+        for name in control.names:
+            lock = control.place(name) + b".lock"
             if same_file(own, lock):
                 os.unlink(lock)
         with suppress(FileNotFoundError):
@@ -171,15 +185,15 @@ def release_locks(manifest: Manifest) -> None:
 
 def _prepare_control(manifest: Manifest, control: Control) -> None:
     """The new index and HEAD beside the live ones, each side with the link by which it can be told later."""
-    tree = control.source if control.created else control.work_tree  # a new submodule's folder isn't there yet
+    tree = control.work_tree if control.work_tree.is_dir() else control.source  # one that comes has no folder yet
     repository = Repository(tree, control.source, control.common)
     head = control.source / "HEAD"
-    if not control.created and head.read_text().strip() != control.old_head.strip():
+    if head.read_text().strip() != control.old_head.strip():
         raise DeploymentFailed(
             f"HEAD of {path_text(str(control.work_tree))} was moved while the deployment was being prepared.",
             "Somebody ran git there meanwhile. Run the command again.",
         )
-    for name in LOCKS:
+    for name in control.names:
         for part in ("new", "keep", "old"):
             with suppress(FileNotFoundError):
                 os.unlink(manifest.special(control, name, part))
@@ -195,11 +209,16 @@ def _prepare_control(manifest: Manifest, control: Control) -> None:
         )
     with open(manifest.special(control, "HEAD", "new"), "w", encoding="utf-8") as out:
         out.write(control.head)
-    for name in LOCKS:
-        dress_as(manifest.special(control, name, "new"), os.fsencode(control.source / name))
+    if control.settings:
+        config = os.fsdecode(manifest.special(control, "config", "new"))
+        shutil.copy(control.place("config"), os.fsencode(config))
+        for key, value in control.settings:
+            repository.output("config", "--file", config, key, value, tied=True)
+    for name in control.names:
+        dress_as(manifest.special(control, name, "new"), control.place(name))
         os.link(manifest.special(control, name, "new"), manifest.special(control, name, "keep"))
         with suppress(FileNotFoundError):
-            os.link(os.fsencode(control.source / name), manifest.special(control, name, "old"))
+            os.link(control.place(name), manifest.special(control, name, "old"))
 
 
 # ---- one file ----
@@ -270,6 +289,10 @@ class _Undo(Struct):
         for item in sorted(order.added, key=lambda item: item.live.count(b"/"), reverse=True):
             self._take_away(item)
         forget_modules((item.live for item in order.added if not exists(item.live)), self.spared)
+        for module in manifest.modules:
+            if module.staged and not exists(module.staged) and exists(module.live):
+                os.rename(module.live, module.staged)
+                faultpoints.point("undo module")
         for path in sorted(manifest.made_directories, key=lambda path: path.count(b"/"), reverse=True):
             self._remove_directory(path)
         for directory in manifest.old_directories:
@@ -282,12 +305,10 @@ class _Undo(Struct):
         beside = Beside()
         delete(unchecked(path for item in order.changed for path in beside(item.live)), self.spared)
         for control in manifest.controls:
-            for name in LOCKS:
+            for name in control.names:
                 old, keep = (manifest.special(control, name, part) for part in ("old", "keep"))
-                if control.created:
-                    continue
                 if exists(keep) and exists(old):
-                    self._put_back(os.fsencode(control.source / name), old, keep, None)
+                    self._put_back(control.place(name), old, keep, None)
         last()
         faultpoints.point("undo venv")
         release_locks(manifest)

@@ -103,7 +103,7 @@ class GitConfig(Section, frozen=True):
     submodules: str = setting(
         Choice(("auto", "always", "never"), MappingProxyType({"true": "always", "false": "never"})),
         "auto",
-        "auto: where the release has them; always: a release without fetchable submodules fails; never: left alone.",
+        "auto: those that are initialised here, and new ones; always: every one of a release; never: left alone.",
     )
     lfs: str = setting(
         Choice(("auto", "always", "never"), MappingProxyType({"true": "always", "false": "never"})),

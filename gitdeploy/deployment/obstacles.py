@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from gitdeploy import venvs
@@ -23,7 +22,8 @@ from gitdeploy.state import RESERVE_SIZE
 from gitdeploy.text import count, listing, path_text, size_text
 
 if TYPE_CHECKING:
-    from gitdeploy.deployment.plan import SubmodulePlan, TargetFiles
+    from gitdeploy.checkout.plan import CheckoutPlan
+    from gitdeploy.deployment.plan import TargetFiles
     from gitdeploy.deployment.plan_venv import VenvPlan
 
 SPARE = 16 << 20  # bytes that are to stay free beside what is known to be needed; of a small disk a fiftieth
@@ -76,13 +76,13 @@ def local_commit_problems(repository: Repository, local: Local, goal: Target) ->
     ]
 
 
-def ownership_problems(site: Site, tree: TreePlan, parts: Sequence[SubmodulePlan]) -> list[Problem]:
+def ownership_problems(site: Site, checkout: CheckoutPlan) -> list[Problem]:
     """Files and folders of somebody else's that are in the way of the switch."""
     state = [folder for folder in (site.state.path, site.state.stage, site.state.backups) if is_folder(folder)]
-    found = foreign(site.repository, [change.path for change in tree.changes], state)
-    for part in parts:
-        if not part.created:
-            found += foreign(part.repository, [change.path for change in part.tree.changes])
+    found = foreign(site.repository, [change.path for change in checkout.tree.changes], state)
+    for part in checkout.submodules:
+        if part.held is not None:
+            found += foreign(part.held.repository, [])
     return [Problem(*in_words(site.root, found))] if found else []
 
 
@@ -101,14 +101,12 @@ def _is_prepared(site: Site, venv: VenvPlan, options: Options) -> bool:
     return is_built(site, venv, options)
 
 
-def disk_needed(site: Site, tree: TreePlan, parts: Sequence[SubmodulePlan]) -> int:
+def disk_needed(site: Site, checkout: CheckoutPlan) -> int:
     needed = 0
-    for repository, changes in (
-        (site.repository, tree.changes),
-        *((part.repository, part.tree.changes) for part in parts),
-    ):
-        blobs = {change.oid: change.path for change in changes if change.oid}
-        for (oid, path), facts in zip(blobs.items(), repository.facts(list(blobs)), strict=True):
+    for prefix in {change.owner for change in checkout.tree.changes if change.oid}:
+        blobs = {change.oid: change.path for change in checkout.of_owner(prefix) if change.oid}
+        found = checkout.owners[prefix].repository.facts(list(blobs))
+        for (oid, path), facts in zip(blobs.items(), found, strict=True):
             if facts is None:
                 raise unreadable(f"{path_text(path)} is in the release, but its object {oid[:12]} is missing here")
             needed += facts.size
@@ -144,10 +142,10 @@ def disk_problems(site: Site, needed: int, files: int) -> list[Problem]:
     return problems
 
 
-def env_problems(site: Site, tree: TreePlan, reader: TargetFiles) -> list[Problem]:
+def env_problems(site: Site, checkout: CheckoutPlan, reader: TargetFiles) -> list[Problem]:
     """An env file of the release's own that nobody could read once it is live, gitdeploy included."""
     name = site.config.env_file or ""
-    change = next((c for c in tree.changes if c.path == os.fsencode(name) and c.kind != "deleted"), None)
+    change = next((c for c in checkout.tree.changes if c.path == os.fsencode(name) and c.kind != "deleted"), None)
     if change is None:
         return []
     try:

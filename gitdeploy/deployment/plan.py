@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from gitdeploy import config as configuration
 from gitdeploy import venvs
-from gitdeploy.checkout.changes import FileChange, Policy, Problem, Target, TreePlan, plan_tree
+from gitdeploy.checkout.changes import FileChange, Policy, Problem, Target, TreePlan
 from gitdeploy.checkout.durable import is_file
+from gitdeploy.checkout.envpath import EnvPath
 from gitdeploy.checkout.filters import filter_options, read_filtered, refuse_failed_filter
 from gitdeploy.checkout.git import Repository
 from gitdeploy.checkout.history import Commit, commits_between
 from gitdeploy.checkout.keep import KeepPaths
 from gitdeploy.checkout.lfs import lfs_findings
 from gitdeploy.checkout.local import Local, read_local
+from gitdeploy.checkout.plan import CheckoutPlan, plan_checkout
 from gitdeploy.checkout.sparse import left_out
 from gitdeploy.config import Config
 from gitdeploy.deployment import obstacles, plan_git, plan_hooks
@@ -32,11 +35,15 @@ from gitdeploy.deployment.plan_services import staying_behind
 from gitdeploy.deployment.plan_venv import VenvPlan, plan_venv
 from gitdeploy.deployment.release import fetch_promised
 from gitdeploy.deployment.site import Release3, Site
-from gitdeploy.errors import DeploymentFailed, GitDeployError
+from gitdeploy.errors import DeploymentFailed
 from gitdeploy.hooks import Hook, find_hooks
 from gitdeploy.migrations import Change
 from gitdeploy.services import Service, open_services
 from gitdeploy.text import count, path_text, size_text
+
+if TYPE_CHECKING:
+    from gitdeploy.checkout.modules import Recorded
+    from gitdeploy.checkout.submodules import Mode, Rules
 
 UPGRADE_STAGES = ("pre-deploy", "build", "migrate", "post-deploy")
 RESTORE_STAGES = ("pre-restore", "build", "post-restore")
@@ -51,8 +58,7 @@ class Plan(Struct, frozen=True):
     target: Release3
     local: Local
     goal: Target
-    tree: TreePlan
-    submodules: tuple[SubmodulePlan, ...]
+    checkout: CheckoutPlan
     venv: VenvPlan | None
     hooks: Mapping[str, tuple[Hook, ...]]
     services: tuple[Service, ...]
@@ -69,27 +75,21 @@ class Plan(Struct, frozen=True):
     data: tuple[Move, ...] = ()  # what `restore --with-data` replaces
 
     @property
+    def tree(self) -> TreePlan:
+        return self.checkout.tree
+
+    @property
     def changes(self) -> tuple[FileChange, ...]:
         return self.tree.changes
 
     def files(self, kind: str) -> list[str]:
         """Paths that are added, changed or deleted, fit to show, submodules' included."""
-        own = [path_text(change.path) for change in self.tree.changes if change.kind == kind]
-        inner = [
-            path_text(part.path + b"/" + change.path)
-            for part in self.submodules
-            for change in part.tree.changes
-            if change.kind == kind
-        ]
-        return sorted(own + inner)
+        return sorted(path_text(change.path) for change in self.tree.changes if change.kind == kind)
 
     @property
     def version_file(self) -> str | None:
         """The env file, where APP_VERSION in it will follow, and nothing else of it changes."""
-        name = self.before.env_file
-        if name is None or not any(c.path == os.fsencode(name) and c.content is not None for c in self.tree.changes):
-            return None
-        return path_text(name)
+        return path_text(self.tree.version_file) if self.tree.version_file is not None else None
 
     @property
     def kept(self) -> list[str]:
@@ -107,7 +107,7 @@ class Plan(Struct, frozen=True):
         return (
             self.goal.commit == self.local.head
             and not self.tree.changes
-            and not any(part.tree.changes for part in self.submodules)
+            and not self.checkout.submodules
             and (self.venv is None or self.venv.unchanged or self.venv.plain)
             and not self.options.rebuild_venv
         )
@@ -115,12 +115,12 @@ class Plan(Struct, frozen=True):
     @property
     def hook_changes(self) -> dict[str, str]:
         """Path of each hook that the target brings, changes or deletes -> added, changed, deleted."""
-        return plan_hooks.changes(self.before.root, self.after.hooks.dir, self.tree, self.submodules)
+        return plan_hooks.changes(self.before.root, self.after.hooks.dir, self.tree)
 
     def headline(self) -> str:
         parts = [
             count(self.commit_count, "commit") if self.commit_count else "",
-            count(len(self.tree.changes) + sum(len(part.tree.changes) for part in self.submodules), "file"),
+            count(len(self.tree.changes), "file"),
         ]
         if self.venv is not None and not self.venv.unchanged:
             packages = len(self.venv.added) + len(self.venv.changed) + len(self.venv.removed)
@@ -161,18 +161,6 @@ class Plan(Struct, frozen=True):
         }
 
 
-class SubmodulePlan(Struct, frozen=True):
-    """The share of one submodule; `created`: its repository has no work tree here yet."""
-
-    path: bytes
-    repository: Repository
-    goal: Target
-    tree: TreePlan
-    old_head: str
-    created: bool
-    control: bool
-
-
 class TargetFiles(Struct, frozen=True):
     """The checkout's files as they will be once the target is live, for whoever must read them before: those of the
     target's tree, and what stays on disk beside it (keep paths, untracked files such as an operator's own requirements)."""
@@ -180,12 +168,14 @@ class TargetFiles(Struct, frozen=True):
     repository: Repository
     root: Path
     goal: Target
-    tree: TreePlan
+    checkout: CheckoutPlan
     filtered: bool = False  # filters of the operator's own make something else of what the release tracks
 
     def read(self, path: str) -> bytes | None:
         name = os.fsencode(path)
-        change = next((change for change in self.tree.changes if change.path == name), None)
+        change = next((change for change in self.checkout.tree.changes if change.path == name), None)
+        if change is not None and change.owner:
+            return self.checkout.blob(change)
         if change is not None and change.content is not None:
             return change.content
         if change is not None:
@@ -236,7 +226,8 @@ def make_plan(
     *,
     kept_data: list[str],
     env_version: str | None,
-    submodules: Mapping[bytes, Target] | None = None,
+    submodules: Mapping[bytes, Recorded] | None = None,
+    all_submodules: bool = False,
     generation: str | None = None,
     origin: Release3 | None = None,
 ) -> Plan:
@@ -244,10 +235,8 @@ def make_plan(
 
     origin: what is live, where that was found out already. kept_data: files that an earlier release stopped tracking. env_version: what APP_VERSION becomes. generation: of a
     restore, the venv generation that must be live (it is built anew where it is gone). submodules: of a restore, their
-    recorded states.
+    recorded states, and whether those are all.
     """
-    from gitdeploy.checkout.submodules import plan_submodules
-
     repository, config = site.repository, site.config
     local = read_local(repository)
     if origin is None or origin.commit != local.head:
@@ -257,17 +246,22 @@ def make_plan(
     settings = repository.config(plan_git.ASKED)
     if plan_git.is_on(settings, "core.sparsecheckout"):
         goal = replace(goal, left_out=left_out(repository, local, goal.index_tree))
-    tree = plan_tree(
+    env = _env_path(site, env_version)
+    rules = partial(submodule_rules, site, keep, policy, submodules, all_submodules)
+    checkout = plan_checkout(
         repository,
         local,
         goal,
         keep=keep,
         policy=policy,
+        rules=rules,
         forbidden=site.forbidden(),
         keep_dropped=action == "upgrade",
+        env=env,
     )
-    fetch_promised(site, goal.tree, {change.oid for change in tree.changes if change.oid})
-    reader = TargetFiles(repository, site.root, goal, tree, filtered=plan_git.is_filtered(settings))
+    tree = checkout.tree
+    fetch_promised(site, goal.tree, {change.oid for change in tree.changes if change.oid and not change.owner})
+    reader = TargetFiles(repository, site.root, goal, checkout, filtered=plan_git.is_filtered(settings))
     problems = [
         *obstacles.repository_problems(site),
         *plan_git.setting_problems(repository, settings),
@@ -276,31 +270,21 @@ def make_plan(
         *obstacles.absent_problems(site, tree),
         *tree.problems,
     ]
-    warnings: list[str] = []
+    warnings = [*checkout.warnings, *(env.warnings if env is not None else ())]
     if action == "upgrade" and policy != "discard":
         problems += obstacles.local_commit_problems(repository, local, goal)
-    problems += obstacles.env_problems(site, tree, reader)
-    tree = _with_version(site, tree, env_version, warnings)
-    parts: tuple[SubmodulePlan, ...] = ()
-    if tree.submodules and config.git.submodules != "never":
-        inner, inner_problems = plan_submodules(site.repository, tree.submodules, goal.tree, policy, submodules or {})
-        parts = tuple(SubmodulePlan(*part) for part in inner)
-        problems += inner_problems
-    for holder, goal_tree, changes, remote in (
-        (repository, goal.tree, tree.changes, config.source.remote),
-        *((part.repository, part.goal.tree, part.tree.changes, "origin") for part in parts),
-    ):
+    problems += obstacles.env_problems(site, checkout, reader)
+    for holder, goal_tree, remote, changes in _lfs_places(site, goal, checkout):
         lfs_problems, lfs_warnings = lfs_findings(holder, goal_tree, changes, remote)
         problems += lfs_problems
         warnings += lfs_warnings
     after = _with_new_requirements(_config_after(site, tree, reader), tree)
-    reader = replace(reader, tree=tree)
     venv = plan_venv(site, action, after, reader, generation, options, problems)
     stages = UPGRADE_STAGES if action == "upgrade" else RESTORE_STAGES
     # Before the switch the live release's own hooks run, after it the target's.
     hooks = {s: find_hooks(site.root, (config if s.startswith("pre-") else after).hooks, s) for s in stages}
     hooks = hooks if options.hooks else {}
-    hooks = plan_hooks.as_they_will_be(hooks, site.root, after.hooks.dir, tree, parts)
+    hooks = plan_hooks.as_they_will_be(hooks, site.root, after.hooks.dir, tree)
     hooks = {stage: found for stage, found in hooks.items() if found}
     if options.hooks:
         problem, warning = plan_hooks.not_asked_for(site, action, after, tree)
@@ -322,10 +306,10 @@ def make_plan(
     problems += data.problems
     warnings += data.warnings
     needed = (
-        obstacles.disk_needed(site, tree, parts) + obstacles.venv_disk_needed(site, after, venv, options) + data.needed
+        obstacles.disk_needed(site, checkout) + obstacles.venv_disk_needed(site, after, venv, options) + data.needed
     )
     problems += obstacles.disk_problems(site, needed, len(tree.changes))
-    problems += obstacles.ownership_problems(site, tree, parts)
+    problems += obstacles.ownership_problems(site, checkout)
     commits, commit_count = commits_between(repository, local.head, goal.commit)
     return Plan(
         action,
@@ -333,8 +317,7 @@ def make_plan(
         target,
         local,
         goal,
-        tree,
-        parts,
+        checkout,
         venv,
         hooks,
         services,
@@ -353,32 +336,42 @@ def make_plan(
 # ---- what else changes ----
 
 
-def _with_version(site: Site, tree: TreePlan, version: str | None, warnings: list[str]) -> TreePlan:
-    """APP_VERSION in the env file follows the live version: one more file of the switch."""
-    env = site.env_file()
-    if env is None or version is None or env.get("APP_VERSION") in (None, version):
-        return tree
-    name = site.config.env_file or ""
-    full = site.root / name
-    if full.is_symlink() or not full.is_file():
-        warnings.append(f"{path_text(name)} is a symbolic link: APP_VERSION in it is not changed.")
-        return tree
-    path = os.fsencode(name)
-    found = full.stat()
-    try:
-        content = env.with_value("APP_VERSION", version)
-    except GitDeployError as error:
-        warnings.append(error.message)
-        return tree
-    change = FileChange(
-        path,
-        "changed",
-        0o100755 if found.st_mode & 0o100 else 0o100644,
-        content=content,
-        seen=(found.st_ino, found.st_size, found.st_mtime_ns),
+def _env_path(site: Site, version: str | None) -> EnvPath | None:
+    """The env file, whose APP_VERSION is to be VERSION."""
+    name = site.config.env_file
+    return EnvPath(os.fsencode(name), version) if name else None
+
+
+def submodule_rules(
+    site: Site,
+    keep: KeepPaths,
+    policy: Policy,
+    recorded: Mapping[bytes, Recorded] | None,
+    complete: bool,
+) -> Rules:
+    """How the submodules of this checkout are treated, and what fetches them."""
+    from gitdeploy.checkout.modules import configured_url
+    from gitdeploy.checkout.origins import Origins
+    from gitdeploy.checkout.submodules import Rules
+    from gitdeploy.deployment.release import fetch_places
+
+    remote, credentials = fetch_places(site)[0]
+    app = configured_url(site.repository, remote)
+    return Rules(
+        submodule_mode(site.config.git.submodules), policy, keep, Origins(app, credentials), recorded, complete
     )
-    others = [c for c in tree.changes if c.path != path]
-    return replace(tree, changes=tuple(sorted((*others, change), key=lambda c: c.path)))
+
+
+def _lfs_places(
+    site: Site, goal: Target, checkout: CheckoutPlan
+) -> Iterator[tuple[Repository, str, str, tuple[FileChange, ...]]]:
+    """Whose use of Git LFS is looked at: repository, tree, remote, what changes of it (with its own paths)."""
+    yield (
+        site.repository, goal.tree, site.config.source.remote, tuple(c for c in checkout.tree.changes if not c.owner)
+    )  # fmt: skip
+    for part in checkout.submodules:
+        if part.goal is not None:
+            yield part.objects, part.goal.tree, "origin", checkout.of_owner(part.path)
 
 
 def _config_after(site: Site, tree: TreePlan, reader: TargetFiles) -> Config:
@@ -387,8 +380,7 @@ def _config_after(site: Site, tree: TreePlan, reader: TargetFiles) -> Config:
     if file is not None and not file.is_relative_to(site.root):
         return site.config
     name = str(file.relative_to(site.root)) if file is not None else "deploy.yaml"
-    changed = {change.path: change for change in tree.changes}
-    change = changed.get(os.fsencode(name))
+    change = next((change for change in tree.changes if change.path == os.fsencode(name)), None)
     if change is None:
         return site.config
     if change.kind == "deleted":
@@ -403,6 +395,10 @@ def _with_new_requirements(config: Config, tree: TreePlan) -> Config:
     if config.venv.requirements or not brings or config.where.get("venv.requirements", "default") != "default":
         return config
     return replace(config, venv=replace(config.venv, requirements=venvs.DEFAULT_FILES))
+
+
+def submodule_mode(word: str) -> Mode:
+    return "always" if word == "always" else "never" if word == "never" else "auto"
 
 
 def _policy(config: Config) -> Policy:

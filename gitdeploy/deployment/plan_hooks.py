@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from gitdeploy.checkout.changes import FileChange, Problem, TreePlan
 from gitdeploy.config import Config
@@ -14,15 +13,12 @@ from gitdeploy.deployment.site import Site
 from gitdeploy.hooks import FOLDER, STAGES, Hook, not_executable, stage_of
 from gitdeploy.text import listing, path_text
 
-if TYPE_CHECKING:
-    from gitdeploy.deployment.plan import SubmodulePlan
-
 WAYS = "If it holds hooks of gitdeploy's, write into deploy.yaml:  hooks: {dir: hooks}   If not:  hooks: {dir: null}"
 
 
-def changes(root: Path, folder: str | None, tree: TreePlan, parts: Sequence[SubmodulePlan]) -> dict[str, str]:
+def changes(root: Path, folder: str | None, tree: TreePlan) -> dict[str, str]:
     """Path of each hook in FOLDER that the target brings, changes or deletes -> added, changed, deleted."""
-    return {name: change.kind for name, change in _changed(root, folder, tree, parts)}
+    return {name: change.kind for name, change in _changed(root, folder, tree)}
 
 
 def as_they_will_be(
@@ -30,10 +26,9 @@ def as_they_will_be(
     root: Path,
     folder: str | None,
     tree: TreePlan,
-    parts: Sequence[SubmodulePlan],
 ) -> dict[str, tuple[Hook, ...]]:
     """HOOKS as the target has them in the stages after the switch: what it brings is there, what it deletes is not."""
-    changed = dict(_changed(root, folder, tree, parts))
+    changed = dict(_changed(root, folder, tree))
     then: dict[str, tuple[Hook, ...]] = {}
     for stage, found in hooks.items():
         if stage.startswith("pre-"):
@@ -49,21 +44,18 @@ def as_they_will_be(
     return then
 
 
-def _changed(
-    root: Path, folder: str | None, tree: TreePlan, parts: Sequence[SubmodulePlan]
-) -> Iterator[tuple[str, FileChange]]:
+def _changed(root: Path, folder: str | None, tree: TreePlan) -> Iterator[tuple[str, FileChange]]:
     """(path below FOLDER, change) of each hook that changes, also where FOLDER is a link or in a submodule."""
     if folder is None:
         return
     real = os.path.relpath(os.path.realpath(root / folder), os.path.realpath(root))
     places = dict.fromkeys((folder, real))
-    for prefix, found in ((b"", tree.changes), *((part.path + b"/", part.tree.changes) for part in parts)):
-        for change in found:
-            path = path_text(prefix + change.path)
-            for place in places:
-                if stage_of(place, path):
-                    yield folder + path.removeprefix(place), change
-                    break
+    for change in tree.changes:
+        path = path_text(change.path)
+        for place in places:
+            if stage_of(place, path):
+                yield folder + path.removeprefix(place), change
+                break
 
 
 # ---- a folder that nobody asked for ----

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,11 +16,13 @@ from msgspec.structs import asdict
 from gitdeploy import backups, faultpoints, interruption, venvs
 from gitdeploy.backups import Backup
 from gitdeploy.checkout import stage as staging
+from gitdeploy.checkout import switch
 from gitdeploy.checkout.durable import sync_file_systems
 from gitdeploy.checkout.git import BACKUP_REFS, NO_ACCESS, Access
 from gitdeploy.checkout.lfs import uses_lfs
 from gitdeploy.checkout.manifest import Manifest
 from gitdeploy.checkout.modes import Modes, read_modes
+from gitdeploy.checkout.modules import module_folders
 from gitdeploy.checkout.remote import access_by
 from gitdeploy.checkout.snapshot import Snapshot, take_snapshot
 from gitdeploy.checkout.times import Newest
@@ -35,6 +37,7 @@ from gitdeploy.deployment.plan import Plan, TargetFiles
 from gitdeploy.deployment.session import Work
 from gitdeploy.deployment.site import Release3, Site
 from gitdeploy.deployment.steps import run_stage
+from gitdeploy.deployment.submodule_states import drop_refs, outside_submodules, record_states
 from gitdeploy.errors import DeploymentFailed, GitDeployError, PolicyError
 from gitdeploy.text import count, listing, path_text, size_text
 from gitdeploy.venvs.flip import Flip
@@ -64,15 +67,16 @@ class Preparation(Struct):
 
 def discard_leftovers(site: Any, stage: str, built: str | None, backup: str | None) -> None:
     """Throw away what a deployment had prepared before it touched anything live."""
-    git_dirs = [site.repository.git_dir]
+    git_dirs = {site.repository.git_dir, *module_folders(site.repository)}
     with suppress(GitDeployError):
-        from gitdeploy.checkout.submodules import module_folders
-
-        git_dirs += module_folders(site.repository)
+        if (manifest := Manifest.read(site.state.stage / stage)) is not None:
+            switch.release_locks(manifest)
+            git_dirs |= {control.source for control in manifest.controls}
     staging.discard_stage(site.state.stage / stage, git_dirs)
     if built is not None:
         venvs.Builder(site.root, site.state.path, site.config.venv).discard(built)
     if backup is not None:
+        drop_refs(site.repository, backup)
         backups.remove(site.state.backups, backup, site.repository)
 
 
@@ -146,19 +150,11 @@ def create_backup(
     databases = open_databases(config.backup.databases, site.root, app_environment(site))
     leave = database_files(databases, site.root, (*config.git.keep, *config.backup.include))
     also = [path for path in plan.tree.saved if path not in plan.local.changed()]
+    own = outside_submodules(site.repository, also)
     snapshot = take_snapshot(
-        site.repository, plan.local.without(leave, site.root), also, f"gitdeploy backup {identity}\n\n{reason}\n"
+        site.repository, plan.local.without(leave, site.root), own, f"gitdeploy backup {identity}\n\n{reason}\n"
     )
-    submodules: dict[str, Mapping[str, Any]] = {}
-    for part in plan.submodules:
-        if not part.created:
-            from gitdeploy.checkout.local import read_local
-
-            inner = take_snapshot(
-                part.repository, read_local(part.repository), part.tree.saved, f"gitdeploy backup {identity}\n"
-            )
-            part.repository.update_ref(BACKUP_REFS + identity, inner.commit)
-            submodules[os.fsdecode(part.path)] = _encoded(inner)
+    submodules = record_states(site.repository, plan.local, plan.checkout, also, identity, _encoded)
     kept: list[str] = []
     not_copied: list[str] = []
     for path in backups.matching_paths(site.root, config.git.keep):
@@ -177,7 +173,7 @@ def create_backup(
     site.repository.update_ref(BACKUP_REFS + identity, snapshot.commit)
     faultpoints.point("backup ref")
     live = plan.venv.live if plan.venv is not None else None
-    modes = read_modes(site.root, plan.local.tracked)
+    modes = read_modes(site.root, [*plan.local.tracked, *_tracked_inside(plan)])
     backup = Backup(
         id=identity,
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -190,6 +186,7 @@ def create_backup(
         label=label,
         snapshot=_encoded(snapshot),
         submodules=submodules,
+        all_submodules=True,
         generation=generation,
         venv=_venv_identity(live),
         kept=kept,
@@ -204,6 +201,13 @@ def create_backup(
     sync_file_systems(site.repository.git_dir, folder)
     backups.write(site.state.backups, backup)
     return backup, snapshot
+
+
+def _tracked_inside(plan: Plan) -> Iterator[tuple[bytes, int]]:
+    """Tracked files of the submodules that the plan changes: path, git's mode."""
+    for part in plan.checkout.submodules:
+        if part.local is not None and part.held is not None:
+            yield from ((part.held.outside(path), mode) for path, mode in part.local.tracked)
 
 
 def _venv_identity(live: venvs.LiveVenv | None) -> str | None:
@@ -271,7 +275,7 @@ def build_venv(preparation: Preparation) -> None:
             preparation.generation,
             plan.venv.live,
             plan.venv.requirements,
-            TargetFiles(site.repository, site.root, plan.goal, plan.tree),
+            TargetFiles(site.repository, site.root, plan.goal, plan.checkout),
             on_line=work.journal.output,
             on_progress=lambda text: work.journal.progress("build", text),
             rebuild=plan.options.rebuild_venv,
@@ -301,29 +305,7 @@ def stage_files(preparation: Preparation, modes: Modes | None = None) -> None:
         folder = site.state.stage / preparation.stage
         folder.mkdir(mode=0o700, exist_ok=True)
         saved = (site.state.backups / preparation.backup.id if preparation.backup else folder) / "saved"
-        parts = [
-            staging.Part(
-                site.repository,
-                plan.tree.changes,
-                plan.goal,
-                (site.repository.git_dir / "HEAD").read_text(),
-                modes=modes or Modes(),
-                hidden=plan.local.hidden,
-                access=_lfs_access(site, plan),
-            ),
-            *(
-                staging.Part(
-                    part.repository,
-                    part.tree.changes,
-                    part.goal,
-                    part.old_head,
-                    part.path,
-                    part.created,
-                    control=part.control,
-                )
-                for part in plan.submodules
-            ),
-        ]
+        parts = _parts(site, plan, modes or Modes())
         changed = b"".join(
             os.fsencode(path) + b"\0" for kind in ("added", "changed", "deleted") for path in plan.files(kind)
         )
@@ -335,6 +317,8 @@ def stage_files(preparation: Preparation, modes: Modes | None = None) -> None:
             folder,
             saved,
             parts,
+            folders=plan.tree.folders,
+            emptied=plan.tree.emptied,
             newest=newest.read(),
             progress=lambda done, total: work.journal.progress(
                 "stage", f"{done} of {total} files", done / max(total, 1)
@@ -342,6 +326,40 @@ def stage_files(preparation: Preparation, modes: Modes | None = None) -> None:
         )
         newest.keep(preparation.manifest.newest)
         shown.summary = count(len(preparation.manifest.items), "file")
+
+
+def _parts(site: Site, plan: Plan, modes: Modes) -> list[staging.Part]:
+    """The share of each repository in the switch, the checkout's own first."""
+    parts = [
+        staging.Part(
+            site.repository,
+            plan.checkout.of_owner(b""),
+            plan.goal,
+            (site.repository.git_dir / "HEAD").read_text(),
+            modes=modes,
+            hidden=plan.local.hidden,
+            access=_lfs_access(site, plan),
+            settings=plan.checkout.settings,
+        )
+    ]
+    for part in plan.checkout.submodules:
+        if part.goal is not None:
+            inside = part.path + b"/"
+            odd = {path[len(inside) :]: m for path, m in modes.odd.items() if path.startswith(inside)}
+            parts.append(
+                staging.Part(
+                    part.objects,
+                    plan.checkout.of_owner(part.path),
+                    part.goal,
+                    part.head,
+                    part.path,
+                    part.source if part.created else None,
+                    modes=Modes(odd, modes.usual),
+                    hidden=part.local.hidden if part.local is not None else (),
+                    settings=part.settings,
+                )
+            )
+    return parts
 
 
 def _lfs_access(site: Site, plan: Plan) -> Access:

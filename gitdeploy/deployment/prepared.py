@@ -32,8 +32,12 @@ def plan_digest(plan: Plan) -> str:
     facts = (
         plan.goal,
         # Not the inode: it may be another after a remount or in a copied app; `relink` looks at that.
-        [(c.path, c.kind, c.mode, c.oid, c.exact, c.content, c.seen and c.seen[1:]) for c in plan.tree.changes],
-        [(p.path, p.goal, [(c.path, c.kind, c.mode, c.oid) for c in p.tree.changes]) for p in plan.submodules],
+        [
+            (c.path, c.kind, c.mode, c.oid, c.exact, c.content, c.owner, c.seen and c.seen[1:])
+            for c in plan.tree.changes
+        ],
+        [(p.path, p.source.name, p.created, p.goal, p.head, p.settings) for p in plan.checkout.submodules],
+        (plan.tree.folders, plan.tree.emptied, plan.checkout.settings),
         plan.local.head,
         plan.local.branch,
         venv_facts(plan.venv, plan.options),

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from gitdeploy import backups, venvs
 from gitdeploy.deployment.site import Site
+from gitdeploy.deployment.submodule_states import drop_refs
 from gitdeploy.text import count, size_text
 
 
@@ -59,6 +60,7 @@ def prune(site: Site, *, keep: int, line: Callable[[str], None], dry_run: bool =
     if dry_run:
         return pruned
     for backup in going:
+        drop_refs(site.repository, backup.id)
         backups.remove(site.state.backups, backup.id, site.repository)
     for path in free:
         venvs.remove(path)

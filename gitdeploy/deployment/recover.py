@@ -14,10 +14,11 @@ from gitdeploy import backups, interruption, process, venvs
 from gitdeploy.checkout import stage as staging
 from gitdeploy.checkout import switch
 from gitdeploy.checkout.git import sweep_scratch
+from gitdeploy.checkout.incoming import sweep_incoming
 from gitdeploy.checkout.local import read_local
 from gitdeploy.checkout.manifest import FILE, Manifest, moved
+from gitdeploy.checkout.modules import module_folders
 from gitdeploy.checkout.remote import drop_incoming
-from gitdeploy.checkout.submodules import module_folders
 from gitdeploy.config import FILE_NAME
 from gitdeploy.deployment import engine
 from gitdeploy.deployment.blame import same_failure
@@ -32,6 +33,7 @@ from gitdeploy.deployment.session import CHANGING, Replaces, Result, Session, Un
 from gitdeploy.deployment.settle import SettlingFailed, give_up, settle
 from gitdeploy.deployment.site import Release3, Site
 from gitdeploy.deployment.steps import end_maintenance, live_steps
+from gitdeploy.deployment.submodule_states import drop_refs
 from gitdeploy.deployment.tell import owe, send_owed
 from gitdeploy.errors import DeploymentFailed, GitDeployError, Interrupted, RollbackFailed
 from gitdeploy.state import DeploymentRow, Record
@@ -65,7 +67,8 @@ def recover_unfinished(session: Session, *, replaces: Replaces = Replaces.NOTHIN
         for row in rows:
             result = _recover_one(session, row, replaces) or result
         _remove_stale_locks(site, (*_REF_LOCKS, *_TREE_LOCKS))
-        _sweep(site, {session.unsettled.stage} if session.unsettled is not None else set())
+        needed = {session.unsettled.stage} if session.unsettled is not None else set()
+        _sweep(site, needed, interrupted=bool(rows))
         send_owed(site, session.database, site.config, again=session.caller.boot)
     interruption.check()
     return result
@@ -303,7 +306,7 @@ def _git_at_work(site: Site) -> bool:
     return False
 
 
-def _sweep(site: Site, needed: set[str]) -> None:
+def _sweep(site: Site, needed: set[str], *, interrupted: bool) -> None:
     """Stages, generations, temporary packs and unfinished backups that no deployment knows of. NEEDED: stages that stay."""
     prepared = {*prepared_stages(site.state.stage), *needed}
     git_dirs = [site.repository.git_dir, *module_folders(site.repository)]
@@ -315,13 +318,15 @@ def _sweep(site: Site, needed: set[str]) -> None:
         sweep_scratch(folder)
         for beside in folder.glob("gitdeploy.*.*"):  # of stages that are gone: a power cut may have brought these back
             if not (site.state.stage / beside.name.split(".")[1]).exists():
-                beside.unlink(missing_ok=True)
+                staging.remove_beside(beside)
     for name in os.listdir(site.state.backups):
         if (
             isinstance(entry := backups.read(site.state.backups, name), backups.Damaged)
             and "never finished" in entry.problem
         ):
+            drop_refs(site.repository, name)
             backups.remove(site.state.backups, name, site.repository)
+    sweep_incoming(site.repository.git_dir, every=interrupted and not prepared)
     for backup in site.backups():
         site.repository.mend_ref(backups.REFS + backup.id, str(backup.snapshot["commit"]))
     held = held_generations(site)

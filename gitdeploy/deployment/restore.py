@@ -26,6 +26,7 @@ from gitdeploy.deployment.preflight import checked
 from gitdeploy.deployment.prepare import Preparation
 from gitdeploy.deployment.session import CHANGING, Result, Session, record
 from gitdeploy.deployment.site import Release3, Site
+from gitdeploy.deployment.submodule_states import recorded_states
 from gitdeploy.deployment.upgrade import head_of, kept_data, preflight_summary
 from gitdeploy.errors import DeploymentFailed, UsageError
 from gitdeploy.state import Database
@@ -88,12 +89,14 @@ def plan_restore(
         options,
         kept_data=[*kept_data(database), *backup.kept_data],
         env_version=backup.version,
-        submodules={os.fsencode(path): decoded(data).target() for path, data in backup.submodules.items()},
+        submodules=recorded_states(backup, decoded),
+        all_submodules=backup.all_submodules,
         generation=generation_of(site, backup),
         origin=origin,
     )
     keep = site.keep([*kept_data(database), *backup.kept_data])
-    plan = replace(plan, tree=with_modes(site.repository, plan.tree, plan.local, goal, recorded_modes(backup), keep))
+    tree = with_modes(site.repository, plan.tree, plan.local, goal, recorded_modes(backup), keep)
+    plan = replace(plan, checkout=replace(plan.checkout, tree=tree))
     warnings = restore_warnings(site, backup, with_data=options.with_data)
     then, now = (site.repository.tree_of(commit) for commit in (backup.commit, plan.local.head))
     new = migrations_between(site.repository, then, now)

@@ -18,7 +18,7 @@ from pathlib import Path
 import conftest  # noqa: F401  # a home and a git configuration of our own, as in every test
 
 from . import campaign, power, served
-from .app import POWER_SCENARIOS, SCENARIOS, CrashApp, Scenario
+from .app import MODULE_SCENARIOS, POWER_SCENARIOS, SCENARIOS, CrashApp, CrashModules, Scenario
 from .served import ServedApp
 
 
@@ -74,7 +74,7 @@ def _add(done: tuple[str, campaign.Table, list[str]], table: campaign.Table, fin
 
 @cache
 def _app(kind: type[CrashApp], folder: str) -> CrashApp:
-    """The app of this process, of either kind."""
+    """The app of this process, of that kind."""
     app = kind(Path(folder) / f"{kind.__name__}-{os.getpid()}")
     app.build()
     return app
@@ -84,7 +84,8 @@ def _task(
     name: str, kind: str, folder: str, given: argparse.Namespace, count: int
 ) -> tuple[str, campaign.Table, list[str]]:
     scenario = next(found for found in ALL if found.name == name)
-    app = _app(CrashApp if scenario in POWER_SCENARIOS else ServedApp, folder)
+    made_for = CrashModules if scenario in MODULE_SCENARIOS else CrashApp
+    app = _app(made_for if scenario in POWER_SCENARIOS or scenario in MODULE_SCENARIOS else ServedApp, folder)
     finds: list[str] = []
     table = campaign.Table()
     try:
@@ -154,8 +155,8 @@ def _noted(one: campaign.Campaign, table: campaign.Table, finds: list[str]) -> I
 
 
 # A power cut ends the service, whatever it ran: those of its own are killed only.
-KILL_SCENARIOS = (*SCENARIOS, *served.SCENARIOS)
-ALL = (*POWER_SCENARIOS, *served.SCENARIOS)
+KILL_SCENARIOS = (*SCENARIOS, *MODULE_SCENARIOS, *served.SCENARIOS)
+ALL = (*POWER_SCENARIOS, *MODULE_SCENARIOS, *served.SCENARIOS)
 KINDS: dict[str, Callable[..., None]] = {
     "points": _points, "random": _random, "recovery": _recovery, "power": _power
 }  # fmt: skip

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from support.sample import Link, Program, Sample, Tree, folder_files, write_tree
+from support.modules import ModularSample, part
+from support.sample import Link, Program, Tree, folder_files, write_tree
 
 from gitdeploy import faultpoints
 from gitdeploy.cli import run as run_gitdeploy
@@ -117,7 +118,7 @@ class Scenario:
 OWN_FOLDERS = (".git", ".gitdeploy", "venv", "run")
 
 
-class CrashApp(Sample):
+class CrashApp(ModularSample):
     """The sample with a database, local changes, a submodule, and pristine copies to begin each trial from."""
 
     # Name of a state -> the state that it comes from, and the commands that lead there.
@@ -137,31 +138,23 @@ class CrashApp(Sample):
     def build(self) -> None:
         for version in ("1.0", "1.1", "1.2"):
             self.wheel("greeting", version)
-        self.library = self.folder / "library"
-        self.git("init", "-q", "-b", "main", str(self.library), cwd=self.folder)
-        commits = {}
-        for number, tag in enumerate(("v1.0.0", "v1.1.0", "v1.2.0", "v1.3.0")):
-            write_tree(self.library, {"lib.py": f"NUMBER = {number}\n", f"only-{number}.txt": "x\n"})
-            self.git("add", "-A", cwd=self.library)
-            self.git("commit", "-q", "-m", tag, cwd=self.library)
-            commits[tag] = self.git("rev-parse", "HEAD", cwd=self.library)
-        for tag, tree in self.releases().items():
-            self.release_with_submodule(tag, tree, commits[tag])
+        self.make_libraries()
+        for number in range(4):
+            self.library_commit("library", {"lib.py": f"NUMBER = {number}\n", f"only-{number}.txt": "x\n"}, number)
+        for number, (tag, tree) in enumerate(self.releases().items()):
+            files, parts = self.submodules()[tag]
+            self.modular_release(tag, {**tree, **files}, [part("vendor/lib", "library", number), *parts])
 
     def releases(self) -> dict[str, Tree]:
         return RELEASES
 
-    def release_with_submodule(self, tag: str, tree: Tree, commit: str) -> None:
-        modules = f'[submodule "vendor/lib"]\n\tpath = vendor/lib\n\turl = file://{self.library}\n'
-        self.release(tag, {**tree, ".gitmodules": modules})
-        self.git("update-index", "--add", "--cacheinfo", f"160000,{commit},vendor/lib", cwd=self.remote)
-        self.git("commit", "-q", "--amend", "--no-edit", cwd=self.remote)
-        self.git("tag", "-d", tag, cwd=self.remote)
-        self.git("tag", "-a", tag, "-m", f"Release {tag}", cwd=self.remote)
+    def submodules(self) -> dict[str, tuple[Tree, list[dict[str, Any]]]]:
+        """What each release has beside the submodule that all have."""
+        return {tag: ({}, []) for tag in self.releases()}
 
     def install_with_data(self, tag: str) -> None:
         self.install(tag, branch="main")
-        self.git("submodule", "update", "-q", "--init")
+        self.initialise()
         (self.app / ".env").write_text("SECRET=1\nAPP_VERSION=1.0.0\n")
         (self.app / "conf/local.ini").write_text("mine\n")
         merged = self.app / "merged.txt"
@@ -270,7 +263,8 @@ class CrashApp(Sample):
         found["service"] = self.serving()
         found["maintenance"] = (self.app / "run/maintenance").exists()
         found["folders"] = self._folders()
-        found["submodule"] = self.git("-C", "vendor/lib", "status", "--porcelain=v2", "--branch")
+        found["submodules"] = self.git("submodule", "status", "--recursive")
+        found["in submodules"] = self.inside()
         return found
 
     def _folders(self) -> dict[bytes, str]:
@@ -287,7 +281,7 @@ class CrashApp(Sample):
     def damage(self) -> str:
         """What `git fsck` says of the checkout and its submodule. Asked once of the same objects, refs and index."""
         said = ""
-        for folder, place in ((self.app, self.app / ".git"), (self.app / "vendor/lib", self.app / ".git/modules")):
+        for folder, place in ((self.app, self.app / ".git"), *self._modules()):
             facts: list[object] = [place, self.git("ls-files", "-s", cwd=folder)]
             for parent, _, names in os.walk(place):
                 for path in (os.path.join(parent, name) for name in names if name != "index"):  # it has times in it
@@ -303,6 +297,14 @@ class CrashApp(Sample):
                 else:
                     self._sound.add(key)
         return said
+
+    def _modules(self) -> list[tuple[Path, Path]]:
+        """Work tree and repository of each submodule that has files."""
+        listed = self.git(
+            "submodule", "foreach", "--quiet", "--recursive", "git rev-parse --show-toplevel --absolute-git-dir"
+        )
+        lines = [Path(line) for line in listed.splitlines()]
+        return list(zip(lines[::2], lines[1::2], strict=True))
 
     _sound: ClassVar[set[bytes]] = set()
 
@@ -386,8 +388,32 @@ def normal_venv(venv: Path) -> dict[bytes, bytes]:
     return {path: content for path, content in found.items() if not path.startswith(b"/.gitdeploy")}
 
 
+class CrashModules(CrashApp):
+    """The same with submodules that come, go, move, are nested, and become folders and links."""
+
+    def submodules(self) -> dict[str, tuple[Tree, list[dict[str, Any]]]]:
+        return {
+            "v1.0.0": ({}, [part("part", "lib"), part("goes", "inner")]),
+            "v1.1.0": ({"goes": Link("static")}, [part("moved/to", "lib", name="part"), part("nested", "outer")]),
+            "v1.2.0": (
+                {"moved/to/code.py": "vendored\n"},
+                [part("deep/er", "outer", 1, name="nested"), part("goes", "lib", 1, name="part")],
+            ),
+            "v1.3.0": (
+                {"nested": "a file\n"},
+                [part("moved/to", "lib", 1, name="renamed"), part("part", "outer", name="nested")],
+            ),
+        }
+
+
 # ---- the scenarios ----
 
+MODULE_SCENARIOS = (
+    Scenario("modules move, come and go", ("upgrade", "v1.1.0"), "plain"),
+    Scenario("modules become folders", ("upgrade", "v1.2.0"), "upgraded"),
+    Scenario("modules, and it fails", ("upgrade", "v1.3.0"), "upgraded", code=3, only_old=True),
+    Scenario("modules come back", ("rollback", "v1.0.0"), "twice"),
+)
 SCENARIOS = (
     Scenario("adopt", ("upgrade", "v1.1.0"), "plain"),
     Scenario("upgrade", ("upgrade", "v1.2.0"), "upgraded"),

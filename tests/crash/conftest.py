@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from .app import CrashApp
+from .app import CrashApp, CrashModules
 from .campaign import fast_folder
 from .served import ServedApp
 
@@ -31,3 +31,8 @@ def crash_app() -> Iterator[CrashApp]:
 @pytest.fixture(scope="session")
 def served_app() -> Iterator[CrashApp]:
     yield from made(ServedApp)
+
+
+@pytest.fixture(scope="session")
+def module_app() -> Iterator[CrashApp]:
+    yield from made(CrashModules)

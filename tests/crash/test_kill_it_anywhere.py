@@ -6,13 +6,17 @@ from __future__ import annotations
 import pytest
 
 from . import served
-from .app import POWER_SCENARIOS, SCENARIOS, CrashApp, Scenario
+from .app import MODULE_SCENARIOS, POWER_SCENARIOS, SCENARIOS, CrashApp, Scenario
 from .campaign import Campaign
 from .power import PowerCampaign, missing
 
 SEED = 4
 ON_BTRFS = tuple(one for one in POWER_SCENARIOS if one.name in ("fails", "without hooks", "backup"))
-EACH, EACH_SERVED = 18, 10  # random kills, and kills with killed recoveries, of each command: over 200 of both
+EACH, EACH_SERVED, EACH_MODULES = (
+    18,
+    10,
+    4,
+)  # random kills, and kills with killed recoveries, of each command: over 200 of both
 THOROUGH = 60  # every so many trials: earlier backups, next upgrade
 STEP = 14  # every 14th barrier, SEED says which, and those where one side is final
 WITHOUT_SYNCS = ("prune",)  # it only deletes
@@ -44,6 +48,15 @@ def test_killed_anywhere_the_service_runs_the_release_that_is_on_disk(served_app
     campaign.everywhere(first=SEED, step=8, recoveries=EACH_SERVED, seed=SEED)
     campaign.random_kills(EACH_SERVED, SEED)
     assert campaign.table.rows.total() > 2 * EACH_SERVED
+
+
+@each(MODULE_SCENARIOS)
+def test_killed_anywhere_submodules_are_the_old_ones_or_the_new_ones(module_app: CrashApp, scenario: Scenario) -> None:
+    """Those that come, go, move, are nested, and become folders, files and links."""
+    campaign = Campaign(module_app, scenario, thorough=THOROUGH)
+    campaign.everywhere(first=SEED, step=6, recoveries=EACH_MODULES, seed=SEED)
+    campaign.random_kills(EACH_MODULES, SEED)
+    assert campaign.table.rows.total() > 2 * EACH_MODULES
 
 
 @each(POWER_SCENARIOS)

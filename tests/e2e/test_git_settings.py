@@ -483,7 +483,7 @@ def test_what_root_left_is_found_before_anything_is_made_and_the_hint_mends_it(
     plan = as_nobody(nobodys, "plan", "v2.0.0")
     found = re.search(r"sudo (chown .*)", plan.text)
     assert found is not None, plan.text
-    assert "can't be replaced by nobody" in plan.text
+    assert "can't be changed by nobody" in plan.text
     assert as_nobody(nobodys, "doctor").text.count(found[0]) == 1
     done = as_nobody(nobodys, "upgrade", "v2.0.0")
     assert done.code == 1

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, given, note, settings
 from hypothesis import strategies as st
+from support.modules import ModularSample, part
 from support.sample import Content, Link, Program, Sample, Tree, differences, folder_files, write_tree
 
 from gitdeploy import App
@@ -206,3 +207,136 @@ def test_the_plan_names_the_packages_that_the_upgrade_then_changes(
     assert backups[0] is not None
     app.restore(backups[0])
     assert differences(start, packaged.state()) == []
+
+
+# ---- with submodules ----
+
+SLOTS = ["part", "d/sub", "moved/to", "e"]
+LIBRARY_FILES = ["code.py", "deep/data.txt", "deep", "new.txt", "inner.py", "outer.py", "inner/inner.py", "mine"]
+
+
+@st.composite
+def modular_trees(draw: st.DrawFn) -> tuple[Tree, list[dict[str, Any]]]:
+    """A release with up to three submodules, whose names go with other paths in the next."""
+    slots = draw(st.lists(st.sampled_from(SLOTS), unique=True, max_size=3))
+    names = draw(st.permutations(["one", "two", "three/3"]))
+    parts = [
+        part(slot, draw(st.sampled_from(["lib", "inner", "outer"])), draw(st.integers(0, 1)), name=name)
+        for slot, name in zip(slots, names, strict=False)
+    ]
+    taken = [os.fsencode(slot) for slot in slots]
+    files = compatible(draw(st.lists(st.sampled_from(PATHS), unique=True, min_size=1, max_size=6)))
+    more = draw(
+        st.sampled_from([{}, {"part/code.py": "one\n"}, {"moved/to/code.py": "vendored\n", "e": Link("moved")}])
+    )
+    wanted: dict[str | bytes, Content] = {path: draw(settings_text if path == b".env" else contents) for path in files}
+    wanted |= {
+        os.fsencode(path): content for path, content in more.items() if compatible([*files, os.fsencode(path)]) != files
+    }
+    tree = {
+        path: wanted[path]
+        for path in compatible([*taken, *(p for p in wanted if isinstance(p, bytes))])
+        if path in wanted
+    }
+    return tree, parts
+
+
+inside_acts = st.builds(
+    Act,
+    st.sampled_from(["write", "write", "remove", "chmod", "add", "commit", "branch"]),
+    st.builds(lambda slot, name: os.fsencode(f"{slot}/{name}"), st.sampled_from(SLOTS), st.sampled_from(LIBRARY_FILES)),
+    st.sampled_from(["mine\n", "one\n", "two\n"]),
+)
+
+
+def perform_inside(sample: ModularSample, act: Act) -> None:
+    """In the submodule that the path is in, as far as there is one."""
+    path = os.fsdecode(act.path)
+    slot = next(slot for slot in SLOTS if path.startswith(slot + "/"))
+    place, name = sample.app / slot, path.removeprefix(slot + "/")
+    if not (place / ".git").exists():
+        return
+    file = place / name
+    whole = os.path.lexists(file) and (file.is_symlink() or not file.is_dir())
+    if act.kind == "write" and not file.is_dir() and file.parent.is_dir():
+        write_tree(place, {name: act.content})
+    elif act.kind == "remove" and whole:
+        file.unlink()
+    elif act.kind == "chmod" and whole:
+        file.chmod(stat.S_IMODE(file.stat().st_mode) ^ 0o111)
+    elif act.kind == "add" and whole and not name.startswith("inner/"):
+        sample.git("add", "-f", "--", name, cwd=place)
+    elif act.kind == "commit":
+        sample.git("commit", "-q", "-a", "--allow-empty", "-m", "made here", cwd=place)
+    elif act.kind == "branch":
+        sample.git("checkout", "-q", "-B", "mine", cwd=place)
+
+
+@pytest.mark.timeout(900)
+@settings(
+    max_examples=12,
+    deadline=None,
+    derandomize=True,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+@given(
+    first=modular_trees(), second=modular_trees(), local=st.lists(acts, max_size=2), inside=st.lists(inside_acts, max_size=3),
+    initialised=st.booleans(), policy=st.sampled_from(["refuse", "discard", "discard", "merge"]),
+    kept=st.sampled_from([".env, keep.me", "keep.me", "keep.me, part/code.py"]),
+)  # fmt: skip
+def test_up_back_and_up_again_with_submodules(
+    first: tuple[Tree, list[dict[str, Any]]],
+    second: tuple[Tree, list[dict[str, Any]]],
+    local: list[Act],
+    inside: list[Act],
+    initialised: bool,
+    policy: Any,
+    kept: str,
+) -> None:
+    folder = Path(tempfile.mkdtemp(prefix="history-"))
+    try:
+        sample = ModularSample(folder, venv=False)
+        sample.make_libraries()
+        there = b"part/code.py" in first[0] or any((p["path"], p["library"]) == ("part", "lib") for p in first[1])
+        if not (there and initialised):
+            kept = kept.removesuffix(", part/code.py")
+        for tag, (tree, parts) in (("v1.0.0", first), ("v2.0.0", second)):
+            settings_of_all = {"deploy.yaml": f"source: {{type: git}}\ngit: {{keep: [{kept}]}}\n"}
+            sample.modular_release(tag, {**tree, **settings_of_all}, parts)
+        sample.install("v1.0.0", branch="main")
+        if initialised:
+            sample.initialise()
+        for act in local:
+            if not any(os.fsdecode(act.path).startswith(slot) for slot in SLOTS):
+                perform(sample, act)
+        for act in inside:
+            perform_inside(sample, act)
+        for name, text in ((".env", "APP_VERSION=1.0.0\nMINE=1\n"), ("keep.me", "mine\n")):
+            if name in kept and not os.path.lexists(sample.app / name):
+                (sample.app / name).write_text(text)
+        before, on_disk = sample.modular_state(), disk(sample)
+        app = App.open(sample.app)
+        options = Options(local_changes=policy)
+        plan = app.plan("v2.0.0", options)
+        assert plan is not None
+        assert differences(before, sample.modular_state()) == [], "a plan changes nothing"
+        note(f"plan: {plan.as_dict()}")
+        if plan.problems:
+            with pytest.raises((PolicyError, DeploymentFailed)):
+                app.upgrade("v2.0.0", options)
+            assert differences(before, sample.modular_state()) == [], "what is refused changes nothing"
+            return
+        result = app.upgrade("v2.0.0", options)
+        upgraded = disk(sample)
+        assert plan.as_dict()["files"] == changed(on_disk, upgraded)
+        assert sample.damage() == ""
+        if not local and not inside:
+            assert sample.git("status", "--porcelain", "--untracked-files=no") in ("", "M .env")
+        assert result.backup is not None
+        app.restore(result.backup)
+        assert differences(before, sample.modular_state()) == []
+        app.upgrade("v2.0.0", options)
+        assert differences({"disk": upgraded}, {"disk": disk(sample)}) == []
+    finally:
+        shutil.rmtree(folder)

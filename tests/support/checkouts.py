@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from gitdeploy.checkout.changes import Policy, Target, TreePlan, plan_tree
+from gitdeploy.checkout.changes import Policy, Target, TreePlan
 from gitdeploy.checkout.git import Repository
 from gitdeploy.checkout.keep import KeepPaths
 from gitdeploy.checkout.local import read_local
+from gitdeploy.checkout.plan import plan_checkout
+from gitdeploy.checkout.submodules import Rules
 from support.sample import Content, Link, Program, Tree, folder_files, write_tree
 
 
@@ -71,18 +73,23 @@ class Checkout:
     ) -> TreePlan:
         """What the planner says about going to COMMIT."""
         repository = self.repository
-        return plan_tree(
+        return plan_checkout(
             repository,
             read_local(repository),
             self.target(commit),
             keep=KeepPaths(keep),
             policy=policy,
+            rules=_no_submodules,
             forbidden=(b".gitdeploy", b"venv"),
             keep_dropped=keep_dropped,
-        )
+        ).tree
 
     def files(self) -> dict[bytes, tuple[object, ...]]:
         return folder_files(self.root, skip=(b".git", b".gitdeploy"))
+
+
+def _no_submodules() -> Rules:
+    raise AssertionError("there are no submodules in these trees")
 
 
 def _as_git(content: Content) -> tuple[bytes, bytes]:
