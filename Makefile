@@ -23,6 +23,8 @@ $(error VENV must be a path without blanks)
 endif
 # A server sets none of these; what they hide must show here, too.
 unexport PYTHONUNBUFFERED PYTHONDONTWRITEBYTECODE PYTHONPATH PYTHONHOME
+# Before 3.13 Python reads the path of an editable install in the locale's encoding: in C, a clone below 项目 would not start.
+export LC_ALL := C.UTF-8
 export MAKECMDGOALS
 
 .PHONY: demo test quick lint check bench crash clean screenshots

@@ -15,6 +15,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from lanes import pytest_collection_modifyitems, pytest_configure  # noqa: F401  # hooks: the marker of each lane
 
@@ -58,10 +59,18 @@ os.environ.update(
         "TZ": "UTC",
     }
 )
+if not os.access(Path(__file__).parents[1], os.W_OK):  # a clone that can't be written to
+    os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = f"{_HOME}/hypothesis"
 os.umask(0o022)
 for _number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
     if signal.getsignal(_number) is signal.SIG_IGN:  # by nohup, or a shell that started us in the background
         signal.signal(_number, lambda *_: None)  # for us as it was; a child begins with the default
+
+# A slow machine is no fault.
+hypothesis.settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("any machine")
 
 
 class OutsideNetwork(AssertionError):

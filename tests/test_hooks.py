@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,6 @@ from support import needs
 
 from gitdeploy.config import HooksConfig
 from gitdeploy.hooks import STAGES, HookContext, HookFailed, find_hooks, hook_environment, run_hooks
-from gitdeploy.process import start_ticks
 
 
 def script(path: Path, body: str = "exit 0", *, first: str = "#!/bin/sh", mode: int = 0o755) -> Path:
@@ -155,11 +155,11 @@ def test_a_hook_that_takes_too_long_is_ended_with_all_it_started(app: Path) -> N
     with pytest.raises(HookFailed, match=r"took longer than 0\.5 s.*: still here"):
         run(app, timeout=0.5)
     assert time.monotonic() - begun < 15
-    child = int((app / "child").read_text())
-    end = time.monotonic() + 5
-    while start_ticks(child) is not None and time.monotonic() < end:  # it was killed, and dies when its turn comes
-        time.sleep(0.01)
-    assert not Path(f"/proc/{child}").exists() or Path(f"/proc/{child}/stat").read_text().split()[2] == "Z"
+    child, end = int((app / "child").read_text()), time.monotonic() + 10
+    with suppress(FileNotFoundError, ProcessLookupError):  # on a busy machine a killed process takes its time
+        while Path(f"/proc/{child}/stat").read_text().split()[2] != "Z":
+            assert time.monotonic() < end
+            time.sleep(0.02)
 
 
 def test_a_daemon_that_keeps_the_output_open_does_not_hold_the_deployment(app: Path) -> None:

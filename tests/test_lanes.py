@@ -50,6 +50,13 @@ def test_all_are_still_there_in_the_order_for_several_processes(request: pytest.
     assert len(together) == len(set(together)), "what shares a server or a machine stays together"
 
 
+@pytest.mark.xdist_group("one")
+def test_a_group_is_seen_by_who_hands_out_tests(request: pytest.FixtureRequest) -> None:
+    """Else each of several processes starts every server and every machine, again and again."""
+    in_one_of_several = hasattr(request.config, "workerinput")
+    assert request.node.nodeid.endswith("@one") == in_one_of_several
+
+
 def test_every_place_is_there() -> None:
     assert [place for place in PLACES if not (TESTS / place).exists()] == []
 

@@ -7,10 +7,13 @@ os.path and, since Python 3.14, those of pathlib take for "not there".
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import stat
 
 _libc = ctypes.CDLL(None, use_errno=True)
+# What lstat(2) says where nothing can be: no such name, a file on the way, or links that lead in a circle.
+NOTHING_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
 
 def sync_file_system(path: str | bytes | os.PathLike[str]) -> None:
@@ -59,7 +62,9 @@ def same_file(one: bytes, other: bytes) -> bool:
     """Whether two names are one file now (links compared, not recorded numbers); False where either is missing."""
     try:
         first, second = os.lstat(one), os.lstat(other)
-    except (FileNotFoundError, NotADirectoryError):
+    except OSError as error:
+        if error.errno not in NOTHING_THERE:
+            raise
         return False
     return (first.st_dev, first.st_ino) == (second.st_dev, second.st_ino)
 
@@ -68,7 +73,9 @@ def exists(path: bytes | str | os.PathLike[str]) -> bool:
     """Whether anything, a dangling link too, stands at PATH."""
     try:
         os.lstat(path)
-    except (FileNotFoundError, NotADirectoryError):
+    except OSError as error:
+        if error.errno not in NOTHING_THERE:
+            raise
         return False
     return True
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gitdeploy.checkout.durable import exists
+from gitdeploy.checkout.durable import NOTHING_THERE, exists
 from gitdeploy.checkout.git import Repository, file_blob_id
 from gitdeploy.errors import DeploymentFailed
 from gitdeploy.process import Completed
@@ -193,7 +193,9 @@ def git_mode(path: bytes) -> int:
     `OSError` where that can't be told."""
     try:
         mode = os.lstat(path).st_mode
-    except (FileNotFoundError, NotADirectoryError):
+    except OSError as error:
+        if error.errno not in NOTHING_THERE:
+            raise
         return 0
     if stat.S_ISLNK(mode):
         return 0o120000

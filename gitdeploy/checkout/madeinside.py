@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 from gitdeploy.checkout.changes import Policy, Problem
 from gitdeploy.checkout.git import Repository
 from gitdeploy.checkout.history import local_commits
@@ -45,11 +47,12 @@ def commit_problem(
             refused=True,
             ways=("discard",),
         )
-    above = f"-C {path_text(place[0])} " if place[0] else ""
+    above = f"-C {shlex.quote(path_text(place[0]))} " if place[0] else ""
+    name = shlex.quote(path_text(place[1]))
     said = f"is at {local.head[:7]}" if local.head != old else f"is staged at {change.index_id[:7] if change else ''}"
-    put_back = f"git {above}submodule update {path_text(place[1])}"
+    put_back = f"git {above}submodule update {name}"
     if local.head == old:
-        put_back = f"git {above}reset -q -- {path_text(place[1])}"
+        put_back = f"git {above}reset -q -- {name}"
     return Problem(
         f"Submodule {where} {said}, the live release has it at {old[:7]}.",
         f"Put it back: {put_back}; or go on: --discard-local-changes (the backup holds it).",

@@ -14,7 +14,7 @@ from gitdeploy.checkout.remote import Credentials, fetch_commit
 from gitdeploy.errors import DeploymentFailed, SourceError
 from gitdeploy.text import path_text, redact
 
-_NEVER = "Or leave submodules to yourself in deploy.yaml:  git: {submodules: never}"
+_NEVER = "Or see to the submodules yourself, and say so in deploy.yaml:  git: {submodules: never}"
 
 
 class Origins(Struct, frozen=True):
@@ -24,15 +24,16 @@ class Origins(Struct, frozen=True):
     credentials: Credentials | None = None
 
     def new(
-        self, git_dir: Path, part: Described, commit: str, settings: Settings, base: str, lfs: str
+        self, git_dir: Path, part: Described, commit: str, settings: Settings, base: str, above: bytes | None, lfs: str
     ) -> tuple[Repository, str]:
         """A repository with COMMIT of a submodule that isn't here, and the URL that it came from. BASE: what its URL is
-        relative to. Raises `SourceError`, `DeploymentFailed`."""
+        relative to; ABOVE: the folder of the superproject, None where that isn't here either. Raises `SourceError`,
+        `DeploymentFailed`."""
         own, release = settings.url(part.name), resolved(base, part.url)
         urls = [own] if own else []
         if release not in urls and admitted(release, [self.app, base, *urls]):
             urls.append(release)
-        failure: SourceError | DeploymentFailed = self._foreign(part, release, None, None)
+        failure: SourceError | DeploymentFailed = self._foreign(part, release, None, above)
         for url in urls:
             found = incoming_repository(git_dir, url, sha256=len(commit) == 64, lfs=lfs)
             try:
@@ -78,20 +79,14 @@ class Origins(Struct, frozen=True):
 
     @staticmethod
     def _foreign(part: Described, url: str, failure: SourceError | None, above: bytes | None) -> DeploymentFailed:
-        where = f"-C {shlex.quote(path_text(above))} " if above else ""
-        trust = (
-            f"If you trust it: git {where}config {shlex.quote(f'submodule.{part.name}.url')} {shlex.quote(shown(url))}"
-        )
         before = f"{failure.message} " if failure is not None else ""
-        after = (
-            f"  (and after the upgrade: git {where}submodule sync {shlex.quote(path_text(part.path))})"
-            if failure
-            else ""
-        )
-        return DeploymentFailed(
-            f"{before}The release wants it from {shown(url)}, which is not where this app comes from.",
-            f"{trust}{after}",
-        )
+        message = f"{before}The release wants it from {shown(url)}, which is not where this app comes from."
+        if above is None:
+            return DeploymentFailed(message, _NEVER)
+        where = f"-C {shlex.quote(path_text(above))} " if above else ""
+        name, then = shlex.quote(f"submodule.{part.name}.url"), shlex.quote(path_text(part.path))
+        after = f"  (and after the upgrade: git {where}submodule sync {then})" if failure is not None else ""
+        return DeploymentFailed(message, f"If you trust it: git {where}config {name} {shlex.quote(shown(url))}{after}")
 
 
 def url_changed(old: Described | None, new: Described | None, own: str, base: str, where: str) -> str | None:

@@ -120,7 +120,7 @@ class Places(Struct):
                 if self.parents[parent]:
                     return None
             else:
-                mode = git_mode(self.disk.full(parent))
+                mode = self.disk.mode(parent)
                 self.parents[parent] = mode == 0o40000
                 if mode not in (0, 0o40000) and parent not in deleted:
                     del self.parents[parent]

@@ -506,12 +506,7 @@ def new_index(repository: Repository, tree: str, index: Path) -> Path:
 
 def _nearest_directory(path: bytes) -> bytes:
     while True:
-        try:
-            found = os.lstat(path)
-        except (FileNotFoundError, NotADirectoryError):
-            path = os.path.dirname(path)
-            continue
-        if stat_module.S_ISDIR(found.st_mode):
+        if git_mode(path) == 0o40000:
             return path
         path = os.path.dirname(path)
 

@@ -11,18 +11,18 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from msgspec import Struct, field
 from msgspec.structs import replace
 
 from gitdeploy.checkout.changes import SUBMODULE, FileChange, Problem, Target, list_tree, look
+from gitdeploy.checkout.found import Found, at, quoted
 from gitdeploy.checkout.git import Repository
 from gitdeploy.checkout.gitmodules import Described
 from gitdeploy.checkout.holders import Holder, Link
-from gitdeploy.checkout.local import Local, LocalChange, read_local
-from gitdeploy.checkout.madeinside import commit_problem, keeps_commit
+from gitdeploy.checkout.local import Local
+from gitdeploy.checkout.madeinside import keeps_commit
 from gitdeploy.checkout.modules import Recorded, branch_of, default_url, refuse_place
 from gitdeploy.checkout.origins import url_changed
-from gitdeploy.checkout.paths import Owner, Paths
+from gitdeploy.checkout.paths import Owner
 from gitdeploy.checkout.submodules import Rules, SubmodulePlan, Survey
 from gitdeploy.errors import DeploymentFailed, GitDeployError
 from gitdeploy.text import path_text
@@ -34,29 +34,7 @@ def survey(repository: Repository, local: Local, goal: Target, rules: Rules) -> 
     return _Walk(rules, repository).walk(local, goal)
 
 
-class _Walk(Struct):
-    rules: Rules
-    top: Repository
-    paths: Paths = field(default_factory=Paths)
-    parts: dict[Path, SubmodulePlan] = field(default_factory=dict)
-    holders: dict[Path, Holder] = field(default_factory=dict)
-    idle: set[Path] = field(default_factory=set)  # git folders of those that are as they will be
-    now: dict[bytes, Owner] = field(default_factory=dict)
-    then: dict[bytes, Owner] = field(default_factory=dict)
-    local: dict[bytes, LocalChange] = field(default_factory=dict)
-    gitfiles: dict[bytes, FileChange] = field(default_factory=dict)
-    gitlinks: list[bytes] = field(default_factory=list)
-    folders: list[bytes] = field(default_factory=list)
-    emptied: list[bytes] = field(default_factory=list)
-    alone: list[bytes] = field(default_factory=list)
-    known: dict[Path, bool] = field(
-        default_factory=dict
-    )  # git folder of one that HEAD has -> whether it has files here
-    coming: list[tuple[Holder, Link]] = field(default_factory=list)
-    moved: list[tuple[Holder, Link, SubmodulePlan]] = field(default_factory=list)  # with another commit than HEAD has
-    problems: list[Problem] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-
+class _Walk(Found):
     def walk(self, local: Local, goal: Target) -> Survey:
         root = self.top.root
         holder = Holder(
@@ -76,7 +54,7 @@ class _Walk(Struct):
         gone = [path for path in self.emptied if path not in self.folders]
         return Survey(
             self.paths,
-            self._finished(),
+            self.finished(),
             self.now,
             self.then,
             self.local,
@@ -149,7 +127,7 @@ class _Walk(Struct):
             or (new is not None and Repository.open(place).git_dir == holder.source / "modules" / new.name)
         )
         if here and not link.new and link.change is not None and not link.change.head_mode:
-            self._only_staged(whole)
+            self._only_staged(holder, link)
             return
         if self._is_left_alone(holder, whole, old, new, here):
             if here:
@@ -174,14 +152,15 @@ class _Walk(Struct):
         if link.new:
             self.coming.append((holder, link))
 
-    def _only_staged(self, whole: bytes) -> None:
+    def _only_staged(self, holder: Holder, link: Link) -> None:
         """One that was added here and not committed: its files stay, untracked, as git leaves them too."""
+        whole = holder.owner.outside(link.path)
         self.alone.append(whole)
         if self.rules.policy == "refuse":
             self.problems.append(
                 Problem(
                     f"Submodule {path_text(whole)} was added here, and no commit has it.",
-                    f"Take it out of the index: git rm --cached {path_text(whole)}; or go on, its files stay: "
+                    f"Take it out of the index: git {at(holder)}rm --cached {quoted(link.path)}; or go on, its files stay: "
                     "--discard-local-changes",
                     refused=True,
                     ways=("merge", "discard"),
@@ -211,7 +190,7 @@ class _Walk(Struct):
             self.problems.append(
                 Problem(
                     f"Submodule {path_text(whole)} was deleted here.",
-                    f"Bring it back: git submodule update {path_text(whole)}; or go on without, which brings the "
+                    f"Bring it back: git {at(holder)}submodule update {quoted(link.path)}; or go on without, which brings the "
                     "release's: --discard-local-changes",
                     refused=True,
                     ways=("discard",),
@@ -229,8 +208,8 @@ class _Walk(Struct):
 
     def _switch(self, holder: Holder, link: Link, inner: Repository, whole: bytes) -> None:
         """One that stays where it is."""
-        local, head = read_local(inner), (inner.git_dir / "HEAD").read_text()
-        goal = self._goal(whole, inner, link.new)
+        local, head = self.read(inner, whole)
+        goal = self.goal_of(whole, inner, link.new)
         if goal is None:
             self._take_away(holder, link, inner, whole)
             self.folders.append(whole)
@@ -240,10 +219,8 @@ class _Walk(Struct):
                 goal, commit=local.head, tree=inner.tree_of(local.head), index_tree=inner.tree_of(local.head)
             )
         elif inner.resolve(goal.commit) is None:
-            self._fetch(holder, link, inner, goal.commit)
-        goal = replace(
-            goal, tree=goal.tree or inner.tree_of(goal.commit), index_tree=goal.index_tree or inner.tree_of(goal.commit)
-        )
+            self.fetch(holder, link, inner, goal.commit)
+        goal = self.whole(inner, goal)
         if goal.commit == local.head and goal.branch is None and self.rules.recorded is None:
             goal = replace(goal, branch=local.branch)  # as git leaves it where there is nothing to check out
         owner = Owner(whole, inner, inner.root, goal)
@@ -252,58 +229,33 @@ class _Walk(Struct):
         )  # fmt: skip
         part = SubmodulePlan(whole, inner.git_dir, inner, goal, owner, local, head)
         if link.old:
-            self._check_commit(holder, link, inner, local, link.new, stays=True)
+            self.check_commit(holder, link, inner, local, link.new, stays=True)
             own = default_url(inner, local.branch)
             said = url_changed(holder.old.get(link.path), holder.new.get(link.path), own, holder.url, path_text(whole))
             self.warnings += [said] if said else []
-        self._take_part(part, below)
+        self.take_part(part, below)
         self._look_into(below)
         as_is = (local.head, local.branch, inner.tree_of(local.head))
         if (goal.commit, goal.branch, goal.tree) == as_is and goal.index_tree == goal.tree and not local.changes:
             self.idle.add(inner.git_dir)
 
-    def _take_part(self, part: SubmodulePlan, holder: Holder) -> None:
-        self.parts[part.source], self.holders[part.source] = part, holder
-
-    def _finished(self) -> tuple[SubmodulePlan, ...]:
-        """The parts with the settings that they get by what comes inside them; without those to which nothing happens."""
-        parts = []
-        for source, part in self.parts.items():
-            gained = tuple(self.holders[source].gained)
-            if gained or source not in self.idle:
-                parts.append(replace(part, settings=(*part.settings, *gained)))
-        return tuple(parts)
-
     def _take_away(self, holder: Holder, link: Link, inner: Repository, whole: bytes) -> None:
         """Its tracked files and its `.git` file go; its repository stays below .git/modules."""
         if inner.git_dir == inner.root / ".git":
-            above = f"-C {path_text(holder.owner.prefix)} " if holder.owner.prefix else ""
             raise DeploymentFailed(
                 "the release removes, moves or renames it, and its repository is inside it.",
-                f"Move it below .git/modules first: git {above}submodule absorbgitdirs {path_text(link.path)}",
+                f"Move it below .git/modules first: git {at(holder)}submodule absorbgitdirs {quoted(link.path)}",
             )
-        local, head = read_local(inner), (inner.git_dir / "HEAD").read_text()
+        local, head = self.read(inner, whole)
         owner = Owner(whole, inner, inner.root, None)
         part = SubmodulePlan(whole, inner.git_dir, inner, None, owner, local, head)
         below = Holder(owner, None, inner.git_dir, "", False, local, inner.tree_of(local.head))
-        self._take_part(part, below)
+        self.take_part(part, below)
         self._look_into(below)
         gitfile = os.fsencode(inner.root) + b"/.git"
         self.gitfiles[whole + b"/.git"] = FileChange(whole + b"/.git", "deleted", seen=look(gitfile))
         if local.head != link.old:
             self.moved.append((holder, link, part))
-
-    def _goal(self, whole: bytes, inner: Repository | None, commit: str) -> Target | None:
-        """What the submodule at WHOLE is to be; its trees are told once it is sure that they are here."""
-        recorded = (self.rules.recorded or {}).get(whole)
-        if recorded is not None:
-            target = recorded.target
-            if target.branch is not None and (inner is None or inner.resolve(target.branch) != target.commit):
-                target = replace(target, branch=None)  # the branch has moved on since; no branch is moved
-            return target
-        if self.rules.recorded is not None and self.rules.complete:
-            return None
-        return Target(commit, "", "")
 
     # ---- one that comes ----
 
@@ -333,31 +285,28 @@ class _Walk(Struct):
         if not link.old and os.path.lexists(place / ".git") and whole + b"/.git" not in self.gitfiles:
             raise DeploymentFailed(
                 "a git repository of yours stands where the release has it.",
-                f"Move it away first: mv {path_text(whole)} ELSEWHERE",
+                f"Move it away first: mv {quoted(whole)} ELSEWHERE",
             )
         taken = self.parts.get(source)
         if taken is not None and taken.goal is not None:
             raise DeploymentFailed(f"submodule {path_text(taken.path)} has its name already.")
         refuse_place(source, [other for other, one in self.parts.items() if one.created])
-        goal = self._goal(whole, None, link.new)
+        goal = self.goal_of(whole, None, link.new)
         assert goal is not None
         created = not source.is_dir()
         if created:
+            above = None if holder.created else holder.owner.prefix
             objects, url = self.rules.origins.new(
-                self.top.git_dir, part, goal.commit, holder.settings, holder.url, self.top.lfs
+                self.top.git_dir, part, goal.commit, holder.settings, holder.url, above, self.top.lfs
             )
         else:
             objects = Repository(source, source, source, self.top.lfs)
             url = default_url(objects, branch_of(source)) or holder.url
             if objects.resolve(goal.commit) is None:
-                self._fetch(holder, link, objects, goal.commit)
+                self.fetch(holder, link, objects, goal.commit)
             if recorded is not None:
-                goal = self._goal(whole, objects, link.new) or goal
-        goal = replace(
-            goal,
-            tree=goal.tree or objects.tree_of(goal.commit),
-            index_tree=goal.index_tree or objects.tree_of(goal.commit),
-        )
+                goal = self.goal_of(whole, objects, link.new) or goal
+        goal = self.whole(objects, goal)
         self._come(holder, part, whole, source, objects, goal, created, url)
 
     def _come(
@@ -384,7 +333,7 @@ class _Walk(Struct):
             whole, source, objects, goal, gone.held if gone else None, gone.local if gone else None, head, created, settings
         )  # fmt: skip
         self.parts.pop(source, None)  # after those that it lies inside of
-        self._take_part(brought, below)
+        self.take_part(brought, below)
         self._look_into(below)
         path = whole + b"/.git"
         content = f"gitdir: {os.path.relpath(source, place)}\n".encode("utf-8", "surrogateescape")
@@ -409,22 +358,10 @@ class _Walk(Struct):
         known = self.known.get(source)
         return known if known is not None else not holder.unused
 
-    def _fetch(self, holder: Holder, link: Link, inner: Repository, commit: str) -> None:
-        own, part = default_url(inner, branch_of(inner.git_dir)), holder.new.get(link.path)
-        prefix = holder.now.prefix if holder.now else b""
-        self.rules.origins.more(inner, own, part, commit, holder.settings, holder.url, prefix)
-
     # ---- commits made inside ----
-
-    def _check_commit(
-        self, holder: Holder, link: Link, inner: Repository, local: Local, new: str, *, stays: bool
-    ) -> None:
-        place, commits = (holder.owner.prefix, link.path), (link.old, new)
-        problem = commit_problem(self.rules.policy, inner, local, place, commits, link.change, stays=stays)
-        self.problems += [problem] if problem is not None else []
 
     def _look_at_moved(self) -> None:
         for holder, link, part in self.moved:
             assert part.local is not None
             then = self.parts[part.source].goal
-            self._check_commit(holder, link, part.objects, part.local, then.commit if then else "", stays=False)
+            self.check_commit(holder, link, part.objects, part.local, then.commit if then else "", stays=False)

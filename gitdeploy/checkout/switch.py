@@ -133,9 +133,9 @@ def position(manifest: Manifest) -> Literal["old", "new", "between"]:
 def clean_up(manifest: Manifest) -> None:
     """Forget the stage of an ended deployment (after undo or commit); then refresh git's cached file times."""
     release_locks(manifest)
-    discard_stage(manifest.stage, {control.source for control in manifest.controls})
-    if manifest.modules:
+    if manifest.modules:  # first: while there is a stage, a later process comes here again
         sweep_incoming(manifest.controls[0].source, every=True)
+    discard_stage(manifest.stage, {control.source for control in manifest.controls})
     places = [(control.work_tree, control.source, control.common) for control in manifest.controls]
     places += [(m.work_tree, Path(os.fsdecode(m.live)), Path(os.fsdecode(m.live))) for m in manifest.modules]
     for work_tree, source, common in reversed(places):  # inner ones first: git looks into them

@@ -10,10 +10,12 @@ from gitdeploy.cli.asking import ask_before_data
 from gitdeploy.cli.options import EXAMPLE, json_option, pass_screen, to_options, wait_option, yes_option
 from gitdeploy.cli.plantext import plan_text
 from gitdeploy.cli.screen import Screen
+from gitdeploy.deployment.session import CHANGING
 from gitdeploy.errors import Interrupted
 
 if TYPE_CHECKING:
     from gitdeploy.app import App
+    from gitdeploy.deployment.interrupted import Interruption
     from gitdeploy.deployment.options import Options
     from gitdeploy.deployment.rollback import Choice
 
@@ -46,7 +48,8 @@ def command(screen: Screen, /, version: str | None, wait: float, yes: bool, **va
     choice: Choice | None = None
     if interruption is not None:
         screen.message(interruption.sentence)
-        if not yes and version is None and not screen.confirm("Recover it, and roll back no further than that?"):
+    if interruption is not None and interruption.action in CHANGING:
+        if not yes and version is None and not screen.confirm(_question(interruption)):
             raise Interrupted(2, "Not rolled back; nothing was changed.")
     elif version is not None:
         backup = app.backup_for_rollback(version, with_data=options.with_data)  # there is one
@@ -61,6 +64,18 @@ def command(screen: Screen, /, version: str | None, wait: float, yes: bool, **va
         return
     caller = screen.caller(f"rollback {version or ''}".strip(), wait=wait)
     screen.deployment_result(app.rollback(version, options, asked=asked, forward=forward, caller=caller))
+
+
+def _question(interruption: Interruption) -> str:
+    """What the rollback comes to after the recovery."""
+    done = interruption.recovery == "finish"
+    if interruption.action == "rollback":
+        return "Recover it now?" if done else f"Recover it, and then roll back to {interruption.target.name}?"
+    return (
+        f"Recover it, and then undo it, back to {interruption.origin.name}?"
+        if done
+        else "Recover it, and roll back no further?"
+    )
 
 
 def _ask(screen: Screen, app: App, options: Options) -> Choice:

@@ -131,13 +131,11 @@ def _venv(site: Site) -> Iterator[str]:
 def _backup(site: Site) -> Iterator[str]:
     from gitdeploy.deployment.app_environment import app_environment
 
-    listed = set(tracked(site.repository))
     found = [
-        name
+        str(path.relative_to(site.root))
         for folder in (site.root, site.root / "instance", site.root / "data")
         for path in sorted(folder.glob("*"))
         if path.name.endswith(_LOCAL_ENDINGS) and path.is_file()
-        if (name := str(path.relative_to(site.root))) not in listed
     ]
     yield "backup:"
     yield "  keep: 5"

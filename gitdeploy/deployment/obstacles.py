@@ -45,20 +45,26 @@ def repository_problems(site: Site) -> list[Problem]:
     return problems
 
 
-def absent_problems(site: Site, tree: TreePlan) -> list[Problem]:
-    """What deploy.yaml names itself and neither the checkout nor the release has."""
-    config = site.config
+def absent_settings(site: Site, tree: TreePlan) -> tuple[list[Problem], list[str]]:
+    """Problems and warnings about what deploy.yaml names itself and neither the checkout nor the release has. An env file may
+    hold the address of the app's database; a folder of hooks may be yet to come."""
+    env, hooks = site.config.env_file, site.config.hooks.dir
+    problems = [
+        Problem(f"env_file names {path_text(name)}, which isn't there.", "Make it (an empty one will do), or take the line out of deploy.yaml.")
+        for name in _absent(site, tree, "env_file", env)
+    ]  # fmt: skip
+    warnings = [
+        f"hooks.dir names {path_text(name)}, which isn't there: no hook of a folder runs."
+        for name in _absent(site, tree, "hooks.dir", hooks)
+    ]
+    return problems, warnings
+
+
+def _absent(site: Site, tree: TreePlan, key: str, name: str | None) -> list[str]:
+    if not name or site.config.where.get(key, "default") == "default" or exists(site.root / name):
+        return []
     coming = [os.fsdecode(change.path) for change in tree.changes if change.kind == "added"]
-    problems = []
-    for key, name, told in (
-        ("hooks.dir", config.hooks.dir, "Make it, or take the line out of deploy.yaml."),
-        ("env_file", config.env_file, "Make it (an empty one will do), or take the line out of deploy.yaml."),
-    ):
-        if not name or config.where.get(key, "default") == "default" or exists(site.root / name):
-            continue
-        if not any(path == name or path.startswith(f"{name}/") for path in coming):
-            problems.append(Problem(f"{key} names {path_text(name)}, which isn't there.", told))
-    return problems
+    return [] if any(path == name or path.startswith(f"{name}/") for path in coming) else [name]
 
 
 def local_commit_problems(repository: Repository, local: Local, goal: Target) -> list[Problem]:

@@ -262,15 +262,16 @@ def make_plan(
     tree = checkout.tree
     fetch_promised(site, goal.tree, {change.oid for change in tree.changes if change.oid and not change.owner})
     reader = TargetFiles(repository, site.root, goal, checkout, filtered=plan_git.is_filtered(settings))
+    absent, missing = obstacles.absent_settings(site, tree)
     problems = [
         *obstacles.repository_problems(site),
         *plan_git.setting_problems(repository, settings),
         *plan_git.link_problems(settings, local, tree),
         *plan_git.filter_problems(repository, settings, goal.tree),
-        *obstacles.absent_problems(site, tree),
+        *absent,
         *tree.problems,
     ]
-    warnings = [*checkout.warnings, *(env.warnings if env is not None else ())]
+    warnings = [*checkout.warnings, *missing, *(env.warnings if env is not None else ())]
     if action == "upgrade" and policy != "discard":
         problems += obstacles.local_commit_problems(repository, local, goal)
     problems += obstacles.env_problems(site, checkout, reader)

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from gitdeploy import health, interruption, process
 from gitdeploy.checkout.changes import Problem
+from gitdeploy.deployment.app_environment import check_environment
 from gitdeploy.deployment.plan import RESTORE_STAGES, UPGRADE_STAGES, Plan
 from gitdeploy.deployment.site import Release3, Site
 from gitdeploy.errors import GitDeployError, Interrupted
@@ -64,7 +65,9 @@ def _ask(site: Site, services: Sequence[Service], live: Release3) -> str | None:
         raise
     except GitDeployError as error:
         return error.message
-    return health.check_once(site.config.health, expected_version=live.version, root=site.root)
+    config = site.config
+    environment = check_environment(site, config) if config.health.command else None
+    return health.check_once(config.health, expected_version=live.version, root=site.root, environment=environment)
 
 
 def checked(site: Site, plan: Plan) -> Plan:

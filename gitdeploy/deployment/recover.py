@@ -67,8 +67,7 @@ def recover_unfinished(session: Session, *, replaces: Replaces = Replaces.NOTHIN
         for row in rows:
             result = _recover_one(session, row, replaces) or result
         _remove_stale_locks(site, (*_REF_LOCKS, *_TREE_LOCKS))
-        needed = {session.unsettled.stage} if session.unsettled is not None else set()
-        _sweep(site, needed, interrupted=bool(rows))
+        _sweep(site, {session.unsettled.stage} if session.unsettled is not None else set())
         send_owed(site, session.database, site.config, again=session.caller.boot)
     interruption.check()
     return result
@@ -257,6 +256,7 @@ def _throw_away(work: Work, records: list[Record]) -> Result:
             venvs.Builder(work.site.root, work.site.state.path, work.site.config.venv).discard(built)
     if work.target.tag:
         drop_incoming(work.site.repository, work.target.tag)
+    sweep_incoming(work.site.repository.git_dir, every=not prepared_stages(work.site.state.stage))
     work.backup = None
     sentence = f"Deployment {work.id} was interrupted before it touched anything live: {work.site.name} runs {work.origin.name} as before."
     if stage and work.action in CHANGING:
@@ -306,7 +306,7 @@ def _git_at_work(site: Site) -> bool:
     return False
 
 
-def _sweep(site: Site, needed: set[str], *, interrupted: bool) -> None:
+def _sweep(site: Site, needed: set[str]) -> None:
     """Stages, generations, temporary packs and unfinished backups that no deployment knows of. NEEDED: stages that stay."""
     prepared = {*prepared_stages(site.state.stage), *needed}
     git_dirs = [site.repository.git_dir, *module_folders(site.repository)]
@@ -326,7 +326,7 @@ def _sweep(site: Site, needed: set[str], *, interrupted: bool) -> None:
         ):
             drop_refs(site.repository, name)
             backups.remove(site.state.backups, name, site.repository)
-    sweep_incoming(site.repository.git_dir, every=interrupted and not prepared)
+    sweep_incoming(site.repository.git_dir)
     for backup in site.backups():
         site.repository.mend_ref(backups.REFS + backup.id, str(backup.snapshot["commit"]))
     held = held_generations(site)

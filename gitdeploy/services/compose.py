@@ -1,4 +1,8 @@
-"""A Docker Compose service whose code is bind-mounted from the checkout: its container is restarted, never rebuilt."""
+"""A Docker Compose service whose code is bind-mounted from the checkout: its container is restarted, never rebuilt.
+
+Compose is `docker compose`, Docker's plugin, or the older program `docker-compose`: the words that are used here mean the
+same to both. An engine with Docker's API (Podman's socket) is asked as Docker is.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +18,15 @@ from gitdeploy import process
 from gitdeploy.process import Completed, Identity, which
 from gitdeploy.services import processes
 from gitdeploy.services.base import OnLine, ServiceFailed, failed
-from gitdeploy.text import clean, duration_text, path_text
+from gitdeploy.text import clean, duration_text, path_text, telling_line
 
 _ASK = 20.0  # seconds for a question
+_NO_DOCKER = ("There is no docker on this machine.", "Install Docker with its compose plugin.")
+_NO_COMPOSE = (
+    "Docker has no compose here: neither `docker compose` nor `docker-compose` works.",
+    "Install Docker's compose plugin (Debian and Ubuntu: the package docker-compose).",
+)
+_OWN_MOUNTS = ("/etc/hostname", "/etc/hosts", "/etc/resolv.conf")  # an engine puts its own files there in a container
 _FORMAT = "{{.State.Status}}|{{.State.Pid}}|{{.RestartCount}}|{{if .State.Health}}{{.State.Health.Status}}{{end}}|{{.State.ExitCode}}"
 
 
@@ -38,14 +48,17 @@ class Compose(Struct):
     root: Path
     owner: int
     timeout: float = 60.0
+    compose_words: tuple[str, ...] | None = None  # how compose is called, once that was found out
+    ids: tuple[str, ...] = ()  # of its containers, once found: compose takes ten times as long to tell them as Docker
     kind: ClassVar[str] = "compose"
 
     def restart(self, on_line: OnLine | None = None) -> None:
         """A service without a container is started; `restart` alone would leave it down without a word."""
-        verb = ["restart"] if self._ids() else ["up", "--detach", "--no-build", "--no-deps"]
+        verb = ["restart"] if self._ids_outside() else ["up", "--detach", "--no-build", "--no-deps"]
         self._control(verb, "restarted", on_line)
 
     def stop(self, on_line: OnLine | None = None) -> None:
+        self._ids_outside()
         self._control(["stop"], "stopped", on_line)
 
     def start(self, on_line: OnLine | None = None) -> None:
@@ -55,21 +68,26 @@ class Compose(Struct):
         return False
 
     def _control(self, verb: Sequence[str], done_word: str, on_line: OnLine | None) -> None:
+        self.ids = ()
         done = self._compose(*verb, "--", self.name, timeout=self.timeout, on_line=on_line, marked=True)
         if done.timed_out:
             raise failed(self, done_word, f"not done after {duration_text(self.timeout)}.")
         if not done.ok:
-            raise failed(self, done_word, done.error_text or done.ending, fault="server")
+            raise failed(self, done_word, _why(done), fault="server")
 
     # ---- asking ----
 
     def containers(self) -> tuple[Container, ...]:
-        ids = self._ids()
+        known = self.ids
+        ids = known or self._ids()
         if not ids:
             return ()
-        done = self._docker("inspect", f"--format={_FORMAT}", "--", *ids, timeout=_ASK).check(
-            f"docker inspect of {self.name}"
-        )
+        done = self._docker("inspect", f"--format={_FORMAT}", "--", *ids, timeout=_ASK)
+        if not done.ok and known:  # somebody made them anew meanwhile
+            self.ids = ()
+            return self.containers()
+        done.check(f"docker inspect of {self.name}")
+        self.ids = tuple(ids)
         found = []
         for line in done.text.splitlines():
             status, pid, restarts, health, code = (line.split("|") + [""] * 5)[:5]
@@ -107,12 +125,17 @@ class Compose(Struct):
         return processes.identities([*pids, *(below for pid in pids for below in processes.descendants(pid))])
 
     def last_lines(self, most: int = 20, since: float | None = None) -> list[str]:
+        """Of the containers by themselves: the older compose can't be asked for the lines since a moment."""
         moment = [f"--since={int(since)}"] if since is not None else []
-        done = self._compose(
-            "logs", "--no-color", "--no-log-prefix", f"--tail={most}", *moment, "--", self.name, timeout=_ASK
-        )
-        text = (done.stdout + done.stderr).decode("utf-8", "replace") if done.ok else ""
-        return [clean(line, limit=500) for line in text.splitlines() if line.strip()][-most:]
+        said: list[str] = []
+        try:
+            for each in self.ids or self._ids():
+                done = self._docker("logs", f"--tail={most}", *moment, "--", each, timeout=_ASK)
+                text = (done.stdout + done.stderr).decode("utf-8", "replace") if done.ok else ""
+                said += [clean(line, limit=500) for line in text.splitlines() if line.strip()]
+        except ServiceFailed:
+            return []
+        return said[-most:]
 
     def restarts(self) -> int | None:
         """How often Docker started the containers again by their restart policy."""
@@ -121,12 +144,14 @@ class Compose(Struct):
 
     def problems(self) -> list[tuple[str, str]]:
         if which("docker") is None:
-            return [("There is no docker on this machine.", "Install Docker with its compose plugin.")]
+            return [_NO_DOCKER]
+        if self._program() is None:
+            return [_NO_COMPOSE]
         done = self._compose("config", "--services", timeout=_ASK)
         user = owners.user_name(self.owner if owners.must_drop(self.owner) else os.geteuid())
         if not done.ok:
-            hint = f"docker compose config, in the checkout, as {user}: it needs a compose file there, and {user} the right to use Docker."
-            return [(f"docker compose can't be asked about {self.name}: {done.error_text or done.ending}", hint)]
+            hint = f"{self._called()} config, in the checkout, as {user}: it needs a compose file there, and {user} the right to use Docker."
+            return [(f"{self._called()} can't be asked about {self.name}: {_why(done)}", hint)]
         names = done.text.split()
         if self.name not in names:
             there = ", ".join(clean(name) for name in names) or "none"
@@ -134,8 +159,8 @@ class Compose(Struct):
                 (f"The compose file in {path_text(str(self.root))} has no service {self.name}.", f"It has: {there}.")
             ]
         if not (asked := self._compose("ps", "--quiet", "--all", "--", self.name, timeout=_ASK)).ok:
-            return [(f"Docker does not answer: {asked.error_text}", f"Is it running, and may {user} use it?")]
-        return []
+            return [(f"Docker does not answer: {_why(asked)}", f"Is it running, and may {user} use it?")]
+        return [self._inside()] if runs_in_container(words_of(asked)) else []
 
     # ---- calling ----
 
@@ -146,21 +171,55 @@ class Compose(Struct):
     def _ids(self) -> list[str]:
         done = self._compose("ps", "--quiet", "--all", "--", self.name, timeout=_ASK)
         if not done.ok:
-            raise ServiceFailed(f"docker compose can't be asked about {self.name}: {done.error_text or done.ending}")
-        return [word for word in done.text.split() if word.isalnum()]
+            raise ServiceFailed(f"{self._called()} can't be asked about {self.name}: {_why(done)}")
+        return words_of(done)
+
+    def _ids_outside(self) -> list[str]:
+        """The same, before they are ended. Raises `ServiceFailed` where that would end this process."""
+        ids = self._ids()
+        if runs_in_container(ids):
+            raise ServiceFailed(*self._inside())
+        return ids
+
+    def _inside(self) -> tuple[str, str]:
+        return (
+            f"gitdeploy runs inside the container of {self.name}, which it has to restart, and would be ended with it.",
+            "Run it outside the container, on the machine that Docker runs on.",
+        )
+
+    def _program(self) -> tuple[str, ...] | None:
+        """How compose is called here: Docker's plugin, else the older program; None where there is neither."""
+        if self.compose_words is None:
+            docker, older = which("docker"), which("docker-compose")
+            if docker is not None and self._run((docker, "compose", "version"), timeout=_ASK).ok:
+                self.compose_words = (docker, "compose")
+            else:
+                self.compose_words = (older,) if older is not None else ()
+        return self.compose_words or None
+
+    def _called(self) -> str:
+        return "docker-compose" if self.compose_words and len(self.compose_words) == 1 else "docker compose"
 
     def _compose(self, *words: str, timeout: float, on_line: OnLine | None = None, marked: bool = False) -> Completed:
-        return self._docker("compose", *words, timeout=timeout, on_line=on_line, marked=marked)
+        program = self._program()
+        if program is None:
+            raise ServiceFailed(*(_NO_COMPOSE if which("docker") else _NO_DOCKER))
+        return self._run((*program, *words), timeout=timeout, on_line=on_line, marked=marked)
 
-    def _docker(self, *words: str, timeout: float, on_line: OnLine | None = None, marked: bool = False) -> Completed:
+    def _docker(self, *words: str, timeout: float) -> Completed:
         program = which("docker")
         if program is None:
-            raise ServiceFailed("There is no docker on this machine.", "Install Docker with its compose plugin.")
+            raise ServiceFailed(*_NO_DOCKER)
+        return self._run((program, *words), timeout=timeout)
+
+    def _run(
+        self, argv: Sequence[str], *, timeout: float, on_line: OnLine | None = None, marked: bool = False
+    ) -> Completed:
         environment = process.clean_environment(owners.variables(self.owner))
         if not owners.must_drop(self.owner):  # which engine and which compose files: the operator's own choice
             environment.update({k: v for k, v in os.environ.items() if k.startswith(("DOCKER_", "COMPOSE_"))})
         return process.run(
-            owners.command_as([program, *words], self.owner),
+            owners.command_as(argv, self.owner),
             cwd=self.root,
             env=environment,
             timeout=timeout,
@@ -176,3 +235,25 @@ class Compose(Struct):
             "owner": self.owner,
             "timeout": self.timeout,
         }
+
+
+def _why(done: Completed) -> str:
+    """The line that says it: the older compose, written in Python, ends with a whole traceback."""
+    return telling_line(done.error_text.splitlines()) or done.ending
+
+
+def words_of(ids: Completed) -> list[str]:
+    """The container ids that `ps --quiet` prints."""
+    return [word for word in ids.text.split() if word.isalnum()]
+
+
+def runs_in_container(ids: Sequence[str]) -> bool:
+    """Whether this process is in one of these containers: by its control group, or by the files that the engine has put
+    over those of the image, which stand in a folder named after the container."""
+    try:
+        groups = Path("/proc/self/cgroup").read_text()
+        mounts = [line.split(" ") for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    except OSError:
+        return False
+    own = groups + " ".join(words[3] for words in mounts if words[4] in _OWN_MOUNTS)
+    return any(each in own for each in ids)

@@ -125,6 +125,7 @@ _ANSWERS: dict[str, Schema] = {
                     "reason": _TEXT,
                     "outcome": _TEXT,
                     "holds": _LINES,
+                    "data_release": _or_null(_RELEASE3),
                 }
             )
         )

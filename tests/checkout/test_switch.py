@@ -273,9 +273,7 @@ def test_a_manifest_is_read_as_it_was_written_and_follows_a_moved_checkout(tmp_p
     item = Item(
         "changed", at + b"/\xff", at + b"/.gitdeploy/stage/9/new/\xff", b"/elsewhere/old", at + b"/k", (1, 2), None
     )
-    control = Control(
-        root / ".git", root / ".git", root, "t" * 40, "x\n", "y\n", (b"\xfe",), True, "index-0", (1, 2, 3)
-    )
+    control = Control(root / ".git", root / ".git", root, "t" * 40, "x\n", "y\n", (b"\xfe",), "index-0", (1, 2, 3))
     directory = Directory(at + b"/d", 0o2775, 3, 4, (("user.x", b"\0\xff"),))
     manifest = Manifest("9", root, folder, root / "saved", (item,), (at + b"/new",), (directory,), (control,))
     manifest.write()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,7 +41,7 @@ def app(postgresql: Server, tmp_path: Path) -> Iterator[Sample]:
     app.install("v1.0.0", branch="main")
     url = f"postgresql://store:{quote(PASSWORD)}@/store?host={quote(str(postgresql.socket), safe='')}"
     (app.app / ".env").write_text(f"DATABASE_URL='{url}'\nHOOK_URL='{url}'\n")
-    shutil.copytree(app.app, app.folder / "pristine", symlinks=True)
+    app.keep()
     yield app
     for line in postgresql.ask("SELECT datname FROM pg_database WHERE datname LIKE 'store%'").splitlines():
         postgresql.ask(f'DROP DATABASE "{line}" WITH (FORCE)')
@@ -50,8 +49,7 @@ def app(postgresql: Server, tmp_path: Path) -> Iterator[Sample]:
 
 
 def begin_anew(app: Sample, postgresql: Server) -> None:
-    shutil.rmtree(app.app)
-    subprocess.run(["cp", "-a", str(app.folder / "pristine"), str(app.app)], check=True)
+    app.reset()
     postgresql.ask("SET ROLE store; DROP TABLE customer; CREATE TABLE customer (name text, mood text)", "store")
     postgresql.ask("SET ROLE store; INSERT INTO customer VALUES ('Zoë', 'glad')", "store")
 

@@ -8,9 +8,10 @@ from collections.abc import Callable
 import pytest
 from support.checkouts import Checkout
 
-from gitdeploy.checkout.changes import Problem, TreePlan
+from gitdeploy.checkout.changes import Problem
 from gitdeploy.checkout.local import read_local
 from gitdeploy.deployment import obstacles
+from gitdeploy.deployment.plan import TargetFiles
 from gitdeploy.deployment.site import Site
 
 SETTINGS = "app: {name: shop}\nsource: {type: git}\n"
@@ -46,12 +47,8 @@ def setting(*words: str) -> Callable[[Checkout], None]:
         (put("index.lock"), "Another git is at work: ROOT/.git/index.lock is there."),
         (put("HEAD.lock"), "Another git is at work: ROOT/.git/HEAD.lock is there."),
         (put("config.lock"), None),
-        (
-            setting("core.sparseCheckout", "true"),
-            "The checkout uses core.sparsecheckout, which gitdeploy can't switch.",
-        ),
-        (setting("core.sparseCheckout", "false"), None),
-        (setting("core.splitIndex", "yes"), "The checkout uses core.splitindex, which gitdeploy can't switch."),
+        (setting("core.sparseCheckout", "true"), None),
+        (setting("core.splitIndex", "yes"), None),
         (setting("core.bare", "false"), None),
     ],
 )
@@ -91,12 +88,12 @@ def test_the_disk_has_room_or_a_sentence_says_how_much_is_missing(checkout: Chec
 def test_what_is_kept_and_what_the_release_brings_need_room(checkout: Checkout) -> None:
     site = site_of(checkout, **{"deploy.yaml": SETTINGS + "git: {keep: [own]}\nbackup: {include: [uploads]}\n"})
     then = checkout.commit({"deploy.yaml": SETTINGS, "new": "x" * 50_000})
-    empty = obstacles.disk_needed(site, checkout.plan(then), ())
+    empty = obstacles.disk_needed(site, checkout.whole_plan(then))
     assert 50_000 <= empty < 51_000
     (checkout.root / "own").write_bytes(b"x" * 7_000)
     (checkout.root / "uploads").mkdir()
     (checkout.root / "uploads/a").write_bytes(b"x" * 900)
-    assert obstacles.disk_needed(site, checkout.plan(then), ()) == empty + 7_900
+    assert obstacles.disk_needed(site, checkout.whole_plan(then)) == empty + 7_900
 
 
 @pytest.mark.parametrize(
@@ -111,17 +108,20 @@ def test_an_env_file_of_the_release_that_nobody_could_read(
 ) -> None:
     checkout.go(checkout.commit({"deploy.yaml": SETTINGS}))
     site = Site.open(checkout.root)
-    tree = checkout.plan(checkout.commit({"deploy.yaml": SETTINGS, ".env": brought}))
-    found = said(obstacles.env_problems(site, tree))
+    then = checkout.commit({"deploy.yaml": SETTINGS, ".env": brought})
+    whole = checkout.whole_plan(then)
+    reader = TargetFiles(checkout.repository, checkout.root, checkout.target(then), whole)
+    found = said(obstacles.env_problems(site, whole, reader))
     assert len(found) == (message is not None)
     assert all(words.startswith(message or "") for words in found)
 
 
 def test_a_folder_that_can_not_be_written_to_is_named(checkout: Checkout) -> None:
     site = site_of(checkout, **{"sub/a": "1"})
-    tree: TreePlan = checkout.plan(checkout.commit({"sub/a": "2"}))
-    assert obstacles.unwritable_folders(site, tree) == []
+    whole = checkout.whole_plan(checkout.commit({"sub/a": "2"}))
+    assert obstacles.ownership_problems(site, whole) == []
     (checkout.root / "sub").chmod(0o555)
-    found = said(obstacles.unwritable_folders(site, tree))
+    found = said(obstacles.ownership_problems(site, whole))
     (checkout.root / "sub").chmod(0o755)
-    assert found == ([] if os.geteuid() == 0 else [f"No permission to write in {checkout.root}/sub."])
+    assert len(found) == (0 if os.geteuid() == 0 else 1)
+    assert all("sub" in words for words in found)

@@ -60,6 +60,7 @@ def test_hooks_are_those_of_the_release_after_the_switch_and_those_on_disk_befor
     old = base("1", **{"hooks/pre-deploy": hook, "hooks/post-deploy": hook, "hooks/migrate.d/10-a": hook})
     new = base("2", **{"hooks/pre-deploy.d/1": hook, "hooks/migrate.d/10-a": hook, "hooks/migrate.d/20-b": hook,
                        "hooks/migrate.d/30-c.sample": hook, "hooks/build": hook})  # fmt: skip
+    old["deploy.yaml"] = new["deploy.yaml"] = SETTINGS + "hooks: {dir: hooks}\n"
     checkout.go(checkout.commit(old, tag="v1.0.0"))
     made = plan(checkout, new)
     assert {stage: [hook.name for hook in hooks] for stage, hooks in made.hooks.items()} == {
@@ -72,14 +73,15 @@ def test_hooks_are_those_of_the_release_after_the_switch_and_those_on_disk_befor
         "hooks/pre-deploy.d/1": "added",
         "hooks/post-deploy": "deleted",
         "hooks/migrate.d/20-b": "added",
-        "hooks/migrate.d/30-c.sample": "added",
         "hooks/build": "added",
     }
     assert plan(checkout, new, Options(hooks=False), "v2.0.1").hooks == {}
 
 
 def test_a_hook_that_the_release_brings_without_its_bit_is_a_problem(live: Checkout) -> None:
-    (problem,) = plan(live, base("2", **{"hooks/migrate": "#!/bin/sh\n"})).problems
+    (problem,) = plan(
+        live, base("2", **{"deploy.yaml": SETTINGS + "hooks: {dir: hooks}\n", "hooks/migrate": "#!/bin/sh\n"})
+    ).problems
     assert "hooks/migrate" in problem.message
     assert "execut" in problem.message
 
@@ -131,7 +133,7 @@ def test_files_as_they_will_be(live: Checkout) -> None:
         place.symlink_to(target) if target else place.write_text("mine")
     made = plan(live, base("2", **{"sub/new": "n"}))
     site = Site.open(live.root)
-    files = TargetFiles(site.repository, site.root, made.goal, made.tree)
+    files = TargetFiles(site.repository, site.root, made.goal, made.checkout)
     wanted = {"VERSION": b"2", "sub/new": b"n", "own": b"mine", "out": None, "in": None, "none": None}
     assert {name: files.read(name) for name in wanted} == wanted
     files.export(live.root.parent / "out", None)

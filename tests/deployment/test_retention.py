@@ -35,7 +35,7 @@ def made(folder: Path, second: int, *, label: str = "", outcome: str = "good", g
 
 
 def going(folder: Path, keep: int) -> list[str]:
-    return sorted(backup.id[13:15] for backup in to_prune(folder, keep))
+    return sorted(backup.id[13:15] for backup in to_prune(folder, keep, 0))
 
 
 def test_the_newest_good_ones_stay_and_so_do_labelled_ones(tmp_path: Path) -> None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-
 import pytest
 from support.sample import Program, Sample, Tree
 
@@ -26,11 +23,6 @@ def tree(version: str, greeting: str, **more: str | Program) -> Tree:
 class Shop(Sample):
     """The small app."""
 
-    def reset(self) -> None:
-        for place, copy in ((self.app, "pristine"), (self.remote, "pristine-remote")):
-            shutil.rmtree(place, ignore_errors=True)
-            subprocess.run(["cp", "-a", str(self.folder / copy), str(place)], check=True)
-
 
 @pytest.fixture(scope="session")
 def shop_once(tmp_path_factory: pytest.TempPathFactory) -> Shop:
@@ -42,8 +34,7 @@ def shop_once(tmp_path_factory: pytest.TempPathFactory) -> Shop:
     shop.release("v2.1.0", tree("2.1.0", "2.0"))
     shop.install("v1.0.0", branch="main")
     shop.gitdeploy("backup", "--label", "first")
-    shutil.copytree(shop.app, shop.folder / "pristine", symlinks=True)
-    shutil.copytree(shop.remote, shop.folder / "pristine-remote", symlinks=True)
+    shop.keep(remote=True)
     return shop
 
 

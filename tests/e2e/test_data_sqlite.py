@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import sqlite3
 import subprocess
 from collections.abc import Iterator
@@ -60,10 +59,6 @@ def tree(version: str, settings: str = SETTINGS, **hooks: str) -> Tree:
 
 
 class App(Sample):
-    def reset(self) -> None:
-        shutil.rmtree(self.app, ignore_errors=True)
-        subprocess.run(["cp", "-a", str(self.folder / "pristine"), str(self.app)], check=True)
-
     @property
     def database(self) -> Path:
         return self.app / "instance/app.db"
@@ -108,7 +103,7 @@ def app_once(tmp_path_factory: pytest.TempPathFactory) -> App:
     (app.app / ".env").write_text("SECRET=1\nAPP_VERSION=1.0.0\n")
     app.write("CREATE TABLE customer (name)")
     app.write("INSERT INTO customer VALUES ('Zoë')")
-    shutil.copytree(app.app, app.folder / "pristine", symlinks=True)
+    app.keep()
     return app
 
 

@@ -20,7 +20,7 @@ SETTINGS = """\
 app: {name: library}
 source: {type: git}
 venv: {path: null}
-hooks: {timeout: 30}
+hooks: {dir: hooks, timeout: 30}
 service: {command: "true"}
 """
 DATABASES = 'backup: {databases: ["sqlite:///library.db"]}\n'

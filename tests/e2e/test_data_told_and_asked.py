@@ -22,7 +22,7 @@ SETTINGS = """\
 app: {name: shop}
 source: {type: git}
 venv: {path: null}
-hooks: {timeout: 30}
+hooks: {dir: hooks, timeout: 30}
 service: {command: "true"}
 backup: {databases: ["sqlite:///shop.db"], include: [uploads], keep: 9}
 """

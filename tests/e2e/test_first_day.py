@@ -158,14 +158,14 @@ def test_a_roll_back_is_told_one_thing_a_line(fresh: Sample) -> None:
     done = fresh.gitdeploy("upgrade", "v1.1.0", code=3)
     said = done.err[done.err.index("Error: ") :].splitlines()
     assert said[0].startswith("Error: Wanted v1.1.0, failed at post-deploy: ")
-    assert said[1] == "  app runs v1.0.0 again; nothing was lost."
+    assert said[1] == "  app runs v1.0.0 again; what was written meanwhile into uploads is no longer live, but kept."
     assert said[2].startswith("  uploads was put back as it was; what it held meanwhile is kept: ")
     assert re.fullmatch(
         r"  v1\.1\.0 \(\w{7}\) is not installed by itself again\.  Whole log: gitdeploy log \d", said[3]
     )
     assert done.err.count("what it held meanwhile") == 1
     row = json.loads(fresh.gitdeploy("log", "--json").out)[0]
-    assert " app runs v1.0.0 again; nothing was lost. uploads was put back" in row["error"]["message"]
+    assert " no longer live, but kept. uploads was put back" in row["error"]["message"]
 
 
 def test_init_takes_the_restart_script_that_is_there(fresh: Sample) -> None:

@@ -50,7 +50,7 @@ DEPLOY = """\
 app: {{name: shop}}
 source: {{type: git}}
 venv: {{path: null}}
-hooks: {{timeout: 60, migrate: ["{migrate}"]}}
+hooks: {{dir: hooks, timeout: 60, migrate: ["{migrate}"]}}
 backup: {{databases: [{{env: DATABASE_URL}}]}}
 notify: ["json://${{CHAT_TOKEN}}@127.0.0.1:9/"]
 {more}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,7 +31,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Sample:
     app.release("v2.0.0", tree("2.0.0"))
     app.release("v2.1.0", tree("2.1.0", post_deploy=FAIL))
     app.install("v1.0.0", branch="main")
-    shutil.copytree(app.app, app.folder / "pristine", symlinks=True)
+    app.keep()
     return app
 
 
@@ -45,8 +43,7 @@ def told() -> Iterator[Receiver]:
 
 @pytest.fixture
 def app(made: Sample, told: Receiver) -> Sample:
-    shutil.rmtree(made.app, ignore_errors=True)
-    subprocess.run(["cp", "-a", str(made.folder / "pristine"), str(made.app)], check=True)
+    made.reset()
     (made.app / ".env").write_text(f"TOLD_URL={told.url}\n")
     return made
 
@@ -104,8 +101,7 @@ def test_killed_before_it_could_tell_the_next_command_tells_once(
     names = points.read_text().splitlines()
     for name in (f"journalled {point}", f"journalled notify {event}"):
         number = names.index(name) + 1
-        shutil.rmtree(app.app)
-        subprocess.run(["cp", "-a", str(app.folder / "pristine"), str(app.app)], check=True)
+        app.reset()
         (app.app / ".env").write_text(f"TOLD_URL={told.url}\n")
         told.got.clear()
         run(f"kill {number}")

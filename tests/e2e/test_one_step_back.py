@@ -110,7 +110,7 @@ def test_from_python_too(two: Shop) -> None:
 def test_a_rollback_that_waits_for_a_running_upgrade(two: Shop, ends: int, status: str) -> None:
     """It is that upgrade which is undone: where it undid itself meanwhile, nothing is left to do."""
     waits = Program(f"#!/bin/sh\nuntil [ -e run/go ]; do sleep 0.05; done\nexit {ends}\n")
-    settings = "app: {name: shop}\nsource: {type: git}\n"
+    settings = "app: {name: shop}\nsource: {type: git}\nhooks: {dir: hooks}\n"
     two.release("v3.1.0", tree("3.1.0", "2.0", **{"deploy.yaml": settings, "hooks/post-deploy": waits}))
     running = two.start("upgrade", "v3.1.0")
     until(lambda: live(two) == "3.1.0")
@@ -206,9 +206,7 @@ def test_an_upgrade_by_name_still_means_the_same_after_a_recovery(two: Shop) -> 
 def test_what_comes_after_a_recovery_goes_by_the_deploy_yaml_that_holds_then(two: Shop, tmp_path: Path) -> None:
     """What was read at the start was that of the release that is gone again."""
     told = tmp_path / "told"
-    settings = (
-        f"app: {{name: shop}}\nsource: {{type: git}}\nhooks: {{timeout: 2, pre-deploy: ['echo pre >> {told}']}}\n"
-    )
+    settings = f"app: {{name: shop}}\nsource: {{type: git}}\nhooks: {{dir: hooks, timeout: 2, pre-deploy: ['echo pre >> {told}']}}\n"
     two.release("v3.2.0", tree("3.2.0", "2.0", **{"deploy.yaml": settings}))
     killed(two, "applied switch", "upgrade", "v3.2.0")
     two.gitdeploy("upgrade", "v3.0.0")

@@ -31,7 +31,7 @@ def test_untracked_requirements_are_installed_with_the_release_s_own(sample: Sam
     before = sample.state()
     sample.gitdeploy("upgrade", "v1.0.0", "--allow-downgrade")
     assert {"greeting==1.0", "server==2.0"} <= set(sample.packages())
-    sample.gitdeploy("rollback", "--yes")
+    sample.gitdeploy("rollback", "v2.0.0")
     assert differences(before, sample.state()) == []
 
 

@@ -16,7 +16,7 @@ SICK = Program("#!/bin/sh\nexit 1\n")
 
 
 def hooks(text: str) -> str:
-    return SETTINGS.replace("hooks: {timeout: 2}", f"hooks: {{timeout: 2, {text}}}")
+    return SETTINGS.replace("timeout: 2}", f"timeout: 2, {text}}}")
 
 
 @pytest.fixture

@@ -3,47 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from support.releases import FAILING_HOOK, publish, trees
-from support.sample import Sample, differences
-from support.waiting import free_port, wait_until
+from support.sample import differences
+from support.served import Served
 
 pytestmark = pytest.mark.xdist_group("running-app")
 
 
-class Running(Sample):
-    """The sample app with its server."""
-
-    port: int = 0
-
-    def ask(self, path: str = "/health", data: bytes | None = None) -> dict[str, object]:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", data=data, timeout=5) as answer:
-            text = answer.read()
-        return json.loads(text) if text else {}
-
-    def wait(self, version: str) -> dict[str, object]:
-        def answer() -> dict[str, object] | None:
-            return said if (said := self.ask())["version"] == version else None
-
-        return wait_until(answer, (self.app / "run/log").read_text, seconds=15, every=0.1, errors=OSError) or {}
-
-    def stop(self) -> None:
-        with suppress(OSError, ValueError):
-            os.kill(int((self.app / "run/pid").read_text()), signal.SIGTERM)
-
-
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    sample = Running(tmp_path_factory.mktemp("running"))
-    sample.port = free_port()
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    sample = Served(tmp_path_factory.mktemp("running"))
     publish(sample, service_port=sample.port)
     tree = trees(service_port=sample.port)["v1.5.0"]
     sample.release("v3.0.0", {**tree, "app.py": "raise SystemExit('this release does not start')\n"})  # type: ignore[arg-type]
@@ -59,7 +32,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     sample.stop()
 
 
-def test_up_and_back_through_running_releases(running: Running) -> None:
+def test_up_and_back_through_running_releases(running: Served) -> None:
     running.ask("/notes", b"before")
     before = running.state()
     for tag in ("v1.2.9.1", "v1.2.10", "v1.5.0"):
@@ -92,7 +65,7 @@ def without_runtime(state: dict[str, object]) -> dict[str, object]:
     ],
     ids=["does not start", "answers 500", "says another version", "hook fails"],
 )
-def test_a_release_that_is_not_well_is_rolled_back(running: Running, tag: str, says: str) -> None:
+def test_a_release_that_is_not_well_is_rolled_back(running: Served, tag: str, says: str) -> None:
     live = running.ask()["version"]
     before = without_runtime(running.state())
     settings = running.app / "deploy.yaml"
@@ -107,14 +80,14 @@ def test_a_release_that_is_not_well_is_rolled_back(running: Running, tag: str, s
     assert json.loads(refused)["last_deployment"]["status"] == "rolled_back"
 
 
-def test_an_automatic_choice_leaves_a_bad_release_alone(running: Running) -> None:
+def test_an_automatic_choice_leaves_a_bad_release_alone(running: Served) -> None:
     """v3.0.2 is the newest, and failed above."""
     done = running.gitdeploy("upgrade", "--yes", code=7)
     assert "failed here before" in done.err
     assert "v3.0.2" in done.err
 
 
-def test_what_a_user_reads(running: Running, tmp_path: Path) -> None:
+def test_what_a_user_reads(running: Served, tmp_path: Path) -> None:
     status = running.gitdeploy("status").out
     assert "sample" in status
     assert "v1.2.9" in status

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from support.modules import FORMS, ModularSample, commits_of, part
-from support.sample import Tree, differences, folder_files
+from support.sample import Link, Tree, differences, folder_files
 
 from gitdeploy import App
 from gitdeploy.deployment.options import Options
@@ -401,3 +401,76 @@ def test_in_a_second_worktree(sample: ModularSample) -> None:
         assert sample.git("status", "--porcelain") == ""
     assert not (main / ".git/modules").exists()
     assert sample.git("status", "--porcelain", cwd=main) == ""
+
+
+def test_a_prepared_upgrade_asks_nobody_for_its_submodules(sample: ModularSample) -> None:
+    app = install(sample, "submodule", "nested moved")
+    before = sample.modular_state()
+    app.prepare("v1.1.0")
+    assert differences(before, sample.modular_state()) == []
+    assert not (sample.app / ".git/modules/part/modules").exists()
+    for name in ("outer", "inner", "lib"):
+        (sample.folder / name).rename(sample.folder / f"{name}.gone")
+    app.upgrade("v1.1.0")
+    assert sample.git("status", "--porcelain") == ""
+    assert (sample.app / "moved/inner/inner.py").read_text() == "inner two\n"
+    assert not list((sample.app / ".git").glob("gitdeploy*"))
+
+
+def test_a_backup_whose_submodule_lost_its_repository_says_so(sample: ModularSample) -> None:
+    app = install(sample, "submodule", "nothing")
+    (sample.app / "part/code.py").write_text("mine\n")
+    app.upgrade("v1.1.0", Options(local_changes="discard"))
+    shutil.rmtree(sample.app / ".git/modules/part")
+    before = sample.modular_state()
+    with pytest.raises(GitDeployError, match="what the backup holds of it was in its repository, and that is gone"):
+        app.restore("latest")
+    assert differences(before, sample.modular_state()) == []
+
+
+def test_a_tracked_env_file_that_is_no_keep_path(sample: ModularSample) -> None:
+    keep = {"deploy.yaml": f"{SETTINGS}git: {{keep: []}}\n"}
+    lines = "".join(f"# line {number}\n" for number in range(9))
+    for number, timeout in enumerate((10, 30, 60)):
+        env = f"TIMEOUT={timeout}\n{lines}APP_VERSION=0\n{lines}LAST=1\n"
+        sample.modular_release(f"v1.{number}.0", {**tree(f"1.{number}"), **keep, ".env": env}, [])
+    sample.install("v1.0.0")
+    env_file = sample.app / ".env"
+    env_file.write_text(env_file.read_text().replace("APP_VERSION=0", "APP_VERSION=1.0.0"))
+    app = App.open(sample.app)
+    app.upgrade("v1.1.0")
+    assert env_file.read_text() == f"TIMEOUT=30\n{lines}APP_VERSION=1.1.0\n{lines}LAST=1\n"
+    app.upgrade("v1.2.0")  # what gitdeploy wrote is no local change
+    assert env_file.read_text() == f"TIMEOUT=60\n{lines}APP_VERSION=1.2.0\n{lines}LAST=1\n"
+    app.restore("latest")
+    assert env_file.read_text() == f"TIMEOUT=30\n{lines}APP_VERSION=1.1.0\n{lines}LAST=1\n"
+    env_file.write_text(env_file.read_text() + "MINE=1\n")
+    with pytest.raises(PolicyError, match=r"changed locally: \.env"):
+        app.upgrade("v1.2.0")
+    for policy, mine in (("merge", "MINE=1\n"), ("discard", "")):
+        there = sample.state()
+        done = app.upgrade("v1.2.0", Options(local_changes=policy))  # type: ignore[arg-type]
+        assert env_file.read_text() == f"TIMEOUT=60\n{lines}APP_VERSION=1.2.0\n{lines}LAST=1\n{mine}"
+        assert done.backup is not None
+        app.restore(done.backup)
+        assert differences(there, sample.state()) == []
+
+
+def test_a_link_that_leads_in_a_circle_becomes_a_folder(sample: ModularSample) -> None:
+    sample.modular_release("v1.0.0", tree("1.0", {"d": Link("d/x")}), [])
+    sample.modular_release("v1.1.0", tree("1.1", {"d/file": "x\n"}), [part("d/part", "lib")])
+    sample.install("v1.0.0")
+    there_and_back(sample, App.open(sample.app), "v1.1.0")
+
+
+def test_a_folder_that_was_replaced_by_a_link_is_not_followed(sample: ModularSample) -> None:
+    elsewhere = sample.folder / "elsewhere"
+    (elsewhere / "deep").mkdir(parents=True)
+    sample.modular_release("v1.0.0", tree("1.0", {"d/deep/file": "one\n"}), [])
+    sample.modular_release("v1.1.0", tree("1.1", {"d/deep/file": "two\n", "d/deep/new": "x\n"}), [])
+    sample.install("v1.0.0")
+    shutil.rmtree(sample.app / "d")
+    (sample.app / "d").symlink_to(elsewhere)
+    with pytest.raises(PolicyError, match="A symbolic link stands where the release has a folder: d"):
+        App.open(sample.app).upgrade("v1.1.0", Options(local_changes="discard"))
+    assert list((elsewhere / "deep").iterdir()) == []

@@ -84,7 +84,7 @@ def killed(shop: Shop, settings: str | None = GOOD) -> None:
 
 
 def build(command: str) -> str:
-    return GOOD.replace("hooks: {timeout: 2}\n", f"hooks: {{timeout: 2, build: ['{command}']}}\n")
+    return GOOD.replace("timeout: 2}\n", f"timeout: 2, build: ['{command}']}}\n")
 
 
 # What is wrong in deploy.yaml when the recovery comes to it; as it was when the upgrade began, where that matters.

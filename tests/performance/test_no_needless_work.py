@@ -80,10 +80,6 @@ class Shop(Sample):
         found = json.loads(report.read_text())
         return Work(found["started"], found["connected"], set(found["imported"]))
 
-    def reset(self) -> None:
-        shutil.rmtree(self.app)
-        subprocess.run(["cp", "-a", self.folder / "pristine", self.app], check=True)
-
 
 SAME = "def same():\n    return 'same in both'\n"
 
@@ -98,7 +94,7 @@ def shop_once(tmp_path_factory: pytest.TempPathFactory) -> Shop:
     shop.release("v1.2.0", tree("1.2.0", 400, "2.0"))
     shop.install("v1.0.0", branch="main")
     shop.gitdeploy("check")
-    shutil.copytree(shop.app, shop.folder / "pristine", symlinks=True)
+    shop.keep()
     return shop
 
 

@@ -1,4 +1,4 @@
-"""An app that is no systemd unit: a plain process with a pid file, a supervisor program, a compose service, a command."""
+"""An app that is no systemd unit: a plain process with a pid file, a supervisor program, a command."""
 
 from __future__ import annotations
 
@@ -10,27 +10,13 @@ from support.machine_app import PORT, ROOT, SETTINGS, MachineApp
 from support.sample import Program
 from systemd_root import Machine
 
-pytestmark = pytest.mark.xdist_group("machine")
+pytestmark = pytest.mark.xdist_group(__name__)
 
 GUNICORN = f"{ROOT}/venv/bin/python -m gunicorn -w 2 -b 127.0.0.1:{PORT} --pid run/pid"
 START = f"#!/bin/sh\ncd {ROOT}\nmkdir -p run\n{GUNICORN} --daemon --capture-output --log-file run/log wsgi\n"
 STOP = "kill $(cat run/pid); for i in $(seq 100); do [ -e run/pid ] || break; sleep 0.05; done"
 RESTART = f"#!/bin/sh\n{STOP}\n. {ROOT}/start.sh\n"
 
-# Stands in for Docker, of which there is no engine here: it takes the commands that are known of the compose plugin, only
-# from the checkout, only as otrs, and its container is a process. Anything else is an error, and written down.
-DOCKER = f"""#!/bin/sh
-echo "$(id -un) $(pwd) $*" >> /tmp/docker-calls
-[ "$(pwd)" = {ROOT} ] || {{ echo "no configuration file provided: not found" >&2; exit 14; }}
-case "$*" in
-  "compose config --services") echo database; echo web;;
-  "compose ps --quiet --all -- web") echo 0123456789ab;;
-  "compose restart -- web") sh ./restart.sh;;
-  "inspect --format="*" -- 0123456789ab") echo "running|$(cat run/pid)|0||0";;
-  "compose logs --no-color --no-log-prefix --tail="*" -- web") tail -n 50 run/log;;
-  *) echo "unexpected: $*" >&2; exit 1;;
-esac
-"""
 SUPERVISOR = f"""
 [program:otrs-web]
 command={ROOT}/venv/bin/python -m gunicorn -w 2 -b 127.0.0.1:{PORT} wsgi
@@ -57,7 +43,6 @@ def app(machine_for_app: Machine) -> MachineApp:
             "pidfile: run/pid, signal: HUP, log: run/log",
             "pidfile: run/pid, signal: USR2",
             f"command: ./restart.sh, log: {ROOT}/run/log",
-            "compose: web",
             "supervisor: otrs-web",
         ),
         1,
@@ -69,7 +54,6 @@ def app(machine_for_app: Machine) -> MachineApp:
     made.checkout("v1.0.0")
     made.user("./start.sh")
     made.ask()
-    machine_for_app.put("/usr/local/bin/docker", DOCKER, 0o755)
     return made
 
 
@@ -131,47 +115,37 @@ def test_a_command_restarts_it(app: MachineApp) -> None:
     assert "./restart.sh said: no route to the queue" in up_and_back(app, 3)
 
 
-def test_the_container_of_a_compose_service_is_restarted_as_the_owner(app: MachineApp) -> None:
-    live(app, "v4.0.0")
-    app.machine.put("/tmp/docker-calls", "", 0o666)
-    said = up_and_back(app, 4, user=None)  # root: Docker is the owner's all the same
-    assert "web said: no route to the queue" in said
-    calls = app.machine.inside("cat", "/tmp/docker-calls").stdout.splitlines()
-    assert f"otrs {ROOT} compose restart -- web" in calls
-    assert all(call.startswith(f"otrs {ROOT} ") for call in calls)
-
-
 def recovers_while_it_is_being_stopped(app: MachineApp) -> None:
     """What a killed `supervisorctl restart` leaves: supervisor starts nothing that it is still stopping, and says so at once."""
     app.files["hooks/post-deploy"] = Program("#!/bin/sh\nkill -9 $PPID\n")
     app.settings = settings("supervisor: otrs-web")
-    app.publish("v5.3.0")
+    app.publish("v4.3.0")
     del app.files["hooks/post-deploy"]
     for _ in range(2):
-        app.gitdeploy("upgrade", "v5.3.0", user=None, code=None)
-        assert app.version() == "5.3.0"
+        app.gitdeploy("upgrade", "v4.3.0", user=None, code=None)
+        assert app.version() == "4.3.0"
         hangs = "kill -STOP $(supervisorctl pid otrs-web); supervisorctl stop otrs-web >/dev/null & sleep 0.5"
         stopping = app.machine.inside("sh", "-c", f"{hangs}; supervisorctl status otrs-web", check=False)
         assert "STOPPING" in stopping.stdout
         done = app.gitdeploy("recover", user=None)
-        assert "otrs-web runs v5.1.0 again" in done.out
-        assert app.version() == "5.1.0"
+        assert "otrs-web runs v4.1.0 again" in done.out
+        assert app.version() == "4.1.0"
 
 
 def test_a_supervisor_program_is_restarted_by_root_and_by_who_may_use_its_socket(app: MachineApp) -> None:
-    live(app, "v5.0.0")
-    app.user("sh", "-c", "kill $(cat run/pid)")
+    live(app, "v4.0.0")
+    app.user("sh", "-c", STOP)  # to its end: it would answer in place of the next one
     app.machine.put("/etc/supervisor/conf.d/otrs.conf", SUPERVISOR)
     app.machine.inside("systemctl", "start", "supervisor")
     app.machine.wait_for("curl", "-sf", f"http://127.0.0.1:{PORT}/health")
     app.machine.wait_for("sh", "-c", "supervisorctl status otrs-web | grep RUNNING")
-    said = up_and_back(app, 5, user=None)
+    said = up_and_back(app, 4, user=None)
     assert "otrs-web said: no route to the queue" in said
     recovers_while_it_is_being_stopped(app)
-    refused = app.gitdeploy("upgrade", "v5.0.0", "--allow-downgrade", code=1)
+    refused = app.gitdeploy("upgrade", "v4.0.0", "--allow-downgrade", code=1)
     assert "may otrs use its socket?" in refused.err
     app.machine.inside("chown", "otrs", "/var/run/supervisor.sock")
-    plan = json.loads(app.gitdeploy("--json", "plan", "v5.0.0", "--allow-downgrade").out)
+    plan = json.loads(app.gitdeploy("--json", "plan", "v4.0.0", "--allow-downgrade").out)
     assert plan["problems"] == []
     other = (
         SUPERVISOR.replace("[program:otrs-web]", "[program:roots]")
@@ -181,7 +155,7 @@ def test_a_supervisor_program_is_restarted_by_root_and_by_who_may_use_its_socket
     app.machine.put("/etc/supervisor/conf.d/roots.conf", other)
     app.machine.inside("supervisorctl", "update")
     app.machine.put(f"{ROOT}/deploy.yaml", settings("supervisor: roots"), owner=app.uid)
-    words = ("upgrade", "v5.0.0", "--allow-downgrade", "--discard-local-changes")
+    words = ("upgrade", "v4.0.0", "--allow-downgrade", "--discard-local-changes")
     refused = app.gitdeploy(*words, user=None, code=1)
     assert "The program roots does not run as otrs from /srv/otrs-web, so root does not restart it" in refused.err
-    assert json.loads(app.gitdeploy("--json", "status").out)["version"] == "5.1.0"
+    assert json.loads(app.gitdeploy("--json", "status").out)["version"] == "4.1.0"

@@ -15,7 +15,7 @@ from systemd_root import Machine
 
 pytestmark = pytest.mark.xdist_group(__name__)
 
-PLAIN = "app: {name: otrs-web}\nsource: {type: git}\n"
+PLAIN = "app: {name: otrs-web}\nsource: {type: git}\nhooks: {dir: hooks}\n"
 
 
 @pytest.fixture(scope="module")

@@ -92,17 +92,17 @@ def test_from_inside_the_unit_it_moves_out_as_root(app: MachineApp) -> None:
 
 
 def test_nothing_that_the_owner_planted_is_run_as_root(app: MachineApp) -> None:
-    app.machine.put("/tmp/spy", WITNESS + "cat\n", 0o755)
+    app.machine.put("/usr/local/bin/spy", WITNESS + "cat\n", 0o755)
     program = f"""
 cd {ROOT}
-for hook in pre-commit post-checkout reference-transaction post-index-change pre-auto-gc; do cp /tmp/spy .git/hooks/$hook; done
-git config core.fsmonitor /tmp/spy; git config core.sshCommand /tmp/spy; git config core.pager /tmp/spy
-git config diff.external /tmp/spy; git config gpg.program /tmp/spy; git config credential.helper '!/tmp/spy'
-git config core.hooksPath {ROOT}/.git/hooks; git config core.askPass /tmp/spy
-git config filter.spy.clean /tmp/spy; git config filter.spy.smudge /tmp/spy; git config filter.spy.process ''
+for hook in pre-commit post-checkout reference-transaction post-index-change pre-auto-gc; do cp /usr/local/bin/spy .git/hooks/$hook; done
+git config core.fsmonitor /usr/local/bin/spy; git config core.sshCommand /usr/local/bin/spy; git config core.pager /usr/local/bin/spy
+git config diff.external /usr/local/bin/spy; git config gpg.program /usr/local/bin/spy; git config credential.helper '!/usr/local/bin/spy'
+git config core.hooksPath {ROOT}/.git/hooks; git config core.askPass /usr/local/bin/spy
+git config filter.spy.clean /usr/local/bin/spy; git config filter.spy.smudge /usr/local/bin/spy; git config filter.spy.process ''
 mv venv/bin/python venv/bin/python.real
-printf '#!/bin/sh\\n/tmp/spy </dev/null\\nexec {ROOT}/venv/bin/python.real "$@"\\n' > venv/bin/python; chmod +x venv/bin/python
-mkdir -p ~/.config/pip ~/.config/git; printf '[core]\\nfsmonitor = /tmp/spy\\n' > ~/.config/git/config
+printf '#!/bin/sh\\n/usr/local/bin/spy </dev/null\\nexec {ROOT}/venv/bin/python.real "$@"\\n' > venv/bin/python; chmod +x venv/bin/python
+mkdir -p ~/.config/pip ~/.config/git; printf '[core]\\nfsmonitor = /usr/local/bin/spy\\n' > ~/.config/git/config
 """
     app.user("sh", "-c", program)
     app.gitdeploy("status", user=None)
@@ -148,7 +148,7 @@ def test_a_deploy_yaml_of_the_owners_makes_root_touch_no_other_unit(app: Machine
     for service, says in {
         "systemd: backup": "backup.service runs as root",
         "systemd: [otrs-web, dbus.socket]": "dbus",
-        "command: /tmp/spy": "",
+        "command: /usr/local/bin/spy": "",
         "pidfile: /tmp/pid": "",
     }.items():
         target = other(app) if service.startswith(("command", "pidfile")) else "v3.0.0"

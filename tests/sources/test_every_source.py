@@ -241,6 +241,7 @@ def test_a_host_without_etags_works_too(shop: Shop) -> None:
     assert shop.check(force=True).latest_tag == "v1.2.10"
 
 
+@pytest.mark.e2e  # making so many takes longest
 @pytest.mark.parametrize("newest", ["v3000.0.0", "v1000.5.0"])
 def test_three_thousand_releases_cost_two_questions_or_a_sentence(shop: Shop, newest: str) -> None:
     shop.many([f"v{n}.0.0" for n in range(2, 2999)])

@@ -14,7 +14,7 @@ from gitdeploy.checkout.changes import Policy, Target, TreePlan
 from gitdeploy.checkout.git import Repository
 from gitdeploy.checkout.keep import KeepPaths
 from gitdeploy.checkout.local import read_local
-from gitdeploy.checkout.plan import plan_checkout
+from gitdeploy.checkout.plan import CheckoutPlan, plan_checkout
 from gitdeploy.checkout.submodules import Rules
 from support.sample import Content, Link, Program, Tree, folder_files, write_tree
 
@@ -71,7 +71,13 @@ class Checkout:
     def plan(
         self, commit: str, policy: Policy = "refuse", keep: tuple[str, ...] = (), *, keep_dropped: bool = True
     ) -> TreePlan:
-        """What the planner says about going to COMMIT."""
+        """What the planner says about the files of going to COMMIT."""
+        return self.whole_plan(commit, policy, keep, keep_dropped=keep_dropped).tree
+
+    def whole_plan(
+        self, commit: str, policy: Policy = "refuse", keep: tuple[str, ...] = (), *, keep_dropped: bool = True
+    ) -> CheckoutPlan:
+        """The same with what belongs to it."""
         repository = self.repository
         return plan_checkout(
             repository,
@@ -82,7 +88,7 @@ class Checkout:
             rules=_no_submodules,
             forbidden=(b".gitdeploy", b"venv"),
             keep_dropped=keep_dropped,
-        ).tree
+        )
 
     def files(self) -> dict[bytes, tuple[object, ...]]:
         return folder_files(self.root, skip=(b".git", b".gitdeploy"))

@@ -16,6 +16,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import time
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -166,6 +167,25 @@ class Sample:
     def _run(self, *argv: str) -> None:
         done = subprocess.run(argv, cwd=self.app, env=self.environment, capture_output=True, text=True)
         assert done.returncode == 0, (argv, done.stderr)
+
+    # ---- as it was ----
+
+    def keep(self, *, remote: bool = False) -> None:
+        """Remember the app as it is now, and its REMOTE: what `reset` brings back."""
+        shutil.copytree(self.app, self.folder / "pristine", symlinks=True)
+        if remote:
+            shutil.copytree(self.remote, self.folder / "pristine-remote", symlinks=True)
+
+    def reset(self) -> None:
+        """All is again as it was when it was kept."""
+        for gone in self.folder.glob("gone-*"):
+            shutil.rmtree(gone, ignore_errors=True)
+        for place, kept in ((self.app, self.folder / "pristine"), (self.remote, self.folder / "pristine-remote")):
+            if kept.exists():
+                if place.exists():
+                    # Renamed, and deleted the next time: what the test before started may still write there.
+                    place.rename(self.folder / f"gone-{time.monotonic_ns()}")
+                subprocess.run(["cp", "-a", str(kept), str(place)], check=True)
 
     # ---- using it ----
 

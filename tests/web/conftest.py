@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,14 +44,6 @@ def tree(version: str, greeting: str = "1.0", **more: Any) -> Tree:
 class Shop(Sample):
     """The small app: v1.0.0 is live, v1.1.0 newer, v1.2.0's hook fails."""
 
-    def reset(self) -> None:
-        # Renamed first: a deployment of the test before may still put down how it ended, in the folder by its name.
-        gone = self.folder / "gone"
-        shutil.rmtree(gone, ignore_errors=True)
-        if self.app.exists():
-            self.app.rename(gone)
-        subprocess.run(["cp", "-a", str(self.folder / "pristine"), str(self.app)], check=True)
-
 
 @pytest.fixture(scope="session")
 def shop_once(tmp_path_factory: pytest.TempPathFactory) -> Shop:
@@ -67,7 +57,7 @@ def shop_once(tmp_path_factory: pytest.TempPathFactory) -> Shop:
     )
     shop.install("v1.0.0", branch="main")
     shop.gitdeploy("backup", "--label", "first")
-    shutil.copytree(shop.app, shop.folder / "pristine", symlinks=True)
+    shop.keep()
     return shop
 
 

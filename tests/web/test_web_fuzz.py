@@ -45,7 +45,9 @@ def harmless(web: Web, monkeypatch: pytest.MonkeyPatch) -> Web:
     return web
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(data=st.data())
 def test_nothing_brings_it_down(harmless: Web, data: st.DataObject) -> None:
     method, path, entry = data.draw(st.sampled_from(OPERATIONS))
@@ -73,7 +75,9 @@ def test_nothing_brings_it_down(harmless: Web, data: st.DataObject) -> None:
     check_answer(method, path, answer)
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(
     path=st.text(max_size=80), host=st.sampled_from(["localhost", "evil", "é", "[::1", "a:b:c", "localhost:99999999"])
 )

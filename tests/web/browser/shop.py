@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import secrets
-import signal
 import sys
-import urllib.error
-import urllib.request
-from contextlib import suppress
 
-from support.sample import Program, Sample
-from support.waiting import free_port, wait_until
+from support.sample import Program
+from support.served import Served
 
 _APP = """\
 import os, pathlib
@@ -69,18 +64,14 @@ _CHANGES = {
 }
 
 
-class Shop(Sample):
+class Shop(Served):
     """`open` makes it run v1.0.0; `publish` releases more."""
 
     more = ""  # what the deploy.yaml of each release has besides
     token: str
-    port: int
-    address: str
 
     def open(self) -> None:
         self.token = secrets.token_urlsafe(24)
-        self.port = free_port()
-        self.address = f"http://127.0.0.1:{self.port}"
         for version in ("1.0", "1.1"):
             self.wheel("greeting", version)
         self.publish("1.0.0")
@@ -115,19 +106,3 @@ class Shop(Sample):
         self.gitdeploy("upgrade", "v1.2.0", code=3)
         self.publish("1.3.0", migrate="echo search index built")
         self.gitdeploy("check", "--force")
-
-    def version(self) -> str:
-        """What the running app says; empty where nothing answers."""
-        with (
-            suppress(OSError, urllib.error.URLError),
-            urllib.request.urlopen(f"{self.address}/health", timeout=3) as got,
-        ):
-            return str(got.read().decode()).split('"')[3]
-        return ""
-
-    def wait(self, version: str) -> None:
-        wait_until(lambda: self.version() == version, (self.app / "run/log").read_text, seconds=20, every=0.1)
-
-    def stop(self) -> None:
-        with suppress(OSError, ValueError):
-            os.kill(int((self.app / "run/pid").read_text()), signal.SIGTERM)
