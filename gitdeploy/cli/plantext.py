@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gitdeploy.app import App
 from gitdeploy.deployment.plan import Plan
+from gitdeploy.deployment.plan_dependencies import what_installs
 from gitdeploy.deployment.plan_migrations import plan_lines
 from gitdeploy.deployment.plan_venv import VenvPlan
 from gitdeploy.text import count, listing, path_text, redact, size_text
@@ -26,7 +27,8 @@ def plan_text(plan: Plan) -> str:
             lines.append(f"  files {word:<9} {len(names)}: {listing(names, 8)}")
     if plan.venv is not None:
         if plan.venv.unchanged:
-            lines.append("  venv            unchanged")
+            nothing = "; no file says what is to be installed (venv.requirements)"
+            lines.append(f"  venv            unchanged{nothing if plan.venv.requirements.nothing else ''}")
         else:
             lines.append(f"  venv            {_packages(plan.venv)}")
         if plan.venv.reuse is None and plan.venv.requirements.unpinned:
@@ -89,9 +91,13 @@ def _packages(venv: VenvPlan) -> str:
     parts = [f"{name} {old} -> {new}" for name, (old, new) in venv.changed.items()]
     parts += [f"{name} {version}".rstrip() + " (new)" for name, version in venv.added.items()]
     parts += [f"{name} {version} (removed)" for name, version in venv.removed.items()]
+    if venv.requirements.itself:
+        parts.append("the app itself")
     if venv.from_nothing:
-        return f"built from nothing: {listing(parts, 8)}" if parts else "built from nothing"
-    return listing(parts, 8) or "a copy of the live one, the requirements installed into it; no package needs to change"
+        python = f" with Python {venv.python} (the live one has {venv.live.python})" if venv.python is not None else ""
+        without = f"; without {listing(venv.missing, 5)}, which nothing asks for" if venv.missing else ""
+        return f"built from nothing{python}{': ' if parts else ''}{listing(parts, 8)}{without}"
+    return listing(parts, 8) or what_installs(venv)
 
 
 def _unpinned(venv: VenvPlan) -> str:

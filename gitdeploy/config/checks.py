@@ -168,6 +168,30 @@ def interpreter(text: str) -> str | None:
     return f"must be a version such as 3.12, a name such as python3.12 or an absolute path; found `{clean(text, limit=80)}`."
 
 
+def package_name(text: str) -> str | None:
+    if re.fullmatch(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?", text):
+        return None
+    return f"must be a name as in pyproject.toml; found `{clean(text, limit=60)}`."
+
+
+def absolute(text: str) -> str | None:
+    if text.startswith("/") and ":" not in text:
+        return None
+    return f"must be an absolute path; found `{clean(text, limit=80)}`."
+
+
+def build_variable(name: str, value: str) -> str | None:
+    if problem := variable_name(name):
+        return problem
+    if name == "PATH" or name.startswith(("PIP_", "UV_", "PYTHON", "LD_", "GIT_", "VIRTUAL_ENV")):
+        return (
+            f"must not set {clean(name, limit=60)}: it could send the installation elsewhere. For PATH: venv.path_dirs."
+        )
+    if not value.isprintable():
+        return f"has a variable `{name}` with a control character."
+    return None
+
+
 def extra_argument(text: str) -> str | None:
     if _password(text):
         return "must not hold a password: arguments are seen by every user of the machine. Use a pip or uv setting."

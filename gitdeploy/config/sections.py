@@ -139,7 +139,25 @@ class VenvConfig(Section, frozen=True):
         "Interpreter of new environments: a version, a name or a path. Default: the live one's.",
     )
     requirements: tuple[str, ...] = setting(
-        ListOf(_PATH), (), "Requirements files that are installed. Default: requirements.txt where there is one."
+        ListOf(_PATH),
+        (),
+        "What is installed: requirements files, uv.lock, pylock.toml, poetry.lock, pdm.lock, Pipfile.lock, "
+        "pyproject.toml. Default: requirements.txt where there is one.",
+    )
+    groups: tuple[str, ...] = setting(
+        ListOf(Text("a dependency group", checks.package_name)), (), "Dependency groups that are installed too."
+    )
+    extras: tuple[str, ...] = setting(
+        ListOf(Text("an extra", checks.package_name)), (), "Extras (optional dependencies) that are installed too."
+    )
+    itself: str = setting(
+        Choice(
+            ("auto", "editable", "always", "never"),
+            MappingProxyType({"true": "always", "false": "never"}),
+        ),
+        "auto",
+        "Whether the app itself is installed. auto: as the live environment has it; editable: as by pip install -e .",
+        key="self",
     )
     constraints: tuple[str, ...] = setting(ListOf(_PATH), (), "Constraints files for the installation.")
     installer: str = setting(
@@ -156,6 +174,16 @@ class VenvConfig(Section, frozen=True):
     )
     extra_args: tuple[str, ...] = setting(
         ListOf(Text("an argument", checks.extra_argument)), (), "More arguments for the installer's install command."
+    )
+    env: Mapping[str, str] = setting(
+        Texts("a mapping of variables to texts", checks.build_variable, checks.mask_header),
+        MappingProxyType({}),
+        "Variables for builds of packages (CFLAGS ...): they are given to the installer, and no others of the caller's.",
+    )
+    path_dirs: tuple[str, ...] = setting(
+        ListOf(Text("an absolute path", checks.absolute)),
+        (),
+        "Folders that come first in PATH while packages are installed (cargo, pg_config ...).",
     )
 
 

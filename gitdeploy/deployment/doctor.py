@@ -12,7 +12,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from gitdeploy import backups, health, hooks, venvs
+from gitdeploy import backups, health, hooks
 from gitdeploy.checkout.durable import is_folder
 from gitdeploy.checkout.git import ObjectsUnreadable, Repository, git_version, is_object_id, program
 from gitdeploy.checkout.local import operation_under_way, read_local
@@ -220,23 +220,9 @@ def _is_there(repository: Repository, commit: str) -> bool:
 
 
 def _venv(site: Site) -> Iterator[Finding]:
-    live = site.live_venv()
-    if live is None:
-        yield Finding("venv", "ok", "The app has none.")
-        return
-    if wrong := venvs.examine(live):
-        yield Finding("venv", "problem", wrong, "Build it anew: gitdeploy upgrade TAG --rebuild-venv")
-        return
-    edited = venvs.differences(live.real)
-    if edited:
-        yield Finding(
-            "venv",
-            "warning",
-            f"Written in place since it went live: {listing([path_text(name) for name in edited], 3)}.",
-            "Through hard links other generations may have changed too. Put such changes into a package.",
-        )
-    else:
-        yield Finding("venv", "ok", f"Python {live.python}, its libraries load; nothing was changed in place.")
+    from gitdeploy.deployment.doctor_venv import look_at_venv
+
+    yield from look_at_venv(site)
 
 
 def _source(site: Site) -> Iterator[Finding]:

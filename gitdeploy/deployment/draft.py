@@ -10,12 +10,14 @@ from pathlib import Path
 
 from gitdeploy.checkout.git import Repository
 from gitdeploy.deployment import plan_hooks
+from gitdeploy.deployment.plan_dependencies import best_described
 from gitdeploy.deployment.site import Site
 from gitdeploy.deployment.updates import checkout_git
 from gitdeploy.hooks import FOLDER, stage_of
 from gitdeploy.services import processes
 from gitdeploy.services.discovery import discover
 from gitdeploy.text import clean, listing, path_text
+from gitdeploy.venvs.described import LOCKS
 from gitdeploy.versions import glob_of_scheme, matches, newest, read_version, scheme_prefix
 
 # Files that an operator edits on the server, or that the app writes: tracked ones block every upgrade, or are overwritten.
@@ -123,8 +125,11 @@ def _venv(site: Site) -> Iterator[str]:
         yield f"  path: {_quoted(venv.path)}"
     if venv.requirements:
         yield f"  requirements: [{', '.join(map(_quoted, venv.requirements))}]"
-    elif others := sorted(path.name for path in site.root.glob("requirements*.txt")):
-        yield f"  # requirements: [{_quoted(others[0])}]"
+    elif found := best_described(site.root):
+        # One lock says it all; of several requirements files only a person knows which are the server's.
+        sure = os.path.basename(found) in LOCKS
+        comment = f"because of {path_text(found)}" if sure else "installed at each upgrade; nothing is without it"
+        yield f"  {'' if sure else '# '}requirements: [{_quoted(found)}]       # {comment}"
     yield ""
 
 

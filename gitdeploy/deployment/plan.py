@@ -26,10 +26,12 @@ from gitdeploy.checkout.plan import CheckoutPlan, plan_checkout
 from gitdeploy.checkout.sparse import left_out
 from gitdeploy.config import Config
 from gitdeploy.deployment import obstacles, plan_git, plan_hooks
+from gitdeploy.deployment.build_tree import as_checkout
 from gitdeploy.deployment.data_moves import Move
 from gitdeploy.deployment.data_open import look_open, open_paths
 from gitdeploy.deployment.options import Options
 from gitdeploy.deployment.plan_data import plan_data
+from gitdeploy.deployment.plan_dependencies import not_installed
 from gitdeploy.deployment.plan_migrations import migrations_between
 from gitdeploy.deployment.plan_services import staying_behind
 from gitdeploy.deployment.plan_venv import VenvPlan, plan_venv
@@ -108,7 +110,7 @@ class Plan(Struct, frozen=True):
             self.goal.commit == self.local.head
             and not self.tree.changes
             and not self.checkout.submodules
-            and (self.venv is None or self.venv.unchanged or self.venv.plain)
+            and (self.venv is None or self.venv.unchanged or (self.venv.plain and self.venv.python is None))
             and not self.options.rebuild_venv
         )
 
@@ -203,6 +205,13 @@ class TargetFiles(Struct, frozen=True):
             raise DeploymentFailed(f"{path_text(path)} is larger than {size_text(LARGEST_READ)}.")
         return full.read_bytes()
 
+    def tree_id(self, path: str) -> str | None:
+        """What the release's folder PATH holds (empty: all of it), as git's id; None where there is no such folder."""
+        if not path:
+            return self.goal.tree
+        (facts,) = self.repository.facts([f"{self.goal.tree}:{path}"])
+        return facts.oid if facts is not None else None
+
     def export(self, folder: Path, paths: Sequence[str] | None) -> None:
         """Write those files (None: all) below FOLDER, as git checks them out."""
         folder.mkdir(parents=True, exist_ok=True)
@@ -214,7 +223,10 @@ class TargetFiles(Struct, frozen=True):
         done = self.repository.run(*words, stdin=stdin, index=index, work_tree=folder, options=options, tied=True)
         refuse_failed_filter(done)
         done.check("Writing the release's files for its packages")
-        index.unlink()
+        if paths is None:
+            as_checkout(self.repository, folder, self.goal.commit, index)
+        else:
+            index.unlink()
 
 
 def make_plan(
@@ -281,6 +293,7 @@ def make_plan(
         warnings += lfs_warnings
     after = _with_new_requirements(_config_after(site, tree, reader), tree)
     venv = plan_venv(site, action, after, reader, generation, options, problems)
+    warnings += not_installed(repository, (repository.tree_of(local.head), goal.tree), tree, venv)
     stages = UPGRADE_STAGES if action == "upgrade" else RESTORE_STAGES
     # Before the switch the live release's own hooks run, after it the target's.
     hooks = {s: find_hooks(site.root, (config if s.startswith("pre-") else after).hooks, s) for s in stages}

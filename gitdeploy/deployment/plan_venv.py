@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gitdeploy import venvs
 from gitdeploy.checkout.changes import Problem
@@ -26,6 +28,8 @@ class VenvPlan(Struct, frozen=True):
     removed: Mapping[str, str]
     found: Mapping[str, venvs.Installed]  # what the live venv holds
     rebuild: bool = False
+    python: str | None = None  # of a rebuild with another interpreter than the live one's: its version, as far as known
+    missing: tuple[str, ...] = ()  # of one that is built from nothing: packages that it won't have
 
     @property
     def plain(self) -> bool:
@@ -58,7 +62,15 @@ def plan_venv(
     live = site.live_venv()
     if live is None:
         return None
-    requirements = venvs.read_requirements(reader, after.venv, live)
+    other = venvs.other_than_live(after.venv.python, live) if generation is None else None
+    if other is not None and other.path is None:
+        problems.append(
+            Problem(
+                f"There is no interpreter {after.venv.python} (venv.python) on this server, or it doesn't start.",
+                "Install it, or name one that is there: venv: {python: /usr/bin/python3}",
+            )
+        )
+    requirements = venvs.read_requirements(reader, after.venv, live, root=site.root, other=other)
     problems += [Problem(text) for text in requirements.problems]
     brought = [*requirements.index_options, *_brought_arguments(site.config, after)]
     # What was live here once is trusted as it was; a new release doesn't grant itself anything.
@@ -73,9 +85,9 @@ def plan_venv(
     if generation is not None and (site.state.venvs / generation).is_dir():
         reuse: str | None = generation
     else:
-        reuse = None if options.rebuild_venv else venvs.matching(requirements, live)
+        reuse = None if options.rebuild_venv or other is not None else venvs.matching(requirements, live)
     found = venvs.installed(live.real)
-    installed = {name: package.version for name, package in found.items()}
+    installed = {**venvs.system_packages(live), **{name: package.version for name, package in found.items()}}
     added, changed, removed = {}, {}, {}
     if reuse is None:
         for name, version in requirements.pins.items():
@@ -97,8 +109,27 @@ def plan_venv(
             for name, version in then.items()
             if name in installed and installed[name] != version
         }
-    rebuild = options.rebuild_venv or after.venv.exact
-    return VenvPlan(live, requirements, reuse, added, changed, removed, found, rebuild)
+    rebuild = options.rebuild_venv or after.venv.exact or other is not None
+    plan = VenvPlan(
+        live,
+        requirements,
+        reuse,
+        added,
+        changed,
+        removed,
+        found,
+        rebuild,
+        (other.version or after.venv.python) if other is not None else None,
+    )
+    return replace(plan, missing=_missing(plan, site.root)) if plan.from_nothing else plan
+
+
+def _missing(plan: VenvPlan, root: Path) -> tuple[str, ...]:
+    """Packages of the live venv that nothing asks for, neither a requirement nor another package: they are not in a venv
+    that is built from the requirements."""
+    asked = {*plan.requirements.names, *venvs.needed_by_others(plan.live.real)}
+    own = {one.name for one in venvs.own_installs(plan.live.real, root)} if plan.requirements.needs_tree else set()
+    return tuple(name for name in plan.found if name not in {*asked, *own, "pip", "setuptools", "wheel"})
 
 
 def _brought_arguments(before: Config, after: Config) -> list[str]:

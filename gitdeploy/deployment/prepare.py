@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +17,7 @@ from gitdeploy import backups, faultpoints, interruption, venvs
 from gitdeploy.backups import Backup
 from gitdeploy.checkout import stage as staging
 from gitdeploy.checkout import switch
+from gitdeploy.checkout.changes import FileChange
 from gitdeploy.checkout.durable import sync_file_systems
 from gitdeploy.checkout.git import BACKUP_REFS, NO_ACCESS, Access
 from gitdeploy.checkout.lfs import uses_lfs
@@ -29,6 +30,7 @@ from gitdeploy.checkout.times import Newest
 from gitdeploy.config import Config
 from gitdeploy.databases import open_databases
 from gitdeploy.deployment.app_environment import app_environment
+from gitdeploy.deployment.built_files import built_changes
 from gitdeploy.deployment.data import INCLUDED, KEPT, dump_into
 from gitdeploy.deployment.data_release import data_release
 from gitdeploy.deployment.database_files import database_files
@@ -266,7 +268,8 @@ def build_venv(preparation: Preparation) -> None:
             return
         if plan.venv.reuse is not None:
             shown.status = "skipped" if plan.venv.unchanged else "running"
-            shown.summary = "requirements unchanged" if plan.venv.unchanged else f"venv {plan.venv.reuse}"
+            same = "no requirements to install" if plan.venv.requirements.nothing else "requirements unchanged"
+            shown.summary = same if plan.venv.unchanged else f"venv {plan.venv.reuse}"
             return
         preparation.built = preparation.generation
         work.journal.write("build", "", {"generation": preparation.generation})
@@ -278,7 +281,7 @@ def build_venv(preparation: Preparation) -> None:
             TargetFiles(site.repository, site.root, plan.goal, plan.checkout),
             on_line=work.journal.output,
             on_progress=lambda text: work.journal.progress("build", text),
-            rebuild=plan.options.rebuild_venv,
+            rebuild=plan.venv.rebuild,
         )
         for warning in built.warnings:
             work.journal.line(warning, "warning")
@@ -305,7 +308,7 @@ def stage_files(preparation: Preparation, modes: Modes | None = None) -> None:
         folder = site.state.stage / preparation.stage
         folder.mkdir(mode=0o700, exist_ok=True)
         saved = (site.state.backups / preparation.backup.id if preparation.backup else folder) / "saved"
-        parts = _parts(site, plan, modes or Modes())
+        parts = _parts(site, plan, modes or Modes(), built_changes(site, plan, preparation.generation))
         changed = b"".join(
             os.fsencode(path) + b"\0" for kind in ("added", "changed", "deleted") for path in plan.files(kind)
         )
@@ -328,12 +331,12 @@ def stage_files(preparation: Preparation, modes: Modes | None = None) -> None:
         shown.summary = count(len(preparation.manifest.items), "file")
 
 
-def _parts(site: Site, plan: Plan, modes: Modes) -> list[staging.Part]:
+def _parts(site: Site, plan: Plan, modes: Modes, built: Sequence[FileChange]) -> list[staging.Part]:
     """The share of each repository in the switch, the checkout's own first."""
     parts = [
         staging.Part(
             site.repository,
-            plan.checkout.of_owner(b""),
+            [*plan.checkout.of_owner(b""), *built],
             plan.goal,
             (site.repository.git_dir / "HEAD").read_text(),
             modes=modes,

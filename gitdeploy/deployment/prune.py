@@ -10,6 +10,7 @@ from msgspec import Struct
 from gitdeploy import backups, venvs
 from gitdeploy.deployment.site import Site
 from gitdeploy.deployment.submodule_states import drop_refs
+from gitdeploy.errors import GitDeployError
 from gitdeploy.text import count, size_text
 
 
@@ -42,7 +43,11 @@ def _generations(site: Site) -> list[Path]:
     folder = site.state.venvs
     if not folder.is_dir():
         return []
-    return [path for path in sorted(folder.iterdir()) if path.is_dir() and not path.is_symlink()]
+    return [
+        path
+        for path in sorted(folder.iterdir())
+        if not path.name.startswith(".") and path.is_dir() and not path.is_symlink()
+    ]
 
 
 def prune(site: Site, *, keep: int, line: Callable[[str], None], dry_run: bool = False) -> Pruned:
@@ -63,7 +68,10 @@ def prune(site: Site, *, keep: int, line: Callable[[str], None], dry_run: bool =
         drop_refs(site.repository, backup.id)
         backups.remove(site.state.backups, backup.id, site.repository)
     for path in free:
-        venvs.remove(path)
+        try:
+            venvs.remove(path)
+        except GitDeployError as error:  # files of another user's in it; the deployment is whole all the same
+            line(f"{error.message} {error.hint}")
     if going or free:
         line(
             f"Dropped {count(len(going), 'old backup')} and {count(len(free), 'venv generation')}"

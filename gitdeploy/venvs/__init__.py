@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gitdeploy.venvs.build import Builder, Built, Changes
+    from gitdeploy.venvs.described import can_install, says_needs
     from gitdeploy.venvs.flip import Flip, plan_flip
     from gitdeploy.venvs.generations import (
         Generation,
@@ -19,31 +20,40 @@ if TYPE_CHECKING:
         matching,
         remove,
         sweep,
+        undeletable,
         unfinished,
     )
+    from gitdeploy.venvs.interpreters import other_than_live
+    from gitdeploy.venvs.itself import own_installs
     from gitdeploy.venvs.live import Installed, LiveVenv, examine, installed, live_venv, packages
     from gitdeploy.venvs.meanwhile import changed_packages, installer_at
+    from gitdeploy.venvs.reading import TreeReader
     from gitdeploy.venvs.renewal import renew_static
     from gitdeploy.venvs.requirements import (
         DEFAULT_FILES,
         Requirements,
-        TreeReader,
         index_options_in,
         read_requirements,
     )
     from gitdeploy.venvs.seal import differences
+    from gitdeploy.venvs.system import needed_by_others, system_packages
 
 _HOMES = {
     name: module
     for module, names in (
         ("build", "Builder Built Changes"),
         ("flip", "Flip plan_flip"),
-        ("generations", "Generation disk_usage in_use list_generations matching remove sweep unfinished"),
+        ("generations", "Generation disk_usage in_use list_generations matching remove sweep undeletable unfinished"),
         ("live", "Installed LiveVenv examine installed live_venv packages"),
+        ("interpreters", "other_than_live"),
+        ("itself", "own_installs"),
+        ("described", "can_install says_needs"),
         ("meanwhile", "changed_packages installer_at"),
+        ("reading", "TreeReader"),
         ("renewal", "renew_static"),
-        ("requirements", "DEFAULT_FILES Requirements TreeReader index_options_in read_requirements"),
+        ("requirements", "DEFAULT_FILES Requirements index_options_in read_requirements"),
         ("seal", "differences"),
+        ("system", "needed_by_others system_packages"),
     )
     for name in names.split()
 }
@@ -70,6 +80,7 @@ __all__ = [
     "LiveVenv",
     "Requirements",
     "TreeReader",
+    "can_install",
     "changed_packages",
     "differences",
     "disk_usage",
@@ -81,11 +92,17 @@ __all__ = [
     "list_generations",
     "live_venv",
     "matching",
+    "needed_by_others",
+    "other_than_live",
+    "own_installs",
     "packages",
     "plan_flip",
     "read_requirements",
     "remove",
     "renew_static",
+    "says_needs",
     "sweep",
+    "system_packages",
+    "undeletable",
     "unfinished",
 ]

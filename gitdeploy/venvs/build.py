@@ -8,23 +8,28 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from urllib.parse import quote
 
 from msgspec import Struct
 
 from gitdeploy import faultpoints, process
 from gitdeploy.errors import DeploymentFailed, GitDeployError
 from gitdeploy.text import listing, path_text
+from gitdeploy.venvs import bundled, interpreters
 from gitdeploy.venvs import install as installing
+from gitdeploy.venvs.built import keep_built, tree_files
 from gitdeploy.venvs.bytecode import compiled_beside, told_apart
 from gitdeploy.venvs.clone import clone, clone_size, prefixes_of, read_record
 from gitdeploy.venvs.durable import sync_filesystem, sync_folder
 from gitdeploy.venvs.generations import remove
 from gitdeploy.venvs.install import Installer
 from gitdeploy.venvs.live import LiveVenv, asked, canonical, packages, site_folders
-from gitdeploy.venvs.requirements import Requirements, TreeReader
-from gitdeploy.venvs.scripts import name_link, rewrite, strays
+from gitdeploy.venvs.reading import TreeReader
+from gitdeploy.venvs.requirements import Requirements
+from gitdeploy.venvs.scripts import name_link, path_files, rewrite, strays
 from gitdeploy.venvs.seal import Facts, File, figures, listed, partial_path, seal, walk
 from gitdeploy.venvs.settings import InstallerSettings, VenvConfig, read_settings
+from gitdeploy.venvs.system import seen_by, sees_system
 
 _COPIES = (
     3  # of a package while it is installed: as a wheel in the cache, unpacked there, in the venv with its bytecode
@@ -148,20 +153,25 @@ class Builder:
             python = target / "bin" / "python"
             interpreter = os.path.realpath(python)
             tag = prefix()
-        if installer.reason:
+        if installer.name == "pip":
             on_line(f"Installing with pip: {installer.reason}.")
         folder = self._folder(target.name)
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(mode=0o700)
         self._materialise(folder, requirements, reader)
+        released = tree_files(folder) if requirements.needs_tree else {}
         on_progress(f"installing with {installer.name}")
-        installing.install(
+        installer = installing.install(
             installer, target, folder, requirements, self.config, settings, self.cache, on_line,
             compiling=not (cloned and tag),
         )  # fmt: skip
         faultpoints.point("venv installed")
         if requirements.needs_tree:
             _point_to_checkout(target, folder, self.root)
+            if built := keep_built(folder, released, target, self.root):
+                on_line(
+                    f"Builds wrote {listing([path_text(path) for path in built], 5)}: it goes live with the release."
+                )
         name_link(target, live.link if live is not None else self.root / (self.config.path or "venv"))
         shutil.rmtree(folder, ignore_errors=True)
         on_progress("compiling and checking")
@@ -215,37 +225,43 @@ class Builder:
     def _make(self, target: Path, live: LiveVenv | None) -> None:
         """A fresh, empty venv of the configured interpreter, else of the live one's, else of its version from PATH."""
         base = self._base_python(live)
-        done = process.run(
-            [
-                installing.uv_program(),
-                "venv",
-                "--no-config",
-                "--no-project",
-                "-q",
-                "--seed",
-                "--python",
-                base,
-                str(target),
-            ],
+        system = ["--system-site-packages"] if live is not None and sees_system(live.real) else []
+        made = process.run(
+            [installing.uv_program(), "venv", "--no-config", "--no-project", "-q", *system, "--python", base, str(target)],
             cwd="/",
             env=process.clean_environment({"UV_OFFLINE": "1", "UV_PYTHON_DOWNLOADS": "never"}),
             timeout=120,
             tied=True,
-        )
-        if not done.ok:
+        )  # fmt: skip
+        if not made.ok:
             shutil.rmtree(target, ignore_errors=True)
             process.run(
-                [base, "-I", "-m", "venv", "--without-pip", str(target)],
+                [base, "-I", "-m", "venv", "--without-pip", *system, str(target)],
                 cwd="/",
                 env=process.clean_environment(),
                 timeout=120,
                 tied=True,
             ).check("Making a new venv")
+        self._seed(target)
+
+    def _seed(self, target: Path) -> None:
+        """pip (and setuptools, before Python 3.12) as `python -m venv` puts them in, from what the interpreter brings
+        along. A Python that brings none makes a venv without, as it would by hand."""
+        if brought := bundled.wheels(target / "bin" / "python"):
+            process.run(
+                [installing.uv_program(), "pip", "install", "-q", "--no-config", "--offline", "--no-index", "--no-deps",
+                 "--link-mode", "copy", "--no-cache", "--python", str(target / "bin" / "python"), *brought.values()],
+                cwd="/",
+                env=process.clean_environment(),
+                timeout=120,
+                tied=True,
+                umask=installing.UMASK,
+            ).check("Installing pip into the new venv")  # fmt: skip
 
     def _base_python(self, live: LiveVenv | None) -> str:
         if self.config.python:
-            found = self.config.python if self.config.python.startswith("/") else process.which(self.config.python)
-            if found is None or not os.access(found, os.X_OK):
+            found = interpreters.find(self.config.python)
+            if found is None:
                 raise DeploymentFailed(f"The interpreter {path_text(self.config.python)} (venv.python) can't be found.")
             return found
         version = live.python if live is not None else None
@@ -300,7 +316,8 @@ class Builder:
                             f"{path_text(entry)} in the new venv lacks {listing([path_text(p) for p in missing], 3)}."
                         )
         absent = sorted(name for name, always in requirements.names.items() if always and name not in now)
-        if absent:
+        # The system's packages may do (--system-site-packages), or what a path file adds: the interpreter knows.
+        if absent and (absent := sorted(set(absent) - set(seen_by(target)))):
             raise DeploymentFailed(f"The installer reported success, but {listing(absent, 5)} is not in the new venv.")
 
 
@@ -345,19 +362,13 @@ def _changes(before: Mapping[str, str], now: Mapping[str, str]) -> Changes:
 
 def _point_to_checkout(venv: Path, exported: Path, root: Path) -> None:
     """Editable installs were made from the exported tree: make them name the checkout itself."""
-    old, new = os.fsencode(os.path.realpath(exported)), os.fsencode(root)
-    plain = os.fsencode(exported)
+    old, new = os.path.realpath(exported), os.fspath(root)
+    names = {os.fspath(exported): new, old: new, quote(os.fspath(exported)): quote(new), quote(old): quote(new)}
     for site in site_folders(venv):
-        for base, folders, files in os.walk(site):
-            depth = os.path.relpath(base, site)
-            if depth != "." and not depth.endswith(".dist-info"):
-                folders[:] = []
-                continue
-            for name in files:
-                if name.endswith((".pth", ".egg-link")) or name.startswith("__editable__") or name == "direct_url.json":
-                    file = Path(base, name)
-                    data = file.read_bytes()
-                    changed = data.replace(old, new).replace(plain, new)
-                    if changed != data:
-                        file.unlink()
-                        file.write_bytes(changed)
+        for file in path_files(site):
+            data = changed = file.read_bytes()
+            for name, place in names.items():
+                changed = changed.replace(os.fsencode(name), os.fsencode(place))
+            if changed != data:
+                file.unlink()
+                file.write_bytes(changed)

@@ -23,7 +23,9 @@ from msgspec import Struct, field
 from gitdeploy import interruption
 from gitdeploy.errors import DeploymentFailed, GitDeployError
 from gitdeploy.text import path_text
+from gitdeploy.venvs.built import BUILT
 from gitdeploy.venvs.live import packages, site_folders
+from gitdeploy.venvs.scripts import names_places
 from gitdeploy.venvs.seal import BYTECODE, File, sealed_files
 
 _FICLONE = 0x40049409  # ioctl_ficlonerange(2): share the blocks of another file
@@ -34,6 +36,10 @@ _COPIED_FOLDER_ENDINGS = (".dist-info", ".egg-info")
 _LEFT_OUT = (".lock",)  # uv's, in the venv's root
 _BLOCK = 4096
 _LINK_REFUSED = frozenset((errno.EPERM, errno.EMLINK, errno.EXDEV, errno.EOPNOTSUPP, errno.ENOSYS, errno.EACCES))
+_CURES = {
+    errno.ENOSPC: " Make room: gitdeploy prune",
+    errno.EACCES: " Give the venv to its app's user again, as root: chown -R --reference=.git venv/",
+}
 _NO_REFLINK = frozenset(
     (errno.EOPNOTSUPP, errno.EXDEV, errno.EINVAL, errno.ENOTTY, errno.ENOSYS, errno.EPERM, errno.ETXTBSY)
 )
@@ -66,7 +72,7 @@ def clone(source: Path, target: Path, *, link_mode: str = "auto", on_start: Call
     except OSError as error:
         raise DeploymentFailed(
             f"Copying the venv to {path_text(str(target))} failed at {path_text(str(error.filename or source))}: {error.strerror}.",
-            "The live venv was not touched." + (" Make room: gitdeploy prune." if error.errno == errno.ENOSPC else ""),
+            "The live venv was not touched." + _CURES.get(error.errno or 0, ""),
         ) from error
 
 
@@ -150,7 +156,12 @@ class _Cloner:
 
     def _differs(self, name: str, size: int) -> bool:
         recorded = self.sizes.get(name)
-        return name.endswith(_COPIED_ENDINGS) or recorded is None or 0 <= recorded != size
+        return (
+            names_places(os.path.basename(name))
+            or name.endswith(_COPIED_ENDINGS)
+            or recorded is None
+            or 0 <= recorded != size
+        )
 
     def _folders(
         self, below: str, packages: list[str] | None = None, *, bytecode: bool = True
@@ -166,12 +177,16 @@ class _Cloner:
             interruption.check()
             relative, copied = folders.pop()
             others = []
+            if relative.endswith(f"/{BYTECODE}/") and not os.access(f"{self.source}/{relative}", os.R_OK | os.X_OK):
+                continue  # another user's (root's, say) from a run with a narrow umask; it is made anew
             with os.scandir(f"{self.source}/{relative}") as entries:
                 for entry in entries:
                     if not entry.is_dir(follow_symlinks=False):
                         if relative or entry.name not in _LEFT_OUT:
                             others.append(entry)
                         continue
+                    if not relative and entry.name == BUILT:
+                        continue  # of the source's release
                     inside = copied or entry.name.endswith(_COPIED_FOLDER_ENDINGS)
                     inside = inside or (not relative and entry.name in _COPIED_FOLDERS)
                     name = f"{relative}{entry.name}/"
@@ -204,8 +219,13 @@ class _Cloner:
         if self.link and not copied and not self._edited(entry, name) and self._linked(entry.path, target, name):
             self._note(entry, name, entry.inode())
             return
-        inode = self._copy(entry.path, target)
-        if not copied and not entry.name.endswith(_COPIED_ENDINGS):  # those are rewritten
+        try:
+            inode = self._copy(entry.path, target)
+        except PermissionError:
+            if not name.endswith(".pyc"):
+                raise
+            return
+        if not copied and not self._editable(entry.name, name):  # those are rewritten
             self._note(entry, name, inode)
 
     def _linked(self, source: str, target: str, name: str) -> bool:
@@ -230,7 +250,7 @@ class _Cloner:
 
     def _editable(self, last: str, name: str) -> bool:
         """Whether the file NAME, whose last part is LAST, may be written in place."""
-        if last.endswith(_COPIED_ENDINGS) or last in _COPIED_NAMES:
+        if last.endswith(_COPIED_ENDINGS) or last in _COPIED_NAMES or names_places(last):
             return True
         return name not in self.sizes and not (last.endswith(".pyc") and _source_of(name) in self.sizes)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import stat
 import time
@@ -113,12 +114,15 @@ def remove(path: Path) -> None:
 
 def sweep(venvs: Path) -> list[str]:
     """Finish deletions that were cut off; seals whose generation is gone and files of builds that were cut off go too.
-    Nothing may be building there. Returns the names that were deleted."""
-    swept = []
+    Nothing may be building there. Returns the names that were deleted; what another user's files hold stays where it is, and is no failure."""
+    swept: list[str] = []
     for name in sorted(os.listdir(venvs)) if venvs.is_dir() else ():
         path = venvs / name
         if name.startswith((_TRASH, ".source-")):
-            _delete(path)
+            try:
+                _delete(path)
+            except GitDeployError:
+                continue  # of another user's making; see `undeletable`
         elif name.endswith(".seal.new") or (
             name.endswith(".seal") and not name.startswith(".") and not (venvs / name.removesuffix(".seal")).exists()
         ):
@@ -127,6 +131,11 @@ def sweep(venvs: Path) -> list[str]:
             continue
         swept.append(name)
     return swept
+
+
+def undeletable(venvs: Path) -> list[Path]:
+    """What of deleted generations is still there: files of another user's in them can't be deleted by this one."""
+    return sorted(venvs.glob(f"{_TRASH}*")) if venvs.is_dir() else []
 
 
 def _delete(folder: Path) -> None:
@@ -140,7 +149,7 @@ def _delete(folder: Path) -> None:
             if not left:
                 raise GitDeployError(
                     f"{path_text(str(folder))} can't be deleted: {path_text(str(error.filename))}: {error.strerror}.",
-                    "Nothing uses it; delete it by hand.",
+                    f"Nothing uses it. Delete it as root: rm -rf {shlex.quote(str(folder))}",
                 ) from error
             if isinstance(error, PermissionError):
                 _make_writable(folder)
@@ -164,7 +173,7 @@ def disk_usage(paths: Iterable[Path]) -> int:
         folder = folders.pop()
         try:
             entries = os.scandir(folder)
-        except (FileNotFoundError, NotADirectoryError):
+        except OSError:  # gone meanwhile, or of another user's
             continue
         with entries:
             for entry in entries:

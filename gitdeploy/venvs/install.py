@@ -10,7 +10,7 @@ import os
 import re
 import shutil
 import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,8 +19,10 @@ from msgspec import Struct
 from gitdeploy import process
 from gitdeploy.errors import DeploymentFailed
 from gitdeploy.process import Completed
+from gitdeploy.venvs.bundled import pip_command
 from gitdeploy.venvs.requirements import Requirements
 from gitdeploy.venvs.settings import InstallerSettings, VenvConfig
+from gitdeploy.venvs.system import sees_system
 
 
 class RequirementsFailed(DeploymentFailed):
@@ -32,6 +34,10 @@ class RequirementsFailed(DeploymentFailed):
 LIMIT = 1800.0  # seconds of wall-clock: a dripping server never times out by itself
 UMASK = 0o022
 _KILLED_CHILD = re.compile(r"signal: 9\b|SIGKILL|died with signal 9|exit code: -9\b")  # as uv and pip say it
+_BUILD_FAILED = re.compile(
+    r"fatal error: \S+: No such file|command '\S+' failed|[Ff]ailed (?:to )?build|error: command|pg_config|build backend"
+    r"|can't find (?:the )?Rust|cargo"
+)
 _NETWORK_MARKS = ("error sending request", "connect", "dns", "timed out", "network", "failed to fetch")
 
 
@@ -43,10 +49,7 @@ class Installer(Struct, frozen=True):
 
 
 def choose(config: VenvConfig, requirements: Requirements, settings: InstallerSettings, venv: Path) -> Installer:
-    """uv, unless the configuration says pip or uv can't do what the files or pip's own settings ask for.
-
-    Raises `DeploymentFailed` where pip is needed and the venv has none.
-    """
+    """uv, unless the configuration says pip or uv can't do what the files, pip's own settings or VENV ask for."""
     reason = ""
     if config.installer == "pip":
         reason = "venv.installer is pip"
@@ -54,13 +57,14 @@ def choose(config: VenvConfig, requirements: Requirements, settings: InstallerSe
         reason = f"uv can't do this: {requirements.pip_only[0]}"
     elif config.installer == "auto" and settings.cannot_pass:
         reason = f"pip's setting `{settings.cannot_pass[0]}` can't be passed on to uv"
-    if not reason:
-        return Installer("uv")
-    if not any(venv.glob("lib/python*/site-packages/pip/__init__.py")):
-        raise DeploymentFailed(
-            f"pip is needed ({reason}), and the venv has no pip.", "Install it: venv/bin/python -m ensurepip"
-        )
-    return Installer("pip", reason)
+    elif config.installer == "auto" and sees_system(venv) and not any(map(_is_toml, requirements.roots)):
+        reason = "the venv sees the system's packages (--system-site-packages), which uv doesn't count"
+    return Installer("pip", reason) if reason else Installer("uv")
+
+
+def _is_toml(root: str) -> bool:
+    """Whether ROOT is a file that only uv can install from."""
+    return root.endswith(".toml")
 
 
 def uv_program() -> str:
@@ -78,6 +82,29 @@ def uv_program() -> str:
         return found
 
 
+class _Run(Struct, frozen=True):
+    """Everything that either installer is started with."""
+
+    venv: Path
+    folder: Path
+    requirements: Requirements
+    config: VenvConfig
+    settings: InstallerSettings
+    cache: Path
+    on_line: Callable[[str], None]
+    compiling: bool
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Variables that the operator sets for builds, and those that the files name."""
+        named = {name: os.environ[name] for name in self.requirements.variables if name in os.environ}
+        return {**named, **self.config.env}
+
+    @property
+    def path(self) -> str:
+        return ":".join([*self.config.path_dirs, process.STANDARD_PATH])
+
+
 def install(
     installer: Installer,
     venv: Path,
@@ -89,25 +116,46 @@ def install(
     on_line: Callable[[str], None],
     *,
     compiling: bool = True,
-) -> None:
-    """Install what the files below FOLDER want into VENV. Raises `DeploymentFailed` with what the installer said last."""
-    if not requirements.roots:
-        return
-    files = [word for root in requirements.roots for word in ("-r", root)]
-    files += [word for root in requirements.constraints for word in ("-c", root)]
-    environment = {name: os.environ[name] for name in requirements.variables if name in os.environ}
-    if installer.name == "uv":
-        done = _uv(
-            venv, folder, files, requirements, config, settings, cache, environment, on_line, compiling=compiling
-        )
-    else:
-        done = _pip(venv, folder, files, config, settings, environment, on_line)
-    if not done.ok:
-        _refuse_killed(installer, done)
-        raise RequirementsFailed(
-            f"Installing the release's requirements failed ({done.ending}): {done.error_text}",
-            "The live venv was not touched. Mend the requirements, or see the whole output: gitdeploy log",
-        )
+) -> Installer:
+    """Install what the files below FOLDER want into VENV; the installer that did it: where uv refuses and nothing says
+    that it must be uv, pip tries. Raises `DeploymentFailed` with what the installer said last."""
+    run = _Run(venv, folder, requirements, config, settings, cache, on_line, compiling)
+    constraints = [word for root in requirements.constraints for word in ("-c", root)]
+    for roots, alone in ((requirements.roots, False), (requirements.alone, True)):
+        if roots:
+            files = [*(["--no-deps"] if alone else []), *(word for root in roots for word in ("-r", root))]
+            installer = _install(installer, run, [*files, *([] if alone else constraints)], alone=alone)
+    return installer
+
+
+def _install(installer: Installer, run: _Run, files: Sequence[str], *, alone: bool) -> Installer:
+    done = _uv(run, files, alone=alone) if installer.name == "uv" else _pip(run, files)
+    if done.ok:
+        return installer
+    _refuse_killed(installer, done)
+    if installer.name == "uv" and _pip_may_try(run, done) and (command := pip_command(run.venv)) is not None:
+        run.on_line(f"uv refuses: {done.error_text.splitlines()[-1].strip() if done.error_text else done.ending}")
+        run.on_line("Trying with pip, which takes what uv doesn't.")
+        if _pip(run, files, command).ok:
+            return Installer("pip", "uv refused")
+    built = _BUILD_FAILED.search(done.error_text)
+    needs = "What the build of a package needs from the environment: venv.env and venv.path_dirs. " if built else ""
+    if run.requirements.itself:
+        needs += "To leave the app's own install as it is: venv: {self: false}. "
+    hint = f"The live venv was not touched. {needs}Mend the requirements, or see the whole output: gitdeploy log"
+    raise RequirementsFailed(f"Installing the release's requirements failed ({done.ending}): {done.error_text}", hint)
+
+
+def _pip_may_try(run: _Run, done: Completed) -> bool:
+    """Whether uv failed at something that pip may do otherwise: not for want of network or time."""
+    low = done.error_text.lower()
+    return (
+        run.config.installer == "auto"
+        and done.returncode > 0
+        and not done.timed_out
+        and not any(mark in low for mark in _NETWORK_MARKS)
+        and not any(map(_is_toml, run.requirements.roots))
+    )
 
 
 def _refuse_killed(installer: Installer, done: Completed) -> None:
@@ -128,70 +176,62 @@ def _refuse_killed(installer: Installer, done: Completed) -> None:
     )
 
 
-def _uv(
-    venv: Path,
-    folder: Path,
-    files: Sequence[str],
-    requirements: Requirements,
-    config: VenvConfig,
-    settings: InstallerSettings,
-    cache: Path,
-    environment: Mapping[str, str],
-    on_line: Callable[[str], None],
-    *,
-    compiling: bool,
-) -> Completed:
+def _uv(run: _Run, files: Sequence[str], *, alone: bool) -> Completed:
+    raw = [root for root in run.requirements.roots if _is_toml(root)]
+    chosen = [word for extra in run.config.extras if raw for word in ("--extra", extra)]
+    chosen += [word for root in raw for group in run.config.groups for word in ("--group", f"{root}:{group}")]
     words = [
-        uv_program(), "pip", "install", "--no-config", "--python", str(venv / "bin" / "python"), "--link-mode", "copy",
-        "--cache-dir", _uv_cache(settings, cache), *(["--compile-bytecode"] if compiling else []), "--color", "never", "--no-progress",
-        *settings.uv_arguments, *(["--require-hashes"] if requirements.hashed else []), *config.extra_args, *files,
+        uv_program(), "pip", "install", "--no-config", "--python", str(run.venv / "bin" / "python"), "--link-mode", "copy",
+        "--cache-dir", _uv_cache(run.settings, run.cache), *(["--compile-bytecode"] if run.compiling else []),
+        "--color", "never", "--no-progress", *run.settings.uv_arguments,
+        *(["--require-hashes"] if run.requirements.hashed and not alone else []), *run.config.extra_args, *chosen, *files,
     ]  # fmt: skip
 
-    def run(*more: str) -> Completed:
+    def attempt(*more: str) -> Completed:
         return process.run(
             [*words, *more],
-            cwd=folder,
-            env=process.clean_environment({**environment, **settings.uv_environment}),
+            cwd=run.folder,
+            env=process.clean_environment({**run.environment, **run.settings.uv_environment}, path=run.path),
             timeout=LIMIT,
-            on_line=on_line,
+            on_line=run.on_line,
             tied=True,
             marked=True,
             umask=UMASK,
         )
 
-    done = run()
+    done = attempt()
     low = done.error_text.lower()
-    if not done.ok and not done.timed_out and "cache entry" in low and settings.uv_cache is None:
+    if not done.ok and not done.timed_out and "cache entry" in low and run.settings.uv_cache is None:
         # uv writes its cache without fsync: after a power cut there may be emptied files in it, which it never mends.
-        on_line("The package cache is damaged; it is made anew.")
-        shutil.rmtree(cache / "uv", ignore_errors=True)
-        done = run()
+        run.on_line("The package cache is damaged; it is made anew.")
+        shutil.rmtree(run.cache / "uv", ignore_errors=True)
+        done = attempt()
         low = done.error_text.lower()
     if done.returncode > 0 and not done.timed_out and any(mark in low for mark in _NETWORK_MARKS):
-        on_line("The package index can't be reached; trying with what is cached.")
-        offline = run("--offline")
+        run.on_line("The package index can't be reached; trying with what is cached.")
+        offline = attempt("--offline")
         return offline if offline.ok else done
     return done
 
 
-def _pip(
-    venv: Path,
-    folder: Path,
-    files: Sequence[str],
-    config: VenvConfig,
-    settings: InstallerSettings,
-    environment: Mapping[str, str],
-    on_line: Callable[[str], None],
-) -> Completed:
+def _pip(run: _Run, files: Sequence[str], command: Sequence[str] | None = None) -> Completed:
+    command = command or pip_command(run.venv)
+    if command is None:
+        raise DeploymentFailed(
+            "pip is needed, and neither the venv nor its Python has one.",
+            "Install it: apt-get install python3-venv, or set venv: {installer: uv}",
+        )
     return process.run(
         [
-            str(venv / "bin" / "python"), "-I", "-m", "pip", "install", "--no-input", "--disable-pip-version-check",
-            "--no-warn-script-location", "--progress-bar", "off", *config.extra_args, *files,
+            *command, "install", "--no-input", "--disable-pip-version-check",
+            "--no-warn-script-location", "--progress-bar", "off", *run.config.extra_args, *files,
         ],
-        cwd=folder,
-        env=process.clean_environment({**environment, **settings.pip_environment, "PIP_CONFIG_FILE": os.devnull}),
+        cwd=run.folder,
+        env=process.clean_environment(
+            {**run.environment, **run.settings.pip_environment, "PIP_CONFIG_FILE": os.devnull}, path=run.path
+        ),
         timeout=LIMIT,
-        on_line=on_line,
+        on_line=run.on_line,
         tied=True,
         marked=True,
         umask=UMASK,

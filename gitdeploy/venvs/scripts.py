@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from gitdeploy.text import path_text
 from gitdeploy.venvs.live import site_folders
@@ -33,21 +34,52 @@ def rewrite(venv: Path, prefixes: Sequence[str], seen_at: Path) -> None:
 
     seen_at: the place of the venv that it was cloned from, as the app sees it; relative paths count from there.
     """
-    replace = _replacer(prefixes, os.fspath(venv))
+    replace = _with_generations(_replacer(prefixes, os.fspath(venv)), venv)
     for path, data in _small_texts(venv / "bin"):
         _write(path, data, replace(_with_own_python(data, venv, prefixes)))
     for site in site_folders(venv):
-        for entry in os.scandir(site):
-            if entry.name.endswith((".pth", ".egg-link")) and entry.is_file(follow_symlinks=False):
-                path = Path(entry.path)
-                data = path.read_bytes()
-                _write(path, data, _absolute_lines(replace(data), seen_at / site.relative_to(venv)))
+        for path in path_files(site):
+            data = path.read_bytes()
+            new = replace(data)
+            if path.suffix in (".pth", ".egg-link"):
+                new = _absolute_lines(new, seen_at / site.relative_to(venv))
+            _write(path, data, new)
     for kernel in sorted(venv.glob("share/jupyter/kernels/*/kernel.json")):
         _rewrite_kernel(kernel, prefixes, os.fspath(venv))
     settings = venv / "pyvenv.cfg"
     data = settings.read_bytes()
     lines = [replace(line) if line.startswith(b"command") else line for line in data.splitlines(keepends=True)]
     _write(settings, data, b"".join(lines))
+
+
+def path_files(site: Path) -> Iterator[Path]:
+    """What in a `site-packages` names places of packages that lie elsewhere: path files, the finders and loaders of
+    editable installs, and where a package came from."""
+    for entry in os.scandir(site):
+        if entry.name.endswith(".dist-info"):
+            origin = Path(entry.path, "direct_url.json")
+            if origin.is_file():
+                yield origin
+        elif names_places(entry.name) and entry.is_file(follow_symlinks=False):
+            yield Path(entry.path)
+
+
+def names_places(name: str) -> bool:
+    """Whether a file right below `site-packages` may name places, by its name."""
+    return name.endswith((".pth", ".egg-link")) or (name.endswith((".py", ".json")) and "editable" in name)
+
+
+def _with_generations(replace: Callable[[bytes], bytes], venv: Path) -> Callable[[bytes], bytes]:
+    """REPLACE, and every other generation beside VENV (an older clone may name one that is gone) becomes VENV too."""
+    if venv.parent.name != "venvs":
+        return replace
+    own, quoted = os.fsencode(venv), os.fsencode(quote(os.fspath(venv)))
+    folders = {os.fsencode(folder) for folder in (os.fspath(venv.parent), os.path.realpath(venv.parent))}
+    plain = re.compile(rb"(?:" + b"|".join(map(re.escape, folders)) + rb")/(?!\.)[\w.+-]+")
+    urls = re.compile(
+        rb"(?:" + b"|".join(re.escape(os.fsencode(quote(os.fsdecode(f)))) for f in folders) + rb")/(?!\.)[\w.+-]+"
+    )
+    return lambda data: urls.sub(lambda _: quoted, plain.sub(lambda _: own, replace(data)))
 
 
 def name_link(venv: Path, link: Path) -> None:
@@ -77,7 +109,7 @@ def _replacer(prefixes: Iterable[str], new: str) -> Callable[[bytes], bytes]:
     """A function that puts NEW for each of PREFIXES where it stands as a whole path, also inside shell quotes."""
     pairs = {}
     for prefix in prefixes:
-        for quoted in (str, lambda text: text.replace("'", "'\\''"), lambda text: text.replace("'", "'\"'\"'")):
+        for quoted in (str, quote, lambda text: text.replace("'", "'\\''"), lambda text: text.replace("'", "'\"'\"'")):
             pairs[os.fsencode(quoted(prefix))] = os.fsencode(quoted(new))
     pairs.pop(os.fsencode(new), None)
     if not pairs:

@@ -19,6 +19,7 @@ from msgspec import Struct, field
 from gitdeploy import faultpoints, interruption
 from gitdeploy.errors import GitDeployError
 from gitdeploy.text import path_text
+from gitdeploy.venvs.built import BUILT
 
 # Written by interpreters and installers as they run: no sign that somebody changed a package.
 BYTECODE = "__pycache__"  # a folder: compilers have files of other names in it for a moment, numba for good
@@ -63,7 +64,7 @@ def walk(generation: Path, known: Mapping[str, File] = MappingProxyType({})) -> 
             for entry in entries:
                 name = relative + entry.name
                 if entry.is_dir(follow_symlinks=False):
-                    if entry.name != BYTECODE:
+                    if entry.name != BYTECODE and (relative or entry.name != BUILT):
                         folders.append((name + "/", entry.path))
                 elif not name.endswith(".pyc"):
                     file = known.get(name)

@@ -8,9 +8,11 @@ come from.
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -40,6 +42,16 @@ class VenvConfig(Protocol):
     def allow_index_options(self) -> bool: ...
     @property
     def extra_args(self) -> tuple[str, ...]: ...
+    @property
+    def groups(self) -> tuple[str, ...]: ...
+    @property
+    def extras(self) -> tuple[str, ...]: ...
+    @property
+    def itself(self) -> str: ...
+    @property
+    def env(self) -> Mapping[str, str]: ...
+    @property
+    def path_dirs(self) -> tuple[str, ...]: ...
 
 
 # What of the caller's UV_* says where packages come from or how patiently; all else could change where they go.
@@ -143,6 +155,7 @@ def _section(file: Path, section: str) -> dict[str, str]:
 def read_settings(venv: Path | None, environment: Mapping[str, str] = os.environ) -> InstallerSettings:
     """The operator's settings for installs into VENV, from pip's files and from PIP_* and UV_* in ENVIRONMENT."""
     pip = read_pip_settings(venv, environment)
+    home = environment.get("HOME") or "/"
     uv = {
         name: value
         for name, value in environment.items()
@@ -151,9 +164,15 @@ def read_settings(venv: Path | None, environment: Mapping[str, str] = os.environ
     arguments: list[str] = []
     cannot: list[str] = []
     if not any(name in uv for name in _UV_INDEXES):
-        for key in ("index-url", "extra-index-url", "find-links"):
+        for key in ("index-url", "extra-index-url") if not _true(pip.get("no-index")) else ():
             if key in pip:
-                uv[_PIP_TO_UV[key]] = ("," if key == "find-links" else " ").join(pip[key].split())
+                uv[_PIP_TO_UV[key]] = " ".join(pip[key].split())
+        if len(uv.get("UV_DEFAULT_INDEX", "").split()) > 1:  # pip takes the whole line, whatever that means
+            cannot.append("index-url")
+        if places := [
+            place for place in map(partial(_find_links, venv, home), pip.get("find-links", "").split()) if place
+        ]:
+            uv["UV_FIND_LINKS"] = ",".join(places)
         if "extra-index-url" in pip:
             # pip takes the best version of all indexes, uv by default the first index that has the package.
             uv.setdefault("UV_INDEX_STRATEGY", "unsafe-best-match")
@@ -163,7 +182,10 @@ def read_settings(venv: Path | None, environment: Mapping[str, str] = os.environ
         arguments.append("--no-index")
     for key, value in pip.items():
         if key in _PIP_TO_UV and key not in ("index-url", "extra-index-url", "find-links"):
-            uv.setdefault(_PIP_TO_UV[key], " ".join(value.split()))
+            if (converted := _converted(key, value)) is None:
+                cannot.append(key)
+            else:
+                uv.setdefault(_PIP_TO_UV[key], converted)
         elif key == "require-hashes" and _true(value):
             arguments.append(_PIP_SWITCHES[key])
         elif key in _PIP_LISTS:
@@ -172,6 +194,7 @@ def read_settings(venv: Path | None, environment: Mapping[str, str] = os.environ
             cannot.append(key)
     proxy = pip.get("proxy")
     if proxy:
+        proxy = proxy if "://" in proxy else f"http://{proxy}"
         uv.update({"HTTP_PROXY": proxy, "HTTPS_PROXY": proxy, "ALL_PROXY": proxy})
     if "UV_OFFLINE" in uv and not _true(uv["UV_OFFLINE"]):
         del uv["UV_OFFLINE"]
@@ -195,6 +218,35 @@ def read_settings(venv: Path | None, environment: Mapping[str, str] = os.environ
         environment.get("UV_CACHE_DIR") or None,
         fingerprint,
     )
+
+
+def _find_links(venv: Path | None, home: str, place: str) -> str | None:
+    """A place of pip's `find-links` for uv; None for a folder that isn't there, which pip only warns of.
+
+    A relative one counts from the checkout, where pip is run by hand.
+    """
+    if "://" in place:
+        return place
+    path = home + place[1:] if place == "~" or place.startswith("~/") else place
+    if not path.startswith("/") and venv is not None:
+        generation = venv.parent.name == "venvs" and venv.parent.parent.name == ".gitdeploy"
+        path = os.path.normpath(venv.parents[2 if generation else 0] / path)
+    return path if os.path.exists(path) else None
+
+
+def _converted(key: str, value: str) -> str | None:
+    """The value of pip's setting KEY as uv wants it; None where it has none for that."""
+    value = " ".join(value.split())
+    if key == "timeout":  # of seconds, which uv wants whole
+        try:
+            return str(max(1, math.ceil(float(value))))
+        except ValueError:
+            return None
+    if key == "retries":
+        return value if value.isdecimal() else None
+    if key in ("cert", "client-cert"):
+        return os.path.expanduser(value)
+    return value
 
 
 _FALSE = ("", "0", "no", "off", "false", "f", "n")

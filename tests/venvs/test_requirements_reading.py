@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from gitdeploy.config import VenvConfig
-from gitdeploy.venvs.requirements import LARGEST, Requirements, index_options_in, read_requirements
+from gitdeploy.venvs.reading import LARGEST
+from gitdeploy.venvs.requirements import Requirements, index_options_in, read_requirements
 
 CONFIG = VenvConfig(path="venv", requirements=("requirements.txt",))
 
