@@ -57,7 +57,7 @@ def choose(config: VenvConfig, requirements: Requirements, settings: InstallerSe
         reason = f"uv can't do this: {requirements.pip_only[0]}"
     elif config.installer == "auto" and settings.cannot_pass:
         reason = f"pip's setting `{settings.cannot_pass[0]}` can't be passed on to uv"
-    elif config.installer == "auto" and sees_system(venv) and not any(map(_is_toml, requirements.roots)):
+    elif _counts_the_systems(config, venv, requirements):
         reason = "the venv sees the system's packages (--system-site-packages), which uv doesn't count"
     return Installer("pip", reason) if reason else Installer("uv")
 
@@ -212,6 +212,13 @@ def _uv(run: _Run, files: Sequence[str], *, alone: bool) -> Completed:
         offline = attempt("--offline")
         return offline if offline.ok else done
     return done
+
+
+def _counts_the_systems(config: VenvConfig, venv: Path, requirements: Requirements) -> bool:
+    """Whether pip is taken because it counts the system's packages; where there is no pip, uv installs them once more."""
+    if config.installer != "auto" or any(map(_is_toml, requirements.roots)):
+        return False
+    return sees_system(venv) and pip_command(venv) is not None
 
 
 def _pip(run: _Run, files: Sequence[str], command: Sequence[str] | None = None) -> Completed:

@@ -323,7 +323,7 @@ class CrashApp(ModularSample):
                 continue
             generation = json.loads(manifest.read_text())["generation"]
             found[place.name] = (
-                folder_files(place, skip=(b"outcome", b"saved", b"replaced")),
+                folder_files(place, skip=(b"outcome", b"saved", b"replaced", b"replaced-at")),
                 refs.get(f"refs/gitdeploy/backups/{place.name}"),
                 folder_files(self.app / ".gitdeploy/venvs" / generation) if generation else None,
             )
