@@ -79,10 +79,14 @@ def test_what_was_done_is_said_to_who_looks(two: Shop) -> None:
     assert "is undone, and shop runs v2.0.0: nothing else was rolled back" in said
 
 
-@pytest.mark.parametrize(("point", "stays"), POINTS.items())
+# A rollback has no migration, and this one does not fail.
+ROLLBACK_POINTS = {
+    point: stays for point, stays in POINTS.items() if point not in ("applied migrate", "journalled undone")
+}
+
+
+@pytest.mark.parametrize(("point", "stays"), ROLLBACK_POINTS.items())
 def test_an_interrupted_rollback_is_begun_again_or_done(two: Shop, point: str, stays: bool) -> None:
-    if point in ("applied migrate", "journalled undone"):
-        pytest.skip("a rollback has no migration, and this one does not fail")
     killed(two, point, "rollback", "--yes")
     done = json.loads(two.gitdeploy("rollback", "--yes", "--json").out)
     assert live(two) == "1.0.0", "there, and not forward again"

@@ -345,7 +345,7 @@ def other_python() -> str | None:
 def test_another_interpreter_is_a_new_venv_and_the_same_one_by_another_name_is_not(sample: Sample) -> None:
     python = other_python()
     if python is None:
-        pytest.skip("needs a second Python")
+        pytest.skip("not here: no second Python")
     plain = {".gitignore": "/venv\n", "requirements.txt": "greeting==1.0\n"}
     sample.release("v1.0.0", {**plain, "deploy.yaml": SETTINGS})
     own = f"{sys.version_info[0]}.{sys.version_info[1]}"
@@ -383,7 +383,7 @@ def test_what_root_left_in_the_venv_stops_nothing() -> None:
     """One run of the app, or of pip, as root: its folders can't be deleted by the app's user."""
     python = f"/usr/bin/python{sys.version_info[0]}.{sys.version_info[1]}"
     if not os.access(python, os.X_OK):
-        pytest.skip("needs a Python that another user may run, of the tests' version")
+        pytest.skip("not here: no Python of the tests' version that another user may run")
     with tempfile.TemporaryDirectory(dir="/var/tmp") as name:
         folder = Path(name)
         folder.chmod(0o755)

@@ -31,7 +31,7 @@ def test_an_environment_file_is_read_as_systemd_reads_it(text: str) -> None:
     assert environment_file(text) == FILES[text]
 
 
-@pytest.mark.skipif(not shutil.which("systemd-run"), reason="needs systemd")
+@pytest.mark.skipif(not shutil.which("systemd-run"), reason="not here: no systemd")
 @pytest.mark.parametrize("text", FILES)
 def test_and_systemd_agrees(text: str, tmp_path: Path) -> None:
     file = tmp_path / "env"
@@ -48,7 +48,7 @@ def test_and_systemd_agrees(text: str, tmp_path: Path) -> None:
     ]
     done = subprocess.run(words, capture_output=True, text=True)
     if done.returncode:
-        pytest.skip("no systemd runs here")
+        pytest.skip("not here: no systemd runs")
     found = dict(pair.split("=", 1) for pair in done.stdout.split("\0") if "=" in pair)
     for name, value in FILES[text].items():
         assert found.get(name) == value

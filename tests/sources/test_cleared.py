@@ -246,7 +246,7 @@ def test_a_password_in_the_remotes_url_is_in_no_memory(shop: Shop) -> None:
 
 def test_included_configuration_is_asked_each_time(shop: Shop, tmp_path: Path) -> None:
     if shop.host.kind != "git":
-        pytest.skip("one is enough")
+        return  # it is git's configuration, whatever the host: one is enough
     more = tmp_path / "more"
     more.write_text("")
     shop.sample.git("config", "include.path", str(more))

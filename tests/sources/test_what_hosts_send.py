@@ -79,7 +79,7 @@ def be_impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client_module, "SOCKET_TIME", 0.7)
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("fault", FAULTS, ids=[fault[:40] for fault in FAULTS])
 def test_a_host_that_misbehaves_is_a_sentence_and_exit_6(
     github: Shop, fault: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -213,6 +213,7 @@ def test_restore_label_delete_and_hold(shop: Shop, open_page: Any, shoot: Any) -
     tab.get_by_role("heading", name="v1.0.0 is back").wait_for()
     assert shop.version() == "1.0.0"
 
+    backups.nth(1).wait_for()  # the list is asked for anew once it has ended
     assert backups.count() == 2
     backups.first.get_by_role("button", name="Delete").click()
     assert "is deleted for good" in dialog.inner_text()
