@@ -109,7 +109,7 @@ def no_secrets_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gitdeploy.text._secrets", set())
 
 
-# ---- in CI nothing may skip ----
+# ---- where everything is installed nothing may skip ----
 
 _skipped: list[str] = []
 
@@ -123,7 +123,7 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """With NO_SKIPS=1 in the environment (set by .ci/run) a skipped test fails the run: there every package is installed."""
+    """With NO_SKIPS=1 in the environment a skipped test fails the run: there every package is installed."""
     if os.environ.get("NO_SKIPS") and _skipped and exitstatus == 0 and not hasattr(session.config, "workerinput"):
         print("\nSkipped, where nothing may skip: " + ", ".join(_skipped))
         session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -126,9 +126,9 @@ class PostgreSQL(Struct, frozen=True):
         if not dump.counters or not found:
             return Written({}, told=False)
         counted = by_counters(dump.counters, found)
-        told = counted.told
+        told = False  # a server that goes away before it answers has not said that it counted everything
         with suppress(GitDeployError), self._session() as session:
-            told = told and session.ask(sql.UNCOUNTED) == "0"
+            told = counted.told and session.ask(sql.UNCOUNTED) == "0"
         return Written(counted.tables, told)
 
     def files(self) -> tuple[Path, ...]:

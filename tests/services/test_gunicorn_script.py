@@ -127,7 +127,9 @@ def test_one_that_would_stay_on_an_old_venv_is_known_before_anything_begins(serv
     assert_live(served, 2, 2)
     command = refused.err.partition("start it once as:  ")[2].splitlines()[0]
     served.stop_app()
-    subprocess.run(command, shell=True, cwd=served.app, env={**served.environment, "PYTHONPATH": ""}, check=True)
+    # As it is pasted, in a shell.
+    words = ["sh", "-c", command]
+    subprocess.run(words, cwd=served.app, env={**served.environment, "PYTHONPATH": ""}, check=True, timeout=60)
     served.gitdeploy("upgrade", "v3.0.0")
     assert_live(served, 3, 3)
     served.gitdeploy("upgrade", "v4.0.0")  # the same venv

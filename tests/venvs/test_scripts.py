@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -102,7 +103,7 @@ def test_the_first_line_starts_that_interpreter_in_whatever_folder(tmp_path: Pat
     folder = tmp_path / name
     folder.mkdir()
     python = folder / "python"
-    python.write_text(f'#!/bin/sh\necho started\nexec {sys.executable} "$@"\n')
+    python.write_text(f'#!/bin/sh\necho started\nexec {shlex.quote(sys.executable)} "$@"\n')
     python.chmod(0o755)
     script = tmp_path / "script"
     script.write_bytes(first_line(str(python)) + b"import sys\nprint(sys.argv[1:])\n")
