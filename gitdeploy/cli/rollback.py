@@ -11,7 +11,7 @@ from gitdeploy.cli.options import EXAMPLE, json_option, pass_screen, to_options,
 from gitdeploy.cli.plantext import plan_text
 from gitdeploy.cli.screen import Screen
 from gitdeploy.deployment.session import CHANGING
-from gitdeploy.errors import Interrupted
+from gitdeploy.errors import Interrupted, UsageError
 
 if TYPE_CHECKING:
     from gitdeploy.app import App
@@ -49,6 +49,11 @@ def command(screen: Screen, /, version: str | None, wait: float, yes: bool, **va
     if interruption is not None:
         screen.message(interruption.sentence)
     if interruption is not None and interruption.action in CHANGING:
+        if options.with_data and not yes:
+            raise UsageError(
+                "What --with-data replaces can be named only once the interrupted deployment is recovered.",
+                "Recover it, then type this again: gitdeploy recover\nWithout being asked: --yes",
+            )
         if not yes and version is None and not screen.confirm(_question(interruption)):
             raise Interrupted(2, "Not rolled back; nothing was changed.")
     elif version is not None:

@@ -101,6 +101,17 @@ def test_restoring_the_latest_backup_is_no_two_steps_either(two: Shop) -> None:
     assert "held what is live" in done.text
 
 
+@pytest.mark.parametrize("version", [(), ("v1.0.0",)])
+def test_data_are_not_replaced_unasked_where_something_was_interrupted(two: Shop, version: tuple[str, ...]) -> None:
+    killed(two, "applied switch", "upgrade", "v3.0.0")
+    refused = two.gitdeploy("rollback", *version, "--with-data", code=2).err
+    assert "can be named only once the interrupted deployment is recovered" in refused
+    assert live(two) == "3.0.0", "it isn't even recovered"
+    two.gitdeploy("recover")
+    assert live(two) == "2.0.0"
+    assert "can be named only" not in two.gitdeploy("rollback", *version, "--with-data", code=None).text
+
+
 def test_from_python_too(two: Shop) -> None:
     killed(two, "applied switch", "upgrade", "v3.0.0")
     code = "from gitdeploy import App; r = App.open('.').rollback(); print(r.status, r.exit_code)"
