@@ -113,9 +113,9 @@ def new_id(folder: Path, version: str | None, now: datetime | None = None) -> st
     names = sorted(name for name in _names(folder) if _ID.fullmatch(name))
     if names and names[-1][:15] > moment:
         moment = names[-1][:15]
-    label = re.sub(r"[^A-Za-z0-9._-]+", "-", version or "unversioned").strip("-.") or "unversioned"
+    label = re.sub(r"[^A-Za-z0-9._-]+", "-", version or "unversioned").strip("-._") or "unversioned"
     identity = f"{moment}-{label[:60]}"
-    while identity in names or any(name[:15] == moment and name > identity for name in names):
+    while any(name[:15] == moment and name >= identity for name in names):
         moment = _next_second(moment)
         identity = f"{moment}-{label[:60]}"
     return identity

@@ -354,7 +354,13 @@ class CrashApp(ModularSample):
 
 
 def copy_tree(origin: Path, place: Path) -> None:
-    subprocess.run(["cp", "-a", str(origin), str(place)], check=True)
+    # Beside the command that is to be killed its installer may be at work, and what it has just renamed fails cp.
+    for _ in range(20):
+        done = subprocess.run(["cp", "-a", str(origin), str(place)], check=False, capture_output=True, text=True)
+        if done.returncode == 0:
+            return
+        shutil.rmtree(place, ignore_errors=True)
+    raise AssertionError(f"no copy of {origin} could be made: {done.stderr}")
 
 
 def dump_database(path: Path) -> list[str]:
