@@ -28,8 +28,8 @@ def main() -> int:
         sys.stdout.write(f"gitdeploy {__version__}\n")
         return 0
     gc.set_threshold(_COLLECT_AFTER)
-    from gitdeploy import interruption
     from gitdeploy.cli import run
+    from gitdeploy.system import interruption
 
     code = run(sys.argv[1:])
     interruption.end()

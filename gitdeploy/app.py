@@ -12,35 +12,41 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gitdeploy.deployment.events import Listener, ignore
-from gitdeploy.deployment.options import Options, Settling
-from gitdeploy.deployment.session import HOLD, Caller, Replaces, Result, open_session
-from gitdeploy.deployment.site import Release3, Site, performer, request_id
+from gitdeploy.deployment.flow.session import open_session
+from gitdeploy.deployment.plan.options import Options
+from gitdeploy.deployment.record.events import Listener, ignore
+from gitdeploy.deployment.record.work import Caller, Replaces, Result, Settling
 from gitdeploy.errors import NotFound
 from gitdeploy.services import open_services
+from gitdeploy.site import remotes, tags
+from gitdeploy.site.caller import performer, request_id
+from gitdeploy.site.hold import HOLD
+from gitdeploy.site.site import Site
 from gitdeploy.state import BadRelease, Database, DeploymentLock, DeploymentRow, Holder
 from gitdeploy.state.database import now
 from gitdeploy.text import clean, path_text
+from gitdeploy.upkeep import finding
+from gitdeploy.versions import CodeState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-    from gitdeploy.backups import Backup
+    from gitdeploy.backups.store import Backup
     from gitdeploy.checkout.changes import Problem
     from gitdeploy.checkout.local import Local
-    from gitdeploy.deployment.data_moves import Move
-    from gitdeploy.deployment.doctor import Finding
-    from gitdeploy.deployment.interrupted import Interruption
-    from gitdeploy.deployment.launch import Launched
-    from gitdeploy.deployment.plan import Plan
-    from gitdeploy.deployment.prune import Pruned
-    from gitdeploy.deployment.rollback import Asked
-    from gitdeploy.deployment.rollback import Choice as RollbackChoice
-    from gitdeploy.deployment.watch import Look
-    from gitdeploy.hooks import Hook
+    from gitdeploy.deployment.flow.rollback import Asked
+    from gitdeploy.deployment.flow.rollback import Choice as RollbackChoice
+    from gitdeploy.deployment.outside.launch import Launched
+    from gitdeploy.deployment.plan.data_moves import Move
+    from gitdeploy.deployment.plan.make import Plan
+    from gitdeploy.hooks.running import Hook
     from gitdeploy.services.boot import BootUnit
+    from gitdeploy.site.interrupted import Interruption
     from gitdeploy.sources import CheckResult, Release
+    from gitdeploy.upkeep.finding import Finding
+    from gitdeploy.upkeep.prune import Pruned
+    from gitdeploy.upkeep.watch import Look
     from gitdeploy.venvs import LiveVenv
 
 
@@ -49,7 +55,7 @@ class Status(Struct, frozen=True):
 
     app: str
     path: str
-    live: Release3
+    live: CodeState
     branch: str | None
     local_changes: Sequence[str]
     venv: dict[str, Any] | None
@@ -87,7 +93,7 @@ class Checkout(Struct, frozen=True):
     """What stands on disk: the files beside HEAD, the release that HEAD is, the venv."""
 
     local: Local
-    live: Release3
+    live: CodeState
     venv: LiveVenv | None
 
 
@@ -140,7 +146,7 @@ class App:
 
     def status(self) -> Status:
         """What is live, and what is going on. Changes nothing; a bounded number of git calls."""
-        from gitdeploy.deployment.interrupted import read_interruption
+        from gitdeploy.site.interrupted import read_interruption
 
         site = self.site
         seen = self.checkout()
@@ -186,26 +192,26 @@ class App:
 
     def check(self, *, force: bool = False) -> CheckResult:
         """Is there a newer release? From the cache within `check.interval`, unless FORCE."""
-        from gitdeploy.deployment import updates
+        from gitdeploy.upkeep import updates
 
         with self._database() as database:
             return updates.check(self.site, database, self._live(database), force=force)
 
     def look(self, *, moment: datetime | None = None) -> Look:
         """Ask the source, tell people once about a new release, and say which may be installed now by itself."""
-        from gitdeploy.deployment.watch import look
+        from gitdeploy.upkeep.watch import look
 
         with self._database() as database:
             return look(self.site, database, self._live(database), moment=moment)
 
-    def live(self) -> Release3:
+    def live(self) -> CodeState:
         """What is live; no child process where nothing changed since the last look."""
         with self._database() as database:
             return self._live(database)
 
     def going_on(self) -> GoingOn:
         """Whether a deployment runs, or is held. Starts no process."""
-        from gitdeploy.deployment.session import hold_sentence
+        from gitdeploy.site.hold import hold_sentence
 
         hold = None
         database = self.site.read_database()
@@ -216,16 +222,16 @@ class App:
 
     def last_check(self) -> CheckResult | None:
         """What the last `check` found, beside what is live now. Asks nobody; None where nothing was ever found."""
-        from gitdeploy.deployment import updates
+        from gitdeploy.upkeep import updates
 
         with self._database() as database:
             return updates.last_check(self.site, database, self._live(database))
 
-    def _last_check(self, database: Database, live: Release3) -> CheckResult | None:
+    def _last_check(self, database: Database, live: CodeState) -> CheckResult | None:
         """The last answer where there is one, whose age is told; None without loading anything where there is none."""
         if database.meta_get("last_check") is None:
             return None
-        from gitdeploy.deployment import updates
+        from gitdeploy.upkeep import updates
 
         return updates.last_check(self.site, database, live)
 
@@ -256,7 +262,7 @@ class App:
                 return bad
         environment = None
         if self.site.config.health.command:
-            from gitdeploy.deployment.app_environment import check_environment
+            from gitdeploy.site.app_environment import check_environment
 
             environment = check_environment(self.site, self.site.config)
         return check_once(self.site.config.health, root=self.site.root, environment=environment)
@@ -270,12 +276,12 @@ class App:
     ) -> list[tuple[Release, str]]:
         """(release, state) newest first; state: live, newer, older, prerelease, `no version` or `refused` (a name that no
         release may have). `on_warning` is told in a sentence where the list isn't whole, or another source answered."""
-        from gitdeploy.deployment import updates
+        from gitdeploy.upkeep import updates
 
         with self._database() as database:
             live = self._live(database)
             found, warnings = updates.catalogue(self.site, database).releases(limit=limit, all=everything)
-            contained = updates.checkout_git(self.site).contained() if found else frozenset()
+            contained = remotes.checkout_git(self.site).contained() if found else frozenset()
             found = updates.with_commits(self.site, database, found)
         if on_warning is not None:
             for warning in warnings:
@@ -285,26 +291,25 @@ class App:
 
     def release(self, tag: str) -> tuple[Release, str]:
         """One release, whole."""
-        from gitdeploy.deployment import release as releases
-        from gitdeploy.deployment import updates
+        from gitdeploy.upkeep import updates
 
-        releases.check_tag(tag)
+        tags.check_tag(tag)
         with self._database() as database:
             live = self._live(database)
             (found,) = updates.with_commits(self.site, database, [updates.catalogue(self.site, database).release(tag)])
-            contained = updates.checkout_git(self.site).contained()
+            contained = remotes.checkout_git(self.site).contained()
         return found, release_state(found, live, self.site.config.source.tag_prefix, contained)
 
     def plan(self, tag: str | None = None, options: Options | None = None) -> Plan | None:
         """What `upgrade` would do; None where there is nothing newer. Fetches the release's objects, changes nothing."""
-        from gitdeploy.deployment import upgrade
-        from gitdeploy.deployment.dryrun import look
+        from gitdeploy.deployment.flow import upgrade
+        from gitdeploy.deployment.flow.dry_run import look
 
         return look(self.site, tag, options or Options(), upgrade.plan_upgrade)
 
     def plan_restore(self, backup: Backup, options: Options | None = None) -> Plan:
         """What `restore` would do."""
-        from gitdeploy.deployment.restore import ensure_objects, plan_restore
+        from gitdeploy.deployment.flow.restore import ensure_objects, plan_restore
 
         ensure_objects(self.site, backup)
         database = self.site.read_database()
@@ -316,13 +321,13 @@ class App:
 
     def data_moves(self, backup: Backup) -> tuple[tuple[Move, ...], tuple[Problem, ...], tuple[str, ...]]:
         """What `restore --with-data` would replace, what speaks against it, what else there is to say."""
-        from gitdeploy.deployment.data_moves import data_moves
+        from gitdeploy.deployment.plan.data_moves import data_moves
 
         return data_moves(self.site, backup)
 
     def backups(self) -> list[BackupRow]:
         """All backups, newest first."""
-        from gitdeploy import backups as backup_store
+        from gitdeploy.backups import store as backup_store
 
         found = self.site.backups()
         sizes = self.backup_sizes(found)
@@ -331,19 +336,19 @@ class App:
 
     def backup_sizes(self, found: Sequence[Backup]) -> dict[str, int]:
         """Backup id -> bytes that deleting it would free. Walks through their folders."""
-        from gitdeploy.deployment.sizes import backup_sizes
+        from gitdeploy.upkeep.sizes import backup_sizes
 
         return backup_sizes(self.site, found)
 
     def find_backup(self, reference: str) -> Backup:
         """By id, unique prefix, ref, or `latest`."""
-        from gitdeploy.backups import find
+        from gitdeploy.backups.store import find
 
         return find(self.site.state.backups, reference)
 
     def backup_for_rollback(self, version: str | None = None, *, with_data: bool = False) -> Backup:
         """What `rollback` would restore; WITH_DATA: one whose data are of the release whose code it holds."""
-        from gitdeploy.deployment.restore import last_good
+        from gitdeploy.deployment.flow.restore import last_good
 
         database = self.site.read_database()
         try:
@@ -372,7 +377,7 @@ class App:
 
     def interrupted(self) -> Interruption | None:
         """The deployment whose process died before its end; None where there is none, or one runs."""
-        from gitdeploy.deployment.interrupted import read_interruption
+        from gitdeploy.site.interrupted import read_interruption
 
         database = self.site.read_database()
         if database is None or self.is_running():
@@ -390,7 +395,7 @@ class App:
 
     def hooks(self) -> list[Hook]:
         """Every hook that would run, in order of the stages."""
-        from gitdeploy.hooks import STAGES, find_hooks
+        from gitdeploy.hooks.running import STAGES, find_hooks
 
         return [hook for stage in STAGES for hook in find_hooks(self.site.root, self.site.config.hooks, stage)]
 
@@ -403,7 +408,7 @@ class App:
         performer: who asked, as the log shows it. request: 32 hexadecimal digits of the caller's own.
         Raises `DeploymentFailed` where there is no way out of the app's service.
         """
-        from gitdeploy.deployment.launch import launch
+        from gitdeploy.deployment.outside.launch import launch
 
         return launch(self.site, words, performer=performer, request=request)
 
@@ -416,7 +421,7 @@ class App:
         caller: Caller | None = None,
     ) -> Result:
         """Upgrade to TAG, or to the newest release that the channel admits."""
-        from gitdeploy.deployment.upgrade import upgrade
+        from gitdeploy.deployment.flow.upgrade import upgrade
 
         asked = caller or self._caller("upgrade", on_event)
         options = options or Options()
@@ -430,14 +435,14 @@ class App:
         self, tag: str | None = None, options: Options | None = None, *, caller: Caller | None = None
     ) -> Result:
         """Everything of an upgrade up to the switch."""
-        from gitdeploy.deployment.upgrade import prepare_upgrade
+        from gitdeploy.deployment.flow.upgrade import prepare_upgrade
 
         with open_session(self.site, caller or self._caller("prepare")) as session:
             return prepare_upgrade(session, tag, options or Options())
 
     def backup(self, *, label: str = "", caller: Caller | None = None) -> BackupRow:
         """Make a backup now."""
-        from gitdeploy.deployment.manual import make_backup
+        from gitdeploy.deployment.flow.manual import make_backup
 
         with open_session(self.site, caller or self._caller("backup"), held=False) as session:
             made = make_backup(session, label)
@@ -452,7 +457,7 @@ class App:
     ) -> Result:
         """Bring a backup back: REFERENCE is its id, a unique prefix, its ref, or `latest`, which is the newest one now, before
         anything interrupted is recovered."""
-        from gitdeploy.deployment.rollback import named_now, restore_named
+        from gitdeploy.deployment.flow.rollback import named_now, restore_named
 
         wanted = named_now(self.site, reference)
         with open_session(self.site, caller or self._caller("restore"), replaces=Replaces.FILES) as session:
@@ -460,7 +465,7 @@ class App:
 
     def rollback_asked(self, version: str | None = None) -> Asked:
         """What `rollback` means now: to be decided before a question is asked, and before anything is waited for."""
-        from gitdeploy.deployment.rollback import asked_now
+        from gitdeploy.deployment.flow.rollback import asked_now
 
         database = self.site.read_database()
         try:
@@ -471,7 +476,7 @@ class App:
 
     def rollback_choice(self, *, with_data: bool = False) -> RollbackChoice:
         """What `rollback` would bring back, and whether that goes forward again to a newer release."""
-        from gitdeploy.deployment.rollback import choice
+        from gitdeploy.deployment.flow.rollback import choice
 
         with self._database() as database:
             return choice(self.site, database, self._live(database), with_data=with_data)
@@ -491,7 +496,7 @@ class App:
         asked: what `rollback_asked` said earlier. forward: undo a rollback too, which goes to the newer release again; else
         that raises `PolicyError`.
         """
-        from gitdeploy.deployment.rollback import rollback
+        from gitdeploy.deployment.flow.rollback import rollback
 
         asked = asked or self.rollback_asked(version)
         # Without a version it is whatever recovery comes to that decides: it isn't given up for another step back.
@@ -512,7 +517,7 @@ class App:
         """Finish or undo an interrupted deployment; None where there was none. `boot`: the service isn't up yet and is
         not restarted. `again`: try once more what failed three times the same way. `hooks`, `restart`, `health`: False leaves
         out the old release's build hooks, the restart of its service (and then its health), its health check."""
-        from gitdeploy.deployment.damaged import move_aside_if_damaged
+        from gitdeploy.deployment.flow.damaged import move_aside_if_damaged
 
         settling = Settling(hooks=hooks, restart=restart, health=health)
         asked = replace(caller or self._caller("recover"), boot=boot, again=again, settling=settling)
@@ -522,7 +527,7 @@ class App:
 
     def draft(self) -> str:
         """The deploy.yaml that `init` would write."""
-        from gitdeploy.deployment.draft import draft
+        from gitdeploy.upkeep.draft import draft
 
         return draft(self.site)
 
@@ -531,8 +536,8 @@ class App:
 
         Raises `UsageError` where there is one already, unless FORCE.
         """
-        from gitdeploy.checkout.durable import write_durably
         from gitdeploy.errors import UsageError
+        from gitdeploy.system.durable import write_durably
 
         self.site.require_owner()
         path = self.site.config.file or self.site.root / "deploy.yaml"
@@ -548,14 +553,14 @@ class App:
 
     def doctor(self, *, repair: bool = False, caller: Caller | None = None) -> list[Finding]:
         """Everything that an upgrade needs, looked at. `repair`: first what can be mended safely is."""
-        from gitdeploy.deployment import doctor
+        from gitdeploy.upkeep import doctor
 
         mended: list[Finding] = []
         if repair:
             asked = caller or self._caller("doctor --repair")
             mended += doctor.mend_objects(self.site)
             if result := self.recover(caller=asked):
-                mended.append(doctor.Finding("state", "mended", result.sentence))
+                mended.append(finding.Finding("state", "mended", result.sentence))
         return [*mended, *doctor.examine(self.site)]
 
     def boot_unit(self) -> BootUnit:
@@ -571,7 +576,7 @@ class App:
 
     def prune(self, *, keep: int | None = None, dry_run: bool = False, caller: Caller | None = None) -> Pruned:
         """Drop backups and generations beyond `backup.keep`."""
-        from gitdeploy.deployment.prune import prune
+        from gitdeploy.upkeep.prune import prune
 
         with open_session(self.site, caller or self._caller("prune"), held=False) as session:
             wanted = session.site.config.backup.keep if keep is None else keep
@@ -579,7 +584,7 @@ class App:
 
     def delete_backup(self, reference: str, *, caller: Caller | None = None) -> Backup:
         """Delete one backup; its venv generation goes with the next `prune`."""
-        from gitdeploy import backups as backup_store
+        from gitdeploy.backups import store as backup_store
 
         with open_session(self.site, caller or self._caller("delete a backup"), held=False):
             backup = self.find_backup(reference)
@@ -588,7 +593,7 @@ class App:
 
     def label_backup(self, reference: str, label: str, *, caller: Caller | None = None) -> Backup:
         """Label a backup, which is then never pruned; an empty LABEL takes it away."""
-        from gitdeploy import backups as backup_store
+        from gitdeploy.backups import store as backup_store
 
         with open_session(self.site, caller or self._caller("label a backup"), held=False):
             backup = replace(self.find_backup(reference), label=clean(label, limit=200))
@@ -611,7 +616,7 @@ class App:
 
     def run_hooks(self, stage: str, *, on_line: Callable[[str], None]) -> int:
         """Run the hooks of a stage now, outside any deployment. Returns how many ran."""
-        from gitdeploy.deployment.manual import run_hooks
+        from gitdeploy.deployment.flow.manual import run_hooks
 
         with open_session(self.site, self._caller(f"hooks run {stage}"), held=False) as session:
             return run_hooks(session, stage, on_line)
@@ -620,7 +625,7 @@ class App:
         """Whether restarting the app would end this very process: it runs inside the app's own service."""
         if not open_services(self.site.config.service, self.site.root):
             return False
-        from gitdeploy.deployment.launch import must_move_out
+        from gitdeploy.deployment.outside.launch import must_move_out
 
         return must_move_out(self.site)
 
@@ -635,15 +640,15 @@ class App:
         with self.site.open_database() as database:
             yield database
 
-    def _live(self, database: Database) -> Release3:
+    def _live(self, database: Database) -> CodeState:
         """What is live; from the cache where HEAD's file and the tags are as they were, so that a cached check needs
         no child process."""
-        from gitdeploy.deployment.livecache import live_release
+        from gitdeploy.site.live_cache import live_release
 
         return live_release(self.site, database)
 
 
-def release_state(release: Release, live: Release3, prefix: str, contained: frozenset[str] = frozenset()) -> str:
+def release_state(release: Release, live: CodeState, prefix: str, contained: frozenset[str] = frozenset()) -> str:
     """live, newer, older or prerelease (of a newer one); `no version` for a tag that is none, `refused` for a name that
     no release may have. CONTAINED: ids of the tags that HEAD is made of, which are older whatever their number."""
     from gitdeploy.versions import read_version, valid_tag

@@ -22,9 +22,9 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from gitdeploy import process
 from gitdeploy.checkout.git import program
 from gitdeploy.errors import GitDeployError
+from gitdeploy.system import process
 
 LIMIT = 120.0
 

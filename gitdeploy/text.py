@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import re
 import unicodedata
-
-from gitdeploy.regex import regex
+from datetime import datetime
 
 # Control characters (C0, DEL, C1), bidirectional overrides, zero-width and other invisible format characters.
 _FORMATTING = "\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e0fff"
-_UNSAFE = regex(f"[\x00-\x08\x0a-\x1f{_FORMATTING}]")
-_UNSAFE_IN_LINES = regex(f"[\x00-\x08\x0b-\x1f{_FORMATTING}]")
-_ESCAPE_SEQUENCE = regex("\x1b(?:\\[[0-?]*[ -/]*[@-~]|\\][^\x07\x1b]*(?:\x07|\x1b\\\\)?|[@-_])|\x9b[0-?]*[ -/]*[@-~]")
-_URL_PASSWORD = regex(r"(?i)\b([a-z][a-z0-9+.-]*://)([^/@\s:]*):([^/@\s]*)@")
-_URL_USER_TOKEN = regex(r"(?i)\b(https?://)([^/@\s:]{16,})@")
-_QUERY_TOKEN = regex(r"(?i)([?&](?:access_token|private_token|token|key|secret|password)=)[^&\s'\"]+")
-_HEADER_TOKEN = regex(
+_UNSAFE = re.compile(f"[\x00-\x08\x0a-\x1f{_FORMATTING}]")
+_UNSAFE_IN_LINES = re.compile(f"[\x00-\x08\x0b-\x1f{_FORMATTING}]")
+_ESCAPE_SEQUENCE = re.compile(
+    "\x1b(?:\\[[0-?]*[ -/]*[@-~]|\\][^\x07\x1b]*(?:\x07|\x1b\\\\)?|[@-_])|\x9b[0-?]*[ -/]*[@-~]"
+)
+_URL_PASSWORD = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://)([^/@\s:]*):([^/@\s]*)@")
+_URL_USER_TOKEN = re.compile(r"(?i)\b(https?://)([^/@\s:]{16,})@")
+_QUERY_TOKEN = re.compile(r"(?i)([?&](?:access_token|private_token|token|key|secret|password)=)[^&\s'\"]+")
+_HEADER_TOKEN = re.compile(
     r"(?i)\b((?:authorization|private-token|x-yunxiao-token)\s*[:=]\s*(?:(?:bearer|token|basic)\s+)?)[^\s'\",]+"
 )
 MASK = "***"
@@ -118,13 +119,13 @@ def listing(items: list[str] | tuple[str, ...], most: int = 10) -> str:
 # What tells most comes first: an exception says why, and a server's own line after it only that there was one.
 _NAMES_AN_ERROR = (
     # Not a server's "Internal Server Error: /health": that one names where, not why.
-    regex(r"(?:^|\s)(?:[\w.]+(?:Error|Exception)|Exception)\b: "),
-    regex(r"(?:^|\s)(?:ERROR|FATAL|CRITICAL|[Ff]atal)\b:?|^[Ee]rror:|\[(?:ERROR|CRITICAL)\]"),
+    re.compile(r"(?:^|\s)(?:[\w.]+(?:Error|Exception)|Exception)\b: "),
+    re.compile(r"(?:^|\s)(?:ERROR|FATAL|CRITICAL|[Ff]atal)\b:?|^[Ee]rror:|\[(?:ERROR|CRITICAL)\]"),
 )
 
 # An exception that another one brought about: gunicorn's handler of signals writes while its log is being written, or
 # whom it wrote to is gone. It says nothing of why the app ended.
-_FOLLOWS_ANOTHER = regex(r"RuntimeError: reentrant call inside|(?:^|\s)(?:BrokenPipe|Cancelled)Error: ")
+_FOLLOWS_ANOTHER = re.compile(r"RuntimeError: reentrant call inside|(?:^|\s)(?:BrokenPipe|Cancelled)Error: ")
 
 
 def _naming(names: re.Pattern[str], lines: list[str]) -> list[str]:
@@ -155,3 +156,11 @@ def telling_line(lines: list[str]) -> str:
         if named := _naming(names, lines):
             return named[-1].strip()
     return lines[-1] if lines else ""
+
+
+def moment_text(iso: str) -> str:
+    """`2026-11-30 13:05:02 CET`, by the server's clock."""
+    try:
+        return datetime.fromisoformat(iso).astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
+    except ValueError:
+        return "an unknown time"

@@ -5,16 +5,16 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
+from msgspec import Struct
 from packaging.version import InvalidVersion, Version
 
-from gitdeploy.regex import regex
-
 LONGEST = 128
-_TAG = regex(r"[A-Za-z0-9][A-Za-z0-9._/+-]*", re.ASCII)
-_BEFORE = regex(r"(.*?[^0-9.vV]|[vV][^0-9]*?[^0-9vV])[vV]?[0-9]+\.[0-9]", re.ASCII)
-_OBJECT_ID = regex(r"[0-9a-fA-F]{40}|[0-9a-fA-F]{64}")
+_TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/+-]*", re.ASCII)
+_BEFORE = re.compile(r"(.*?[^0-9.vV]|[vV][^0-9]*?[^0-9vV])[vV]?[0-9]+\.[0-9]", re.ASCII)
+_OBJECT_ID = re.compile(r"[0-9a-fA-F]{40}|[0-9a-fA-F]{64}")
 _PSEUDO_REFS = frozenset({"HEAD", "FETCH_HEAD", "ORIG_HEAD", "MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD"})
 
 
@@ -149,3 +149,28 @@ def satisfies(version: str, wanted: str) -> bool:
         return SpecifierSet(wanted).contains(version, prereleases=True)
     except ValueError:
         return False
+
+
+class CodeState(Struct, frozen=True):
+    """A state of the code in three words: version and tag where known, commit always."""
+
+    version: str | None
+    tag: str | None
+    commit: str
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"version": self.version, "tag": self.tag, "commit": self.commit}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> CodeState:
+        return cls(data.get("version"), data.get("tag"), data["commit"])
+
+    @property
+    def name(self) -> str:
+        """`v1.2.9`, or the short commit where there is no tag."""
+        return self.tag or (f"version {self.version}" if self.version else self.commit[:8])
+
+    @property
+    def full(self) -> str:
+        """`v1.2.9 (8d1f2c3)`."""
+        return f"{self.name} ({self.commit[:7]})" if self.tag or self.version else self.commit[:7]

@@ -6,11 +6,11 @@ import signal
 
 import pytest
 
-from gitdeploy.deployment.blame import absolved, fault_of
 from gitdeploy.errors import CommandFailed, ConfigError, DeploymentFailed, GitDeployError, Interrupted
 from gitdeploy.health import HealthFailed
-from gitdeploy.hooks import HookFailed
+from gitdeploy.hooks.running import HookFailed
 from gitdeploy.services import ServiceFailed
+from gitdeploy.site.blame import absolved, fault_of
 from gitdeploy.state.database import DiskFull
 from gitdeploy.venvs.install import RequirementsFailed
 

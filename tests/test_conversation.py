@@ -13,8 +13,8 @@ import pytest
 
 from gitdeploy.checkout import git as git_commands
 from gitdeploy.checkout.git import Repository
-from gitdeploy.conversation import Conversation
 from gitdeploy.errors import CommandFailed
+from gitdeploy.system.conversation import Conversation
 
 
 def answering(tmp_path: Path, body: str) -> Conversation:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from gitdeploy import faultpoints
-from gitdeploy.deployment import placing
-from gitdeploy.deployment.placing import Aside, put_in_place, take_away
+from gitdeploy.deployment.live import placing
+from gitdeploy.deployment.live.placing import Aside, put_in_place, take_away
+from gitdeploy.system import faultpoints
 
 
 class Died(BaseException):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gitdeploy.envfile import EnvFile
+from gitdeploy.config.envfile import EnvFile
 from gitdeploy.errors import ConfigError
 
 

@@ -18,12 +18,12 @@ from msgspec.structs import replace
 from support import needs
 from support.waiting import free_port
 
-from gitdeploy import interruption
 from gitdeploy.config import HealthConfig, HealthVersion
 from gitdeploy.health import Health, HealthFailed, check_once, soak, wait_healthy
 from gitdeploy.health.proof import other_generation
 from gitdeploy.health.web import is_loopback, same_version
-from gitdeploy.process import Identity, boot_id, start_ticks
+from gitdeploy.system import interruption
+from gitdeploy.system.process import Identity, boot_id, start_ticks
 
 QUICK = HealthConfig(timeout=1.0, interval=0.05, successes=2)
 Answering = Callable[[BaseHTTPRequestHandler], None]

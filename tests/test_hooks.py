@@ -12,7 +12,7 @@ import pytest
 from support import needs
 
 from gitdeploy.config import HooksConfig
-from gitdeploy.hooks import STAGES, HookContext, HookFailed, find_hooks, hook_environment, run_hooks
+from gitdeploy.hooks.running import STAGES, HookContext, HookFailed, find_hooks, hook_environment, run_hooks
 
 
 def script(path: Path, body: str = "exit 0", *, first: str = "#!/bin/sh", mode: int = 0o755) -> Path:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.sample import Sample
 
-from gitdeploy.deployment.keptdiff import masked
+from gitdeploy.deployment.plan.kept_diff import masked
 
 SECRET = "s3cr3t-Value"
 

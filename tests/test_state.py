@@ -10,7 +10,7 @@ OPENS = """
 import sys
 from pathlib import Path
 from gitdeploy.state import Database
-from gitdeploy.web.store import Store
+from gitdeploy.web.access.store import Store
 folder = Path(sys.argv[1])
 print("ready", flush=True)
 for number in range(20):

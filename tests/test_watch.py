@@ -11,8 +11,8 @@ import pytest
 from support.sample import Program, Sample
 
 from gitdeploy.app import App
-from gitdeploy.deployment.watch import Look, within
 from gitdeploy.sources import Release
+from gitdeploy.upkeep.watch import Look, within
 from gitdeploy.versions import read_version
 
 MOMENT = datetime(2026, 11, 26, 3, 0, tzinfo=UTC)
@@ -86,7 +86,7 @@ def test_a_release_must_be_old_enough(sample: Sample) -> None:
 
 
 def test_a_hosts_date_counts(sample: Sample, monkeypatch: pytest.MonkeyPatch) -> None:
-    from gitdeploy.deployment import watch
+    from gitdeploy.upkeep import watch
 
     release = Release("v2.0.0", "2.0.0", "", "", "", "2026-11-20T00:00:00Z", None, False)
     with App.open(sample.app).site.open_database() as database:

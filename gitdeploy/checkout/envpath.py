@@ -10,7 +10,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from gitdeploy.checkout.changes import FileChange, look
-from gitdeploy.envfile import EnvFile
+from gitdeploy.config.envfile import EnvFile
 from gitdeploy.errors import GitDeployError
 from gitdeploy.text import path_text
 

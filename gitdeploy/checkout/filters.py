@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from collections.abc import Sequence
 
 from gitdeploy.checkout.git import LONG, Repository
 from gitdeploy.errors import DeploymentFailed
-from gitdeploy.process import Completed
-from gitdeploy.regex import regex
+from gitdeploy.system.process import Completed
 from gitdeploy.text import clean
 
-_FAILED = regex(r"external filter|failed to encode|(?:smudge|clean) filter .* failed")
+_FAILED = re.compile(r"external filter|failed to encode|(?:smudge|clean) filter .* failed")
 
 
 def filter_options(repository: Repository) -> tuple[str, ...]:

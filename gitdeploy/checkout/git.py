@@ -23,13 +23,11 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from gitdeploy import process
-from gitdeploy.checkout import durable
 from gitdeploy.checkout.settings import PINNED
-from gitdeploy.conversation import Conversation
 from gitdeploy.errors import ConfigError, DeploymentFailed
-from gitdeploy.process import Completed
-from gitdeploy.regex import regex
+from gitdeploy.system import durable, process
+from gitdeploy.system.conversation import Conversation
+from gitdeploy.system.process import Completed
 from gitdeploy.text import path_text
 
 MINIMUM = (2, 25)
@@ -41,7 +39,7 @@ INCOMING_REFS = "refs/gitdeploy/incoming/"
 _SCRATCH = "gitdeploy-scratch-"
 EMPTY_ATTRIBUTES = "* -text !eol -filter -ident !working-tree-encoding\n"
 
-_OBJECT_ID = regex(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+_OBJECT_ID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 
 
 _trees: dict[str, str] = {}  # commit -> its tree: ids are made from content, so this can never change

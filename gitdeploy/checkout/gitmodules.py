@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import fnmatch
 import os
+import re
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from msgspec import Struct
 
 from gitdeploy.checkout.git import Repository
-from gitdeploy.regex import regex
 
-_NAME = regex(r"[^-\x00-\x1f\x7f/\\][^\x00-\x1f\x7f\\]*")
-_SCP = regex(r"(?:[^/:@]+@)?(\[[0-9A-Fa-f:]+\]|[^/:@]+):(?!//)")
+_NAME = re.compile(r"[^-\x00-\x1f\x7f/\\][^\x00-\x1f\x7f\\]*")
+_SCP = re.compile(r"(?:[^/:@]+@)?(\[[0-9A-Fa-f:]+\]|[^/:@]+):(?!//)")
 _NO = ("false", "no", "off", "0")
 
 

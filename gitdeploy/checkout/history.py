@@ -6,15 +6,7 @@ from msgspec import Struct
 
 from gitdeploy.checkout.git import Repository
 from gitdeploy.text import clean
-from gitdeploy.versions import matches, read_version, version_text
-
-
-class LiveRelease(Struct, frozen=True):
-    """What HEAD is: its commit, its release tag and version where a tag says so."""
-
-    commit: str
-    tag: str | None
-    version: str | None
+from gitdeploy.versions import CodeState, matches, read_version, version_text
 
 
 class Commit(Struct, frozen=True):
@@ -24,9 +16,7 @@ class Commit(Struct, frozen=True):
     date: str
 
 
-def live_release(
-    repository: Repository, commit: str, *, glob: str, prefix: str, told: str | None = None
-) -> LiveRelease:
+def live_release(repository: Repository, commit: str, *, glob: str, prefix: str, told: str | None = None) -> CodeState:
     """The release that COMMIT is: its newest version tag within GLOB, else any of its tags, else the version TOLD
     (APP_VERSION)."""
     tags = repository.tags_at(commit)
@@ -34,8 +24,8 @@ def live_release(
     within = [pair for pair in versioned if matches(pair[1], glob)]
     if within or versioned:
         _, tag = max(within or versioned)
-        return LiveRelease(commit, tag, version_text(tag, prefix))
-    return LiveRelease(commit, tags[0] if tags else None, told)
+        return CodeState(version_text(tag, prefix), tag, commit)
+    return CodeState(told, tags[0] if tags else None, commit)
 
 
 _FORMAT = ("--no-show-signature", "-z", "--format=%H%x1f%s%x1f%an%x1f%cI")

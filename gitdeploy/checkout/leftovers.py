@@ -11,7 +11,7 @@ import os
 from collections.abc import Collection, Iterable
 from contextlib import suppress
 
-from gitdeploy import bytecode, faultpoints
+from gitdeploy.system import bytecode, faultpoints
 
 _SOURCE = b".py"
 _FULL = (errno.ENOTEMPTY, errno.EEXIST)

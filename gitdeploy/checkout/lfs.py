@@ -7,19 +7,19 @@ configuration names a place (`git config lfs.url`), which git-lfs then goes by.
 
 from __future__ import annotations
 
+import re
 from urllib.parse import urlsplit
 
-from gitdeploy import process
 from gitdeploy.checkout.changes import FileChange, Problem
-from gitdeploy.checkout.durable import is_file
 from gitdeploy.checkout.git import Repository
 from gitdeploy.checkout.remote import remote_url
-from gitdeploy.regex import regex
+from gitdeploy.system import process
+from gitdeploy.system.durable import is_file
 from gitdeploy.text import clean, redact
 
-_PLACE = regex(r"lfs\.url|remote\..*\.lfsurl")
+_PLACE = re.compile(r"lfs\.url|remote\..*\.lfsurl")
 _FILES = (".gitattributes", ".lfsconfig")
-_SSH = regex(r"[A-Za-z0-9._-]+@([A-Za-z0-9.-]+):")
+_SSH = re.compile(r"[A-Za-z0-9._-]+@([A-Za-z0-9.-]+):")
 
 
 def uses_lfs(repository: Repository, tree: str, changes: tuple[FileChange, ...] = ()) -> bool:

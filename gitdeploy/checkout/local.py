@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import stat
 from collections.abc import Collection
@@ -11,16 +12,15 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gitdeploy.checkout.durable import NOTHING_THERE, exists
 from gitdeploy.checkout.git import Repository, file_blob_id
 from gitdeploy.errors import DeploymentFailed
-from gitdeploy.process import Completed
-from gitdeploy.regex import regex
+from gitdeploy.system.durable import NOTHING_THERE, exists
+from gitdeploy.system.process import Completed
 from gitdeploy.text import path_text
 
 ABSENT = "0" * 40
 # What perror(3) and error_errno of git write: `name: Permission denied`, `error: open("name"): Permission denied`.
-_UNSEEN = regex(
+_UNSEEN = re.compile(
     r"(?:error: |fatal: )?(?:open\(\"|could not (?:open|read) '?|unable to \w+ '?)?(.+?)(?:\"\))?'?: (Permission denied|Input/output error|Operation not permitted)$"
 )
 

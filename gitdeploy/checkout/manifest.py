@@ -13,10 +13,10 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-from gitdeploy.checkout.durable import write_durably
 from gitdeploy.checkout.permissions import Attributes
 from gitdeploy.checkout.times import second
 from gitdeploy.errors import DeploymentFailed
+from gitdeploy.system.durable import write_durably
 from gitdeploy.text import path_text
 
 FILE = "switch.json"

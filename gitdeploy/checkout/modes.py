@@ -16,10 +16,10 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from gitdeploy.checkout.changes import REGULAR, FileChange, Target, TreePlan, look
-from gitdeploy.checkout.durable import is_file
 from gitdeploy.checkout.git import Repository
 from gitdeploy.checkout.keep import KeepPaths
 from gitdeploy.checkout.local import Local
+from gitdeploy.system.durable import is_file
 
 Recorded = tuple[int, int, int]
 """Permissions, owner and group; an owner or group of -1 is that of what stands there."""

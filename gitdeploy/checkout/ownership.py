@@ -14,7 +14,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from gitdeploy.checkout.git import Repository
-from gitdeploy.owner import user_name
+from gitdeploy.system.owner import user_name
 from gitdeploy.text import count, listing, path_text
 
 _FILES = ("HEAD", "index", "config", "packed-refs", "shallow", "info/exclude")  # beside folders: what git or we replace

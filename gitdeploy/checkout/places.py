@@ -9,10 +9,10 @@ from pathlib import Path
 
 from msgspec import Struct, field
 
-from gitdeploy.bytecode import is_bytecode
 from gitdeploy.checkout.changes import LINK, FileChange, Problem
 from gitdeploy.checkout.local import git_mode
 from gitdeploy.checkout.paths import Entry
+from gitdeploy.system.bytecode import is_bytecode
 from gitdeploy.text import count, listing, path_text
 
 

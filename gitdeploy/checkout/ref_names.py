@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 import shlex
 
-from gitdeploy.checkout import durable
 from gitdeploy.checkout.git import INCOMING_REFS, Repository
 from gitdeploy.errors import DeploymentFailed
+from gitdeploy.system import durable
 from gitdeploy.text import count, listing, path_text
 
 _TAGS = "refs/tags/"

@@ -7,21 +7,21 @@ with what the source said and with what was seen before, and only then does it b
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from collections.abc import Callable, Sequence
 from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from gitdeploy import process
 from gitdeploy.checkout import ref_names
 from gitdeploy.checkout.git import INCOMING_REFS, NO_ACCESS, Access, Repository, is_object_id
 from gitdeploy.checkout.login import LOGIN_SETTINGS, login_hint, own_login
 from gitdeploy.checkout.ownership import foreign, in_words
 from gitdeploy.checkout.settings import FETCHING
 from gitdeploy.errors import DeploymentFailed, GitDeployError, NotFound, PolicyError, SourceError
-from gitdeploy.process import Completed
-from gitdeploy.regex import regex
+from gitdeploy.system import process
+from gitdeploy.system.process import Completed
 from gitdeploy.text import clean, path_text, redact, register_secret
 from gitdeploy.versions import valid_tag
 
@@ -29,7 +29,7 @@ FETCH_LIMIT = 1800.0  # seconds for the objects of one tag
 LOOK_LIMIT = 60.0  # seconds for the list of tags
 GLANCE_LIMIT = 10.0  # seconds for one tag that is known already: whether it is what it was
 _SSH = "ssh -o BatchMode=yes -o ConnectTimeout=15 -o ServerAliveInterval=15 -o ServerAliveCountMax=4"
-_URL = regex(r"(?:https?|ssh|git|file)://[^\s\0-\x1f]+|/[^\0-\x1f]+|[A-Za-z0-9._-]+@[A-Za-z0-9.-]+:[^\0-\x1f]+")
+_URL = re.compile(r"(?:https?|ssh|git|file)://[^\s\0-\x1f]+|/[^\0-\x1f]+|[A-Za-z0-9._-]+@[A-Za-z0-9.-]+:[^\0-\x1f]+")
 _OWN_FAULT = (
     "cannot lock ref",
     "unable to update local ref",
@@ -42,9 +42,9 @@ _OWN_FAULT = (
 _FETCH = ("fetch", "--no-tags", "--no-prune", "--no-write-fetch-head", "--no-recurse-submodules", "--refmap=")
 _AT_ONCE = 2000  # object ids in one command line
 _ASKED_OF = rf"^(core\.sshcommand|{LOGIN_SETTINGS})$"
-_FAULT = regex(r"(?:remote: )?warning: object ([0-9a-f]{40,64}): (\w+)")
-_DUBIOUS = regex(r"dubious ownership in repository at '([^'\n]*)'")
-_NAME = regex(r"[A-Za-z0-9][A-Za-z0-9._/-]*")
+_FAULT = re.compile(r"(?:remote: )?warning: object ([0-9a-f]{40,64}): (\w+)")
+_DUBIOUS = re.compile(r"dubious ownership in repository at '([^'\n]*)'")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*")
 _MOVED = "Set the address it leads to, often the same one with .git at its end: git remote set-url NAME URL"
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from gitdeploy import process
-from gitdeploy.checkout.durable import is_file
 from gitdeploy.checkout.git import INCOMING_REFS, Repository
 from gitdeploy.errors import ConfigError, PolicyError
+from gitdeploy.system import process
+from gitdeploy.system.durable import is_file
 from gitdeploy.text import clean, path_text
 
 

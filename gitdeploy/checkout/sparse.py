@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 
-from gitdeploy.checkout import durable
 from gitdeploy.checkout.git import LONG, Repository, git_version, program
 from gitdeploy.checkout.local import Local
 from gitdeploy.errors import DeploymentFailed
+from gitdeploy.system import durable
 
 REAPPLY_SINCE = (2, 27)
 

@@ -19,9 +19,7 @@ from pathlib import Path
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from gitdeploy import bytecode, faultpoints, interruption
 from gitdeploy.checkout.changes import LINK, REGULAR, FileChange, Target, look
-from gitdeploy.checkout.durable import exists, same_file, sync_directory, sync_file_system, sync_file_systems
 from gitdeploy.checkout.filters import filter_options, refuse_failed_filter
 from gitdeploy.checkout.git import EMPTY_ATTRIBUTES, LONG, NO_ACCESS, Access, Repository, file_blob_id
 from gitdeploy.checkout.incoming import staged_repository
@@ -32,6 +30,8 @@ from gitdeploy.checkout.modes import Modes, Recorded
 from gitdeploy.checkout.permissions import attributes_of, dress_new_file, set_attributes
 from gitdeploy.checkout.times import make_newer, recorded, second
 from gitdeploy.errors import DeploymentFailed
+from gitdeploy.system import bytecode, faultpoints, interruption
+from gitdeploy.system.durable import exists, same_file, sync_directory, sync_file_system, sync_file_systems
 from gitdeploy.text import path_text
 
 

@@ -19,10 +19,7 @@ from typing import Literal
 
 from msgspec import Struct, field
 
-from gitdeploy import faultpoints, interruption
-from gitdeploy.bytecode import Beside
 from gitdeploy.checkout.changes import look
-from gitdeploy.checkout.durable import exists, same_file, sync_file_systems
 from gitdeploy.checkout.git import Repository, copy_with_time
 from gitdeploy.checkout.incoming import sweep_incoming
 from gitdeploy.checkout.leftovers import delete, forget_modules, remove_folder, unchecked
@@ -32,6 +29,9 @@ from gitdeploy.checkout.permissions import dress_as, dress_new_folder, set_attri
 from gitdeploy.checkout.stage import discard_stage, new_index
 from gitdeploy.checkout.times import make_newer, second
 from gitdeploy.errors import DeploymentFailed
+from gitdeploy.system import faultpoints, interruption
+from gitdeploy.system.bytecode import Beside
+from gitdeploy.system.durable import exists, same_file, sync_file_systems
 from gitdeploy.text import path_text
 
 LOCK_WAIT = 10.0  # seconds that another git's index.lock is waited for

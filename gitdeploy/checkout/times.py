@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from gitdeploy import bytecode
+from gitdeploy.system import bytecode
 
 _SECOND = 1_000_000_000
 _AHEAD = 3600  # seconds before now that a time may be to be outdone: a file of the year 2099 is only told apart

@@ -11,9 +11,10 @@ from typing import Any
 
 import click
 
-from gitdeploy import __version__, interruption
+from gitdeploy import __version__
 from gitdeploy.cli.screen import Screen
 from gitdeploy.errors import DeploymentFailed, GitDeployError
+from gitdeploy.system import interruption
 
 COMMANDS = (
     "init", "status", "check", "releases", "plan", "upgrade", "prepare", "backup", "backups", "restore", "rollback", "recover",
@@ -81,7 +82,7 @@ def cli(
     """
     screen: Screen = context.obj
     if not os.path.isabs(folder):
-        from gitdeploy.process import refuse_gone_folder
+        from gitdeploy.system.process import refuse_gone_folder
 
         refuse_gone_folder()
     screen.folder = Path(folder)

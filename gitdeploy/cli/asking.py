@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gitdeploy.cli.plantext import plan_text
+from gitdeploy.cli.plan_text import plan_text
 from gitdeploy.errors import Interrupted
 
 if TYPE_CHECKING:
     from gitdeploy.cli.screen import Screen
-    from gitdeploy.deployment.plan import Plan
+    from gitdeploy.deployment.plan.make import Plan
 
 
 def ask_before_data(screen: Screen, plan: Plan) -> None:
     """Show PLAN, which names each database and path, and ask. Raises what refuses the plan, `UsageError` off a terminal,
     `Interrupted` where the answer is no."""
-    from gitdeploy.deployment.prepare import refuse_problems
+    from gitdeploy.deployment.prepare.ready import refuse_problems
 
     refuse_problems(plan)
     screen.message(plan_text(plan))

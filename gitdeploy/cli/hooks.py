@@ -7,7 +7,7 @@ import click
 from gitdeploy.cli.options import EXAMPLE, json_option, pass_screen
 from gitdeploy.cli.screen import Screen
 from gitdeploy.errors import UsageError
-from gitdeploy.hooks import FOLDER, STAGES
+from gitdeploy.hooks.running import FOLDER, STAGES
 from gitdeploy.text import count, path_text
 
 NO_FOLDER = ("deploy.yaml names no folder of hooks.", f"To have one, write into deploy.yaml:  hooks: {{dir: {FOLDER}}}")
@@ -63,7 +63,7 @@ def run_stage(screen: Screen, /, stage: str) -> None:
 @pass_screen
 def show_library(screen: Screen, /) -> None:
     """List the ready hooks that `gitdeploy hooks install` copies."""
-    from gitdeploy.ready_hooks import library
+    from gitdeploy.hooks.library import library
 
     found = library()
     rows = [(hook.name, ", ".join(stage for stage, _ in hook.stages), hook.about) for hook in found]
@@ -89,7 +89,7 @@ def install_ready(screen: Screen, /, name: str, stage: str | None, force: bool) 
       gitdeploy hooks install maintenance-on
       gitdeploy hooks install sqlite-dump --stage pre-restore
     """
-    from gitdeploy import ready_hooks
+    from gitdeploy.hooks import library as ready_hooks
 
     hook = ready_hooks.find(name)
     site = screen.app().site

@@ -6,7 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from gitdeploy.deployment.events import Ended, Event, Line, Progress, Started, StepChanged
+from gitdeploy.deployment.record.events import Ended, Event, Line, Progress, Started, StepChanged
 from gitdeploy.text import duration_text
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class LiveListener:
     def _step(self, event: StepChanged) -> None:
         from rich.text import Text
 
-        from gitdeploy.cli.screen import MARKS
+        from gitdeploy.cli.marks import MARKS
 
         mark = MARKS[event.status] if _unicode() else {"done": "+", "failed": "x", "undone": "<"}.get(event.status, "-")
         took = duration_text(event.duration) if event.duration is not None and event.status != "skipped" else ""

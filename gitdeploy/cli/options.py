@@ -10,7 +10,7 @@ import click
 from gitdeploy.cli.screen import Screen
 
 if TYPE_CHECKING:
-    from gitdeploy.deployment.options import Options
+    from gitdeploy.deployment.plan.options import Options
 
 F = TypeVar("F", bound=Callable[..., Any])
 EXAMPLE = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -57,7 +57,7 @@ def upgrade_options(command: F) -> F:
 
 def to_options(values: dict[str, Any]) -> Options:
     """Raises `UsageError` for options that exclude each other."""
-    from gitdeploy.deployment.options import Options
+    from gitdeploy.deployment.plan.options import Options
 
     if values.get("discard_local_changes") and values.get("merge_local_changes"):
         raise click.UsageError("--discard-local-changes and --merge-local-changes exclude each other.")

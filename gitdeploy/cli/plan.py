@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from gitdeploy.cli.options import EXAMPLE, json_option, pass_screen, to_options, upgrade_options
-from gitdeploy.cli.plantext import nothing_text, plan_text
+from gitdeploy.cli.plan_text import nothing_text, plan_text
 from gitdeploy.cli.screen import Screen
 
 

@@ -8,7 +8,7 @@ import click
 
 from gitdeploy.cli.asking import ask_before_data
 from gitdeploy.cli.options import EXAMPLE, json_option, pass_screen, to_options, wait_option, yes_option
-from gitdeploy.cli.plantext import plan_text
+from gitdeploy.cli.plan_text import plan_text
 from gitdeploy.cli.screen import Screen
 
 

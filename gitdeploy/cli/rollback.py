@@ -8,16 +8,16 @@ import click
 
 from gitdeploy.cli.asking import ask_before_data
 from gitdeploy.cli.options import EXAMPLE, json_option, pass_screen, to_options, wait_option, yes_option
-from gitdeploy.cli.plantext import plan_text
+from gitdeploy.cli.plan_text import plan_text
 from gitdeploy.cli.screen import Screen
-from gitdeploy.deployment.session import CHANGING
+from gitdeploy.deployment.record.work import CHANGING
 from gitdeploy.errors import Interrupted, UsageError
 
 if TYPE_CHECKING:
     from gitdeploy.app import App
-    from gitdeploy.deployment.interrupted import Interruption
-    from gitdeploy.deployment.options import Options
-    from gitdeploy.deployment.rollback import Choice
+    from gitdeploy.deployment.flow.rollback import Choice
+    from gitdeploy.deployment.plan.options import Options
+    from gitdeploy.site.interrupted import Interruption
 
 
 @click.command("rollback", context_settings=EXAMPLE)

@@ -18,16 +18,16 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, field
 
-from gitdeploy.deployment.events import Ended, Event, Line, Listener, Started, StepChanged
+from gitdeploy.cli.marks import MARKS
+from gitdeploy.deployment.record.events import Ended, Event, Line, Listener, Started, StepChanged
 from gitdeploy.errors import GitDeployError, RolledBack, UsageError
-from gitdeploy.owner import CONTROL
+from gitdeploy.system.owner import CONTROL
 
 if TYPE_CHECKING:
     from gitdeploy.app import App
-    from gitdeploy.deployment.session import Caller, Result
+    from gitdeploy.deployment.record.work import Caller, Result
     from gitdeploy.state.requests import RunFile
 
-MARKS = {"done": "✓", "skipped": "-", "failed": "✗", "undone": "↶", "running": "…"}
 _COLOURS = {"done": "32", "skipped": "2", "failed": "31", "undone": "33"}
 
 
@@ -42,7 +42,7 @@ class Screen(Struct):
     config_file: Path | None = None
     exit_code: int = 0
     words: list[str] = field(default_factory=list)  # the command and what follows it, as typed
-    run_file: RunFile | None = None  # where somebody started us to follow us (gitdeploy/deployment/launch.py)
+    run_file: RunFile | None = None  # where somebody started us to follow us (gitdeploy/deployment/outside/launch.py)
     document: Mapping[str, Any] | None = None  # what was written as JSON
 
     # ---- the app ----
@@ -64,13 +64,13 @@ class Screen(Struct):
 
             privileged.adopt()
         if os.geteuid() == 0:
-            from gitdeploy.deployment.as_owner import become_owner
+            from gitdeploy.deployment.outside.as_owner import become_owner
 
             become_owner(self.folder, self.config_file)
 
     def begin_run(self) -> None:
         """Tell whoever started and follows us that we are here."""
-        from gitdeploy.deployment.site import request_id
+        from gitdeploy.site.caller import request_id
 
         if self.run_file is None and (request := request_id()):
             del os.environ["GITDEPLOY_REQUEST"]  # a gitdeploy that a hook calls is another run
@@ -90,8 +90,8 @@ class Screen(Struct):
         False where it can run here. MORE: what was asked and answered meanwhile, as further words of the command."""
         if not restart or self.run_file is not None or not app.must_move_out():
             return False
-        from gitdeploy import interruption
-        from gitdeploy.deployment.site import performer
+        from gitdeploy.site.caller import performer
+        from gitdeploy.system import interruption
 
         interruption.install()
         started = app.launch([*self.words, *more], performer=performer(), request=uuid.uuid4().hex)
@@ -115,9 +115,9 @@ class Screen(Struct):
 
     def caller(self, command: str, *, wait: float = 0, automatic: bool = False) -> Caller:
         """Who asks; from here on signals are seen at safe points only."""
-        from gitdeploy import interruption
-        from gitdeploy.deployment.session import Caller
-        from gitdeploy.deployment.site import performer
+        from gitdeploy.deployment.record.work import Caller
+        from gitdeploy.site.caller import performer
+        from gitdeploy.system import interruption
 
         interruption.install()
         return Caller(

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from gitdeploy.config.window import Window
-from gitdeploy.deployment.site import Site
-from gitdeploy.owner import user_name
+from gitdeploy.site.site import Site
+from gitdeploy.system.owner import user_name
 from gitdeploy.text import path_text
 
 _FOLDER = "/etc/systemd/system"

@@ -15,7 +15,7 @@ from gitdeploy.cli.options import (
     wait_option,
     yes_option,
 )
-from gitdeploy.cli.plantext import nothing_text, plan_text
+from gitdeploy.cli.plan_text import nothing_text, plan_text
 from gitdeploy.cli.screen import Screen
 from gitdeploy.errors import Interrupted
 

@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 
 import click
 
-from gitdeploy import interruption
 from gitdeploy.cli.options import EXAMPLE, json_option, pass_screen
 from gitdeploy.cli.screen import Screen
-from gitdeploy.deployment.watch import Look, failed_before
 from gitdeploy.errors import GitDeployError, Interrupted, LockedError
+from gitdeploy.system import interruption
 from gitdeploy.text import clean, duration_text
+from gitdeploy.upkeep.watch import Look, failed_before
 
 JITTER = 0.1  # of the interval, so that many servers don't ask at the same moment
 

@@ -15,7 +15,7 @@ from gitdeploy.cli.screen import Screen
 from gitdeploy.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
-    from gitdeploy.web.store import Store
+    from gitdeploy.web.access.store import Store
 
 
 @click.group("web", context_settings=EXAMPLE, invoke_without_command=True)
@@ -40,7 +40,7 @@ def command(context: click.Context, /, screen: Screen, host: str | None, port: i
 
         screen.write(web_unit(screen.app().site, screen.config_file))
         return
-    server = _imported("server")
+    server = _imported("serving.server")
     app = screen.app()
     settings = app.site.config.web
     host, port = host or settings.host, port or settings.port
@@ -72,7 +72,7 @@ def _stop(_number: int, _frame: Any) -> None:
 
 def _first_link(screen: Screen, link: str) -> None:
     """At the first start, an administrator's token, shown once; later how to get in."""
-    from gitdeploy.web.panel import environment_token
+    from gitdeploy.web.shared.panel import environment_token
 
     store = _store(screen)
     if environment_token() is not None:
@@ -166,7 +166,7 @@ def revoke(screen: Screen, /, name: str) -> None:
 def _store(screen: Screen) -> Store:
     site = screen.app().site
     site.require_owner()
-    store: Store = _imported("store").Store(site.state.path / "web.db", site.make_state)
+    store: Store = _imported("access.store").Store(site.state.path / "web.db", site.make_state)
     return store
 
 

@@ -6,21 +6,20 @@ from __future__ import annotations
 import re
 from urllib.parse import SplitResult, urlsplit
 
-from gitdeploy.regex import regex
 from gitdeploy.text import MASK, clean, redact, register_secret
 
-_VARIABLE = regex(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
-_LOOKS_LIKE_TOKEN = regex(r"(?:gh[pousr]_|github_pat_|glpat-|pt-|gto_).+|(?=.*[a-z])(?=.*[0-9])[A-Za-z0-9_-]{24,}")
-_REFERENCE = regex(r"\$\{([^}]*)\}")
-_SEGMENT = regex(r"[A-Za-z0-9_.+~-]+")
-_REMOTE_NAME = regex(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
-_SCP_URL = regex(r"(?:[A-Za-z0-9_.-]+@)?[A-Za-z0-9][A-Za-z0-9.-]*:(?!/?/?:)[^:].*")
-_UNIT = regex(r"[A-Za-z0-9_][A-Za-z0-9:_.@\\-]{0,254}")
-_PROGRAM_NAME = regex(r"[A-Za-z0-9_][A-Za-z0-9_.:@-]{0,127}")
-_HEADER_NAME = regex(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")
-_HOST_NAME = regex(r"(?!-)[A-Za-z0-9_.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]")
-_DATABASE_SCHEME = regex(r"(?:sqlite|postgres|postgresql|mysql|mariadb)(?:\+[a-z0-9_]+)?")
-_SECRET_HEADER = regex(r"(?i)authorization|cookie|token|key|secret|password")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+_LOOKS_LIKE_TOKEN = re.compile(r"(?:gh[pousr]_|github_pat_|glpat-|pt-|gto_).+|(?=.*[a-z])(?=.*[0-9])[A-Za-z0-9_-]{24,}")
+_REFERENCE = re.compile(r"\$\{([^}]*)\}")
+_SEGMENT = re.compile(r"[A-Za-z0-9_.+~-]+")
+_REMOTE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+_SCP_URL = re.compile(r"(?:[A-Za-z0-9_.-]+@)?[A-Za-z0-9][A-Za-z0-9.-]*:(?!/?/?:)[^:].*")
+_UNIT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9:_.@\\-]{0,254}")
+_PROGRAM_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:@-]{0,127}")
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")
+_HOST_NAME = re.compile(r"(?!-)[A-Za-z0-9_.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]")
+_DATABASE_SCHEME = re.compile(r"(?:sqlite|postgres|postgresql|mysql|mariadb)(?:\+[a-z0-9_]+)?")
+_SECRET_HEADER = re.compile(r"(?i)authorization|cookie|token|key|secret|password")
 GLOB = frozenset("*?[")
 
 

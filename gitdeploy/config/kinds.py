@@ -6,6 +6,7 @@ in an error continue a sentence that begins with the key: "`health.timeout` must
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
@@ -13,15 +14,14 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 from msgspec import Struct, StructMeta, field
 
 from gitdeploy.config.document import Items, Node, Problem, Scalar, Table, shown
-from gitdeploy.regex import regex
 
 T_co = TypeVar("T_co", covariant=True)
 T = TypeVar("T")
 Json = dict[str, Any]
 
-_DURATION = regex(r"(\d{1,9}(?:\.\d{1,6})?)(ms|s|m|h|d)?")
+_DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)(ms|s|m|h|d)?")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_NUMBER = regex(r"-?(?:0|[1-9]\d{0,11})")
+_NUMBER = re.compile(r"-?(?:0|[1-9]\d{0,11})")
 
 
 class Wrong(Exception):

@@ -11,6 +11,7 @@ from typing import Any
 from msgspec import field
 
 from gitdeploy.config import checks
+from gitdeploy.config.envfile import EnvFile
 from gitdeploy.config.kinds import Group, Json, ListOf, Section, Setting, Text, setting, settings_of, table_schema
 from gitdeploy.config.sections import (
     TOKEN_VARIABLES,
@@ -28,7 +29,6 @@ from gitdeploy.config.sections import (
     WebConfig,
     has_url,
 )
-from gitdeploy.envfile import EnvFile
 from gitdeploy.errors import ConfigError
 from gitdeploy.text import clean, redact, register_secret
 

@@ -13,12 +13,12 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from gitdeploy.config.document import LARGEST, Node, Problem, Scalar, Table, Unreadable, read_document, shown
+from gitdeploy.config.envfile import EnvFile
 from gitdeploy.config.kept import keep_document, kept_document
 from gitdeploy.config.kinds import Setting, Wrong, settings_of, shown_key
 from gitdeploy.config.legacy import with_variables
 from gitdeploy.config.model import SECTIONS, Config
 from gitdeploy.config.together import check_together
-from gitdeploy.envfile import EnvFile
 from gitdeploy.errors import ConfigError
 from gitdeploy.text import clean, listing, path_text
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -9,10 +10,11 @@ from msgspec import Struct
 
 from gitdeploy.config.document import Node, Scalar
 from gitdeploy.config.kinds import Json, Wrong, wrong
-from gitdeploy.regex import regex
 from gitdeploy.text import clean
 
-_FORM = regex(r"([01][0-9]|2[0-3]):([0-5][0-9])-([01][0-9]|2[0-3]):([0-5][0-9])(?: ([A-Za-z][A-Za-z0-9_+/-]{1,60}))?")
+_FORM = re.compile(
+    r"([01][0-9]|2[0-3]):([0-5][0-9])-([01][0-9]|2[0-3]):([0-5][0-9])(?: ([A-Za-z][A-Za-z0-9_+/-]{1,60}))?"
+)
 
 
 class Window(Struct, frozen=True):

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from msgspec import Struct, field
 
-from gitdeploy import owner, process
 from gitdeploy.errors import CommandFailed, DeploymentFailed
-from gitdeploy.process import Completed
+from gitdeploy.system import owner, process
+from gitdeploy.system.process import Completed
 
 DUMP_LIMIT = 12 * 3600.0  # seconds; a server that is lost is noticed much sooner, by its own time limits
 QUESTION_LIMIT = 120.0

@@ -18,14 +18,14 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from gitdeploy import faultpoints, interruption
 from gitdeploy.databases import postgresql_sql as sql
 from gitdeploy.databases.address import Address
 from gitdeploy.databases.base import Dump, Written
 from gitdeploy.databases.bookkeeping import DJANGO, by_counters, is_bookkeeping
 from gitdeploy.databases.client import DUMP_LIMIT, Client, failure, make_durable, private_file, require
 from gitdeploy.errors import CommandFailed, DeploymentFailed, GitDeployError
-from gitdeploy.process import which
+from gitdeploy.system import faultpoints, interruption
+from gitdeploy.system.process import which
 from gitdeploy.text import duration_text, path_text
 
 OnLine = Callable[[str], None]

@@ -17,11 +17,11 @@ from urllib.parse import quote, unquote
 
 from msgspec import Struct
 
-from gitdeploy import faultpoints
 from gitdeploy.databases.base import ABSENT, Dump, Written
 from gitdeploy.databases.bookkeeping import DJANGO
 from gitdeploy.databases.client import make_durable, private_file
 from gitdeploy.errors import ConfigError, DeploymentFailed
+from gitdeploy.system import faultpoints
 from gitdeploy.text import clean, path_text
 
 _LARGEST_COUNTED = 256 << 20  # bytes of a file beyond which its rows are not counted

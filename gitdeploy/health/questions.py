@@ -5,21 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from msgspec import Struct
-
-from gitdeploy import owner, process
 from gitdeploy.config import HealthConfig
+from gitdeploy.health.answer import Answer, connection_problem
+from gitdeploy.system import owner, process
 from gitdeploy.text import clean, duration_text, redact
 
 ANSWER_LIMIT = 10.0  # seconds for one answer: an app's first one may take long
 COMMAND_LIMIT = 60.0  # seconds for one run of `health.command`
-
-
-class Answer(Struct, frozen=True):
-    """`bad`: what is wrong, a sentence without its full stop, None where all is well; `seen`: what was seen then."""
-
-    bad: str | None
-    seen: str = ""
 
 
 def check_once(
@@ -75,21 +67,6 @@ def _ask_tcp(address: str, limit: float) -> str | None:
     except OSError as error:
         return connection_problem(error, limit)
     return None
-
-
-def connection_problem(error: OSError, limit: float) -> str:
-    """Why nothing could be asked, in a few words: `connection refused`, `no answer in 10 s`."""
-    import socket
-
-    if isinstance(error, ConnectionRefusedError):
-        return "connection refused"
-    if isinstance(error, TimeoutError):
-        return f"no answer in {duration_text(limit)}"
-    if isinstance(error, socket.gaierror):
-        return "the host's name is not known"
-    if isinstance(error, ConnectionResetError | BrokenPipeError):
-        return "connection closed without an answer"
-    return clean(redact(error.strerror or str(error) or type(error).__name__), limit=200)
 
 
 def _ask_command(command: str, limit: float, root: Path | None, environment: Mapping[str, str]) -> str | None:

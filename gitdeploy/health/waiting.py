@@ -9,12 +9,13 @@ from typing import Protocol
 
 from msgspec import Struct, field
 
-from gitdeploy import interruption
 from gitdeploy.config import HealthConfig
 from gitdeploy.errors import GitDeployError, Interrupted
+from gitdeploy.health.answer import Answer
 from gitdeploy.health.proof import old_process
-from gitdeploy.health.questions import ANSWER_LIMIT, Answer, ask
-from gitdeploy.process import Identity
+from gitdeploy.health.questions import ANSWER_LIMIT, ask
+from gitdeploy.system import interruption
+from gitdeploy.system.process import Identity
 from gitdeploy.text import LOOKED_THROUGH, duration_text, telling_lines
 
 CRASHES = 3  # so many starts by the service's manager while we wait are a crash-loop

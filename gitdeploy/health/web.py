@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from gitdeploy.config import HealthConfig, HealthVersion
-from gitdeploy.health.questions import Answer, connection_problem
+from gitdeploy.health.answer import Answer, connection_problem
 from gitdeploy.text import clean, redact
 
 _BODY_LIMIT = 1024 * 1024  # bytes of an answer that are read

@@ -10,10 +10,9 @@ from collections.abc import Iterator, Mapping
 from msgspec import Struct
 
 from gitdeploy.migrations.base import Change, Files, Migration, assigned, constant, parsed
-from gitdeploy.regex import regex
 from gitdeploy.text import clean, listing
 
-PATH = regex(r"(?:.+/)?(?:versions/[^/]+\.py|env\.py)")
+PATH = re.compile(r"(?:.+/)?(?:versions/[^/]+\.py|env\.py)")
 
 
 class _Revision(Struct, frozen=True):

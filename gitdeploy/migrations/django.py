@@ -8,12 +8,11 @@ import shlex
 from collections.abc import Iterator
 
 from gitdeploy.migrations.base import Change, Files, Migration, assigned, constant, parsed
-from gitdeploy.regex import regex
 from gitdeploy.text import clean
 
-PATH = regex(r"(?:.+/)?([A-Za-z_]\w*)/migrations/(?!__init__\.py)([A-Za-z0-9_]\w*)\.py")
+PATH = re.compile(r"(?:.+/)?([A-Za-z_]\w*)/migrations/(?!__init__\.py)([A-Za-z0-9_]\w*)\.py")
 # Operations that Django reverses by itself (Migration Operations; django.contrib.postgres.operations).
-_REVERSIBLE = regex(
+_REVERSIBLE = re.compile(
     r"(?:Create|Delete|Rename)Model|(?:Add|Remove|Alter|Rename)Field|(?:Add|Remove|Rename)Index(?:Concurrently)?"
     r"|(?:Add|Remove|Validate|Alter)Constraint|AddConstraintNotValid|AlterModel(?:Table|TableComment|Options|Managers)"
     r"|Alter(?:Unique|Index)Together|AlterOrderWithRespectTo|(?:Create|Remove)Collation|\w+Extension"

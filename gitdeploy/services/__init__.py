@@ -14,13 +14,8 @@ from gitdeploy.config import ServiceConfig
 from gitdeploy.services.base import Service, ServiceFailed, common
 
 if TYPE_CHECKING:
-    from gitdeploy.services.discovery import (
-        NO_ESCAPE,
-        discover,
-        escape_argv,
-        shares_cgroup_with,
-        shares_cgroup_with_app,
-    )
+    from gitdeploy.services.escape import NO_ESCAPE, escape_argv, shares_cgroup_with, shares_cgroup_with_app
+    from gitdeploy.services.units import discover
 
 __all__ = [
     "NO_ESCAPE",
@@ -93,6 +88,6 @@ if not TYPE_CHECKING:
     def __getattr__(name: str) -> Any:
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = getattr(import_module(f"{__name__}.discovery"), name)
+        value = getattr(import_module(f"{__name__}.{'units' if name == 'discover' else 'escape'}"), name)
         globals()[name] = value
         return value

@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from gitdeploy import interruption
 from gitdeploy.errors import Fault, GitDeployError
-from gitdeploy.process import Identity
+from gitdeploy.system import interruption
+from gitdeploy.system.process import Identity
 from gitdeploy.text import LOOKED_THROUGH, telling_lines
 
 OnLine = Callable[[str], None]

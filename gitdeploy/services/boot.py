@@ -14,12 +14,12 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from gitdeploy import process
 from gitdeploy.errors import DeploymentFailed, UsageError
-from gitdeploy.owner import user_name
-from gitdeploy.process import which
 from gitdeploy.services import privileged
 from gitdeploy.services.systemd import NO_SYSTEMD, booted, unit_name
+from gitdeploy.system import process
+from gitdeploy.system.owner import user_name
+from gitdeploy.system.process import which
 from gitdeploy.text import path_text
 
 FOLDER = Path("/etc/systemd/system")

@@ -8,11 +8,11 @@ from typing import Any, ClassVar
 
 from msgspec import Struct
 
-from gitdeploy import owner as owners
-from gitdeploy import process
-from gitdeploy.process import Identity
 from gitdeploy.services.base import OnLine, ServiceFailed, said_by
 from gitdeploy.services.logfile import LogFile
+from gitdeploy.system import owner as owners
+from gitdeploy.system import process
+from gitdeploy.system.process import Identity
 from gitdeploy.text import clean, duration_text, redact
 
 

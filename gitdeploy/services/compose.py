@@ -13,11 +13,10 @@ from typing import Any, ClassVar
 
 from msgspec import Struct
 
-from gitdeploy import owner as owners
-from gitdeploy import process
-from gitdeploy.process import Completed, Identity, which
-from gitdeploy.services import processes
 from gitdeploy.services.base import OnLine, ServiceFailed, failed
+from gitdeploy.system import owner as owners
+from gitdeploy.system import proc, process
+from gitdeploy.system.process import Completed, Identity, which
 from gitdeploy.text import clean, duration_text, path_text, telling_line
 
 _ASK = 20.0  # seconds for a question
@@ -122,7 +121,7 @@ class Compose(Struct):
 
     def processes(self) -> tuple[Identity, ...]:
         pids = [each.pid for each in self.containers() if each.pid > 0]
-        return processes.identities([*pids, *(below for pid in pids for below in processes.descendants(pid))])
+        return proc.identities([*pids, *(below for pid in pids for below in proc.descendants(pid))])
 
     def last_lines(self, most: int = 20, since: float | None = None) -> list[str]:
         """Of the containers by themselves: the older compose can't be asked for the lines since a moment."""

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from gitdeploy import owner as owners
+from gitdeploy.system import owner as owners
 from gitdeploy.text import clean, path_text
 
 _TAIL = 64 * 1024  # bytes: more is never read

@@ -15,10 +15,10 @@ from pathlib import Path
 from msgspec import Struct, field
 
 from gitdeploy.errors import GitDeployError
-from gitdeploy.services import processes
 from gitdeploy.services.base import Service
-from gitdeploy.services.discovery import is_gitdeploy, only_starts
 from gitdeploy.services.pidfile import PidFile
+from gitdeploy.services.units import is_gitdeploy, only_starts
+from gitdeploy.system import proc
 
 _MAGIC = b"SQLite format 3\0"
 _ENDINGS = (".db", ".db3", ".sqlite", ".sqlite3")
@@ -83,7 +83,7 @@ def app_processes(services: Sequence[Service], root: Path, venv: Path | None) ->
                 found[service.main().pid] = None
     if not found:
         places = [root] if venv is None else [root, venv]
-        found = {pid: None for pid in processes.running() if any(processes.runs_from(pid, place) for place in places)}
+        found = {pid: None for pid in proc.running() if any(proc.runs_from(pid, place) for place in places)}
     ours = _ancestors()
     return [pid for pid in found if pid > 1 and pid not in ours and not is_gitdeploy(pid) and not only_starts(pid)]
 
@@ -92,7 +92,7 @@ def _ancestors() -> set[int]:
     found, pid = set(), os.getpid()
     while pid > 1:
         found.add(pid)
-        pid = processes.parent(pid)
+        pid = proc.parent(pid)
     return found
 
 

@@ -18,13 +18,12 @@ from typing import Any, ClassVar
 
 from msgspec import Struct
 
-from gitdeploy import interruption
-from gitdeploy import owner as owners
-from gitdeploy.faultpoints import point
-from gitdeploy.process import Identity
-from gitdeploy.services import processes
 from gitdeploy.services.base import OnLine, ServiceFailed, said_by
 from gitdeploy.services.logfile import LogFile
+from gitdeploy.system import interruption, proc
+from gitdeploy.system import owner as owners
+from gitdeploy.system.faultpoints import point
+from gitdeploy.system.process import Identity
 from gitdeploy.text import clean, duration_text, path_text
 
 _PID = re.compile(rb"[1-9][0-9]{0,8}")
@@ -107,13 +106,13 @@ class PidFile(Struct):
     def _second(self) -> Identity | None:
         """The second gunicorn master of a take-over that is under way, if it is the app's."""
         pid = self._read(Path(f"{self.path}.2"))
-        if pid is None or processes.owner_of(pid) != self.owner or not processes.runs_from(pid, self.root):
+        if pid is None or proc.owner_of(pid) != self.owner or not proc.runs_from(pid, self.root):
             return None
-        return processes.identity(pid)
+        return proc.identity(pid)
 
     def _new_workers(self, old: Identity, say: OnLine) -> None:
         """The process stays and makes new children; one without children can only be told."""
-        before = processes.identities(processes.descendants(old.pid))
+        before = proc.identities(proc.descendants(old.pid))
         self._send(old, self.signal)
         say(f"sent {self.signal} to process {old.pid}")
         if not before:
@@ -123,7 +122,7 @@ class PidFile(Struct):
 
         def taken_over() -> bool:
             self._still_there(old)
-            return not any(each.alive() for each in before) and bool(processes.descendants(old.pid))
+            return not any(each.alive() for each in before) and bool(proc.descendants(old.pid))
 
         if not self._wait(taken_over):
             left = [str(each.pid) for each in before if each.alive()]
@@ -148,13 +147,13 @@ class PidFile(Struct):
             interruption.sleep(_WAIT)
             self._still_there(old)
             found = self._read(beside) if new is None else new.pid
-            new = new or (processes.identity(found) if found and processes.parent(found) == old.pid else None)
+            new = new or (proc.identity(found) if found and proc.parent(found) == old.pid else None)
             if new is not None and not new.alive():
                 raise _did_not_come_up(
                     f"{self.name}: the second gunicorn (process {new.pid}) ended at its start; the first goes on "
                     "serving the old code."
                 )
-            workers = processes.descendants(new.pid) if new else []
+            workers = proc.descendants(new.pid) if new else []
             ready_since = (ready_since or time.monotonic()) if workers else None
             if time.monotonic() > end:
                 raise _did_not_come_up(
@@ -177,7 +176,7 @@ class PidFile(Struct):
 
         def there() -> bool:
             pid = self._read(self.path)
-            found = processes.identity(pid) if pid else None
+            found = proc.identity(pid) if pid else None
             return found is not None and found != old
 
         if not self._wait(there):
@@ -215,7 +214,7 @@ class PidFile(Struct):
             return f"{self.name}: process {second.pid} is taking over."
         if self.signal in ("TERM", "INT", "QUIT"):
             pid = self._read(self.path)
-            if pid is not None and processes.identity(pid) is None:
+            if pid is not None and proc.identity(pid) is None:
                 return f"{self.name} names process {pid}, which has ended; nothing has started it again yet."
         return None
 
@@ -228,7 +227,7 @@ class PidFile(Struct):
             main = self._process()
         except ServiceFailed:
             return ()
-        below = processes.identities(processes.descendants(main.pid))
+        below = proc.identities(proc.descendants(main.pid))
         return below if self.signal in ("HUP", "USR1") else (main, *below)
 
     def main(self) -> Identity:
@@ -254,11 +253,11 @@ class PidFile(Struct):
             return None
         try:
             pid = self._process().pid
-            words = processes.command_line(pid)
+            words = proc.command_line(pid)
             program, folder = (os.readlink(f"/proc/{pid}/{name}") for name in ("exe", "cwd"))
         except (ServiceFailed, OSError):
             return None
-        options = processes.environment(pid).get("GUNICORN_CMD_ARGS", "").split()
+        options = proc.environment(pid).get("GUNICORN_CMD_ARGS", "").split()
         return Running(pid, words, options, program, Path(folder), _is_gunicorn(pid)) if words else None
 
     # ---- the process, for sure ----
@@ -272,7 +271,7 @@ class PidFile(Struct):
                 f"{self.name} does not hold a process id; is the app running?",
                 "Start the app once by hand; service.pidfile is the file that it writes its pid to.",
             )
-        found = processes.identity(pid)
+        found = proc.identity(pid)
         if found is None:
             raise ServiceFailed(
                 f"{self.name} names process {pid}, which does not run.",
@@ -283,14 +282,14 @@ class PidFile(Struct):
         return found
 
     def _not_the_app(self, pid: int) -> str | None:
-        uid, shown = processes.owner_of(pid), clean(" ".join(processes.command_line(pid)[:2]), limit=60)
+        uid, shown = proc.owner_of(pid), clean(" ".join(proc.command_line(pid)[:2]), limit=60)
         if pid == os.getpid():
             return "which is gitdeploy itself"
         if uid != self.owner and (os.geteuid() != 0 or self.owner != 0):
             return f"which is {owners.user_name(uid) if uid is not None else 'nobody'}'s ({shown})"
-        if not processes.runs_from(pid, self.root):
+        if not proc.runs_from(pid, self.root):
             return f"which does not run from this checkout ({shown})"
-        started = processes.started_at(pid)
+        started = proc.started_at(pid)
         try:
             written = self.path.stat().st_mtime
         except OSError:
@@ -371,5 +370,5 @@ def _did_not_come_up(message: str, hint: str = "") -> ServiceFailed:
 
 def _is_gunicorn(pid: int) -> bool:
     """Started as `gunicorn`, or as `python -m gunicorn`: after USR2 that one is called `python …/gunicorn/__main__.py`."""
-    words = processes.command_line(pid)[:4]
+    words = proc.command_line(pid)[:4]
     return any("gunicorn" in part for word in words for part in word.split("/")[-2:])

@@ -13,11 +13,10 @@ from typing import Any, ClassVar
 
 from msgspec import Struct
 
-from gitdeploy import owner as owners
-from gitdeploy import process
-from gitdeploy.process import Completed, Identity, which
-from gitdeploy.services import processes
 from gitdeploy.services.base import OnLine, ServiceFailed, await_settled, failed
+from gitdeploy.system import owner as owners
+from gitdeploy.system import proc, process
+from gitdeploy.system.process import Completed, Identity, which
 from gitdeploy.text import clean, duration_text, path_text
 
 _ASK = 15.0  # seconds for a question
@@ -130,7 +129,7 @@ class Supervisor(Struct):
 
     def processes(self) -> tuple[Identity, ...]:
         pids = [program.pid for program in self.programs() if program.pid]
-        return processes.identities([*pids, *(below for pid in pids for below in processes.descendants(pid))])
+        return proc.identities([*pids, *(below for pid in pids for below in proc.descendants(pid))])
 
     def last_lines(self, most: int = 20, since: float | None = None) -> list[str]:
         """Of standard error and output; supervisor keeps no times with them, so SINCE is not looked at."""
@@ -165,7 +164,7 @@ class Supervisor(Struct):
         user = owners.user_name(self.owner)
         for program in programs:
             if program.pid is not None:
-                ours = processes.owner_of(program.pid) == self.owner and processes.runs_from(program.pid, self.root)
+                ours = proc.owner_of(program.pid) == self.owner and proc.runs_from(program.pid, self.root)
             else:
                 ours = self._configured_for_owner(program.name.rpartition(":")[2], user)
             if not ours:

@@ -15,12 +15,11 @@ from typing import Any, ClassVar
 
 from msgspec import Struct
 
-from gitdeploy import owner as owners
-from gitdeploy import process
 from gitdeploy.errors import GitDeployError
-from gitdeploy.process import Completed, Identity, which
-from gitdeploy.services import processes
 from gitdeploy.services.base import OnLine, ServiceFailed, failed
+from gitdeploy.system import owner as owners
+from gitdeploy.system import proc, process
+from gitdeploy.system.process import Completed, Identity, which
 from gitdeploy.text import clean, duration_text, listing, path_text
 
 _UNIT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9:_.@\\-]{0,254}")
@@ -144,10 +143,10 @@ class SystemdUnit(Struct):
 
     def processes(self) -> tuple[Identity, ...]:
         facts = self.facts()
-        pids = processes.in_control_group(facts.get("ControlGroup", ""))
+        pids = proc.in_control_group(facts.get("ControlGroup", ""))
         if not pids and (main := facts.get("MainPID", "0")) != "0":
             pids = [int(main)]
-        return processes.identities(pids)
+        return proc.identities(pids)
 
     def restarts(self) -> int | None:
         count = self.facts().get("NRestarts", "")
@@ -204,7 +203,7 @@ class SystemdUnit(Struct):
         facts = self.facts()
         state = facts.get("LoadState")
         if state == "not-found":
-            from gitdeploy.services.discovery import discover
+            from gitdeploy.services.units import discover
 
             units = discover(self.root, None)
             hint = f"From this checkout run: {listing(units)}." if units else "systemctl list-units --type=service"
@@ -259,7 +258,7 @@ class SystemdUnit(Struct):
             if place.startswith("/") and _within(place, self.root):
                 return True
         main = int(facts.get("MainPID") or 0)
-        return main > 0 and processes.owner_of(main) == self.owner and processes.runs_from(main, self.root)
+        return main > 0 and proc.owner_of(main) == self.owner and proc.runs_from(main, self.root)
 
     def _may_control(self, facts: Mapping[str, str]) -> bool:
         """Whether root, polkit or sudo lets us. polkit can only be asked by doing something: forgetting failures of a

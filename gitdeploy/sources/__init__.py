@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from gitdeploy.sources.base import (
     Announcement,
     CheckResult,
-    Current,
     GitRemote,
     Host,
     HttpStore,
@@ -23,7 +22,6 @@ __all__ = [
     "Announcement",
     "Catalogue",
     "CheckResult",
-    "Current",
     "GitRemote",
     "Host",
     "HttpStore",

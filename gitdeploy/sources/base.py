@@ -55,14 +55,6 @@ class Announcement(Struct, frozen=True):
     delivery: str | None
 
 
-class Current(Struct, frozen=True):
-    """What is live."""
-
-    version: str | None
-    tag: str | None
-    commit: str
-
-
 class CheckResult(Struct, frozen=True):
     """The answer of `check`: the shape of `check --json`; `commit` is the newest release's, `warning` a sentence.
 

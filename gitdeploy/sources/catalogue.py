@@ -12,7 +12,7 @@ from packaging.version import Version
 
 from gitdeploy.config import Config
 from gitdeploy.errors import PolicyError, SourceError, Unreachable, UsageError
-from gitdeploy.sources.base import CheckResult, Current, GitRemote, HttpStore, Release, Source
+from gitdeploy.sources.base import CheckResult, GitRemote, HttpStore, Release, Source
 from gitdeploy.sources.choosing import TAGS_ONLY, Chooser, Chosen, Place
 from gitdeploy.sources.judging import NoRelease, Rules, is_future, why_none
 from gitdeploy.sources.listing import listed
@@ -20,7 +20,7 @@ from gitdeploy.sources.memory import Memory, Newest
 from gitdeploy.sources.notes import with_local_dates, with_local_notes, with_notes
 from gitdeploy.sources.verdicts import Verdicts
 from gitdeploy.text import clean, duration_text, listing
-from gitdeploy.versions import literal_start, read_version
+from gitdeploy.versions import CodeState, literal_start, read_version
 
 T = TypeVar("T")
 
@@ -38,7 +38,7 @@ class Catalogue:
 
     # ---- asking ----
 
-    def check(self, current: Current, *, force: bool) -> CheckResult:
+    def check(self, current: CodeState, *, force: bool) -> CheckResult:
         """The newest release beside what is live, to be shown. From the last answer within `check.interval`, unless FORCE;
         also, with a warning, where the source can't be asked. Raises `SourceError` where there is no answer at all."""
         known = self.memory.last()
@@ -53,7 +53,7 @@ class Catalogue:
             texts = [error.message, *error.details, f"This is the answer of {self._age(known[0])} ago.", error.hint]
             return replace(cached, warning=" ".join(filter(None, texts)))
 
-    def newest(self, current: Current) -> CheckResult:
+    def newest(self, current: CodeState) -> CheckResult:
         """The same to act upon: the source is asked now. Raises `SourceError` where those who know can't be asked."""
         try:
             return self._asked(current, acting=True)
@@ -72,12 +72,12 @@ class Catalogue:
                 ),
             ) from error
 
-    def newer(self, current: Current, most: int = 100) -> list[Release]:
+    def newer(self, current: CodeState, most: int = 100) -> list[Release]:
         """Up to MOST releases that may be chosen over what is live, newest first, asked for now. Raises `SourceError`."""
         chosen, _ = self._choice(current, most, acting=True)
         return [with_local_notes(self.git, release) for release in chosen.newer]
 
-    def last(self, current: Current) -> CheckResult | None:
+    def last(self, current: CodeState) -> CheckResult | None:
         """The last answer, however old, beside CURRENT; None where there is none. Asks nobody."""
         known = self.memory.last()
         return self._result(current, known[1], known[0], from_cache=True) if known is not None else None
@@ -178,7 +178,7 @@ class Catalogue:
             return answer, place.source, _instead(place.source, failures)
         raise _all_failed(failures)
 
-    def _choice(self, current: Current, most: int = 1, *, acting: bool) -> tuple[Chosen, tuple[str, ...]]:
+    def _choice(self, current: CodeState, most: int = 1, *, acting: bool) -> tuple[Chosen, tuple[str, ...]]:
         """What may be chosen, by the first source that can be asked, and why the ones before it couldn't.
 
         A list of tags stands in for a host that knows drafts and prereleases only in what that host cleared before: always
@@ -223,7 +223,7 @@ class Catalogue:
             ),
         )
 
-    def _asked(self, current: Current, *, acting: bool) -> CheckResult:
+    def _asked(self, current: CodeState, *, acting: bool) -> CheckResult:
         """The answer of this moment, which is remembered. ACTING: something is done upon it."""
         chosen, troubles = self._choice(current, acting=acting)
         newest = self._newest_of(chosen, current)
@@ -234,7 +234,7 @@ class Catalogue:
         self.memory.remember(now, newest)
         return self._result(current, newest, now, from_cache=False)
 
-    def _newest_of(self, chosen: Chosen, current: Current) -> Newest:
+    def _newest_of(self, chosen: Chosen, current: CodeState) -> Newest:
         source, warnings = chosen.source, list(chosen.warnings)
         passed = tuple(release.tag for release in chosen.passed)
         live = read_version(current.tag or "", self.config.source.tag_prefix)
@@ -322,7 +322,7 @@ class Catalogue:
     def _age(self, at: float) -> str:
         return duration_text(max(0.0, self.clock() - at))
 
-    def _result(self, current: Current, newest: Newest, at: float, *, from_cache: bool) -> CheckResult:
+    def _result(self, current: CodeState, newest: Newest, at: float, *, from_cache: bool) -> CheckResult:
         prefix = self.config.source.tag_prefix
         release = newest.release
         here = read_version(current.tag or "", prefix) or read_version(current.version or "")

@@ -9,12 +9,12 @@ from msgspec.structs import replace
 from packaging.version import Version
 
 from gitdeploy.config import SourceConfig
-from gitdeploy.sources.base import Current, GitRemote, Release, Source
+from gitdeploy.sources.base import GitRemote, Release, Source
 from gitdeploy.sources.judging import Rules, is_future
 from gitdeploy.sources.listing import listed
 from gitdeploy.sources.verdicts import Verdicts
 from gitdeploy.text import clean
-from gitdeploy.versions import read_version
+from gitdeploy.versions import CodeState, read_version
 
 MOST_ASKED = (
     10  # newest tags whose details are asked for one by one before giving up (drafts, prereleases, future ones)
@@ -52,7 +52,7 @@ class Chooser:
     """Looks through lists for CURRENT."""
 
     def __init__(
-        self, config: SourceConfig, current: Current, git: GitRemote, verdicts: Verdicts, clock: Callable[[], float]
+        self, config: SourceConfig, current: CodeState, git: GitRemote, verdicts: Verdicts, clock: Callable[[], float]
     ) -> None:
         self.rules, self.current, self.git, self.verdicts, self.clock = Rules(config), current, git, verdicts, clock
         prefix = config.tag_prefix

@@ -23,12 +23,12 @@ import requests
 import urllib3
 from msgspec import Struct
 
-from gitdeploy import interruption
 from gitdeploy.errors import SourceError, Unreachable
 from gitdeploy.sources import refusals
 from gitdeploy.sources.answers import NotJson, read_json
 from gitdeploy.sources.base import Host, HttpStore
 from gitdeploy.sources.sockets import Watch, WatchedAdapter
+from gitdeploy.system import interruption
 from gitdeploy.text import clean, redact
 
 LARGEST = 8 * 1024 * 1024  # bytes of an answer, unpacked

@@ -13,7 +13,7 @@ from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
-from gitdeploy import interruption
+from gitdeploy.system import interruption
 
 _current = threading.local()
 

@@ -21,8 +21,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from gitdeploy import faultpoints
 from gitdeploy.errors import DeploymentFailed
+from gitdeploy.system import faultpoints
 from gitdeploy.text import path_text
 
 SCHEMA = 1

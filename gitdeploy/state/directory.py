@@ -9,8 +9,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from gitdeploy import faultpoints
 from gitdeploy.errors import ConfigError, DeploymentFailed
+from gitdeploy.system import faultpoints
 from gitdeploy.text import path_text
 
 NAME = ".gitdeploy"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 import time
 from collections.abc import Mapping
@@ -17,11 +18,10 @@ from typing import Any
 
 from msgspec import Struct, to_builtins
 
-from gitdeploy.process import Identity
-from gitdeploy.regex import regex
+from gitdeploy.system.process import Identity
 
 KEPT = 24 * 3600.0  # seconds that the file of an ended run is left for whoever asks
-_REQUEST = regex(r"[0-9a-f]{32}")
+_REQUEST = re.compile(r"[0-9a-f]{32}")
 _LIMIT = 64 * 1024 * 1024  # bytes of a run's file that are read: a long log is part of the document
 
 

@@ -12,10 +12,10 @@ from urllib.parse import quote
 
 from msgspec import Struct
 
-from gitdeploy import faultpoints, process
 from gitdeploy.errors import DeploymentFailed, GitDeployError
+from gitdeploy.system import faultpoints, process
 from gitdeploy.text import listing, path_text
-from gitdeploy.venvs import bundled, interpreters
+from gitdeploy.venvs import bundled, interpreters, uv
 from gitdeploy.venvs import install as installing
 from gitdeploy.venvs.built import keep_built, tree_files
 from gitdeploy.venvs.bytecode import compiled_beside, told_apart
@@ -227,7 +227,7 @@ class Builder:
         base = self._base_python(live)
         system = ["--system-site-packages"] if live is not None and sees_system(live.real) else []
         made = process.run(
-            [installing.uv_program(), "venv", "--no-config", "--no-project", "-q", *system, "--python", base, str(target)],
+            [uv.uv_program(), "venv", "--no-config", "--no-project", "-q", *system, "--python", base, str(target)],
             cwd="/",
             env=process.clean_environment({"UV_OFFLINE": "1", "UV_PYTHON_DOWNLOADS": "never"}),
             timeout=120,
@@ -249,7 +249,7 @@ class Builder:
         along. A Python that brings none makes a venv without, as it would by hand."""
         if brought := bundled.wheels(target / "bin" / "python"):
             process.run(
-                [installing.uv_program(), "pip", "install", "-q", "--no-config", "--offline", "--no-index", "--no-deps",
+                [uv.uv_program(), "pip", "install", "-q", "--no-config", "--offline", "--no-index", "--no-deps",
                  "--link-mode", "copy", "--no-cache", "--python", str(target / "bin" / "python"), *brought.values()],
                 cwd="/",
                 env=process.clean_environment(),

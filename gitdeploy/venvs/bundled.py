@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gitdeploy import process
 from gitdeploy.errors import CommandFailed
+from gitdeploy.system import process
 from gitdeploy.venvs.live import INTERPRETER_LIMIT
 
 _QUESTION = """

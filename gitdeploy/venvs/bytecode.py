@@ -12,10 +12,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from gitdeploy import process
-from gitdeploy.bytecode import HEADER as _HEADER
-from gitdeploy.bytecode import WORD as _WORD
-from gitdeploy.bytecode import Beside, made_from
+from gitdeploy.system import process
+from gitdeploy.system.bytecode import HEADER as _HEADER
+from gitdeploy.system.bytecode import WORD as _WORD
+from gitdeploy.system.bytecode import Beside, made_from
 
 LIMIT = 600.0  # seconds for all modules of a venv
 _WORTH_A_WORKER = 100_000  # bytes of source: starting an interpreter takes as long as compiling about so much

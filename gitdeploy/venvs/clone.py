@@ -20,8 +20,8 @@ from pathlib import Path
 
 from msgspec import Struct, field
 
-from gitdeploy import interruption
 from gitdeploy.errors import DeploymentFailed, GitDeployError
+from gitdeploy.system import interruption
 from gitdeploy.text import path_text
 from gitdeploy.venvs.built import BUILT
 from gitdeploy.venvs.live import packages, site_folders

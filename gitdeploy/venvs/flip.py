@@ -19,8 +19,8 @@ from typing import Any, Literal
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from gitdeploy import faultpoints
 from gitdeploy.errors import DeploymentFailed
+from gitdeploy.system import faultpoints
 from gitdeploy.text import path_text
 from gitdeploy.venvs import durable
 from gitdeploy.venvs.live import LiveVenv

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from gitdeploy import faultpoints, interruption
 from gitdeploy.errors import GitDeployError
+from gitdeploy.system import faultpoints, interruption
 from gitdeploy.text import path_text
 from gitdeploy.venvs.seal import Facts, partial_path, read_facts, seal_path
 

@@ -16,13 +16,14 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from gitdeploy import process
 from gitdeploy.errors import DeploymentFailed
-from gitdeploy.process import Completed
+from gitdeploy.system import process
+from gitdeploy.system.process import Completed
 from gitdeploy.venvs.bundled import pip_command
 from gitdeploy.venvs.requirements import Requirements
 from gitdeploy.venvs.settings import InstallerSettings, VenvConfig
 from gitdeploy.venvs.system import sees_system
+from gitdeploy.venvs.uv import uv_program
 
 
 class RequirementsFailed(DeploymentFailed):
@@ -65,21 +66,6 @@ def choose(config: VenvConfig, requirements: Requirements, settings: InstallerSe
 def _is_toml(root: str) -> bool:
     """Whether ROOT is a file that only uv can install from."""
     return root.endswith(".toml")
-
-
-def uv_program() -> str:
-    """uv's program, as its wheel brings it. Raises `DeploymentFailed` where it is missing."""
-    try:
-        from uv import find_uv_bin
-
-        return os.fspath(find_uv_bin())
-    except (ImportError, FileNotFoundError) as error:
-        found = process.which("uv")
-        if found is None:
-            raise DeploymentFailed(
-                "uv is not installed beside gitdeploy.", "Install gitdeploy again, with its dependencies."
-            ) from error
-        return found
 
 
 class _Run(Struct, frozen=True):

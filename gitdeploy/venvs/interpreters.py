@@ -7,8 +7,8 @@ import re
 
 from msgspec import Struct
 
-from gitdeploy import process
 from gitdeploy.errors import CommandFailed
+from gitdeploy.system import process
 from gitdeploy.venvs.live import INTERPRETER_LIMIT, LiveVenv
 
 _VERSION = re.compile(r"(?P<kind>python|pypy)?(?P<version>\d+(?:\.\d+){0,2})?")
@@ -36,7 +36,7 @@ def find(python: str) -> str | None:
     for name in (python, f"python{python}") if python[:1].isdigit() else (python,):
         if not name[:1].isdigit() and (found := process.which(name)) is not None:
             return found
-    from gitdeploy.venvs.install import uv_program
+    from gitdeploy.venvs.uv import uv_program
 
     done = process.run(
         [uv_program(), "python", "find", "--no-config", "--no-project", "--system", "--no-python-downloads", python],

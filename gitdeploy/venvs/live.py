@@ -11,8 +11,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from gitdeploy import process
 from gitdeploy.errors import CommandFailed
+from gitdeploy.system import process
 from gitdeploy.text import clean, path_text
 
 # In hexadecimal digits, since paths may hold anything; importing json would double what the question takes.

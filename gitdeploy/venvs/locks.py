@@ -18,7 +18,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from gitdeploy import process
+from gitdeploy.system import process
 from gitdeploy.text import clean, listing
 from gitdeploy.venvs.described import PYLOCK
 from gitdeploy.venvs.live import canonical
@@ -86,7 +86,7 @@ def _text(value: object) -> str:
 
 def _uv(path: str, data: bytes, read: Reader, groups: tuple[str, ...], extras: tuple[str, ...]) -> Lines:
     """By `uv export`: it alone knows what the lock means."""
-    from gitdeploy.venvs.install import uv_program
+    from gitdeploy.venvs.uv import uv_program
 
     lock = _toml(data)
     folder = os.path.dirname(path)

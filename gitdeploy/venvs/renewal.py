@@ -14,8 +14,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from gitdeploy import faultpoints
 from gitdeploy.errors import GitDeployError
+from gitdeploy.system import faultpoints
 from gitdeploy.venvs.durable import sync_filesystem
 from gitdeploy.venvs.live import site_folders
 from gitdeploy.venvs.seal import File, figures, listed, read_facts, seal, sealed_files

@@ -16,8 +16,8 @@ from typing import Any
 
 from msgspec import Struct, field
 
-from gitdeploy import faultpoints, interruption
 from gitdeploy.errors import GitDeployError
+from gitdeploy.system import faultpoints, interruption
 from gitdeploy.text import path_text
 from gitdeploy.venvs.built import BUILT
 

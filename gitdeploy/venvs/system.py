@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from gitdeploy import process
 from gitdeploy.errors import CommandFailed
+from gitdeploy.system import process
 from gitdeploy.venvs.live import INTERPRETER_LIMIT, LiveVenv, canonical, settings_of, site_folders
 
 _QUESTION = """

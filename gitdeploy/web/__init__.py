@@ -6,7 +6,7 @@ app.register_blueprint(blueprint("/srv/my-app", authorize=lambda: current_user.i
 Needs the extra: pip install 'gitdeploy[web]'
 """
 
-from gitdeploy.web.access import Access
-from gitdeploy.web.blueprint import blueprint
+from gitdeploy.web.access.access import Access
+from gitdeploy.web.serving.blueprint import blueprint
 
 __all__ = ["Access", "blueprint"]

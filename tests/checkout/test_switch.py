@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from support.checkouts import Checkout
 from support.sample import Link, Program, Tree, folder_files
 
-from gitdeploy import faultpoints
 from gitdeploy.checkout import switch
 from gitdeploy.checkout.manifest import Control, Directory, Item, Manifest, moved
 from gitdeploy.checkout.stage import Part, discard_stage, relink, stage_switch
 from gitdeploy.errors import DeploymentFailed
+from gitdeploy.system import faultpoints
 
 OLD: Tree = {
     "same": "1",

@@ -19,8 +19,8 @@ from typing import Any, ClassVar
 from support.modules import ModularSample, part
 from support.sample import Link, Program, Tree, folder_files, write_tree
 
-from gitdeploy import faultpoints
 from gitdeploy.cli import run as run_gitdeploy
+from gitdeploy.system import faultpoints
 
 SETTINGS = """\
 app: {name: crash}

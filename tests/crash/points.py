@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from gitdeploy import faultpoints
+from gitdeploy.system import faultpoints
 
 _NAMES = ("link", "mkdir", "remove", "rename", "replace", "rmdir", "symlink", "unlink")
 _SYNCS = ("fsync", "close")  # syncfs(2) has no name in `os`; its descriptor is closed right after it

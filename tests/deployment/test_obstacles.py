@@ -10,9 +10,9 @@ from support.checkouts import Checkout
 
 from gitdeploy.checkout.changes import Problem
 from gitdeploy.checkout.local import read_local
-from gitdeploy.deployment import obstacles
-from gitdeploy.deployment.plan import TargetFiles
-from gitdeploy.deployment.site import Site
+from gitdeploy.deployment.plan import obstacles
+from gitdeploy.deployment.plan.target_files import TargetFiles
+from gitdeploy.site.site import Site
 
 SETTINGS = "app: {name: shop}\nsource: {type: git}\n"
 

@@ -8,12 +8,15 @@ import pytest
 from support.checkouts import Checkout
 from support.sample import Program, Tree
 
-from gitdeploy.deployment.options import Options
-from gitdeploy.deployment.plan import Plan, TargetFiles
-from gitdeploy.deployment.release import Chosen, check_tag, moved_tag
-from gitdeploy.deployment.site import Release3, Site
-from gitdeploy.deployment.upgrade import plan_upgrade, preflight_summary
+from gitdeploy.deployment.flow.upgrade import plan_upgrade, preflight_summary
+from gitdeploy.deployment.plan.make import Plan
+from gitdeploy.deployment.plan.options import Options
+from gitdeploy.deployment.plan.target_files import TargetFiles
+from gitdeploy.deployment.prepare.release import Chosen, moved_tag
 from gitdeploy.errors import ConfigError, PolicyError, UsageError
+from gitdeploy.site.site import Site
+from gitdeploy.site.tags import check_tag
+from gitdeploy.versions import CodeState
 
 SETTINGS = "app: {name: shop}\nsource: {type: git}\n"
 
@@ -26,7 +29,7 @@ def plan(checkout: Checkout, then: Tree, options: Options | None = None, tag: st
     """From what is checked out to THEN."""
     commit = checkout.commit(then, after=checkout.git("rev-parse", "HEAD"), tag=tag)
     site = Site.open(checkout.root)
-    return plan_upgrade(site, None, Chosen(Release3(tag[1:], tag, commit)), options or Options())
+    return plan_upgrade(site, None, Chosen(CodeState(tag[1:], tag, commit)), options or Options())
 
 
 @pytest.fixture
@@ -52,7 +55,7 @@ def test_the_headline_and_the_document(live: Checkout) -> None:
 def test_the_release_that_is_live_leaves_nothing_to_do(live: Checkout) -> None:
     site = Site.open(live.root)
     commit = live.git("rev-parse", "HEAD")
-    assert plan_upgrade(site, None, Chosen(Release3("1.0.0", "v1.0.0", commit)), Options()).nothing_to_do
+    assert plan_upgrade(site, None, Chosen(CodeState("1.0.0", "v1.0.0", commit)), Options()).nothing_to_do
 
 
 def test_hooks_are_those_of_the_release_after_the_switch_and_those_on_disk_before_it(checkout: Checkout) -> None:

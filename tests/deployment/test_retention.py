@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.checkouts import Checkout
 
-from gitdeploy import backups
-from gitdeploy.backups import Backup, find, new_id, read_all, set_outcome, to_prune
-from gitdeploy.deployment.prune import held_generations, prune
-from gitdeploy.deployment.site import Site
+from gitdeploy.backups import store
+from gitdeploy.backups.store import Backup, find, new_id, read_all, set_outcome, to_prune
 from gitdeploy.errors import DeploymentFailed, NotFound, UsageError
+from gitdeploy.site.site import Site
+from gitdeploy.upkeep.prune import held_generations, prune
 
 SNAPSHOT = {"commit": "c", "head": "h", "tree": "t", "index_tree": "i"}
 NOON = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
@@ -25,7 +25,7 @@ def made(folder: Path, second: int, *, label: str = "", outcome: str = "good", g
     """A backup made in that second; its id."""
     identity = f"20261123-1200{second:02d}-v1.{second}"
     folder.mkdir(exist_ok=True)
-    backups.write(
+    store.write(
         folder,
         Backup(identity, "", "shop", "1", "v1", "a" * 40, None, "before", label, SNAPSHOT, generation=generation),
     )
@@ -60,7 +60,7 @@ def test_a_damaged_one_is_never_pruned_and_named_when_it_is_asked_for(tmp_path: 
     whole = made(tmp_path, 1)
     for second, text in enumerate(("{", "[]", json.dumps({"format": 2}), json.dumps({"format": 1, "id": "other"})), 2):
         broken = made(tmp_path, second)
-        (tmp_path / broken / backups.MANIFEST).write_text(text)
+        (tmp_path / broken / store.MANIFEST).write_text(text)
     (tmp_path / "20261123-120009-unfinished").mkdir()
     (tmp_path / "no backup").mkdir()
     found, damaged = read_all(tmp_path)

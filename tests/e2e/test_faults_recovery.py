@@ -14,8 +14,8 @@ import pytest
 from e2e.conftest import SETTINGS, Shop, tree
 from support.sample import Program, differences
 
-from gitdeploy import process
-from gitdeploy.process import start_ticks
+from gitdeploy.system import process
+from gitdeploy.system.process import start_ticks
 
 pytestmark = pytest.mark.xdist_group(__name__)
 

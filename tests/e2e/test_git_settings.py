@@ -17,7 +17,7 @@ import pytest
 from support.sample import Done, Link, Program, Sample, Tree, differences
 
 from gitdeploy import App
-from gitdeploy.deployment.options import Options
+from gitdeploy.deployment.plan.options import Options
 from gitdeploy.errors import DeploymentFailed, GitDeployError, RolledBack
 
 SETTINGS = "app: {name: shop}\nsource: {type: git}\n"
@@ -295,7 +295,7 @@ def test_a_filter_that_is_named_relative_to_the_checkout(sample: Sample, smudge:
 def test_what_a_release_says_is_read_through_its_filters(sample: Sample) -> None:
     """Encrypted settings mean what they say when they are decrypted."""
     filtered(sample, ".git/up", **{"requirements.txt": "greeting==1.0\n"})
-    from gitdeploy.deployment.plan import TargetFiles
+    from gitdeploy.deployment.plan.target_files import TargetFiles
 
     plan = App.open(sample.app).plan("v2.0.0")
     assert plan is not None
@@ -354,7 +354,7 @@ def test_links_as_texts_are_refused_by_name_and_the_hint_makes_them_links(sample
 
 
 def test_refs_in_another_format_are_refused_by_name(sample: Sample) -> None:
-    from gitdeploy.deployment.plan_git import setting_problems
+    from gitdeploy.checkout.preconditions import setting_problems
 
     sample.release("v1.0.0", tree("1.0.0"))
     sample.install("v1.0.0")
@@ -523,7 +523,7 @@ def test_what_cannot_be_read_is_not_taken_for_what_is_not_there(nobodys: Sample,
 
 
 def test_requirements_that_cannot_be_read_are_not_none(sample: Sample) -> None:
-    from gitdeploy.deployment.plan import TargetFiles
+    from gitdeploy.deployment.plan.target_files import TargetFiles
 
     sample.release("v1.0.0", tree("1.0.0"))
     sample.install("v1.0.0")

@@ -18,7 +18,7 @@ import pytest
 from e2e.conftest import Shop, tree
 from support.sample import Program, differences
 
-from gitdeploy import faultpoints
+from gitdeploy.system import faultpoints
 
 pytestmark = pytest.mark.xdist_group("faults")
 

@@ -17,7 +17,7 @@ from support.modules import ModularSample, part
 from support.sample import Content, Link, Program, Sample, Tree, differences, folder_files, write_tree
 
 from gitdeploy import App
-from gitdeploy.deployment.options import Options
+from gitdeploy.deployment.plan.options import Options
 from gitdeploy.errors import DeploymentFailed, PolicyError
 from gitdeploy.text import path_text
 

@@ -11,7 +11,7 @@ from support.modules import FORMS, ModularSample, commits_of, part
 from support.sample import Link, Tree, differences, folder_files
 
 from gitdeploy import App
-from gitdeploy.deployment.options import Options
+from gitdeploy.deployment.plan.options import Options
 from gitdeploy.errors import GitDeployError, PolicyError, RolledBack
 
 SETTINGS = 'source: {type: git}\nhealth: {command: "! test -e unhealthy", successes: 1, timeout: 1, interval: 0.1}\n'

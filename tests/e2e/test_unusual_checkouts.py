@@ -14,7 +14,7 @@ from support import needs
 from support.sample import Done, Sample, Tree, differences
 
 from gitdeploy import App
-from gitdeploy.deployment.options import Options
+from gitdeploy.deployment.plan.options import Options
 
 SETTINGS = "app: {name: shop}\nsource: {type: git}\n"
 

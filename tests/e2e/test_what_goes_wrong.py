@@ -23,7 +23,7 @@ from support import needs
 from support.sample import Program, differences
 from support.waiting import wait_until
 
-from gitdeploy import faultpoints
+from gitdeploy.system import faultpoints
 
 pytestmark = pytest.mark.xdist_group(__name__)
 

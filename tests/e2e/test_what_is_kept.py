@@ -10,7 +10,7 @@ import pytest
 from support.sample import Link, Program, Sample, Tree, differences
 
 from gitdeploy import App
-from gitdeploy.deployment.options import Options
+from gitdeploy.deployment.plan.options import Options
 from gitdeploy.errors import GitDeployError, PolicyError
 
 SETTINGS = "app: {name: kept}\nsource: {type: git}\ngit: {keep: [.env, conf/settings.ini]}\n"

@@ -13,7 +13,7 @@ from support.sample import Link, Program, Sample, Tree
 
 from gitdeploy import config as configuration
 from gitdeploy.config import HooksConfig
-from gitdeploy.hooks import find_hooks
+from gitdeploy.hooks.running import find_hooks
 
 PLAIN = "app: {name: app}\nsource: {type: git}\nvenv: {path: null}\n"
 NAMED = PLAIN + "hooks: {dir: hooks}\n"

@@ -26,12 +26,12 @@ from click.testing import CliRunner
 from support import needs
 from support.waiting import free_port, wait_until
 
-from gitdeploy import ready_hooks
 from gitdeploy.cli import cli
 from gitdeploy.cli.screen import Screen
 from gitdeploy.config import HooksConfig
 from gitdeploy.errors import GitDeployError, UsageError
-from gitdeploy.hooks import STAGES, HookContext, HookFailed, find_hooks, run_hooks
+from gitdeploy.hooks import library
+from gitdeploy.hooks.running import STAGES, HookContext, HookFailed, find_hooks, run_hooks
 
 PROJECT = Path(__file__).parents[2]
 
@@ -55,9 +55,9 @@ def venv(tmp_path: Path) -> Path:
 
 def run(app: Path, name: str, stage: str | None = None, **context: Any) -> list[str]:
     """Install NAME and run it as a deployment would; what it said."""
-    hook = ready_hooks.find(name)
+    hook = library.find(name)
     stage = stage or hook.stages[0][0]
-    ready_hooks.install(app, "hooks", hook, stage=stage, force=True)
+    library.install(app, "hooks", hook, stage=stage, force=True)
     lines: list[str] = []
     found = find_hooks(app, HooksConfig(dir="hooks"), stage)
     assert [each.problem for each in found] == [None]
@@ -70,7 +70,7 @@ def run(app: Path, name: str, stage: str | None = None, **context: Any) -> list[
 
 
 def test_every_script_says_what_it_does_when_it_runs_and_can_be_installed_there(app: Path) -> None:
-    found = ready_hooks.library()
+    found = library.library()
     names = {path.name for path in (PROJECT / "hooks").iterdir()} - {"README.md"}
     assert {hook.name for hook in found} == names
     for hook in found:
@@ -82,7 +82,7 @@ def test_every_script_says_what_it_does_when_it_runs_and_can_be_installed_there(
         assert "\n# Runs: " in text, hook.name
         assert "\nset -eu\n" in text or text.startswith("#!/usr/bin/env python3"), hook.name
         assert f"`{hook.name}`" in (PROJECT / "hooks/README.md").read_text(), hook.name
-        ready_hooks.install(app, "hooks", hook)
+        library.install(app, "hooks", hook)
     for stage in STAGES:
         for ready in find_hooks(app, HooksConfig(dir="hooks"), stage):
             assert ready.problem is None
@@ -91,29 +91,29 @@ def test_every_script_says_what_it_does_when_it_runs_and_can_be_installed_there(
 
 def test_shellcheck_has_nothing_to_say() -> None:
     needs.program("shellcheck")
-    scripts = [str(h.path) for h in ready_hooks.library() if h.path.read_text().startswith("#!/bin/sh")]
+    scripts = [str(h.path) for h in library.library() if h.path.read_text().startswith("#!/bin/sh")]
     done = subprocess.run(["shellcheck", *scripts], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
 
 
 def test_a_hook_goes_to_each_stage_where_it_belongs_or_to_the_one_that_is_named(app: Path) -> None:
-    off = ready_hooks.find("maintenance-off")
-    assert ready_hooks.install(app, "hooks", off) == [
+    off = library.find("maintenance-off")
+    assert library.install(app, "hooks", off) == [
         "hooks/post-deploy.d/10-maintenance-off",
         "hooks/post-restore.d/10-maintenance-off",
         "hooks/on-failure.d/10-maintenance-off",
     ]
-    assert ready_hooks.install(app, "deploy/hooks", off, stage="build") == ["deploy/hooks/build.d/50-maintenance-off"]
+    assert library.install(app, "deploy/hooks", off, stage="build") == ["deploy/hooks/build.d/50-maintenance-off"]
 
 
 def test_what_is_there_is_replaced_only_by_force(app: Path) -> None:
-    hook = ready_hooks.find("django-migrate")
-    (path,) = ready_hooks.install(app, "hooks", hook)
+    hook = library.find("django-migrate")
+    (path,) = library.install(app, "hooks", hook)
     (app / path).write_text("#!/bin/sh\n# changed by hand\n")
     with pytest.raises(UsageError, match="50-django-migrate is there already; nothing was written"):
-        ready_hooks.install(app, "hooks", hook)
+        library.install(app, "hooks", hook)
     assert "changed by hand" in (app / path).read_text()
-    ready_hooks.install(app, "hooks", hook, force=True)
+    library.install(app, "hooks", hook, force=True)
     assert (app / path).read_bytes() == hook.path.read_bytes()
     assert os.listdir(app / "hooks/migrate.d") == ["50-django-migrate"]
 
@@ -125,21 +125,21 @@ def test_a_link_in_place_of_a_folder_is_not_followed(app: Path, tmp_path: Path, 
     (app / link).parent.mkdir(exist_ok=True)
     (app / link).symlink_to(outside)
     with pytest.raises(GitDeployError, match="can't be written"):
-        ready_hooks.install(app, "hooks", ready_hooks.find("django-migrate"))
+        library.install(app, "hooks", library.find("django-migrate"))
     assert os.listdir(outside) == []
 
 
 @needs.another_user
 def test_what_root_installs_belongs_to_the_owner_of_the_checkout(app: Path) -> None:
     os.chown(app, 65534, 65534)
-    (path,) = ready_hooks.install(app, "hooks", ready_hooks.find("django-migrate"))
+    (path,) = library.install(app, "hooks", library.find("django-migrate"))
     for place in (app / "hooks", app / "hooks/migrate.d", app / path):
         assert (place.stat().st_uid, place.stat().st_gid) == (65534, 65534)
 
 
 def test_a_wrong_name_gets_the_nearest_one() -> None:
     with pytest.raises(UsageError) as caught:
-        ready_hooks.find("django-migrations")
+        library.find("django-migrations")
     assert caught.value.hint == "Did you mean django-migrate?"
 
 

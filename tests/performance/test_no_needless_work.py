@@ -131,7 +131,7 @@ def test_status_asks_git_as_often_with_many_tags_and_files_as_with_few(shop: Sho
     assert many.git() == few.git()
     assert few.git().total() <= 4
     assert few.connected == []
-    assert not few.imported & {"gitdeploy.venvs.build", "gitdeploy.deployment.plan", "gitdeploy.services.systemd"}
+    assert not few.imported & {"gitdeploy.venvs.build", "gitdeploy.deployment.plan.make", "gitdeploy.services.systemd"}
 
 
 def test_an_upgrade_asks_git_as_often_for_four_hundred_files_as_for_five(shop: Shop) -> None:

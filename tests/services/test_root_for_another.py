@@ -167,7 +167,7 @@ def test_the_process_of_root_does_nothing_else_whoever_asks(app: MachineApp) -> 
     program = f"""
 import json, os
 from pathlib import Path
-from gitdeploy.deployment.as_owner import become_owner
+from gitdeploy.deployment.outside.as_owner import become_owner
 from gitdeploy.services import privileged
 os.chdir("/")
 become_owner(Path({ROOT!r}))

@@ -376,7 +376,7 @@ def test_the_environment_reaches_the_other_unit_as_it_was(machine: Machine) -> N
     }
     text = machine.inside(
         "gitdeploy-python", "-c",
-        f"from gitdeploy.deployment.launch import environment_file; print(environment_file({values!r}), end='')",
+        f"from gitdeploy.deployment.outside.launch import environment_file; print(environment_file({values!r}), end='')",
     ).stdout  # fmt: skip
     machine.put("/etc/other.env", text, 0o600)
     program = f"import json, os; print(json.dumps({{name: os.environ.get(name) for name in {list(values)!r}}}))"

@@ -10,7 +10,7 @@ from hosts import ALL, Codeup
 from hosts.codeup import ORGANIZATION
 
 from gitdeploy import App
-from gitdeploy.deployment.updates import credentials_for, fetch_place
+from gitdeploy.site.remotes import credentials_for, fetch_place
 from sources.conftest import Shop, make_shop
 
 REPO = f"{ORGANIZATION}/acme/shop"

@@ -15,7 +15,7 @@ from hosts import ALL, Codeup, GitHub
 from support import needs
 from support.sample import differences
 
-from gitdeploy.web import facts
+from gitdeploy.web.page import facts
 from sources.conftest import Shop, make_shop, tree
 
 
@@ -228,7 +228,7 @@ def test_the_source_is_read_from_the_remotes_url(
     github: Shop, url: str, kind: str, repo: str | None, api: str | None
 ) -> None:
     from gitdeploy.config import SourceConfig
-    from gitdeploy.deployment.updates import checkout_git
+    from gitdeploy.site.remotes import checkout_git
     from gitdeploy.sources.finding import find
 
     github.sample.git("remote", "set-url", "origin", url)
@@ -238,7 +238,7 @@ def test_the_source_is_read_from_the_remotes_url(
 
 def test_the_users_insteadof_counts(github: Shop) -> None:
     from gitdeploy.config import SourceConfig
-    from gitdeploy.deployment.updates import checkout_git
+    from gitdeploy.site.remotes import checkout_git
     from gitdeploy.sources.finding import find
 
     github.sample.git("config", "url.git@gitee.com:.insteadOf", "gh:")

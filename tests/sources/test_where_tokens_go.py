@@ -11,7 +11,7 @@ from hosts import ALL
 from support.sample import Sample
 
 from gitdeploy import App
-from gitdeploy.deployment.updates import checkout_git, credentials_for
+from gitdeploy.site.remotes import checkout_git, credentials_for
 from gitdeploy.sources.addresses import kind_of, may_carry_a_token, read_address
 from gitdeploy.sources.finding import find, token_for
 from sources.conftest import Shop, make_shop
@@ -116,7 +116,7 @@ def test_an_alias_of_ssh_is_the_host_that_it_stands_for(
         ' *) echo "hostname $3";; esac\n'
     )
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
-    monkeypatch.setattr("gitdeploy.process.which", lambda name, *rest: str(program) if name == "ssh" else None)
+    monkeypatch.setattr("gitdeploy.system.process.which", lambda name, *rest: str(program) if name == "ssh" else None)
     assert goes(sample, "git@github-work:acme/shop.git") == ("github", DEFAULT, None)
     assert goes(sample, "git@github.alias.test:acme/shop.git") == ("git", None, None)
 

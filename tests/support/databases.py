@@ -60,7 +60,9 @@ def watched(secret: str) -> Iterator[Found]:
             for descriptor in Path(f"/proc/{os.getpid()}/fd").iterdir():
                 with suppress(OSError):
                     if HANDED in os.readlink(descriptor):
-                        found.modes.add(descriptor.stat().st_mode & 0o777)
+                        mode = descriptor.stat().st_mode & 0o777
+                        if HANDED in os.readlink(descriptor):  # not yet another file's number
+                            found.modes.add(mode)
 
     thread = threading.Thread(target=look)
     thread.start()

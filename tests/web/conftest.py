@@ -11,9 +11,10 @@ from flask import Flask
 from flask.testing import FlaskClient
 from support.sample import Program, Sample, Tree
 
-from gitdeploy.web.openapi import ERROR, document
-from gitdeploy.web.panel import Panel
-from gitdeploy.web.server import make_app
+from gitdeploy.web.api.openapi import ERROR
+from gitdeploy.web.serving.blueprint import document
+from gitdeploy.web.serving.server import make_app
+from gitdeploy.web.shared.panel import Panel
 
 SETTINGS = """\
 app: {name: shop}

@@ -12,7 +12,8 @@ import pytest
 from flask import Flask
 from support.sample import Sample
 
-from gitdeploy.web import Access, blueprint
+from gitdeploy.web import Access
+from gitdeploy.web.serving import blueprint
 
 NOTES = """\
 Better than ever.

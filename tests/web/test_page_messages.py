@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from web.conftest import Web
 
-from gitdeploy.web.messages import catalogue, translated
+from gitdeploy.web.words.messages import catalogue, translated
 
 SOURCES = Path(__file__).resolve().parents[2] / "gitdeploy"
 GAP = re.compile(r"\{(\w+)(?::([a-z][a-z ]*))?\}")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gitdeploy.web.texts import LANGUAGES, Words, catalogue, preferred
+from gitdeploy.web.words.texts import LANGUAGES, Words, catalogue, preferred
 
 WEB = Path(__file__).resolve().parents[2] / "gitdeploy" / "web"
 FILLED = re.compile(r"\{(\w+)\}")
@@ -37,7 +37,7 @@ def test_each_text_is_there_in_both_languages_with_the_same_gaps() -> None:
 
 def test_no_text_is_missing_and_none_is_left_over() -> None:
     """What templates and code ask for by its whole name is there, and everything that is there is asked for."""
-    sources = [*WEB.glob("templates/*.html"), *WEB.glob("*.py"), WEB / "static/page.js"]
+    sources = [*WEB.rglob("*.html"), *WEB.rglob("*.py"), WEB / "page/static/page.js"]
     said = "\n".join(file.read_text() for file in sources)
     sections = {key.split(".")[0] for key in catalogue()}
     asked = set(re.findall(rf"[\"'`]((?:{'|'.join(sections)})\.[a-z_-]+)[\"'`]", said))

@@ -17,10 +17,9 @@ from flask import Flask
 from support.waiting import free_port, wait_until
 from web.conftest import Shop, Web
 
-from gitdeploy.web import blueprint
-from gitdeploy.web.addresses import tag_in
-from gitdeploy.web.blueprint import ROUTES
-from gitdeploy.web.openapi import document
+from gitdeploy.web.api.addresses import tag_in
+from gitdeploy.web.serving import blueprint
+from gitdeploy.web.serving.blueprint import ROUTES, document
 
 
 def wait_for(web: Web, deployment: int, seconds: float = 60) -> dict[str, Any]:
@@ -143,7 +142,7 @@ def test_the_addresses_of_the_configured_repository(web: Web) -> None:
          "https://git.example.com/li/shop/archive/v9.tar.gz"),
     ):  # fmt: skip
         settings.write_text(text.replace("{type: git}", source))
-        from gitdeploy.web.addresses import tag_of
+        from gitdeploy.web.api.addresses import tag_of
 
         assert tag_of(web.panel.app(), address) == "v9", source
         assert tag_of(web.panel.app(), address.replace("li/", "wang/")) is None
@@ -249,7 +248,7 @@ def test_the_same_key_starts_once(web: Web) -> None:
 def test_a_key_whose_web_process_died_before_it_began_can_be_used_again(
     web: Web, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from gitdeploy.web import start
+    from gitdeploy.web.api import start
 
     web.panel.store.claim("k", "0" * 32, json.dumps(["upgrade", "v1.1.0"]))
     monkeypatch.setattr(start, "BEGIN", 0.3)

@@ -19,7 +19,7 @@ from flask import Flask
 from support.waiting import free_port, wait_until
 from web.conftest import Shop, Web
 
-from gitdeploy.web import blueprint
+from gitdeploy.web.serving import blueprint
 
 
 class Served:
@@ -141,7 +141,7 @@ def test_a_page_of_another_user_says_which_right_is_missing(shop: Shop, monkeypa
 
 
 def test_a_stream_ends_with_its_token(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
-    from gitdeploy.web import events
+    from gitdeploy.web.api import events
 
     monkeypatch.setattr(events, "BEAT", 0.2)
     answers: list[Any] = []

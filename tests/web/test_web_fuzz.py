@@ -13,7 +13,7 @@ from web.conftest import Web, check_answer
 
 from gitdeploy.app import App
 from gitdeploy.errors import LockedError
-from gitdeploy.web.openapi import document
+from gitdeploy.web.serving.blueprint import document
 
 OPERATIONS = [
     (method.upper(), path, entry)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gitdeploy.web.notes import LIMIT, to_html
+from gitdeploy.web.words.notes import LIMIT, to_html
 
 TAGS = {"a", "blockquote", "br", "code", "del", "em", "h3", "h4", "h5", "h6", "hr", "li", "ol", "p", "pre", "s", "strong",
         "table", "tbody", "td", "th", "thead", "tr", "ul"}  # fmt: skip

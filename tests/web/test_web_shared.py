@@ -9,8 +9,8 @@ import pytest
 from web.conftest import Shop, Web
 
 from gitdeploy.app import App
-from gitdeploy.web import shared
-from gitdeploy.web.shared import SharedApp
+from gitdeploy.web.shared import shared
+from gitdeploy.web.shared.shared import SharedApp
 
 
 @pytest.fixture

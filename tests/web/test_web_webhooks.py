@@ -135,7 +135,7 @@ def test_where_no_process_may_be_started_it_still_looks(web: Web, monkeypatch: p
 def test_it_looks_once_in_each_interval_whatever_the_number_of_workers(web: Web) -> None:
     from datetime import UTC, datetime, timedelta
 
-    from gitdeploy.web.looking import Looking
+    from gitdeploy.web.shared.looking import Looking
 
     panel = web.panel
     with (web.shop.app / "deploy.yaml").open("a") as out:

@@ -1,0 +1,1 @@
+"""Backups: saved states of the app that `restore` brings back."""

@@ -1,0 +1,277 @@
+"""Backups: saved states of the app that `restore` brings back.
+
+A backup is a git ref (the tracked files, byte for byte) and a folder `.gitdeploy/backups/<id>` with its manifest, the
+kept files, `backup.include` and database dumps. The manifest alone is enough to restore from: a backup outlives a lost
+state.db and a lost ref. The venv's share is the generation that was live, which is just not deleted.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from msgspec import Struct, field
+from msgspec.structs import asdict
+
+from gitdeploy.errors import DeploymentFailed, NotFound, UsageError
+from gitdeploy.system import faultpoints
+from gitdeploy.text import clean, listing
+
+REFS = "refs/gitdeploy/backups/"
+MANIFEST = "manifest.json"
+OUTCOME = "outcome"
+REPLACED_AT = "replaced-at"
+KEPT_LIMIT = 256 << 20  # bytes: a keep path larger than this stays where it is and is not copied
+_ID = re.compile(r"\d{8}-\d{6}-[A-Za-z0-9][A-Za-z0-9._-]*")
+
+Outcome = Literal["pending", "good", "failed"]
+
+
+class Refs(Protocol):
+    """What is needed of git here."""
+
+    def refs(self, prefix: str) -> dict[str, str]: ...
+    def resolve(self, name: str) -> str | None: ...
+    def update_ref(self, name: str, new: str, old: str | None = None) -> None: ...
+    def delete_ref(self, name: str) -> None: ...
+
+
+class Backup(Struct, frozen=True):
+    """A backup's manifest. `snapshot` is the recorded state of the checkout, `dumps` those of the databases."""
+
+    id: str
+    created_at: str
+    app: str
+    version: str | None
+    tag: str | None
+    commit: str
+    branch: str | None
+    reason: str
+    label: str
+    snapshot: Mapping[str, Any]
+    submodules: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    all_submodules: bool = False  # whether those are all that had files then
+    generation: str | None = None
+    venv: str | None = None
+    requirements_key: str | None = None
+    kept: Sequence[str] = ()
+    kept_data: Sequence[str] = ()
+    included: Sequence[str] = ()
+    not_copied: Sequence[str] = ()
+    dumps: Sequence[Mapping[str, Any]] = ()
+    modes: Mapping[str, Sequence[int]] = field(
+        default_factory=dict
+    )  # path -> permissions, owner, group where not usual
+    usual_modes: Mapping[str, int] = field(default_factory=dict)  # git's mode -> permissions of most such files
+    format: int = 1
+    saved_at: str = ""  # when its data were saved
+    data_release: Mapping[str, Any] | None = None  # the release whose schema its data have; None: not known
+
+    @property
+    def ref(self) -> str:
+        return REFS + self.id
+
+    @property
+    def holds(self) -> list[str]:
+        """Words for what is in it: code, venv, kept, data."""
+        return [
+            word
+            for word, there in (
+                ("code", True),
+                ("venv", self.generation is not None),
+                ("kept", bool(self.kept)),
+                ("data", bool(self.dumps or self.included)),
+            )
+            if there
+        ]
+
+
+class Damaged(Struct, frozen=True):
+    """A backup folder whose manifest can't be used, and why."""
+
+    id: str
+    problem: str
+
+
+def new_id(folder: Path, version: str | None, now: datetime | None = None) -> str:
+    """An id that sorts by time and is free: `20261123-101500-v1.2.9` (UTC). Later than every earlier one's time even
+    where the clock was set back."""
+    moment = (now or datetime.now(UTC)).strftime("%Y%m%d-%H%M%S")
+    names = sorted(name for name in _names(folder) if _ID.fullmatch(name))
+    if names and names[-1][:15] > moment:
+        moment = names[-1][:15]
+    label = re.sub(r"[^A-Za-z0-9._-]+", "-", version or "unversioned").strip("-._") or "unversioned"
+    identity = f"{moment}-{label[:60]}"
+    while any(name[:15] == moment and name >= identity for name in names):
+        moment = _next_second(moment)
+        identity = f"{moment}-{label[:60]}"
+    return identity
+
+
+def _next_second(moment: str) -> str:
+    then = datetime.strptime(moment, "%Y%m%d-%H%M%S").replace(tzinfo=UTC)
+    return datetime.fromtimestamp(then.timestamp() + 1, UTC).strftime("%Y%m%d-%H%M%S")
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except FileNotFoundError:
+        return []
+
+
+def write(folder: Path, backup: Backup) -> None:
+    """Write a backup's manifest, durably; from then on the backup counts."""
+    place = folder / backup.id
+    place.mkdir(mode=0o700, exist_ok=True)
+    temporary = place / f"{MANIFEST}.{os.urandom(4).hex()}"
+    with temporary.open("w", encoding="ascii") as out:
+        json.dump(asdict(backup), out, indent=1)
+        out.flush()
+        os.fsync(out.fileno())
+    faultpoints.point("backup manifest")
+    os.rename(temporary, place / MANIFEST)
+    for directory in (place, folder):
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    faultpoints.point("backup written")
+
+
+def read(folder: Path, identity: str) -> Backup | Damaged:
+    """One backup by its id."""
+    try:
+        data = json.loads((folder / identity / MANIFEST).read_bytes())
+        if data.get("format") != 1:
+            return Damaged(identity, "its manifest is of a newer gitdeploy")
+        backup = Backup(**data)
+        if backup.id != identity or not re.fullmatch(r"[0-9a-f]{40,64}", backup.commit):
+            return Damaged(identity, "its manifest is not its own")
+        if not {"commit", "head", "tree", "index_tree"} <= backup.snapshot.keys():
+            return Damaged(identity, "its manifest is incomplete")
+    except FileNotFoundError:
+        return Damaged(identity, "it has no manifest (it was never finished)")
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        return Damaged(identity, f"its manifest can't be read: {clean(str(error), limit=120)}")
+    return backup
+
+
+def read_all(folder: Path) -> tuple[list[Backup], list[Damaged]]:
+    """All backups, newest first, and the damaged ones."""
+    found: list[Backup] = []
+    damaged: list[Damaged] = []
+    for name in sorted(_names(folder), reverse=True):
+        if _ID.fullmatch(name):
+            entry = read(folder, name)
+            if isinstance(entry, Backup):
+                found.append(entry)
+            else:
+                damaged.append(entry)
+    return found, damaged
+
+
+def find(folder: Path, reference: str) -> Backup:
+    """The backup that REFERENCE names: an id, a unique prefix of one, its ref, or `latest`.
+
+    Raises `UsageError` (exit 2) where there is none, `DeploymentFailed` where it is damaged.
+    """
+    wanted = reference.removeprefix(REFS)
+    found, damaged = read_all(folder)
+    if wanted == "latest":
+        if not found:
+            raise NotFound("There is no backup yet.", "`gitdeploy backup` makes one; every upgrade does too.")
+        return found[0]
+    for entry in damaged:
+        if entry.id == wanted:
+            raise DeploymentFailed(
+                f"Backup {wanted} can't be restored: {entry.problem}.",
+                f"Its files may still be there: git show {REFS}{wanted}, and .gitdeploy/backups/{wanted}/",
+            )
+    exact = [backup for backup in found if backup.id == wanted]
+    matching = exact or [backup for backup in found if wanted and backup.id.startswith(wanted)]
+    if len(matching) == 1:
+        return matching[0]
+    shown = clean(reference, limit=80)
+    if matching:
+        raise UsageError(
+            f"`{shown}` begins several backups: {listing([b.id for b in matching], 5)}.", "Give more of the id."
+        )
+    raise NotFound(f"There is no backup `{shown}`.", "`gitdeploy backups` lists them.")
+
+
+def set_outcome(folder: Path, identity: str, outcome: Outcome) -> None:
+    """Remember, durably, how the deployment that made a backup ended; a failed one's never pushes a good one out."""
+    place = folder / identity / OUTCOME
+    with suppress(OSError):
+        with place.with_suffix(".new").open("w", encoding="ascii") as out:
+            out.write(outcome + "\n")
+            out.flush()
+            os.fsync(out.fileno())
+        os.rename(place.with_suffix(".new"), place)
+
+
+def outcome(folder: Path, identity: str) -> Outcome:
+    with suppress(OSError):
+        text = (folder / identity / OUTCOME).read_text().strip()
+        if text in ("good", "failed"):
+            return text  # type: ignore[return-value]
+    return "pending"
+
+
+def mark_replaced(folder: Path, identity: str) -> None:
+    """Remember, durably, that a backup holds the only copy of data that others have taken the place of just now."""
+    place = folder / identity / REPLACED_AT
+    fresh = place.with_name(f"{REPLACED_AT}.new")
+    with fresh.open("w", encoding="ascii") as out:
+        out.write(datetime.now(UTC).isoformat(timespec="seconds") + "\n")
+        out.flush()
+        os.fsync(out.fileno())
+    os.rename(fresh, place)
+
+
+def _holds_replaced(folder: Path, identity: str, keep_for: float) -> bool:
+    """Whether it holds such a copy, not older than KEEP_FOR seconds; also where its age can't be told."""
+    try:
+        text = (folder / identity / REPLACED_AT).read_text()
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError):
+        return True
+    try:
+        return (datetime.now(UTC) - datetime.fromisoformat(text.strip())).total_seconds() < keep_for
+    except (ValueError, TypeError):
+        return True
+
+
+def to_prune(folder: Path, keep: int, keep_replaced: float) -> list[Backup]:
+    """Backups beyond the newest KEEP good ones. Labelled ones and the newest good one always stay; those of failed
+    deployments have KEEP places of their own. One with the only copy of replaced data stays for KEEP_REPLACED seconds
+    whatever there is beside it."""
+    found, _ = read_all(folder)
+    plain = [backup for backup in found if not backup.label]
+    good = [backup for backup in plain if outcome(folder, backup.id) != "failed"]
+    failed = [backup for backup in plain if outcome(folder, backup.id) == "failed"]
+    going = [*good[max(keep, 1) :], *failed[keep:]]
+    return [backup for backup in going if not _holds_replaced(folder, backup.id, keep_replaced)]
+
+
+def remove(folder: Path, identity: str, refs: Refs) -> None:
+    """Delete a backup: the manifest first, so that a half-deleted one is no backup any more."""
+    with suppress(FileNotFoundError):
+        os.unlink(folder / identity / MANIFEST)
+    faultpoints.point("backup removed")
+    if REFS + identity in refs.refs(REFS + identity):
+        refs.delete_ref(REFS + identity)
+    shutil.rmtree(folder / identity, ignore_errors=True)
+
+
+# ---- kept files ----

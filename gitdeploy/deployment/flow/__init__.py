@@ -1,0 +1,1 @@
+"""The flows, top to bottom: read these first."""

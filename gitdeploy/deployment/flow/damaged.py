@@ -1,0 +1,38 @@
+"""A state.db that can't be read any more: moved aside, so that the app can be deployed and restored again."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from datetime import UTC, datetime
+
+from gitdeploy.deployment.record.events import Line
+from gitdeploy.deployment.record.work import Caller
+from gitdeploy.site.site import Site
+from gitdeploy.state import Database, DeploymentLock
+from gitdeploy.state.database import DatabaseDamaged
+from gitdeploy.text import path_text
+
+
+def move_aside_if_damaged(site: Site, caller: Caller) -> bool:
+    """Move a damaged state.db (and its -wal, -shm) aside under the lock. Returns whether it was."""
+    if not site.state.exists():
+        return False
+    try:
+        Database.open(site.state.database).close()
+    except DatabaseDamaged as error:
+        with DeploymentLock(site.state.lock).acquire(who=caller.performer, command=caller.command, wait=caller.wait):
+            stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+            place = site.state.path / f"state.db.damaged-{stamp}"
+            for ending in ("", "-wal", "-shm"):
+                with suppress(FileNotFoundError):
+                    os.rename(f"{site.state.database}{ending}", f"{place}{ending}")
+        caller.listener(
+            Line(
+                f"{error.message} It was moved to {path_text(place.name)}; deployments' history starts anew, backups are "
+                "complete without it.",
+                "warning",
+            )
+        )
+        return True
+    return False

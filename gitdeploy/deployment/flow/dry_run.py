@@ -1,0 +1,102 @@
+"""A plan without a deployment: the release's objects are fetched, nothing else is changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from gitdeploy.checkout import remote as remotes
+from gitdeploy.checkout.changes import Problem
+from gitdeploy.deployment.plan.make import Plan
+from gitdeploy.deployment.plan.options import Options
+from gitdeploy.deployment.prepare.release import Chosen, Nothing, moved_tag, newest, prepared_commit
+from gitdeploy.errors import GitDeployError, NotFound, SourceError
+from gitdeploy.site.backwards import direction, lower
+from gitdeploy.site.missing import missing_tag
+from gitdeploy.site.remotes import fetch_places
+from gitdeploy.site.site import Site
+from gitdeploy.site.tags import check_tag
+from gitdeploy.state import Database
+from gitdeploy.versions import CodeState, version_text
+
+
+def look(
+    site: Site,
+    tag: str | None,
+    options: Options,
+    make: Callable[[Site, Database | None, Chosen, Options], Plan],
+) -> Plan | None:
+    """The plan of an upgrade to TAG (None: the newest; then None where that is live)."""
+    if tag is not None:
+        check_tag(tag)
+    site.require_owner()
+    with site.open_database() as database, site.repository.asking():
+        if tag is None:
+            from gitdeploy.site.site import head_of
+
+            found = newest(site, database, site.release_at(head_of(site)), options)
+            if isinstance(found, Nothing) or found.tag is None:
+                return None
+            tag = found.tag
+        local = site.repository.resolve(f"refs/tags/{tag}")
+        now = _as_it_is_now(site, tag, local)
+        try:
+            version = version_text(tag, site.config.source.tag_prefix)
+            plan = make(site, database, Chosen(CodeState(version, tag, now.commit)), options)
+            way = direction(site, plan.origin, plan.target)
+        finally:
+            if now.fetched:
+                with suppress(GitDeployError):
+                    remotes.drop_incoming(site.repository, tag)
+        moved = moved_tag(tag, now.commit, [(local, "here"), (database.first_seen(tag), "when it was first seen")])
+        backwards = lower(plan.origin, plan.target, site) or way.refusal
+        refusals = [moved if not options.accept_moved_tag else None, backwards if not options.allow_downgrade else None]
+        problems = [Problem(error.message, error.hint, refused=True) for error in refusals if error is not None]
+        warnings = (*now.warnings, *filter(None, (way.said,)), *plan.warnings)
+        return replace(plan, problems=(*problems, *plan.problems), warnings=warnings)
+
+
+class _Now(Struct, frozen=True):
+    """What a tag is now: its commit, whether that was fetched just for this, and what to say about it."""
+
+    commit: str
+    fetched: bool = False
+    warnings: tuple[str, ...] = ()
+
+
+def _as_it_is_now(site: Site, tag: str, local: str | None) -> _Now:
+    """The commit of TAG, which is LOCAL here, as the remote has it; as it is here where it was prepared, or no remote
+    can be reached."""
+    if local is None:
+        return _fetched(site, tag)
+    if prepared_commit(site, tag) == local:
+        return _Now(local)
+    failure: SourceError | None = None
+    for remote, credentials in fetch_places(site):
+        try:
+            found = remotes.ls_remote_tags(site.repository, remote, credentials, only=tag).get(tag)
+        except SourceError as error:
+            failure = failure or error
+            continue
+        if found is not None:
+            return _Now(local) if found.commit == local else _fetched(site, tag)
+    if failure is None:
+        return _fetched(site, tag)  # it is gone there: the same refusal as that of an upgrade
+    return _Now(local, warnings=(f"{failure.message} Going by {tag} as it was fetched before.",))
+
+
+def _fetched(site: Site, tag: str) -> _Now:
+    failure: SourceError | NotFound | None = None
+    for remote, credentials in fetch_places(site):
+        faults: list[str] = []
+        try:
+            got = remotes.fetch_tag(site.repository, remote, tag, credentials, on_fault=faults.append)
+        except (SourceError, NotFound) as error:
+            failure = failure or missing_tag(site, remote, credentials, tag, error)
+        else:
+            return _Now(got.commit, fetched=True, warnings=tuple(faults))
+    assert failure is not None
+    raise failure

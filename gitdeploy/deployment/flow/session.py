@@ -1,0 +1,49 @@
+"""One deployment at a time, from the lock to the closing sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from gitdeploy.deployment.record.work import Caller, Replaces, Session
+from gitdeploy.errors import LockedError
+from gitdeploy.site.hold import HOLD, hold_sentence
+from gitdeploy.site.site import Site
+from gitdeploy.state import DeploymentLock
+
+
+@contextmanager
+def open_session(
+    site: Site,
+    caller: Caller,
+    *,
+    held: bool = True,
+    replaces: Replaces = Replaces.NOTHING,
+    goes_on: bool = True,
+) -> Iterator[Session]:
+    """Take the lock, open the database, recover what an earlier run left unfinished, refuse where deployments are held.
+
+    replaces: what is to go live, which is the way out where an earlier deployment can't be put right. goes_on: something
+    is done after a recovery, by the deploy.yaml that holds then.
+
+    Raises `LockedError`, `DeploymentFailed`; whatever recovery raises.
+    """
+    from gitdeploy.deployment.flow.recover import recover_unfinished
+
+    site.require_owner()
+    site.make_state()
+    lock = DeploymentLock(site.state.lock)
+    with (
+        lock.acquire(who=caller.performer, command=caller.command, wait=caller.wait),
+        site.open_database() as database,
+    ):
+        session = Session(site, database, caller)
+        session.recovered = recover_unfinished(session, replaces=replaces)
+        if goes_on and (session.recovered is not None or session.unsettled is not None):
+            session.site = site.read_again()  # what was read before may be of the release that is gone again
+        if held and (hold := database.meta_get(HOLD)) is not None:
+            raise LockedError(hold_sentence(hold), "Release them: gitdeploy unlock")
+        with (
+            session.site.repository.asking()
+        ):  # not earlier: recovery takes a git that runs here for the holder of a stale lock
+            yield session

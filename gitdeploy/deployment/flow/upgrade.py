@@ -1,0 +1,134 @@
+"""Upgrade: the flow, top to bottom."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from gitdeploy.checkout.changes import Target
+from gitdeploy.deployment.live.go_live import go_live
+from gitdeploy.deployment.plan.kept_diff import kept_differences
+from gitdeploy.deployment.plan.make import Plan, make_plan
+from gitdeploy.deployment.plan.options import Options
+from gitdeploy.deployment.prepare import backup, ready, shelf, stage, venv
+from gitdeploy.deployment.prepare.preflight import checked
+from gitdeploy.deployment.prepare.preparation import Preparation
+from gitdeploy.deployment.prepare.release import Chosen, Nothing, choose, fetch
+from gitdeploy.deployment.record.work import Result, Session, Work, record
+from gitdeploy.site.memory import requirements_remembered
+from gitdeploy.site.site import Site, head_of, kept_data
+from gitdeploy.state import Database
+from gitdeploy.state.prepared import prepared_stages
+from gitdeploy.versions import CodeState
+
+
+def upgrade(session: Session, tag: str | None, options: Options) -> Result:
+    """Upgrade to TAG, or to the newest release that the channel admits.
+
+    Raises every expected failure as the error that the command ends with, after all is as it was.
+    """
+    site = session.site
+    origin = site.release_at(head_of(site))
+    with record(session, "upgrade", origin, CodeState(None, tag, origin.commit)) as work:
+        chosen = choose(work, tag, options)
+        if isinstance(chosen, Nothing):
+            return _nothing_to_do(work, f"{chosen.sentence}.")
+        fetched = fetch(work, chosen, options)
+        preparation = _prepare(work, fetched, options)
+        # What could not be settled is taken up anew though no file changes: hooks, service, health.
+        if preparation.plan.nothing_to_do and session.unsettled is None:
+            return _nothing_to_do(work, f"{site.name} runs {fetched.target.name} already.")
+        work.start()
+        try:
+            venv.name_generation(preparation)
+            reused = shelf.take_prepared(preparation)
+            backup.make_backup(preparation, f"before upgrade to {fetched.target.name}")
+            if reused:
+                shelf.adopt_backup_place(preparation)
+            else:
+                with requirements_remembered(work):
+                    venv.build_venv(preparation)
+                stage.stage_files(preparation)
+            live = ready.into_live(preparation)
+            ready.run_early_hooks(live, "pre-deploy")
+        except BaseException:
+            preparation.discard()
+            raise
+        return go_live(work, live, roll_back=options.roll_back, discard=preparation.discard)
+
+
+def prepare_upgrade(session: Session, tag: str | None, options: Options) -> Result:
+    """Everything of an upgrade up to the switch, kept for a later `upgrade`, while the app goes on."""
+    site = session.site
+    origin = site.release_at(head_of(site))
+    with record(session, "prepare", origin, CodeState(None, tag, origin.commit)) as work:
+        chosen = choose(work, tag, options)
+        if isinstance(chosen, Nothing):
+            return _nothing_to_do(work, f"{chosen.sentence}.")
+        fetched = fetch(work, chosen, options)
+        # Nothing live is touched, so that the app may be anything while it is prepared; the upgrade asks again.
+        preparation = _prepare(work, fetched, replace(options, unhealthy=True))
+        if preparation.plan.nothing_to_do:
+            return _nothing_to_do(work, f"{site.name} runs {fetched.target.name} already.")
+        for name, data in prepared_stages(site.state.stage).items():
+            shelf.drop_prepared(site, name, data)
+        try:
+            venv.name_generation(preparation)
+            venv.build_venv(preparation)
+            stage.stage_files(preparation)
+            shelf.keep_prepared(preparation)
+        except BaseException:
+            preparation.discard()
+            raise
+        sentence = f"{fetched.target.name} is prepared. {site.name} still runs {origin.name}.  Go live: gitdeploy upgrade {fetched.target.tag}"
+        return work.end("succeeded", sentence)
+
+
+def plan_upgrade(
+    site: Site, database: Database | None, chosen: Chosen, options: Options, origin: CodeState | None = None
+) -> Plan:
+    """The plan of an upgrade to a release whose objects are here. Changes nothing."""
+    tree = site.repository.tree_of(chosen.target.commit)
+    plan = make_plan(
+        site,
+        "upgrade",
+        Target(chosen.target.commit, tree, tree),
+        chosen.target,
+        options,
+        kept_data=kept_data(database),
+        env_version=chosen.target.version,
+        origin=origin,
+    )
+    return checked(site, plan)
+
+
+def _prepare(work: Work, chosen: Chosen, options: Options) -> Preparation:
+    with work.journal.step("preflight") as shown:
+        plan = plan_upgrade(work.site, work.database, chosen, options, work.origin)
+        work.announce(plan.headline())
+        for warning in plan.warnings:
+            work.journal.line(warning, "warning")
+        ready.refuse_problems(plan)
+        for line in kept_differences(work.site.repository, plan.origin.commit, plan.target.commit, plan.tree.kept):
+            work.journal.line(line, "warning")
+        shown.summary = preflight_summary(plan)
+    name = stage.free_stage_name(work.site.state.stage, work.id)
+    work.journal.write("prepare", "", {"stage": name})
+    return Preparation(work, plan, name)
+
+
+def preflight_summary(plan: Plan) -> str:
+    """`nothing in the way; .env is kept`."""
+    from gitdeploy.text import listing, path_text
+
+    parts = ["nothing in the way"]
+    if plan.kept:
+        parts.append(f"kept: {listing(plan.kept, 3)}")
+    if plan.tree.kept_data:
+        parts.append(f"no longer tracked, left in place: {listing([path_text(p) for p in plan.tree.kept_data], 3)}")
+    if plan.tree.merged:
+        parts.append(f"merged: {listing([path_text(path) for path in plan.tree.merged], 3)}")
+    return "; ".join(parts)
+
+
+def _nothing_to_do(work: Work, sentence: str) -> Result:
+    return work.end("nothing_to_do", sentence)

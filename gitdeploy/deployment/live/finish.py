@@ -1,0 +1,53 @@
+"""After the commit: the deployment is final. Only tidying is left, and telling; none of it can fail the deployment."""
+
+from __future__ import annotations
+
+import json
+
+from gitdeploy.backups import store
+from gitdeploy.checkout import switch
+from gitdeploy.checkout.manifest import Manifest
+from gitdeploy.config import Config
+from gitdeploy.deployment.live.live import LiveRecord
+from gitdeploy.deployment.plan.data_release import note_data_release
+from gitdeploy.deployment.record.replaced import replaced_sentence
+from gitdeploy.deployment.record.tell import owe, send_owed
+from gitdeploy.deployment.record.work import Result, Work
+from gitdeploy.errors import GitDeployError
+from gitdeploy.site.site import KEPT_DATA
+from gitdeploy.upkeep.prune import prune
+
+
+def finish(work: Work, record: LiveRecord, manifest: Manifest | None, config: Config) -> Result:
+    """Record the success, clean the stage up, drop what is too old. May be run again by a later process, which finds no
+    MANIFEST where the stage was cleaned up already. CONFIG is that of the release that is live now."""
+    site = work.site
+    work.backup = record.backup
+    if record.backup:
+        store.set_outcome(site.state.backups, record.backup, "good")
+        if store.outcome(site.state.backups, record.backup) != "good":  # the disk is full
+            site.state.release_reserve()
+            store.set_outcome(site.state.backups, record.backup, "good")
+    work.database.forgive(record.target.commit)
+    if record.kept_data:
+        from gitdeploy.site.site import kept_data
+
+        names = sorted({*kept_data(work.database), *record.kept_data})
+        work.database.meta_put(KEPT_DATA, json.dumps(names))
+    if manifest is not None:
+        switch.clean_up(manifest)
+    note_data_release(site, work.database, record)
+    undo = "gitdeploy rollback" if record.action == "upgrade" else f"gitdeploy restore {record.backup}"
+    undo += " --with-data" if record.data_from else ""
+    replaced = replaced_sentence(work.database.records(work.id))
+    sentence = f"{site.name} runs {record.target.name}.{replaced}  Undo: {undo}   (backup {record.backup})"
+    owe(work, config, "succeeded", sentence)
+    result = work.end("succeeded", sentence)
+    try:
+        site.state.keep_reserve()
+        prune(site, keep=site.config.backup.keep, line=work.journal.line)
+    except (GitDeployError, OSError) as error:
+        work.journal.line(f"Tidying up: {error}", "warning")
+    send_owed(site, work.database, config)
+    work.database.flush_lines()
+    return result

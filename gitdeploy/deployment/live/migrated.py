@@ -1,0 +1,79 @@
+"""After a migrate hook: whether the migrations that the plan named are recorded in the databases that the app is configured
+to use. A migration that ran elsewhere leaves the app on its old schema, and a health check may still say 200."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from gitdeploy.databases import Database
+from gitdeploy.deployment.live.live import Live
+from gitdeploy.deployment.plan.migrations import migrations_between
+from gitdeploy.errors import DeploymentFailed, GitDeployError
+from gitdeploy.hooks.running import find_hooks
+from gitdeploy.migrations import Change
+from gitdeploy.text import listing
+
+_HINT = (
+    "The hook and the app mean different databases. Hooks get the service's environment and env_file; see what else the app "
+    "is configured by, or correct backup.databases in deploy.yaml."
+)
+
+
+class Looked(Struct, frozen=True):
+    """What was looked for: `absent` names migrations that should be there and are not, `unclear` those of which nothing
+    can be told (their app is not known to any database)."""
+
+    absent: tuple[str, ...] = ()
+    unclear: tuple[str, ...] = ()
+
+
+def require_recorded(live: Live) -> None:
+    """Raises `DeploymentFailed` where a migration that the release brings is in none of the databases that
+    `backup.databases` names; says in the log what can't be told."""
+    if not find_hooks(live.site.root, live.after.hooks, "migrate"):
+        return
+    repository, record = live.site.repository, live.record
+    trees = (repository.tree_of(record.origin.commit), repository.tree_of(record.target.commit))
+    changes = [change for change in migrations_between(repository, *trees) if change.recorded and change.table]
+    if not changes:
+        return
+    databases = live.databases(live.before)
+    if not databases:
+        live.journal.line(
+            "Whether the migrations went to the app's database can't be told: backup.databases names none."
+        )
+        return
+    names = listing([database.name for database in databases], 3)
+    try:
+        found = look_for(changes, databases)
+    except GitDeployError as error:
+        live.journal.line(f"Whether the migrations went to {names} can't be told: {error.message}", "warning")
+        return
+    if found.absent:
+        raise DeploymentFailed(
+            f"The migrate hooks ended well, but {listing(list(found.absent), 3)} is not recorded in {names}.", _HINT
+        )
+    if found.unclear:
+        live.journal.line(f"Not recorded in {names}: {listing(list(found.unclear), 3)}.", "warning")
+
+
+def look_for(changes: Sequence[Change], databases: Sequence[Database]) -> Looked:
+    """Look for the new migrations of CHANGES in DATABASES. Raises `GitDeployError`."""
+    absent: list[str] = []
+    unclear: list[str] = []
+    for table in dict.fromkeys(change.table for change in changes):
+        recorded = [found for database in databases if (found := database.recorded(table)) is not None]
+        there = frozenset[str]().union(*recorded)
+        for change in (change for change in changes if change.table == table):
+            if not recorded:
+                absent += change.recorded[-1:]  # not even the table is there
+            elif change.framework == "django":
+                missing = [name for name in change.recorded if name not in there]
+                # A folder that no database has ever had: an app that is not installed, or that has another label.
+                known = any(name.startswith(f"{change.recorded[0].partition('.')[0]}.") for name in there)
+                (absent if known else unclear).extend(missing)
+            elif not there.intersection(change.recorded):
+                absent += change.recorded[-1:]
+    return Looked(tuple(absent), tuple(unclear))

@@ -1,0 +1,1 @@
+"""Deployments in a process of their own, and as another user."""

@@ -1,0 +1,1 @@
+"""What a deployment will do, and what speaks against it."""

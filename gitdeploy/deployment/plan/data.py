@@ -1,0 +1,152 @@
+"""What a deployment needs of the app's databases: that they answer, room for their dumps, and what can't be done well."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from msgspec import Struct
+
+from gitdeploy.backups.store import Backup
+from gitdeploy.checkout.changes import Problem, TreePlan
+from gitdeploy.config import Config
+from gitdeploy.databases import Database, Dump, database_of, open_databases
+from gitdeploy.databases import Database as AppDatabase
+from gitdeploy.deployment.plan.data_moves import differing_paths
+from gitdeploy.deployment.plan.data_release import data_name, fits
+from gitdeploy.deployment.plan.threatened import threatened_databases
+from gitdeploy.errors import GitDeployError
+from gitdeploy.services.opened import Opened
+from gitdeploy.site.app_environment import app_environment, service_environment
+from gitdeploy.site.data_open import open_warnings
+from gitdeploy.site.data_risk import writes_at_risk
+from gitdeploy.site.site import Site
+from gitdeploy.text import listing, path_text, size_text
+
+_GROWTH, _LEAST = (
+    2,
+    1 << 20,
+)  # a dump may be so many times as large as the last one of the same database, or so many bytes
+
+
+class DataPlan(Struct, frozen=True):
+    """Facts for the plan; `needed` are bytes for dumps in the state directory."""
+
+    problems: tuple[Problem, ...] = ()
+    warnings: tuple[str, ...] = ()
+    needed: int = 0
+
+
+def plan_data(site: Site, opened: Opened, tree: TreePlan, after: Config, *, migrates: bool) -> DataPlan:
+    """Ask each database of `backup.databases`, and look at what the app has OPENED and at what the switch (TREE, to the
+    configuration AFTER) does to it. MIGRATES: a migration will run. Changes nothing."""
+    problems = threatened_databases(site, tree, (site.config, after))
+    warnings = [said] if (said := writes_at_risk(site.config, migrates=migrates)) is not None else []
+    needed = 0
+    environment = app_environment(site)
+    try:
+        databases = open_databases(site.config.backup.databases, site.root, environment)
+    except GitDeployError as error:
+        return DataPlan((*problems, Problem(error.message, error.hint)), tuple(warnings))
+    warnings += open_warnings(site, databases, opened, environment)
+    warnings += service_environment(site).unread
+    for database in databases:
+        try:
+            found = database.problems()
+            problems += [Problem(message, hint) for message, hint in found]
+            if not found:
+                warnings += database.warnings()
+                needed += dump_size(site, database)
+        except GitDeployError as error:
+            problems.append(Problem(error.message, error.hint))
+    if site.config.backup.restore_data != "never":
+        needed *= 2  # a roll-back dumps what it replaces before it does so
+        problems += _room_beside(databases)
+    return DataPlan(tuple(problems), tuple(warnings), needed)
+
+
+def dump_size(site: Site, database: Database) -> int:
+    """Bytes that a dump may take: by the database's size, or by its last dump where that was much smaller (compressed)."""
+    size = database.size()
+    for backup in site.backups():
+        for dump in backup.dumps:
+            if dump["name"] == database.name:
+                return min(size, max(_GROWTH * int(dump["size"]), _LEAST))
+    return size
+
+
+def _room_beside(databases: tuple[Database, ...]) -> list[Problem]:
+    """A database file is restored beside the live one."""
+    problems = []
+    for database in databases:
+        file = next((file for file in database.files() if file.is_file()), None)
+        if file is None:
+            continue
+        found, size = os.statvfs(os.path.dirname(os.path.realpath(file))), database.size()
+        if (free := found.f_bavail * found.f_frsize) < size:
+            problems.append(
+                Problem(
+                    f"Too little space beside the database {database.name} to put a dump back: {size_text(free)} free, "
+                    f"{size_text(size)} needed.",
+                    "Make room there, or do without: backup: {restore_data: never}",
+                )
+            )
+    return problems
+
+
+def restore_warnings(site: Site, backup: Backup, *, with_data: bool) -> list[str]:
+    """What a restore of BACKUP by hand leaves as it is although the backup has it otherwise."""
+    if with_data:
+        return []
+    said = []
+    folder = site.state.backups / backup.id / "kept"
+    differing = [
+        path_text(path)
+        for path in backup.kept
+        if (then := folder / path).is_file() and _other_content(site.root / path, then)
+    ]
+    if differing:
+        said.append(
+            f"Kept as it is now, different in the backup: {', '.join(differing)}. To bring it back too: --with-data"
+        )
+    if changed := differing_paths(site, backup):
+        said.append(
+            f"Kept as it is now, different in the backup (backup.include): {listing(changed, 5)}. To bring it back too: "
+            "--with-data"
+        )
+    if not backup.dumps:
+        return said
+    if not fits(backup, site.backups()):
+        said.append(f"The data in backup {backup.id} are of {data_name(backup)}: its code may not work with them.")
+    try:
+        changed = changed_schemas(
+            open_databases(site.config.backup.databases, site.root, app_environment(site)), backup
+        )
+    except GitDeployError as error:
+        return [*said, f"Whether the databases' schema differs from the backup's can't be said: {error.message}"]
+    if changed:
+        said.append(
+            f"The schema of {listing(changed, 5)} has changed since backup {backup.id}: its code may not work with it. "
+            "To bring the data back too, as they were then: --with-data"
+        )
+    else:
+        said.append(
+            f"Databases stay as they are now; backup {backup.id} has their dumps. To bring them back too: --with-data"
+        )
+    return said
+
+
+def _other_content(now: Path, then: Path) -> bool:
+    return not now.is_file() or _without_version(now) != _without_version(then)
+
+
+def _without_version(file: Path) -> list[bytes]:
+    """Lines of a kept file; APP_VERSION follows the live version by itself."""
+    return [line for line in file.read_bytes().splitlines() if b"APP_VERSION" not in line]
+
+
+def changed_schemas(databases: Sequence[AppDatabase], backup: Backup) -> list[str]:
+    """Names of databases whose schema is another than when BACKUP dumped them. Raises `GitDeployError`."""
+    pairs = [(dump, database_of(dump, databases)) for dump in map(Dump.from_dict, backup.dumps)]
+    return [d.name for dump, d in pairs if d is not None and d.fingerprint() != dump.fingerprint]

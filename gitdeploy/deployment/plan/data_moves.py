@@ -1,0 +1,133 @@
+"""What `--with-data` would replace: each database and path, what it holds now, what it would hold, where the present goes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import asdict
+
+from gitdeploy.backups.copying import content_size, differing_files
+from gitdeploy.backups.places import INCLUDED, KEPT
+from gitdeploy.backups.store import Backup
+from gitdeploy.checkout.changes import Problem
+from gitdeploy.databases import Database, Dump, database_of, open_databases
+from gitdeploy.deployment.plan.data_release import data_name, fits
+from gitdeploy.errors import GitDeployError
+from gitdeploy.site.app_environment import app_environment
+from gitdeploy.site.keeping import database_files
+from gitdeploy.site.site import Site
+from gitdeploy.text import count, duration_text, listing, moment_text, path_text, size_text
+
+
+class Move(Struct, frozen=True):
+    """One database or path. `now`: what it holds, in words; `at`: when what it would hold was saved (ISO 8601)."""
+
+    name: str
+    kind: str
+    now: str
+    at: str
+    size: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """The shape of an entry of `data` in JSON."""
+        return asdict(self)
+
+    @property
+    def text(self) -> str:
+        """A line for people."""
+        age = _age(self.at)
+        return f"{path_text(self.name)} holds {self.now} now, and goes back to {moment_text(self.at)}{age} ({size_text(self.size)})"
+
+
+def data_moves(site: Site, backup: Backup) -> tuple[tuple[Move, ...], tuple[Problem, ...], tuple[str, ...]]:
+    """(what would be replaced, what speaks against it, what else is to be said). Changes nothing."""
+    try:
+        databases = open_databases(site.config.backup.databases, site.root, app_environment(site))
+    except GitDeployError as error:
+        return (), (Problem(error.message, error.hint),), ()
+    moves, problems = [], []
+    for dump in map(Dump.from_dict, backup.dumps):
+        database = database_of(dump, databases)
+        if database is None:
+            problems.append(_unmatched(dump, backup, databases))
+        else:
+            at = dump.at or backup.saved_at or backup.created_at
+            moves.append(Move(dump.name, "database", _holds(database), at, dump.size))
+    moves += _paths(site, backup, databases)
+    said = []
+    if not fits(backup, site.backups()):
+        said.append(f"The data of backup {backup.id} are of {data_name(backup)}, its code is not.")
+    if moves:
+        keep = duration_text(site.config.backup.keep_replaced)
+        said.append(
+            f"What they hold now goes into a backup first, which is kept for {keep} at least: "
+            "gitdeploy restore latest --with-data brings it back."
+        )
+    return tuple(moves), tuple(problems), tuple(said)
+
+
+def _unmatched(dump: Dump, backup: Backup, databases: Sequence[Database]) -> Problem:
+    names = listing([database.name for database in databases], 3) or "none"
+    return Problem(
+        f"Backup {backup.id} holds a dump of {dump.name}, and backup.databases names no such database (it names: {names}).",
+        f"Name it there, or bring back code and venv alone: gitdeploy restore {backup.id}",
+        refused=True,
+    )
+
+
+def _paths(site: Site, backup: Backup, databases: tuple[Database, ...]) -> list[Move]:
+    left = database_files(databases, site.root, (*backup.included, *backup.kept))
+    folder = site.state.backups / backup.id
+    found = []
+    for part, names in ((INCLUDED, backup.included), (KEPT, backup.kept)):
+        for path in names:
+            copy, live = folder / part / path, site.root / path
+            files, _ = differing_files(copy, live, left)
+            if files:
+                size = content_size(site.root, [path])
+                now = (
+                    f"{size_text(size)}, {count(files, 'file')} otherwise than the backup"
+                    if live.exists()
+                    else "nothing"
+                )
+                at = backup.saved_at or backup.created_at
+                found.append(Move(path, "path", now, at, content_size(folder / part, [path])))
+    return found
+
+
+def _holds(database: Database) -> str:
+    """`12.3 kB, 40 rows in 3 tables`."""
+    try:
+        parts = [size_text(database.size())]
+        if rows := database.rows():
+            parts.append(f"{count(sum(rows.values()), 'row')} in {count(len(rows), 'table')}")
+        return ", ".join(parts)
+    except GitDeployError as error:
+        return f"what can't be told ({error.message.rstrip('.')})"
+
+
+def _age(at: str) -> str:
+    with suppress(ValueError, TypeError):
+        return f", {duration_text(max(0.0, (datetime.now(UTC) - datetime.fromisoformat(at)).total_seconds()))} ago"
+    return ""
+
+
+def differing_paths(site: Site, backup: Backup) -> list[str]:
+    """Paths of `backup.include` that are otherwise now than in BACKUP, with how much of each."""
+    try:
+        databases = open_databases(site.config.backup.databases, site.root, app_environment(site))
+    except GitDeployError:
+        databases = ()
+    left = database_files(databases, site.root, backup.included)
+    folder = site.state.backups / backup.id / INCLUDED
+    numbers = {path: differing_files(folder / path, site.root / path, left)[0] for path in backup.included}
+    return [
+        f"{path_text(path)} ({count(number, 'file')})"
+        for path, number in numbers.items()
+        if number or not os.path.lexists(site.root / path)
+    ]

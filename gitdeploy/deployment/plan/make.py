@@ -1,0 +1,352 @@
+"""The plan: facts read once, made into one frozen value. `plan` prints it, `upgrade` executes it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from gitdeploy import config as configuration
+from gitdeploy import venvs
+from gitdeploy.checkout import preconditions
+from gitdeploy.checkout.changes import FileChange, Policy, Problem, Target, TreePlan
+from gitdeploy.checkout.envpath import EnvPath
+from gitdeploy.checkout.git import Repository
+from gitdeploy.checkout.history import Commit, commits_between
+from gitdeploy.checkout.keep import KeepPaths
+from gitdeploy.checkout.lfs import lfs_findings
+from gitdeploy.checkout.local import Local, read_local
+from gitdeploy.checkout.plan import CheckoutPlan, plan_checkout
+from gitdeploy.checkout.sparse import left_out
+from gitdeploy.config import Config
+from gitdeploy.deployment.plan import hooks as plan_hooks
+from gitdeploy.deployment.plan import obstacles
+from gitdeploy.deployment.plan.data import plan_data
+from gitdeploy.deployment.plan.data_moves import Move
+from gitdeploy.deployment.plan.migrations import migrations_between
+from gitdeploy.deployment.plan.options import Options
+from gitdeploy.deployment.plan.services import staying_behind
+from gitdeploy.deployment.plan.target_files import TargetFiles
+from gitdeploy.deployment.plan.unlisted import not_installed
+from gitdeploy.deployment.plan.venv import VenvPlan, plan_venv
+from gitdeploy.hooks.running import Hook, find_hooks
+from gitdeploy.migrations import Change
+from gitdeploy.services import Service, open_services
+from gitdeploy.site.data_open import look_open, open_paths
+from gitdeploy.site.remotes import fetch_promised
+from gitdeploy.site.site import Site
+from gitdeploy.text import count, path_text
+from gitdeploy.versions import CodeState
+
+if TYPE_CHECKING:
+    from gitdeploy.checkout.modules import Recorded
+    from gitdeploy.checkout.submodules import Mode, Rules
+
+UPGRADE_STAGES = ("pre-deploy", "build", "migrate", "post-deploy")
+RESTORE_STAGES = ("pre-restore", "build", "post-restore")
+
+
+class Plan(Struct, frozen=True):
+    """Everything a deployment will do, and what speaks against it."""
+
+    action: str
+    origin: CodeState
+    target: CodeState
+    local: Local
+    goal: Target
+    checkout: CheckoutPlan
+    venv: VenvPlan | None
+    hooks: Mapping[str, tuple[Hook, ...]]
+    services: tuple[Service, ...]
+    commits: tuple[Commit, ...]
+    commit_count: int
+    disk_needed: int
+    problems: tuple[Problem, ...]
+    warnings: tuple[str, ...]
+    before: Config
+    after: Config
+    options: Options
+    migrations: tuple[Change, ...] = ()
+    unhealthy: str | None = None  # why what is live is not healthy, see preflight.py
+    data: tuple[Move, ...] = ()  # what `restore --with-data` replaces
+
+    @property
+    def tree(self) -> TreePlan:
+        return self.checkout.tree
+
+    @property
+    def changes(self) -> tuple[FileChange, ...]:
+        return self.tree.changes
+
+    def files(self, kind: str) -> list[str]:
+        """Paths that are added, changed or deleted, fit to show, submodules' included."""
+        return sorted(path_text(change.path) for change in self.tree.changes if change.kind == kind)
+
+    @property
+    def version_file(self) -> str | None:
+        """The env file, where APP_VERSION in it will follow, and nothing else of it changes."""
+        return path_text(self.tree.version_file) if self.tree.version_file is not None else None
+
+    @property
+    def kept(self) -> list[str]:
+        """Keep paths whose local content stays though the release has another, and the env file where it is one of them."""
+        found = {path_text(path) for path in self.tree.kept}
+        if self.version_file is not None and KeepPaths(self.before.git.keep).match(
+            os.fsencode(self.before.env_file or "")
+        ):
+            found.add(self.version_file)
+        return sorted(found)
+
+    @property
+    def nothing_to_do(self) -> bool:
+        """The target is live already: same commit, no file to change, the same venv (a plain one counts as right)."""
+        return (
+            self.goal.commit == self.local.head
+            and not self.tree.changes
+            and not self.checkout.submodules
+            and (self.venv is None or self.venv.unchanged or (self.venv.plain and self.venv.python is None))
+            and not self.options.rebuild_venv
+        )
+
+    @property
+    def hook_changes(self) -> dict[str, str]:
+        """Path of each hook that the target brings, changes or deletes -> added, changed, deleted."""
+        return plan_hooks.changes(self.before.root, self.after.hooks.dir, self.tree)
+
+    def headline(self) -> str:
+        parts = [
+            count(self.commit_count, "commit") if self.commit_count else "",
+            count(len(self.tree.changes), "file"),
+        ]
+        if self.venv is not None and not self.venv.unchanged:
+            packages = len(self.venv.added) + len(self.venv.changed) + len(self.venv.removed)
+            parts.append(count(packages, "package") if packages else "a new venv")
+        return f"{self.before.app.name}  {self.origin.full} -> {self.target.full}    " + ", ".join(
+            part for part in parts if part
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """The shape of `plan --json`."""
+        requirements: dict[str, Any] = {"added": {}, "changed": {}, "removed": {}, "unchanged": True, "unpinned": {}}
+        if self.venv is not None:
+            requirements = {
+                "added": dict(self.venv.added),
+                "changed": {name: list(pair) for name, pair in self.venv.changed.items()},
+                "removed": dict(self.venv.removed),
+                "unchanged": self.venv.unchanged,
+                "unpinned": dict(self.venv.requirements.unpinned),
+            }
+        return {
+            "from": self.origin.as_dict(),
+            "to": self.target.as_dict(),
+            "commits": [{"id": c.id, "subject": c.subject, "author": c.author, "date": c.date} for c in self.commits],
+            "files": {kind: self.files(kind) for kind in ("added", "changed", "deleted")},
+            "requirements": requirements,
+            "keep": self.kept,
+            "kept_data": [path_text(path) for path in self.tree.kept_data],
+            "merged": [path_text(path) for path in self.tree.merged],
+            "local_changes": [path_text(path) for path in self.tree.saved],
+            "hooks": {stage: [hook.name for hook in hooks] for stage, hooks in self.hooks.items()},
+            "hook_changes": self.hook_changes,
+            "migrations": [change.as_dict() for change in self.migrations],
+            "data": [move.as_dict() for move in self.data],
+            "service": [service.name for service in self.services],
+            "disk_needed": self.disk_needed,
+            "problems": [{"message": problem.message, "hint": problem.hint} for problem in self.problems],
+            "warnings": list(self.warnings),
+        }
+
+
+def make_plan(
+    site: Site,
+    action: str,
+    goal: Target,
+    target: CodeState,
+    options: Options,
+    *,
+    kept_data: list[str],
+    env_version: str | None,
+    submodules: Mapping[bytes, Recorded] | None = None,
+    all_submodules: bool = False,
+    generation: str | None = None,
+    origin: CodeState | None = None,
+) -> Plan:
+    """Read the facts and make the plan. Changes nothing.
+
+    origin: what is live, where that was found out already. kept_data: files that an earlier release stopped tracking. env_version: what APP_VERSION becomes. generation: of a
+    restore, the venv generation that must be live (it is built anew where it is gone). submodules: of a restore, their
+    recorded states, and whether those are all.
+    """
+    repository, config = site.repository, site.config
+    local = read_local(repository)
+    if origin is None or origin.commit != local.head:
+        origin = site.release_at(local.head)
+    policy: Policy = options.local_changes or ("discard" if action == "restore" else _policy(config))
+    keep = site.keep(kept_data, open_paths(site, opened := look_open(site)))
+    settings = repository.config(preconditions.ASKED)
+    if preconditions.is_on(settings, "core.sparsecheckout"):
+        goal = replace(goal, left_out=left_out(repository, local, goal.index_tree))
+    env = _env_path(site, env_version)
+    rules = partial(submodule_rules, site, keep, policy, submodules, all_submodules)
+    checkout = plan_checkout(
+        repository,
+        local,
+        goal,
+        keep=keep,
+        policy=policy,
+        rules=rules,
+        forbidden=site.forbidden(),
+        keep_dropped=action == "upgrade",
+        env=env,
+    )
+    tree = checkout.tree
+    fetch_promised(site, goal.tree, {change.oid for change in tree.changes if change.oid and not change.owner})
+    reader = TargetFiles(repository, site.root, goal, checkout, filtered=preconditions.is_filtered(settings))
+    absent, missing = obstacles.absent_settings(site, tree)
+    problems = [
+        *obstacles.repository_problems(site),
+        *preconditions.setting_problems(repository, settings),
+        *preconditions.link_problems(settings, local, tree),
+        *preconditions.filter_problems(repository, settings, goal.tree),
+        *absent,
+        *tree.problems,
+    ]
+    warnings = [*checkout.warnings, *missing, *(env.warnings if env is not None else ())]
+    if action == "upgrade" and policy != "discard":
+        problems += obstacles.local_commit_problems(repository, local, goal)
+    problems += obstacles.env_problems(site, checkout, reader)
+    for holder, goal_tree, remote, changes in _lfs_places(site, goal, checkout):
+        lfs_problems, lfs_warnings = lfs_findings(holder, goal_tree, changes, remote)
+        problems += lfs_problems
+        warnings += lfs_warnings
+    after = _with_new_requirements(_config_after(site, tree, reader), tree)
+    venv = plan_venv(site, action, after, reader, generation, options, problems)
+    warnings += not_installed(repository, (repository.tree_of(local.head), goal.tree), tree, venv)
+    stages = UPGRADE_STAGES if action == "upgrade" else RESTORE_STAGES
+    # Before the switch the live release's own hooks run, after it the target's.
+    hooks = {s: find_hooks(site.root, (config if s.startswith("pre-") else after).hooks, s) for s in stages}
+    hooks = hooks if options.hooks else {}
+    hooks = plan_hooks.as_they_will_be(hooks, site.root, after.hooks.dir, tree)
+    hooks = {stage: found for stage, found in hooks.items() if found}
+    if options.hooks:
+        problem, warning = plan_hooks.not_asked_for(site, action, after, tree)
+        problems += problem
+        warnings += warning
+    for found in hooks.values():
+        problems += [Problem(hook.problem, "", False) for hook in found if hook.problem]
+    services: tuple[Service, ...] = ()
+    if options.restart:
+        services = open_services(config.service, site.root)
+        problems += [Problem(message, hint) for service in services for message, hint in service.problems()]
+        venv_changes = venv is not None and not venv.unchanged
+        behind, doubtful = staying_behind(site, services, venv_changes=venv_changes)
+        problems += behind
+        warnings += doubtful
+    migrations = migrations_between(repository, repository.tree_of(local.head), goal.tree)
+    warnings += [warning for change in migrations for warning in change.warnings]
+    data = plan_data(site, opened, tree, after, migrates=action == "upgrade" and "migrate" in hooks)
+    problems += data.problems
+    warnings += data.warnings
+    needed = (
+        obstacles.disk_needed(site, checkout) + obstacles.venv_disk_needed(site, after, venv, options) + data.needed
+    )
+    problems += obstacles.disk_problems(site, needed, len(tree.changes))
+    problems += obstacles.ownership_problems(site, checkout)
+    commits, commit_count = commits_between(repository, local.head, goal.commit)
+    return Plan(
+        action,
+        origin,
+        target,
+        local,
+        goal,
+        checkout,
+        venv,
+        hooks,
+        services,
+        commits,
+        commit_count,
+        needed,
+        tuple(problems),
+        tuple(warnings),
+        config,
+        after,
+        options,
+        migrations,
+    )
+
+
+# ---- what else changes ----
+
+
+def _env_path(site: Site, version: str | None) -> EnvPath | None:
+    """The env file, whose APP_VERSION is to be VERSION."""
+    name = site.config.env_file
+    return EnvPath(os.fsencode(name), version) if name else None
+
+
+def submodule_rules(
+    site: Site,
+    keep: KeepPaths,
+    policy: Policy,
+    recorded: Mapping[bytes, Recorded] | None,
+    complete: bool,
+) -> Rules:
+    """How the submodules of this checkout are treated, and what fetches them."""
+    from gitdeploy.checkout.modules import configured_url
+    from gitdeploy.checkout.origins import Origins
+    from gitdeploy.checkout.submodules import Rules
+    from gitdeploy.site.remotes import fetch_places
+
+    remote, credentials = fetch_places(site)[0]
+    app = configured_url(site.repository, remote)
+    return Rules(
+        submodule_mode(site.config.git.submodules), policy, keep, Origins(app, credentials), recorded, complete
+    )
+
+
+def _lfs_places(
+    site: Site, goal: Target, checkout: CheckoutPlan
+) -> Iterator[tuple[Repository, str, str, tuple[FileChange, ...]]]:
+    """Whose use of Git LFS is looked at: repository, tree, remote, what changes of it (with its own paths)."""
+    yield (
+        site.repository, goal.tree, site.config.source.remote, tuple(c for c in checkout.tree.changes if not c.owner)
+    )  # fmt: skip
+    for part in checkout.submodules:
+        if part.goal is not None:
+            yield part.objects, part.goal.tree, "origin", checkout.of_owner(part.path)
+
+
+def _config_after(site: Site, tree: TreePlan, reader: TargetFiles) -> Config:
+    """The configuration that holds once the target is live: its own deploy.yaml where the release brings one."""
+    file = site.config.file
+    if file is not None and not file.is_relative_to(site.root):
+        return site.config
+    name = str(file.relative_to(site.root)) if file is not None else "deploy.yaml"
+    change = next((change for change in tree.changes if change.path == os.fsencode(name)), None)
+    if change is None:
+        return site.config
+    if change.kind == "deleted":
+        return configuration.parse(b"", root=site.root, name=name)
+    content = reader.read(name)
+    return configuration.parse(content or b"", root=site.root, name=f"{name} of the release", file=site.root / name)
+
+
+def _with_new_requirements(config: Config, tree: TreePlan) -> Config:
+    """Where nothing names requirements files, requirements.txt is one; the target may be the first to bring it."""
+    brings = any((change.path, change.kind) == (b"requirements.txt", "added") for change in tree.changes)
+    if config.venv.requirements or not brings or config.where.get("venv.requirements", "default") != "default":
+        return config
+    return replace(config, venv=replace(config.venv, requirements=venvs.DEFAULT_FILES))
+
+
+def submodule_mode(word: str) -> Mode:
+    return "always" if word == "always" else "never" if word == "never" else "auto"
+
+
+def _policy(config: Config) -> Policy:
+    word = config.git.local_changes
+    return "merge" if word == "merge" else "discard" if word == "discard" else "refuse"

@@ -1,0 +1,24 @@
+"""What the caller of a deployment asks for besides the release."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+if TYPE_CHECKING:
+    from gitdeploy.checkout.changes import Policy
+
+
+class Options(Struct, frozen=True):
+    """What the caller asked for besides the release."""
+
+    allow_downgrade: bool = False
+    local_changes: Policy | None = None
+    rebuild_venv: bool = False
+    restart: bool = True
+    hooks: bool = True
+    roll_back: bool = True
+    accept_moved_tag: bool = False
+    with_data: bool = False
+    unhealthy: bool = False  # go on though what is live is not healthy

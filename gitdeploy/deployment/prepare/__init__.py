@@ -1,0 +1,1 @@
+"""Above the line: everything that is made ready beside the live app."""

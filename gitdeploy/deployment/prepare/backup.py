@@ -1,0 +1,154 @@
+"""The backup that every deployment begins with."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from msgspec.structs import asdict
+
+from gitdeploy import venvs
+from gitdeploy.backups import copying, store
+from gitdeploy.backups.places import INCLUDED, KEPT
+from gitdeploy.backups.store import Backup
+from gitdeploy.checkout.git import BACKUP_REFS
+from gitdeploy.checkout.modes import read_modes
+from gitdeploy.checkout.snapshot import Snapshot, take_snapshot
+from gitdeploy.databases import open_databases
+from gitdeploy.deployment.live.dumps import dump_into
+from gitdeploy.deployment.plan.data_release import data_release
+from gitdeploy.deployment.plan.make import Plan
+from gitdeploy.deployment.prepare.preparation import Preparation
+from gitdeploy.deployment.prepare.submodule_states import outside_submodules, record_states
+from gitdeploy.deployment.record.work import Work
+from gitdeploy.site.app_environment import app_environment
+from gitdeploy.site.keeping import database_files
+from gitdeploy.system import faultpoints
+from gitdeploy.system.durable import sync_file_systems
+from gitdeploy.text import listing, path_text, size_text
+
+
+def make_backup(preparation: Preparation, reason: str, label: str = "") -> None:
+    """The present state as a git ref and a folder: code, kept files, `backup.include`, dumps, the live generation."""
+    work, plan = preparation.work, preparation.plan
+    site = work.site
+    with work.journal.step("backup") as shown:
+        identity = store.new_id(site.state.backups, plan.origin.tag or plan.origin.version)
+        work.journal.write("backup", "", {"id": identity})
+        work.backup = identity
+        preparation.backup, preparation.snapshot = create_backup(
+            work,
+            plan,
+            identity,
+            reason,
+            label,
+            generation=_backup_generation(preparation),
+            dumps=False,  # as late as can be: see data_late.py
+        )
+        shown.summary = identity
+        if plan.tree.saved:
+            work.journal.line(
+                f"It alone holds your local {'change' if len(plan.tree.saved) == 1 else 'changes'} to "
+                f"{listing([path_text(path) for path in plan.tree.saved])}."
+            )
+
+
+def _backup_generation(preparation: Preparation) -> str | None:
+    live = preparation.plan.venv.live if preparation.plan.venv is not None else None
+    if live is None:
+        return None
+    if live.generation is not None:
+        return live.generation
+    flip = preparation.flip
+    return Path(flip.adopt_as).name if flip is not None and flip.adopt_as else None
+
+
+def create_backup(
+    work: Work, plan: Plan, identity: str, reason: str, label: str, *, generation: str | None, dumps: bool
+) -> tuple[Backup, Snapshot]:
+    """Write a backup: objects and files first, then the ref, last the manifest, which makes it count. DUMPS: databases
+    are dumped into it now."""
+    site, config = work.site, work.site.config
+    folder = site.state.backups / identity
+    folder.mkdir(mode=0o700)
+    databases = open_databases(config.backup.databases, site.root, app_environment(site))
+    leave = database_files(databases, site.root, (*config.git.keep, *config.backup.include))
+    also = [path for path in plan.tree.saved if path not in plan.local.changed()]
+    own = outside_submodules(site.repository, also)
+    snapshot = take_snapshot(
+        site.repository, plan.local.without(leave, site.root), own, f"gitdeploy backup {identity}\n\n{reason}\n"
+    )
+    submodules = record_states(site.repository, plan.local, plan.checkout, also, identity, _encoded)
+    kept: list[str] = []
+    not_copied: list[str] = []
+    for path in copying.matching_paths(site.root, config.git.keep):
+        (kept if copying.content_size(site.root, [path]) <= store.KEPT_LIMIT else not_copied).append(path)
+    kept = copying.copy_paths(site.root, kept, folder / KEPT, leave)
+    for path in not_copied:
+        size = size_text(copying.content_size(site.root, [path]))
+        work.journal.line(
+            f"{path_text(path)} ({size}) stays where it is and is not copied into the backup; "
+            "to have it copied: backup.include.", "warning"
+        )  # fmt: skip
+    included = copying.copy_paths(
+        site.root, copying.matching_paths(site.root, config.backup.include), folder / INCLUDED, leave
+    )
+    dumped = dump_into(databases, folder, work.journal) if dumps else []
+    site.repository.update_ref(BACKUP_REFS + identity, snapshot.commit)
+    faultpoints.point("backup ref")
+    live = plan.venv.live if plan.venv is not None else None
+    modes = read_modes(site.root, [*plan.local.tracked, *_tracked_inside(plan)])
+    backup = Backup(
+        id=identity,
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        app=site.name,
+        version=plan.origin.version,
+        tag=plan.origin.tag,
+        commit=plan.local.head,
+        branch=plan.local.branch,
+        reason=reason,
+        label=label,
+        snapshot=_encoded(snapshot),
+        submodules=submodules,
+        all_submodules=True,
+        generation=generation,
+        venv=_venv_identity(live),
+        kept=kept,
+        kept_data=[os.fsdecode(path) for path in plan.tree.kept_data],
+        included=included,
+        not_copied=not_copied,
+        dumps=[dump.as_dict() for dump in dumped],
+        modes={os.fsdecode(path): recorded for path, recorded in modes.odd.items()},
+        usual_modes={f"{mode:o}": permissions for mode, permissions in modes.usual.items()},
+        data_release=data_release(work.database, plan.origin) if databases else None,
+    )
+    sync_file_systems(site.repository.git_dir, folder)
+    store.write(site.state.backups, backup)
+    return backup, snapshot
+
+
+def _tracked_inside(plan: Plan) -> Iterator[tuple[bytes, int]]:
+    """Tracked files of the submodules that the plan changes: path, git's mode."""
+    for part in plan.checkout.submodules:
+        if part.local is not None and part.held is not None:
+            yield from ((part.held.outside(path), mode) for path, mode in part.local.tracked)
+
+
+def _venv_identity(live: venvs.LiveVenv | None) -> str | None:
+    """What finds a plain venv again after it was adopted as a generation: its folder's inode."""
+    if live is None:
+        return None
+    with suppress(OSError):
+        return str(live.real.stat().st_ino)
+    return None
+
+
+def _encoded(snapshot: Snapshot) -> dict[str, Any]:
+    data = asdict(snapshot)
+    for name in ("exact", "untracked", "hidden"):
+        data[name] = [os.fsdecode(path) for path in data[name]]
+    return data

@@ -1,0 +1,1 @@
+"""What is written of a deployment and told of it."""

@@ -1,0 +1,112 @@
+"""The journal of one deployment: durable records of its steps, its log, and the children that may touch the app."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import asdict
+
+from gitdeploy.deployment.record.events import Level, Line, Listener, Progress, StepChanged, StepStatus
+from gitdeploy.errors import GitDeployError
+from gitdeploy.state import Database
+from gitdeploy.system import process
+from gitdeploy.text import redact
+
+
+class StepTime(Struct):
+    """A step as the summary shows it."""
+
+    name: str
+    status: StepStatus
+    duration: float
+    summary: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "status": self.status,
+            "duration": round(self.duration, 3),
+            "summary": self.summary,
+        }
+
+
+class Journal:
+    """Writes what recovery reads, and tells the listener. Also `process.observer` while its deployment runs."""
+
+    def __init__(self, database: Database, deployment: int, listener: Listener) -> None:
+        self.database = database
+        self.deployment = deployment
+        self.listener = listener
+        self.steps: list[StepTime] = []
+
+    # ---- durable records ----
+
+    def write(self, kind: str, step: str = "", data: Mapping[str, Any] | None = None) -> None:
+        """One record; on disk when this returns, where it must be (see `Database.write`)."""
+        self.database.write(self.deployment, kind, step, data)
+
+    def child_starting(self, marker: str, argv: Sequence[str]) -> None:
+        self.write("child", "", {"marker": marker, "command": process.shown(argv)[:200]})
+
+    def child_started(self, marker: str, leader: process.Identity) -> None:
+        self.write("child-started", "", {"marker": marker, **asdict(leader)})
+
+    def child_ended(self, marker: str) -> None:
+        self.write("child-ended", "", {"marker": marker})
+
+    def child_quiet(self) -> None:
+        self.database.show_lines()
+
+    # ---- log and progress ----
+
+    def line(self, text: str, level: Level = "info") -> None:
+        text = redact(text)
+        self.database.line(self.deployment, text, level)
+        self.listener(Line(text, level))
+
+    def note(self, text: str, level: Level = "info") -> None:
+        """A line for the log alone: whoever listens is told in another way."""
+        self.database.line(self.deployment, redact(text), level)
+
+    def output(self, text: str) -> None:
+        """A line that a child printed."""
+        self.line(f"  {text}", "debug")
+
+    def progress(self, name: str, text: str, fraction: float | None = None) -> None:
+        self.listener(Progress(name, text, fraction))
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[StepTime]:
+        """Time a step and tell how it ended; whoever runs inside sets `summary`."""
+        step = StepTime(name, "running", 0.0)
+        begun = time.monotonic()
+        self.database.step(self.deployment, step.as_dict())
+        self.listener(StepChanged(name, "running"))
+        try:
+            yield step
+        except BaseException as error:
+            step.status = "failed"
+            step.summary = error.message if isinstance(error, GitDeployError) else str(error) or type(error).__name__
+            self._ended(step, begun)
+            for detail in error.details if isinstance(error, GitDeployError) else ():
+                self.line(f"    {detail}", "error")
+            raise
+        step.status = "done" if step.status == "running" else step.status
+        self._ended(step, begun)
+
+    def _ended(self, step: StepTime, begun: float) -> None:
+        step.duration = time.monotonic() - begun
+        step.summary = redact(step.summary)
+        self.steps.append(step)
+        mark = {"done": "✓", "skipped": "-", "failed": "✗", "undone": "↶"}.get(step.status, " ")
+        self.database.line(
+            self.deployment,
+            f"{mark} {step.name:<11} {step.summary}  ({step.duration:.2f} s)",
+            "error" if step.status == "failed" else "info",
+        )
+        self.database.step(self.deployment, step.as_dict())
+        self.listener(StepChanged(step.name, step.status, step.summary, step.duration))

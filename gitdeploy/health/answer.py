@@ -1,0 +1,29 @@
+"""What one question to the app was answered."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from gitdeploy.text import clean, duration_text, redact
+
+
+class Answer(Struct, frozen=True):
+    """`bad`: what is wrong, a sentence without its full stop, None where all is well; `seen`: what was seen then."""
+
+    bad: str | None
+    seen: str = ""
+
+
+def connection_problem(error: OSError, limit: float) -> str:
+    """Why nothing could be asked, in a few words: `connection refused`, `no answer in 10 s`."""
+    import socket
+
+    if isinstance(error, ConnectionRefusedError):
+        return "connection refused"
+    if isinstance(error, TimeoutError):
+        return f"no answer in {duration_text(limit)}"
+    if isinstance(error, socket.gaierror):
+        return "the host's name is not known"
+    if isinstance(error, ConnectionResetError | BrokenPipeError):
+        return "connection closed without an answer"
+    return clean(redact(error.strerror or str(error) or type(error).__name__), limit=200)

@@ -1,0 +1,1 @@
+"""Hooks: programs of the app's that a deployment runs, and those that come with gitdeploy."""

@@ -1,0 +1,118 @@
+"""Root's side of the socket: the process that stays root for one checkout, and the few things that it does."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NoReturn
+
+from gitdeploy.errors import GitDeployError
+from gitdeploy.services import privileged
+from gitdeploy.services.base import OnLine, ServiceFailed
+from gitdeploy.services.privileged import MOST, Launch
+from gitdeploy.services.supervisor import Supervisor
+from gitdeploy.services.systemd import SystemdUnit
+from gitdeploy.text import clean
+
+_LONGEST = 3600.0  # seconds that a service may take, whatever is asked
+_CONTROL = ("restart", "stop", "start", "reload")
+_QUESTIONS = ("is_up", "gave_up", "changing")
+_KINDS: Mapping[str, type[SystemdUnit] | type[Supervisor]] = {"systemd": SystemdUnit, "supervisor": Supervisor}
+
+
+def split(root: Path, owner: int, launch: Launch) -> None:
+    """Leave a process of root behind that serves us; the caller becomes OWNER right after this."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    if os.fork() == 0:
+        ours.close()
+        _serve(theirs, root, owner, launch)
+    theirs.close()
+    privileged.use(ours)
+
+
+def _serve(channel: socket.socket, root: Path, owner: int, launch: Launch) -> NoReturn:
+    """Answer until nobody holds the other end any more. Never returns into the code that forked."""
+    privileged.use(None)  # here we are root ourselves
+    try:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)  # we end with those whom we serve, not before
+        os.chdir("/")
+        null = os.open(os.devnull, os.O_RDWR)
+        for standard in (0, 1, 2):
+            os.dup2(null, standard)
+        while True:
+            data, descriptors, _, _ = socket.recv_fds(channel, MOST, 1)
+            if not data and not descriptors:
+                break
+            if descriptors:
+                with socket.socket(fileno=descriptors[0]) as reply, suppress(OSError):
+                    _answer(reply, data, root, owner, launch)
+    except BaseException:  # noqa: BLE001  # nothing of the forked code may run on as root
+        os._exit(1)
+    os._exit(0)
+
+
+def _fitting(lines: list[str]) -> list[str]:
+    """The last of LINES, as many as go into one message."""
+    while len(json.dumps(lines)) > MOST - 100:
+        lines = lines[1:]
+    return lines
+
+
+def _answer(reply: socket.socket, data: bytes, root: Path, owner: int, launch: Launch) -> None:
+    def say(message: Mapping[str, Any]) -> None:
+        reply.sendall(json.dumps(message).encode()[:MOST])
+
+    try:
+        message = json.loads(data)
+        say({"done": _do(message, root, owner, launch, lambda line: say({"line": clean(line, limit=4000)}))})
+    except GitDeployError as error:
+        details = [line[:1000] for line in error.details[-20:]]
+        told = {"message": error.message[:8000], "hint": error.hint[:4000], "details": details, "fault": error.fault}
+        say({"error": told})
+    except (ValueError, KeyError, TypeError, AttributeError):
+        say({"error": {"message": "That is not asked of root.", "hint": "", "details": []}})
+
+
+def _do(message: Mapping[str, Any], root: Path, owner: int, launch: Launch, on_line: OnLine) -> Any:
+    """What is asked, if it is one of the few things that root does. MESSAGE is not trusted."""
+    if message["verb"] == "launch":
+        return launch([str(word) for word in message["words"]], str(message["request"]), str(message["performer"]))
+    if message["verb"] == "install_boot_unit":
+        return _install_boot_unit([str(unit) for unit in message["units"]], root, owner)
+    verb, wanted = message["verb"], message["service"]
+    timeout = min(max(float(wanted["timeout"]), 0.0), _LONGEST)
+    service = _KINDS[wanted["kind"]](str(wanted["name"]), root, owner, timeout)
+    if isinstance(service, SystemdUnit):
+        service.user = False
+    if verb in _CONTROL:
+        return getattr(service, verb)(on_line)  # each looks first whose it is
+    if verb == "problems":
+        return service.problems()
+    if verb in _QUESTIONS:
+        return getattr(service, verb)()
+    if verb == "processes":
+        return [[each.pid, each.started, each.boot] for each in service.processes()]
+    if verb == "last_lines":  # the one answer that could tell a secret
+        if problems := service.problems():
+            raise ServiceFailed(*problems[0])
+        since = message["since"]
+        lines = service.last_lines(min(max(int(message["most"]), 1), 100), None if since is None else float(since))
+        return _fitting([line[:500] for line in lines])
+    raise ValueError("unknown verb")
+
+
+def _install_boot_unit(units: list[str], root: Path, owner: int) -> list[str]:
+    from gitdeploy.services.boot import boot_unit
+
+    for unit in units:
+        if unit == "supervisor.service":
+            continue
+        for message, hint in SystemdUnit(unit, root, owner, user=False).problems():
+            raise ServiceFailed(message, hint)
+    return [str(path) for path in boot_unit(root, units).install()]

@@ -1,0 +1,88 @@
+"""Releases that failed here, remembered by their commit: they are not installed again by themselves."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from gitdeploy.errors import GitDeployError, Interrupted
+from gitdeploy.site.blame import absolved, fault_of
+from gitdeploy.site.site import Site
+from gitdeploy.state import BadRelease, Database
+from gitdeploy.versions import CodeState
+
+if TYPE_CHECKING:
+    from gitdeploy.deployment.record.work import Work
+
+
+def remember_bad(work: Work, action: str, step: str, cause: GitDeployError, reason: str) -> bool:
+    """Remember the release of this deployment, if it is its fault that CAUSE failed STEP; whether it was."""
+    if action != "upgrade" or fault_of(step, cause) != "release":
+        return False
+    records = work.database.records(work.id)
+    began = [record.step for record in records if record.kind == "begin"]
+    later = [(record.step, str(record.data.get("error"))) for record in records if record.kind == "unsettled"]
+    if absolved(step, cause.message, began, later):
+        return False
+    work.database.mark_bad(work.target.commit, work.target.tag or "", reason)
+    work.journal.note(bad_sentence(work.target))
+    return True
+
+
+@contextmanager
+def requirements_remembered(work: Work) -> Iterator[None]:
+    """Requirements that nobody could install are the release's fault, though nothing live was touched by them."""
+    try:
+        yield
+    except GitDeployError as error:
+        remember_bad(
+            work, work.action, "requirements", error, f"Wanted {work.target.name}, {cause_sentence('build', error)}"
+        )
+        raise
+
+
+def bad_sentence(target: CodeState) -> str:
+    return f"{target.full} is not installed by itself again."
+
+
+def cause_sentence(step: str, cause: GitDeployError) -> str:
+    """`failed at health: …`, `interrupted at switch by SIGTERM.`"""
+    if isinstance(cause, Interrupted):
+        killed = cause.signal_number == signal.SIGKILL  # found out afterwards, in words
+        return f"interrupted at {step}" + (f": {cause.message}" if killed else f" by {cause.signal_name}.")
+    first = cause.message.splitlines()[0] if cause.message else "unknown"
+    return f"failed at {step}: " + (first if first.endswith((".", "!", "?")) else f"{first}.")
+
+
+class FailedHere:
+    """Finds a release again, by its commit; where its source tells no more than the object of an annotated tag, by that.
+
+    A source that tells neither is believed by the tag's name: a tag that was moved is refused in any case.
+    """
+
+    def __init__(self, site: Site, known: Mapping[str, BadRelease]) -> None:
+        self._site, self._known = site, known
+        self._tags = {bad.tag: bad for bad in known.values()}
+        self._objects: dict[str, str] = {}
+
+    @classmethod
+    def read(cls, site: Site, database: Database) -> FailedHere:
+        return cls(site, database.bad_releases())
+
+    def find(self, tag: str | None, commit: str | None, object_id: str | None = None) -> BadRelease | None:
+        """The release, where it failed here; None where it didn't. Starts a process only for a tag that did."""
+        if commit:
+            return self._known.get(commit)
+        bad = self._tags.get(tag or "")
+        if bad is None or object_id in (None, bad.commit):
+            return bad
+        return bad if self._object_of(bad.tag) in (None, object_id) else None
+
+    def _object_of(self, tag: str) -> str | None:
+        """The id of the tag's own object, as it was fetched when the release failed."""
+        if tag not in self._objects:
+            (found,) = self._site.repository.facts([f"refs/tags/{tag}"])
+            self._objects[tag] = found.oid if found is not None else ""
+        return self._objects[tag] or None

@@ -1,0 +1,38 @@
+"""A tag that a remote doesn't have: where it is instead, or what it is."""
+
+from __future__ import annotations
+
+from gitdeploy.checkout import remote as remotes
+from gitdeploy.checkout.remote import Credentials
+from gitdeploy.errors import GitDeployError, NotFound, SourceError
+from gitdeploy.site.site import Site
+from gitdeploy.text import clean
+
+
+def missing_tag(
+    site: Site, remote: str, credentials: Credentials | None, tag: str, error: SourceError | NotFound
+) -> SourceError | NotFound:
+    """ERROR of fetching TAG from REMOTE with a better hint, where TAG is missing there: a branch is no release, and another
+    remote may have it."""
+    if not isinstance(error, (NotFound, remotes.NoTags)):
+        return error
+    from gitdeploy.site.remotes import checkout_git
+
+    try:
+        is_branch = remotes.has_branch(site.repository, remote, tag, credentials)
+    except GitDeployError:
+        is_branch = False
+    if is_branch:
+        name = clean(tag, limit=80)
+        return NotFound(
+            f"{name} is a branch of {remotes.shown_remote(remote)}, and branches aren't followed.",
+            "A release is a tag: gitdeploy releases lists them.",
+        )
+    having = [name for name, tags in checkout_git(site).remotes_with_tags(remote).items() if tag in tags]
+    if not having:
+        return error
+    return type(error)(
+        error.message,
+        f"The remote {clean(having[0])} has it: set source.remote: {clean(having[0])} in deploy.yaml.",
+        details=error.details,
+    )

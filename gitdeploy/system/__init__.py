@@ -1,0 +1,1 @@
+"""What Linux gives: child processes, signals, durable files, /proc, users."""

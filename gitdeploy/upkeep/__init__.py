@@ -1,0 +1,1 @@
+"""What is asked outside a deployment: doctor, drafts, pruning, looking for releases."""

@@ -1,0 +1,322 @@
+"""Everything that an upgrade needs, looked at before one is needed: a sentence each on what is wrong and what to do."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from gitdeploy import health
+from gitdeploy.backups import store
+from gitdeploy.checkout import preconditions
+from gitdeploy.checkout.git import ObjectsUnreadable, Repository, git_version, is_object_id, program
+from gitdeploy.checkout.local import operation_under_way, read_local
+from gitdeploy.checkout.ownership import foreign, in_words
+from gitdeploy.errors import GitDeployError
+from gitdeploy.hooks import running
+from gitdeploy.services import open_services
+from gitdeploy.site import unnamed_hooks
+from gitdeploy.site.site import Site
+from gitdeploy.state import Database, DeploymentLock
+from gitdeploy.system.durable import is_folder
+from gitdeploy.text import clean, count, duration_text, listing, path_text, size_text
+from gitdeploy.upkeep.finding import Finding, Level
+
+LITTLE_SPACE = 500 << 20  # bytes free on the checkout's disk under which doctor warns
+
+
+def examine(site: Site) -> Iterator[Finding]:
+    """Look at everything, in the order in which an upgrade needs it. Changes nothing but the cache of the sources."""
+    for about, look in _LOOKS.items():
+        try:
+            found = list(look(site))
+        except GitDeployError as error:
+            found = [Finding(about, "problem", error.message, error.hint)]
+        except OSError as error:
+            name = f"{path_text(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
+            found = [Finding(about, "problem", f"{name}{error.strerror}.", "See who owns it and its mode (ls -l).")]
+        yield from found
+
+
+def _git(site: Site) -> Iterator[Finding]:
+    version = ".".join(map(str, git_version(program())))
+    head = site.repository.resolve("HEAD")
+    if head is None:
+        yield Finding(
+            "git",
+            "problem",
+            "HEAD leads to no commit: its file is empty or damaged, or the commit's objects are missing.",
+            "gitdeploy backups names commits that were live; then: git update-ref --no-deref HEAD COMMIT",
+        )
+    else:
+        yield Finding("git", "ok", f"git {version}; {site.release_at(head).full} is live.")
+    if word := operation_under_way(site.repository):
+        yield Finding(
+            "git", "problem", f"git is in the middle of a {word}.", f"Finish it, or stop it: git {word} --abort"
+        )
+    held = DeploymentLock(site.state.lock).holder() is not None
+    for lock in [] if held else site.repository.lock_files():
+        yield Finding(
+            "git",
+            "warning",
+            f"{path_text(str(lock))} is there: another git is at work, or was killed.",
+            "If none runs, gitdeploy recover removes it.",
+        )
+
+
+def _objects(site: Site) -> Iterator[Finding]:
+    if empty := empty_objects(site.repository):
+        yield Finding(
+            "objects",
+            "problem",
+            f"{count(len(empty), 'object')} of the repository {'is an empty file' if len(empty) == 1 else 'are empty files'}, "
+            "as a power cut leaves them; git fails on them.",
+            "gitdeploy doctor --repair deletes them; then fetch them again: git fetch --refetch (git 2.36 or newer).",
+        )
+        return
+    bad = [
+        name
+        for name, text in _loose_refs(site.repository)
+        if not is_object_id(text.strip()) and not text.startswith("ref: ")
+    ]
+    if bad:
+        yield Finding(
+            "objects",
+            "problem",
+            f"{listing(bad, 5)}: empty or damaged; git refuses to fetch beside such a ref.",
+            "gitdeploy recover writes those of backups anew; delete the file of another one, then: git fetch",
+        )
+    else:
+        yield Finding("objects", "ok", "No object and no ref is empty.")
+
+
+def empty_objects(repository: Repository) -> list[Path]:
+    """Loose objects without content: nothing can be read from them, and git writes none itself."""
+    folder = repository.common_dir / "objects"
+    return [path for path in folder.glob("??/*") if len(path.name) >= 38 and path.stat().st_size == 0]
+
+
+def _loose_refs(repository: Repository) -> Iterator[tuple[str, str]]:
+    base = repository.common_dir
+    for path in (base / "refs").rglob("*"):
+        if path.is_file() and path.suffix != ".lock":
+            yield str(path.relative_to(base)), path.read_text("ascii", "replace")
+
+
+def _owner(site: Site) -> Iterator[Finding]:
+    paths = [path for path, _ in read_local(site.repository).tracked]
+    state = [folder for folder in (site.state.path, site.state.stage, site.state.backups) if is_folder(folder)]
+    if found := foreign(site.repository, paths, state):
+        yield Finding("owner", "problem", *in_words(site.root, found))
+        return
+    owner = site.root.stat().st_uid
+    others = [
+        path_text(entry.name)
+        for folder in (site.root, site.repository.git_dir)
+        for entry in os.scandir(folder)
+        if entry.stat(follow_symlinks=False).st_uid != owner
+    ]
+    if others:
+        yield Finding(
+            "owner",
+            "warning",
+            f"Not everything belongs to the owner of {path_text(str(site.root))}: {listing(others, 5)}.",
+            f"chown -R --from=root {owner} {path_text(str(site.root))} (or whoever the other owner is)",
+        )
+    else:
+        yield Finding("owner", "ok", "The checkout has one owner.")
+
+
+def _settings(site: Site) -> Iterator[Finding]:
+    repository = site.repository
+    settings = repository.config(preconditions.ASKED)
+    tree = repository.tree_of("HEAD") if settings else ""
+    wrong = preconditions.setting_problems(repository, settings)
+    wrong += preconditions.filter_problems(repository, settings, tree) if settings else []
+    yield from (Finding("settings", "problem", problem.message, problem.hint) for problem in wrong)
+    if not wrong:
+        yield Finding("settings", "ok", "None of git's settings is in the way.")
+
+
+def _disk(site: Site) -> Iterator[Finding]:
+    found = os.statvfs(site.root)
+    free = found.f_bavail * found.f_frsize
+    if found.f_flag & os.ST_RDONLY:
+        yield Finding("disk", "problem", "The checkout's file system is read-only.", "See dmesg; mount -o remount,rw")
+    elif free < LITTLE_SPACE:
+        yield Finding("disk", "warning", f"{size_text(free)} free on the checkout's disk.", "gitdeploy prune --dry-run")
+    elif found.f_files and found.f_favail < found.f_files // 50:
+        yield Finding(
+            "disk", "warning", f"{found.f_favail} inodes free on the checkout's disk.", "Delete small files (caches)."
+        )
+    else:
+        yield Finding("disk", "ok", f"{size_text(free)} free.")
+
+
+def _state(site: Site) -> Iterator[Finding]:
+    if not site.state.exists():
+        yield Finding("state", "ok", "No deployment yet.")
+        return
+    database = Database.read(site.state.database)
+    if database is not None:
+        with database:
+            unfinished = database.unfinished()
+            newest = database.deployments(1)
+        if unfinished and DeploymentLock(site.state.lock).holder() is None:
+            yield Finding(
+                "state",
+                "problem",
+                f"Deployment {unfinished[-1].id} was interrupted.",
+                "Put it right: gitdeploy recover",
+            )
+        ahead = (datetime.fromisoformat(newest[0].started_at) - datetime.now(UTC)).total_seconds() if newest else 0
+        if ahead > 60:
+            yield Finding(
+                "clock",
+                "warning",
+                f"The clock is {duration_text(ahead)} behind the start of the last deployment.",
+                "Set it: timedatectl set-ntp true",
+            )
+    good, damaged = store.read_all(site.state.backups)
+    for entry in damaged:
+        yield Finding(
+            "backups", "problem", f"Backup {entry.id} can't be used: {clean(entry.problem)}.", "gitdeploy prune"
+        )
+    lost = [b.id for b in good if not _is_there(site.repository, str(b.snapshot["commit"]))]
+    if lost:
+        yield Finding(
+            "backups", "problem", f"The objects of {listing(lost, 3)} are missing or damaged.", "git fetch --refetch"
+        )
+    if not damaged and not lost:
+        said = (
+            f"{count(len(good), 'backup')}, complete."
+            if good
+            else "There is no backup yet; every upgrade makes one first."
+        )
+        yield Finding("backups", "ok", said)
+
+
+def _is_there(repository: Repository, commit: str) -> bool:
+    """Whether COMMIT can be read: missing or damaged is the same to a backup."""
+    try:
+        return repository.resolve(commit) is not None
+    except ObjectsUnreadable:
+        return False
+
+
+def _venv(site: Site) -> Iterator[Finding]:
+    from gitdeploy.upkeep.doctor_venv import look_at_venv
+
+    yield from look_at_venv(site)
+
+
+def _source(site: Site) -> Iterator[Finding]:
+    from gitdeploy.site.site import head_of
+    from gitdeploy.upkeep.updates import check
+
+    for source in (site.config.source, *site.config.source.fallback):
+        if source.token_env and site.config.variable(source.token_env) is None:
+            yield Finding(
+                "source",
+                "warning",
+                f"{source.token_env} is set neither in the environment nor in {site.config.env_file or '.env'}.",
+                "A public repository needs no token; a private one can't be read without.",
+            )
+    with site.open_database() as database:
+        begun = time.monotonic()
+        result = check(site, database, site.release_at(head_of(site)), force=True)
+    if result.warning:
+        yield Finding("source", "warning", result.warning)
+    took = duration_text(time.monotonic() - begun)
+    if result.latest_tag is None:
+        yield Finding("source", "warning", f"{result.reason}.", result.way or "")
+    elif not result.from_cache:
+        yield Finding("source", "ok", f"{result.source}: the newest release is {result.latest_tag} ({took}).")
+
+
+def _hooks(site: Site) -> Iterator[Finding]:
+    found = [hook for stage in running.STAGES for hook in running.find_hooks(site.root, site.config.hooks, stage)]
+    wrong = [hook.problem for hook in found if hook.problem]
+    yield from (Finding("hooks", "problem", text) for text in wrong)
+    if unnamed := unnamed_hooks.unnamed(site, site.config):
+        level: Level = "problem" if unnamed_hooks.ran_before(site) else "warning"
+        yield Finding("hooks", level, unnamed_hooks.not_run(unnamed), unnamed_hooks.WAYS)
+    elif not wrong:
+        yield Finding("hooks", "ok", f"{count(len(found), 'hook')}, runnable." if found else "None.")
+
+
+def _service(site: Site) -> Iterator[Finding]:
+    services = open_services(site.config.service, site.root)
+    if not services:
+        yield Finding(
+            "service", "warning", "No service is configured: an upgrade restarts nothing.", "service: in deploy.yaml"
+        )
+    for service in services:
+        wrong = service.problems()
+        yield from (Finding("service", "problem", message, hint) for message, hint in wrong)
+        if wrong:
+            continue
+        down = service.is_up()
+        if down:
+            yield Finding("service", "problem", f"{service.name}: {clean(down)}", "Start it, and look at its log.")
+        else:
+            yield Finding("service", "ok", f"{service.name} is up.")
+
+
+def _health(site: Site) -> Iterator[Finding]:
+    if not site.config.health.configured:
+        yield Finding(
+            "health",
+            "warning",
+            "No health check: a release that starts and fails stays live.",
+            "health: in deploy.yaml",
+        )
+        return
+    from gitdeploy.site.app_environment import check_environment
+
+    environment = check_environment(site, site.config) if site.config.health.command else None
+    wrong = health.check_once(site.config.health, root=site.root, environment=environment)
+    if wrong:
+        yield Finding("health", "problem", clean(wrong), "A release can't be told from a broken one until it answers.")
+    else:
+        yield Finding("health", "ok", "The app answers.")
+
+
+def _databases(site: Site) -> Iterator[Finding]:
+    from gitdeploy.upkeep.doctor_data import look_at_data
+
+    yield from look_at_data(site)
+
+
+_LOOKS: Mapping[str, Callable[[Site], Iterator[Finding]]] = {
+    "git": _git,
+    "objects": _objects,
+    "settings": _settings,
+    "owner": _owner,
+    "disk": _disk,
+    "state": _state,
+    "venv": _venv,
+    "source": _source,
+    "hooks": _hooks,
+    "service": _service,
+    "health": _health,
+    "database": _databases,
+}
+
+
+# ---- what can be mended safely ----
+
+
+def mend_objects(site: Site) -> Iterator[Finding]:
+    """Delete empty object files: nothing is in them, and a fetch brings them only where they are gone."""
+    empty = empty_objects(site.repository)
+    for path in empty:
+        with suppress(FileNotFoundError):
+            path.unlink()
+    if empty:
+        yield Finding(
+            "objects", "mended", f"{count(len(empty), 'empty object')} deleted.", "Fetch them: git fetch --refetch"
+        )

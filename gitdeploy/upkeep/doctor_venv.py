@@ -1,0 +1,107 @@
+"""What doctor says of the venv: whether it works, what is installed into it, and what of others' stands in its way."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from gitdeploy import venvs
+from gitdeploy.site.dependencies import uninstalled_here, way_to_install
+from gitdeploy.site.site import Site
+from gitdeploy.system.owner import user_name
+from gitdeploy.text import count, listing, path_text
+from gitdeploy.upkeep.finding import Finding
+
+
+def look_at_venv(site: Site) -> Iterator[Finding]:
+    """How the venv stands, and whether anything installs what the app says that it needs."""
+    live = site.live_venv()
+    if live is None:
+        yield Finding("venv", "ok", "The app has none.")
+        return
+    yield from _left_over(site)
+    if wrong := venvs.examine(live):
+        yield Finding("venv", "problem", wrong, "Build it anew: gitdeploy upgrade TAG --rebuild-venv")
+        return
+    other = venvs.other_than_live(site.config.venv.python, live)
+    if other is not None and other.path is None:
+        yield Finding(
+            "venv", "problem", f"venv.python is {site.config.venv.python}, and this server has no such interpreter, or it doesn't start.",
+            "Install it, or name another: venv: {python: /usr/bin/python3}",
+        )  # fmt: skip
+    elif other is not None:
+        yield Finding(
+            "venv", "warning",
+            f"venv.python is {site.config.venv.python}, and the venv has Python {live.python}: the next upgrade builds it anew.",
+            "See what it will hold: gitdeploy plan",
+        )  # fmt: skip
+    yield from _others_files(live.real)
+    requirements = venvs.read_requirements(Checkout(site.root), site.config.venv, live, root=site.root)
+    yield from (Finding("venv", "problem", text, "See venv: in deploy.yaml.") for text in requirements.problems)
+    if said := uninstalled_here(site.root, requirements):
+        yield Finding("venv", "warning", said, way_to_install(site.root))
+    edited = venvs.differences(live.real)
+    if edited:
+        yield Finding(
+            "venv",
+            "warning",
+            f"Written in place since it went live: {listing([path_text(name) for name in edited], 3)}.",
+            "Through hard links other generations may have changed too. Put such changes into a package.",
+        )
+    else:
+        yield Finding("venv", "ok", f"Python {live.python}, its libraries load; nothing was changed in place.")
+
+
+class Checkout:
+    """The checkout's files as they are, for whoever reads requirements."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def read(self, path: str) -> bytes | None:
+        """A file's bytes; None where there is no such file."""
+        file = self.root / path
+        return file.read_bytes() if file.is_file() else None
+
+    def export(self, folder: Path, paths: Sequence[str] | None) -> None:
+        """Nothing is installed from here."""
+        raise NotImplementedError
+
+
+def _left_over(site: Site) -> Iterator[Finding]:
+    if left := venvs.undeletable(site.state.venvs):
+        words = " ".join(shlex.quote(str(path)) for path in left)
+        yield Finding(
+            "venv",
+            "warning",
+            f"{count(len(left), 'old generation')} could not be deleted whole: files of another user's are in it. Nothing uses it.",
+            f"As root: rm -rf {words}",
+        )
+
+
+def _others_files(venv: Path) -> Iterator[Finding]:
+    """Files of another user's in VENV, as one `sudo pip install` or one run of the app as root leaves them."""
+    owner = venv.stat().st_uid
+    folders = [os.fspath(venv)]
+    found: dict[int, str] = {}
+    while folders:
+        try:
+            entries = list(os.scandir(folders.pop()))
+        except OSError:
+            continue  # it is named already: it isn't the owner's
+        for entry in entries:
+            uid = entry.stat(follow_symlinks=False).st_uid
+            if uid != owner:
+                found.setdefault(uid, entry.path)
+            if entry.is_dir(follow_symlinks=False):
+                folders.append(entry.path)
+    for uid, path in found.items():
+        yield Finding(
+            "venv",
+            "warning",
+            f"{path_text(os.path.relpath(path, venv))} in the venv belongs to {user_name(uid)}; "
+            "old copies of such files can't be deleted by the app's user.",
+            f"As root: chown -R --from={uid} {owner} {shlex.quote(os.fspath(venv))}",
+        )

@@ -1,0 +1,204 @@
+"""Looking for releases by itself: tell once about a new one, and say which may be installed without a person."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from packaging.version import Version
+
+from gitdeploy.errors import GitDeployError
+from gitdeploy.site.hold import HOLD, hold_sentence
+from gitdeploy.site.memory import FailedHere
+from gitdeploy.site.site import Site
+from gitdeploy.site.tags import check_tag
+from gitdeploy.state import BadRelease, Database
+from gitdeploy.text import clean, duration_text
+from gitdeploy.versions import CodeState, order, read_version
+
+if TYPE_CHECKING:
+    from gitdeploy.sources import CheckResult, Release
+
+SAID_BAD = "said_bad"  # in the database: the release that failed here, of which was said that it is not tried again
+TOLD = "told_update"  # in the database: the release that people were told about
+NOTICED = "noticed"  # in the database: tag -> when it was first noticed here, for sources that tell no date
+_MOST_NOTICED = 50
+
+
+class Look(Struct, frozen=True):
+    """What one look came to: `tag` may be installed now by itself; `reason` says why nothing is, or why the newest release
+    isn't; `again` is when that changes, where it is known; `told`: people were told about a new release. `bad`: the newest
+    release failed here before, so it is neither offered nor told; `bad_known`: an earlier look said so; `waits`: what of
+    `reason` is about the release that comes in its place."""
+
+    check: CheckResult
+    tag: str | None
+    reason: str
+    again: datetime | None = None
+    told: bool = False
+    problems: tuple[str, ...] = ()
+    bad: BadRelease | None = None
+    bad_known: bool = False
+    waits: str = ""
+
+
+class Decision(Struct, frozen=True):
+    """`wanted`: the release that may be installed by itself, now where `reason` is empty; else that says what it waits for,
+    and `again` until when, where it is known."""
+
+    wanted: str | None
+    reason: str = ""
+    again: datetime | None = None
+
+
+def look(site: Site, database: Database, live: CodeState, *, moment: datetime | None = None) -> Look:
+    """Ask the source, tell people once about a new release, decide. Raises `SourceError` where it can't be asked."""
+    from gitdeploy.upkeep import updates
+
+    now = moment or datetime.now(UTC)
+    result = updates.ask(site, database, live)
+    bad = database.bad_release(result.commit) if result.update_available and result.commit else None
+    told, problems = _tell_once(site, database, result) if bad is None else (False, ())
+    if result.warning:
+        problems = (*problems, result.warning)
+    if not result.update_available:
+        return Look(result, None, f"{result.nothing(live.name)}.", None, told, problems)
+    decision = decide(site, database, live, now)
+    tag = decision.wanted if not decision.reason else None
+    if bad is None:
+        return Look(result, tag, decision.reason, decision.again, told, problems)
+    waits = decision.reason if decision.wanted is not None else ""
+    reason = f"{failed_before(bad)} {waits}".rstrip()
+    return Look(result, tag, reason, decision.again, told, problems, bad, _known(database, bad), waits)
+
+
+def failed_before(bad: BadRelease) -> str:
+    return f"{clean(bad.tag)} failed here before, so it is not installed by itself again: {clean(bad.reason)}"
+
+
+def _known(database: Database, bad: BadRelease) -> bool:
+    """Whether an earlier look said that BAD failed here; from now on one has."""
+    name = f"{bad.commit} {bad.at}"
+    if database.meta_get(SAID_BAD) == name:
+        return True
+    database.meta_put(SAID_BAD, name)
+    return False
+
+
+def decide(site: Site, database: Database, live: CodeState, now: datetime) -> Decision:
+    """The newest release that `check` of deploy.yaml admits and that didn't fail here, and whether its time has come."""
+    from gitdeploy.upkeep import updates
+
+    settings = site.config.check
+    if settings.upgrade == "never":
+        return Decision(None, "Releases are installed by hand (check.upgrade: never).")
+    if _live_version(site, live) is None and settings.upgrade != "all":
+        return Decision(
+            None,
+            f"HEAD is no release, so what is a `check.upgrade: {settings.upgrade}` can't be told. By hand: gitdeploy upgrade",
+        )
+    found = candidates(updates.newer(site, database, live), live, site)
+    if not found:
+        return Decision(None, f"Nothing newer than {live.name} that `check.upgrade: {settings.upgrade}` admits.")
+    failed = FailedHere.read(site, database)
+    found_bad = {r.tag: bad for r in found if (bad := failed.find(r.tag, r.commit, r.object_id)) is not None}
+    good = [release for release in found if release.tag not in found_bad]
+    if not good:
+        return Decision(None, failed_before(found_bad[found[0].tag]))
+    since = _since(database, found, now)
+    old = [release for release in good if now - since[release.tag] >= timedelta(seconds=settings.min_age)]
+    if not old:
+        ripe = min(since[release.tag] for release in good) + timedelta(seconds=settings.min_age)
+        wait = duration_text((ripe - now).total_seconds())
+        reason = f"{good[0].tag} is younger than check.min_age admits; {wait} are left."
+        return Decision(good[0].tag, reason, ripe)
+    wanted = old[0].tag
+    if (hold := database.meta_get(HOLD)) is not None:
+        return Decision(wanted, hold_sentence(hold))
+    if settings.window is not None and not settings.window.contains(now):
+        return Decision(wanted, f"{wanted} waits for the window {settings.window}.", settings.window.opens(now))
+    return Decision(wanted)
+
+
+def candidates(releases: Sequence[Release], live: CodeState, site: Site) -> list[Release]:
+    """Those of RELEASES, newer than what is live, that `check.upgrade` admits, newest first."""
+    prefix = site.config.source.tag_prefix
+    here = _live_version(site, live)
+    found = [
+        release
+        for release in releases
+        if (version := read_version(release.tag, prefix)) is not None
+        and (here is None or within(here, version, site.config.check.upgrade))
+        and _installable(release.tag)
+    ]
+    return sorted(found, key=lambda release: order(release.tag, prefix), reverse=True)
+
+
+def _live_version(site: Site, live: CodeState) -> Version | None:
+    return read_version(live.tag or "", site.config.source.tag_prefix) or read_version(live.version or "")
+
+
+def within(here: Version, there: Version, policy: str) -> bool:
+    """Whether the step from HERE to THERE is a `patch` (same first two numbers), a `minor` (same first) or any."""
+    if policy == "all":
+        return True
+    numbers = {"patch": 2, "minor": 1}.get(policy)
+    if numbers is None:
+        return False
+    padded = [(*version.release, 0, 0)[:numbers] for version in (here, there)]
+    return here.epoch == there.epoch and padded[0] == padded[1]
+
+
+def _installable(tag: str) -> bool:
+    try:
+        check_tag(tag)
+    except GitDeployError:
+        return False
+    return True
+
+
+def _since(database: Database, releases: Sequence[Release], now: datetime) -> dict[str, datetime]:
+    """Since when each release is out: as its source says, else when it was first noticed here."""
+    noticed: dict[str, str] = json.loads(database.meta_get(NOTICED) or "{}")
+    new = {release.tag: now.isoformat() for release in releases if release.tag not in noticed}
+    if new:
+        noticed = dict(list({**noticed, **new}.items())[-_MOST_NOTICED:])
+        database.meta_put(NOTICED, json.dumps(noticed))
+    found = {}
+    for release in releases:
+        text = release.published_at or noticed.get(release.tag, now.isoformat())
+        try:
+            moment = datetime.fromisoformat(text)
+        except ValueError:
+            moment = now
+        found[release.tag] = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    return found
+
+
+def _tell_once(site: Site, database: Database, result: CheckResult) -> tuple[bool, tuple[str, ...]]:
+    """Tell whoever `notify` names about a new release, once. Returns (told, problems as sentences)."""
+    if not result.update_available or not site.config.notify:
+        return False, ()
+    name = f"{result.latest_tag} {result.commit or ''}".strip()
+    if database.meta_get(TOLD) == name:
+        return False, ()
+    database.meta_put(TOLD, name)  # before sending: a crash in between must not make it a message a day
+    from gitdeploy import notify as sending
+
+    sentence = f"{result.latest_tag} is available; {result.current_version or 'an unknown version'} is live."
+    notes = clean(result.release_notes or "", lines=True, limit=2000)
+    message = sending.Message(
+        "update_available",
+        site.name,
+        f"{site.name}: update available",
+        f"{sentence}\n\n{notes}".strip(),
+        clean(result.current_version or ""),
+        clean(result.latest_tag or ""),
+    )
+    try:
+        return True, tuple(sending.send(site.config.notify, message, site.config.expand))
+    except GitDeployError as error:
+        return True, (error.message,)

@@ -1,0 +1,113 @@
+"""Who asks: the token, session or login of the app that a request proves itself by."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal
+
+from flask import Request
+from msgspec import Struct
+
+from gitdeploy.text import clean
+from gitdeploy.web.errors import TooManyTries
+
+if TYPE_CHECKING:
+    from gitdeploy.web.access.store import Store
+
+COOKIE = "gitdeploy_session"
+ENVIRONMENT_TOKEN = "GITDEPLOY_WEB_TOKEN"  # noqa: S105  # the variable's name
+SHORTEST_TOKEN = 16
+IDLE = 4 * 3600.0  # seconds that a session lasts without a request
+LONGEST = 24 * 3600.0  # seconds that a session lasts at all
+TRIES, TRIES_WITHIN = 5, 300.0  # wrong tokens from one address, and the seconds that they count for
+
+
+class Access(Struct, frozen=True):
+    """Somebody who may look, and change things unless `read_only`. `how`: what they proved themselves by; `csrf`: what
+    the page of a session must send with every change."""
+
+    name: str
+    read_only: bool = False
+    how: Literal["session", "token", "app"] = "app"
+    csrf: str = ""
+
+
+Authorize = Callable[[], "Access | str | bool | None"]
+
+
+def by_app(authorize: Authorize) -> Access | None:
+    """What the app's own login says: an `Access`, the administrator's name, True, or nothing."""
+    said = authorize()
+    if isinstance(said, Access):
+        return said
+    if isinstance(said, str):
+        return Access(clean(said, limit=100)) if said else None
+    return Access("administrator") if said else None
+
+
+def by_request(request: Request, store: Store, environment_token: str | None) -> Access | None:
+    """What the request's own token or session says. Raises `TooManyTries`."""
+    header = request.headers.get("Authorization")
+    if header is not None:
+        kind, _, token = header.partition(" ")
+        if kind.lower() != "bearer":
+            return None
+        found = check_token(token.strip(), request.remote_addr or "", store, environment_token)
+        return Access(found.name, found.read_only, "token") if found is not None else None
+    session = request.cookies.get(COOKIE)
+    return store.session(session, environment_token) if session else None
+
+
+class Proven(Struct, frozen=True):
+    """A token that is right: its name, what it may, and what a session that it opens is bound to."""
+
+    name: str
+    read_only: bool
+    binding: str
+
+
+def check_token(token: str, address: str, store: Store, environment_token: str | None) -> Proven | None:
+    """Whose TOKEN it is; None for a wrong one, which is counted against ADDRESS. Raises `TooManyTries`."""
+    key = network_of(address)
+    wait = store.locked_out(key, TRIES, TRIES_WITHIN)
+    if wait > 0:
+        raise TooManyTries(wait)
+    found = _proven(token, store, environment_token)
+    if found is None:
+        store.count_failure(key)
+    return found
+
+
+def is_right(token: str, store: Store, environment_token: str | None) -> bool:
+    """Whether TOKEN still is one; a wrong one is no try to guess."""
+    return _proven(token, store, environment_token) is not None
+
+
+def _proven(token: str, store: Store, environment_token: str | None) -> Proven | None:
+    given = token.encode("utf-8", "surrogateescape")
+    if environment_token is not None and hmac.compare_digest(given, environment_token.encode()):
+        return Proven("administrator", False, environment_binding(environment_token))
+    row = store.token(hashlib.sha256(given).hexdigest())
+    return Proven(row.name, row.read_only, f"token:{row.id}") if row is not None else None
+
+
+def environment_binding(token: str) -> str:
+    """What a session opened by the environment's token is bound to: ends with that token."""
+    return "environment:" + hashlib.sha256(token.encode()).hexdigest()
+
+
+def network_of(address: str) -> str:
+    """The address that tries are counted against; of IPv6 the /64 that one customer has."""
+    import ipaddress
+
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return address[:64]
+    if isinstance(found, ipaddress.IPv6Address):
+        if found.ipv4_mapped is not None:
+            return str(found.ipv4_mapped)
+        return str(ipaddress.ip_network((found, 64), strict=False))
+    return str(found)

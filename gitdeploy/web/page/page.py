@@ -1,0 +1,78 @@
+"""What a browser asks for: the page, its parts, and the reader's language and colours."""
+
+from __future__ import annotations
+
+from flask import Response, make_response, request, url_for
+
+from gitdeploy.errors import ConfigError, GitDeployError
+from gitdeploy.web.access.access import Access
+from gitdeploy.web.answers import status_of
+from gitdeploy.web.page import document
+from gitdeploy.web.page.document import Visitor
+from gitdeploy.web.shared.asking import number
+from gitdeploy.web.shared.panel import panel, who
+from gitdeploy.web.words import taste
+from gitdeploy.web.words.taste import LANGUAGE_COOKIE, THEME_COOKIE
+
+_YEAR = 365 * 86400
+
+
+def show() -> Response:
+    """GET /upgrade/: all of it. `deployment`: whose log stands open; `releases`: how many are listed at once."""
+    here, visitor = panel(), visitor_of(who())
+    deployment = number("deployment", 0, 1, 10**12) if "deployment" in request.args else None
+    releases = number("releases", 0, 0, 500)
+    try:
+        made = document.page(here.app(), visitor, deployment=deployment, releases=releases)
+    except GitDeployError as error:  # a deploy.yaml that can't be read, a checkout of another owner, a damaged state.db
+        if error.kind == "not_found":
+            raise
+        return _remember(visitor, make_response(document.broken(here.root.name, visitor, error), 503))
+    return _remember(visitor, make_response(made))
+
+
+def part(name: str) -> Response:
+    """GET /upgrade/part/NAME: a piece of the page, made anew."""
+    visitor = visitor_of(who())
+    try:
+        return make_response(document.part(panel().app(), visitor, name, request.args))
+    except GitDeployError as error:
+        return make_response(document.problem(error, visitor), status_of(error) if error.kind == "not_found" else 200)
+
+
+def login_page(problem: str = "", wait: int = 0) -> Response:
+    """The login form; PROBLEM and WAIT as `document.login` takes them."""
+    visitor = visitor_of(None)
+    try:
+        name = panel().app().site.name
+    except ConfigError:
+        name = panel().root.name
+    return _remember(visitor, make_response(document.login(visitor, name, problem=problem, wait=wait)))
+
+
+def visitor_of(access: Access | None) -> Visitor:
+    """Who looks, in the language and the colours that they chose or their browser prefers."""
+    language, theme = taste.taste(request.args, request.cookies, request.headers.get("Accept-Language", ""))
+    base = url_for(f"{request.blueprint}.show").rstrip("/")
+    if access is None:
+        return Visitor(base, language=language, theme=theme)
+    return Visitor(
+        base,
+        name=access.name,
+        read_only=access.read_only,
+        csrf=access.csrf,
+        can_log_out=access.how == "session",
+        streams=panel().streams > 0,
+        language=language,
+        theme=theme,
+    )
+
+
+def _remember(visitor: Visitor, answer: Response) -> Response:
+    """Keep a choice that the address carries, for a year."""
+    for name, cookie, chosen in (("lang", LANGUAGE_COOKIE, visitor.language), ("theme", THEME_COOKIE, visitor.theme)):
+        if request.args.get(name) == chosen:
+            answer.set_cookie(
+                cookie, chosen, max_age=_YEAR, samesite="Lax", secure=request.is_secure, path=visitor.base or "/"
+            )
+    return answer

@@ -1,0 +1,1 @@
+"""Routes, and the servers that answer them."""

@@ -1,0 +1,1 @@
+"""What page and API share: one look at the app, one deployment that runs."""

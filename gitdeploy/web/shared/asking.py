@@ -1,0 +1,46 @@
+"""What a request asks for: its query and body, taken with their types."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import request
+
+from gitdeploy.deployment.plan.options import Options
+from gitdeploy.errors import UsageError
+
+
+def options_for(local_changes: str | None) -> Options:
+    """An upgrade's options with what becomes of LOCAL_CHANGES; None leaves that to deploy.yaml. Raises `UsageError`."""
+    if local_changes not in (None, "refuse", "merge", "discard"):
+        raise UsageError("`local_changes` must be refuse, merge or discard.")
+    return Options(local_changes=local_changes)  # type: ignore[arg-type]  # checked just above
+
+
+def json_object() -> dict[str, Any]:
+    """The request's body. Raises `BadRequest` for anything but one JSON object without doubled names."""
+    from gitdeploy.web.shared.body import read_object
+
+    return read_object(request.get_data())
+
+
+def number(name: str, default: int, least: int, most: int) -> int:
+    """A whole number of the query. Raises `BadRequest`."""
+    from gitdeploy.web.errors import BadRequest
+
+    text = request.args.get(name)
+    if text is None:
+        return default
+    if not (text.isascii() and text.isdecimal() and len(text) <= 12 and least <= int(text) <= most):
+        raise BadRequest(f"`{name}` must be a whole number from {least} to {most}.")
+    return int(text)
+
+
+def flag(name: str) -> bool:
+    """true or false in the query. Raises `BadRequest`."""
+    from gitdeploy.web.errors import BadRequest
+
+    text = request.args.get(name, "false").lower()
+    if text not in ("true", "false", "1", "0"):
+        raise BadRequest(f"`{name}` must be true or false.")
+    return text in ("true", "1")

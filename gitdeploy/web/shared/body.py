@@ -1,0 +1,70 @@
+"""Bodies of requests: JSON read strictly, each field taken with its type."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from gitdeploy.web.errors import BadRequest
+
+_DEEPEST = 20
+
+
+def read_object(raw: bytes) -> dict[str, Any]:
+    """RAW as one JSON object. Raises `BadRequest`: no JSON, no object, a name twice, NaN, too deep. Nothing is {}."""
+    if not raw.strip():
+        return {}
+    try:
+        found = json.loads(raw.decode("utf-8"), object_pairs_hook=_once, parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
+        raise BadRequest(
+            "The body is no JSON object.", str(error)[:200] if isinstance(error, BadRequest) else ""
+        ) from error
+    if not isinstance(found, dict):
+        raise BadRequest("The body must be a JSON object.")
+    if _depth(found) > _DEEPEST:
+        raise BadRequest("The body is nested too deeply.")
+    return found
+
+
+def text(body: dict[str, Any], name: str, *, needed: bool = False, limit: int = 500) -> str | None:
+    """A text of the body; None where it is missing, null or empty. Raises `BadRequest`."""
+    value = body.get(name)
+    if value is None or value == "":
+        if needed:
+            raise BadRequest(f"`{name}` is missing.")
+        return None
+    if not isinstance(value, str) or len(value) > limit:
+        raise BadRequest(f"`{name}` must be a text of at most {limit} characters.")
+    if any(0xD800 <= ord(character) <= 0xDFFF for character in value) or "\0" in value:
+        raise BadRequest(f"`{name}` holds characters that no text has.")
+    return value
+
+
+def flag(body: dict[str, Any], name: str, default: bool = False) -> bool:
+    """true or false of the body. Raises `BadRequest`."""
+    value = body.get(name, default)
+    if not isinstance(value, bool):
+        raise BadRequest(f"`{name}` must be true or false.")
+    return value
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name stands twice in one object")
+    return found
+
+
+def _refuse(word: str) -> Any:
+    raise ValueError(f"{word} is no JSON")
+
+
+def _depth(value: Any) -> int:
+    deepest, waiting = 0, [(value, 1)]
+    while waiting:
+        item, depth = waiting.pop()
+        deepest = max(deepest, depth)
+        inner = item.values() if isinstance(item, dict) else item if isinstance(item, list) else ()
+        waiting += [(child, depth + 1) for child in inner]
+    return deepest
