@@ -24,7 +24,7 @@ from pathlib import Path
 
 from gitdeploy.checkout.git import program
 from gitdeploy.errors import GitDeployError
-from gitdeploy.system import process
+from gitdeploy.system import environment, process
 
 LIMIT = 120.0
 
@@ -94,7 +94,7 @@ class _Tour:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port: int = free.getsockname()[1]
-        self.environment = process.clean_environment(
+        self.environment = environment.clean_environment(
             {
                 "HOME": str(folder),
                 "GIT_CONFIG_GLOBAL": "/dev/null",

@@ -11,7 +11,7 @@ from gitdeploy.health import HealthFailed
 from gitdeploy.hooks.running import HookFailed
 from gitdeploy.services import ServiceFailed
 from gitdeploy.site.blame import absolved, fault_of
-from gitdeploy.state.database import DiskFull
+from gitdeploy.state.sqlite import DiskFull
 from gitdeploy.venvs.install import RequirementsFailed
 
 ITS_OWN = ("build", "migrate", "restart", "health", "post-deploy")

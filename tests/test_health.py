@@ -23,7 +23,7 @@ from gitdeploy.health import Health, HealthFailed, check_once, soak, wait_health
 from gitdeploy.health.proof import other_generation
 from gitdeploy.health.web import is_loopback, same_version
 from gitdeploy.system import interruption
-from gitdeploy.system.process import Identity, boot_id, start_ticks
+from gitdeploy.system.proc import Identity, boot_id, start_ticks
 
 QUICK = HealthConfig(timeout=1.0, interval=0.05, successes=2)
 Answering = Callable[[BaseHTTPRequestHandler], None]

@@ -60,7 +60,6 @@ class Backup(Struct, frozen=True):
     all_submodules: bool = False  # whether those are all that had files then
     generation: str | None = None
     venv: str | None = None
-    requirements_key: str | None = None
     kept: Sequence[str] = ()
     kept_data: Sequence[str] = ()
     included: Sequence[str] = ()

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from gitdeploy.checkout.git import LONG, Repository
 from gitdeploy.errors import DeploymentFailed
-from gitdeploy.system.process import Completed
+from gitdeploy.system.completed import Completed
 from gitdeploy.text import clean
 
 _FAILED = re.compile(r"external filter|failed to encode|(?:smudge|clean) filter .* failed")

@@ -25,9 +25,10 @@ from msgspec import Struct
 
 from gitdeploy.checkout.settings import PINNED
 from gitdeploy.errors import ConfigError, DeploymentFailed
-from gitdeploy.system import durable, process
+from gitdeploy.system import durable, proc, process
+from gitdeploy.system import environment as environment_
+from gitdeploy.system.completed import Completed
 from gitdeploy.system.conversation import Conversation
-from gitdeploy.system.process import Completed
 from gitdeploy.text import path_text
 
 MINIMUM = (2, 25)
@@ -54,7 +55,7 @@ def is_object_id(text: str) -> bool:
 def program() -> str:
     """The absolute path of git, found and asked for its version once a process. Raises `DeploymentFailed` where there
     is none or it is too old."""
-    found = process.which("git")
+    found = environment_.which("git")
     if found is None:
         raise DeploymentFailed("git is not installed.", "Install it: apt-get install git")
     git_version(found)
@@ -64,7 +65,7 @@ def program() -> str:
 @cache
 def git_version(git: str) -> tuple[int, ...]:
     """The version of the program GIT, (2, 39, 5). Raises `DeploymentFailed` where it is older than 2.25."""
-    done = process.run([git, "version"], cwd="/", env=process.clean_environment(), timeout=SHORT)
+    done = process.run([git, "version"], cwd="/", env=environment_.clean_environment(), timeout=SHORT)
     found = re.search(r"(\d+(?:\.\d+)+)", done.check("git version").text)
     version = tuple(int(part) for part in found[1].split(".")) if found else (0,)
     if version < MINIMUM:
@@ -138,7 +139,7 @@ class Repository(Struct, frozen=True):
         configuration, which isn't read. A file that can't be had fails, whatever a release's .lfsconfig says."""
         if self.lfs == "never":
             return ("filter.lfs.process=", "filter.lfs.smudge=", "filter.lfs.clean=", "filter.lfs.required=false")
-        program = process.which("git-lfs")
+        program = environment_.which("git-lfs")
         if program is None:
             return ()
         return (
@@ -199,7 +200,7 @@ class Repository(Struct, frozen=True):
     @staticmethod
     def environment() -> dict[str, str]:
         """Of every git command. Settings of the user and the system apply, wherever the caller has them."""
-        environment = process.clean_environment(
+        environment = environment_.clean_environment(
             {
                 "LC_ALL": "C",
                 "GIT_OPTIONAL_LOCKS": "0",
@@ -440,7 +441,7 @@ class Repository(Struct, frozen=True):
     @contextmanager
     def scratch(self) -> Iterator[Path]:
         """A folder for a moment, beside git's own files, where `sweep_scratch` finds what a killed process left of it."""
-        own = process.Identity.own()
+        own = proc.Identity.own()
         folder = self.git_dir / f"{_SCRATCH}{own.pid}-{own.started}-{os.urandom(6).hex()}"
         folder.mkdir(mode=0o700)
         try:
@@ -460,7 +461,7 @@ def sweep_scratch(git_dir: Path) -> None:
     for entry in git_dir.glob(f"{_SCRATCH}*"):
         pid, _, rest = entry.name.removeprefix(_SCRATCH).partition("-")
         started = rest.partition("-")[0]
-        if not pid.isdecimal() or str(process.start_ticks(int(pid))) != started:
+        if not pid.isdecimal() or str(proc.start_ticks(int(pid))) != started:
             shutil.rmtree(entry, ignore_errors=True)
 
 

@@ -15,7 +15,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from gitdeploy.checkout.git import Repository, initialise
-from gitdeploy.checkout.remote import Credentials, clone_refs
+from gitdeploy.checkout.remote import clone_refs
+from gitdeploy.checkout.remote_access import Credentials
 
 _FOLDER = "gitdeploy-incoming"
 _KEPT = 86400.0  # seconds

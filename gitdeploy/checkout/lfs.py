@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 from gitdeploy.checkout.changes import FileChange, Problem
 from gitdeploy.checkout.git import Repository
-from gitdeploy.checkout.remote import remote_url
-from gitdeploy.system import process
+from gitdeploy.checkout.remote_names import remote_url
+from gitdeploy.system import environment
 from gitdeploy.system.durable import is_file
 from gitdeploy.text import clean, redact
 
@@ -35,7 +35,7 @@ def lfs_findings(
     texts = _read(repository, tree, changes)
     if b"filter=lfs" not in texts.get(".gitattributes", b"") or repository.lfs == "never":
         return [], []
-    if process.which("git-lfs") is None:
+    if environment.which("git-lfs") is None:
         said = "This release keeps files in Git LFS, and git-lfs is not installed"
         if repository.lfs == "always":
             return [Problem(f"{said}.", "apt-get install git-lfs")], []

@@ -14,8 +14,8 @@ from msgspec.structs import replace
 
 from gitdeploy.checkout.git import Repository, file_blob_id
 from gitdeploy.errors import DeploymentFailed
+from gitdeploy.system.completed import Completed
 from gitdeploy.system.durable import NOTHING_THERE, exists
-from gitdeploy.system.process import Completed
 from gitdeploy.text import path_text
 
 ABSENT = "0" * 40

@@ -10,7 +10,8 @@ from msgspec import Struct
 from gitdeploy.checkout.git import Repository
 from gitdeploy.checkout.gitmodules import Described, Settings, admitted, resolved
 from gitdeploy.checkout.incoming import fill, incoming_repository
-from gitdeploy.checkout.remote import Credentials, fetch_commit
+from gitdeploy.checkout.remote import fetch_commit
+from gitdeploy.checkout.remote_access import Credentials
 from gitdeploy.errors import DeploymentFailed, SourceError
 from gitdeploy.text import path_text, redact
 

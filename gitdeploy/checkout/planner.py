@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from msgspec import Struct, field
@@ -20,6 +20,7 @@ from gitdeploy.checkout.changes import LINK, REGULAR, FileChange, Kind, Policy, 
 from gitdeploy.checkout.envpath import EnvPath
 from gitdeploy.checkout.filters import refuse_failed_filter
 from gitdeploy.checkout.git import file_blob_id
+from gitdeploy.checkout.ignored import ignored_paths
 from gitdeploy.checkout.keep import KeepPaths
 from gitdeploy.checkout.local import LocalChange
 from gitdeploy.checkout.paths import Entry, Owner, Side, owner_of, settled
@@ -322,7 +323,7 @@ class _Planner(Struct):
         here = [path for path in deleted if b"\n" not in path and self.disk.mode(path) not in (0, 0o40000)]
         found: set[bytes] = set()
         for owner, mine in _by_owner({path: owner_of(self.facts.then, path) for path in here}).items():
-            found |= {owner.outside(path) for path in _ignored(owner, [owner.inside(path) for path in mine])}
+            found |= {owner.outside(path) for path in ignored_paths(owner, [owner.inside(path) for path in mine])}
         return found
 
     # ---- words ----
@@ -384,26 +385,6 @@ def _looks_at_modes(owner: Owner) -> bool:
     """Whether git was told to look at modes there (core.fileMode)."""
     values = owner.repository.config(r"^core\.filemode$").get("core.filemode", ["true"])
     return values[-1].lower() not in ("false", "no", "off", "0")
-
-
-def _ignored(owner: Owner, here: Sequence[bytes]) -> set[bytes]:
-    """Those of HERE that the .gitignore files of OWNER's target name."""
-    folders = {b""}
-    for path in here:
-        while (path := os.path.dirname(path)) and path not in folders:
-            folders.add(path)
-    assert owner.target is not None
-    names = [os.fsdecode(os.path.join(folder, b".gitignore")) for folder in sorted(folders)]
-    rules = owner.repository.read_many(owner.target.tree, names)
-    with owner.repository.scratch() as scratch:
-        for name, content in rules.items():
-            file = scratch / name
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(content)
-        done = owner.repository.run(
-            "check-ignore", "--no-index", "-z", "--stdin", stdin=b"\0".join(here) + b"\0", work_tree=scratch
-        )
-    return {path for path in done.stdout.split(b"\0") if path}
 
 
 def _by_owner(paths: Mapping[bytes, Owner]) -> dict[Owner, list[bytes]]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from gitdeploy.checkout.changes import LINK, Problem, TreePlan
 from gitdeploy.checkout.git import Repository
 from gitdeploy.checkout.local import Local
-from gitdeploy.system import durable, process
+from gitdeploy.system import durable, environment
 from gitdeploy.text import clean, listing, path_text
 
 ASKED = r"^(core\.(sparsecheckout|symlinks|attributesfile|excludesfile)|extensions\.refstorage|filter\..*)$"
@@ -124,4 +124,4 @@ def _missing_program(root: Path, command: str) -> str | None:
     if "/" in word:
         return None if durable.is_file(root / os.path.expanduser(word)) else word
     builtin = word in _SHELL
-    return None if builtin or process.which(word) is not None else word
+    return None if builtin or environment.which(word) is not None else word

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from gitdeploy.checkout.git import LONG, Repository, unreadable
-from gitdeploy.checkout.remote import Credentials, fetch_objects
+from gitdeploy.checkout.remote import fetch_objects
+from gitdeploy.checkout.remote_access import Credentials
 
 
 def bring(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from gitdeploy.checkout.git import INCOMING_REFS, Repository
 from gitdeploy.errors import ConfigError, PolicyError
-from gitdeploy.system import process
+from gitdeploy.system import environment
 from gitdeploy.system.durable import is_file
 from gitdeploy.text import clean, path_text
 
@@ -46,7 +46,7 @@ def verify(repository: Repository, tag: str, commit: str, kind: str, signers: Pa
 def _programs(kind: str) -> list[str]:
     """The programs that check, named absolutely: one that the repository's own settings name could say yes to all."""
     package, name = ("openssh-client", "ssh-keygen") if kind == "ssh" else ("gnupg", "gpg")
-    program = process.which(name)
+    program = environment.which(name)
     if program is None:
         raise ConfigError(
             f"git.verify is {kind}, but {name} is not installed, so no signature can be checked.",

@@ -8,46 +8,31 @@ both sides get a second name (a hard link) by which recovery can tell later whic
 from __future__ import annotations
 
 import errno
-import filecmp
 import os
 import shutil
 import stat as stat_module
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from msgspec import Struct, field
-from msgspec.structs import replace
 
-from gitdeploy.checkout.changes import LINK, REGULAR, FileChange, Target, look
+from gitdeploy.checkout.changes import LINK, REGULAR, FileChange, look
 from gitdeploy.checkout.filters import filter_options, refuse_failed_filter
-from gitdeploy.checkout.git import EMPTY_ATTRIBUTES, LONG, NO_ACCESS, Access, Repository, file_blob_id
+from gitdeploy.checkout.folders import directory_at, nearest_directory
+from gitdeploy.checkout.git import EMPTY_ATTRIBUTES, LONG, Access, Repository, file_blob_id
 from gitdeploy.checkout.incoming import staged_repository
 from gitdeploy.checkout.leftovers import unchecked
 from gitdeploy.checkout.local import git_mode
-from gitdeploy.checkout.manifest import FILE, Control, Directory, Item, Manifest, Module
-from gitdeploy.checkout.modes import Modes, Recorded
+from gitdeploy.checkout.manifest import Control, Directory, Item, Manifest, Module
+from gitdeploy.checkout.modes import Recorded
 from gitdeploy.checkout.permissions import attributes_of, dress_new_file, set_attributes
+from gitdeploy.checkout.stage_parts import Part, new_index
+from gitdeploy.checkout.staged import staging_hint
 from gitdeploy.checkout.times import make_newer, recorded, second
 from gitdeploy.errors import DeploymentFailed
 from gitdeploy.system import bytecode, faultpoints, interruption
-from gitdeploy.system.durable import exists, same_file, sync_directory, sync_file_system, sync_file_systems
+from gitdeploy.system.durable import exists, sync_file_systems
 from gitdeploy.text import path_text
-
-
-class Part(Struct, frozen=True):
-    """The share of one repository (the checkout's, or a submodule's at `prefix`) in a switch."""
-
-    repository: Repository
-    changes: Sequence[FileChange]
-    target: Target
-    old_head: str
-    prefix: bytes = b""
-    source: Path | None = None  # of a submodule that comes: where its git folder will be; `repository` is a copy
-    modes: Modes = field(default_factory=Modes)  # recorded ones, which come back
-    hidden: tuple[bytes, ...] = ()  # paths that git was told to overlook; it would not write those marked skip-worktree
-    access: Access = NO_ACCESS  # what the host of its large files (Git LFS) is asked with
-    settings: tuple[tuple[str, str], ...] = ()  # that its configuration gets
 
 
 def stage_switch(
@@ -74,81 +59,7 @@ def stage_switch(
                 "The disk is full: the new files can't be written beside the old ones.", "Make room, then try again."
             ) from error
         name = path_text(os.fsdecode(error.filename)) if error.filename else "a file"
-        raise DeploymentFailed(f"{name} can't be staged: {error.strerror}.", _hint(error)) from error
-
-
-def relink(manifest: Manifest) -> bool:
-    """Make a stage that was kept for later fit to be switched: each of its links is a link still, or becomes one again
-    (the app was copied or moved to another disk meanwhile). False where what it holds is no longer what was staged."""
-    renewed = False
-    for item in manifest.items:
-        for one, other, facts in ((item.live, item.old, item.old_facts), (item.new, item.keep, item.new_facts)):
-            if facts is None or same_file(one, other):
-                continue
-            try:
-                found = os.lstat(one)
-                if (found.st_size, found.st_mtime_ns) != facts or not _same_content(one, other):
-                    return False
-                os.unlink(other)
-                os.link(one, other, follow_symlinks=False)
-            except OSError:
-                return False
-            renewed = True
-    if renewed:
-        sync_file_system(manifest.stage)
-    return True
-
-
-def renew_times(manifest: Manifest, newest: int) -> Manifest:
-    """The same stage with the times that its files would get now: what was made from the live ones since it was staged
-    must be older. NEWEST as in `stage_switch`."""
-    items = []
-    caches = bytecode.Beside()
-    for item in manifest.items:
-        if item.new_facts is not None and not os.path.islink(item.new):
-            earlier = [newest, *(second(facts[1]) for facts in (item.old_facts, item.new_facts) if facts is not None)]
-            make_newer(item.new, [*earlier, *recorded(caches(item.live), item.new_facts[0])])
-            item = replace(item, new_facts=(item.new_facts[0], os.lstat(item.new).st_mtime_ns))
-        items.append(item)
-    return replace(manifest, items=tuple(items))
-
-
-def _same_content(one: bytes, other: bytes) -> bool:
-    if os.path.islink(one) or os.path.islink(other):
-        return os.path.islink(one) and os.path.islink(other) and os.readlink(one) == os.readlink(other)
-    return filecmp.cmp(one, other, shallow=False)
-
-
-def discard_stage(stage: Path, git_dirs: Iterable[Path]) -> None:
-    """Delete a stage that is of no use any more, and its files beside the index."""
-    with suppress(OSError):
-        # First, and durably: half a stage with a manifest would look like a switch that has to be undone.
-        os.unlink(stage / FILE)
-        sync_directory(stage)
-    for folder in git_dirs:
-        with suppress(FileNotFoundError):
-            for entry in os.listdir(folder):
-                if entry.startswith(f"gitdeploy.{stage.name}."):
-                    remove_beside(folder / entry)
-    shutil.rmtree(stage, ignore_errors=True)
-
-
-def remove_beside(path: Path) -> None:
-    """Delete what a stage has beside git's own files: a file, or the repository of a submodule."""
-    try:
-        path.unlink(missing_ok=True)
-    except OSError:
-        shutil.rmtree(path, ignore_errors=True)
-
-
-def _hint(error: OSError) -> str:
-    if error.errno == errno.EPERM:
-        return "It belongs to another user or is immutable (lsattr): give it to the checkout's owner."
-    if error.errno == errno.EXDEV:
-        return "It is on another mount: unmount it for the deployment, or add it to git.keep."
-    if error.errno == errno.EROFS:
-        return "The file system is read-only."
-    return ""
+        raise DeploymentFailed(f"{name} can't be staged: {error.strerror}.", staging_hint(error)) from error
 
 
 class _Stage(Struct):
@@ -165,9 +76,8 @@ class _Stage(Struct):
     links_deleted: list[bytes] = field(default_factory=list)
     stale: list[bytes] = field(default_factory=list)
     indexes: dict[bytes, tuple[str, tuple[int, int, int] | None]] = field(default_factory=dict)  # of each part's prefix
-    modules: dict[Path, tuple[Module, Path]] = field(
-        default_factory=dict
-    )  # by the git folder that will be; and where it is
+    # By the git folder that will be: what it is, and where it is now.
+    modules: dict[Path, tuple[Module, Path]] = field(default_factory=dict)
 
     def make(self, parts: Sequence[Part], progress: Callable[[int, int], None] | None) -> Manifest:
         for name in ("new", "old", "keep"):
@@ -429,7 +339,7 @@ class _Stage(Struct):
         elif before is not None and not stat_module.S_ISDIR(before.st_mode):
             uid, gid = before.st_uid, before.st_gid
         else:
-            folder = os.lstat(_nearest_directory(os.path.dirname(live)))
+            folder = os.lstat(nearest_directory(os.path.dirname(live)))
             uid = folder.st_uid if os.geteuid() == 0 else own.st_uid
             gid = folder.st_gid if folder.st_mode & stat_module.S_ISGID or os.geteuid() == 0 else own.st_gid
         if (uid, gid) != (own.st_uid, own.st_gid):
@@ -447,7 +357,7 @@ class _Stage(Struct):
             set_attributes(new, attributes_of(live))
             os.chmod(new, bits if recorded is None else recorded[0])
         else:
-            dress_new_file(new, _nearest_directory(os.path.dirname(live)), executable=mode == 0o100755)
+            dress_new_file(new, nearest_directory(os.path.dirname(live)), executable=mode == 0o100755)
             if recorded is not None:
                 os.chmod(new, recorded[0])
 
@@ -478,40 +388,15 @@ class _Stage(Struct):
         folders = [folder for name in self.emptied if git_mode(folder := root + b"/" + name) == 0o40000]
         for parent in (*(os.path.dirname(item.live) for item in self.items if item.kind == "deleted"), *folders):
             while parent != root and parent not in found:
-                found[parent] = _directory(parent)
+                found[parent] = directory_at(parent)
                 parent = os.path.dirname(parent)
         for item in self.items:
             if item.kind == "added" and git_mode(item.live) == 0o40000:
                 for base, folders, _ in os.walk(item.live):
-                    found[base] = _directory(base)
+                    found[base] = directory_at(base)
                     for name in folders:
                         inner = os.path.join(base, name)
                         if not os.path.islink(inner):
-                            found[inner] = _directory(inner)
+                            found[inner] = directory_at(inner)
         staying = {root + b"/" + folder for folder in self.folders}
         return [found[path] for path in sorted(found) if path not in staying]
-
-
-def new_index(repository: Repository, tree: str, index: Path) -> Path:
-    """An index of TREE at INDEX, with the live index's file times where the entries are the same."""
-    repository.copy_index(index)
-    words = ("read-tree", "-i", "-m", tree) if index.exists() else ("read-tree", tree)
-    done = repository.run(*words, index=index, tied=True, timeout=LONG)
-    if not done.ok and index.exists():
-        index.unlink()
-        done = repository.run("read-tree", tree, index=index, tied=True, timeout=LONG)
-    done.check("Making the new index")
-    return index
-
-
-def _nearest_directory(path: bytes) -> bytes:
-    while True:
-        if git_mode(path) == 0o40000:
-            return path
-        path = os.path.dirname(path)
-
-
-def _directory(path: bytes) -> Directory:
-    found = os.lstat(path)
-    mode = stat_module.S_IMODE(found.st_mode)
-    return Directory(path, mode, found.st_uid, found.st_gid, attributes_of(path))

@@ -82,7 +82,7 @@ def cli(
     """
     screen: Screen = context.obj
     if not os.path.isabs(folder):
-        from gitdeploy.system.process import refuse_gone_folder
+        from gitdeploy.system.environment import refuse_gone_folder
 
         refuse_gone_folder()
     screen.folder = Path(folder)

@@ -7,10 +7,11 @@ from datetime import datetime
 
 import click
 
-from gitdeploy.app import App, row_as_dict
+from gitdeploy.app import App
 from gitdeploy.cli.options import EXAMPLE, json_option, pass_screen
 from gitdeploy.cli.screen import Screen
 from gitdeploy.errors import PolicyError, UsageError
+from gitdeploy.site.status import row_as_dict
 from gitdeploy.state import DeploymentRow
 from gitdeploy.text import duration_text
 

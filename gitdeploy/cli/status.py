@@ -6,10 +6,11 @@ from datetime import UTC, datetime
 
 import click
 
-from gitdeploy.app import App, Status
+from gitdeploy.app import App
 from gitdeploy.cli.log import shown_status
 from gitdeploy.cli.options import EXAMPLE, json_option, pass_screen
 from gitdeploy.cli.screen import Screen
+from gitdeploy.site.status import Status
 from gitdeploy.text import clean, duration_text, listing
 
 

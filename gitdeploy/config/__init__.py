@@ -4,14 +4,12 @@
 file. `sections` is the one declaration that all three are made from. PyYAML is imported only where there is a file.
 """
 
+from gitdeploy.config.hosts import SOURCE_GROUP, SOURCE_TYPES, TOKEN_VARIABLES
 from gitdeploy.config.model import Config, schema
 from gitdeploy.config.reading import FILE_NAME, load, parse, remember
 from gitdeploy.config.sections import (
     NOTIFY_EVENTS,
     SERVICE_KINDS,
-    SOURCE_GROUP,
-    SOURCE_TYPES,
-    TOKEN_VARIABLES,
     AppConfig,
     BackupConfig,
     CheckConfig,

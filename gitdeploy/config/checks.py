@@ -290,11 +290,6 @@ def notify_url(text: str) -> str | None:
     return "must be an apprise URL such as `mailto://...`, or the variable that holds one: `${DINGTALK_URL}`."
 
 
-def references(text: str) -> list[str]:
-    """The names of all `${NAME}` in TEXT."""
-    return _REFERENCE.findall(text)
-
-
 def mask_header(name: str, value: str) -> str:
     return MASK if _SECRET_HEADER.search(name) else value
 

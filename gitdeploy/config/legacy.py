@@ -8,8 +8,9 @@ import re
 from msgspec.structs import replace
 
 from gitdeploy.config import checks
+from gitdeploy.config.hosts import PUBLIC_GIT_HOSTS, SOURCE_TYPES
 from gitdeploy.config.model import Config
-from gitdeploy.config.sections import PUBLIC_GIT_HOSTS, SOURCE_TYPES, SourceConfig
+from gitdeploy.config.sections import SourceConfig
 from gitdeploy.errors import ConfigError
 from gitdeploy.text import clean
 

@@ -12,9 +12,9 @@ from msgspec import field
 
 from gitdeploy.config import checks
 from gitdeploy.config.envfile import EnvFile
+from gitdeploy.config.hosts import TOKEN_VARIABLES
 from gitdeploy.config.kinds import Group, Json, ListOf, Section, Setting, Text, setting, settings_of, table_schema
 from gitdeploy.config.sections import (
-    TOKEN_VARIABLES,
     AppConfig,
     BackupConfig,
     CheckConfig,

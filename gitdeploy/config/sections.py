@@ -8,22 +8,11 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from gitdeploy.config import checks
+from gitdeploy.config.hosts import SOURCE_GROUP, SOURCE_TYPES
 from gitdeploy.config.kinds import Choice, Duration, Flag, Group, ListOf, Number, Section, Text, Texts, setting
 from gitdeploy.config.window import Window, WindowKind
 
-SOURCE_TYPES = ("github", "codeup", "gitlab", "gitee", "gitea", "git")
-SOURCE_GROUP = "gitdeploy.sources"  # the entry point group of sources that other packages bring
 DAY = 86400.0
-
-# The variable that holds a source's token where `token_env` does not name another.
-TOKEN_VARIABLES: Mapping[str, str] = MappingProxyType(
-    {"github": "APP_UPDATE_GITHUB_TOKEN", "codeup": "APP_UPDATE_YUNXIAO_TOKEN"}
-)
-
-# Where git finds repositories over HTTPS, at the public hosts that APP_UPDATE_SOURCE may name.
-PUBLIC_GIT_HOSTS: Mapping[str, str] = MappingProxyType(
-    {"github": "https://github.com", "codeup": "https://codeup.aliyun.com"}
-)
 
 
 _PATH = Text("a path inside the checkout", checks.inside)

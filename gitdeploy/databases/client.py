@@ -12,8 +12,8 @@ from pathlib import Path
 from msgspec import Struct, field
 
 from gitdeploy.errors import CommandFailed, DeploymentFailed
-from gitdeploy.system import owner, process
-from gitdeploy.system.process import Completed
+from gitdeploy.system import environment, owner, process
+from gitdeploy.system.completed import Completed
 
 DUMP_LIMIT = 12 * 3600.0  # seconds; a server that is lost is noticed much sooner, by its own time limits
 QUESTION_LIMIT = 120.0
@@ -59,7 +59,7 @@ class Client(Struct, frozen=True):
         return process.run(
             words,
             cwd=self.root,
-            env=process.clean_environment({**owner.variables(self.uid), **env}),
+            env=environment.clean_environment({**owner.variables(self.uid), **env}),
             timeout=timeout,
             stdin=stdin,
             on_line=on_line,

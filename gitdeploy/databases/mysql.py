@@ -26,7 +26,7 @@ from gitdeploy.databases.bookkeeping import DJANGO, is_bookkeeping
 from gitdeploy.databases.client import DUMP_LIMIT, Client, failure, make_durable, private_file, require
 from gitdeploy.errors import CommandFailed, DeploymentFailed, GitDeployError
 from gitdeploy.system import faultpoints
-from gitdeploy.system.process import which
+from gitdeploy.system.environment import which
 from gitdeploy.text import duration_text, listing, path_text
 
 OnLine = Callable[[str], None]

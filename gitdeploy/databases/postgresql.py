@@ -25,7 +25,7 @@ from gitdeploy.databases.bookkeeping import DJANGO, by_counters, is_bookkeeping
 from gitdeploy.databases.client import DUMP_LIMIT, Client, failure, make_durable, private_file, require
 from gitdeploy.errors import CommandFailed, DeploymentFailed, GitDeployError
 from gitdeploy.system import faultpoints, interruption
-from gitdeploy.system.process import which
+from gitdeploy.system.environment import which
 from gitdeploy.text import duration_text, path_text
 
 OnLine = Callable[[str], None]

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from gitdeploy.system.process import Identity
+from gitdeploy.system.proc import Identity
 from gitdeploy.text import clean
 
 _TICKS = os.sysconf("SC_CLK_TCK")

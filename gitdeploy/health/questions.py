@@ -7,6 +7,7 @@ from pathlib import Path
 
 from gitdeploy.config import HealthConfig
 from gitdeploy.health.answer import Answer, connection_problem
+from gitdeploy.system import environment as environment_
 from gitdeploy.system import owner, process
 from gitdeploy.text import clean, duration_text, redact
 
@@ -75,7 +76,7 @@ def _ask_command(command: str, limit: float, root: Path | None, environment: Map
     done = process.run(
         owner.command_as(["/bin/sh", "-c", command], uid),
         cwd=folder,
-        env=process.clean_environment({**environment, **owner.variables(uid)}),
+        env=environment_.clean_environment({**environment, **owner.variables(uid)}),
         timeout=limit,
         keep=64 * 1024,
         tied=True,

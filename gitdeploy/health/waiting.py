@@ -15,7 +15,7 @@ from gitdeploy.health.answer import Answer
 from gitdeploy.health.proof import old_process
 from gitdeploy.health.questions import ANSWER_LIMIT, ask
 from gitdeploy.system import interruption
-from gitdeploy.system.process import Identity
+from gitdeploy.system.proc import Identity
 from gitdeploy.text import LOOKED_THROUGH, duration_text, telling_lines
 
 CRASHES = 3  # so many starts by the service's manager while we wait are a crash-loop

@@ -19,6 +19,7 @@ from msgspec import Struct
 
 from gitdeploy.config import HooksConfig
 from gitdeploy.errors import GitDeployError
+from gitdeploy.system import environment as environment_
 from gitdeploy.system import owner, process
 from gitdeploy.text import LOOKED_THROUGH, clean, duration_text, path_text, redact, telling_line, telling_lines
 
@@ -227,11 +228,11 @@ def hook_environment(
     that user in /proc.
     """
     if owner.must_drop(uid):
-        environment = process.clean_environment(owner.variables(uid))
+        environment = environment_.clean_environment(owner.variables(uid))
         environment.pop("SSH_AUTH_SOCK", None)
     else:
         environment = _without_tokens(dict(os.environ if caller is None else caller), frozenset(secrets))
-    path = environment.get("PATH") or process.STANDARD_PATH
+    path = environment.get("PATH") or environment_.STANDARD_PATH
     if context.venv is not None:
         environment["VIRTUAL_ENV"] = str(context.venv)
         environment["PATH"] = f"{context.venv}/bin:{path}"

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from gitdeploy.errors import Fault, GitDeployError
 from gitdeploy.system import interruption
-from gitdeploy.system.process import Identity
+from gitdeploy.system.proc import Identity
 from gitdeploy.text import LOOKED_THROUGH, telling_lines
 
 OnLine = Callable[[str], None]
@@ -46,9 +46,6 @@ class Service(Protocol):
 
     def start(self, on_line: OnLine | None = None) -> None:
         """Start it where it is down. Raises `ServiceFailed`."""
-
-    def reload(self, on_line: OnLine | None = None) -> bool:
-        """Make it read its code and settings anew without ending; False where it can't. Raises `ServiceFailed`."""
 
     def is_up(self) -> str | None:
         """None where it is up, else a sentence: "otrs-web.service has failed (exit code 1)."."""

@@ -17,9 +17,9 @@ from msgspec import Struct
 from gitdeploy.errors import DeploymentFailed, UsageError
 from gitdeploy.services import privileged
 from gitdeploy.services.systemd import NO_SYSTEMD, booted, unit_name
-from gitdeploy.system import process
+from gitdeploy.system import environment, process
+from gitdeploy.system.environment import which
 from gitdeploy.system.owner import user_name
-from gitdeploy.system.process import which
 from gitdeploy.text import path_text
 
 FOLDER = Path("/etc/systemd/system")
@@ -107,7 +107,7 @@ class BootUnit(Struct, frozen=True):
             written.append(path)
         for words in (("daemon-reload",), self.enable):
             argv = [which("systemctl") or "/usr/bin/systemctl", *words]
-            done = process.run(argv, cwd="/", env=process.clean_environment(), timeout=60)
+            done = process.run(argv, cwd="/", env=environment.clean_environment(), timeout=60)
             done.check(f"systemctl {words[0]}", "The files are written; systemctl says what it does not like.")
         return written
 

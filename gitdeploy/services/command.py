@@ -10,9 +10,9 @@ from msgspec import Struct
 
 from gitdeploy.services.base import OnLine, ServiceFailed, said_by
 from gitdeploy.services.logfile import LogFile
+from gitdeploy.system import environment, process
 from gitdeploy.system import owner as owners
-from gitdeploy.system import process
-from gitdeploy.system.process import Identity
+from gitdeploy.system.proc import Identity
 from gitdeploy.text import clean, duration_text, redact
 
 
@@ -42,7 +42,7 @@ class Command(Struct):
         done = process.run(
             owners.command_as(["/bin/sh", "-c", self.command], self.owner),
             cwd=self.root,
-            env=process.clean_environment(owners.variables(self.owner)),
+            env=environment.clean_environment(owners.variables(self.owner)),
             timeout=self.timeout,
             on_line=on_line,
             marked=True,
@@ -64,9 +64,6 @@ class Command(Struct):
 
     def start(self, on_line: OnLine | None = None) -> None:
         self.restart(on_line)
-
-    def reload(self, on_line: OnLine | None = None) -> bool:
-        return False
 
     def is_up(self) -> str | None:
         return None

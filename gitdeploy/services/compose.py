@@ -14,9 +14,12 @@ from typing import Any, ClassVar
 from msgspec import Struct
 
 from gitdeploy.services.base import OnLine, ServiceFailed, failed
+from gitdeploy.system import environment as environment_
 from gitdeploy.system import owner as owners
 from gitdeploy.system import proc, process
-from gitdeploy.system.process import Completed, Identity, which
+from gitdeploy.system.completed import Completed
+from gitdeploy.system.environment import which
+from gitdeploy.system.proc import Identity
 from gitdeploy.text import clean, duration_text, path_text, telling_line
 
 _ASK = 20.0  # seconds for a question
@@ -62,9 +65,6 @@ class Compose(Struct):
 
     def start(self, on_line: OnLine | None = None) -> None:
         self._control(["up", "--detach", "--no-build", "--no-deps"], "started", on_line)
-
-    def reload(self, on_line: OnLine | None = None) -> bool:
-        return False
 
     def _control(self, verb: Sequence[str], done_word: str, on_line: OnLine | None) -> None:
         self.ids = ()
@@ -214,7 +214,7 @@ class Compose(Struct):
     def _run(
         self, argv: Sequence[str], *, timeout: float, on_line: OnLine | None = None, marked: bool = False
     ) -> Completed:
-        environment = process.clean_environment(owners.variables(self.owner))
+        environment = environment_.clean_environment(owners.variables(self.owner))
         if not owners.must_drop(self.owner):  # which engine and which compose files: the operator's own choice
             environment.update({k: v for k, v in os.environ.items() if k.startswith(("DOCKER_", "COMPOSE_"))})
         return process.run(

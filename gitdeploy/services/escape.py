@@ -9,9 +9,9 @@ from pathlib import Path
 from gitdeploy.services.base import Service
 from gitdeploy.services.privileged import ThroughRoot
 from gitdeploy.services.systemd import SystemdUnit, booted
-from gitdeploy.services.units import _unit_of, is_gitdeploy, only_starts
+from gitdeploy.services.units import is_gitdeploy, only_starts, unit_of
 from gitdeploy.system import proc
-from gitdeploy.system.process import which
+from gitdeploy.system.environment import which
 
 NO_ESCAPE = (
     "gitdeploy runs inside the service that it has to restart, and would be ended with it.",
@@ -27,7 +27,7 @@ def shares_cgroup_with(service: Service) -> bool:
         service = service.service
     if isinstance(service, SystemdUnit):
         own = proc.control_group() or ""
-        if _unit_of(own) is None:
+        if unit_of(own) is None:
             return False
         unit = service.facts().get("ControlGroup", "")
         return bool(unit) and (own == unit or own.startswith(unit + "/"))
@@ -46,7 +46,7 @@ def shares_cgroup_with_app(root: Path) -> bool:
     """Whether this process is in a service's control group in which the app of ROOT runs too: whatever restarts the app
     (a command, say) may then end the whole group. A shell that stands in the checkout is not the app."""
     own = proc.control_group() or ""
-    if _unit_of(own) is None:
+    if unit_of(own) is None:
         return False
     return any(
         pid != os.getpid() and proc.runs_from(pid, root) and not is_gitdeploy(pid) and not only_starts(pid)

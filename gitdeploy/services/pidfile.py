@@ -23,7 +23,7 @@ from gitdeploy.services.logfile import LogFile
 from gitdeploy.system import interruption, proc
 from gitdeploy.system import owner as owners
 from gitdeploy.system.faultpoints import point
-from gitdeploy.system.process import Identity
+from gitdeploy.system.proc import Identity
 from gitdeploy.text import clean, duration_text, path_text
 
 _PID = re.compile(rb"[1-9][0-9]{0,8}")
@@ -191,12 +191,6 @@ class PidFile(Struct):
 
     def start(self, on_line: OnLine | None = None) -> None:
         self._process()
-
-    def reload(self, on_line: OnLine | None = None) -> bool:
-        if self.signal != "HUP":
-            return False
-        self.restart(on_line)
-        return True
 
     # ---- asking ----
 

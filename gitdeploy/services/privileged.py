@@ -26,7 +26,7 @@ from gitdeploy.services.supervisor import Supervisor
 from gitdeploy.services.systemd import SystemdUnit
 from gitdeploy.system import interruption
 from gitdeploy.system.owner import CONTROL
-from gitdeploy.system.process import Identity
+from gitdeploy.system.proc import Identity
 
 MOST = 60_000  # bytes of one message
 _PATIENCE = 60.0  # seconds more than the service's own time limit until an answer must be there
@@ -90,9 +90,6 @@ class ThroughRoot(Struct):
 
     def start(self, on_line: OnLine | None = None) -> None:
         self._ask("start", on_line)
-
-    def reload(self, on_line: OnLine | None = None) -> bool:
-        return bool(self._ask("reload", on_line))
 
     def is_up(self) -> str | None:
         return self._sentence("is_up") if self.kind == "supervisor" else self.service.is_up()

@@ -20,7 +20,7 @@ from gitdeploy.services.systemd import SystemdUnit
 from gitdeploy.text import clean
 
 _LONGEST = 3600.0  # seconds that a service may take, whatever is asked
-_CONTROL = ("restart", "stop", "start", "reload")
+_CONTROL = ("restart", "stop", "start")
 _QUESTIONS = ("is_up", "gave_up", "changing")
 _KINDS: Mapping[str, type[SystemdUnit] | type[Supervisor]] = {"systemd": SystemdUnit, "supervisor": Supervisor}
 

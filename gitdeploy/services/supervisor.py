@@ -14,9 +14,11 @@ from typing import Any, ClassVar
 from msgspec import Struct
 
 from gitdeploy.services.base import OnLine, ServiceFailed, await_settled, failed
+from gitdeploy.system import environment, proc, process
 from gitdeploy.system import owner as owners
-from gitdeploy.system import proc, process
-from gitdeploy.system.process import Completed, Identity, which
+from gitdeploy.system.completed import Completed
+from gitdeploy.system.environment import which
+from gitdeploy.system.proc import Identity
 from gitdeploy.text import clean, duration_text, path_text
 
 _ASK = 15.0  # seconds for a question
@@ -74,9 +76,6 @@ class Supervisor(Struct):
         self._await_stopped(on_line)
         if self.is_up() is not None:
             self._control("start", "started", on_line)
-
-    def reload(self, on_line: OnLine | None = None) -> bool:
-        return False  # supervisor's own reload restarts everything it runs
 
     def _await_stopped(self, on_line: OnLine | None) -> None:
         """supervisor starts nothing that it is still stopping: it refuses, and leaves it stopped."""
@@ -209,7 +208,7 @@ class Supervisor(Struct):
         return process.run(
             [program, *words],
             cwd="/" if os.geteuid() == 0 and self.root.stat().st_uid != 0 else self.root,
-            env=process.clean_environment(),
+            env=environment.clean_environment(),
             timeout=timeout,
             on_line=on_line,
             marked=marked,

@@ -17,9 +17,12 @@ from msgspec import Struct
 
 from gitdeploy.errors import GitDeployError
 from gitdeploy.services.base import OnLine, ServiceFailed, failed
+from gitdeploy.system import environment as environment_
 from gitdeploy.system import owner as owners
 from gitdeploy.system import proc, process
-from gitdeploy.system.process import Completed, Identity, which
+from gitdeploy.system.completed import Completed
+from gitdeploy.system.environment import which
+from gitdeploy.system.proc import Identity
 from gitdeploy.text import clean, duration_text, listing, path_text
 
 _UNIT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9:_.@\\-]{0,254}")
@@ -85,13 +88,6 @@ class SystemdUnit(Struct):
         self._require_ours()
         self._call("reset-failed", timeout=_ASK)
         self._control("start", "started", on_line)
-
-    def reload(self, on_line: OnLine | None = None) -> bool:
-        facts = self._require_ours()
-        if facts.get("CanReload") != "yes" or facts.get("ActiveState") != "active":
-            return False
-        self._control("reload", "reloaded", on_line)
-        return True
 
     def _control(self, verb: str, done_word: str, on_line: OnLine | None) -> None:
         done = self._call(verb, timeout=self.timeout, on_line=on_line, marked=True)
@@ -321,7 +317,7 @@ class SystemdUnit(Struct):
             extra = {**owners.variables(self.owner), "XDG_RUNTIME_DIR": runtime}
             extra["DBUS_SESSION_BUS_ADDRESS"] = f"unix:path={runtime}/bus"
             words = owners.command_as(words, self.owner)
-        environment = process.clean_environment({"SYSTEMD_PAGER": "", "SYSTEMD_COLORS": "0", **extra})
+        environment = environment_.clean_environment({"SYSTEMD_PAGER": "", "SYSTEMD_COLORS": "0", **extra})
         return process.run(words, cwd="/", env=environment, timeout=timeout, on_line=on_line, marked=marked)
 
     def as_dict(self) -> dict[str, Any]:

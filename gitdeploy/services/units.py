@@ -24,14 +24,14 @@ def discover(root: Path, venv: Path | None) -> list[str]:
     for pid in proc.running():
         if pid == os.getpid() or not any(proc.runs_from(pid, place) for place in places):
             continue
-        if not is_gitdeploy(pid) and (unit := _unit_of(proc.control_group(pid) or "")):
+        if not is_gitdeploy(pid) and (unit := unit_of(proc.control_group(pid) or "")):
             units[unit] = None
     for unit in _by_unit_files(root):
         units[unit] = None
     return list(units)
 
 
-def _unit_of(path: str) -> str | None:
+def unit_of(path: str) -> str | None:
     """`/system.slice/app.service/worker` is `app.service`; a login session or a user's manager itself is none."""
     for part in path.split("/"):
         if part.endswith(".service") and not part.startswith(("user@", "gitdeploy")):

@@ -18,7 +18,7 @@ from gitdeploy.venvs.described import LOCKS
 _LOOKED_AT = (*LOCKS, "pyproject.toml", "setup.py", "setup.cfg", "Pipfile", "environment.yml")
 
 
-def _it(paths: Sequence[str]) -> str:
+def it_or_them(paths: Sequence[str]) -> str:
     return "it" if len(paths) == 1 else "them"
 
 
@@ -43,7 +43,7 @@ def what_installs(requirements: Requirements) -> str:
 
 def way_to_install(root: Path) -> str:
     """What makes gitdeploy install what the checkout at ROOT describes."""
-    return _way(list(_described(root)))
+    return way_to(list(_described(root)))
 
 
 def best_described(root: Path) -> str | None:
@@ -63,11 +63,11 @@ def _described(root: Path) -> Iterator[str]:
                 yield name
 
 
-def _names(paths: Sequence[str]) -> str:
+def shown_names(paths: Sequence[str]) -> str:
     return f"{listing([path_text(path) for path in paths], 3)} {'changes' if len(paths) == 1 else 'change'}"
 
 
-def _way(paths: Sequence[str]) -> str:
+def way_to(paths: Sequence[str]) -> str:
     best = sorted((path for path in paths if venvs.can_install(path)), key=_rank)
     if best:
         return f"venv: {{requirements: [{best[0]}]}} in deploy.yaml"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from gitdeploy.checkout import remote as remotes
-from gitdeploy.checkout.remote import Credentials
+from gitdeploy.checkout import remote_names
+from gitdeploy.checkout.remote_access import Credentials
 from gitdeploy.errors import GitDeployError, NotFound, SourceError
 from gitdeploy.site.site import Site
 from gitdeploy.text import clean
@@ -25,7 +26,7 @@ def missing_tag(
     if is_branch:
         name = clean(tag, limit=80)
         return NotFound(
-            f"{name} is a branch of {remotes.shown_remote(remote)}, and branches aren't followed.",
+            f"{name} is a branch of {remote_names.shown_remote(remote)}, and branches aren't followed.",
             "A release is a tag: gitdeploy releases lists them.",
         )
     having = [name for name, tags in checkout_git(site).remotes_with_tags(remote).items() if tag in tags]

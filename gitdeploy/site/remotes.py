@@ -12,24 +12,25 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from gitdeploy.checkout import remote as remotes
 from gitdeploy.checkout.git import Repository
-from gitdeploy.checkout.remote import Credentials
+from gitdeploy.checkout.remote_access import Credentials
 from gitdeploy.errors import GitDeployError
 from gitdeploy.sources.changelog import unsigned
 from gitdeploy.state import Database
 from gitdeploy.system import process
 
 if TYPE_CHECKING:
-    from gitdeploy.checkout.remote import Credentials
+    from gitdeploy.checkout.remote_access import Credentials
     from gitdeploy.site.site import Site
     from gitdeploy.state import Database
 from typing import TYPE_CHECKING
 
-from gitdeploy.checkout.remote import Credentials
+from gitdeploy.checkout import remote_names
+from gitdeploy.checkout.remote_access import Credentials
 from gitdeploy.config import TOKEN_VARIABLES, SourceConfig
 from gitdeploy.sources.addresses import is_public, kind_of, may_carry_a_token, read_address, repository_of
 from gitdeploy.state import Database
+from gitdeploy.system import environment as environment_
 
 
 def credentials_for(site: Site, source: SourceConfig, remote: str) -> Credentials | None:
@@ -44,11 +45,11 @@ def credentials_for(site: Site, source: SourceConfig, remote: str) -> Credential
     token = config.secret(config.git.token_env) if own and not is_moved(site, source) else None
     if token is None and not _may_have_token(site, source):
         return None  # without asking git for the remote's URL
-    url = remotes.remote_url(site.repository, remote)
-    host = remotes.host_of(url) if url else None
+    url = remote_names.remote_url(site.repository, remote)
+    host = remote_names.host_of(url) if url else None
     if url is None or host is None or not may_carry_a_token(host):
         return None
-    user = (config.git.username if own else None) or remotes.user_of(url)
+    user = (config.git.username if own else None) or remote_names.user_of(url)
     if token is None:
         from gitdeploy.sources.finding import git_login
 
@@ -73,13 +74,13 @@ def fetch_place(site: Site, source: SourceConfig) -> str:
     fallback = source is not site.config.source and source.remote == site.config.source.remote
     if source.repo is None and not fallback:
         return source.remote
-    here = remotes.remote_url(site.repository, source.remote)
+    here = remote_names.remote_url(site.repository, source.remote)
     if here is not None and not fallback and not is_moved(site, source):
         return source.remote
     there = git_address(site.config, source, checkout_git(site))
     if there is None or (here is not None and _place(here) == _place(there)):
         return source.remote
-    if fallback and here is not None and remotes.host_of(here) == remotes.host_of(there):
+    if fallback and here is not None and remote_names.host_of(here) == remote_names.host_of(there):
         return source.remote
     return _same_place(site, there) or there
 
@@ -91,7 +92,7 @@ def is_moved(site: Site, source: SourceConfig) -> bool:
         return False
     if (told := where.get("source.remote", "default")) != "default":
         return told == where.get("source.type")  # by the variable too: away from the host that deploy.yaml names
-    here = remotes.remote_url(site.repository, source.remote)
+    here = remote_names.remote_url(site.repository, source.remote)
     address = read_address(here) if here else None
     return address is not None and is_public(address) and kind_of(address) != source.type
 
@@ -102,7 +103,7 @@ def _same_place(site: Site, url: str) -> str | None:
     names = (name.removeprefix("remote.").removesuffix(".url") for name in found)
     wanted = _place(url)
     for name in names:
-        there = remotes.remote_url(site.repository, name)
+        there = remote_names.remote_url(site.repository, name)
         if there is not None and wanted is not None and _place(there) == wanted:
             return name
     return None
@@ -142,7 +143,7 @@ class CheckoutRemote(Struct, frozen=True):
     database: Database | None = None
 
     def remote_url(self, name: str) -> str | None:
-        from gitdeploy.checkout.remote import remote_url
+        from gitdeploy.checkout.remote_names import remote_url
 
         return remote_url(self.repository, name)
 
@@ -202,7 +203,7 @@ class CheckoutRemote(Struct, frozen=True):
         return data if isinstance(data, dict) else {}
 
     def ssh_host(self, host: str) -> str:
-        program = process.which("ssh")
+        program = environment_.which("ssh")
         if program is None or host.startswith("-"):
             return host
         environment = self.repository.environment()
@@ -211,7 +212,8 @@ class CheckoutRemote(Struct, frozen=True):
         return next((line.partition(" ")[2].strip() for line in lines if line.startswith("hostname ")), host)
 
     def remotes_with_tags(self, but: str) -> dict[str, list[str]]:
-        from gitdeploy.checkout.remote import GLANCE_LIMIT, ls_remote_tags
+        from gitdeploy.checkout.remote import ls_remote_tags
+        from gitdeploy.checkout.remote_names import GLANCE_LIMIT
 
         names = [name.split(".", 1)[1].removesuffix(".url") for name in self.repository.config(r"^remote\..*\.url$")]
         found = {}

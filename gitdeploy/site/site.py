@@ -21,8 +21,8 @@ from gitdeploy.config import Config
 from gitdeploy.config.envfile import EnvFile
 from gitdeploy.errors import ConfigError, DeploymentFailed, GitDeployError
 from gitdeploy.state import NAME, Database, StateDirectory
+from gitdeploy.system.environment import refuse_gone_folder
 from gitdeploy.system.owner import must_drop
-from gitdeploy.system.process import refuse_gone_folder
 from gitdeploy.text import path_text
 from gitdeploy.venvs.live import LiveVenv, live_venv
 from gitdeploy.versions import CodeState
@@ -222,7 +222,7 @@ def _recorded_config(root: Path, file: Path | None) -> Config | None:
 
 def _lazy_access(site: Site) -> Access:
     """What the remote that objects come from is asked with by a git that needs one which a partial clone has left out."""
-    from gitdeploy.checkout.remote import network_access
+    from gitdeploy.checkout.remote_access import network_access
     from gitdeploy.site.remotes import fetch_places
 
     remote, credentials = fetch_places(site)[0]

@@ -1,8 +1,9 @@
 """The state directory `.gitdeploy/`, its lock and its database."""
 
-from gitdeploy.state.database import BadRelease, Database, DeploymentRow, Record
+from gitdeploy.state.database import Database
 from gitdeploy.state.directory import NAME, RESERVE_SIZE, StateDirectory
 from gitdeploy.state.lock import DeploymentLock, Holder
+from gitdeploy.state.rows import BadRelease, DeploymentRow, Record
 
 __all__ = [
     "NAME",

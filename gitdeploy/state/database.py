@@ -7,109 +7,27 @@ SQLite with WAL and `synchronous=FULL`: a committed transaction survives a kill 
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from msgspec import Struct
-
 from gitdeploy.errors import DeploymentFailed
+from gitdeploy.state.rows import BadRelease, DeploymentRow, Record
+from gitdeploy.state.schema import SCHEMA, SELECT, TABLES, deployment_row
+from gitdeploy.state.sqlite import WAIT, DatabaseDamaged, DiskFull, explained, is_busy, now, quoted_path, to_wal
 from gitdeploy.system import faultpoints
 from gitdeploy.text import path_text
 
-SCHEMA = 1
 _STEP = "step"  # the level of lines that are no text but the state of a step
-_TABLES = """
-CREATE TABLE IF NOT EXISTS deployment (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    action TEXT NOT NULL,
-    status TEXT NOT NULL,
-    performer TEXT NOT NULL,
-    started_at TEXT NOT NULL,
-    ended_at TEXT,
-    duration REAL,
-    origin TEXT NOT NULL,
-    target TEXT NOT NULL,
-    backup TEXT,
-    error TEXT,
-    steps TEXT NOT NULL DEFAULT '[]'
-);
-CREATE TABLE IF NOT EXISTS record (
-    deployment INTEGER NOT NULL REFERENCES deployment(id),
-    seq INTEGER PRIMARY KEY AUTOINCREMENT,
-    at TEXT NOT NULL,
-    kind TEXT NOT NULL,
-    step TEXT NOT NULL,
-    data TEXT NOT NULL
-);
-CREATE INDEX IF NOT EXISTS record_deployment ON record(deployment);
-CREATE TABLE IF NOT EXISTS line (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT,
-    deployment INTEGER NOT NULL,
-    at TEXT NOT NULL,
-    level TEXT NOT NULL,
-    text TEXT NOT NULL
-);
-CREATE INDEX IF NOT EXISTS line_deployment ON line(deployment);
-CREATE TABLE IF NOT EXISTS seen_tag (tag TEXT PRIMARY KEY, commit_id TEXT NOT NULL, at TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS bad_release (commit_id TEXT PRIMARY KEY, tag TEXT NOT NULL, reason TEXT NOT NULL, at TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS cache (key TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
-"""
 
 
-_WAIT = 10.0  # seconds that another process's transaction is waited for
 CACHED = 200  # answers of hosts that are kept
-
-
-class DeploymentRow(Struct, frozen=True):
-    """One deployment as the database has it; `origin` and `target` are {version, tag, commit} each."""
-
-    id: int
-    action: str
-    status: str
-    performer: str
-    started_at: str
-    ended_at: str | None
-    duration: float | None
-    origin: Mapping[str, Any]
-    target: Mapping[str, Any]
-    backup: str | None
-    error: Mapping[str, Any] | None
-    steps: tuple[Mapping[str, Any], ...]
-
-    @property
-    def running(self) -> bool:
-        """Not ended: it runs, or its process died."""
-        return self.ended_at is None
-
-
-class Record(Struct, frozen=True):
-    """One durable record of the journal."""
-
-    seq: int
-    kind: str
-    step: str
-    data: Mapping[str, Any]
-    at: str
-
-
-class BadRelease(Struct, frozen=True):
-    """A release that was rolled back here: why, when (ISO 8601), and in which deployment, where that is still known."""
-
-    commit: str
-    tag: str
-    reason: str
-    at: str
-    deployment: int | None
 
 
 # Records that decide what recovery does, and how it ended: for these the reserve is given up on a full disk.
@@ -118,21 +36,6 @@ _DECIDING = frozenset(("commit", "undoing", "undone", "recovery"))
 # them, or has not touched anything live. The next record of another kind (`backup`, `begin`) takes them to disk with it. Those
 # of children only tell recovery what to end, and a power cut has ended it.
 _CARRIED = frozenset(("caller", "prepare", "plan", "child", "child-started", "child-ended"))
-
-
-class DiskFull(DeploymentFailed):
-    """No room is left for state.db."""
-
-
-class DatabaseDamaged(DeploymentFailed):
-    """state.db can't be read any more."""
-
-    kind = "state_damaged"
-
-
-def now() -> str:
-    """The time as everywhere in state and JSON: ISO 8601, UTC, milliseconds."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 class Database:
@@ -166,7 +69,7 @@ class Database:
     @classmethod
     def _open(cls, path: Path) -> Database:
         try:
-            connection = sqlite3.connect(path, isolation_level=None, timeout=_WAIT, check_same_thread=False)
+            connection = sqlite3.connect(path, isolation_level=None, timeout=WAIT, check_same_thread=False)
             try:
                 os.chmod(path, 0o600)
                 to_wal(connection)
@@ -176,7 +79,7 @@ class Database:
                     raise sqlite3.DatabaseError(problem)
                 version = connection.execute("PRAGMA user_version").fetchone()[0]
                 if version == 0:  # another process may make it at this very moment: nothing of it is made twice
-                    connection.executescript(f"BEGIN IMMEDIATE;{_TABLES}PRAGMA user_version={SCHEMA};COMMIT;")
+                    connection.executescript(f"BEGIN IMMEDIATE;{TABLES}PRAGMA user_version={SCHEMA};COMMIT;")
                 elif version > SCHEMA:
                     raise DeploymentFailed(
                         f"{path_text(str(path))} was written by a newer gitdeploy.", "Install that newer gitdeploy."
@@ -185,7 +88,7 @@ class Database:
                 connection.close()
                 raise
         except (sqlite3.Error, OSError) as error:
-            raise _explained(error, path) from error
+            raise explained(error, path) from error
         database = cls(connection, path)
         found = path.stat()
         database._identity = (found.st_dev, found.st_ino)
@@ -197,7 +100,9 @@ class Database:
         if not path.exists() or path.stat().st_size == 0:
             return None
         for options in ("mode=ro", "immutable=1"):
-            connection = sqlite3.connect(f"file:{_quoted(path)}?{options}", uri=True, isolation_level=None, timeout=5)
+            connection = sqlite3.connect(
+                f"file:{quoted_path(path)}?{options}", uri=True, isolation_level=None, timeout=5
+            )
             try:
                 if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
                     connection.close()
@@ -206,8 +111,8 @@ class Database:
             except sqlite3.DatabaseError as error:
                 connection.close()
                 # Read as it lies there, without its -wal, only where nobody can be writing it: never for a busy one.
-                if options == "immutable=1" or not isinstance(error, sqlite3.OperationalError) or _is_busy(error):
-                    raise _explained(error, path) from error
+                if options == "immutable=1" or not isinstance(error, sqlite3.OperationalError) or is_busy(error):
+                    raise explained(error, path) from error
                 continue
             return cls(connection, path)
         raise AssertionError("unreachable")
@@ -251,7 +156,7 @@ class Database:
             if self._connection.in_transaction:
                 with suppress(sqlite3.Error):
                     self._connection.execute("ROLLBACK")
-            raise _explained(error, self._path) from error
+            raise explained(error, self._path) from error
 
     def _write_surely(self, act: Callable[[sqlite3.Connection], object]) -> None:
         """ACT in a transaction; once more with the held-back room where the disk is full."""
@@ -269,7 +174,7 @@ class Database:
         try:
             return self._connection.execute(query, values).fetchall()
         except sqlite3.Error as error:
-            raise _explained(error, self._path) from error
+            raise explained(error, self._path) from error
 
     # ---- deployments ----
 
@@ -296,23 +201,23 @@ class Database:
 
     def deployments(self, limit: int = -1) -> list[DeploymentRow]:
         """Newest first."""
-        return [_deployment(row) for row in self._rows(f"{_SELECT} ORDER BY id DESC LIMIT ?", limit)]
+        return [deployment_row(row) for row in self._rows(f"{SELECT} ORDER BY id DESC LIMIT ?", limit)]
 
     def deployment(self, deployment: int) -> DeploymentRow | None:
-        rows = self._rows(f"{_SELECT} WHERE id=?", deployment)
-        return _deployment(rows[0]) if rows else None
+        rows = self._rows(f"{SELECT} WHERE id=?", deployment)
+        return deployment_row(rows[0]) if rows else None
 
     def unfinished(self) -> list[DeploymentRow]:
         """Deployments without an end, oldest first: the running one, or what a killed process left."""
-        return [_deployment(row) for row in self._rows(f"{_SELECT} WHERE ended_at IS NULL ORDER BY id")]
+        return [deployment_row(row) for row in self._rows(f"{SELECT} WHERE ended_at IS NULL ORDER BY id")]
 
     def last_ended(self, *, action: str | None = None, status: str | None = None) -> DeploymentRow | None:
         rows = self._rows(
-            f"{_SELECT} WHERE ended_at IS NOT NULL AND action <> 'prepare' AND (? IS NULL OR action=?) "
+            f"{SELECT} WHERE ended_at IS NOT NULL AND action <> 'prepare' AND (? IS NULL OR action=?) "
             "AND (? IS NULL OR status=?) ORDER BY id DESC LIMIT 1",
             action, action, status, status,
         )  # fmt: skip
-        return _deployment(rows[0]) if rows else None
+        return deployment_row(rows[0]) if rows else None
 
     # ---- the journal ----
 
@@ -473,76 +378,3 @@ class Database:
                 connection.execute("DELETE FROM meta WHERE key=?", (key,))
             else:
                 connection.execute("INSERT OR REPLACE INTO meta VALUES (?,?)", (key, value))
-
-
-_SELECT = (
-    "SELECT id, action, status, performer, started_at, ended_at, duration, origin, target, backup, error, steps "
-    "FROM deployment"
-)
-
-
-def _deployment(row: tuple[Any, ...]) -> DeploymentRow:
-    number, action, status, performer, started_at, ended_at, duration, origin, target, backup, error, steps = row
-    return DeploymentRow(
-        id=number,
-        action=action,
-        status=status,
-        performer=performer,
-        started_at=started_at,
-        ended_at=ended_at,
-        duration=duration,
-        origin=json.loads(origin),
-        target=json.loads(target),
-        backup=backup,
-        error=json.loads(error) if error else None,
-        steps=tuple(json.loads(steps)),
-    )
-
-
-def _quoted(path: Path) -> str:
-    return str(path).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
-
-
-def _is_full(path: Path) -> bool:
-    """No block or no inode is left where PATH is. SQLite then can't make its -wal and -shm, and says so in other words."""
-    with suppress(OSError):
-        found = os.statvfs(path.parent)
-        return found.f_bavail < 16 or (found.f_files > 0 and found.f_favail == 0)
-    return False
-
-
-def to_wal(connection: sqlite3.Connection) -> None:
-    """Have it journalled by a WAL. Of two that make a database at once SQLite refuses one here without any waiting."""
-    end = time.monotonic() + _WAIT
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode=WAL")
-        except sqlite3.OperationalError as error:
-            if not _is_busy(error) or time.monotonic() > end:
-                raise
-            time.sleep(0.01)
-        else:
-            return
-
-
-def _is_busy(error: sqlite3.Error) -> bool:
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
-
-
-def _explained(error: Exception, path: Path) -> DeploymentFailed:
-    name = path_text(str(path))
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    unwritable = code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR) or isinstance(error, OSError)
-    if code == sqlite3.SQLITE_FULL or getattr(error, "errno", 0) == errno.ENOSPC or (unwritable and _is_full(path)):
-        return DiskFull(f"{name} can't be written: the disk is full.", "Make room, then try again.")
-    if unwritable or code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
-        return DeploymentFailed(
-            f"{name} can't be opened for writing ({error}).",
-            "Run gitdeploy as the owner of the checkout; see that the disk is neither full, read-only nor failing (dmesg).",
-        )
-    if code == sqlite3.SQLITE_BUSY:
-        return DeploymentFailed(f"{name} is locked by another program.", "Try again in a moment.")
-    return DatabaseDamaged(
-        f"{name} is damaged ({error}).",
-        "`gitdeploy recover` moves it aside and goes on from the backups' own manifests.",
-    )

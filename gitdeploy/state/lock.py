@@ -21,7 +21,7 @@ from msgspec.structs import asdict
 
 from gitdeploy.errors import DeploymentFailed, LockedError
 from gitdeploy.system import interruption
-from gitdeploy.system.process import Identity
+from gitdeploy.system.proc import Identity
 from gitdeploy.text import clean, duration_text, path_text
 
 # Seconds that a lock whose holder is dead is waited for: a child of the killed run has it until it starts its program.

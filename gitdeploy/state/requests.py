@@ -18,7 +18,7 @@ from typing import Any
 
 from msgspec import Struct, to_builtins
 
-from gitdeploy.system.process import Identity
+from gitdeploy.system.proc import Identity
 
 KEPT = 24 * 3600.0  # seconds that the file of an ended run is left for whoever asks
 _REQUEST = re.compile(r"[0-9a-f]{32}")

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from gitdeploy.errors import GitDeployError
-from gitdeploy.system.process import which
+from gitdeploy.system.environment import which
 
 CONTROL = "GITDEPLOY_CONTROL"  # in the environment of a child that inherits the socket to a process of root: its number
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from gitdeploy.system.process import Identity, boot_id, start_ticks
+from msgspec import Struct
 
 
 def running() -> list[int]:
@@ -121,3 +121,35 @@ def in_control_group(path: str) -> list[int]:
         with suppress(OSError):
             pids += [int(word) for word in Path(here, "cgroup.procs").read_text().split()]
     return pids
+
+
+class Identity(Struct, frozen=True):
+    """A process that cannot be mistaken for another after a reboot or when its number is used again."""
+
+    pid: int
+    started: int  # clock ticks since boot, field 22 of /proc/PID/stat (proc(5))
+    boot: str
+
+    @staticmethod
+    def own() -> Identity:
+        return Identity(os.getpid(), start_ticks(os.getpid()) or 0, boot_id())
+
+    def alive(self) -> bool:
+        return self.boot == boot_id() and start_ticks(self.pid) == self.started
+
+
+def boot_id() -> str:
+    """The kernel's random id of this boot."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return "unknown"
+
+
+def start_ticks(pid: int) -> int | None:
+    """When the process PID started, in clock ticks since boot; None where there is none (or a zombie)."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] in "ZX" else int(fields[19])

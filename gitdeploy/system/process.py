@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import selectors
 import signal
 import subprocess
@@ -19,82 +18,22 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from functools import cache
-from pathlib import Path
-from typing import Protocol
+from typing import IO, Protocol
 
-from msgspec import Struct
-
-from gitdeploy.errors import CommandFailed, ConfigError
+from gitdeploy.errors import CommandFailed
 from gitdeploy.system import faultpoints, interruption
+from gitdeploy.system.completed import Completed
+from gitdeploy.system.groups import end_group, signal_group
+from gitdeploy.system.markers import MARKER
+from gitdeploy.system.proc import Identity, boot_id, start_ticks
 from gitdeploy.text import clean, redact
 
-MARKER = "GITDEPLOY_CHILD"
 GRACE = 0.3  # seconds that output is still read after the child's end: a daemon may hold the pipe open for ever
 _KEPT = 64 << 20  # bytes of each stream that are kept, from its end
-KILL_AFTER = 3.0  # seconds between SIGTERM and SIGKILL
-STANDARD_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-# What a child may inherit; all else (GIT_*, PYTHON*, LD_*, VIRTUAL_ENV, tokens) stays here.
-_INHERITED = frozenset(
-    "HOME USER LOGNAME LANG LANGUAGE TZ TMPDIR TERM SSH_AUTH_SOCK SSH_AGENT_PID XDG_RUNTIME_DIR XDG_CONFIG_HOME "
-    "DBUS_SESSION_BUS_ADDRESS SSL_CERT_FILE SSL_CERT_DIR REQUESTS_CA_BUNDLE CURL_CA_BUNDLE "
-    "http_proxy https_proxy all_proxy no_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY NO_PROXY "
-    "GITDEPLOY_FAULT_PLAN".split()
-)
-_PROGRESS = re.compile(
-    r"hint: |(?:remote: )?(?:(?:Enumerating|Counting|Compressing|Receiving|Unpacking|Updating|Filtering|Writing) \w+"
-    r"|Resolving deltas|Total \d+ \(delta)\b.*"
-)
 _PR_SET_PDEATHSIG = 1
-
-
-class Completed(Struct, frozen=True):
-    """How a child ended. `returncode` is negative for a signal (-9: SIGKILL); `duration` in seconds."""
-
-    argv: tuple[str, ...]
-    returncode: int
-    stdout: bytes
-    stderr: bytes
-    duration: float
-    timed_out: bool = False
-
-    @property
-    def ok(self) -> bool:
-        return self.returncode == 0 and not self.timed_out
-
-    @property
-    def text(self) -> str:
-        """Standard output, decoded without ever failing, white space at the end removed."""
-        return self.stdout.decode("utf-8", "replace").rstrip()
-
-    @property
-    def error_text(self) -> str:
-        """The last lines of standard error (else of output), cleaned and redacted: fit to show. Git's progress and its
-        advice are left out."""
-        raw = (self.stderr.strip() or self.stdout.strip())[-16000:].decode("utf-8", "replace")
-        lines = [line for line in raw.splitlines() if line.strip() and not _PROGRESS.match(line)]
-        return redact(clean("\n".join(lines[-12:])[-4000:], lines=True))
-
-    @property
-    def ending(self) -> str:
-        """In words: `exit code 3`, `killed by SIGKILL (out of memory?)`, `took longer than its limit`."""
-        if self.timed_out:
-            return f"still running after {self.duration:.0f} s, ended"
-        if self.returncode >= 0:
-            return f"exit code {self.returncode}"
-        try:
-            name = signal.Signals(-self.returncode).name
-        except ValueError:
-            name = f"signal {-self.returncode}"
-        return f"killed by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
-
-    def check(self, what: str, hint: str = "") -> Completed:
-        """Return self, or raise `CommandFailed`: "WHAT failed (exit code 1): last lines"."""
-        if self.ok:
-            return self
-        said = self.error_text
-        raise CommandFailed(f"{what} failed ({self.ending})" + (f": {said}" if said else "."), hint)
 
 
 class Observer(Protocol):
@@ -110,35 +49,17 @@ class Observer(Protocol):
         """A child whose lines are followed has said nothing for half a second."""
 
 
-observer: Observer | None = None
+_observer: ContextVar[Observer | None] = ContextVar("observer", default=None)
 
 
-def clean_environment(extra: Mapping[str, str] | None = None, *, path: str = STANDARD_PATH) -> dict[str, str]:
-    """An environment built from an allow-list: no `GIT_*`, `PYTHON*`, `LD_*`, no token. LC_ALL=C unless EXTRA says."""
-    environment = {k: v for k, v in os.environ.items() if k in _INHERITED}
-    environment["PATH"] = path
-    environment["LC_ALL"] = "C.UTF-8"
-    environment.pop("LANGUAGE", None)
-    if extra:
-        environment.update(extra)
-    return environment
-
-
-def which(program: str, path: str = STANDARD_PATH) -> str | None:
-    """The absolute path of PROGRAM in PATH (never the working directory), or None."""
-    for folder in path.split(":"):
-        candidate = os.path.join(folder, program)
-        if folder.startswith("/") and os.path.isfile(candidate) and os.access(candidate, os.X_OK):
-            return candidate
-    return None
-
-
-def refuse_gone_folder() -> None:
-    """Raise `ConfigError` where the current folder was deleted, or replaced by another of its name."""
+@contextmanager
+def observed(observer: Observer) -> Iterator[None]:
+    """While the block runs, OBSERVER is told of the children that it starts; those of other threads are none of its."""
+    token = _observer.set(observer)
     try:
-        os.getcwd()
-    except FileNotFoundError as error:
-        raise ConfigError("The folder you are in is gone.", "Go to the app's folder anew: cd DIR") from error
+        yield
+    finally:
+        _observer.reset(token)
 
 
 def shown(argv: Iterable[str]) -> str:
@@ -185,7 +106,7 @@ def run(
     """
     words = [os.fspath(word) for word in argv]
     environment = dict(env)
-    marker = ""
+    marker, observer = "", _observer.get()
     if marked:
         marker = os.urandom(16).hex()
         environment[MARKER] = marker
@@ -195,23 +116,15 @@ def run(
         f"child {os.path.basename(words[0])} {' '.join(w for w in words[1:] if not w.startswith('-'))[:40]}"
     )
     begun = time.monotonic()
+    source = subprocess.DEVNULL if stdin is None else subprocess.PIPE
     try:
-        child = subprocess.Popen(
-            words,
-            cwd=cwd,
-            env=environment,
-            stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-            preexec_fn=_die_with_parent() if tied else None,  # noqa: PLW1509  # one async-signal-safe call
-            umask=umask,
-            pass_fds=tuple(descriptors),
+        child = _start(
+            words, cwd, environment, source, subprocess.PIPE, tied=tied, umask=umask, descriptors=descriptors
         )
-    except (OSError, ValueError) as error:
+    except CommandFailed:
         if marker and observer:
             observer.child_ended(marker)
-        raise CommandFailed(_cannot_start(words[0], cwd, error)) from error
+        raise
     try:
         if marker and observer:
             observer.child_started(marker, Identity(child.pid, start_ticks(child.pid) or 0, boot_id()))
@@ -220,7 +133,7 @@ def run(
         end_group(child)
         raise
     if not leave_daemons:
-        _signal_group(child.pid, signal.SIGKILL)
+        signal_group(child.pid, signal.SIGKILL)
     if marker and observer:
         observer.child_ended(marker)
     faultpoints.point(f"child ended {os.path.basename(words[0])}")
@@ -255,19 +168,7 @@ def alongside(
         with open(source, "wb", closefd=False) as out:
             out.write(stdin)
         os.lseek(source, 0, os.SEEK_SET)
-        child = subprocess.Popen(
-            words,
-            cwd=cwd,
-            env=dict(env),
-            stdin=source,
-            stdout=to,
-            stderr=to,
-            start_new_session=True,
-            preexec_fn=_die_with_parent() if tied else None,  # noqa: PLW1509  # one async-signal-safe call
-            umask=umask,
-        )
-    except (OSError, ValueError) as error:
-        raise CommandFailed(_cannot_start(words[0], cwd, error)) from error
+        child = _start(words, cwd, env, source, to, tied=tied, umask=umask)
     finally:
         os.close(source)
     ended: list[Completed] = []
@@ -288,6 +189,34 @@ def alongside(
             if pipe is not None:
                 pipe.close()
     faultpoints.point(f"child ended {os.path.basename(words[0])}")
+
+
+def _start(
+    words: Sequence[str],
+    cwd: str | os.PathLike[str],
+    env: Mapping[str, str],
+    stdin: int,
+    output: int,
+    *,
+    tied: bool,
+    umask: int,
+    descriptors: Sequence[int] = (),
+) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(
+            words,
+            cwd=cwd,
+            env=dict(env),
+            stdin=stdin,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+            preexec_fn=_die_with_parent() if tied else None,  # noqa: PLW1509  # one async-signal-safe call
+            umask=umask,
+            pass_fds=tuple(descriptors),
+        )
+    except (OSError, ValueError) as error:
+        raise CommandFailed(_cannot_start(words[0], cwd, error)) from error
 
 
 def _cannot_start(program: str, cwd: str | os.PathLike[str], error: Exception) -> str:
@@ -378,7 +307,6 @@ def _talk(
 ) -> tuple[bytes, bytes, bool]:
     """Feed and read the child, where it has pipes, until it has ended; returns output, error and whether the time was over."""
     streams = {pipe: _Stream(on_line, keep) for pipe in (child.stdout, child.stderr) if pipe is not None}
-    timed_out = False
     exit_fd = os.pidfd_open(child.pid)
     try:
         with selectors.DefaultSelector() as selector:
@@ -391,41 +319,8 @@ def _talk(
             selector.register(exit_fd, selectors.EVENT_READ)
             if (wake := interruption.wake_descriptor()) >= 0 and interruption.received() is None:
                 selector.register(wake, selectors.EVENT_READ)
-            left = memoryview(stdin or b"")
-            ended_at: float | None = None
-            open_pipes = len(streams)
-            while open_pipes or ended_at is None:
-                limit = deadline if ended_at is None else ended_at + GRACE
-                wait = limit - time.monotonic()
-                if wait <= 0:
-                    if ended_at is None:
-                        timed_out = True
-                        end_group(child)
-                    break
-                events = selector.select(min(wait, 0.5))
-                if not events and on_line is not None and observer:
-                    observer.child_quiet()
-                for key, _ in events:
-                    if key.fd == wake:
-                        selector.unregister(wake)  # stays readable; held back, it must not make this loop spin
-                    elif key.fd == exit_fd:
-                        selector.unregister(exit_fd)
-                        ended_at = time.monotonic()
-                    elif key.fileobj in streams:
-                        pipe = key.fileobj
-                        data = _read(key.fd)
-                        if data:
-                            streams[pipe].feed(data)
-                        elif data is not None:
-                            selector.unregister(pipe)
-                            open_pipes -= 1
-                    elif child.stdin is not None and key.fileobj is child.stdin:
-                        left = left[_write(key.fd, left) :]
-                        if not left:
-                            selector.unregister(child.stdin)
-                            with suppress(OSError):
-                                child.stdin.close()
-                interruption.check()
+            followed = _observer.get() if on_line is not None else None
+            timed_out = _exchange(child, selector, streams, memoryview(stdin or b""), exit_fd, deadline, followed)
         child.wait()
     finally:
         os.close(exit_fd)
@@ -436,6 +331,53 @@ def _talk(
                 child.stdin.close()
     out, err = (streams[pipe].close() if pipe is not None else b"" for pipe in (child.stdout, child.stderr))
     return out, err, timed_out
+
+
+def _exchange(
+    child: subprocess.Popen[bytes],
+    selector: selectors.BaseSelector,
+    streams: Mapping[IO[bytes], _Stream],
+    left: memoryview,
+    exit_fd: int,
+    deadline: float,
+    followed: Observer | None,
+) -> bool:
+    """Until the child has ended and its pipes are read; whether it took longer than its limit, and was ended for it."""
+    ended_at: float | None = None
+    open_pipes = len(streams)
+    while open_pipes or ended_at is None:
+        limit = deadline if ended_at is None else ended_at + GRACE
+        wait = limit - time.monotonic()
+        if wait <= 0:
+            if ended_at is None:
+                end_group(child)
+            return ended_at is None
+        events = selector.select(min(wait, 0.5))
+        if not events and followed:
+            followed.child_quiet()
+        for key, _ in events:
+            if key.fd == exit_fd:
+                selector.unregister(exit_fd)
+                ended_at = time.monotonic()
+            elif key.fileobj in streams:
+                data = _read(key.fd)
+                if data:
+                    streams[key.fileobj].feed(data)  # type: ignore[index]
+                elif data is not None:
+                    selector.unregister(key.fileobj)
+                    open_pipes -= 1
+            elif child.stdin is not None and key.fileobj is child.stdin:
+                left = left[_write(key.fd, left) :]
+                if not left:
+                    selector.unregister(child.stdin)
+                    with suppress(OSError):
+                        child.stdin.close()
+            else:
+                selector.unregister(
+                    key.fd
+                )  # a signal's: it stays readable, and held back it must not make this loop spin
+        interruption.check()
+    return False
 
 
 def _read(descriptor: int) -> bytes | None:
@@ -452,90 +394,3 @@ def _write(descriptor: int, data: memoryview) -> int:
         return 0
     except BrokenPipeError:  # it does not want the rest
         return len(data)
-
-
-def _signal_group(group: int, number: int) -> None:
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(group, number)
-
-
-def end_group(child: subprocess.Popen[bytes]) -> None:
-    """End a child and its whole group: SIGTERM, then SIGKILL after `KILL_AFTER` seconds."""
-    _signal_group(child.pid, signal.SIGTERM)
-    with suppress(subprocess.TimeoutExpired):
-        child.wait(KILL_AFTER)
-    _signal_group(child.pid, signal.SIGKILL)
-    with suppress(subprocess.TimeoutExpired):
-        child.wait(KILL_AFTER)
-
-
-class Identity(Struct, frozen=True):
-    """A process that cannot be mistaken for another after a reboot or when its number is used again."""
-
-    pid: int
-    started: int  # clock ticks since boot, field 22 of /proc/PID/stat (proc(5))
-    boot: str
-
-    @staticmethod
-    def own() -> Identity:
-        return Identity(os.getpid(), start_ticks(os.getpid()) or 0, boot_id())
-
-    def alive(self) -> bool:
-        return self.boot == boot_id() and start_ticks(self.pid) == self.started
-
-
-def boot_id() -> str:
-    """The kernel's random id of this boot."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        return "unknown"
-
-
-def start_ticks(pid: int) -> int | None:
-    """When the process PID started, in clock ticks since boot; None where there is none (or a zombie)."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return None
-    return None if fields[0] in "ZX" else int(fields[19])
-
-
-def with_markers(markers: Iterable[str], leaders: Iterable[Identity] = ()) -> list[int]:
-    """Processes that carry one of MARKERS in their environment, or belong to the session that one of LEADERS began (one
-    that was started with an environment of its own has no marker), ourselves left out."""
-    wanted = [f"{MARKER}={marker}".encode() for marker in markers]
-    sessions = {
-        each.pid for each in leaders if each.boot == boot_id() and start_ticks(each.pid) in (None, each.started)
-    }
-    found = []
-    for entry in os.listdir("/proc") if wanted or sessions else ():
-        if entry.isdigit() and int(entry) != os.getpid():
-            with suppress(OSError):
-                variables = Path(f"/proc/{entry}/environ").read_bytes().split(b"\0")
-                if any(word in variables for word in wanted):
-                    found.append(int(entry))
-                    continue
-            with suppress(OSError):
-                if sessions and os.getsid(int(entry)) in sessions and start_ticks(int(entry)) is not None:
-                    found.append(int(entry))
-    return found
-
-
-def end_marked(markers: Iterable[str], leaders: Iterable[Identity] = ()) -> list[int]:
-    """End what is left of marked children of an earlier, killed run, and of the sessions that they led. Returns the pids
-    that were ended."""
-    words, sessions = list(markers), list(leaders)
-    ended: list[int] = []
-    for number in (signal.SIGTERM, signal.SIGKILL, signal.SIGKILL):
-        pids = with_markers(words, sessions)
-        if not pids:
-            break
-        for pid in pids:
-            with suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, number)
-        ended += [pid for pid in pids if pid not in ended]
-        end = time.monotonic() + KILL_AFTER
-        while time.monotonic() < end and with_markers(words, sessions):
-            time.sleep(0.02)
-    return ended

@@ -13,10 +13,8 @@ if TYPE_CHECKING:
     from gitdeploy.venvs.described import can_install, says_needs
     from gitdeploy.venvs.flip import Flip, plan_flip
     from gitdeploy.venvs.generations import (
-        Generation,
         disk_usage,
         in_use,
-        list_generations,
         matching,
         remove,
         sweep,
@@ -43,7 +41,7 @@ _HOMES = {
     for module, names in (
         ("build", "Builder Built Changes"),
         ("flip", "Flip plan_flip"),
-        ("generations", "Generation disk_usage in_use list_generations matching remove sweep undeletable unfinished"),
+        ("generations", "disk_usage in_use matching remove sweep undeletable unfinished"),
         ("live", "Installed LiveVenv examine installed live_venv packages"),
         ("interpreters", "other_than_live"),
         ("itself", "own_installs"),
@@ -75,7 +73,6 @@ __all__ = [
     "Built",
     "Changes",
     "Flip",
-    "Generation",
     "Installed",
     "LiveVenv",
     "Requirements",
@@ -89,7 +86,6 @@ __all__ = [
     "index_options_in",
     "installed",
     "installer_at",
-    "list_generations",
     "live_venv",
     "matching",
     "needed_by_others",

@@ -13,7 +13,7 @@ from urllib.parse import quote
 from msgspec import Struct
 
 from gitdeploy.errors import DeploymentFailed, GitDeployError
-from gitdeploy.system import faultpoints, process
+from gitdeploy.system import environment, faultpoints, process
 from gitdeploy.text import listing, path_text
 from gitdeploy.venvs import bundled, interpreters, uv
 from gitdeploy.venvs import install as installing
@@ -155,25 +155,11 @@ class Builder:
             tag = prefix()
         if installer.name == "pip":
             on_line(f"Installing with pip: {installer.reason}.")
-        folder = self._folder(target.name)
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(mode=0o700)
-        self._materialise(folder, requirements, reader)
-        released = tree_files(folder) if requirements.needs_tree else {}
         on_progress(f"installing with {installer.name}")
-        installer = installing.install(
-            installer, target, folder, requirements, self.config, settings, self.cache, on_line,
-            compiling=not (cloned and tag),
-        )  # fmt: skip
-        faultpoints.point("venv installed")
-        if requirements.needs_tree:
-            _point_to_checkout(target, folder, self.root)
-            if built := keep_built(folder, released, target, self.root):
-                on_line(
-                    f"Builds wrote {listing([path_text(path) for path in built], 5)}: it goes live with the release."
-                )
+        installer = self._install(
+            target, requirements, reader, installer, settings, on_line, compiling=not (cloned and tag)
+        )
         name_link(target, live.link if live is not None else self.root / (self.config.path or "venv"))
-        shutil.rmtree(folder, ignore_errors=True)
         on_progress("compiling and checking")
         now = packages(target)
         changes = _changes(start, now)
@@ -182,14 +168,7 @@ class Builder:
             conflicts = (
                 beside.enter_context(installing.conflicts(target, settings, self.cache)) if start != now else list
             )
-            files = dict(walk(target, linked))
-            modules = [
-                name
-                for name, file in files.items()
-                if name.endswith(".py") and "/site-packages/" in name and linked.get(name) != file
-            ]
-            for name in told_apart(live.real, target, modules) if live is not None else ():
-                files[name] = figures(target / name)
+            files, modules = _files(target, live, linked)
             beside.enter_context(compiled_beside(live.real if live else None, target, modules if cloned else (), tag))
             self._verify(target, interpreter, requirements, changes, now)
             body = listed(files.items())
@@ -197,12 +176,45 @@ class Builder:
             prefix()
             warnings += conflicts()
         faultpoints.point("venv compiled")
-        seal(target, Facts(requirements.key, installer.name, time.time(), now), body)
+        self._seal(target, Facts(requirements.key, installer.name, time.time(), now), body)
+        return Built(target.name, target, _changes(before, now), tuple(warnings), installer.name)
+
+    def _seal(self, target: Path, facts: Facts, body: bytes) -> None:
+        """From the removal of the mark on, the generation is whole."""
+        seal(target, facts, body)
         sync_filesystem(self.venvs)
         partial_path(target).unlink()
         sync_folder(self.venvs)
         faultpoints.point("venv sealed")
-        return Built(target.name, target, _changes(before, now), tuple(warnings), installer.name)
+
+    def _install(
+        self,
+        target: Path,
+        requirements: Requirements,
+        reader: TreeReader,
+        installer: Installer,
+        settings: InstallerSettings,
+        on_line: Callable[[str], None],
+        *,
+        compiling: bool,
+    ) -> Installer:
+        """What REQUIREMENTS name into TARGET; by which installer at last. What builds wrote into the release's tree is kept."""
+        folder = self._folder(target.name)
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(mode=0o700)
+        self._materialise(folder, requirements, reader)
+        released = tree_files(folder) if requirements.needs_tree else {}
+        installer = installing.install(
+            installer, target, folder, requirements, self.config, settings, self.cache, on_line, compiling=compiling
+        )
+        faultpoints.point("venv installed")
+        if requirements.needs_tree:
+            _point_to_checkout(target, folder, self.root)
+            if built := keep_built(folder, released, target, self.root):
+                shown = listing([path_text(path) for path in built], 5)
+                on_line(f"Builds wrote {shown}: it goes live with the release.")
+        shutil.rmtree(folder, ignore_errors=True)
+        return installer
 
     def _clone(
         self, live: LiveVenv, target: Path, installer: Installer, settings: InstallerSettings, beside: ExitStack
@@ -229,7 +241,7 @@ class Builder:
         made = process.run(
             [uv.uv_program(), "venv", "--no-config", "--no-project", "-q", *system, "--python", base, str(target)],
             cwd="/",
-            env=process.clean_environment({"UV_OFFLINE": "1", "UV_PYTHON_DOWNLOADS": "never"}),
+            env=environment.clean_environment({"UV_OFFLINE": "1", "UV_PYTHON_DOWNLOADS": "never"}),
             timeout=120,
             tied=True,
         )  # fmt: skip
@@ -238,7 +250,7 @@ class Builder:
             process.run(
                 [base, "-I", "-m", "venv", "--without-pip", *system, str(target)],
                 cwd="/",
-                env=process.clean_environment(),
+                env=environment.clean_environment(),
                 timeout=120,
                 tied=True,
             ).check("Making a new venv")
@@ -252,7 +264,7 @@ class Builder:
                 [uv.uv_program(), "pip", "install", "-q", "--no-config", "--offline", "--no-index", "--no-deps",
                  "--link-mode", "copy", "--no-cache", "--python", str(target / "bin" / "python"), *brought.values()],
                 cwd="/",
-                env=process.clean_environment(),
+                env=environment.clean_environment(),
                 timeout=120,
                 tied=True,
                 umask=installing.UMASK,
@@ -271,7 +283,7 @@ class Builder:
             if os.access(behind, os.X_OK) and not os.path.isdir(behind):
                 return behind
         for name in (f"python{short}" if short else "", "python3"):
-            found = process.which(name) if name else None
+            found = environment.which(name) if name else None
             if found is not None:
                 return found
         raise DeploymentFailed(
@@ -319,6 +331,20 @@ class Builder:
         # The system's packages may do (--system-site-packages), or what a path file adds: the interpreter knows.
         if absent and (absent := sorted(set(absent) - set(seen_by(target)))):
             raise DeploymentFailed(f"The installer reported success, but {listing(absent, 5)} is not in the new venv.")
+
+
+def _files(target: Path, live: LiveVenv | None, linked: Mapping[str, File]) -> tuple[dict[str, File], list[str]]:
+    """(each file of TARGET, the modules among them that are not the live one's): those get a time of their own where the
+    live venv's bytecode could be taken for theirs."""
+    files = dict(walk(target, linked))
+    modules = [
+        name
+        for name, file in files.items()
+        if name.endswith(".py") and "/site-packages/" in name and linked.get(name) != file
+    ]
+    for name in told_apart(live.real, target, modules) if live is not None else ():
+        files[name] = figures(target / name)
+    return files, modules
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from gitdeploy.errors import CommandFailed
-from gitdeploy.system import process
+from gitdeploy.system import environment, process
 from gitdeploy.venvs.live import INTERPRETER_LIMIT
 
 _QUESTION = """
@@ -27,7 +27,10 @@ def wheels(python: Path) -> dict[str, str]:
     """`pip`, and `setuptools` where this Python's venvs have it: name to the wheel that PYTHON brings along."""
     try:
         done = process.run(
-            [python, "-I", "-B", "-c", _QUESTION], cwd="/", env=process.clean_environment(), timeout=INTERPRETER_LIMIT
+            [python, "-I", "-B", "-c", _QUESTION],
+            cwd="/",
+            env=environment.clean_environment(),
+            timeout=INTERPRETER_LIMIT,
         ).check("Looking for Python's own pip")
     except CommandFailed:
         return {}

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from gitdeploy.system import process
+from gitdeploy.system import environment, process
 from gitdeploy.system.bytecode import HEADER as _HEADER
 from gitdeploy.system.bytecode import WORD as _WORD
 from gitdeploy.system.bytecode import Beside, made_from
@@ -47,7 +47,7 @@ def compiled_beside(live: Path | None, venv: Path, modules: Sequence[str], tag: 
                 process.alongside(
                     [venv / "bin" / "python", "-I", "-S", "-c", _COMPILING],
                     cwd=venv,
-                    env=process.clean_environment(),
+                    env=environment.clean_environment(),
                     stdin=b"".join(os.fsencode(name) + b"\n" for name in share),
                     timeout=LIMIT,
                     tied=True,

@@ -12,41 +12,16 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
-
 from gitdeploy.errors import GitDeployError
 from gitdeploy.system import faultpoints, interruption
 from gitdeploy.text import path_text
-from gitdeploy.venvs.seal import Facts, partial_path, read_facts, seal_path
+from gitdeploy.venvs.seal import partial_path, read_facts, seal_path
 
 if TYPE_CHECKING:
     from gitdeploy.venvs.live import LiveVenv
     from gitdeploy.venvs.requirements import Requirements
 
 _TRASH = ".deleted-"
-
-
-class Generation(Struct, frozen=True):
-    """A venv below the state directory. complete: False for one whose build was cut off; facts: None before its seal."""
-
-    name: str
-    path: Path
-    complete: bool
-    facts: Facts | None
-
-
-def list_generations(venvs: Path) -> list[Generation]:
-    """All generations below VENVS, newest first (by the time that they were made, then by name)."""
-    try:
-        names = os.listdir(venvs)
-    except FileNotFoundError:
-        return []
-    found = []
-    for name in names:
-        path = venvs / name
-        if not name.startswith(".") and path.is_dir() and not path.is_symlink():
-            found.append(Generation(name, path, not partial_path(path).exists(), read_facts(path)))
-    return sorted(found, key=lambda one: (one.facts.made_at if one.facts else 0.0, one.name), reverse=True)
 
 
 def matching(requirements: Requirements, live: LiveVenv | None) -> str | None:

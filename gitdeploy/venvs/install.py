@@ -17,8 +17,9 @@ from pathlib import Path
 from msgspec import Struct
 
 from gitdeploy.errors import DeploymentFailed
+from gitdeploy.system import environment as environment_
 from gitdeploy.system import process
-from gitdeploy.system.process import Completed
+from gitdeploy.system.completed import Completed
 from gitdeploy.venvs.bundled import pip_command
 from gitdeploy.venvs.requirements import Requirements
 from gitdeploy.venvs.settings import InstallerSettings, VenvConfig
@@ -88,7 +89,7 @@ class _Run(Struct, frozen=True):
 
     @property
     def path(self) -> str:
-        return ":".join([*self.config.path_dirs, process.STANDARD_PATH])
+        return ":".join([*self.config.path_dirs, environment_.STANDARD_PATH])
 
 
 def install(
@@ -177,7 +178,7 @@ def _uv(run: _Run, files: Sequence[str], *, alone: bool) -> Completed:
         return process.run(
             [*words, *more],
             cwd=run.folder,
-            env=process.clean_environment({**run.environment, **run.settings.uv_environment}, path=run.path),
+            env=environment_.clean_environment({**run.environment, **run.settings.uv_environment}, path=run.path),
             timeout=LIMIT,
             on_line=run.on_line,
             tied=True,
@@ -220,7 +221,7 @@ def _pip(run: _Run, files: Sequence[str], command: Sequence[str] | None = None) 
             "--no-warn-script-location", "--progress-bar", "off", *run.config.extra_args, *files,
         ],
         cwd=run.folder,
-        env=process.clean_environment(
+        env=environment_.clean_environment(
             {**run.environment, **run.settings.pip_environment, "PIP_CONFIG_FILE": os.devnull}, path=run.path
         ),
         timeout=LIMIT,
@@ -242,7 +243,7 @@ def introduced(installer: Installer, venv: Path, settings: InstallerSettings, ca
         [uv_program(), "python", "find", "--no-config", "--no-project", "--cache-dir", _uv_cache(settings, cache),
          str(venv / "bin" / "python")],
         cwd="/",
-        env=process.clean_environment({"UV_PYTHON_DOWNLOADS": "never"}),
+        env=environment_.clean_environment({"UV_PYTHON_DOWNLOADS": "never"}),
         timeout=60,
     ):  # fmt: skip
         yield
@@ -256,7 +257,7 @@ def conflicts(venv: Path, settings: InstallerSettings, cache: Path) -> Iterator[
         [uv_program(), "pip", "check", "--no-config", "--python", str(venv / "bin" / "python"), "--color", "never",
          "--cache-dir", _uv_cache(settings, cache)],
         cwd="/",
-        env=process.clean_environment(),
+        env=environment_.clean_environment(),
         timeout=60,
         output=True,
     ) as finish:  # fmt: skip

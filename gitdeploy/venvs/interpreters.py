@@ -8,7 +8,7 @@ import re
 from msgspec import Struct
 
 from gitdeploy.errors import CommandFailed
-from gitdeploy.system import process
+from gitdeploy.system import environment, process
 from gitdeploy.venvs.live import INTERPRETER_LIMIT, LiveVenv
 
 _VERSION = re.compile(r"(?P<kind>python|pypy)?(?P<version>\d+(?:\.\d+){0,2})?")
@@ -34,16 +34,16 @@ def find(python: str) -> str | None:
     if python.startswith("/"):
         return python if os.access(python, os.X_OK) and not os.path.isdir(python) else None
     for name in (python, f"python{python}") if python[:1].isdigit() else (python,):
-        if not name[:1].isdigit() and (found := process.which(name)) is not None:
+        if not name[:1].isdigit() and (found := environment.which(name)) is not None:
             return found
     from gitdeploy.venvs.uv import uv_program
 
     done = process.run(
         [uv_program(), "python", "find", "--no-config", "--no-project", "--system", "--no-python-downloads", python],
         cwd="/",
-        env=process.clean_environment(
+        env=environment.clean_environment(
             {name: os.environ[name] for name in ("UV_PYTHON_INSTALL_DIR",) if name in os.environ},
-            path=f"{process.STANDARD_PATH}:{os.environ.get('PATH', '')}",
+            path=f"{environment.STANDARD_PATH}:{os.environ.get('PATH', '')}",
         ),
         timeout=INTERPRETER_LIMIT,
     )
@@ -76,7 +76,7 @@ def _asked(path: str | None) -> Wanted | None:
         return None
     try:
         done = process.run(
-            [path, "-I", "-c", _QUESTION], cwd="/", env=process.clean_environment(), timeout=INTERPRETER_LIMIT
+            [path, "-I", "-c", _QUESTION], cwd="/", env=environment.clean_environment(), timeout=INTERPRETER_LIMIT
         ).check("Asking venv.python")
     except CommandFailed:
         return None

@@ -12,7 +12,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from gitdeploy.errors import CommandFailed
-from gitdeploy.system import process
+from gitdeploy.system import completed, environment, process
 from gitdeploy.text import clean, path_text
 
 # In hexadecimal digits, since paths may hold anything; importing json would double what the question takes.
@@ -140,14 +140,14 @@ def asked(python: Path) -> Iterator[Callable[[], Interpreter]]:
     with process.alongside(
         [python, "-I", "-B", "-c", _QUESTION],
         cwd="/",
-        env=process.clean_environment(),
+        env=environment.clean_environment(),
         timeout=INTERPRETER_LIMIT,
         output=True,
     ) as finish:
         yield lambda: _answer(python, finish())
 
 
-def _answer(python: Path, done: process.Completed) -> Interpreter:
+def _answer(python: Path, done: completed.Completed) -> Interpreter:
     answer = done.check(f"Starting {path_text(str(python))}")
     # The last line: a .pth of some package may print at every start.
     found = re.search(r"^said:([0-9a-f]+):([0-9a-f]+):([0-9a-f]*)$", answer.text[answer.text.rfind("\n") + 1 :])
@@ -166,7 +166,7 @@ def examine(live: LiveVenv) -> str | None:
         process.run(
             [python, "-I", "-c", "import ctypes, hashlib, ssl, sqlite3, zlib"],
             cwd="/",
-            env=process.clean_environment(),
+            env=environment.clean_environment(),
             timeout=INTERPRETER_LIMIT,
         ).check(f"Importing Python's own libraries with {path_text(str(python))}")
     except CommandFailed as error:

@@ -18,7 +18,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from gitdeploy.system import process
+from gitdeploy.system import environment, process
 from gitdeploy.text import clean, listing
 from gitdeploy.venvs.described import PYLOCK
 from gitdeploy.venvs.live import canonical
@@ -120,7 +120,7 @@ def _uv(path: str, data: bytes, read: Reader, groups: tuple[str, ...], extras: t
              "--no-annotate", "--no-emit-project", *([] if "dev" in groups else ["--no-dev"]), *words,
              "--color", "never", "--no-progress", "--quiet"],
             cwd=place,
-            env=process.clean_environment({"UV_PYTHON_DOWNLOADS": "never"}),
+            env=environment.clean_environment({"UV_PYTHON_DOWNLOADS": "never"}),
             timeout=_EXPORT_LIMIT,
         )  # fmt: skip
     if not done.ok:

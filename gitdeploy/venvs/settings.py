@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -93,14 +93,13 @@ _PIP_ELSEWHERE = frozenset(
 class InstallerSettings(Struct, frozen=True):
     """What the operator's settings mean for uv and for pip; both environments may hold secrets (registered as such).
 
-    cannot_pass: pip's settings that uv has no counterpart for, by name. dropped: those that neither is given.
+    cannot_pass: pip's settings that uv has no counterpart for, by name.
     """
 
     uv_environment: Mapping[str, str]
     uv_arguments: tuple[str, ...]
     pip_environment: Mapping[str, str]
     cannot_pass: tuple[str, ...]
-    dropped: tuple[str, ...]
     uv_cache: str | None
     fingerprint: tuple[str, ...]
 
@@ -192,10 +191,8 @@ def read_settings(venv: Path | None, environment: Mapping[str, str] = os.environ
             arguments += [word for item in value.replace(",", " ").split() for word in (_PIP_LISTS[key], item)]
         elif key not in _PIP_TO_UV and key not in _PIP_SWITCHES and key not in _PIP_COSMETIC | _PIP_ELSEWHERE:
             cannot.append(key)
-    proxy = pip.get("proxy")
-    if proxy:
-        proxy = proxy if "://" in proxy else f"http://{proxy}"
-        uv.update({"HTTP_PROXY": proxy, "HTTPS_PROXY": proxy, "ALL_PROXY": proxy})
+    if proxy := pip.get("proxy"):
+        uv.update(dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), _with_scheme(proxy)))
     if "UV_OFFLINE" in uv and not _true(uv["UV_OFFLINE"]):
         del uv["UV_OFFLINE"]
     _register((*uv.values(), *pip.values()))
@@ -204,20 +201,25 @@ def read_settings(venv: Path | None, environment: Mapping[str, str] = os.environ
         for key, value in pip.items()
         if key not in _PIP_ELSEWHERE and key != "cache-dir"
     }
-    fingerprint = tuple(
-        sorted(
-            f"{key}={value}" for key, value in pip.items() if key in _PIP_LISTS or key in ("require-hashes", *cannot)
-        )
-    )
     return InstallerSettings(
         uv,
         tuple(arguments),
         pip_environment,
         tuple(sorted(cannot)),
-        tuple(sorted(key for key, value in pip.items() if key in _PIP_ELSEWHERE and value.lower() not in _FALSE)),
         environment.get("UV_CACHE_DIR") or None,
-        fingerprint,
+        _fingerprint(pip, cannot),
     )
+
+
+def _fingerprint(pip: Mapping[str, str], cannot: Sequence[str]) -> tuple[str, ...]:
+    """What of pip's settings decides which packages an install gives."""
+    deciding = {*_PIP_LISTS, "require-hashes", *cannot}
+    return tuple(sorted(f"{key}={value}" for key, value in pip.items() if key in deciding))
+
+
+def _with_scheme(proxy: str) -> str:
+    """pip takes `host:port` for one that is spoken to by HTTP."""
+    return proxy if "://" in proxy else f"http://{proxy}"
 
 
 def _find_links(venv: Path | None, home: str, place: str) -> str | None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from gitdeploy.errors import CommandFailed
-from gitdeploy.system import process
+from gitdeploy.system import environment, process
 from gitdeploy.venvs.live import INTERPRETER_LIMIT, LiveVenv, canonical, settings_of, site_folders
 
 _QUESTION = """
@@ -42,7 +42,7 @@ def seen_by(venv: Path) -> dict[str, str]:
         done = process.run(
             [venv / "bin" / "python", "-I", "-B", "-c", _QUESTION],
             cwd="/",
-            env=process.clean_environment(),
+            env=environment.clean_environment(),
             timeout=INTERPRETER_LIMIT,
         ).check("Asking for the venv's packages")
         said = json.loads(done.text.rstrip().rpartition("\n")[2])

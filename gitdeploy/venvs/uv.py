@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from gitdeploy.errors import DeploymentFailed
-from gitdeploy.system import process
+from gitdeploy.system import environment
 
 
 def uv_program() -> str:
@@ -15,7 +15,7 @@ def uv_program() -> str:
 
         return os.fspath(find_uv_bin())
     except (ImportError, FileNotFoundError) as error:
-        found = process.which("uv")
+        found = environment.which("uv")
         if found is None:
             raise DeploymentFailed(
                 "uv is not installed beside gitdeploy.", "Install gitdeploy again, with its dependencies."

@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 from support.checkouts import Checkout
 from support.sample import Link, Program, Tree, folder_files
 
-from gitdeploy.checkout import switch
+from gitdeploy.checkout import switch, switch_back
 from gitdeploy.checkout.manifest import Control, Directory, Item, Manifest, moved
-from gitdeploy.checkout.stage import Part, discard_stage, relink, stage_switch
+from gitdeploy.checkout.stage import stage_switch
+from gitdeploy.checkout.stage_parts import Part
+from gitdeploy.checkout.staged import discard_stage, relink
 from gitdeploy.errors import DeploymentFailed
 from gitdeploy.system import faultpoints
 
@@ -87,10 +89,10 @@ def test_a_switch_and_its_undo(checkout: Checkout) -> None:
     assert checkout.git("diff", "HEAD", "--stat") == ""
     assert os.access(checkout.root / "run", os.X_OK)
     assert not (checkout.root / "deleted").exists()
-    assert switch.undo(manifest, nothing) == []
+    assert switch_back.undo(manifest, nothing) == []
     assert switch.position(manifest) == "old"
     assert facts(checkout) == old
-    assert switch.undo(manifest, nothing) == [], "once more changes nothing"
+    assert switch_back.undo(manifest, nothing) == [], "once more changes nothing"
     assert facts(checkout) == old
     switch.clean_up(manifest)
     assert not manifest.stage.exists()
@@ -143,7 +145,7 @@ def test_wherever_it_stops_another_process_puts_the_old_state_back(
         later = Manifest.read(manifest.stage)
         assert later == manifest
         positions.add(switch.position(later))
-        assert switch.undo(later, nothing) == []
+        assert switch_back.undo(later, nothing) == []
         assert facts(checkout) == old, number
         switch.clean_up(later)
         manifest = stage(checkout, then, str(number + 7))
@@ -159,7 +161,7 @@ def test_what_somebody_writes_between_is_kept_and_told(checkout: Checkout) -> No
     (checkout.root / "a").write_text("somebody's")  # another file
     with (checkout.root / "c").open("a") as out:
         out.write("somebody's too")  # the release's own, written in place
-    said = switch.undo(manifest, nothing)
+    said = switch_back.undo(manifest, nothing)
     assert [line.partition(":")[0].rpartition(";")[0].split(" ")[0] for line in said] == ["c", "a"]
     assert {path.name: path.read_text() for path in manifest.saved.iterdir()} == {
         "a": "somebody's",
@@ -205,7 +207,7 @@ def test_a_file_gets_the_mode_of_the_one_that_it_replaces(checkout: Checkout) ->
     switch.apply(manifest, nothing)
     modes = {name: oct(stat.S_IMODE((checkout.root / name).stat().st_mode)) for name in "abc"}
     assert modes == {"a": "0o640", "b": "0o750", "c": "0o644"}
-    switch.undo(manifest, nothing)
+    switch_back.undo(manifest, nothing)
     assert {oct(stat.S_IMODE((checkout.root / name).stat().st_mode)) for name in "ab"} == {"0o640"}
 
 
@@ -257,7 +259,7 @@ def test_from_any_tree_to_any_other_and_back(checkout: Checkout, old: Tree, new:
     switch.apply(manifest, nothing)
     assert checkout.git("status", "--porcelain", "--untracked-files=all", "--", ":!.gitdeploy") == ""
     assert set(checkout.git("ls-files").split()) == set(new)
-    switch.undo(manifest, nothing)
+    switch_back.undo(manifest, nothing)
     assert facts(checkout) == before
     switch.clean_up(manifest)
 

@@ -116,7 +116,7 @@ def test_a_killed_deployment_leaves_no_lock(shop: Shop) -> None:
 
 @pytest.mark.parametrize("wrong", ["started", "boot"], ids=["its number is used again", "the server was booted since"])
 def test_a_process_that_is_not_the_holder_any_more(shop: Shop, wrong: str) -> None:
-    from gitdeploy.system.process import Identity
+    from gitdeploy.system.proc import Identity
 
     own = Identity.own()
     said = {

@@ -14,8 +14,8 @@ import pytest
 from e2e.conftest import SETTINGS, Shop, tree
 from support.sample import Program, differences
 
-from gitdeploy.system import process
-from gitdeploy.system.process import start_ticks
+from gitdeploy.system import proc
+from gitdeploy.system.proc import start_ticks
 
 pytestmark = pytest.mark.xdist_group(__name__)
 
@@ -165,7 +165,7 @@ def test_the_cache_of_packages_was_damaged_by_a_power_cut(shop: Shop) -> None:
 
 
 def test_what_a_killed_plan_left_among_gits_files_goes_and_that_of_a_running_one_stays(shop: Shop) -> None:
-    own = process.Identity.own()
+    own = proc.Identity.own()
     names = (f"{own.pid}-{own.started}-aa", f"{own.pid}-{own.started + 1}-bb", f"{2**22 + 1}-{own.started}-cc")
     folders = [shop.app / ".git" / f"gitdeploy-scratch-{name}" for name in names]
     for folder in folders:

@@ -26,7 +26,6 @@ def test_the_command_runs_in_the_checkout_and_its_words_are_told(tmp_path: Path)
     assert (tmp_path / "tmp-restart").exists()
     assert service.problems() == []
     assert service.is_up() is None
-    assert service.reload() is False
     assert not shares_cgroup_with(service)
 
 

@@ -109,9 +109,9 @@ def test_stopped_it_is_down_and_started_it_is_up_again(app: Machine) -> None:
     answer = ask(
         app,
         "s = unit(); s.stop(); down = s.is_up(); same = from_dict(s.as_dict()); same.start();"
-        "answer = [down, s.is_up(), s.restarts(), s.problems(), s.reload()]",
+        "answer = [down, s.is_up(), s.restarts(), s.problems()]",
     )
-    assert answer == ["otrs-web.service is down (dead).", None, 0, [], False]
+    assert answer == ["otrs-web.service is down (dead).", None, 0, []]
 
 
 def test_a_unit_that_crashed_says_how_and_its_own_last_lines(app: Machine) -> None:
@@ -204,17 +204,6 @@ def test_templates_sockets_and_several_units_in_their_order(app: Machine) -> Non
         [None] * 3,
         [1, 1, 0],
     ]
-
-
-def test_a_unit_that_can_reload_is_reloaded_without_a_new_main_process(app: Machine) -> None:
-    app.unit(
-        "otrs-reload.service",
-        f"[Service]\nUser=otrs\nWorkingDirectory={ROOT}\nExecStart=/bin/sleep 600\nExecReload=/bin/true\n",
-        start=True,
-    )
-    code = "s = unit('otrs-reload'); a = s.processes()[0].pid; done = s.reload(); answer = [done, a == s.processes()[0].pid]"
-    assert ask(app, code) == [True, True]
-    app.inside("systemctl", "stop", "otrs-reload")
 
 
 # ---- who may ----

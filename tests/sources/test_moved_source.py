@@ -90,7 +90,7 @@ def test_a_remote_of_the_checkout_that_is_the_same_place_is_taken(github: Shop) 
 
 
 def test_codeups_git_says_what_it_wants(github: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    from gitdeploy.checkout.remote import _host_hint
+    from gitdeploy.checkout.unreachable import _host_hint
 
     hint = _host_hint(ADDRESS, "")
     assert "HTTPS clone account" in hint

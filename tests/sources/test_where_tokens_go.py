@@ -116,7 +116,9 @@ def test_an_alias_of_ssh_is_the_host_that_it_stands_for(
         ' *) echo "hostname $3";; esac\n'
     )
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
-    monkeypatch.setattr("gitdeploy.system.process.which", lambda name, *rest: str(program) if name == "ssh" else None)
+    monkeypatch.setattr(
+        "gitdeploy.system.environment.which", lambda name, *rest: str(program) if name == "ssh" else None
+    )
     assert goes(sample, "git@github-work:acme/shop.git") == ("github", DEFAULT, None)
     assert goes(sample, "git@github.alias.test:acme/shop.git") == ("git", None, None)
 

@@ -10,7 +10,7 @@ from gitdeploy.deployment.record.events import Line
 from gitdeploy.deployment.record.work import Caller
 from gitdeploy.site.site import Site
 from gitdeploy.state import Database, DeploymentLock
-from gitdeploy.state.database import DatabaseDamaged
+from gitdeploy.state.sqlite import DatabaseDamaged
 from gitdeploy.text import path_text
 
 

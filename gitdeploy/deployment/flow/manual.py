@@ -33,7 +33,7 @@ def make_backup(session: Session, label: str) -> Backup:
             work.journal.write("backup", "", {"id": identity})
             work.backup = identity
             generation = plan.venv.live.generation if plan.venv is not None else None
-            backup, _ = create_backup(
+            backup = create_backup(
                 work, plan, identity, "made by hand", clean(label, limit=200), generation=generation, dumps=True
             )
             set_outcome(site.state.backups, identity, "good")

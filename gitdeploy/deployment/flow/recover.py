@@ -12,8 +12,7 @@ from pathlib import Path
 
 from gitdeploy import venvs
 from gitdeploy.backups import store
-from gitdeploy.checkout import stage as staging
-from gitdeploy.checkout import switch
+from gitdeploy.checkout import staged, switch, switch_back
 from gitdeploy.checkout.git import sweep_scratch
 from gitdeploy.checkout.incoming import sweep_incoming
 from gitdeploy.checkout.local import read_local
@@ -38,7 +37,7 @@ from gitdeploy.site.submodule_refs import drop_refs
 from gitdeploy.state import DeploymentRow, Record
 from gitdeploy.state.prepared import prepared_stages
 from gitdeploy.state.requests import remove_old_runs
-from gitdeploy.system import interruption, process
+from gitdeploy.system import interruption, markers, proc
 from gitdeploy.text import count, path_text
 from gitdeploy.upkeep.prune import held_generations
 from gitdeploy.versions import CodeState
@@ -84,7 +83,7 @@ def _recover_one(session: Session, row: DeploymentRow, replaces: Replaces) -> Re
     origin, target = CodeState.from_dict(row.origin), CodeState.from_dict(row.target)
     work = Work(session, journal, row.action, origin, target, backup=row.backup)
     work.started_at = row.started_at
-    ended = process.end_marked(_children(records), _leaders(records))
+    ended = markers.end_marked(_children(records), _leaders(records))
     if ended:
         journal.line(
             f"Ended {count(len(ended), 'process', 'processes')} that the killed run had left behind.", "warning"
@@ -194,11 +193,11 @@ def _children(records: list[Record]) -> list[str]:
     ]
 
 
-def _leaders(records: list[Record]) -> list[process.Identity]:
+def _leaders(records: list[Record]) -> list[proc.Identity]:
     """The first process of each child that hasn't ended: its session holds all that the child started."""
     running = set(_children(records))
     found = (record.data for record in records if record.kind == "child-started" and record.data["marker"] in running)
-    return [process.Identity(data["pid"], data["started"], data["boot"]) for data in found]
+    return [proc.Identity(data["pid"], data["started"], data["boot"]) for data in found]
 
 
 def _record(records: list[Record]) -> LiveRecord:
@@ -316,12 +315,12 @@ def _sweep(site: Site, needed: set[str]) -> None:
     for stage in site.state.orphans(prepared):
         if (stage / FILE).exists() and _live_side(stage, site) == "between":
             _undo_orphan(stage, site)
-        staging.discard_stage(stage, git_dirs)
+        staged.discard_stage(stage, git_dirs)
     for folder in git_dirs:
         sweep_scratch(folder)
         for beside in folder.glob("gitdeploy.*.*"):  # of stages that are gone: a power cut may have brought these back
             if not (site.state.stage / beside.name.split(".")[1]).exists():
-                staging.remove_beside(beside)
+                staged.remove_beside(beside)
     for name in os.listdir(site.state.backups):
         if (
             isinstance(entry := store.read(site.state.backups, name), store.Damaged)
@@ -355,4 +354,4 @@ def _undo_orphan(stage: Path, site: Site) -> None:
     """state.db was lost in the middle of a switch: the links in the stage still know the way back."""
     manifest = Manifest.read(stage)
     if manifest is not None:
-        switch.undo(moved(manifest, site.root), lambda: None)
+        switch_back.undo(moved(manifest, site.root), lambda: None)

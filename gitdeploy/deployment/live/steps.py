@@ -12,7 +12,7 @@ from typing import Any
 from msgspec import Struct
 
 from gitdeploy import health, venvs
-from gitdeploy.checkout import switch
+from gitdeploy.checkout import switch, switch_back
 from gitdeploy.config import Config
 from gitdeploy.deployment.live.data_late import SaveData
 from gitdeploy.deployment.live.live import Live
@@ -141,12 +141,12 @@ class Switch(Struct):
 
     def undo(self, data: dict[str, Any]) -> str:
         try:
-            self.live.said += switch.undo(self.live.manifest, self._flip_back)
+            self.live.said += switch_back.undo(self.live.manifest, self._flip_back)
         except OSError as error:
             if error.errno not in (28, 122):
                 raise
             self.live.site.state.release_reserve()
-            self.live.said += switch.undo(self.live.manifest, self._flip_back)
+            self.live.said += switch_back.undo(self.live.manifest, self._flip_back)
         for sentence in self.live.said:
             self.live.journal.line(sentence, "warning")
         return "undone"
@@ -273,7 +273,7 @@ class Health(Struct):
             return ""  # whoever restarts it by hand looks at it too
         if checks_health(self.live.after, self.live):
             return None
-        return "" if not self.live.record.restart else "no health check is configured"
+        return "no health check is configured"
 
     def ready(self) -> dict[str, Any]:
         return {}

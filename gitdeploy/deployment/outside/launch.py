@@ -38,9 +38,10 @@ from gitdeploy.services import (
 from gitdeploy.site.site import Site
 from gitdeploy.state import Database
 from gitdeploy.state.requests import RunFacts, RunFile
+from gitdeploy.system import environment as environment_
 from gitdeploy.system import interruption, process
 from gitdeploy.system.owner import CONTROL
-from gitdeploy.system.process import Identity
+from gitdeploy.system.proc import Identity
 from gitdeploy.text import clean, path_text
 
 RESTARTING = ("upgrade", "restore", "rollback", "recover")  # the commands that restart the app
@@ -318,7 +319,7 @@ def _start_unit(argv: Sequence[str], request: str, environment: Mapping[str, str
             file.write(environment_file(environment))
         words = escape_argv(argv, unit, environment_file=Path(name))
         assert words is not None
-        done = process.run(words, cwd="/", env=process.clean_environment(), timeout=START_LIMIT)
+        done = process.run(words, cwd="/", env=environment_.clean_environment(), timeout=START_LIMIT)
         return None if done.ok else f"(systemd-run: {done.error_text or done.ending})"
     finally:
         # systemd has read it when systemd-run returns: the service's type is exec.

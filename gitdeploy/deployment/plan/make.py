@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from gitdeploy import config as configuration
@@ -192,8 +192,64 @@ def make_plan(
         goal = replace(goal, left_out=left_out(repository, local, goal.index_tree))
     env = _env_path(site, env_version)
     rules = partial(submodule_rules, site, keep, policy, submodules, all_submodules)
+    checkout = _checkout(site, action, local, goal, keep, policy, rules, env)
+    tree = checkout.tree
+    reader = TargetFiles(repository, site.root, goal, checkout, filtered=preconditions.is_filtered(settings))
+    said = _Said()
+    _look_at_checkout(site, local, goal, checkout, settings, env, said)
+    if action == "upgrade" and policy != "discard":
+        said.add(obstacles.local_commit_problems(repository, local, goal))
+    said.add(obstacles.env_problems(site, checkout, reader))
+    after = _with_new_requirements(_config_after(site, tree, reader), tree)
+    venv = plan_venv(site, action, after, reader, generation, options, said.problems)
+    said.add((), not_installed(repository, (repository.tree_of(local.head), goal.tree), tree, venv))
+    hooks = _hooks(site, action, after, tree, said) if options.hooks else {}
+    services = _services(site, venv, said) if options.restart else ()
+    migrations = migrations_between(repository, repository.tree_of(local.head), goal.tree)
+    said.add((), [warning for change in migrations for warning in change.warnings])
+    data = plan_data(site, opened, tree, after, migrates=action == "upgrade" and "migrate" in hooks)
+    said.add(data.problems, data.warnings)
+    needed = (
+        obstacles.disk_needed(site, checkout) + obstacles.venv_disk_needed(site, after, venv, options) + data.needed
+    )
+    said.add(obstacles.disk_problems(site, needed, len(tree.changes)))
+    said.add(obstacles.ownership_problems(site, checkout))
+    commits, commit_count = commits_between(repository, local.head, goal.commit)
+    return Plan(
+        action=action,
+        origin=origin,
+        target=target,
+        local=local,
+        goal=goal,
+        checkout=checkout,
+        venv=venv,
+        hooks=hooks,
+        services=services,
+        commits=commits,
+        commit_count=commit_count,
+        disk_needed=needed,
+        problems=tuple(said.problems),
+        warnings=tuple(said.warnings),
+        before=config,
+        after=after,
+        options=options,
+        migrations=migrations,
+    )
+
+
+def _checkout(
+    site: Site,
+    action: str,
+    local: Local,
+    goal: Target,
+    keep: KeepPaths,
+    policy: Policy,
+    rules: Callable[[], Rules],
+    env: EnvPath | None,
+) -> CheckoutPlan:
+    """What happens to the files; what of GOAL a partial clone has left out is here then."""
     checkout = plan_checkout(
-        repository,
+        site.repository,
         local,
         goal,
         keep=keep,
@@ -203,80 +259,59 @@ def make_plan(
         keep_dropped=action == "upgrade",
         env=env,
     )
-    tree = checkout.tree
-    fetch_promised(site, goal.tree, {change.oid for change in tree.changes if change.oid and not change.owner})
-    reader = TargetFiles(repository, site.root, goal, checkout, filtered=preconditions.is_filtered(settings))
-    absent, missing = obstacles.absent_settings(site, tree)
-    problems = [
-        *obstacles.repository_problems(site),
-        *preconditions.setting_problems(repository, settings),
-        *preconditions.link_problems(settings, local, tree),
-        *preconditions.filter_problems(repository, settings, goal.tree),
-        *absent,
-        *tree.problems,
-    ]
-    warnings = [*checkout.warnings, *missing, *(env.warnings if env is not None else ())]
-    if action == "upgrade" and policy != "discard":
-        problems += obstacles.local_commit_problems(repository, local, goal)
-    problems += obstacles.env_problems(site, checkout, reader)
+    changes = checkout.tree.changes
+    fetch_promised(site, goal.tree, {change.oid for change in changes if change.oid and not change.owner})
+    return checkout
+
+
+class _Said(Struct):
+    """What speaks against the plan, and what else there is to say of it, in the order in which it was found."""
+
+    problems: list[Problem] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def add(self, problems: Iterable[Problem], warnings: Iterable[str] = ()) -> None:
+        self.problems += problems
+        self.warnings += warnings
+
+
+def _look_at_checkout(
+    site: Site,
+    local: Local,
+    goal: Target,
+    checkout: CheckoutPlan,
+    settings: preconditions.Settings,
+    env: EnvPath | None,
+    said: _Said,
+) -> None:
+    """git's settings, the repository and the paths themselves."""
+    absent, missing = obstacles.absent_settings(site, checkout.tree)
+    said.add(obstacles.repository_problems(site))
+    said.add(preconditions.setting_problems(site.repository, settings))
+    said.add(preconditions.link_problems(settings, local, checkout.tree))
+    said.add(preconditions.filter_problems(site.repository, settings, goal.tree))
+    said.add(absent)
+    said.add(checkout.tree.problems, [*checkout.warnings, *missing, *(env.warnings if env is not None else ())])
     for holder, goal_tree, remote, changes in _lfs_places(site, goal, checkout):
-        lfs_problems, lfs_warnings = lfs_findings(holder, goal_tree, changes, remote)
-        problems += lfs_problems
-        warnings += lfs_warnings
-    after = _with_new_requirements(_config_after(site, tree, reader), tree)
-    venv = plan_venv(site, action, after, reader, generation, options, problems)
-    warnings += not_installed(repository, (repository.tree_of(local.head), goal.tree), tree, venv)
+        said.add(*lfs_findings(holder, goal_tree, changes, remote))
+
+
+def _hooks(site: Site, action: str, after: Config, tree: TreePlan, said: _Said) -> dict[str, tuple[Hook, ...]]:
+    """Event -> its hooks: before the switch the live release's own run, after it those of AFTER, the target."""
     stages = UPGRADE_STAGES if action == "upgrade" else RESTORE_STAGES
-    # Before the switch the live release's own hooks run, after it the target's.
-    hooks = {s: find_hooks(site.root, (config if s.startswith("pre-") else after).hooks, s) for s in stages}
-    hooks = hooks if options.hooks else {}
-    hooks = plan_hooks.as_they_will_be(hooks, site.root, after.hooks.dir, tree)
-    hooks = {stage: found for stage, found in hooks.items() if found}
-    if options.hooks:
-        problem, warning = plan_hooks.not_asked_for(site, action, after, tree)
-        problems += problem
-        warnings += warning
-    for found in hooks.values():
-        problems += [Problem(hook.problem, "", False) for hook in found if hook.problem]
-    services: tuple[Service, ...] = ()
-    if options.restart:
-        services = open_services(config.service, site.root)
-        problems += [Problem(message, hint) for service in services for message, hint in service.problems()]
-        venv_changes = venv is not None and not venv.unchanged
-        behind, doubtful = staying_behind(site, services, venv_changes=venv_changes)
-        problems += behind
-        warnings += doubtful
-    migrations = migrations_between(repository, repository.tree_of(local.head), goal.tree)
-    warnings += [warning for change in migrations for warning in change.warnings]
-    data = plan_data(site, opened, tree, after, migrates=action == "upgrade" and "migrate" in hooks)
-    problems += data.problems
-    warnings += data.warnings
-    needed = (
-        obstacles.disk_needed(site, checkout) + obstacles.venv_disk_needed(site, after, venv, options) + data.needed
-    )
-    problems += obstacles.disk_problems(site, needed, len(tree.changes))
-    problems += obstacles.ownership_problems(site, checkout)
-    commits, commit_count = commits_between(repository, local.head, goal.commit)
-    return Plan(
-        action,
-        origin,
-        target,
-        local,
-        goal,
-        checkout,
-        venv,
-        hooks,
-        services,
-        commits,
-        commit_count,
-        needed,
-        tuple(problems),
-        tuple(warnings),
-        config,
-        after,
-        options,
-        migrations,
-    )
+    found = {s: find_hooks(site.root, (site.config if s.startswith("pre-") else after).hooks, s) for s in stages}
+    coming = plan_hooks.as_they_will_be(found, site.root, after.hooks.dir, tree)
+    hooks = {stage: each for stage, each in coming.items() if each}
+    said.add(*plan_hooks.not_asked_for(site, action, after, tree))
+    said.add(Problem(hook.problem, "", False) for each in hooks.values() for hook in each if hook.problem)
+    return hooks
+
+
+def _services(site: Site, venv: VenvPlan | None, said: _Said) -> tuple[Service, ...]:
+    services = open_services(site.config.service, site.root)
+    said.add(Problem(message, hint) for service in services for message, hint in service.problems())
+    said.add(*staying_behind(site, services, venv_changes=venv is not None and not venv.unchanged))
+    return services
 
 
 # ---- what else changes ----

@@ -22,10 +22,10 @@ def venv_facts(venv: VenvPlan | None, options: Options) -> list[Any] | None:
 
 def is_built(site: Site, venv: VenvPlan, options: Options) -> bool:
     """Whether the venv that VENV plans was prepared, so that it needs no more room on the disk."""
-    return any(_venv_fits(site, data, venv, options) for data in prepared_stages(site.state.stage).values())
+    return any(venv_fits(site, data, venv, options) for data in prepared_stages(site.state.stage).values())
 
 
-def _venv_fits(site: Site, data: Mapping[str, Any], venv: VenvPlan | None, options: Options) -> bool:
+def venv_fits(site: Site, data: Mapping[str, Any], venv: VenvPlan | None, options: Options) -> bool:
     return data.get("venv") == venv_facts(venv, options) and _generation_there(site, data)
 
 

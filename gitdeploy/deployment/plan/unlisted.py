@@ -8,7 +8,7 @@ from gitdeploy import venvs
 from gitdeploy.checkout.changes import TreePlan
 from gitdeploy.checkout.git import Repository
 from gitdeploy.deployment.plan.venv import VenvPlan
-from gitdeploy.site.dependencies import _it, _names, _way
+from gitdeploy.site.dependencies import it_or_them, shown_names, way_to
 from gitdeploy.text import listing, path_text
 
 
@@ -27,11 +27,13 @@ def not_installed(repository: Repository, trees: tuple[str, str], tree: TreePlan
     if not saying:
         return []
     if venv is None:
-        return [f"{_names(saying)} in this release, and the app has no venv that gitdeploy installs into (venv.path)."]
+        return [
+            f"{shown_names(saying)} in this release, and the app has no venv that gitdeploy installs into (venv.path)."
+        ]
     if nothing:
-        return [f"{_names(saying)} in this release. Nothing installs {_it(saying)}: {_way(saying)}"]
+        return [f"{shown_names(saying)} in this release. Nothing installs {it_or_them(saying)}: {way_to(saying)}"]
     sources = listing([path_text(path) for path in venv.requirements.sources], 3)
-    return [f"{_names(saying)} in this release, and what is installed doesn't: {sources}."]
+    return [f"{shown_names(saying)} in this release, and what is installed doesn't: {sources}."]
 
 
 def _says_otherwise(repository: Repository, trees: tuple[str, str], path: str, *, unsure: bool) -> bool:

@@ -88,7 +88,30 @@ def plan_venv(
         reuse = None if options.rebuild_venv or other is not None else venvs.matching(requirements, live)
     found = venvs.installed(live.real)
     installed = {**venvs.system_packages(live), **{name: package.version for name, package in found.items()}}
-    added, changed, removed = {}, {}, {}
+    added, changed, removed = _packages(site, live, requirements, reuse, installed)
+    rebuild = options.rebuild_venv or after.venv.exact or other is not None
+    plan = VenvPlan(
+        live=live,
+        requirements=requirements,
+        reuse=reuse,
+        added=added,
+        changed=changed,
+        removed=removed,
+        found=found,
+        rebuild=rebuild,
+        python=(other.version or after.venv.python) if other is not None else None,
+    )
+    return replace(plan, missing=_missing(plan, site.root)) if plan.from_nothing else plan
+
+
+def _packages(
+    site: Site, live: venvs.LiveVenv, requirements: venvs.Requirements, reuse: str | None, installed: dict[str, str]
+) -> tuple[dict[str, str], dict[str, tuple[str, str]], dict[str, str]]:
+    """(added, changed, removed) beside what is INSTALLED in the live venv, as far as it can be told without installing:
+    by the requirements, or by the generation that is used again."""
+    added: dict[str, str] = {}
+    changed: dict[str, tuple[str, str]] = {}
+    removed: dict[str, str] = {}
     if reuse is None:
         for name, version in requirements.pins.items():
             if name in installed and installed[name] != version:
@@ -109,19 +132,7 @@ def plan_venv(
             for name, version in then.items()
             if name in installed and installed[name] != version
         }
-    rebuild = options.rebuild_venv or after.venv.exact or other is not None
-    plan = VenvPlan(
-        live,
-        requirements,
-        reuse,
-        added,
-        changed,
-        removed,
-        found,
-        rebuild,
-        (other.version or after.venv.python) if other is not None else None,
-    )
-    return replace(plan, missing=_missing(plan, site.root)) if plan.from_nothing else plan
+    return added, changed, removed
 
 
 def _missing(plan: VenvPlan, root: Path) -> tuple[str, ...]:

@@ -40,7 +40,7 @@ def make_backup(preparation: Preparation, reason: str, label: str = "") -> None:
         identity = store.new_id(site.state.backups, plan.origin.tag or plan.origin.version)
         work.journal.write("backup", "", {"id": identity})
         work.backup = identity
-        preparation.backup, preparation.snapshot = create_backup(
+        preparation.backup = create_backup(
             work,
             plan,
             identity,
@@ -69,7 +69,7 @@ def _backup_generation(preparation: Preparation) -> str | None:
 
 def create_backup(
     work: Work, plan: Plan, identity: str, reason: str, label: str, *, generation: str | None, dumps: bool
-) -> tuple[Backup, Snapshot]:
+) -> Backup:
     """Write a backup: objects and files first, then the ref, last the manifest, which makes it count. DUMPS: databases
     are dumped into it now."""
     site, config = work.site, work.site.config
@@ -83,17 +83,7 @@ def create_backup(
         site.repository, plan.local.without(leave, site.root), own, f"gitdeploy backup {identity}\n\n{reason}\n"
     )
     submodules = record_states(site.repository, plan.local, plan.checkout, also, identity, _encoded)
-    kept: list[str] = []
-    not_copied: list[str] = []
-    for path in copying.matching_paths(site.root, config.git.keep):
-        (kept if copying.content_size(site.root, [path]) <= store.KEPT_LIMIT else not_copied).append(path)
-    kept = copying.copy_paths(site.root, kept, folder / KEPT, leave)
-    for path in not_copied:
-        size = size_text(copying.content_size(site.root, [path]))
-        work.journal.line(
-            f"{path_text(path)} ({size}) stays where it is and is not copied into the backup; "
-            "to have it copied: backup.include.", "warning"
-        )  # fmt: skip
+    kept, not_copied = _copy_kept(work, folder, leave)
     included = copying.copy_paths(
         site.root, copying.matching_paths(site.root, config.backup.include), folder / INCLUDED, leave
     )
@@ -128,7 +118,23 @@ def create_backup(
     )
     sync_file_systems(site.repository.git_dir, folder)
     store.write(site.state.backups, backup)
-    return backup, snapshot
+    return backup
+
+
+def _copy_kept(work: Work, folder: Path, leave: frozenset[Path]) -> tuple[list[str], list[str]]:
+    """Copy the content of keep paths into the backup in FOLDER; (those copied, those too large for it)."""
+    site = work.site
+    small: list[str] = []
+    large: list[str] = []
+    for path in copying.matching_paths(site.root, site.config.git.keep):
+        (small if copying.content_size(site.root, [path]) <= store.KEPT_LIMIT else large).append(path)
+    for path in large:
+        size = size_text(copying.content_size(site.root, [path]))
+        work.journal.line(
+            f"{path_text(path)} ({size}) stays where it is and is not copied into the backup; "
+            "to have it copied: backup.include.", "warning"
+        )  # fmt: skip
+    return copying.copy_paths(site.root, small, folder / KEPT, leave), large
 
 
 def _tracked_inside(plan: Plan) -> Iterator[tuple[bytes, int]]:

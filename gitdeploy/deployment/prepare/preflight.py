@@ -22,7 +22,8 @@ from gitdeploy.services import Service
 from gitdeploy.services.base import await_settled
 from gitdeploy.site.app_environment import check_environment
 from gitdeploy.site.site import Site
-from gitdeploy.system import interruption, process
+from gitdeploy.system import environment as environment_
+from gitdeploy.system import interruption
 from gitdeploy.text import clean
 from gitdeploy.versions import CodeState
 
@@ -147,8 +148,8 @@ class _Programs(Struct):
     def _missing_name(self, name: str, coming: bool) -> str | None:
         link = self.site.venv_link
         folders = [str(link / "bin")] if link is not None else []
-        path = ":".join([*folders, os.environ.get("PATH", ""), process.STANDARD_PATH])
-        if process.which(name, path) or (coming and self._other_packages()):
+        path = ":".join([*folders, os.environ.get("PATH", ""), environment_.STANDARD_PATH])
+        if environment_.which(name, path) or (coming and self._other_packages()):
             return None
         return f"there is no program {clean(name, limit=80)}."
 

@@ -5,16 +5,14 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from gitdeploy import venvs
 from gitdeploy.backups import store
 from gitdeploy.backups.store import Backup
-from gitdeploy.checkout import stage as staging
-from gitdeploy.checkout import switch
+from gitdeploy.checkout import staged, switch
 from gitdeploy.checkout.manifest import Manifest
 from gitdeploy.checkout.modules import module_folders
-from gitdeploy.checkout.snapshot import Snapshot
 from gitdeploy.deployment.plan.make import Plan
 from gitdeploy.deployment.record.work import Work
 from gitdeploy.errors import GitDeployError
@@ -29,14 +27,12 @@ class Preparation(Struct):
     plan: Plan
     stage: str
     backup: Backup | None = None
-    snapshot: Snapshot | None = None
     generation: str | None = None  # that will be live
     built: str | None = None  # that this deployment made
     flip: Flip | None = None
     manifest: Manifest | None = None
     with_data: bool = False  # a restore that exchanges the data too
     reused: str | None = None  # the name of the prepared stage that this comes from
-    made_refs: list[tuple[Any, str]] = field(default_factory=list)
 
     def discard(self) -> None:
         """Back to nothing: the stage, the half-made generation and the backup of a state that is still live."""
@@ -51,7 +47,7 @@ def discard_leftovers(site: Any, stage: str, built: str | None, backup: str | No
         if (manifest := Manifest.read(site.state.stage / stage)) is not None:
             switch.release_locks(manifest)
             git_dirs |= {control.source for control in manifest.controls}
-    staging.discard_stage(site.state.stage / stage, git_dirs)
+    staged.discard_stage(site.state.stage / stage, git_dirs)
     if built is not None:
         venvs.Builder(site.root, site.state.path, site.config.venv).discard(built)
     if backup is not None:

@@ -9,6 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gitdeploy.checkout import remote as remotes
+from gitdeploy.checkout import remote_names
 from gitdeploy.checkout.git import INCOMING_REFS
 from gitdeploy.deployment.plan.options import Options
 from gitdeploy.deployment.record.work import Work
@@ -212,7 +213,7 @@ def _from_remotes(work: Work, tag: str, local: str | None) -> tuple[str, str]:
             if len(fetch_places(work.site)) > 1:
                 work.journal.line(f"{error.message} Trying the next.", "warning")
             continue
-        return got.commit, f"{size}{tag} from {remotes.shown_remote(name)}"
+        return got.commit, f"{size}{tag} from {remote_names.shown_remote(name)}"
     assert failure is not None
     if local is not None and work.database.first_seen(tag) == local and isinstance(failure, SourceError):
         work.journal.line(f"{failure.message} Going by {tag} as it was fetched before.", "warning")

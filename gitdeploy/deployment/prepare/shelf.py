@@ -11,11 +11,11 @@ from typing import Any
 from msgspec.structs import replace
 
 from gitdeploy import venvs
-from gitdeploy.checkout import stage as staging
+from gitdeploy.checkout import staged
 from gitdeploy.checkout.manifest import Manifest
 from gitdeploy.checkout.times import Newest
 from gitdeploy.deployment.plan.make import Plan
-from gitdeploy.deployment.plan.prepared import _venv_fits, venv_facts
+from gitdeploy.deployment.plan.prepared import venv_facts, venv_fits
 from gitdeploy.deployment.prepare.preparation import Preparation, discard_leftovers
 from gitdeploy.site.site import Site
 from gitdeploy.state.prepared import PREPARED, prepared_stages
@@ -64,11 +64,11 @@ def take_prepared(preparation: Preparation) -> bool:
     doesn't fit is thrown away, with a word."""
     site, plan = preparation.work.site, preparation.plan
     for name, data in prepared_stages(site.state.stage).items():
-        fits = preparation.reused is None and _venv_fits(site, data, plan.venv, plan.options)
+        fits = preparation.reused is None and venv_fits(site, data, plan.venv, plan.options)
         manifest = Manifest.read(site.state.stage / name) if fits and data["digest"] == plan_digest(plan) else None
         if fits and data["built"] is not None:
             preparation.work.journal.write("build", "", {"generation": data["built"]})
-        if manifest is not None and staging.relink(manifest):
+        if manifest is not None and staged.relink(manifest):
             os.unlink(site.state.stage / name / PREPARED)
             faultpoints.point("prepared stage taken")
             preparation.stage, preparation.manifest = name, manifest
@@ -101,6 +101,6 @@ def adopt_backup_place(preparation: Preparation) -> None:
     assert preparation.backup is not None
     saved = preparation.work.site.state.backups / preparation.backup.id / "saved"
     newest = Newest(preparation.work.site.state.newest)
-    preparation.manifest = replace(staging.renew_times(preparation.manifest, newest.read()), saved=saved)
+    preparation.manifest = replace(staged.renew_times(preparation.manifest, newest.read()), saved=saved)
     preparation.manifest.write()
     newest.keep(preparation.manifest.newest)

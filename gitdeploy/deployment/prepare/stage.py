@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gitdeploy.checkout import stage as staging
+from gitdeploy.checkout import stage_parts
 from gitdeploy.checkout.changes import FileChange
 from gitdeploy.checkout.git import NO_ACCESS, Access
 from gitdeploy.checkout.lfs import uses_lfs
 from gitdeploy.checkout.modes import Modes
-from gitdeploy.checkout.remote import access_by
+from gitdeploy.checkout.remote_access import access_by
 from gitdeploy.checkout.times import Newest
 from gitdeploy.deployment.live.live import CHANGED_FILES
 from gitdeploy.deployment.plan.make import Plan
@@ -60,10 +61,10 @@ def stage_files(preparation: Preparation, modes: Modes | None = None) -> None:
         shown.summary = count(len(preparation.manifest.items), "file")
 
 
-def _parts(site: Site, plan: Plan, modes: Modes, built: Sequence[FileChange]) -> list[staging.Part]:
+def _parts(site: Site, plan: Plan, modes: Modes, built: Sequence[FileChange]) -> list[stage_parts.Part]:
     """The share of each repository in the switch, the checkout's own first."""
     parts = [
-        staging.Part(
+        stage_parts.Part(
             site.repository,
             [*plan.checkout.of_owner(b""), *built],
             plan.goal,
@@ -79,7 +80,7 @@ def _parts(site: Site, plan: Plan, modes: Modes, built: Sequence[FileChange]) ->
             inside = part.path + b"/"
             odd = {path[len(inside) :]: m for path, m in modes.odd.items() if path.startswith(inside)}
             parts.append(
-                staging.Part(
+                stage_parts.Part(
                     part.objects,
                     plan.checkout.of_owner(part.path),
                     part.goal,

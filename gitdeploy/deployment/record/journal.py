@@ -13,7 +13,7 @@ from msgspec.structs import asdict
 from gitdeploy.deployment.record.events import Level, Line, Listener, Progress, StepChanged, StepStatus
 from gitdeploy.errors import GitDeployError
 from gitdeploy.state import Database
-from gitdeploy.system import process
+from gitdeploy.system import proc, process
 from gitdeploy.text import redact
 
 
@@ -35,7 +35,7 @@ class StepTime(Struct):
 
 
 class Journal:
-    """Writes what recovery reads, and tells the listener. Also `process.observer` while its deployment runs."""
+    """Writes what recovery reads, and tells the listener. Also told of the children that its deployment starts."""
 
     def __init__(self, database: Database, deployment: int, listener: Listener) -> None:
         self.database = database
@@ -52,7 +52,7 @@ class Journal:
     def child_starting(self, marker: str, argv: Sequence[str]) -> None:
         self.write("child", "", {"marker": marker, "command": process.shown(argv)[:200]})
 
-    def child_started(self, marker: str, leader: process.Identity) -> None:
+    def child_started(self, marker: str, leader: proc.Identity) -> None:
         self.write("child-started", "", {"marker": marker, **asdict(leader)})
 
     def child_ended(self, marker: str) -> None:

@@ -17,7 +17,7 @@ from gitdeploy.deployment.record.tell import notify, owe, send_owed
 from gitdeploy.errors import GitDeployError, Interrupted
 from gitdeploy.site.site import Site
 from gitdeploy.state import Database
-from gitdeploy.state.database import now
+from gitdeploy.state.sqlite import now
 from gitdeploy.system import interruption, process
 from gitdeploy.versions import CodeState
 
@@ -185,19 +185,19 @@ class Work(Struct):
         self.journal.listener(Ended(status, sentence))
         log = [text for _, _, _, text in self.database.lines(self.id)]
         return Result(
-            self.id,
-            self.action,
-            status,
-            self.origin,
-            self.target,
-            self.backup,
-            self.started_at,
-            duration,
-            steps,
-            log,
-            sentence,
-            error,
-            replaced_data(self.database, self.id),
+            id=self.id,
+            action=self.action,
+            status=status,
+            origin=self.origin,
+            target=self.target,
+            backup=self.backup,
+            started_at=self.started_at,
+            duration=duration,
+            steps=steps,
+            log=log,
+            sentence=sentence,
+            error=error,
+            replaced=replaced_data(self.database, self.id),
         )
 
 
@@ -218,11 +218,11 @@ def record(session: Session, action: str, origin: CodeState, target: CodeState) 
     number = session.database.begin_deployment(action, session.caller.performer, origin.as_dict(), target.as_dict())
     journal = Journal(session.database, number, session.caller.listener)
     work = Work(session, journal, action, origin, target)
-    previous, process.observer = process.observer, journal
     try:
-        if session.caller.request:
-            journal.write("caller", "", {"request": session.caller.request})
-        yield work
+        with process.observed(journal):
+            if session.caller.request:
+                journal.write("caller", "", {"request": session.caller.request})
+            yield work
     except GitDeployError as error:
         row = None
         with suppress(GitDeployError):
@@ -238,8 +238,6 @@ def record(session: Session, action: str, origin: CodeState, target: CodeState) 
                 if told:
                     send_owed(work.site, work.database, work.site.config)
         raise
-    finally:
-        process.observer = previous
 
 
 def standing(work: Work) -> str:

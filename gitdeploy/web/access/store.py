@@ -20,7 +20,7 @@ from typing import Any
 from msgspec import Struct
 
 from gitdeploy.errors import DeploymentFailed, NotFound, UsageError
-from gitdeploy.state.database import to_wal
+from gitdeploy.state.sqlite import to_wal
 from gitdeploy.text import clean, path_text
 from gitdeploy.web.access.access import IDLE, LONGEST, Access, Proven, environment_binding
 

@@ -6,7 +6,7 @@ import re
 from urllib.parse import unquote, urlsplit
 
 from gitdeploy.app import App
-from gitdeploy.checkout.remote import remote_url
+from gitdeploy.checkout.remote_names import remote_url
 from gitdeploy.versions import valid_tag
 
 OWN = "gitdeploy:"  # the address of a release whose source has no downloads: OWN and the tag

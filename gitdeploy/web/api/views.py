@@ -7,9 +7,9 @@ from typing import Any
 
 from flask import request
 
-from gitdeploy.app import row_as_dict
 from gitdeploy.deployment.plan.options import Options
 from gitdeploy.errors import SourceError
+from gitdeploy.site.status import row_as_dict
 from gitdeploy.text import clean
 from gitdeploy.web.answers import success
 from gitdeploy.web.api.addresses import OWN

@@ -17,9 +17,10 @@ from gitdeploy.web.words.notes import to_html
 from gitdeploy.web.words.texts import Words
 
 if TYPE_CHECKING:
-    from gitdeploy.app import App, Status
+    from gitdeploy.app import App
     from gitdeploy.checkout.changes import Problem
     from gitdeploy.deployment.plan.make import Plan
+    from gitdeploy.site.status import Status
     from gitdeploy.sources import CheckResult
     from gitdeploy.state import BadRelease, DeploymentRow
 

@@ -13,10 +13,11 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from gitdeploy.app import App, Checkout
+from gitdeploy.app import App
 from gitdeploy.backups.store import Backup
 from gitdeploy.site.live_cache import live_facts
 from gitdeploy.site.site import Site
+from gitdeploy.site.status import Checkout
 from gitdeploy.web.shared import priority
 
 if TYPE_CHECKING:

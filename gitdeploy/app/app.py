@@ -1,0 +1,253 @@
+"""App: the one facade that the command line, the page and scripts use."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from gitdeploy.deployment.flow.session import open_session
+from gitdeploy.deployment.plan.options import Options
+from gitdeploy.deployment.record.events import Listener, ignore
+from gitdeploy.deployment.record.work import Caller, Replaces, Result, Settling
+from gitdeploy.site.caller import performer
+from gitdeploy.site.hold import HOLD
+from gitdeploy.site.site import Site
+from gitdeploy.site.status import BackupRow
+from gitdeploy.state.sqlite import now
+from gitdeploy.text import clean, path_text
+from gitdeploy.upkeep import finding
+
+if TYPE_CHECKING:
+    from gitdeploy.backups.store import Backup
+    from gitdeploy.deployment.flow.rollback import Asked
+    from gitdeploy.deployment.flow.rollback import Choice as RollbackChoice
+    from gitdeploy.deployment.outside.launch import Launched
+    from gitdeploy.upkeep.finding import Finding
+    from gitdeploy.upkeep.prune import Pruned
+
+
+from gitdeploy.app.looking import Looking
+
+
+class App(Looking):
+    """One app on this server. Every method raises `gitdeploy.errors.GitDeployError` for what can go wrong."""
+
+    @classmethod
+    def open(cls, folder: str | Path = ".", config_file: str | Path | None = None, *, recovering: bool = False) -> App:
+        """The app whose checkout FOLDER is in. RECOVERING: to call `recover`, which needs no valid deploy.yaml to put files and
+        venv right."""
+        return cls(Site.open(Path(folder), Path(config_file) if config_file else None, recovering=recovering))
+
+    # ---- changing ----
+
+    def launch(self, words: Sequence[str], *, performer: str, request: str) -> Launched:
+        """Run the command `gitdeploy WORDS` (`["upgrade", "v1.2.9.1"]`) in a process that outlives this one and the restart
+        of the app, and come back at once; what it returns follows that process, as does `deployment_of`.
+
+        performer: who asked, as the log shows it. request: 32 hexadecimal digits of the caller's own.
+        Raises `DeploymentFailed` where there is no way out of the app's service.
+        """
+        from gitdeploy.deployment.outside.launch import launch
+
+        return launch(self.site, words, performer=performer, request=request)
+
+    def upgrade(
+        self,
+        tag: str | None = None,
+        options: Options | None = None,
+        *,
+        on_event: Listener = ignore,
+        caller: Caller | None = None,
+    ) -> Result:
+        """Upgrade to TAG, or to the newest release that the channel admits."""
+        from gitdeploy.deployment.flow.upgrade import upgrade
+
+        asked = caller or self._caller("upgrade", on_event)
+        options = options or Options()
+        replaces = Replaces.NOTHING  # whoever asks for no release by name doesn't give up what was interrupted
+        if tag is not None and not asked.automatic:
+            replaces = Replaces.FILES if options.local_changes == "discard" else Replaces.WHOLE
+        with open_session(self.site, asked, replaces=replaces) as session:
+            return upgrade(session, tag, options)
+
+    def prepare(
+        self, tag: str | None = None, options: Options | None = None, *, caller: Caller | None = None
+    ) -> Result:
+        """Everything of an upgrade up to the switch."""
+        from gitdeploy.deployment.flow.upgrade import prepare_upgrade
+
+        with open_session(self.site, caller or self._caller("prepare")) as session:
+            return prepare_upgrade(session, tag, options or Options())
+
+    def backup(self, *, label: str = "", caller: Caller | None = None) -> BackupRow:
+        """Make a backup now."""
+        from gitdeploy.deployment.flow.manual import make_backup
+
+        with open_session(self.site, caller or self._caller("backup"), held=False) as session:
+            made = make_backup(session, label)
+        return next(row for row in self.backups() if row.backup.id == made.id)
+
+    def restore(
+        self,
+        reference: str,
+        options: Options | None = None,
+        *,
+        caller: Caller | None = None,
+    ) -> Result:
+        """Bring a backup back: REFERENCE is its id, a unique prefix, its ref, or `latest`, which is the newest one now, before
+        anything interrupted is recovered."""
+        from gitdeploy.deployment.flow.rollback import named_now, restore_named
+
+        wanted = named_now(self.site, reference)
+        with open_session(self.site, caller or self._caller("restore"), replaces=Replaces.FILES) as session:
+            return restore_named(session, wanted, options or Options())
+
+    def rollback_asked(self, version: str | None = None) -> Asked:
+        """What `rollback` means now: to be decided before a question is asked, and before anything is waited for."""
+        from gitdeploy.deployment.flow.rollback import asked_now
+
+        database = self.site.read_database()
+        try:
+            return asked_now(database, version)
+        finally:
+            if database is not None:
+                database.close()
+
+    def rollback_choice(self, *, with_data: bool = False) -> RollbackChoice:
+        """What `rollback` would bring back, and whether that goes forward again to a newer release."""
+        from gitdeploy.deployment.flow.rollback import choice
+
+        with self._database() as database:
+            return choice(self.site, database, self._live(database), with_data=with_data)
+
+    def rollback(
+        self,
+        version: str | None = None,
+        options: Options | None = None,
+        *,
+        asked: Asked | None = None,
+        forward: bool = False,
+        caller: Caller | None = None,
+    ) -> Result:
+        """Undo the last successful deployment, or go back to the newest backup of VERSION. One step: where a recovery of what
+        was interrupted has undone it already, that is all.
+
+        asked: what `rollback_asked` said earlier. forward: undo a rollback too, which goes to the newer release again; else
+        that raises `PolicyError`.
+        """
+        from gitdeploy.deployment.flow.rollback import rollback
+
+        asked = asked or self.rollback_asked(version)
+        # Without a version it is whatever recovery comes to that decides: it isn't given up for another step back.
+        replaces = Replaces.NOTHING if asked.version is None else Replaces.FILES
+        with open_session(self.site, caller or self._caller("rollback"), replaces=replaces) as session:
+            return rollback(session, asked, options or Options(), forward=forward)
+
+    def recover(
+        self,
+        *,
+        caller: Caller | None = None,
+        boot: bool = False,
+        again: bool = False,
+        hooks: bool = True,
+        restart: bool = True,
+        health: bool = True,
+    ) -> Result | None:
+        """Finish or undo an interrupted deployment; None where there was none. `boot`: the service isn't up yet and is
+        not restarted. `again`: try once more what failed three times the same way. `hooks`, `restart`, `health`: False leaves
+        out the old release's build hooks, the restart of its service (and then its health), its health check."""
+        from gitdeploy.deployment.flow.damaged import move_aside_if_damaged
+
+        settling = Settling(hooks=hooks, restart=restart, health=health)
+        asked = replace(caller or self._caller("recover"), boot=boot, again=again, settling=settling)
+        move_aside_if_damaged(self.site, asked)
+        with open_session(self.site, asked, held=False, goes_on=False) as session:
+            return session.recovered
+
+    def init(self, *, force: bool = False) -> tuple[Path, str]:
+        """Write a deploy.yaml drafted from the checkout and set up the state directory; its path and text.
+
+        Raises `UsageError` where there is one already, unless FORCE.
+        """
+        from gitdeploy.errors import UsageError
+        from gitdeploy.system.durable import write_durably
+
+        self.site.require_owner()
+        path = self.site.config.file or self.site.root / "deploy.yaml"
+        if os.path.lexists(path) and not force:
+            raise UsageError(
+                f"{path_text(str(path))} is there already.",
+                "To see a fresh one: gitdeploy init --print; to replace it: --force",
+            )
+        text = self.draft()
+        self.site.make_state()
+        write_durably(path, text.encode(), 0o644)
+        return path, text
+
+    def doctor(self, *, repair: bool = False, caller: Caller | None = None) -> list[Finding]:
+        """Everything that an upgrade needs, looked at. `repair`: first what can be mended safely is."""
+        from gitdeploy.upkeep import doctor
+
+        mended: list[Finding] = []
+        if repair:
+            asked = caller or self._caller("doctor --repair")
+            mended += doctor.mend_objects(self.site)
+            if result := self.recover(caller=asked):
+                mended.append(finding.Finding("state", "mended", result.sentence))
+        return [*mended, *doctor.examine(self.site)]
+
+    def prune(self, *, keep: int | None = None, dry_run: bool = False, caller: Caller | None = None) -> Pruned:
+        """Drop backups and generations beyond `backup.keep`."""
+        from gitdeploy.upkeep.prune import prune
+
+        with open_session(self.site, caller or self._caller("prune"), held=False) as session:
+            wanted = session.site.config.backup.keep if keep is None else keep
+            return prune(session.site, keep=wanted, line=_quiet, dry_run=dry_run)
+
+    def delete_backup(self, reference: str, *, caller: Caller | None = None) -> Backup:
+        """Delete one backup; its venv generation goes with the next `prune`."""
+        from gitdeploy.backups import store as backup_store
+
+        with open_session(self.site, caller or self._caller("delete a backup"), held=False):
+            backup = self.find_backup(reference)
+            backup_store.remove(self.site.state.backups, backup.id, self.site.repository)
+        return backup
+
+    def label_backup(self, reference: str, label: str, *, caller: Caller | None = None) -> Backup:
+        """Label a backup, which is then never pruned; an empty LABEL takes it away."""
+        from gitdeploy.backups import store as backup_store
+
+        with open_session(self.site, caller or self._caller("label a backup"), held=False):
+            backup = replace(self.find_backup(reference), label=clean(label, limit=200))
+            backup_store.write(self.site.state.backups, backup)
+        return backup
+
+    def hold(self, message: str = "", *, who: str | None = None) -> None:
+        """Hold deployments until `release_hold`; WHO asks for it, where it isn't this process's user."""
+        self.site.require_owner()
+        with self._database() as database:
+            database.meta_put(HOLD, json.dumps({"who": who or performer(), "since": now(), "message": message}))
+
+    def release_hold(self) -> bool:
+        """Let deployments go on; False where they were not held."""
+        self.site.require_owner()
+        with self._database() as database:
+            held = database.meta_get(HOLD) is not None
+            database.meta_put(HOLD, None)
+        return held
+
+    def run_hooks(self, stage: str, *, on_line: Callable[[str], None]) -> int:
+        """Run the hooks of a stage now, outside any deployment. Returns how many ran."""
+        from gitdeploy.deployment.flow.manual import run_hooks
+
+        with open_session(self.site, self._caller(f"hooks run {stage}"), held=False) as session:
+            return run_hooks(session, stage, on_line)
+
+
+def _quiet(text: str) -> None:
+    """Nobody listens."""

@@ -1,0 +1,317 @@
+"""What can be asked of an app: nothing here changes it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from gitdeploy.deployment.plan.options import Options
+from gitdeploy.errors import NotFound
+from gitdeploy.services import open_services
+from gitdeploy.site import remotes, tags
+from gitdeploy.site.hold import HOLD
+from gitdeploy.site.status import BackupRow, Checkout, GoingOn, Status, release_state
+from gitdeploy.state import BadRelease, Database, DeploymentLock, DeploymentRow
+from gitdeploy.text import path_text
+from gitdeploy.versions import CodeState
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from gitdeploy.backups.store import Backup
+    from gitdeploy.checkout.changes import Problem
+    from gitdeploy.deployment.plan.data_moves import Move
+    from gitdeploy.deployment.plan.make import Plan
+    from gitdeploy.hooks.running import Hook
+    from gitdeploy.services.boot import BootUnit
+    from gitdeploy.site.interrupted import Interruption
+    from gitdeploy.sources import CheckResult, Release
+    from gitdeploy.upkeep.watch import Look
+
+
+from gitdeploy.app.opened import Opened
+
+
+class Looking(Opened):
+    """The questions. Each raises `gitdeploy.errors.GitDeployError` for what can go wrong."""
+
+    def status(self) -> Status:
+        """What is live, and what is going on. Changes nothing; a bounded number of git calls."""
+        from gitdeploy.site.interrupted import read_interruption
+
+        site = self.site
+        seen = self.checkout()
+        local, live, venv = seen.local, seen.live, seen.venv
+        database = site.read_database()
+        last = hold = interruption = None
+        found: CheckResult | None = None
+        holder = DeploymentLock(site.state.lock).holder()
+        if database is not None:
+            with database:
+                last = database.last_ended()
+                if holder is None:
+                    interruption = read_interruption(database)
+                text = database.meta_get(HOLD)
+                hold = json.loads(text) if text else None
+                found = self._last_check(database, live)
+        keep = site.keep([])
+        return Status(
+            site.name,
+            str(site.root),
+            live,
+            local.branch,
+            [path_text(change.path) for change in local.changes if not keep.match(change.path)],
+            {"path": str(venv.link), "generation": venv.generation, "python": venv.python, "problem": venv.problem}
+            if venv is not None
+            else None,
+            found.update_available if found else None,
+            found.latest_version if found else None,
+            last,
+            interruption is not None,
+            holder,
+            hold,
+            found.checked_at if found else None,
+            interruption,
+        )
+
+    def checkout(self) -> Checkout:
+        """What stands on disk: two git commands, a look at the venv."""
+        from gitdeploy.checkout.local import read_local
+
+        local = read_local(self.site.repository)
+        return Checkout(local, self.site.release_at(local.head), self.site.live_venv())
+
+    def check(self, *, force: bool = False) -> CheckResult:
+        """Is there a newer release? From the cache within `check.interval`, unless FORCE."""
+        from gitdeploy.upkeep import updates
+
+        with self._database() as database:
+            return updates.check(self.site, database, self._live(database), force=force)
+
+    def look(self, *, moment: datetime | None = None) -> Look:
+        """Ask the source, tell people once about a new release, and say which may be installed now by itself."""
+        from gitdeploy.upkeep.watch import look
+
+        with self._database() as database:
+            return look(self.site, database, self._live(database), moment=moment)
+
+    def live(self) -> CodeState:
+        """What is live; no child process where nothing changed since the last look."""
+        with self._database() as database:
+            return self._live(database)
+
+    def going_on(self) -> GoingOn:
+        """Whether a deployment runs, or is held. Starts no process."""
+        from gitdeploy.site.hold import hold_sentence
+
+        hold = None
+        database = self.site.read_database()
+        if database is not None:
+            with database:
+                hold = database.meta_get(HOLD)
+        return GoingOn(DeploymentLock(self.site.state.lock).holder(), hold_sentence(hold) if hold else None)
+
+    def last_check(self) -> CheckResult | None:
+        """What the last `check` found, beside what is live now. Asks nobody; None where nothing was ever found."""
+        from gitdeploy.upkeep import updates
+
+        with self._database() as database:
+            return updates.last_check(self.site, database, self._live(database))
+
+    def _last_check(self, database: Database, live: CodeState) -> CheckResult | None:
+        """The last answer where there is one, whose age is told; None without loading anything where there is none."""
+        if database.meta_get("last_check") is None:
+            return None
+        from gitdeploy.upkeep import updates
+
+        return updates.last_check(self.site, database, live)
+
+    def bad_releases(self) -> dict[str, BadRelease]:
+        """Commit -> why and when: releases that were taken back here and are not installed again by themselves."""
+        database = self.site.read_database()
+        if database is None:
+            return {}
+        with database:
+            return database.bad_releases()
+
+    def service_names(self) -> list[str]:
+        """What is restarted: `otrs-web.service`. Empty where nothing is configured."""
+        return [service.name for service in open_services(self.site.config.service, self.site.root)]
+
+    def units_found(self) -> list[str]:
+        """systemd units that run from this checkout, whether they are configured or not."""
+        from gitdeploy.services import discover
+
+        return discover(self.site.root, self.site.venv_link)
+
+    def health(self) -> str | None:
+        """Ask the services and the health check one time; None where all is well, else a sentence."""
+        from gitdeploy.health import check_once
+
+        for service in open_services(self.site.config.service, self.site.root):
+            if bad := service.is_up():
+                return bad
+        environment = None
+        if self.site.config.health.command:
+            from gitdeploy.site.app_environment import check_environment
+
+            environment = check_environment(self.site, self.site.config)
+        return check_once(self.site.config.health, root=self.site.root, environment=environment)
+
+    def releases(
+        self,
+        *,
+        limit: int | None = 10,
+        everything: bool = False,
+        on_warning: Callable[[str], None] | None = None,
+    ) -> list[tuple[Release, str]]:
+        """(release, state) newest first; state: live, newer, older, prerelease, `no version` or `refused` (a name that no
+        release may have). `on_warning` is told in a sentence where the list isn't whole, or another source answered."""
+        from gitdeploy.upkeep import updates
+
+        with self._database() as database:
+            live = self._live(database)
+            found, warnings = updates.catalogue(self.site, database).releases(limit=limit, all=everything)
+            contained = remotes.checkout_git(self.site).contained() if found else frozenset()
+            found = updates.with_commits(self.site, database, found)
+        if on_warning is not None:
+            for warning in warnings:
+                on_warning(warning)
+        prefix = self.site.config.source.tag_prefix
+        return [(release, release_state(release, live, prefix, contained)) for release in found]
+
+    def release(self, tag: str) -> tuple[Release, str]:
+        """One release, whole."""
+        from gitdeploy.upkeep import updates
+
+        tags.check_tag(tag)
+        with self._database() as database:
+            live = self._live(database)
+            (found,) = updates.with_commits(self.site, database, [updates.catalogue(self.site, database).release(tag)])
+            contained = remotes.checkout_git(self.site).contained()
+        return found, release_state(found, live, self.site.config.source.tag_prefix, contained)
+
+    def plan(self, tag: str | None = None, options: Options | None = None) -> Plan | None:
+        """What `upgrade` would do; None where there is nothing newer. Fetches the release's objects, changes nothing."""
+        from gitdeploy.deployment.flow import upgrade
+        from gitdeploy.deployment.flow.dry_run import look
+
+        return look(self.site, tag, options or Options(), upgrade.plan_upgrade)
+
+    def plan_restore(self, backup: Backup, options: Options | None = None) -> Plan:
+        """What `restore` would do."""
+        from gitdeploy.deployment.flow.restore import ensure_objects, plan_restore
+
+        ensure_objects(self.site, backup)
+        database = self.site.read_database()
+        try:
+            return plan_restore(self.site, database, backup, options or Options())
+        finally:
+            if database is not None:
+                database.close()
+
+    def data_moves(self, backup: Backup) -> tuple[tuple[Move, ...], tuple[Problem, ...], tuple[str, ...]]:
+        """What `restore --with-data` would replace, what speaks against it, what else there is to say."""
+        from gitdeploy.deployment.plan.data_moves import data_moves
+
+        return data_moves(self.site, backup)
+
+    def backups(self) -> list[BackupRow]:
+        """All backups, newest first."""
+        from gitdeploy.backups import store as backup_store
+
+        found = self.site.backups()
+        sizes = self.backup_sizes(found)
+        store = self.site.state.backups
+        return [BackupRow(backup, sizes[backup.id], backup_store.outcome(store, backup.id)) for backup in found]
+
+    def backup_sizes(self, found: Sequence[Backup]) -> dict[str, int]:
+        """Backup id -> bytes that deleting it would free. Walks through their folders."""
+        from gitdeploy.upkeep.sizes import backup_sizes
+
+        return backup_sizes(self.site, found)
+
+    def find_backup(self, reference: str) -> Backup:
+        """By id, unique prefix, ref, or `latest`."""
+        from gitdeploy.backups.store import find
+
+        return find(self.site.state.backups, reference)
+
+    def backup_for_rollback(self, version: str | None = None, *, with_data: bool = False) -> Backup:
+        """What `rollback` would restore; WITH_DATA: one whose data are of the release whose code it holds."""
+        from gitdeploy.deployment.flow.restore import last_good
+
+        database = self.site.read_database()
+        try:
+            return last_good(self.site, database, version, with_data=with_data)
+        finally:
+            if database is not None:
+                database.close()
+
+    def deployments(self, limit: int = 50) -> list[DeploymentRow]:
+        """Deployments, newest first."""
+        database = self.site.read_database()
+        if database is None:
+            return []
+        with database:
+            return database.deployments(limit)
+
+    def log(self, deployment: int, since: int = 0) -> tuple[DeploymentRow, list[tuple[int, str, str, str]]]:
+        """One deployment and its log lines (seq, time, level, text) after SINCE."""
+        database = self.site.read_database()
+        if database is not None:
+            with database:
+                row = database.deployment(deployment)
+                if row is not None:
+                    return row, database.lines(deployment, since)
+        raise NotFound(f"There is no deployment {deployment}.", "`gitdeploy log` lists them.")
+
+    def interrupted(self) -> Interruption | None:
+        """The deployment whose process died before its end; None where there is none, or one runs."""
+        from gitdeploy.site.interrupted import read_interruption
+
+        database = self.site.read_database()
+        if database is None or self.is_running():
+            return None
+        with database:
+            return read_interruption(database)
+
+    def deployment_of(self, request: str) -> int | None:
+        """The deployment that `launch` with this REQUEST began; None where it has begun none yet."""
+        database = self.site.read_database()
+        if database is None:
+            return None
+        with database:
+            return database.requested(request)
+
+    def hooks(self) -> list[Hook]:
+        """Every hook that would run, in order of the stages."""
+        from gitdeploy.hooks.running import STAGES, find_hooks
+
+        return [hook for stage in STAGES for hook in find_hooks(self.site.root, self.site.config.hooks, stage)]
+
+    def is_running(self) -> bool:
+        """Whether a deployment holds the lock now."""
+        return DeploymentLock(self.site.state.lock).holder() is not None
+
+    def boot_unit(self) -> BootUnit:
+        """The systemd unit that recovers this app at boot, before it starts: what is written where, and `install`."""
+        from gitdeploy.services.boot import boot_unit
+
+        service = self.site.config.service
+        return boot_unit(self.site.root, service.systemd, supervised=service.supervisor is not None)
+
+    def draft(self) -> str:
+        """The deploy.yaml that `init` would write."""
+        from gitdeploy.upkeep.draft import draft
+
+        return draft(self.site)
+
+    def must_move_out(self) -> bool:
+        """Whether restarting the app would end this very process: it runs inside the app's own service."""
+        if not open_services(self.site.config.service, self.site.root):
+            return False
+        from gitdeploy.deployment.outside.launch import must_move_out
+
+        return must_move_out(self.site)

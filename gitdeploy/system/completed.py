@@ -1,0 +1,64 @@
+"""How a child process ended."""
+
+from __future__ import annotations
+
+import re
+import signal
+
+from msgspec import Struct
+
+from gitdeploy.errors import CommandFailed
+from gitdeploy.text import clean, redact
+
+_PROGRESS = re.compile(
+    r"hint: |(?:remote: )?(?:(?:Enumerating|Counting|Compressing|Receiving|Unpacking|Updating|Filtering|Writing) \w+"
+    r"|Resolving deltas|Total \d+ \(delta)\b.*"
+)
+
+
+class Completed(Struct, frozen=True):
+    """How a child ended. `returncode` is negative for a signal (-9: SIGKILL); `duration` in seconds."""
+
+    argv: tuple[str, ...]
+    returncode: int
+    stdout: bytes
+    stderr: bytes
+    duration: float
+    timed_out: bool = False
+
+    @property
+    def ok(self) -> bool:
+        return self.returncode == 0 and not self.timed_out
+
+    @property
+    def text(self) -> str:
+        """Standard output, decoded without ever failing, white space at the end removed."""
+        return self.stdout.decode("utf-8", "replace").rstrip()
+
+    @property
+    def error_text(self) -> str:
+        """The last lines of standard error (else of output), cleaned and redacted: fit to show. Git's progress and its
+        advice are left out."""
+        raw = (self.stderr.strip() or self.stdout.strip())[-16000:].decode("utf-8", "replace")
+        lines = [line for line in raw.splitlines() if line.strip() and not _PROGRESS.match(line)]
+        return redact(clean("\n".join(lines[-12:])[-4000:], lines=True))
+
+    @property
+    def ending(self) -> str:
+        """In words: `exit code 3`, `killed by SIGKILL (out of memory?)`, `took longer than its limit`."""
+        if self.timed_out:
+            return f"still running after {self.duration:.0f} s, ended"
+        if self.returncode >= 0:
+            return f"exit code {self.returncode}"
+        try:
+            name = signal.Signals(-self.returncode).name
+        except ValueError:
+            name = f"signal {-self.returncode}"
+        return f"killed by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
+
+    def check(self, what: str, hint: str = "") -> Completed:
+        """Return self, or raise `CommandFailed`: "WHAT failed (exit code 1): last lines"."""
+        if self.ok:
+            return self
+        said = self.error_text
+        raise CommandFailed(f"{what} failed ({self.ending})" + (f": {said}" if said else "."), hint)
