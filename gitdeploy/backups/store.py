@@ -20,6 +20,7 @@ from typing import Any, Literal, Protocol
 from msgspec import Struct, field
 from msgspec.structs import asdict
 
+from gitdeploy.checkout.snapshot import Snapshot
 from gitdeploy.errors import DeploymentFailed, NotFound, UsageError
 from gitdeploy.system import faultpoints
 from gitdeploy.text import clean, listing
@@ -43,8 +44,16 @@ class Refs(Protocol):
     def delete_ref(self, name: str) -> None: ...
 
 
+class SubmoduleState(Struct, frozen=True):
+    """What a submodule was like; `source`: its repository below .git, where it is there (`modules/NAME`), else empty."""
+
+    snapshot: Snapshot
+    source: str = ""
+
+
 class Backup(Struct, frozen=True):
-    """A backup's manifest. `snapshot` is the recorded state of the checkout, `dumps` those of the databases."""
+    """A backup's manifest. `snapshot` is the recorded state of the checkout, `submodules` those of each with files here, by
+    its path; `dumps` those of the databases."""
 
     id: str
     created_at: str
@@ -55,8 +64,8 @@ class Backup(Struct, frozen=True):
     branch: str | None
     reason: str
     label: str
-    snapshot: Mapping[str, Any]
-    submodules: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    snapshot: Snapshot
+    submodules: Mapping[str, SubmoduleState] = field(default_factory=dict)
     all_submodules: bool = False  # whether those are all that had files then
     generation: str | None = None
     venv: str | None = None
@@ -132,7 +141,7 @@ def write(folder: Path, backup: Backup) -> None:
     place.mkdir(mode=0o700, exist_ok=True)
     temporary = place / f"{MANIFEST}.{os.urandom(4).hex()}"
     with temporary.open("w", encoding="ascii") as out:
-        json.dump(asdict(backup), out, indent=1)
+        json.dump(_as_document(backup), out, indent=1)
         out.flush()
         os.fsync(out.fileno())
     faultpoints.point("backup manifest")
@@ -146,19 +155,33 @@ def write(folder: Path, backup: Backup) -> None:
     faultpoints.point("backup written")
 
 
+def _as_document(backup: Backup) -> dict[str, Any]:
+    states = {path: {**one.snapshot.as_dict(), "source": one.source} for path, one in backup.submodules.items()}
+    return {**asdict(backup), "snapshot": backup.snapshot.as_dict(), "submodules": states}
+
+
+def _from_document(data: Mapping[str, Any]) -> Backup:
+    states = {
+        path: SubmoduleState(Snapshot.from_dict(each), str(each.get("source", "")))
+        for path, each in data.get("submodules", {}).items()
+    }
+    known = {name: value for name, value in data.items() if name in Backup.__struct_fields__}
+    return Backup(**{**known, "snapshot": Snapshot.from_dict(data["snapshot"]), "submodules": states})
+
+
 def read(folder: Path, identity: str) -> Backup | Damaged:
     """One backup by its id."""
     try:
         data = json.loads((folder / identity / MANIFEST).read_bytes())
         if data.get("format") != 1:
             return Damaged(identity, "its manifest is of a newer gitdeploy")
-        backup = Backup(**data)
+        backup = _from_document(data)
         if backup.id != identity or not re.fullmatch(r"[0-9a-f]{40,64}", backup.commit):
             return Damaged(identity, "its manifest is not its own")
-        if not {"commit", "head", "tree", "index_tree"} <= backup.snapshot.keys():
-            return Damaged(identity, "its manifest is incomplete")
     except FileNotFoundError:
         return Damaged(identity, "it has no manifest (it was never finished)")
+    except KeyError:
+        return Damaged(identity, "its manifest is incomplete")
     except (OSError, ValueError, TypeError, AttributeError) as error:
         return Damaged(identity, f"its manifest can't be read: {clean(str(error), limit=120)}")
     return backup

@@ -8,16 +8,20 @@ commit is the snapshot.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import asdict
 
 from gitdeploy.checkout.changes import Target
 from gitdeploy.checkout.git import LONG, Repository
 from gitdeploy.checkout.local import Local, git_mode
 from gitdeploy.errors import DeploymentFailed
 from gitdeploy.text import path_text
+
+_PATHS = ("exact", "untracked", "hidden")
 
 
 class Snapshot(Struct, frozen=True):
@@ -31,6 +35,19 @@ class Snapshot(Struct, frozen=True):
     exact: tuple[bytes, ...]
     untracked: tuple[bytes, ...]
     hidden: tuple[bytes, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """As a backup's manifest has it: paths are text, whatever bytes they are (os.fsdecode)."""
+        data = asdict(self)
+        for name in _PATHS:
+            data[name] = [os.fsdecode(path) for path in data[name]]
+        return data
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Snapshot:
+        """Raises `KeyError` and `TypeError` for what is none."""
+        paths = {name: tuple(os.fsencode(path) for path in data.get(name, ())) for name in _PATHS}
+        return cls(data["commit"], data["head"], data.get("branch"), data["tree"], data["index_tree"], **paths)
 
     def target(self) -> Target:
         """What the switch must bring about to be back in this state."""

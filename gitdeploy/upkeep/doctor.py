@@ -185,7 +185,7 @@ def _state(site: Site) -> Iterator[Finding]:
         yield Finding(
             "backups", "problem", f"Backup {entry.id} can't be used: {clean(entry.problem)}.", "gitdeploy prune"
         )
-    lost = [b.id for b in good if not _is_there(site.repository, str(b.snapshot["commit"]))]
+    lost = [b.id for b in good if not _is_there(site.repository, b.snapshot.commit)]
     if lost:
         yield Finding(
             "backups", "problem", f"The objects of {listing(lost, 3)} are missing or damaged.", "git fetch --refetch"

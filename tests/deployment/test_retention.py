@@ -13,11 +13,12 @@ from support.checkouts import Checkout
 
 from gitdeploy.backups import store
 from gitdeploy.backups.store import Backup, find, new_id, read_all, set_outcome, to_prune
+from gitdeploy.checkout.snapshot import Snapshot
 from gitdeploy.errors import DeploymentFailed, NotFound, UsageError
 from gitdeploy.site.site import Site
 from gitdeploy.upkeep.prune import held_generations, prune
 
-SNAPSHOT = {"commit": "c", "head": "h", "tree": "t", "index_tree": "i"}
+SNAPSHOT = Snapshot("c", "h", None, "t", "i", (), (), ())
 NOON = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
 
 

@@ -330,7 +330,7 @@ def _sweep(site: Site, needed: set[str]) -> None:
             store.remove(site.state.backups, name, site.repository)
     sweep_incoming(site.repository.git_dir)
     for backup in site.backups():
-        site.repository.mend_ref(store.REFS + backup.id, str(backup.snapshot["commit"]))
+        site.repository.mend_ref(store.REFS + backup.id, backup.snapshot.commit)
     held = held_generations(site)
     for name in venvs.unfinished(site.state.venvs):
         if name not in held:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from typing import Any
 
 from msgspec.structs import replace
 
@@ -13,7 +11,6 @@ from gitdeploy.backups.store import Backup
 from gitdeploy.checkout.changes import Target
 from gitdeploy.checkout.git import BACKUP_REFS
 from gitdeploy.checkout.modes import Modes, with_modes
-from gitdeploy.checkout.snapshot import Snapshot
 from gitdeploy.deployment.flow.upgrade import preflight_summary
 from gitdeploy.deployment.live.go_live import go_live
 from gitdeploy.deployment.plan.data import restore_warnings
@@ -78,9 +75,8 @@ def plan_restore(
     site: Site, database: Database | None, backup: Backup, options: Options, origin: CodeState | None = None
 ) -> Plan:
     """The plan of bringing BACKUP back. Changes nothing."""
-    snapshot = decoded(backup.snapshot)
     target = CodeState(backup.version, backup.tag, backup.commit)
-    goal = snapshot.target()
+    goal = backup.snapshot.target()
     if goal.branch is not None and site.repository.resolve(goal.branch) != backup.commit:
         # The branch has moved on since: HEAD goes to the commit itself, and no branch is moved.
         goal = Target(goal.commit, goal.tree, goal.index_tree, None, goal.exact, goal.untracked, goal.hidden)
@@ -92,7 +88,7 @@ def plan_restore(
         options,
         kept_data=[*kept_data(database), *backup.kept_data],
         env_version=backup.version,
-        submodules=recorded_states(backup, decoded),
+        submodules=recorded_states(backup),
         all_submodules=backup.all_submodules,
         generation=generation_of(site, backup),
         origin=origin,
@@ -127,17 +123,9 @@ def generation_of(site: Site, backup: Backup) -> str | None:
     return None
 
 
-def decoded(data: Mapping[str, Any]) -> Snapshot:
-    """A snapshot as a manifest keeps it."""
-    values = dict(data)
-    for name in ("exact", "untracked", "hidden"):
-        values[name] = tuple(os.fsencode(path) for path in values.get(name, ()))
-    return Snapshot(**values)
-
-
 def ensure_objects(site: Site, backup: Backup) -> None:
     """The backup's commit is there; its ref is written anew from the manifest where it was lost."""
-    commit = str(backup.snapshot["commit"])
+    commit = backup.snapshot.commit
     repository = site.repository
     if repository.resolve(commit) is None:
         raise DeploymentFailed(

@@ -7,9 +7,6 @@ from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
-
-from msgspec.structs import asdict
 
 from gitdeploy import venvs
 from gitdeploy.backups import copying, store
@@ -17,7 +14,7 @@ from gitdeploy.backups.places import INCLUDED, KEPT
 from gitdeploy.backups.store import Backup
 from gitdeploy.checkout.git import BACKUP_REFS
 from gitdeploy.checkout.modes import read_modes
-from gitdeploy.checkout.snapshot import Snapshot, take_snapshot
+from gitdeploy.checkout.snapshot import take_snapshot
 from gitdeploy.databases import open_databases
 from gitdeploy.deployment.live.dumps import dump_into
 from gitdeploy.deployment.plan.data_release import data_release
@@ -82,7 +79,7 @@ def create_backup(
     snapshot = take_snapshot(
         site.repository, plan.local.without(leave, site.root), own, f"gitdeploy backup {identity}\n\n{reason}\n"
     )
-    submodules = record_states(site.repository, plan.local, plan.checkout, also, identity, _encoded)
+    submodules = record_states(site.repository, plan.local, plan.checkout, also, identity)
     kept, not_copied = _copy_kept(work, folder, leave)
     included = copying.copy_paths(
         site.root, copying.matching_paths(site.root, config.backup.include), folder / INCLUDED, leave
@@ -102,7 +99,7 @@ def create_backup(
         branch=plan.local.branch,
         reason=reason,
         label=label,
-        snapshot=_encoded(snapshot),
+        snapshot=snapshot,
         submodules=submodules,
         all_submodules=True,
         generation=generation,
@@ -151,10 +148,3 @@ def _venv_identity(live: venvs.LiveVenv | None) -> str | None:
     with suppress(OSError):
         return str(live.real.stat().st_ino)
     return None
-
-
-def _encoded(snapshot: Snapshot) -> dict[str, Any]:
-    data = asdict(snapshot)
-    for name in ("exact", "untracked", "hidden"):
-        data[name] = [os.fsdecode(path) for path in data[name]]
-    return data

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-from gitdeploy.backups.store import REFS, Backup
+from gitdeploy.backups.store import REFS, Backup, SubmoduleState
 from gitdeploy.checkout.git import Repository
 from gitdeploy.checkout.local import Local
 from gitdeploy.checkout.modules import Recorded, local_state, populated
@@ -15,14 +14,14 @@ from gitdeploy.checkout.snapshot import keep_alive, take_snapshot
 
 
 def record_states(
-    repository: Repository, local: Local, checkout: CheckoutPlan, also: Sequence[bytes], identity: str, encode: Any
-) -> dict[str, Mapping[str, Any]]:
+    repository: Repository, local: Local, checkout: CheckoutPlan, also: Sequence[bytes], identity: str
+) -> dict[str, SubmoduleState]:
     """Path -> the recorded state of every submodule with files here; a ref in each keeps it. ALSO: untracked files that
     only the backup will hold."""
     changed = {change.path for change in local.changes}
     known = {part.held.prefix: part.local for part in checkout.submodules if part.held is not None}
     dirty: set[bytes] = set()
-    found: dict[str, Mapping[str, Any]] = {}
+    found: dict[str, SubmoduleState] = {}
     everything = list(populated(repository))
     owners = {one.path: one for one in everything}
     mine: dict[bytes, list[bytes]] = {}
@@ -40,7 +39,7 @@ def record_states(
         )
         one.repository.update_ref(REFS + identity, keep_alive(one.repository, snapshot, _message(identity)))
         source = os.path.relpath(one.repository.git_dir, repository.git_dir)
-        found[os.fsdecode(one.path)] = {**encode(snapshot), "source": source if source.startswith("modules/") else ""}
+        found[os.fsdecode(one.path)] = SubmoduleState(snapshot, source if source.startswith("modules/") else "")
     return found
 
 
@@ -50,13 +49,9 @@ def outside_submodules(repository: Repository, paths: Sequence[bytes]) -> list[b
     return [path for path in paths if _innermost(owners, path) is None]
 
 
-def recorded_states(backup: Backup, decode: Any) -> dict[bytes, Recorded]:
+def recorded_states(backup: Backup) -> dict[bytes, Recorded]:
     """Path -> state, as a backup has them."""
-    found = {}
-    for path, data in backup.submodules.items():
-        values = {name: value for name, value in data.items() if name != "source"}
-        found[os.fsencode(path)] = Recorded(decode(values).target(), str(data.get("source", "")))
-    return found
+    return {os.fsencode(path): Recorded(one.snapshot.target(), one.source) for path, one in backup.submodules.items()}
 
 
 def _innermost(places: Mapping[bytes, object], path: bytes) -> bytes | None:
