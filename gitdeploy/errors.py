@@ -82,7 +82,7 @@ class RollbackFailed(GitDeployError):
 
 
 class LockedError(GitDeployError):
-    """Another deployment runs, or deployments are held (exit 5)."""
+    """Another deployment runs, or deployments are paused (exit 5)."""
 
     kind = "locked"
     exit_code = 5

@@ -96,11 +96,11 @@ def test_a_hosts_date_counts(sample: Sample, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_a_held_deployment_and_a_bad_release_wait(sample: Sample) -> None:
     app = App.open(sample.app)
-    app.hold("month-end")
+    app.pause("month-end")
     held = look(sample, "{upgrade: all}")
     assert held.tag is None
     assert "month-end" in held.reason
-    app.release_hold()
+    app.resume()
     with app.site.open_database() as database:
         for tag in ("v1.2.10", "v1.3.0", "v2.0.0"):
             commit = sample.git("rev-parse", f"{tag}^{{commit}}", cwd=sample.remote)
@@ -130,11 +130,11 @@ def test_the_newest_that_did_not_fail_is_installed_in_its_time(sample: Sample) -
         assert later.again is not None
         assert waits in later.reason
         assert "v2.0.0 failed here before" in later.reason
-    app.hold("month-end")
+    app.pause("month-end")
     held = look(sample, "{upgrade: all}")
     assert held.tag is None
     assert "month-end" in held.reason
-    app.release_hold()
+    app.resume()
     sample.release("v2.0.1", {"main.py": "2.0.1"})
     assert look(sample, "{upgrade: all, min_age: 1s}", moment=MOMENT + timedelta(minutes=1)).tag == "v1.3.0"
     newer = look(sample, "{upgrade: all, min_age: 1s}", moment=MOMENT + timedelta(minutes=2))

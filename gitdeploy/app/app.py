@@ -15,7 +15,7 @@ from gitdeploy.deployment.plan.options import Options
 from gitdeploy.deployment.record.events import Listener, ignore
 from gitdeploy.deployment.record.work import Caller, Replaces, Result, Settling
 from gitdeploy.site.caller import performer
-from gitdeploy.site.hold import HOLD
+from gitdeploy.site.pause import PAUSED
 from gitdeploy.site.site import Site
 from gitdeploy.site.status import BackupRow
 from gitdeploy.state.sqlite import now
@@ -88,7 +88,7 @@ class App(Looking):
         """Make a backup now."""
         from gitdeploy.deployment.flow.manual import make_backup
 
-        with open_session(self.site, caller or self._caller("backup"), held=False) as session:
+        with open_session(self.site, caller or self._caller("backup"), pausable=False) as session:
             made = make_backup(session, label)
         return next(row for row in self.backups() if row.backup.id == made.id)
 
@@ -166,7 +166,7 @@ class App(Looking):
         settling = Settling(hooks=hooks, restart=restart, health=health)
         asked = replace(caller or self._caller("recover"), boot=boot, again=again, settling=settling)
         move_aside_if_damaged(self.site, asked)
-        with open_session(self.site, asked, held=False, goes_on=False) as session:
+        with open_session(self.site, asked, pausable=False, goes_on=False) as session:
             return session.recovered
 
     def init(self, *, force: bool = False) -> tuple[Path, str]:
@@ -205,7 +205,7 @@ class App(Looking):
         """Drop backups and generations beyond `backup.keep`."""
         from gitdeploy.upkeep.prune import prune
 
-        with open_session(self.site, caller or self._caller("prune"), held=False) as session:
+        with open_session(self.site, caller or self._caller("prune"), pausable=False) as session:
             wanted = session.site.config.backup.keep if keep is None else keep
             return prune(session.site, keep=wanted, line=_quiet, dry_run=dry_run)
 
@@ -213,7 +213,7 @@ class App(Looking):
         """Delete one backup; its venv generation goes with the next `prune`."""
         from gitdeploy.backups import store as backup_store
 
-        with open_session(self.site, caller or self._caller("delete a backup"), held=False):
+        with open_session(self.site, caller or self._caller("delete a backup"), pausable=False):
             backup = self.find_backup(reference)
             backup_store.remove(self.site.state.backups, backup.id, self.site.repository)
         return backup
@@ -222,30 +222,30 @@ class App(Looking):
         """Label a backup, which is then never pruned; an empty LABEL takes it away."""
         from gitdeploy.backups import store as backup_store
 
-        with open_session(self.site, caller or self._caller("label a backup"), held=False):
+        with open_session(self.site, caller or self._caller("label a backup"), pausable=False):
             backup = replace(self.find_backup(reference), label=clean(label, limit=200))
             backup_store.write(self.site.state.backups, backup)
         return backup
 
-    def hold(self, message: str = "", *, who: str | None = None) -> None:
-        """Hold deployments until `release_hold`; WHO asks for it, where it isn't this process's user."""
+    def pause(self, message: str = "", *, who: str | None = None) -> None:
+        """Pause deployments until `resume`; WHO asks for it, where it isn't this process's user."""
         self.site.require_owner()
         with self._database() as database:
-            database.meta_put(HOLD, json.dumps({"who": who or performer(), "since": now(), "message": message}))
+            database.meta_put(PAUSED, json.dumps({"who": who or performer(), "since": now(), "message": message}))
 
-    def release_hold(self) -> bool:
-        """Let deployments go on; False where they were not held."""
+    def resume(self) -> bool:
+        """Let deployments go on; False where they were not paused."""
         self.site.require_owner()
         with self._database() as database:
-            held = database.meta_get(HOLD) is not None
-            database.meta_put(HOLD, None)
-        return held
+            paused = database.meta_get(PAUSED) is not None
+            database.meta_put(PAUSED, None)
+        return paused
 
     def run_hooks(self, stage: str, *, on_line: Callable[[str], None]) -> int:
         """Run the hooks of a stage now, outside any deployment. Returns how many ran."""
         from gitdeploy.deployment.flow.manual import run_hooks
 
-        with open_session(self.site, self._caller(f"hooks run {stage}"), held=False) as session:
+        with open_session(self.site, self._caller(f"hooks run {stage}"), pausable=False) as session:
             return run_hooks(session, stage, on_line)
 
 

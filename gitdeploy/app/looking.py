@@ -10,7 +10,7 @@ from gitdeploy.deployment.plan.options import Options
 from gitdeploy.errors import NotFound
 from gitdeploy.services import open_services
 from gitdeploy.site import remotes, tags
-from gitdeploy.site.hold import HOLD
+from gitdeploy.site.pause import PAUSED
 from gitdeploy.site.status import BackupRow, Checkout, GoingOn, Status, release_state
 from gitdeploy.state import BadRelease, Database, DeploymentLock, DeploymentRow
 from gitdeploy.text import path_text
@@ -44,7 +44,7 @@ class Looking(Opened):
         seen = self.checkout()
         local, live, venv = seen.local, seen.live, seen.venv
         database = site.read_database()
-        last = hold = interruption = None
+        last = paused = interruption = None
         found: CheckResult | None = None
         holder = DeploymentLock(site.state.lock).holder()
         if database is not None:
@@ -52,8 +52,8 @@ class Looking(Opened):
                 last = database.last_ended()
                 if holder is None:
                     interruption = read_interruption(database)
-                text = database.meta_get(HOLD)
-                hold = json.loads(text) if text else None
+                text = database.meta_get(PAUSED)
+                paused = json.loads(text) if text else None
                 found = self._last_check(database, live)
         keep = site.keep([])
         return Status(
@@ -70,7 +70,7 @@ class Looking(Opened):
             last,
             interruption is not None,
             holder,
-            hold,
+            paused,
             found.checked_at if found else None,
             interruption,
         )
@@ -102,15 +102,15 @@ class Looking(Opened):
             return self._live(database)
 
     def going_on(self) -> GoingOn:
-        """Whether a deployment runs, or is held. Starts no process."""
-        from gitdeploy.site.hold import hold_sentence
+        """Whether a deployment runs, or they are paused. Starts no process."""
+        from gitdeploy.site.pause import paused_sentence
 
-        hold = None
+        paused = None
         database = self.site.read_database()
         if database is not None:
             with database:
-                hold = database.meta_get(HOLD)
-        return GoingOn(DeploymentLock(self.site.state.lock).holder(), hold_sentence(hold) if hold else None)
+                paused = database.meta_get(PAUSED)
+        return GoingOn(DeploymentLock(self.site.state.lock).holder(), paused_sentence(paused) if paused else None)
 
     def last_check(self) -> CheckResult | None:
         """What the last `check` found, beside what is live now. Asks nobody; None where nothing was ever found."""

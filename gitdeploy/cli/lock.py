@@ -19,5 +19,5 @@ def command(screen: Screen, /, message: str) -> None:
     Example:
       gitdeploy lock -m "month-end closing, ask Li"
     """
-    screen.app().hold(message)
-    screen.result({"held": True, "message": message}, "Deployments are held.  Release them: gitdeploy unlock")
+    screen.app().pause(message)
+    screen.result({"held": True, "message": message}, "Deployments are paused.  Resume them: gitdeploy unlock")

@@ -78,6 +78,6 @@ def _text(app: App, status: Status) -> str:
         lines.append(f"  running      {status.holder.sentence()}")
     if status.held:
         lines.append(
-            f"  held         by {clean(str(status.held.get('who')))}: {clean(str(status.held.get('message') or 'no reason given'))}"
+            f"  paused       by {clean(str(status.held.get('who')))}: {clean(str(status.held.get('message') or 'no reason given'))}"
         )
     return "\n".join(lines)

@@ -18,5 +18,5 @@ def command(screen: Screen) -> None:
     Example:
       gitdeploy unlock
     """
-    held = screen.app().release_hold()
-    screen.result({"held": False}, "Deployments may go on." if held else "Deployments were not held.")
+    paused = screen.app().resume()
+    screen.result({"held": False}, "Deployments may go on." if paused else "Deployments were not paused.")

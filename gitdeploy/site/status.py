@@ -92,10 +92,10 @@ class BackupRow(Struct, frozen=True):
 
 
 class GoingOn(Struct, frozen=True):
-    """What stands in a deployment's way now: who holds the lock, and the sentence of a hold."""
+    """What stands in a deployment's way now: who holds the lock, and the sentence of a pause."""
 
     holder: Holder | None
-    hold: str | None
+    paused: str | None
 
 
 def release_state(release: Release, live: CodeState, prefix: str, contained: frozenset[str] = frozenset()) -> str:

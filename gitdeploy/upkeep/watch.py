@@ -11,8 +11,8 @@ from msgspec import Struct
 from packaging.version import Version
 
 from gitdeploy.errors import GitDeployError
-from gitdeploy.site.hold import HOLD, hold_sentence
 from gitdeploy.site.memory import FailedHere
+from gitdeploy.site.pause import PAUSED, paused_sentence
 from gitdeploy.site.site import Site
 from gitdeploy.site.tags import check_tag
 from gitdeploy.state import BadRelease, Database
@@ -116,8 +116,8 @@ def decide(site: Site, database: Database, live: CodeState, now: datetime) -> De
         reason = f"{good[0].tag} is younger than check.min_age admits; {wait} are left."
         return Decision(good[0].tag, reason, ripe)
     wanted = old[0].tag
-    if (hold := database.meta_get(HOLD)) is not None:
-        return Decision(wanted, hold_sentence(hold))
+    if (paused := database.meta_get(PAUSED)) is not None:
+        return Decision(wanted, paused_sentence(paused))
     if settings.window is not None and not settings.window.contains(now):
         return Decision(wanted, f"{wanted} waits for the window {settings.window}.", settings.window.opens(now))
     return Decision(wanted)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from gitdeploy.deployment.record.work import Caller, Replaces, Session
 from gitdeploy.errors import LockedError
-from gitdeploy.site.hold import HOLD, hold_sentence
+from gitdeploy.site.pause import PAUSED, paused_sentence
 from gitdeploy.site.site import Site
 from gitdeploy.state import DeploymentLock
 
@@ -17,11 +17,11 @@ def open_session(
     site: Site,
     caller: Caller,
     *,
-    held: bool = True,
+    pausable: bool = True,
     replaces: Replaces = Replaces.NOTHING,
     goes_on: bool = True,
 ) -> Iterator[Session]:
-    """Take the lock, open the database, recover what an earlier run left unfinished, refuse where deployments are held.
+    """Take the lock, open the database, recover what an earlier run left unfinished, refuse where deployments are paused.
 
     replaces: what is to go live, which is the way out where an earlier deployment can't be put right. goes_on: something
     is done after a recovery, by the deploy.yaml that holds then.
@@ -41,8 +41,8 @@ def open_session(
         session.recovered = recover_unfinished(session, replaces=replaces)
         if goes_on and (session.recovered is not None or session.unsettled is not None):
             session.site = site.read_again()  # what was read before may be of the release that is gone again
-        if held and (hold := database.meta_get(HOLD)) is not None:
-            raise LockedError(hold_sentence(hold), "Release them: gitdeploy unlock")
+        if pausable and (paused := database.meta_get(PAUSED)) is not None:
+            raise LockedError(paused_sentence(paused), "Resume them: gitdeploy unlock")
         with (
             session.site.repository.asking()
         ):  # not earlier: recovery takes a git that runs here for the holder of a stale lock

@@ -110,17 +110,17 @@ def label_backup() -> dict[str, Any]:
     return success({"id": identity, "label": clean(label)})
 
 
-def hold() -> dict[str, Any]:
+def pause() -> dict[str, Any]:
     """Hold deployments."""
     message = bodies.text(json_object(), "message", limit=500) or ""
-    panel().app().hold(clean(message), who=performer())
+    panel().app().pause(clean(message), who=performer())
     return success({"held": True})
 
 
-def release_hold() -> dict[str, Any]:
+def resume() -> dict[str, Any]:
     """Let deployments go on."""
     json_object()
-    return success({"held": False, "was_held": panel().app().release_hold()})
+    return success({"held": False, "was_held": panel().app().resume()})
 
 
 def _caller(command: str) -> Caller:

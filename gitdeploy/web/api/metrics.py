@@ -66,7 +66,7 @@ class Figures:
         )
         going_on = app.going_on()
         yield from gauge("deployment_running", "1 while a deployment runs.", going_on.holder is not None)
-        yield from gauge("deployments_held", "1 where deployments are held.", going_on.hold is not None)
+        yield from gauge("deployments_held", "1 where deployments are paused.", going_on.paused is not None)
         rows = app.deployments(-1)
         yield from self._deployments(name, rows)
         ended = next((row for row in rows if not row.running and row.action != "prepare"), None)

@@ -179,8 +179,8 @@ _ANSWERS: dict[str, Schema] = {
     "receive": _good(message=_TEXT),
     "delete_backup": _good(_object({"id": _TEXT})),
     "label_backup": _good(_object({"id": _TEXT, "label": _TEXT})),
-    "hold": _good(_object({"held": _FLAG})),
-    "release_hold": _good(_object({"held": _FLAG, "was_held": _FLAG})),
+    "pause": _good(_object({"held": _FLAG})),
+    "resume": _good(_object({"held": _FLAG, "was_held": _FLAG})),
 }
 _ENDED = _object(
     {"success": _FLAG, "deployment": {"type": ["integer", "null"]}, "message": _TEXT, "log": _LINES},
@@ -220,8 +220,8 @@ _BODIES: dict[str, Schema] = {
     "label_backup": _object(
         {"backup": {"type": "string", "maxLength": 300}}, {"label": {"type": "string", "maxLength": 200}}, open_=True
     ),
-    "hold": _object({}, {"message": {"type": "string", "maxLength": 500}}, open_=True),
-    "release_hold": _object({}, open_=True),
+    "pause": _object({}, {"message": {"type": "string", "maxLength": 500}}, open_=True),
+    "resume": _object({}, open_=True),
     "receive": {"type": "object"},
 }
 _QUERIES: dict[str, dict[str, Schema]] = {

@@ -59,7 +59,7 @@ def start(words: Sequence[str], *, wait: bool, recovering: int | None = None) ->
                 here.store.forget_claim(key)
                 raise
     try:
-        _refuse_if_locked(app, held=words[0] in ("upgrade", "restore", "rollback"))
+        _refuse_if_locked(app, pausable=words[0] in ("upgrade", "restore", "rollback"))
         launched = app.launch(words, performer=performer(), request=identity)
         if recovering is not None:
             if wait:
@@ -73,7 +73,7 @@ def start(words: Sequence[str], *, wait: bool, recovering: int | None = None) ->
     return _answer(app, deployment, wait=wait)
 
 
-def _refuse_if_locked(app: App, *, held: bool) -> None:
+def _refuse_if_locked(app: App, *, pausable: bool) -> None:
     status = app.going_on()
     if status.holder is not None and progress(app, None)["status"] != "running":
         _await_tidied(app)
@@ -82,8 +82,8 @@ def _refuse_if_locked(app: App, *, held: bool) -> None:
         raise LockedError(
             f"Another deployment runs: {status.holder.sentence()}.", "Wait for its end; the page shows it."
         )
-    if held and status.hold is not None:
-        raise LockedError(status.hold, "An administrator releases them: on the page, or with gitdeploy unlock")
+    if pausable and status.paused is not None:
+        raise LockedError(status.paused, "An administrator resumes them: on the page, or with gitdeploy unlock")
 
 
 def _await_tidied(app: App) -> None:

@@ -192,9 +192,9 @@ def test_restore_label_delete_and_hold(shop: Shop, open_page: Any, shoot: Any) -
     tab.keyboard.press("Enter")
     backups.get_by_text("before the audit").wait_for()
 
-    tab.get_by_role("button", name="Hold deployments").click()
+    tab.get_by_role("button", name="Pause deployments").click()
     tab.get_by_label("Why").fill("month-end closing")
-    tab.get_by_role("dialog").get_by_role("button", name="Hold").click()
+    tab.get_by_role("dialog").get_by_role("button", name="Pause").click()
     tab.get_by_text("month-end closing").wait_for()
     backups.get_by_role("button", name="Restore").click()
     dialog = tab.get_by_role("dialog")
@@ -203,8 +203,8 @@ def test_restore_label_delete_and_hold(shop: Shop, open_page: Any, shoot: Any) -
     assert "month-end closing" in dialog.get_by_role("alert").inner_text()
     shoot(tab, "refused")
     tab.keyboard.press("Escape")
-    tab.get_by_role("button", name="Let them go on").click()
-    tab.get_by_role("heading", name="Deployments are held").wait_for(state="detached")
+    tab.get_by_role("button", name="Resume").click()
+    tab.get_by_role("heading", name="Deployments are paused").wait_for(state="detached")
 
     tab.get_by_role("button", name="Undo: back to v1.0.0").click()
     dialog.get_by_text("What happens").wait_for()
