@@ -18,6 +18,7 @@ EACH, EACH_SERVED, EACH_MODULES = (
     4,
 )  # random kills, and kills with killed recoveries, of each command: over 200 of both
 THOROUGH = 60  # every so many trials: earlier backups, next upgrade
+POINTS = 3  # every third point of what a command does to the disk; `make crash` takes each
 STEP = 14  # every 14th barrier, SEED says which, and those where one side is final
 WITHOUT_SYNCS = ("prune",)  # it only deletes
 
@@ -35,7 +36,7 @@ pytestmark = [pytest.mark.crash, pytest.mark.timeout(1500)]
 @each(SCENARIOS)
 def test_killed_anywhere_it_is_the_old_release_or_the_new_one(crash_app: CrashApp, scenario: Scenario) -> None:
     campaign = Campaign(crash_app, scenario, thorough=THOROUGH)
-    campaign.everywhere(recoveries=EACH, seed=SEED)
+    campaign.everywhere(first=SEED, step=POINTS, recoveries=EACH, seed=SEED)
     campaign.kills_at_points(first=SEED, step=150)
     campaign.random_kills(EACH, SEED)
     assert campaign.table.rows.total() > 2 * EACH
