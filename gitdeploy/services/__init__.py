@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gitdeploy.config import ServiceConfig
+from gitdeploy.lazy import face
 from gitdeploy.services.base import Service, ServiceFailed, common
 
 if TYPE_CHECKING:
@@ -84,10 +85,10 @@ def from_dict(data: Mapping[str, Any]) -> Service:
 
 
 if not TYPE_CHECKING:
-
-    def __getattr__(name: str) -> Any:
-        if name not in __all__:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = getattr(import_module(f"{__name__}.{'units' if name == 'discover' else 'escape'}"), name)
-        globals()[name] = value
-        return value
+    __getattr__ = face(
+        __name__,
+        {
+            "discover": "units",
+            **dict.fromkeys(("NO_ESCAPE", "escape_argv", "shares_cgroup_with", "shares_cgroup_with_app"), "escape"),
+        },
+    )

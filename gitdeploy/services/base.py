@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
 
 from gitdeploy.errors import Fault, GitDeployError
 from gitdeploy.system import interruption
@@ -102,6 +103,25 @@ def said_by(service: Service, since: float | None = None) -> tuple[str, ...]:
     """The telling end of its own log, for the details of an error."""
     lines = telling_lines(service.last_lines(LOOKED_THROUGH, since), 12)
     return tuple(f"{service.name} said: {line}" for line in lines)
+
+
+class _Manageable(Protocol):
+    kind: ClassVar[str]
+    name: str
+    root: Path
+    owner: int
+    timeout: float
+
+
+def described(service: _Manageable) -> dict[str, Any]:
+    """The part of `as_dict` that all kinds share."""
+    return {
+        "kind": service.kind,
+        "name": service.name,
+        "root": str(service.root),
+        "owner": service.owner,
+        "timeout": service.timeout,
+    }
 
 
 def common(service: Mapping[str, Any]) -> dict[str, Any]:

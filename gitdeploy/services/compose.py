@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 from msgspec import Struct
 
-from gitdeploy.services.base import OnLine, ServiceFailed, failed
+from gitdeploy.services.base import OnLine, ServiceFailed, described, failed
 from gitdeploy.system import environment as environment_
 from gitdeploy.system import owner as owners
 from gitdeploy.system import proc, process
@@ -227,13 +227,7 @@ class Compose(Struct):
         )
 
     def as_dict(self) -> dict[str, Any]:
-        return {
-            "kind": self.kind,
-            "name": self.name,
-            "root": str(self.root),
-            "owner": self.owner,
-            "timeout": self.timeout,
-        }
+        return described(self)
 
 
 def _why(done: Completed) -> str:

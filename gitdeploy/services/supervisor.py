@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 from msgspec import Struct
 
-from gitdeploy.services.base import OnLine, ServiceFailed, await_settled, failed
+from gitdeploy.services.base import OnLine, ServiceFailed, await_settled, described, failed
 from gitdeploy.system import environment, proc, process
 from gitdeploy.system import owner as owners
 from gitdeploy.system.completed import Completed
@@ -215,13 +215,7 @@ class Supervisor(Struct):
         )
 
     def as_dict(self) -> dict[str, Any]:
-        return {
-            "kind": self.kind,
-            "name": self.name,
-            "root": str(self.root),
-            "owner": self.owner,
-            "timeout": self.timeout,
-        }
+        return described(self)
 
 
 def _because(program: Program) -> str:

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 from msgspec import Struct
 
 from gitdeploy.errors import GitDeployError
-from gitdeploy.services.base import OnLine, ServiceFailed, failed
+from gitdeploy.services.base import OnLine, ServiceFailed, described, failed
 from gitdeploy.system import environment as environment_
 from gitdeploy.system import owner as owners
 from gitdeploy.system import proc, process
@@ -321,14 +321,7 @@ class SystemdUnit(Struct):
         return process.run(words, cwd="/", env=environment, timeout=timeout, on_line=on_line, marked=marked)
 
     def as_dict(self) -> dict[str, Any]:
-        return {
-            "kind": self.kind,
-            "name": self.name,
-            "root": str(self.root),
-            "owner": self.owner,
-            "timeout": self.timeout,
-            "user": self.user,
-        }
+        return {**described(self), "user": self.user}
 
 
 def parse_show(text: str) -> dict[str, str]:

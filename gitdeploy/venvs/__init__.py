@@ -5,8 +5,9 @@ Each part is loaded when it is asked for: `gitdeploy status` looks at the live v
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from gitdeploy.lazy import face
 
 if TYPE_CHECKING:
     from gitdeploy.venvs.build import Builder, Built, Changes
@@ -58,13 +59,7 @@ _HOMES = {
 
 
 if not TYPE_CHECKING:
-
-    def __getattr__(name: str) -> Any:
-        if name not in _HOMES:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-        globals()[name] = value
-        return value
+    __getattr__ = face(__name__, _HOMES)
 
 
 __all__ = [

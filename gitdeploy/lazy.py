@@ -1,0 +1,20 @@
+"""A package's names, each loaded from its module when it is first asked for: whoever imports the package pays for no more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import Any
+
+
+def face(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
+    """A `__getattr__` for PACKAGE. HOMES: public name -> the module of the package that has it."""
+
+    def get(name: str) -> Any:
+        if name not in homes:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        value = getattr(import_module(f"{package}.{homes[name]}"), name)
+        setattr(import_module(package), name, value)  # asked for once
+        return value
+
+    return get
