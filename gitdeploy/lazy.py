@@ -1,4 +1,4 @@
-"""A package's names, each loaded from its module when it is first asked for: whoever imports the package pays for no more."""
+"""Faces of packages, and the one way in which anything of gitdeploy is loaded late: a package's names, each loaded from its module when it is first asked for: whoever imports the package pays for no more."""
 
 from __future__ import annotations
 
@@ -16,5 +16,16 @@ def face(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
         value = getattr(import_module(f"{package}.{homes[name]}"), name)
         setattr(import_module(package), name, value)  # asked for once
         return value
+
+    return get
+
+
+def rooms(package: str, names: frozenset[str]) -> Callable[[str], Any]:
+    """A `__getattr__` for PACKAGE whose modules NAMES are loaded when they are first used: `flow.upgrade.upgrade(...)`."""
+
+    def get(name: str) -> Any:
+        if name not in names:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        return import_module(f"{package}.{name}")
 
     return get

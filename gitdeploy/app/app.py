@@ -10,15 +10,19 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from gitdeploy import backups, upkeep
+from gitdeploy.deployment import flow, outside
 from gitdeploy.deployment.flow.session import open_session
 from gitdeploy.deployment.plan.options import Options
 from gitdeploy.deployment.record.events import Listener, ignore
 from gitdeploy.deployment.record.work import Caller, Replaces, Result, Settling
+from gitdeploy.errors import UsageError
 from gitdeploy.site.caller import performer
 from gitdeploy.site.pause import PAUSED
 from gitdeploy.site.site import Site
 from gitdeploy.site.status import BackupRow
 from gitdeploy.state.sqlite import now
+from gitdeploy.system.durable import write_durably
 from gitdeploy.text import clean, path_text
 from gitdeploy.upkeep import finding
 
@@ -52,9 +56,8 @@ class App(Looking):
         performer: who asked, as the log shows it. request: 32 hexadecimal digits of the caller's own.
         Raises `DeploymentFailed` where there is no way out of the app's service.
         """
-        from gitdeploy.deployment.outside.launch import launch
 
-        return launch(self.site, words, performer=performer, request=request)
+        return outside.launch.launch(self.site, words, performer=performer, request=request)
 
     def upgrade(
         self,
@@ -65,7 +68,6 @@ class App(Looking):
         caller: Caller | None = None,
     ) -> Result:
         """Upgrade to TAG, or to the newest release that the channel admits."""
-        from gitdeploy.deployment.flow.upgrade import upgrade
 
         asked = caller or self._caller("upgrade", on_event)
         options = options or Options()
@@ -73,23 +75,21 @@ class App(Looking):
         if tag is not None and not asked.automatic:
             replaces = Replaces.FILES if options.local_changes == "discard" else Replaces.WHOLE
         with open_session(self.site, asked, replaces=replaces) as session:
-            return upgrade(session, tag, options)
+            return flow.upgrade.upgrade(session, tag, options)
 
     def prepare(
         self, tag: str | None = None, options: Options | None = None, *, caller: Caller | None = None
     ) -> Result:
         """Everything of an upgrade up to the switch."""
-        from gitdeploy.deployment.flow.upgrade import prepare_upgrade
 
         with open_session(self.site, caller or self._caller("prepare")) as session:
-            return prepare_upgrade(session, tag, options or Options())
+            return flow.upgrade.prepare_upgrade(session, tag, options or Options())
 
     def backup(self, *, label: str = "", caller: Caller | None = None) -> BackupRow:
         """Make a backup now."""
-        from gitdeploy.deployment.flow.manual import make_backup
 
         with open_session(self.site, caller or self._caller("backup"), pausable=False) as session:
-            made = make_backup(session, label)
+            made = flow.manual.make_backup(session, label)
         return next(row for row in self.backups() if row.backup.id == made.id)
 
     def restore(
@@ -101,29 +101,26 @@ class App(Looking):
     ) -> Result:
         """Bring a backup back: REFERENCE is its id, a unique prefix, its ref, or `latest`, which is the newest one now, before
         anything interrupted is recovered."""
-        from gitdeploy.deployment.flow.rollback import named_now, restore_named
 
-        wanted = named_now(self.site, reference)
+        wanted = flow.rollback.named_now(self.site, reference)
         with open_session(self.site, caller or self._caller("restore"), replaces=Replaces.FILES) as session:
-            return restore_named(session, wanted, options or Options())
+            return flow.rollback.restore_named(session, wanted, options or Options())
 
     def rollback_asked(self, version: str | None = None) -> Asked:
         """What `rollback` means now: to be decided before a question is asked, and before anything is waited for."""
-        from gitdeploy.deployment.flow.rollback import asked_now
 
         database = self.site.read_database()
         try:
-            return asked_now(database, version)
+            return flow.rollback.asked_now(database, version)
         finally:
             if database is not None:
                 database.close()
 
     def rollback_choice(self, *, with_data: bool = False) -> RollbackChoice:
         """What `rollback` would bring back, and whether that goes forward again to a newer release."""
-        from gitdeploy.deployment.flow.rollback import choice
 
         with self._database() as database:
-            return choice(self.site, database, self._live(database), with_data=with_data)
+            return flow.rollback.choice(self.site, database, self._live(database), with_data=with_data)
 
     def rollback(
         self,
@@ -140,13 +137,12 @@ class App(Looking):
         asked: what `rollback_asked` said earlier. forward: undo a rollback too, which goes to the newer release again; else
         that raises `PolicyError`.
         """
-        from gitdeploy.deployment.flow.rollback import rollback
 
         asked = asked or self.rollback_asked(version)
         # Without a version it is whatever recovery comes to that decides: it isn't given up for another step back.
         replaces = Replaces.NOTHING if asked.version is None else Replaces.FILES
         with open_session(self.site, caller or self._caller("rollback"), replaces=replaces) as session:
-            return rollback(session, asked, options or Options(), forward=forward)
+            return flow.rollback.rollback(session, asked, options or Options(), forward=forward)
 
     def recover(
         self,
@@ -161,11 +157,10 @@ class App(Looking):
         """Finish or undo an interrupted deployment; None where there was none. `boot`: the service isn't up yet and is
         not restarted. `again`: try once more what failed three times the same way. `hooks`, `restart`, `health`: False leaves
         out the old release's build hooks, the restart of its service (and then its health), its health check."""
-        from gitdeploy.deployment.flow.damaged import move_aside_if_damaged
 
         settling = Settling(hooks=hooks, restart=restart, health=health)
         asked = replace(caller or self._caller("recover"), boot=boot, again=again, settling=settling)
-        move_aside_if_damaged(self.site, asked)
+        flow.damaged.move_aside_if_damaged(self.site, asked)
         with open_session(self.site, asked, pausable=False, goes_on=False) as session:
             return session.recovered
 
@@ -174,9 +169,6 @@ class App(Looking):
 
         Raises `UsageError` where there is one already, unless FORCE.
         """
-        from gitdeploy.errors import UsageError
-        from gitdeploy.system.durable import write_durably
-
         self.site.require_owner()
         path = self.site.config.file or self.site.root / "deploy.yaml"
         if os.path.lexists(path) and not force:
@@ -191,40 +183,36 @@ class App(Looking):
 
     def doctor(self, *, repair: bool = False, caller: Caller | None = None) -> list[Finding]:
         """Everything that an upgrade needs, looked at. `repair`: first what can be mended safely is."""
-        from gitdeploy.upkeep import doctor
 
         mended: list[Finding] = []
         if repair:
             asked = caller or self._caller("doctor --repair")
-            mended += doctor.mend_objects(self.site)
+            mended += upkeep.doctor.mend_objects(self.site)
             if result := self.recover(caller=asked):
                 mended.append(finding.Finding("state", "mended", result.sentence))
-        return [*mended, *doctor.examine(self.site)]
+        return [*mended, *upkeep.doctor.examine(self.site)]
 
     def prune(self, *, keep: int | None = None, dry_run: bool = False, caller: Caller | None = None) -> Pruned:
         """Drop backups and generations beyond `backup.keep`."""
-        from gitdeploy.upkeep.prune import prune
 
         with open_session(self.site, caller or self._caller("prune"), pausable=False) as session:
             wanted = session.site.config.backup.keep if keep is None else keep
-            return prune(session.site, keep=wanted, line=_quiet, dry_run=dry_run)
+            return upkeep.prune.prune(session.site, keep=wanted, line=_quiet, dry_run=dry_run)
 
     def delete_backup(self, reference: str, *, caller: Caller | None = None) -> Backup:
         """Delete one backup; its venv generation goes with the next `prune`."""
-        from gitdeploy.backups import store as backup_store
 
         with open_session(self.site, caller or self._caller("delete a backup"), pausable=False):
             backup = self.find_backup(reference)
-            backup_store.remove(self.site.state.backups, backup.id, self.site.repository)
+            backups.store.remove(self.site.state.backups, backup.id, self.site.repository)
         return backup
 
     def label_backup(self, reference: str, label: str, *, caller: Caller | None = None) -> Backup:
         """Label a backup, which is then never pruned; an empty LABEL takes it away."""
-        from gitdeploy.backups import store as backup_store
 
         with open_session(self.site, caller or self._caller("label a backup"), pausable=False):
             backup = replace(self.find_backup(reference), label=clean(label, limit=200))
-            backup_store.write(self.site.state.backups, backup)
+            backups.store.write(self.site.state.backups, backup)
         return backup
 
     def pause(self, message: str = "", *, who: str | None = None) -> None:
@@ -243,10 +231,9 @@ class App(Looking):
 
     def run_hooks(self, stage: str, *, on_line: Callable[[str], None]) -> int:
         """Run the hooks of a stage now, outside any deployment. Returns how many ran."""
-        from gitdeploy.deployment.flow.manual import run_hooks
 
         with open_session(self.site, self._caller(f"hooks run {stage}"), pausable=False) as session:
-            return run_hooks(session, stage, on_line)
+            return flow.manual.run_hooks(session, stage, on_line)
 
 
 def _quiet(text: str) -> None:

@@ -6,11 +6,13 @@ import json
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from gitdeploy import backups, upkeep
+from gitdeploy.deployment import flow, outside
 from gitdeploy.deployment.plan.options import Options
 from gitdeploy.errors import NotFound
-from gitdeploy.services import open_services
+from gitdeploy.services import discover, open_services
 from gitdeploy.site import remotes, tags
-from gitdeploy.site.pause import PAUSED
+from gitdeploy.site.pause import PAUSED, paused_sentence
 from gitdeploy.site.status import BackupRow, Checkout, GoingOn, Status, release_state
 from gitdeploy.state import BadRelease, Database, DeploymentLock, DeploymentRow
 from gitdeploy.text import path_text
@@ -84,17 +86,15 @@ class Looking(Opened):
 
     def check(self, *, force: bool = False) -> CheckResult:
         """Is there a newer release? From the cache within `check.interval`, unless FORCE."""
-        from gitdeploy.upkeep import updates
 
         with self._database() as database:
-            return updates.check(self.site, database, self._live(database), force=force)
+            return upkeep.updates.check(self.site, database, self._live(database), force=force)
 
     def look(self, *, moment: datetime | None = None) -> Look:
         """Ask the source, tell people once about a new release, and say which may be installed now by itself."""
-        from gitdeploy.upkeep.watch import look
 
         with self._database() as database:
-            return look(self.site, database, self._live(database), moment=moment)
+            return upkeep.watch.look(self.site, database, self._live(database), moment=moment)
 
     def live(self) -> CodeState:
         """What is live; no child process where nothing changed since the last look."""
@@ -103,8 +103,6 @@ class Looking(Opened):
 
     def going_on(self) -> GoingOn:
         """Whether a deployment runs, or they are paused. Starts no process."""
-        from gitdeploy.site.pause import paused_sentence
-
         paused = None
         database = self.site.read_database()
         if database is not None:
@@ -114,18 +112,16 @@ class Looking(Opened):
 
     def last_check(self) -> CheckResult | None:
         """What the last `check` found, beside what is live now. Asks nobody; None where nothing was ever found."""
-        from gitdeploy.upkeep import updates
 
         with self._database() as database:
-            return updates.last_check(self.site, database, self._live(database))
+            return upkeep.updates.last_check(self.site, database, self._live(database))
 
     def _last_check(self, database: Database, live: CodeState) -> CheckResult | None:
         """The last answer where there is one, whose age is told; None without loading anything where there is none."""
         if database.meta_get("last_check") is None:
             return None
-        from gitdeploy.upkeep import updates
 
-        return updates.last_check(self.site, database, live)
+        return upkeep.updates.last_check(self.site, database, live)
 
     def bad_releases(self) -> dict[str, BadRelease]:
         """Commit -> why and when: releases that were taken back here and are not installed again by themselves."""
@@ -141,8 +137,6 @@ class Looking(Opened):
 
     def units_found(self) -> list[str]:
         """systemd units that run from this checkout, whether they are configured or not."""
-        from gitdeploy.services import discover
-
         return discover(self.site.root, self.site.venv_link)
 
     def health(self) -> str | None:
@@ -168,13 +162,12 @@ class Looking(Opened):
     ) -> list[tuple[Release, str]]:
         """(release, state) newest first; state: live, newer, older, prerelease, `no version` or `refused` (a name that no
         release may have). `on_warning` is told in a sentence where the list isn't whole, or another source answered."""
-        from gitdeploy.upkeep import updates
 
         with self._database() as database:
             live = self._live(database)
-            found, warnings = updates.catalogue(self.site, database).releases(limit=limit, all=everything)
+            found, warnings = upkeep.updates.catalogue(self.site, database).releases(limit=limit, all=everything)
             contained = remotes.checkout_git(self.site).contained() if found else frozenset()
-            found = updates.with_commits(self.site, database, found)
+            found = upkeep.updates.with_commits(self.site, database, found)
         if on_warning is not None:
             for warning in warnings:
                 on_warning(warning)
@@ -183,30 +176,28 @@ class Looking(Opened):
 
     def release(self, tag: str) -> tuple[Release, str]:
         """One release, whole."""
-        from gitdeploy.upkeep import updates
 
         tags.check_tag(tag)
         with self._database() as database:
             live = self._live(database)
-            (found,) = updates.with_commits(self.site, database, [updates.catalogue(self.site, database).release(tag)])
+            (found,) = upkeep.updates.with_commits(
+                self.site, database, [upkeep.updates.catalogue(self.site, database).release(tag)]
+            )
             contained = remotes.checkout_git(self.site).contained()
         return found, release_state(found, live, self.site.config.source.tag_prefix, contained)
 
     def plan(self, tag: str | None = None, options: Options | None = None) -> Plan | None:
         """What `upgrade` would do; None where there is nothing newer. Fetches the release's objects, changes nothing."""
-        from gitdeploy.deployment.flow import upgrade
-        from gitdeploy.deployment.flow.dry_run import look
 
-        return look(self.site, tag, options or Options(), upgrade.plan_upgrade)
+        return flow.dry_run.look(self.site, tag, options or Options(), flow.upgrade.plan_upgrade)
 
     def plan_restore(self, backup: Backup, options: Options | None = None) -> Plan:
         """What `restore` would do."""
-        from gitdeploy.deployment.flow.restore import ensure_objects, plan_restore
 
-        ensure_objects(self.site, backup)
+        flow.restore.ensure_objects(self.site, backup)
         database = self.site.read_database()
         try:
-            return plan_restore(self.site, database, backup, options or Options())
+            return flow.restore.plan_restore(self.site, database, backup, options or Options())
         finally:
             if database is not None:
                 database.close()
@@ -219,32 +210,28 @@ class Looking(Opened):
 
     def backups(self) -> list[BackupRow]:
         """All backups, newest first."""
-        from gitdeploy.backups import store as backup_store
 
         found = self.site.backups()
         sizes = self.backup_sizes(found)
         store = self.site.state.backups
-        return [BackupRow(backup, sizes[backup.id], backup_store.outcome(store, backup.id)) for backup in found]
+        return [BackupRow(backup, sizes[backup.id], backups.store.outcome(store, backup.id)) for backup in found]
 
     def backup_sizes(self, found: Sequence[Backup]) -> dict[str, int]:
         """Backup id -> bytes that deleting it would free. Walks through their folders."""
-        from gitdeploy.upkeep.sizes import backup_sizes
 
-        return backup_sizes(self.site, found)
+        return upkeep.sizes.backup_sizes(self.site, found)
 
     def find_backup(self, reference: str) -> Backup:
         """By id, unique prefix, ref, or `latest`."""
-        from gitdeploy.backups.store import find
 
-        return find(self.site.state.backups, reference)
+        return backups.store.find(self.site.state.backups, reference)
 
     def backup_for_rollback(self, version: str | None = None, *, with_data: bool = False) -> Backup:
         """What `rollback` would restore; WITH_DATA: one whose data are of the release whose code it holds."""
-        from gitdeploy.deployment.flow.restore import last_good
 
         database = self.site.read_database()
         try:
-            return last_good(self.site, database, version, with_data=with_data)
+            return flow.restore.last_good(self.site, database, version, with_data=with_data)
         finally:
             if database is not None:
                 database.close()
@@ -304,14 +291,12 @@ class Looking(Opened):
 
     def draft(self) -> str:
         """The deploy.yaml that `init` would write."""
-        from gitdeploy.upkeep.draft import draft
 
-        return draft(self.site)
+        return upkeep.draft.draft(self.site)
 
     def must_move_out(self) -> bool:
         """Whether restarting the app would end this very process: it runs inside the app's own service."""
         if not open_services(self.site.config.service, self.site.root):
             return False
-        from gitdeploy.deployment.outside.launch import must_move_out
 
-        return must_move_out(self.site)
+        return outside.launch.must_move_out(self.site)

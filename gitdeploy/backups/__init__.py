@@ -1,1 +1,12 @@
 """Backups: saved states of the app that `restore` brings back."""
+
+from typing import TYPE_CHECKING
+
+from gitdeploy.lazy import rooms
+
+if TYPE_CHECKING:
+    from gitdeploy.backups import copying as copying
+    from gitdeploy.backups import places as places
+    from gitdeploy.backups import store as store
+else:
+    __getattr__ = rooms(__name__, frozenset("copying places store".split()))

@@ -11,6 +11,7 @@ A look-up has three answers: here, not here, and an error where that couldn't be
 
 from __future__ import annotations
 
+import hashlib
 import os
 import pwd
 import re
@@ -497,8 +498,6 @@ def copy_with_time(index: Path, to: Path) -> None:
 
 def blob_id(content: bytes | Iterable[bytes], size: int, length: int = 40) -> str:
     """The object id that git gives a blob of these bytes (`blob SIZE\\0` before them; gitformat-loose)."""
-    import hashlib
-
     digest = hashlib.new("sha1" if length == 40 else "sha256", f"blob {size}\0".encode(), usedforsecurity=False)
     for part in (content,) if isinstance(content, bytes) else content:
         digest.update(part)

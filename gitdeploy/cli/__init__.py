@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import shlex
 import signal
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from gitdeploy import __version__
 from gitdeploy.cli.screen import Screen
 from gitdeploy.errors import DeploymentFailed, GitDeployError
 from gitdeploy.system import interruption
+from gitdeploy.text import path_text, redact
 
 COMMANDS = (
     "init", "status", "check", "releases", "plan", "upgrade", "prepare", "backup", "backups", "restore", "rollback", "recover",
@@ -128,17 +130,11 @@ def run(arguments: list[str]) -> int:
 def _traceback() -> str:
     import traceback
 
-    from gitdeploy.text import redact
-
     return redact(traceback.format_exc())
 
 
 def _refused(screen: Screen, error: OSError) -> int:
     """A file or folder that the system refuses: what, why, and where to look."""
-    import shlex
-
-    from gitdeploy.text import path_text
-
     name = path_text(error.filename) if isinstance(error.filename, str | bytes) else str(error.filename)
     place = shlex.quote(name)
     hint = f"See who owns it and its mode: ls -ld {place}. Run gitdeploy as the checkout's owner."
@@ -150,8 +146,6 @@ def _refused(screen: Screen, error: OSError) -> int:
 
 def _unexpected(screen: Screen, error: Exception) -> int:
     """Something that gitdeploy did not foresee: one line, and the rest with -v."""
-    from gitdeploy.text import redact
-
     problem = GitDeployError(
         f"gitdeploy met an error that it did not foresee: {type(error).__name__}: {redact(str(error))}",
         "Run the command again with -v for the traceback, and report it. `gitdeploy status` shows what is live.",

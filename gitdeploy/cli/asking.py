@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gitdeploy.cli.plan_text import plan_text
+from gitdeploy.deployment.prepare.ready import refuse_problems
 from gitdeploy.errors import Interrupted
 
 if TYPE_CHECKING:
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
 def ask_before_data(screen: Screen, plan: Plan) -> None:
     """Show PLAN, which names each database and path, and ask. Raises what refuses the plan, `UsageError` off a terminal,
     `Interrupted` where the answer is no."""
-    from gitdeploy.deployment.prepare.ready import refuse_problems
-
     refuse_problems(plan)
     screen.message(plan_text(plan))
     named = ", ".join(move.name for move in plan.data) or "nothing"

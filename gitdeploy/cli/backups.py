@@ -9,13 +9,12 @@ import click
 from gitdeploy.backups.store import Backup
 from gitdeploy.cli.options import EXAMPLE, json_option, pass_screen
 from gitdeploy.cli.screen import Screen
+from gitdeploy.deployment.plan.data_release import data_name, own_data
 from gitdeploy.text import clean, size_text
 
 
 def _held(backup: Backup) -> list[str]:
     """What it holds; whose its data are, where they are another release's than its code."""
-    from gitdeploy.deployment.plan.data_release import data_name, own_data
-
     return [
         f"data of {data_name(backup)}" if word == "data" and not own_data(backup) else word for word in backup.holds
     ]

@@ -8,6 +8,7 @@ import click
 
 from gitdeploy.cli.options import EXAMPLE, json_option, pass_screen
 from gitdeploy.cli.screen import Screen
+from gitdeploy.config import schema as make
 
 
 @click.group("config", context_settings=EXAMPLE)
@@ -40,6 +41,4 @@ def show(screen: Screen) -> None:
 @pass_screen
 def schema(screen: Screen) -> None:
     """JSON Schema of deploy.yaml."""
-    from gitdeploy.config import schema as make
-
     screen.write(json.dumps(make(), indent=2) + "\n")

@@ -6,6 +6,7 @@ import click
 
 from gitdeploy.cli.options import EXAMPLE, pass_screen
 from gitdeploy.cli.screen import Screen
+from gitdeploy.demo import run_demo
 
 
 @click.command("demo", context_settings=EXAMPLE)
@@ -20,8 +21,6 @@ def command(screen: Screen, /, keep: bool) -> None:
     Example:
       gitdeploy demo
     """
-    from gitdeploy.demo import run_demo
-
     folder = run_demo(lambda text: screen.write(text + "\n"), keep=keep)
     if folder is not None:
         screen.write(f"\nEverything is still there: {folder}\n")

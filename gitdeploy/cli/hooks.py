@@ -7,6 +7,8 @@ import click
 from gitdeploy.cli.options import EXAMPLE, json_option, pass_screen
 from gitdeploy.cli.screen import Screen
 from gitdeploy.errors import UsageError
+from gitdeploy.hooks import library as ready_hooks
+from gitdeploy.hooks.library import library
 from gitdeploy.hooks.running import FOLDER, STAGES
 from gitdeploy.text import count, path_text
 
@@ -63,8 +65,6 @@ def run_stage(screen: Screen, /, stage: str) -> None:
 @pass_screen
 def show_library(screen: Screen, /) -> None:
     """List the ready hooks that `gitdeploy hooks install` copies."""
-    from gitdeploy.hooks.library import library
-
     found = library()
     rows = [(hook.name, ", ".join(stage for stage, _ in hook.stages), hook.about) for hook in found]
     document = [
@@ -89,8 +89,6 @@ def install_ready(screen: Screen, /, name: str, stage: str | None, force: bool) 
       gitdeploy hooks install maintenance-on
       gitdeploy hooks install sqlite-dump --stage pre-restore
     """
-    from gitdeploy.hooks import library as ready_hooks
-
     hook = ready_hooks.find(name)
     site = screen.app().site
     site.require_owner()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+import textwrap
 from typing import TYPE_CHECKING
 
+from gitdeploy.cli.marks import MARKS
 from gitdeploy.deployment.record.events import Ended, Event, Line, Progress, Started, StepChanged
 from gitdeploy.text import duration_text
 
@@ -52,8 +54,6 @@ class LiveListener:
     def _step(self, event: StepChanged) -> None:
         from rich.text import Text
 
-        from gitdeploy.cli.marks import MARKS
-
         mark = MARKS[event.status] if _unicode() else {"done": "+", "failed": "x", "undone": "<"}.get(event.status, "-")
         took = duration_text(event.duration) if event.duration is not None and event.status != "skipped" else ""
         style = {"done": "green", "failed": "red", "undone": "yellow"}.get(event.status, "dim")
@@ -82,8 +82,6 @@ class LiveListener:
 
 
 def _wrapped(text: str, width: int) -> list[str]:
-    import textwrap
-
     return [piece for line in text.splitlines() for piece in textwrap.wrap(line, width) or [""]]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 
 from gitdeploy.cli.screen import Screen
 from gitdeploy.text import clean
@@ -12,8 +13,6 @@ LONGEST = 16 * 1024  # characters; more is cut
 
 def notes_text(screen: Screen, notes: str) -> str:
     """NOTES (Markdown) rendered where standard output is a terminal, else as they are; without control characters."""
-    import sys
-
     text = clean(notes, lines=True, limit=LONGEST).strip()
     if not text or screen.as_json or not _is_terminal(sys.stdout):
         return text

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from msgspec.structs import asdict
 
+from gitdeploy.cli.notes import notes_text
 from gitdeploy.cli.options import EXAMPLE, json_option, pass_screen
 from gitdeploy.cli.screen import Screen
 from gitdeploy.text import clean, path_text
@@ -77,8 +78,6 @@ def document(release: Release, state: str, bad: BadRelease | None) -> dict[str, 
 
 
 def _one(screen: Screen, release: Release, state: str, bad: BadRelease | None) -> None:
-    from gitdeploy.cli.notes import notes_text
-
     name = "" if release.name == release.tag else f"{clean(release.name)}  "
     facts = ", ".join(
         filter(None, (state, "failed here" if bad is not None else "", (release.published_at or "")[:10]))

@@ -3,6 +3,7 @@ begins with the key ("`git.keep` ...")."""
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from urllib.parse import SplitResult, urlsplit
 
@@ -242,8 +243,6 @@ def host_name(text: str) -> str | None:
 
 
 def listen_address(text: str) -> str | None:
-    import ipaddress
-
     if text == "localhost":
         return None
     try:
@@ -254,8 +253,6 @@ def listen_address(text: str) -> str | None:
 
 
 def network(text: str) -> str | None:
-    import ipaddress
-
     try:
         ipaddress.ip_network(text, strict=False)
     except ValueError:

@@ -20,6 +20,7 @@ from msgspec import Struct
 from gitdeploy.databases.base import ABSENT, Dump, Written
 from gitdeploy.databases.bookkeeping import DJANGO
 from gitdeploy.databases.client import make_durable, private_file
+from gitdeploy.databases.sqlite_compare import compare, count_rows
 from gitdeploy.errors import ConfigError, DeploymentFailed
 from gitdeploy.system import faultpoints
 from gitdeploy.text import clean, path_text
@@ -113,8 +114,6 @@ class SQLite(Struct, frozen=True):
         return frozenset(str(row[0]) for row in rows)
 
     def rows(self) -> dict[str, int]:
-        from gitdeploy.databases.sqlite_compare import count_rows
-
         try:
             with closing(_open(self.path, timeout=5)) as connection:
                 return count_rows(connection) if self.size() <= _LARGEST_COUNTED else {}
@@ -124,8 +123,6 @@ class SQLite(Struct, frozen=True):
     def written(self, folder: Path, dump: Dump, now: Path | None) -> Written:
         if now is None:
             return Written({}, told=False)
-        from gitdeploy.databases.sqlite_compare import compare
-
         return compare(folder / dump.file, now)
 
     def files(self) -> tuple[Path, ...]:

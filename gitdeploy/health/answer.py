@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+
 from msgspec import Struct
 
 from gitdeploy.text import clean, duration_text, redact
@@ -16,8 +18,6 @@ class Answer(Struct, frozen=True):
 
 def connection_problem(error: OSError, limit: float) -> str:
     """Why nothing could be asked, in a few words: `connection refused`, `no answer in 10 s`."""
-    import socket
-
     if isinstance(error, ConnectionRefusedError):
         return "connection refused"
     if isinstance(error, TimeoutError):

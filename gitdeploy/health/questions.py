@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -60,8 +61,6 @@ def ask(
 
 
 def _ask_tcp(address: str, limit: float) -> str | None:
-    import socket  # takes milliseconds to load, and most apps have no such check
-
     host, _, port = address.rpartition(":")
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=limit).close()

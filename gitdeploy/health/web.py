@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import http.client
 import io
+import ipaddress
 import json
 import socket
 import ssl
@@ -126,8 +127,6 @@ def _context(host: str) -> ssl.SSLContext:
 
 def is_loopback(host: str) -> bool:
     """Whether HOST can only be this machine, whatever a name server says."""
-    import ipaddress
-
     if host == "localhost":
         return True
     try:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from gitdeploy.databases import Database, open_databases
 from gitdeploy.errors import GitDeployError
+from gitdeploy.site.app_environment import app_environment
 
 if TYPE_CHECKING:
     from gitdeploy.config import Config
@@ -57,8 +58,6 @@ def database_paths(site: Site, config: Config) -> list[str]:
     (`plan_data`), not of this."""
     if not config.backup.databases:
         return []
-    from gitdeploy.site.app_environment import app_environment
-
     environment = app_environment(site)
     found: set[str] = set()
     for entry in config.backup.databases:

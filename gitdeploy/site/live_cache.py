@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 
-from gitdeploy.site.site import Site
+from gitdeploy.site.site import Site, head_of
 from gitdeploy.state import Database
 from gitdeploy.versions import CodeState, prefix_of
 
@@ -20,8 +20,6 @@ def live_release(site: Site, database: Database) -> CodeState:
         known = json.loads(text)
         if known["facts"] == facts:
             return CodeState.from_dict(known["release"])
-    from gitdeploy.site.site import head_of
-
     release = site.release_at(head_of(site))
     database.meta_put(_KEY, json.dumps({"facts": facts, "release": release.as_dict()}))
     return release

@@ -6,6 +6,7 @@ from gitdeploy.checkout import remote as remotes
 from gitdeploy.checkout import remote_names
 from gitdeploy.checkout.remote_access import Credentials
 from gitdeploy.errors import GitDeployError, NotFound, SourceError
+from gitdeploy.site.remotes import checkout_git
 from gitdeploy.site.site import Site
 from gitdeploy.text import clean
 
@@ -17,8 +18,6 @@ def missing_tag(
     remote may have it."""
     if not isinstance(error, (NotFound, remotes.NoTags)):
         return error
-    from gitdeploy.site.remotes import checkout_git
-
     try:
         is_branch = remotes.has_branch(site.repository, remote, tag, credentials)
     except GitDeployError:

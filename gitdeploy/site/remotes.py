@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from gitdeploy.checkout.git import Repository
 from gitdeploy.checkout.remote_access import Credentials
+from gitdeploy.checkout.remote_names import GLANCE_LIMIT
 from gitdeploy.errors import GitDeployError
 from gitdeploy.sources.changelog import unsigned
 from gitdeploy.state import Database
@@ -213,7 +214,6 @@ class CheckoutRemote(Struct, frozen=True):
 
     def remotes_with_tags(self, but: str) -> dict[str, list[str]]:
         from gitdeploy.checkout.remote import ls_remote_tags
-        from gitdeploy.checkout.remote_names import GLANCE_LIMIT
 
         names = [name.split(".", 1)[1].removesuffix(".url") for name in self.repository.config(r"^remote\..*\.url$")]
         found = {}

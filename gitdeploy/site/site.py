@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pwd
 from collections.abc import Sequence
@@ -13,14 +14,18 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
+from gitdeploy import backups
 from gitdeploy import config as configuration
 from gitdeploy.checkout.git import Access, Repository
 from gitdeploy.checkout.history import live_release
 from gitdeploy.checkout.keep import KeepPaths
+from gitdeploy.checkout.remote_access import network_access
 from gitdeploy.config import Config
 from gitdeploy.config.envfile import EnvFile
 from gitdeploy.errors import ConfigError, DeploymentFailed, GitDeployError
+from gitdeploy.site.remotes import fetch_places
 from gitdeploy.state import NAME, Database, StateDirectory
+from gitdeploy.system.durable import sync_directory
 from gitdeploy.system.environment import refuse_gone_folder
 from gitdeploy.system.owner import must_drop
 from gitdeploy.text import path_text
@@ -116,8 +121,6 @@ class Site(Struct, frozen=True):
     def _exclude(self) -> None:
         """`.gitdeploy` and the venv's link out of `git status`, without touching the app's .gitignore (whose `venv/`
         doesn't match a link)."""
-        from gitdeploy.system.durable import sync_directory
-
         file = self.repository.common_dir / _EXCLUDES
         try:
             text = file.read_text() if file.exists() else ""
@@ -199,9 +202,8 @@ class Site(Struct, frozen=True):
         )
 
     def backups(self) -> list[Backup]:
-        from gitdeploy.backups.store import read_all
 
-        return read_all(self.state.backups)[0]
+        return backups.store.read_all(self.state.backups)[0]
 
 
 def _recorded_config(root: Path, file: Path | None) -> Config | None:
@@ -222,9 +224,6 @@ def _recorded_config(root: Path, file: Path | None) -> Config | None:
 
 def _lazy_access(site: Site) -> Access:
     """What the remote that objects come from is asked with by a git that needs one which a partial clone has left out."""
-    from gitdeploy.checkout.remote_access import network_access
-    from gitdeploy.site.remotes import fetch_places
-
     remote, credentials = fetch_places(site)[0]
     return network_access(site.repository, credentials, remote)
 
@@ -254,8 +253,6 @@ def _user(number: int) -> str:
 
 def kept_data(database: Database | None) -> list[str]:
     """Files that an earlier release stopped tracking and that were left where they are."""
-    import json
-
     text = database.meta_get(KEPT_DATA) if database is not None else None
     return list(json.loads(text)) if text else []
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from gitdeploy.state import DeploymentRow, Holder
-from gitdeploy.versions import CodeState
+from gitdeploy.versions import CodeState, read_version, valid_tag
 
 if TYPE_CHECKING:
     from gitdeploy.backups.store import Backup
@@ -101,8 +101,6 @@ class GoingOn(Struct, frozen=True):
 def release_state(release: Release, live: CodeState, prefix: str, contained: frozenset[str] = frozenset()) -> str:
     """live, newer, older or prerelease (of a newer one); `no version` for a tag that is none, `refused` for a name that
     no release may have. CONTAINED: ids of the tags that HEAD is made of, which are older whatever their number."""
-    from gitdeploy.versions import read_version, valid_tag
-
     if valid_tag(release.tag) is not None:
         return "refused"
     if release.tag == live.tag or (release.commit and release.commit == live.commit and live.tag is None):

@@ -9,9 +9,11 @@ alive before it undoes anything.
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import selectors
+import shlex
 import signal
 import subprocess
 import threading
@@ -64,16 +66,12 @@ def observed(observer: Observer) -> Iterator[None]:
 
 def shown(argv: Iterable[str]) -> str:
     """A command line as a person would type it, cleaned and redacted."""
-    import shlex
-
     return redact(clean(shlex.join(argv)))
 
 
 @cache
 def _die_with_parent() -> Callable[[], object]:
     """What a tied child does before its program: loaded here, since after a fork nothing should be."""
-    import ctypes
-
     libc = ctypes.CDLL(None, use_errno=True)
     return lambda: libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 

@@ -19,11 +19,15 @@ from gitdeploy.errors import GitDeployError
 from gitdeploy.hooks import running
 from gitdeploy.services import open_services
 from gitdeploy.site import unnamed_hooks
-from gitdeploy.site.site import Site
+from gitdeploy.site.app_environment import check_environment
+from gitdeploy.site.site import Site, head_of
 from gitdeploy.state import Database, DeploymentLock
 from gitdeploy.system.durable import is_folder
 from gitdeploy.text import clean, count, duration_text, listing, path_text, size_text
+from gitdeploy.upkeep.doctor_data import look_at_data
+from gitdeploy.upkeep.doctor_venv import look_at_venv
 from gitdeploy.upkeep.finding import Finding, Level
+from gitdeploy.upkeep.updates import check
 
 LITTLE_SPACE = 500 << 20  # bytes free on the checkout's disk under which doctor warns
 
@@ -208,15 +212,10 @@ def _is_there(repository: Repository, commit: str) -> bool:
 
 
 def _venv(site: Site) -> Iterator[Finding]:
-    from gitdeploy.upkeep.doctor_venv import look_at_venv
-
     yield from look_at_venv(site)
 
 
 def _source(site: Site) -> Iterator[Finding]:
-    from gitdeploy.site.site import head_of
-    from gitdeploy.upkeep.updates import check
-
     for source in (site.config.source, *site.config.source.fallback):
         if source.token_env and site.config.variable(source.token_env) is None:
             yield Finding(
@@ -275,8 +274,6 @@ def _health(site: Site) -> Iterator[Finding]:
             "health: in deploy.yaml",
         )
         return
-    from gitdeploy.site.app_environment import check_environment
-
     environment = check_environment(site, site.config) if site.config.health.command else None
     wrong = health.check_once(site.config.health, root=site.root, environment=environment)
     if wrong:
@@ -286,8 +283,6 @@ def _health(site: Site) -> Iterator[Finding]:
 
 
 def _databases(site: Site) -> Iterator[Finding]:
-    from gitdeploy.upkeep.doctor_data import look_at_data
-
     yield from look_at_data(site)
 
 

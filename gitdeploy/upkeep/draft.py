@@ -12,9 +12,11 @@ from gitdeploy.checkout.git import Repository
 from gitdeploy.hooks.running import FOLDER, stage_of
 from gitdeploy.services.units import discover
 from gitdeploy.site import unnamed_hooks
+from gitdeploy.site.app_environment import app_environment
 from gitdeploy.site.dependencies import best_described
 from gitdeploy.site.remotes import checkout_git
 from gitdeploy.site.site import Site
+from gitdeploy.sources.finding import find
 from gitdeploy.system import proc
 from gitdeploy.text import clean, listing, path_text
 from gitdeploy.venvs.described import LOCKS
@@ -49,8 +51,6 @@ def _lines(site: Site) -> Iterator[str]:
 
 
 def _source(site: Site) -> Iterator[str]:
-    from gitdeploy.sources.finding import find
-
     found = find(site.config.source, checkout_git(site))
     tags = list(site.repository.tag_commits())
     versions = [tag for tag in tags if read_version(tag)]
@@ -134,8 +134,6 @@ def _venv(site: Site) -> Iterator[str]:
 
 
 def _backup(site: Site) -> Iterator[str]:
-    from gitdeploy.site.app_environment import app_environment
-
     found = [
         str(path.relative_to(site.root))
         for folder in (site.root, site.root / "instance", site.root / "data")

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from gitdeploy.site.memory import FailedHere
 from gitdeploy.site.remotes import checkout_git
 from gitdeploy.site.site import Site
+from gitdeploy.sources import Catalogue
 from gitdeploy.state import Database
 from gitdeploy.versions import CodeState
 
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 
 def catalogue(site: Site, database: Database) -> Catalogue:
     """The one object that knows releases."""
-    from gitdeploy.sources import Catalogue
-
     return Catalogue(site.config, database, checkout_git(site, database))
 
 

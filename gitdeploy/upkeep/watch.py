@@ -17,6 +17,7 @@ from gitdeploy.site.site import Site
 from gitdeploy.site.tags import check_tag
 from gitdeploy.state import BadRelease, Database
 from gitdeploy.text import clean, duration_text
+from gitdeploy.upkeep import updates
 from gitdeploy.versions import CodeState, order, read_version
 
 if TYPE_CHECKING:
@@ -56,8 +57,6 @@ class Decision(Struct, frozen=True):
 
 def look(site: Site, database: Database, live: CodeState, *, moment: datetime | None = None) -> Look:
     """Ask the source, tell people once about a new release, decide. Raises `SourceError` where it can't be asked."""
-    from gitdeploy.upkeep import updates
-
     now = moment or datetime.now(UTC)
     result = updates.ask(site, database, live)
     bad = database.bad_release(result.commit) if result.update_available and result.commit else None
@@ -90,8 +89,6 @@ def _known(database: Database, bad: BadRelease) -> bool:
 
 def decide(site: Site, database: Database, live: CodeState, now: datetime) -> Decision:
     """The newest release that `check` of deploy.yaml admits and that didn't fail here, and whether its time has come."""
-    from gitdeploy.upkeep import updates
-
     settings = site.config.check
     if settings.upgrade == "never":
         return Decision(None, "Releases are installed by hand (check.upgrade: never).")

@@ -22,6 +22,7 @@ from gitdeploy.system import environment, process
 from gitdeploy.text import clean, listing
 from gitdeploy.venvs.described import PYLOCK
 from gitdeploy.venvs.live import canonical
+from gitdeploy.venvs.uv import uv_program
 
 Reader = Callable[[str], bytes | None]
 
@@ -86,8 +87,6 @@ def _text(value: object) -> str:
 
 def _uv(path: str, data: bytes, read: Reader, groups: tuple[str, ...], extras: tuple[str, ...]) -> Lines:
     """By `uv export`: it alone knows what the lock means."""
-    from gitdeploy.venvs.uv import uv_program
-
     lock = _toml(data)
     folder = os.path.dirname(path)
     members = {"."}

@@ -8,6 +8,7 @@ come from.
 
 from __future__ import annotations
 
+import configparser
 import math
 import os
 import re
@@ -139,8 +140,6 @@ def _section(file: Path, section: str) -> dict[str, str]:
         text = file.read_text("utf-8", "replace")
     except OSError:
         return {}
-    import configparser  # which most servers need not: they have no such file
-
     parser = configparser.RawConfigParser()
     try:
         parser.read_string(text)

@@ -1,1 +1,17 @@
 """The flows, top to bottom: read these first."""
+
+from typing import TYPE_CHECKING
+
+from gitdeploy.lazy import rooms
+
+if TYPE_CHECKING:
+    from gitdeploy.deployment.flow import damaged as damaged
+    from gitdeploy.deployment.flow import dry_run as dry_run
+    from gitdeploy.deployment.flow import manual as manual
+    from gitdeploy.deployment.flow import recover as recover
+    from gitdeploy.deployment.flow import restore as restore
+    from gitdeploy.deployment.flow import rollback as rollback
+    from gitdeploy.deployment.flow import session as session
+    from gitdeploy.deployment.flow import upgrade as upgrade
+else:
+    __getattr__ = rooms(__name__, frozenset("damaged dry_run manual recover restore rollback session upgrade".split()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 import time
@@ -131,8 +132,6 @@ def _refuse_fourth_try(session: Session, row: DeploymentRow, records: list[Recor
 
 def _settings(site: Site) -> str:
     """deploy.yaml as it is now, in short: a recovery that failed may succeed once it is another."""
-    import hashlib
-
     with suppress(OSError):
         return hashlib.sha256((site.config.file or site.root / FILE_NAME).read_bytes()).hexdigest()
     return ""

@@ -18,6 +18,7 @@ from gitdeploy.site.memory import requirements_remembered
 from gitdeploy.site.site import Site, head_of, kept_data
 from gitdeploy.state import Database
 from gitdeploy.state.prepared import prepared_stages
+from gitdeploy.text import listing, path_text
 from gitdeploy.versions import CodeState
 
 
@@ -118,8 +119,6 @@ def _prepare(work: Work, chosen: Chosen, options: Options) -> Preparation:
 
 def preflight_summary(plan: Plan) -> str:
     """`nothing in the way; .env is kept`."""
-    from gitdeploy.text import listing, path_text
-
     parts = ["nothing in the way"]
     if plan.kept:
         parts.append(f"kept: {listing(plan.kept, 3)}")

@@ -9,6 +9,7 @@ from typing import Any
 from msgspec import Struct, field
 
 from gitdeploy import config as configuration
+from gitdeploy.backups.store import REFS
 from gitdeploy.checkout.manifest import Manifest, moved
 from gitdeploy.config import Config
 from gitdeploy.databases import Database as AppDatabase
@@ -121,8 +122,6 @@ class Live(Struct):
 
     def hook_context(self, *, status: str | None = None, error: str | None = None) -> HookContext:
         """The environment of a hook, as docs/hooks.md describes it."""
-        from gitdeploy.backups.store import REFS
-
         record = self.record
         link = self.site.venv_link
         files = self.stage / CHANGED_FILES

@@ -13,7 +13,6 @@ from pathlib import Path
 
 from gitdeploy.called import CALLED_IN
 from gitdeploy.errors import DeploymentFailed, UsageError
-from gitdeploy.services import root_side
 from gitdeploy.site.caller import performer
 from gitdeploy.site.site import find_root
 from gitdeploy.state import NAME
@@ -38,6 +37,7 @@ def become_owner(folder: Path, config_file: Path | None = None) -> bool:
         _all_roots(root, found)
         return False
     from gitdeploy.deployment.outside.launch import root_launcher
+    from gitdeploy.services import root_side
 
     user = owners.user_name(found.st_uid)
     _trust_path(root, found.st_uid)

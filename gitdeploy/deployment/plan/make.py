@@ -20,6 +20,7 @@ from gitdeploy.checkout.history import Commit, commits_between
 from gitdeploy.checkout.keep import KeepPaths
 from gitdeploy.checkout.lfs import lfs_findings
 from gitdeploy.checkout.local import Local, read_local
+from gitdeploy.checkout.modules import configured_url
 from gitdeploy.checkout.plan import CheckoutPlan, plan_checkout
 from gitdeploy.checkout.sparse import left_out
 from gitdeploy.config import Config
@@ -37,7 +38,7 @@ from gitdeploy.hooks.running import Hook, find_hooks
 from gitdeploy.migrations import Change
 from gitdeploy.services import Service, open_services
 from gitdeploy.site.data_open import look_open, open_paths
-from gitdeploy.site.remotes import fetch_promised
+from gitdeploy.site.remotes import fetch_places, fetch_promised
 from gitdeploy.site.site import Site
 from gitdeploy.text import count, path_text
 from gitdeploy.versions import CodeState
@@ -331,10 +332,8 @@ def submodule_rules(
     complete: bool,
 ) -> Rules:
     """How the submodules of this checkout are treated, and what fetches them."""
-    from gitdeploy.checkout.modules import configured_url
     from gitdeploy.checkout.origins import Origins
     from gitdeploy.checkout.submodules import Rules
-    from gitdeploy.site.remotes import fetch_places
 
     remote, credentials = fetch_places(site)[0]
     app = configured_url(site.repository, remote)

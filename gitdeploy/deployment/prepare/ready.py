@@ -10,6 +10,7 @@ from gitdeploy.deployment.live.steps import run_stage
 from gitdeploy.deployment.plan.make import Plan
 from gitdeploy.deployment.prepare.preparation import Preparation
 from gitdeploy.errors import DeploymentFailed, PolicyError
+from gitdeploy.hooks.running import find_hooks
 from gitdeploy.system import interruption
 
 # ---- policy ----
@@ -72,8 +73,6 @@ def run_early_hooks(live: Live, stage: str) -> None:
     """Hooks that run while the old code is still live; a failure stops the deployment with nothing touched."""
     if not live.record.hooks:
         return
-    from gitdeploy.hooks.running import find_hooks
-
     if not find_hooks(live.site.root, live.before.hooks, stage):
         return
     with live.journal.step(stage) as shown:

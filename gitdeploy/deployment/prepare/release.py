@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
+from gitdeploy import upkeep
 from gitdeploy.checkout import remote as remotes
 from gitdeploy.checkout import remote_names
 from gitdeploy.checkout.git import INCOMING_REFS
@@ -20,6 +21,7 @@ from gitdeploy.site.remotes import fetch_places
 from gitdeploy.site.site import Site
 from gitdeploy.site.tags import check_tag
 from gitdeploy.state import Database
+from gitdeploy.state.prepared import prepared_stages
 from gitdeploy.versions import CodeState, version_text
 
 _RECEIVED = re.compile(r"Receiving objects: +100% .*?, ([0-9.]+ (?:bytes|[KMG]iB))")
@@ -64,9 +66,8 @@ def newest(site: Site, database: Database, live: CodeState, options: Options) ->
     Raises `SourceError` where it can't be told, `NotFound` where the source has no release at all, `PolicyError` where HEAD
     is made of the newest and more.
     """
-    from gitdeploy.upkeep.updates import ask
 
-    result = ask(site, database, live)
+    result = upkeep.updates.ask(site, database, live)
     if result.latest_tag is None and result.reason and not result.held_back:
         raise NotFound(f"{result.reason}.", result.way or "")
     release = CodeState(result.latest_version, result.latest_tag, result.commit or "")
@@ -162,9 +163,8 @@ def _said(work: Work, chosen: Chosen, tag: str, commit: str) -> tuple[str | None
     None where nobody but the remote could say it. Raises `SourceError` where the source has no such tag, or doesn't
     answer and `source.agree` wants its word; `PolicyError` where two sources disagree.
     """
-    from gitdeploy.upkeep.updates import catalogue
 
-    releases = catalogue(work.site, work.database)
+    releases = upkeep.updates.catalogue(work.site, work.database)
     if not releases.has_other_word():
         return chosen.said, "at the source"
     where = "at the source"
@@ -223,8 +223,6 @@ def _from_remotes(work: Work, tag: str, local: str | None) -> tuple[str, str]:
 
 def prepared_commit(site: Site, tag: str) -> str | None:
     """The commit of TAG that was prepared here; None where it wasn't."""
-    from gitdeploy.state.prepared import prepared_stages
-
     for data in prepared_stages(site.state.stage).values():
         if data["tag"] == tag:
             return str(data["commit"])

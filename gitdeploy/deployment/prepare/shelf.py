@@ -21,6 +21,7 @@ from gitdeploy.site.site import Site
 from gitdeploy.state.prepared import PREPARED, prepared_stages
 from gitdeploy.system import faultpoints
 from gitdeploy.system.durable import write_durably
+from gitdeploy.upkeep.prune import held_generations
 from gitdeploy.venvs.flip import Flip
 
 
@@ -86,8 +87,6 @@ def take_prepared(preparation: Preparation) -> bool:
 
 def drop_prepared(site: Site, name: str, data: Mapping[str, Any]) -> None:
     """Throw a prepared stage away, and its generation where nothing else holds it."""
-    from gitdeploy.upkeep.prune import held_generations
-
     discard_leftovers(site, name, None, None)
     built = data.get("built")
     if built is not None and built not in held_generations(site):

@@ -18,6 +18,7 @@ from gitdeploy.deployment.live.live import CHANGED_FILES
 from gitdeploy.deployment.plan.make import Plan
 from gitdeploy.deployment.prepare.built_files import built_changes
 from gitdeploy.deployment.prepare.preparation import Preparation
+from gitdeploy.site.remotes import fetch_places
 from gitdeploy.site.site import Site
 from gitdeploy.text import count
 
@@ -97,8 +98,6 @@ def _parts(site: Site, plan: Plan, modes: Modes, built: Sequence[FileChange]) ->
 
 def _lfs_access(site: Site, plan: Plan) -> Access:
     """What git-lfs proves itself by where the release keeps files there: what git itself does at the remote's host."""
-    from gitdeploy.site.remotes import fetch_places
-
     if not uses_lfs(site.repository, plan.goal.tree, plan.changes):
         return NO_ACCESS
     remote, credentials = fetch_places(site)[0]

@@ -22,6 +22,7 @@ from gitdeploy.errors import GitDeployError, Interrupted, RollbackFailed
 from gitdeploy.site.blame import fault_of
 from gitdeploy.state import Record
 from gitdeploy.system import faultpoints, interruption
+from gitdeploy.text import path_text
 
 
 class Step(Protocol):
@@ -140,8 +141,6 @@ def as_expected(error: Exception) -> GitDeployError:
     """An OSError as the error of ours that it means; ours as they are."""
     if isinstance(error, GitDeployError):
         return error
-    from gitdeploy.text import path_text
-
     if isinstance(error, OSError):
         where = f"{path_text(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
         return GitDeployError(f"{where}{error.strerror or error}.", "See the whole log: gitdeploy log")

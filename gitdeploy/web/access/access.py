@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import ipaddress
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
@@ -100,8 +101,6 @@ def environment_binding(token: str) -> str:
 
 def network_of(address: str) -> str:
     """The address that tries are counted against; of IPv6 the /64 that one customer has."""
-    import ipaddress
-
     try:
         found = ipaddress.ip_address(address)
     except ValueError:

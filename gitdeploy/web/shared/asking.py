@@ -8,6 +8,8 @@ from flask import request
 
 from gitdeploy.deployment.plan.options import Options
 from gitdeploy.errors import UsageError
+from gitdeploy.web.errors import BadRequest
+from gitdeploy.web.shared.body import read_object
 
 
 def options_for(local_changes: str | None) -> Options:
@@ -19,15 +21,11 @@ def options_for(local_changes: str | None) -> Options:
 
 def json_object() -> dict[str, Any]:
     """The request's body. Raises `BadRequest` for anything but one JSON object without doubled names."""
-    from gitdeploy.web.shared.body import read_object
-
     return read_object(request.get_data())
 
 
 def number(name: str, default: int, least: int, most: int) -> int:
     """A whole number of the query. Raises `BadRequest`."""
-    from gitdeploy.web.errors import BadRequest
-
     text = request.args.get(name)
     if text is None:
         return default
@@ -38,8 +36,6 @@ def number(name: str, default: int, least: int, most: int) -> int:
 
 def flag(name: str) -> bool:
     """true or false in the query. Raises `BadRequest`."""
-    from gitdeploy.web.errors import BadRequest
-
     text = request.args.get(name, "false").lower()
     if text not in ("true", "false", "1", "0"):
         raise BadRequest(f"`{name}` must be true or false.")

@@ -17,6 +17,8 @@ from gitdeploy.text import register_secret
 from gitdeploy.web.access import access as accesses
 from gitdeploy.web.access.access import Access, Authorize
 from gitdeploy.web.access.store import Store
+from gitdeploy.web.shared.follower import Follower
+from gitdeploy.web.shared.looking import Looking
 from gitdeploy.web.shared.shared import SharedApp
 
 EXTENSION = "gitdeploy"
@@ -35,9 +37,6 @@ class Panel:
         streams: int = 0,
         auto_check: bool = True,
     ) -> None:
-        from gitdeploy.web.shared.follower import Follower
-        from gitdeploy.web.shared.looking import Looking
-
         self.folder = folder
         self.config_file = config_file
         self.authorize = authorize
