@@ -70,7 +70,7 @@ health:
 """
 
 
-def run_demo(tell: Callable[[str], None], *, keep: bool = False) -> Path | None:
+def run_demo(tell: Callable[[str], object], *, keep: bool = False) -> Path | None:
     """Run the tour, telling each line. Returns the folder where KEEP, else it is deleted.
 
     Raises `GitDeployError` where a step of the tour does not end as it must.
@@ -87,7 +87,7 @@ def run_demo(tell: Callable[[str], None], *, keep: bool = False) -> Path | None:
 
 
 class _Tour:
-    def __init__(self, folder: Path, tell: Callable[[str], None]) -> None:
+    def __init__(self, folder: Path, tell: Callable[[str], object]) -> None:
         self.folder = folder
         self.tell = tell
         self.remote, self.app, self.wheels = folder / "remote", folder / "demo-app", folder / "wheels"

@@ -229,7 +229,7 @@ class App(Looking):
             database.meta_put(PAUSED, None)
         return paused
 
-    def run_hooks(self, stage: str, *, on_line: Callable[[str], None]) -> int:
+    def run_hooks(self, stage: str, *, on_line: Callable[[str], object]) -> int:
         """Run the hooks of a stage now, outside any deployment. Returns how many ran."""
 
         with open_session(self.site, self._caller(f"hooks run {stage}"), pausable=False) as session:

@@ -158,7 +158,7 @@ class Looking(Opened):
         *,
         limit: int | None = 10,
         everything: bool = False,
-        on_warning: Callable[[str], None] | None = None,
+        on_warning: Callable[[str], object] | None = None,
     ) -> list[tuple[Release, str]]:
         """(release, state) newest first; state: live, newer, older, prerelease, `no version` or `refused` (a name that no
         release may have). `on_warning` is told in a sentence where the list isn't whole, or another source answered."""

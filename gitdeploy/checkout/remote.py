@@ -98,8 +98,8 @@ def fetch_tag(
     remote: str,
     tag: str,
     credentials: Credentials | None = None,
-    on_line: Callable[[str], None] | None = None,
-    on_fault: Callable[[str], None] | None = None,
+    on_line: Callable[[str], object] | None = None,
+    on_fault: Callable[[str], object] | None = None,
 ) -> RemoteTag:
     """Fetch the objects of one tag into `refs/gitdeploy/incoming/TAG`. Raises `NotFound`, `SourceError`, `PolicyError`,
     `DeploymentFailed` where a ref that is here leaves no room for the tag's. ON_FAULT is told what git's check warns of."""

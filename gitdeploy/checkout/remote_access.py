@@ -73,7 +73,7 @@ def ask_remote(
     credentials: Credentials | None,
     timeout: float,
     *,
-    on_line: Callable[[str], None] | None = None,
+    on_line: Callable[[str], object] | None = None,
     tied: bool = False,
     options: Sequence[str] = (),
 ) -> Completed:

@@ -107,11 +107,11 @@ class Database(Protocol):
         """A raw copy in FOLDER of what can't be dumped; None for a kind that has no files here."""
         ...
 
-    def dump(self, folder: Path, on_line: Callable[[str], None]) -> Dump:
+    def dump(self, folder: Path, on_line: Callable[[str], object]) -> Dump:
         """Dump into FOLDER, proved readable. Raises `GitDeployError`."""
         ...
 
-    def restore(self, folder: Path, dump: Dump, on_line: Callable[[str], None]) -> None:
+    def restore(self, folder: Path, dump: Dump, on_line: Callable[[str], object]) -> None:
         """Bring DUMP back: beside first, then swapped in. May be repeated. Raises `GitDeployError`."""
         ...
 

@@ -44,7 +44,7 @@ class Client(Struct, frozen=True):
         out_of: Path | None = None,
         writes: bool = False,
         timeout: float = QUESTION_LIMIT,
-        on_line: Callable[[str], None] | None = None,
+        on_line: Callable[[str], object] | None = None,
     ) -> Completed:
         """Run a program to its end, its output INTO a file or its input OUT_OF one where they are given.
 

@@ -29,7 +29,7 @@ from gitdeploy.system import faultpoints
 from gitdeploy.system.environment import which
 from gitdeploy.text import duration_text, listing, path_text
 
-OnLine = Callable[[str], None]
+OnLine = Callable[[str], object]
 _TABLES, _CODE, _VIEWS = "tables.sql", "code.sql", "views.sql"
 _END = b"-- Dump completed"  # the last line that mysqldump writes
 _PACKAGE = "mariadb-client (or default-mysql-client)"

@@ -28,7 +28,7 @@ from gitdeploy.system import faultpoints, interruption
 from gitdeploy.system.environment import which
 from gitdeploy.text import duration_text, path_text
 
-OnLine = Callable[[str], None]
+OnLine = Callable[[str], object]
 _FOLDERS = ("/usr/lib/postgresql", "/usr/local/lib/postgresql")  # Debian's: one folder a version
 _PACKAGE = "postgresql-client"
 # libpq's variables for what may stand behind the URL's `?` (libpq, Environment Variables); drivers' own are left out.

@@ -140,7 +140,7 @@ class SQLite(Struct, frozen=True):
         copies = [shutil.copy2(file, folder / file.name) for file in self.files()[:-1] if file.is_file()]
         return Path(copies[0]) if copies else None
 
-    def dump(self, folder: Path, on_line: Callable[[str], None]) -> Dump:
+    def dump(self, folder: Path, on_line: Callable[[str], object]) -> Dump:
         begun, moment = time.monotonic(), datetime.now(UTC)
         if not self.path.is_file():
             raise DeploymentFailed(
@@ -181,7 +181,7 @@ class SQLite(Struct, frozen=True):
         path = Path(os.path.realpath(self.path))
         path.with_name(f".{path.name}.gitdeploy-new").unlink(missing_ok=True)
 
-    def restore(self, folder: Path, dump: Dump, on_line: Callable[[str], None]) -> None:
+    def restore(self, folder: Path, dump: Dump, on_line: Callable[[str], object]) -> None:
         """A copy beside the database, proved whole, then renamed over it; the old -wal and -shm belong to the old file.
 
         Where the database is a symbolic link, the file that it leads to is replaced and the link stays.

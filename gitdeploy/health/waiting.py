@@ -24,7 +24,7 @@ LAST_LINES = 12  # of each service's log, in the error
 _LOOK_AGAIN = 1.0  # seconds between two looks at a service's log, or at the service while nothing is asked yet
 _TIMES = ("", "once", "twice", "three times", "four times", "five times", "six times")
 
-OnLine = Callable[[str], None]
+OnLine = Callable[[str], object]
 
 
 class HealthFailed(GitDeployError):

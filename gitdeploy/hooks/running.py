@@ -200,7 +200,7 @@ def run_hooks(
     timeout: float,
     secrets: Iterable[str] = (),
     caller: Mapping[str, str] | None = None,
-    on_line: Callable[[str], None] | None = None,
+    on_line: Callable[[str], object] | None = None,
 ) -> int:
     """Run HOOKS one after the other and return how many ran.
 
@@ -260,7 +260,7 @@ def _run(
     environment: Mapping[str, str],
     timeout: float,
     uid: int,
-    on_line: Callable[[str], None] | None,
+    on_line: Callable[[str], object] | None,
 ) -> None:
     last: deque[str] = deque(maxlen=LOOKED_THROUGH)
 

@@ -12,7 +12,7 @@ from gitdeploy.system import interruption
 from gitdeploy.system.proc import Identity
 from gitdeploy.text import LOOKED_THROUGH, telling_lines
 
-OnLine = Callable[[str], None]
+OnLine = Callable[[str], object]
 _LOOK = 0.1  # seconds between two looks at a service that is just starting or stopping
 
 

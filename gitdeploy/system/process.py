@@ -83,7 +83,7 @@ def run(
     env: Mapping[str, str],
     timeout: float,
     stdin: bytes | None = None,
-    on_line: Callable[[str], None] | None = None,
+    on_line: Callable[[str], object] | None = None,
     keep: int = _KEPT,
     tied: bool = False,
     marked: bool = False,
@@ -268,7 +268,7 @@ def detach(
 class _Stream:
     """One pipe of a child: keeps the end of what came, hands lines on."""
 
-    def __init__(self, on_line: Callable[[str], None] | None, keep: int) -> None:
+    def __init__(self, on_line: Callable[[str], object] | None, keep: int) -> None:
         self.kept = bytearray()
         self.partial = b""
         self.on_line = on_line
@@ -300,7 +300,7 @@ def _talk(
     child: subprocess.Popen[bytes],
     stdin: bytes | None,
     deadline: float,
-    on_line: Callable[[str], None] | None,
+    on_line: Callable[[str], object] | None,
     keep: int,
 ) -> tuple[bytes, bytes, bool]:
     """Feed and read the child, where it has pipes, until it has ended; returns output, error and whether the time was over."""

@@ -52,7 +52,7 @@ def _generations(site: Site) -> list[Path]:
     ]
 
 
-def prune(site: Site, *, keep: int, line: Callable[[str], None], dry_run: bool = False) -> Pruned:
+def prune(site: Site, *, keep: int, line: Callable[[str], object], dry_run: bool = False) -> Pruned:
     """Drop old backups and generations. The live state and the newest good backup always stay, and copies of replaced
     data for `backup.keep_replaced`; a generation that a process still runs from waits for the next time."""
     going = backups.to_prune(site.state.backups, keep, site.config.backup.keep_replaced)

@@ -87,8 +87,8 @@ class Builder:
         requirements: Requirements,
         reader: TreeReader,
         *,
-        on_line: Callable[[str], None],
-        on_progress: Callable[[str], None],
+        on_line: Callable[[str], object],
+        on_progress: Callable[[str], object],
         rebuild: bool = False,
     ) -> Built:
         """Make the generation NAME. Raises `DeploymentFailed`; what was half-made is gone then."""
@@ -126,8 +126,8 @@ class Builder:
         live: LiveVenv | None,
         requirements: Requirements,
         reader: TreeReader,
-        on_line: Callable[[str], None],
-        on_progress: Callable[[str], None],
+        on_line: Callable[[str], object],
+        on_progress: Callable[[str], object],
         rebuild: bool,
     ) -> Built:
         warnings: list[str] = []
@@ -194,7 +194,7 @@ class Builder:
         reader: TreeReader,
         installer: Installer,
         settings: InstallerSettings,
-        on_line: Callable[[str], None],
+        on_line: Callable[[str], object],
         *,
         compiling: bool,
     ) -> Installer:

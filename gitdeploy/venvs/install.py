@@ -78,7 +78,7 @@ class _Run(Struct, frozen=True):
     config: VenvConfig
     settings: InstallerSettings
     cache: Path
-    on_line: Callable[[str], None]
+    on_line: Callable[[str], object]
     compiling: bool
 
     @property
@@ -100,7 +100,7 @@ def install(
     config: VenvConfig,
     settings: InstallerSettings,
     cache: Path,
-    on_line: Callable[[str], None],
+    on_line: Callable[[str], object],
     *,
     compiling: bool = True,
 ) -> Installer:

@@ -48,7 +48,7 @@ class Program:
 
 
 Content = str | bytes | Link | Program
-Tree = Mapping[str | bytes, Content]
+Tree = Mapping[Any, Content]  # paths, text or bytes: a mapping of either is one
 
 
 @dataclass

@@ -12,8 +12,7 @@ import pytest
 from flask import Flask
 from support.sample import Sample
 
-from gitdeploy.web import Access
-from gitdeploy.web.serving import blueprint
+from gitdeploy.web import Access, blueprint
 
 NOTES = """\
 Better than ever.

@@ -17,8 +17,8 @@ from flask import Flask
 from support.waiting import free_port, wait_until
 from web.conftest import Shop, Web
 
+from gitdeploy.web import blueprint
 from gitdeploy.web.api.addresses import tag_in
-from gitdeploy.web.serving import blueprint
 from gitdeploy.web.serving.blueprint import ROUTES, document
 
 

@@ -19,7 +19,7 @@ from flask import Flask
 from support.waiting import free_port, wait_until
 from web.conftest import Shop, Web
 
-from gitdeploy.web.serving import blueprint
+from gitdeploy.web import blueprint
 
 
 class Served:

@@ -363,8 +363,7 @@ def test_a_path_prefix(web: Web) -> None:
 
 
 def test_an_apps_own_login_guards_the_page(shop: Shop) -> None:
-    from gitdeploy.web import Access
-    from gitdeploy.web.serving import blueprint
+    from gitdeploy.web import Access, blueprint
 
     who: list[Any] = [None]
     app = Flask("shop")

@@ -44,7 +44,7 @@ def make_backup(session: Session, label: str) -> Backup:
     return backup
 
 
-def run_hooks(session: Session, stage: str, on_line: Callable[[str], None]) -> int:
+def run_hooks(session: Session, stage: str, on_line: Callable[[str], object]) -> int:
     """Run the hooks of STAGE as if a deployment to what is live did."""
     if stage not in STAGES:
         raise UsageError(f"There is no stage `{clean(stage, limit=40)}`.", f"The stages: {listing(STAGES)}.")
