@@ -10,23 +10,17 @@ import json
 import os
 import sys
 import time
-import unicodedata
 import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
 from msgspec import Struct, field
 
-from gitdeploy.app import App
 from gitdeploy.cli.marks import MARKS
 from gitdeploy.deployment.record.events import Ended, Event, Line, Listener, Started, StepChanged
-from gitdeploy.deployment.record.work import Caller
 from gitdeploy.errors import GitDeployError, RolledBack, UsageError
-from gitdeploy.site.caller import performer, request_id
-from gitdeploy.system import interruption
 from gitdeploy.system.owner import CONTROL
 
 if TYPE_CHECKING:
@@ -54,6 +48,8 @@ class Screen(Struct):
     # ---- the app ----
 
     def app(self, *, recovering: bool = False) -> App:
+        from gitdeploy.app import App
+
         self.become_owner()
         self.begin_run()
         return App.open(self.folder, self.config_file, recovering=recovering)
@@ -74,6 +70,8 @@ class Screen(Struct):
 
     def begin_run(self) -> None:
         """Tell whoever started and follows us that we are here."""
+        from gitdeploy.site.caller import request_id
+
         if self.run_file is None and (request := request_id()):
             del os.environ["GITDEPLOY_REQUEST"]  # a gitdeploy that a hook calls is another run
             from gitdeploy.state import StateDirectory
@@ -92,6 +90,9 @@ class Screen(Struct):
         False where it can run here. MORE: what was asked and answered meanwhile, as further words of the command."""
         if not restart or self.run_file is not None or not app.must_move_out():
             return False
+        from gitdeploy.site.caller import performer
+        from gitdeploy.system import interruption
+
         interruption.install()
         started = app.launch([*self.words, *more], performer=performer(), request=uuid.uuid4().hex)
         self.message(
@@ -114,6 +115,10 @@ class Screen(Struct):
 
     def caller(self, command: str, *, wait: float = 0, automatic: bool = False) -> Caller:
         """Who asks; from here on signals are seen at safe points only."""
+        from gitdeploy.deployment.record.work import Caller
+        from gitdeploy.site.caller import performer
+        from gitdeploy.system import interruption
+
         interruption.install()
         return Caller(
             performer(),
@@ -190,6 +195,8 @@ class Screen(Struct):
         """Ask on a terminal; off one, `--yes` is needed. Raises `UsageError`."""
         if not (sys.stdin.isatty() and self.is_terminal) or self.as_json:
             raise UsageError("Nobody is there to be asked: this is no terminal.", "Say it with --yes.")
+        import click
+
         return click.confirm(question, default=False, err=True)
 
     # ---- a deployment's events ----
@@ -249,4 +256,6 @@ def _width(text: str) -> int:
     """Columns that TEXT takes: two for East Asian wide characters."""
     if text.isascii():
         return len(text)
+    import unicodedata
+
     return sum(2 if unicodedata.east_asian_width(c) in "WF" else 0 if unicodedata.combining(c) else 1 for c in text)

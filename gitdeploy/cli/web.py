@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
 import signal
 from contextlib import suppress
@@ -14,7 +13,6 @@ import click
 from gitdeploy.cli.options import EXAMPLE, json_option, pass_screen
 from gitdeploy.cli.screen import Screen
 from gitdeploy.errors import ConfigError, UsageError
-from gitdeploy.web.shared.panel import environment_token
 
 if TYPE_CHECKING:
     from gitdeploy.web.access.store import Store
@@ -74,6 +72,8 @@ def _stop(_number: int, _frame: Any) -> None:
 
 def _first_link(screen: Screen, link: str) -> None:
     """At the first start, an administrator's token, shown once; later how to get in."""
+    from gitdeploy.web.shared.panel import environment_token
+
     store = _store(screen)
     if environment_token() is not None:
         screen.message("Log in with the token in GITDEPLOY_WEB_TOKEN.")
@@ -172,6 +172,8 @@ def _store(screen: Screen) -> Store:
 
 def _imported(name: str) -> Any:
     """A module of gitdeploy.web. Raises `UsageError` where its extra isn't installed."""
+    import importlib
+
     try:
         return importlib.import_module(f"gitdeploy.web.{name}")
     except ImportError as error:
