@@ -64,6 +64,11 @@ def clean(text: str, *, lines: bool = False, limit: int = 0) -> str:
     return text
 
 
+def without_escapes(text: str) -> str:
+    """TEXT without terminal escapes, and otherwise as it is."""
+    return _ESCAPE_SEQUENCE.sub("", text).replace("\x1b", "") if "\x1b" in text or "\x9b" in text else text
+
+
 def path_text(path: bytes | str) -> str:
     """A file name fit to show: as it is where harmless, else with its odd bytes escaped."""
     name = path.decode("utf-8", "surrogateescape") if isinstance(path, bytes) else path

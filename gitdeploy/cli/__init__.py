@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import json
 import os
 import shlex
 import signal
@@ -14,7 +13,7 @@ import click
 
 from gitdeploy import __version__
 from gitdeploy.cli.screen import Screen
-from gitdeploy.errors import DeploymentFailed, GitDeployError
+from gitdeploy.errors import DeploymentFailed, GitDeployError, Interrupted, UsageError
 from gitdeploy.system import interruption
 from gitdeploy.text import path_text, redact
 
@@ -105,15 +104,23 @@ def run(arguments: list[str]) -> int:
     except click.exceptions.Exit as error:
         code = error.exit_code
     except click.exceptions.NoArgsIsHelpError as error:
-        screen.write(error.format_message() + "\n")
+        if screen.as_json:
+            screen.error(
+                UsageError("No command is named.", f"See: {error.ctx.command_path} --help" if error.ctx else "")
+            )
+        else:
+            screen.write(error.format_message() + "\n")
         code = 2
     except (click.Abort, KeyboardInterrupt):
-        screen.write_error("Interrupted; nothing was changed.\n")
-        code = 128 + (interruption.received() or signal.SIGINT)
+        number = interruption.received() or signal.SIGINT
+        if screen.as_json:
+            screen.error(Interrupted(number, "Interrupted; nothing was changed."))
+        else:
+            screen.write_error("Interrupted; nothing was changed.\n")
+        code = 128 + number
     except click.ClickException as error:
         if screen.as_json:
-            document = {"kind": "usage", "message": error.format_message(), "hint": "", "exit_code": 2}
-            screen.write(json.dumps({"error": document}) + "\n")
+            screen.error(UsageError(error.format_message()))
         else:
             screen.write_error(f"Error: {error.format_message()}\n")
             if isinstance(error, click.UsageError) and error.ctx is not None:

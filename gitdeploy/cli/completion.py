@@ -5,12 +5,13 @@ from __future__ import annotations
 import click
 from click.shell_completion import get_completion_class
 
-from gitdeploy.cli.options import EXAMPLE, pass_screen
+from gitdeploy.cli.options import EXAMPLE, json_option, pass_screen
 from gitdeploy.cli.screen import Screen
 
 
 @click.command("completion", context_settings=EXAMPLE)
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@json_option
 @pass_screen
 @click.pass_context
 def command(context: click.Context, screen: Screen, shell: str) -> None:
@@ -22,4 +23,5 @@ def command(context: click.Context, screen: Screen, shell: str) -> None:
     """
     made = get_completion_class(shell)
     assert made is not None
-    screen.write(made(context.find_root().command, {}, "gitdeploy", "_GITDEPLOY_COMPLETE").source() + "\n")
+    script = made(context.find_root().command, {}, "gitdeploy", "_GITDEPLOY_COMPLETE").source()
+    screen.result({"shell": shell, "script": script}, script)

@@ -38,7 +38,9 @@ def show(screen: Screen) -> None:
 
 
 @command.command("schema", context_settings=EXAMPLE)
+@json_option
 @pass_screen
 def schema(screen: Screen) -> None:
     """JSON Schema of deploy.yaml."""
-    screen.write(json.dumps(make(), indent=2) + "\n")
+    document = make()
+    screen.result(document, json.dumps(document, indent=2))

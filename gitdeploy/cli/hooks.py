@@ -53,6 +53,7 @@ def _none(folder: str | None) -> str:
 
 @command.command("run", context_settings=EXAMPLE)
 @click.argument("stage")
+@json_option
 @pass_screen
 def run_stage(screen: Screen, /, stage: str) -> None:
     """Run the hooks of STAGE now."""

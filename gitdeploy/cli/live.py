@@ -24,9 +24,7 @@ class LiveListener:
         from rich.console import Console
 
         self.screen = screen
-        self.console = Console(
-            file=sys.stderr, no_color=not screen.colours(sys.stderr), highlight=False, markup=False, emoji=False
-        )
+        self.console = Console(file=sys.stderr, no_color=not screen.colours, highlight=False, markup=False, emoji=False)
         # COLUMNS=0 is what some terminals and containers say who don't know.
         self.console.width = max(20, self.console.width) if self.console.width else 80
         self.status: Status | None = None

@@ -30,7 +30,9 @@ def command(screen: Screen, /, deployment: int | None, follow: bool, limit: int)
       gitdeploy log
       gitdeploy log 17
       gitdeploy log -f
+      gitdeploy log -f --json                   # JSON lines: a document for each line, at last the deployment
     """
+    screen.goes_on = follow
     app = screen.app()
     if deployment is None and not follow:
         rows = app.deployments(limit)
@@ -61,14 +63,20 @@ def command(screen: Screen, /, deployment: int | None, follow: bool, limit: int)
         ending = f"\n{status}: {row.error['message']}" if row.error else f"\n{status}"
         screen.result(document, text + ending)
         return
+    _follow(screen, app, number)
+
+
+def _follow(screen: Screen, app: App, number: int) -> None:
+    """Each line as it comes, until the deployment is over; with --json each a document, and then the deployment."""
     since = 0
     while True:
         row, lines = app.log(number, since)
-        for since, at, _, text in lines:  # noqa: B007  # the last one is where the next look begins
-            screen.write(f"{_time(at)} {text}\n")
+        for since, at, level, text in lines:  # noqa: B007  # the last one is where the next look begins
+            screen.result({"at": at, "level": level, "text": text}, f"{_time(at)} {text}")
         if not row.running or not app.is_running():
-            return
+            break
         time.sleep(0.3)
+    screen.result({"deployment": row_as_dict(row)}, "")
 
 
 def shown_status(row: DeploymentRow) -> str:

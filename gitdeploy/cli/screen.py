@@ -1,5 +1,9 @@
 """Where output goes: results to standard output, progress and messages to standard error.
 
+All that a command says goes through a `Screen`, which keeps what is promised of both streams: an escape sequence goes to a
+terminal only, asked of the very stream that is written to; with --json standard output holds one document, or one a line
+from a command that goes on (`log -f`, `watch`).
+
 Output never decides the outcome: a closed pipe, a full disk behind it or a terminal that went away are ignored
 (gitdeploy/__main__.py sees to it).
 """
@@ -14,7 +18,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from msgspec import Struct, field
 
@@ -22,6 +26,7 @@ from gitdeploy.cli.marks import MARKS
 from gitdeploy.deployment.record.events import Ended, Event, Line, Listener, Started, StepChanged
 from gitdeploy.errors import GitDeployError, RolledBack, UsageError
 from gitdeploy.system.owner import CONTROL
+from gitdeploy.text import without_escapes
 
 if TYPE_CHECKING:
     from gitdeploy.app import App
@@ -44,6 +49,7 @@ class Screen(Struct):
     words: list[str] = field(default_factory=list)  # the command and what follows it, as typed
     run_file: RunFile | None = None  # where somebody started us to follow us (gitdeploy/deployment/outside/launch.py)
     document: Mapping[str, Any] | None = None  # what was written as JSON
+    goes_on: bool = False  # with --json: a document a line, as things happen
 
     # ---- the app ----
 
@@ -132,26 +138,20 @@ class Screen(Struct):
     # ---- writing ----
 
     @property
-    def is_terminal(self) -> bool:
-        """Whether progress can be drawn: standard error is a terminal."""
-        with suppress(ValueError, OSError):
-            return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
-        return False
+    def colours(self) -> bool:
+        """Whether colours are wanted, where they can be shown."""
+        return not (self.no_color or os.environ.get("NO_COLOR"))
 
-    def colours(self, stream: Any) -> bool:
-        if self.no_color or os.environ.get("NO_COLOR"):
-            return False
-        with suppress(ValueError, OSError):
-            return bool(stream.isatty()) and os.environ.get("TERM") != "dumb"
-        return False
+    def coloured(self, status: str, text: str) -> str:
+        """TEXT in the colour of STATUS. `write` and `write_error` leave it out where their stream can't show it."""
+        code = _COLOURS.get(status)
+        return f"\x1b[{code}m{text}\x1b[0m" if code and self.colours else text
 
     def write(self, text: str) -> None:
-        sys.stdout.write(text)
-        sys.stdout.flush()
+        _write(sys.stdout, text)
 
     def write_error(self, text: str) -> None:
-        sys.stderr.write(text)
-        sys.stderr.flush()
+        _write(sys.stderr, text)
 
     def result(self, document: Any, text: str) -> None:
         """The result of a command: JSON with --json, else the text."""
@@ -162,7 +162,7 @@ class Screen(Struct):
 
     def _write_json(self, document: Any) -> None:
         self.document = document if isinstance(document, Mapping) else None
-        self.write(json.dumps(document, indent=2) + "\n")
+        self.write(json.dumps(document, indent=None if self.goes_on else 2) + "\n")
 
     def message(self, text: str) -> None:
         if not self.quiet and not self.as_json:
@@ -173,9 +173,7 @@ class Screen(Struct):
         if self.as_json:
             self._write_json(error.document or {"error": error.as_dict()})
             return
-        word = "Refused" if error.exit_code == 7 else "Error"
-        if self.colours(sys.stderr):
-            word = f"\x1b[31m{word}\x1b[0m"
+        word = self.coloured("failed", "Refused" if error.exit_code == 7 else "Error")
         first, *rest = error.lines
         lines = [f"{word}: {first}", *(f"  {line}" for line in (*rest, *error.hint.splitlines()) if line)]
         if self.quiet or not isinstance(error, RolledBack):  # whose details were told when the step failed
@@ -193,7 +191,7 @@ class Screen(Struct):
 
     def confirm(self, question: str) -> bool:
         """Ask on a terminal; off one, `--yes` is needed. Raises `UsageError`."""
-        if not (sys.stdin.isatty() and self.is_terminal) or self.as_json:
+        if not (is_terminal(sys.stdin) and is_terminal(sys.stderr)) or self.as_json:
             raise UsageError("Nobody is there to be asked: this is no terminal.", "Say it with --yes.")
         import click
 
@@ -204,7 +202,7 @@ class Screen(Struct):
     def listener(self) -> Listener:
         if self.as_json or self.quiet:
             return self._only_failures if not self.as_json else _nothing
-        if self.is_terminal:
+        if is_terminal(sys.stderr):
             from gitdeploy.cli.live import LiveListener
 
             return LiveListener(self).listen
@@ -237,15 +235,24 @@ class Screen(Struct):
     def deployment_result(self, result: Result) -> None:
         """The end of a deployment that did not raise."""
         self.result(result.as_dict(), "")
-        if not self.as_json and not self.quiet and self.is_terminal:
+        if not self.as_json and not self.quiet and is_terminal(sys.stderr):
             self.write_error(result.sentence + "\n")
         elif result.status == "nothing_to_do" and self.quiet:
             return
         self.exit_code = result.exit_code
 
-    def coloured(self, status: str, text: str) -> str:
-        code = _COLOURS.get(status)
-        return f"\x1b[{code}m{text}\x1b[0m" if code and self.colours(sys.stderr) else text
+
+def is_terminal(stream: TextIO) -> bool:
+    """Whether STREAM is a terminal that draws: colours, progress, questions."""
+    with suppress(ValueError, OSError):
+        return stream.isatty() and os.environ.get("TERM") != "dumb"
+    return False
+
+
+def _write(stream: TextIO, text: str) -> None:
+    """Write at once, without escape sequences where STREAM is no terminal."""
+    stream.write(text if is_terminal(stream) else without_escapes(text))
+    stream.flush()
 
 
 def _nothing(event: Event) -> None:

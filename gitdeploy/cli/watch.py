@@ -42,6 +42,7 @@ def command(screen: Screen, /, once: bool, print_unit: bool) -> None:
         _once(screen)
         return
     interruption.install()
+    screen.goes_on = True
     screen.message(f"{screen.app().site.name}: looking for releases (Ctrl-C ends it)")
     while True:
         wait = screen.app().site.config.check.interval

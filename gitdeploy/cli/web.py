@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 @click.option("--host", metavar="ADDRESS", help="Serve at this address instead of web.host.")
 @click.option("--port", type=click.IntRange(1, 65535), help="Serve at this port instead of web.port.")
 @click.option("--print-unit", is_flag=True, help="Print the systemd unit that runs this.")
+@json_option
 @pass_screen
 @click.pass_context
 def command(context: click.Context, /, screen: Screen, host: str | None, port: int | None, print_unit: bool) -> None:
@@ -38,7 +39,8 @@ def command(context: click.Context, /, screen: Screen, host: str | None, port: i
     if print_unit:
         from gitdeploy.cli.units import web_unit
 
-        screen.write(web_unit(screen.app().site, screen.config_file))
+        text = web_unit(screen.app().site, screen.config_file)
+        screen.result({"unit": text}, text)
         return
     server = _imported("serving.server")
     app = screen.app()
@@ -52,6 +54,7 @@ def command(context: click.Context, /, screen: Screen, host: str | None, port: i
     signal.signal(signal.SIGTERM, _stop)
 
     def ready() -> None:
+        screen.result({"url": link}, "")
         screen.message(f"{app.site.name}: the page is at {link}  (Ctrl-C ends it)")
         _first_link(screen, link)
 
