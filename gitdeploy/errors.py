@@ -15,7 +15,7 @@ Fault = Literal["release", "server", "nobody"]  # whose a failure is; nobody: it
 class GitDeployError(Exception):
     """Base of all expected errors: `message`, `hint` (may be empty), `exit_code`, and `kind`, a stable word for scripts.
 
-    fault: `release` where a program of the release failed, so far as its caller can tell; `deployment/blame.py` decides.
+    fault: `release` where a program of the release failed, so far as its caller can tell; `site/blame.py` decides.
     """
 
     kind: ClassVar[str] = "failed"

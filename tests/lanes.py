@@ -28,6 +28,7 @@ PLACES = {
     "test_conversation.py": "quick",
     "test_data_placing.py": "quick",
     "test_lanes.py": "quick",
+    "test_carrying_on.py": "quick",
     "test_config.py": "quick",
     "test_envfile.py": "quick",
     "test_health.py": "quick",
