@@ -6,6 +6,7 @@
 #   make check    lint and test
 #   make screenshots  the page as docs/web.md shows it, by the browser's tests
 #   make bench    the figures of docs/performance.md    (ARGS=--quick for a look)
+#   make release  sdist, wheel and SBOM of VERSION=x.y.z in dist/, checked; uploads nothing
 #   make crash    kill it N times: make crash N=2000 SEED=1
 # Another Python: make test PYTHON=python3.12. The venv elsewhere, for a clone that can't be written to: VENV=/path.
 # JOBS: processes at once, one more than two cores: a test often waits for a service.
@@ -27,7 +28,7 @@ unexport PYTHONUNBUFFERED PYTHONDONTWRITEBYTECODE PYTHONPATH PYTHONHOME
 export LC_ALL := C.UTF-8
 export MAKECMDGOALS
 
-.PHONY: demo test quick lint check bench crash clean screenshots
+.PHONY: demo test quick lint check bench crash release clean screenshots
 
 demo: $(VENV)/.base
 	$(BIN)/gitdeploy demo
@@ -56,6 +57,9 @@ bench: $(VENV)/.dev
 
 crash: $(VENV)/.dev
 	PYTHONPATH=tests $(BIN)/python -m crash --kills $(N) --seed $(SEED) --jobs $(JOBS) $(ARGS)
+
+release: $(VENV)/.dev
+	@VENV="$(VENV)" .ci/release "$(VERSION)"
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist

@@ -348,7 +348,8 @@ def _repacked(name: str) -> Path:
     folder = Path(os.environ["HOME"]) / "repacked"
     folder.mkdir(exist_ok=True)
     wheel_text = found.read_text("WHEEL") or ""
-    tag = next(line.split(": ", 1)[1] for line in wheel_text.splitlines() if line.startswith("Tag: "))
+    tags = [line.removeprefix("Tag: ").split("-") for line in wheel_text.splitlines() if line.startswith("Tag: ")]
+    tag = "-".join(".".join(dict.fromkeys(column)) for column in zip(*tags, strict=True))  # py2.py3-none-any
     normal = found.metadata["Name"].replace("-", "_").lower()
     path = folder / f"{normal}-{found.version}-{tag}.whl"
     if path.exists():
