@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
-from typing import Any
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import gitdeploy
 from gitdeploy import text
 
 
@@ -125,19 +120,3 @@ def test_the_one_line_that_says_why(lines: list[str], shown: str) -> None:
 def test_the_lines_of_a_log_that_say_why(lines: list[str], shown: list[str]) -> None:
     """The exception that ended it, though the server and its manager said more after it."""
     assert text.telling_lines(lines, 2) == shown
-
-
-def test_every_regular_expression_that_is_compiled_late_can_be_compiled() -> None:
-    found = []
-    for module in pkgutil.walk_packages(gitdeploy.__path__, "gitdeploy."):
-        for value in vars(importlib.import_module(module.name)).values():
-            found += [each for each in _values(value) if type(each).__name__ == "_Pattern"]
-    assert len(found) > 40
-    for each in found:
-        assert isinstance(each.pattern, str | bytes)
-
-
-def _values(value: object) -> list[Any]:
-    if isinstance(value, dict):
-        return list(value.values())
-    return list(value) if isinstance(value, tuple) else [value]
