@@ -144,7 +144,7 @@ class _Planner(Struct):
 
     def _new_path(self, path: bytes, new: Side) -> None:
         found = self.disk.mode(path)
-        if found == 0 or found == 0o40000:
+        if found in {0, 16384}:
             self._put(path, "added", new)  # a directory in the way is looked at once all deletions are known
         elif not self._same(path, new):
             by_mode = self._only_mode(path, new)

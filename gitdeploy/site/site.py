@@ -90,7 +90,7 @@ class Site(Struct, frozen=True):
     def require_owner(self) -> None:
         """Only the checkout's owner changes it. Raises `DeploymentFailed` in a sentence."""
         owner, user = self.root.stat().st_uid, os.geteuid()
-        if owner != user and user != 0:
+        if user not in (owner, 0):
             raise DeploymentFailed(
                 f"The checkout {path_text(str(self.root))} belongs to {_user(owner)}, and you are {_user(user)}.",
                 f"Run it as its owner: sudo -u {_user(owner)} gitdeploy …",

@@ -352,10 +352,7 @@ def read_record(path: Path) -> list[tuple[str, int]]:
         return []
     found = []
     for line in lines:
-        if line.startswith('"'):
-            fields = next(csv.reader([line]), [])
-        else:
-            fields = line.rsplit(",", 2)
+        fields = next(csv.reader([line]), []) if line.startswith('"') else line.rsplit(",", 2)
         if len(fields) >= 3 and fields[0]:
             found.append((fields[0], int(fields[2]) if fields[2].isdecimal() else -1))
     return found

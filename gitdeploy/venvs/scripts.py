@@ -138,10 +138,7 @@ def first_line(python: str, arguments: str = "") -> bytes:
     line = f"#!{python} {arguments}".rstrip() + "\n"
     if " " not in python and len(os.fsencode(line)) <= _LONGEST_SHEBANG:
         return os.fsencode(line)
-    if "'" in python:
-        quoted = '"' + re.sub(r'([\\"$`])', r"\\\1", python) + '"'
-    else:
-        quoted = f"'{python}'"
+    quoted = '"' + re.sub(r'([\\"$`])', r"\\\1", python) + '"' if "'" in python else f"'{python}'"
     arguments = f" {arguments}" if arguments else ""
     return os.fsencode(f"#!/bin/sh\n'''exec' {quoted}{arguments} \"$0\" \"$@\"\n' '''\n")
 
