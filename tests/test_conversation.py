@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from gitdeploy.checkout import git as git_commands
 from gitdeploy.checkout.git import Repository
 from gitdeploy.errors import CommandFailed
 from gitdeploy.system.conversation import Conversation
@@ -34,6 +33,32 @@ def test_questions_get_their_answers_in_order(tmp_path: Path) -> None:
     assert child.ask([b"three"], 20) == [b"said three"]
     child.close()
     assert child.ask([b"four"], 20) == []
+
+
+SIZES = """
+for line in lines:
+    size = int(line) if line.isdecimal() else 0
+    body = b"\\n" * size + b"\\n" if line.isdecimal() else b""
+    sys.stdout.buffer.write(f"id {line} {size if body else 'missing'}\\n".encode() + body)
+    sys.stdout.flush()
+"""
+
+
+def test_headers_and_as_many_bytes_as_they_say(tmp_path: Path) -> None:
+    child = answering(tmp_path, SIZES)
+    assert child.read([b"3", b"none", b"0", b"1"], 20) == [
+        (b"id 3 3", b"\n\n\n"), (b"id none missing", None), (b"id 0 0", b""), (b"id 1 1", b"\n"),
+    ]  # fmt: skip
+    ((_, large), (_, small)) = child.read([b"3000000", b"2"], 60)
+    assert (len(large or b""), small) == (3_000_000, b"\n\n")
+    child.close()
+
+
+def test_a_child_that_ends_within_a_body_has_not_answered(tmp_path: Path) -> None:
+    child = answering(tmp_path, "next(lines); print('id 2 2\\nab\\nid 9 9\\nshort', end='')")
+    assert child.read([b"2", b"9"], 20) == [(b"id 2 2", b"ab")]
+    assert child.over
+    child.close()
 
 
 def test_more_than_the_pipes_hold(tmp_path: Path) -> None:
@@ -82,8 +107,6 @@ def test_threads_that_ask_one_repository_do_not_end_each_others_conversations(tm
         with repository.asking():
             begun.set()
             ended.wait(30)
-            conversation = next(iter(git_commands._conversations.values()))
-            assert not conversation.over
             return repository.resolve("HEAD")
 
     ended = threading.Event()

@@ -24,6 +24,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from gitdeploy.checkout.readers import Readers, Way
 from gitdeploy.checkout.settings import PINNED
 from gitdeploy.errors import ConfigError, DeploymentFailed
 from gitdeploy.system import durable, proc, process
@@ -45,7 +46,7 @@ _OBJECT_ID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 
 
 _trees: dict[str, str] = {}  # commit -> its tree: ids are made from content, so this can never change
-_conversations: dict[tuple[Path, Path, int], Conversation] = {}  # by git_dir, root and thread: see `Repository.asking`
+_readers: dict[tuple[Path, Path, int], Readers] = {}  # by git_dir, root and thread: see `Repository.asking`
 
 
 def is_object_id(text: str) -> bool:
@@ -262,17 +263,28 @@ class Repository(Struct, frozen=True):
         is missing, one that a partial clone has left out and that can't be fetched.
         """
         asked = [name for name in names if "\n" not in name]
-        with self._conversation() as conversation:
-            answers = conversation.ask([name.encode("utf-8", "surrogateescape") for name in asked], SHORT)
+        with self._conversation("--batch-check") as conversation:
+            answers = conversation.ask([os.fsencode(name) for name in asked], SHORT)
             said = conversation.errors()
         if len(answers) < len(asked):
             raise unreadable(f"{path_text(asked[len(answers)])} can't be read by git", said)
-        found: dict[str, ObjectFacts] = {}
-        for name, answer in zip(asked, answers, strict=True):
-            oid, _, rest = answer.decode("utf-8", "replace").partition(" ")
-            kind, _, size = rest.partition(" ")
-            if is_object_id(oid) and size.isdecimal():
-                found[name] = ObjectFacts(oid, kind, int(size))
+        read = {name: _facts(answer) for name, answer in zip(asked, answers, strict=True)}
+        self._refuse_missing([name for name in asked if read[name] is None])
+        return [read.get(name) for name in names]
+
+    def contents(self, names: Sequence[str]) -> list[tuple[ObjectFacts, bytes] | None]:
+        """The same with the bytes of each object. Raises `ObjectsUnreadable`."""
+        asked = [name for name in names if "\n" not in name]
+        with self._conversation("--batch") as conversation:
+            answers = conversation.read([os.fsencode(name) for name in asked], SHORT)
+            said = conversation.errors()
+        if len(answers) < len(asked):
+            raise unreadable(f"{path_text(asked[len(answers)])} can't be read by git", said)
+        found = {}
+        for name, (header, body) in zip(asked, answers, strict=True):
+            facts = _facts(header)
+            if facts is not None and body is not None:
+                found[name] = (facts, body)
         self._refuse_missing([name for name in asked if name not in found])
         return [found.get(name) for name in names]
 
@@ -311,34 +323,38 @@ class Repository(Struct, frozen=True):
             raise unreadable(f"{path_text(name)} is here, but not the commit that it is a tag of")
 
     @contextmanager
-    def _conversation(self) -> Iterator[Conversation]:
-        kept = _conversations.get((self.git_dir, self.root, threading.get_ident()))
-        if kept is not None and not kept.over:
-            yield kept
+    def _conversation(self, way: Way) -> Iterator[Conversation]:
+        readers = _readers.get((self.git_dir, self.root, threading.get_ident()))
+        if readers is not None:
+            yield readers.reader(way, lambda: self._cat_file(way))
             return
-        access = self._access()
-        options = [word for option in access.options for word in ("-c", option)]
-        words = [*self.command(self.git_dir, self.root), *options, "cat-file", "--batch-check"]
-        environment = {**self.environment(), **access.environment}
-        conversation = Conversation(words, cwd=self.root, env=environment)
+        conversation = self._cat_file(way)
         try:
             yield conversation
         finally:
             conversation.close()
 
+    def _cat_file(self, way: Way) -> Conversation:
+        access = self._access()
+        options = [word for option in access.options for word in ("-c", option)]
+        words = [*self.command(self.git_dir, self.root), *options, "cat-file", way]
+        return Conversation(words, cwd=self.root, env={**self.environment(), **access.environment})
+
     @contextmanager
-    def asking(self) -> Iterator[None]:
-        """While the block runs, all questions of this thread about objects of this repository are answered by one git."""
+    def asking(self, readers: Readers | None = None) -> Iterator[None]:
+        """While the block runs, all questions of this thread about objects of this repository are answered by one git of
+        each kind: READERS, which stay, or some of its own, which end with the block."""
         key = (self.git_dir, self.root, threading.get_ident())  # another's would end it in the middle of our questions
-        if key in _conversations:
+        if key in _readers:
             yield
             return
-        with self._conversation() as conversation:
-            _conversations[key] = conversation
-            try:
-                yield
-            finally:
-                del _conversations[key]
+        _readers[key] = readers or Readers()
+        try:
+            yield
+        finally:
+            kept = _readers.pop(key)
+            if kept is not readers:
+                kept.close()
 
     def tree_of(self, commit: str) -> str:
         """The tree of a commit, by its object id."""
@@ -401,7 +417,7 @@ class Repository(Struct, frozen=True):
         return self.read_many(commit, [path], limit).get(path)
 
     def read_many(self, commit: str, paths: Sequence[str], limit: int = 1 << 20) -> dict[str, bytes]:
-        """The bytes of those of PATHS that COMMIT has as files, by one command more. Raises `DeploymentFailed` past LIMIT
+        """The bytes of those of PATHS that COMMIT has as files. Raises `DeploymentFailed` past LIMIT
         bytes of one, `ObjectsUnreadable`."""
         wanted = {}
         for path, facts in zip(paths, self.facts([f"{commit}:{path}" for path in paths]), strict=True):
@@ -411,17 +427,15 @@ class Repository(Struct, frozen=True):
                 wanted[path] = facts.oid
         if not wanted:
             return {}
-        done = self.run("cat-file", "--batch", stdin="".join(f"{oid}\n" for oid in wanted.values()).encode())
-        found, at = {}, 0
-        for path in wanted:
-            end = done.stdout.find(b"\n", at)
-            fields = done.stdout[at:end].split(b" ")
-            if not done.ok or end < 0 or len(fields) != 3:
-                raise unreadable(f"{path_text(path)} of {commit[:12]} can't be read by git", done.error_text)
-            size = int(fields[2])
-            found[path] = done.stdout[end + 1 : end + 1 + size]
-            at = end + 1 + size + 1
-        return found
+        read = zip(wanted, self.contents(list(wanted.values())), strict=True)
+        return {path: found[1] for path, found in read if found is not None}
+
+    def blob(self, oid: str) -> bytes:
+        """The bytes of a file's content, by its id. Raises `ObjectsUnreadable`, also where it is missing."""
+        (found,) = self.contents([oid])
+        if found is None:
+            raise unreadable(f"The object {oid[:12]} is missing")
+        return found[1]
 
     def config(self, pattern: str) -> dict[str, list[str]]:
         """Settings whose lower-cased name matches PATTERN, of the checkout, the user and the system; the last value is the
@@ -455,6 +469,13 @@ class Repository(Struct, frozen=True):
         names = ("index.lock", "HEAD.lock", "packed-refs.lock", "shallow.lock", "config.lock")
         folders = {self.git_dir, self.common_dir}
         return [folder / name for folder in folders for name in names if durable.exists(folder / name)]
+
+
+def _facts(answer: bytes) -> ObjectFacts | None:
+    """What `git cat-file` says of an object; None where it says that there is none."""
+    oid, _, rest = answer.decode("utf-8", "replace").partition(" ")
+    kind, _, size = rest.partition(" ")
+    return ObjectFacts(oid, kind, int(size)) if is_object_id(oid) and size.isdecimal() else None
 
 
 def sweep_scratch(git_dir: Path) -> None:

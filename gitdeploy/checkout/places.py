@@ -59,7 +59,7 @@ class Places(Struct):
         for path, entry in entries.items():
             new, full = entry.new, self.disk.full(path)
             if new is not None and new.mode == LINK and os.path.isdir(full) and not os.path.islink(full):
-                target = new.owner.repository.output("cat-file", "blob", new.oid)
+                target = new.owner.repository.blob(new.oid)
                 resolved = os.path.normpath(os.path.join(os.path.dirname(full), target))
                 if not is_below(resolved, self.disk.root):
                     yield _hostile(

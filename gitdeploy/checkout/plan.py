@@ -34,7 +34,7 @@ class CheckoutPlan(Struct, frozen=True):
         """The bytes of what CHANGE puts in place, before any filter."""
         if change.content is not None:
             return change.content
-        return self.owners[change.owner].repository.output("cat-file", "blob", change.oid)
+        return self.owners[change.owner].repository.blob(change.oid)
 
     def of_owner(self, prefix: bytes) -> tuple[FileChange, ...]:
         """What is put in place for the submodule at PREFIX (b"": the checkout itself, with all that goes), by its own names."""

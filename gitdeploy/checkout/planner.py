@@ -222,7 +222,7 @@ class _Planner(Struct):
     def _filtered(path: bytes, side: Side) -> bytes:
         """The bytes that git would write for that blob."""
         if side.exact:
-            return side.owner.repository.output("cat-file", "blob", side.oid)
+            return side.owner.repository.blob(side.oid)
         name = os.fsdecode(side.owner.inside(path))
         return side.owner.repository.output("cat-file", "--filters", f"--path={name}", side.oid)
 

@@ -1,4 +1,4 @@
-"""A child that answers one line for each that it is told, for as long as there are questions (`git cat-file --batch-check`):
+"""A child that answers each line that it is told, for as long as there are questions (`git cat-file --batch-check`, `--batch`):
 starting one for every question would cost a deployment more than all the answers."""
 
 from __future__ import annotations
@@ -10,12 +10,70 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from typing import Generic, TypeVar
 
 from gitdeploy.errors import CommandFailed
 from gitdeploy.system import faultpoints, interruption
 from gitdeploy.text import clean, redact
 
 _ENDS_WITHIN = 5.0  # seconds that the child has once its input is closed
+_Answer = TypeVar("_Answer")
+
+
+class _Reader(Generic[_Answer]):
+    """Makes answers of what a child says, however it comes in pieces."""
+
+    def __init__(self) -> None:
+        self.answers: list[_Answer] = []
+        self._heard = bytearray()
+
+    def feed(self, data: bytes) -> None:
+        self._heard += data
+        while self._take():
+            pass
+
+    def _take(self) -> bool:
+        """Take one answer, or part of one, out of what was heard; False where it hasn't all come yet."""
+        raise NotImplementedError
+
+    def _line(self) -> bytes | None:
+        end = self._heard.find(b"\n")
+        return self._cut(end) if end >= 0 else None
+
+    def _cut(self, size: int) -> bytes:
+        """SIZE bytes and the line feed after them, which is left out."""
+        found = bytes(self._heard[:size])
+        del self._heard[: size + 1]
+        return found
+
+
+class _Lines(_Reader[bytes]):
+    def _take(self) -> bool:
+        line = self._line()
+        if line is not None:
+            self.answers.append(line)
+        return line is not None
+
+
+class _Bodies(_Reader[tuple[bytes, bytes | None]]):
+    """Of lines that end in the number of bytes of what follows them; a line that doesn't has nothing after it."""
+
+    _header: bytes | None = None
+
+    def _take(self) -> bool:
+        if self._header is None:
+            self._header = self._line()
+            if self._header is None:
+                return False
+        *_, size = self._header.split(b" ")
+        body = None
+        if size.isdigit():
+            if len(self._heard) <= int(size):
+                return False
+            body = self._cut(int(size))
+        self.answers.append((self._header, body))
+        self._header = None
+        return True
 
 
 class Conversation:
@@ -53,21 +111,30 @@ class Conversation:
 
         timeout: seconds for all of them. Raises `CommandFailed` past it, `Interrupted` when a signal came.
         """
+        return self._asked(lines, _Lines(), timeout)
+
+    def read(self, lines: Sequence[bytes], timeout: float) -> list[tuple[bytes, bytes | None]]:
+        """The answers of a child that answers each line by a header, whose last word is a number of bytes, and then as many
+        bytes: (header, bytes), or (header, None) where it ends in no number. As `ask` in all else."""
+        return self._asked(lines, _Bodies(), timeout)
+
+    def _asked(self, lines: Sequence[bytes], reader: _Reader[_Answer], timeout: float) -> list[_Answer]:
         with self._lock:
             if self.over:
                 return []
             try:
-                return self._exchange(b"".join(line + b"\n" for line in lines), len(lines), time.monotonic() + timeout)
+                self._exchange(b"".join(line + b"\n" for line in lines), len(lines), reader, time.monotonic() + timeout)
             except BaseException:
                 self._end(0)
                 raise
+            return reader.answers
 
-    def _exchange(self, told: bytes, answers: int, deadline: float) -> list[bytes]:
-        left, heard = memoryview(told), b""
+    def _exchange(self, told: bytes, answers: int, reader: _Reader[_Answer], deadline: float) -> None:
+        left = memoryview(told)
         with selectors.DefaultSelector() as selector:
             selector.register(self._to, selectors.EVENT_WRITE)
             selector.register(self._from, selectors.EVENT_READ)
-            while heard.count(b"\n") < answers and not self.over:
+            while len(reader.answers) < answers and not self.over:
                 if time.monotonic() > deadline:
                     raise CommandFailed(f"{clean(self._name)} gave no answer in time.")
                 for key, _ in selector.select(0.5):
@@ -76,10 +143,8 @@ class Conversation:
                         if not left:
                             selector.unregister(self._to)
                     else:
-                        heard += self._hear()
+                        reader.feed(self._hear())
                 interruption.check()
-        found = heard.split(b"\n")
-        return found[:-1] if not self.over else [line for line in found if line]
 
     def _tell(self, data: memoryview) -> int:
         if self.over:  # by what was heard just before
@@ -102,6 +167,8 @@ class Conversation:
 
     def errors(self) -> str:
         """What the child wrote to its standard error, cleaned and redacted; its last lines."""
+        if self._said < 0:
+            return ""
         said = os.pread(self._said, 4000, max(0, os.fstat(self._said).st_size - 4000))
         return redact(clean(said.decode("utf-8", "replace").strip(), lines=True))
 

@@ -41,14 +41,8 @@ def _files(repository: Repository, tree: str) -> Files:
     }
     if not wanted or len(wanted) > _MOST:
         return {}
-    answer = repository.output("cat-file", "--batch", stdin="".join(f"{oid}\n" for oid in wanted.values()).encode())
-    found, at = {}, 0
-    for path in wanted:
-        end = answer.index(b"\n", at)
-        size = int(answer[at:end].split()[2])
-        found[path] = answer[end + 1 : end + 1 + size]
-        at = end + 1 + size + 1
-    return found
+    read = zip(wanted, repository.contents(list(wanted.values())), strict=True)
+    return {path: found[1] for path, found in read if found is not None}
 
 
 def plan_lines(changes: Sequence[Change]) -> list[str]:
