@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from gitdeploy import backups, upkeep
+from gitdeploy.checkout import objects
 from gitdeploy.deployment import flow, outside
 from gitdeploy.deployment.plan.options import Options
 from gitdeploy.errors import NotFound
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
     from gitdeploy.backups.store import Backup
     from gitdeploy.checkout.changes import Problem
+    from gitdeploy.checkout.objects import Objects
     from gitdeploy.deployment.plan.data_moves import Move
     from gitdeploy.deployment.plan.make import Plan
     from gitdeploy.hooks.running import Hook
@@ -37,6 +40,12 @@ from gitdeploy.app.opened import Opened
 
 class Looking(Opened):
     """The questions. Each raises `gitdeploy.errors.GitDeployError` for what can go wrong."""
+
+    @cached_property
+    def repo(self) -> Objects:
+        """The checkout's repository as a `git.Repo` of GitPython's, read by gitdeploy's own git, for scripts and hooks; not for
+        several threads at once. Raises `ConfigError` for one with SHA-256 ids."""
+        return objects.Objects(self.site.repository)
 
     def status(self) -> Status:
         """What is live, and what is going on. Changes nothing; a bounded number of git calls."""

@@ -58,7 +58,7 @@ def plan_text(plan: Plan) -> str:
         lines.append(f"  {'data replaced' if number == 0 else '':<15} {move.text}")
     lines += _afterwards(plan)
     lines.append(f"  disk            {size_text(plan.disk_needed)} at the most")
-    if plan.commits:
+    if plan.commit_count:
         lines += ["", f"  {count(plan.commit_count, 'commit')}:"]
         lines += [f"    {commit.id[:7]} {commit.subject}" for commit in plan.commits[:12]]
         if plan.commit_count > 12:

@@ -19,7 +19,8 @@ _INHERITED = frozenset(
 
 def clean_environment(extra: Mapping[str, str] | None = None, *, path: str = STANDARD_PATH) -> dict[str, str]:
     """An environment built from an allow-list: no `GIT_*`, `PYTHON*`, `LD_*`, no token. LC_ALL=C unless EXTRA says."""
-    environment = {k: v for k, v in os.environ.items() if k in _INHERITED}
+    # By name: another thread may set or delete a variable meanwhile, and going through all of them would meet that.
+    environment = {name: value for name in _INHERITED if (value := os.environ.get(name)) is not None}
     environment["PATH"] = path
     environment["LC_ALL"] = "C.UTF-8"
     environment.pop("LANGUAGE", None)

@@ -141,6 +141,47 @@ def test_an_upgrade_asks_git_as_often_for_four_hundred_files_as_for_five(shop: S
     assert shop.work("rollback", "--yes").git().total() <= 14
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["status"], ["check"], ["check", "--force"], ["log"], ["releases"], ["backups"], ["doctor"],
+        ["upgrade", "v1.1.0", "--yes"], ["prepare", "v1.1.0"], ["backup"],
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_gitpython_is_not_loaded_for_what_shows_no_history(shop: Shop, words: list[str]) -> None:
+    assert "git" not in shop.work(*words).imported
+
+
+def test_the_plan_loads_gitpython_and_asks_two_gits_for_its_history(shop: Shop) -> None:
+    work = shop.work("plan", "v1.1.0")
+    assert "git" in work.imported
+    assert work.git()["rev-list"] == 2  # which way it goes, and what lies between
+    assert work.git()["log"] == 0
+
+
+_POLLED = """
+import sys
+from gitdeploy.web.serving.server import make_app
+app = make_app(sys.argv[1], auto_check=False)
+client = app.test_client()
+token = app.extensions['gitdeploy']['gitdeploy'].store.add_token('li', read_only=False)
+headers = {'Authorization': f'Bearer {token}'}
+for path in ('/', '/api/status', '/api/check-update', '/api/deployments', '/api/backup-list', '/metrics', '/api/plan'):
+    print(path, client.get(f'/upgrade{path}', headers=headers).status_code, 'git' in sys.modules)
+"""
+
+
+def test_the_page_is_polled_without_gitpython(shop: Shop) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _POLLED, str(shop.app)], env=shop.environment, capture_output=True, text=True
+    )
+    assert done.stderr == ""
+    *polled, plan = (line.split() for line in done.stdout.splitlines())
+    assert {tuple(said) for _, *said in polled} == {("200", "False")}, done.stdout
+    assert plan == ["/api/plan", "200", "True"]
+
+
 def test_one_read_tree_makes_the_index_that_goes_live(shop: Shop) -> None:
     assert shop.work("upgrade", "v1.1.0").git()["read-tree"] == 1
     assert shop.git("status", "--porcelain") == ""

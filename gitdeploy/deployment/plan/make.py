@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from msgspec import Struct, field
+from msgspec import Struct, field, to_builtins
 from msgspec.structs import replace
 
 from gitdeploy import config as configuration
@@ -16,7 +16,7 @@ from gitdeploy.checkout import preconditions
 from gitdeploy.checkout.changes import FileChange, Policy, Problem, Target, TreePlan
 from gitdeploy.checkout.envpath import EnvPath
 from gitdeploy.checkout.git import Repository
-from gitdeploy.checkout.history import Commit, commits_between
+from gitdeploy.checkout.history import Commit, History, commits_between
 from gitdeploy.checkout.keep import KeepPaths
 from gitdeploy.checkout.lfs import lfs_findings
 from gitdeploy.checkout.local import Local, read_local
@@ -63,8 +63,7 @@ class Plan(Struct, frozen=True):
     venv: VenvPlan | None
     hooks: Mapping[str, tuple[Hook, ...]]
     services: tuple[Service, ...]
-    commits: tuple[Commit, ...]
-    commit_count: int
+    history: History
     disk_needed: int
     problems: tuple[Problem, ...]
     warnings: tuple[str, ...]
@@ -114,6 +113,15 @@ class Plan(Struct, frozen=True):
         )
 
     @property
+    def commits(self) -> Sequence[Commit]:
+        """What the target has and the live release doesn't, newest first; read from the repository when it is asked for."""
+        return self.history.commits
+
+    @property
+    def commit_count(self) -> int:
+        return self.history.count
+
+    @property
     def hook_changes(self) -> dict[str, str]:
         """Path of each hook that the target brings, changes or deletes -> added, changed, deleted."""
         return plan_hooks.changes(self.before.root, self.after.hooks.dir, self.tree)
@@ -144,7 +152,7 @@ class Plan(Struct, frozen=True):
         return {
             "from": self.origin.as_dict(),
             "to": self.target.as_dict(),
-            "commits": [{"id": c.id, "subject": c.subject, "author": c.author, "date": c.date} for c in self.commits],
+            "commits": [to_builtins(commit) for commit in self.commits],
             "files": {kind: self.files(kind) for kind in ("added", "changed", "deleted")},
             "requirements": requirements,
             "keep": self.kept,
@@ -215,7 +223,6 @@ def make_plan(
     )
     said.add(obstacles.disk_problems(site, needed, len(tree.changes)))
     said.add(obstacles.ownership_problems(site, checkout))
-    commits, commit_count = commits_between(repository, local.head, goal.commit)
     return Plan(
         action=action,
         origin=origin,
@@ -226,8 +233,7 @@ def make_plan(
         venv=venv,
         hooks=hooks,
         services=services,
-        commits=commits,
-        commit_count=commit_count,
+        history=commits_between(repository, local.head, goal.commit),
         disk_needed=needed,
         problems=tuple(said.problems),
         warnings=tuple(said.warnings),
