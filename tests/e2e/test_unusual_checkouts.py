@@ -222,9 +222,9 @@ def test_loaders_and_interpreters_variables_of_the_caller_reach_no_git(sample: S
         "GIT_EXEC_PATH": str(trap), "PERL5LIB": str(trap), "PATH": f"{trap}:/usr/bin:/bin",
     }  # fmt: skip
     code = (
-        "import os, sys; from gitdeploy import process\n"
+        "import os, sys; from gitdeploy.system import environment\n"
         f"os.environ.update({environment!r})\n"
-        "print(sorted(process.clean_environment()))\n"
+        "print(sorted(environment.clean_environment()))\n"
         "from gitdeploy import App; App.open('.').upgrade('v2.0.0'); App.open('.').restore('latest')"
     )
     done = subprocess.run(

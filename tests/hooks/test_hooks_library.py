@@ -167,7 +167,7 @@ def test_the_wheel_brings_the_library(tmp_path: Path) -> None:
     site = tmp_path / "site-packages"
     shutil.copytree(PROJECT / "gitdeploy", site / "gitdeploy", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(PROJECT / "hooks", site / "gitdeploy/_hooks")
-    code = "from gitdeploy import ready_hooks; print(ready_hooks.find('warm-up').path)"
+    code = "from gitdeploy.hooks import library; print(library.find('warm-up').path)"
     done = subprocess.run([sys.executable, "-c", code], cwd=site, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == str(site / "gitdeploy/_hooks/warm-up")
     settings = (PROJECT / "pyproject.toml").read_text()

@@ -22,7 +22,7 @@ def test_check_read_the_plan_and_upgrade_while_the_app_restarts(shop: Shop, open
     shop.publish("1.1.0", migrate="echo one column added; sleep 1")
     tab.get_by_role("button", name="Check for updates").click()
     tab.get_by_role("heading", name="v1.1.0 is available").wait_for()
-    assert tab.get_by_text("two tickets from the list").is_visible()
+    assert tab.locator("#now").get_by_text("two tickets from the list").is_visible()
     tab.get_by_text("What would change").click()
     plan = tab.locator(".what .plan-place")
     plan.get_by_text("1 commit, 4 files, 1 package").wait_for()
