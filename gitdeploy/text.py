@@ -6,6 +6,7 @@ One function cleans every string before it reaches a terminal, a log or a page; 
 from __future__ import annotations
 
 import re
+import shlex
 import unicodedata
 from datetime import datetime
 
@@ -84,6 +85,18 @@ def path_text(path: bytes | str) -> str:
         else:
             shown.append(character)
     return "".join(shown)
+
+
+def shell_word(path: bytes | str) -> str:
+    """A path, or another text, as one word of a command line for sh: quoted where it must be; where it holds what can't be
+    shown, by its bytes; a relative one that begins with a dash is no option."""
+    name = path.decode("utf-8", "surrogateescape") if isinstance(path, bytes) else path
+    name = f"./{name}" if name.startswith("-") else name
+    if path_text(name) == name:
+        return shlex.quote(name)
+    plain = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-"
+    octal = "".join(chr(byte) if byte in plain else f"\\{byte:03o}" for byte in name.encode("utf-8", "surrogateescape"))
+    return f"\"$(printf '{octal}')\""
 
 
 def size_text(size: float) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 
 from msgspec import Struct, field
@@ -11,13 +10,13 @@ from msgspec.structs import replace
 from gitdeploy.checkout.changes import FileChange, Problem, Target
 from gitdeploy.checkout.git import Repository
 from gitdeploy.checkout.holders import Holder, Link
-from gitdeploy.checkout.local import Local, LocalChange, operation_under_way, read_local
+from gitdeploy.checkout.local import Local, LocalChange, operation_under_way, read_local, stop_words
 from gitdeploy.checkout.madeinside import commit_problem
 from gitdeploy.checkout.modules import branch_of, default_url
 from gitdeploy.checkout.paths import Owner, Paths
 from gitdeploy.checkout.submodules import Rules, SubmodulePlan
 from gitdeploy.errors import DeploymentFailed
-from gitdeploy.text import path_text
+from gitdeploy.text import shell_word
 
 
 class Found(Struct):
@@ -85,7 +84,7 @@ class Found(Struct):
         if word := operation_under_way(inner):
             raise DeploymentFailed(
                 f"git is in the middle of a {word} there.",
-                f"Finish it, or stop it: git -C {quoted(whole)} {word} {'reset' if word == 'bisect' else '--abort'}",
+                stop_words(word, whole),
             )
         return read_local(inner), (inner.git_dir / "HEAD").read_text()
 
@@ -106,9 +105,4 @@ class Found(Struct):
 
 def at(holder: Holder) -> str:
     """The words by which git works in HOLDER's folder."""
-    return f"-C {quoted(holder.owner.prefix)} " if holder.owner.prefix else ""
-
-
-def quoted(path: bytes) -> str:
-    """PATH as a word of a command line."""
-    return shlex.quote(path_text(path))
+    return f"-C {shell_word(holder.owner.prefix)} " if holder.owner.prefix else ""

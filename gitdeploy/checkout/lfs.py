@@ -12,10 +12,11 @@ from urllib.parse import urlsplit
 
 from gitdeploy.checkout.changes import FileChange, Problem
 from gitdeploy.checkout.git import Repository
+from gitdeploy.checkout.origins import NEVER
 from gitdeploy.checkout.remote_names import remote_url
 from gitdeploy.system import environment
 from gitdeploy.system.durable import is_file
-from gitdeploy.text import clean, redact
+from gitdeploy.text import clean, redact, shell_word
 
 _PLACE = re.compile(r"lfs\.url|remote\..*\.lfsurl")
 _FILES = (".gitattributes", ".lfsconfig")
@@ -29,9 +30,10 @@ def uses_lfs(repository: Repository, tree: str, changes: tuple[FileChange, ...] 
 
 
 def lfs_findings(
-    repository: Repository, tree: str, changes: tuple[FileChange, ...], remote: str
+    repository: Repository, tree: str, changes: tuple[FileChange, ...], remote: str, at: str | None = ""
 ) -> tuple[list[Problem], list[str]]:
-    """(what speaks against TREE's use of LFS, what to know of it). REMOTE: whose host its files may come from."""
+    """(what speaks against TREE's use of LFS, what to know of it). REMOTE: whose host its files may come from; AT: the words by
+    which git works there; None where that repository is yet to be made, and nothing of it can be configured."""
     texts = _read(repository, tree, changes)
     if b"filter=lfs" not in texts.get(".gitattributes", b"") or repository.lfs == "never":
         return [], []
@@ -51,7 +53,7 @@ def lfs_findings(
     return [
         Problem(
             f"The release's .lfsconfig takes its large files from {redact(clean(url, limit=200))}, which is not where this app comes from.",
-            f"If you trust it: git config lfs.url {redact(clean(url, limit=200))}",
+            NEVER if at is None else f"If you trust it: git {at}config lfs.url {shell_word(redact(clean(url)))}",
             refused=True,
         )
         for url in foreign

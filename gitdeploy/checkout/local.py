@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import stat
 from collections.abc import Collection
 from pathlib import Path
@@ -16,7 +15,7 @@ from gitdeploy.checkout.git import Repository, file_blob_id
 from gitdeploy.errors import DeploymentFailed
 from gitdeploy.system.completed import Completed
 from gitdeploy.system.durable import NOTHING_THERE, exists
-from gitdeploy.text import path_text
+from gitdeploy.text import path_text, shell_word
 
 ABSENT = "0" * 40
 # What perror(3) and error_errno of git write: `name: Permission denied`, `error: open("name"): Permission denied`.
@@ -80,7 +79,7 @@ def read_local(repository: Repository) -> Local:
     if not done.ok:
         raise DeploymentFailed(
             f"git can't read the checkout {path_text(str(repository.root))} ({done.ending}): {done.error_text}",
-            "`git -C … status` shows the same; `gitdeploy doctor` looks for damaged objects.",
+            "`git status` shows the same; `gitdeploy doctor` looks for damaged objects.",
         )
     _refuse_unseen(repository, done)
     head, branch, changes = "", None, []
@@ -108,7 +107,9 @@ def read_local(repository: Repository) -> Local:
                 "Finish or abort it first (git status says how).",
             )
     if head == "(initial)" or not head:
-        raise DeploymentFailed("The checkout has no commit yet.", "Check a release out once by hand: git checkout TAG")
+        raise DeploymentFailed(
+            "The checkout has no commit yet.", "Check a release out once by hand: git fetch --tags && git checkout TAG"
+        )
     hidden, tracked = _index(repository)
     _refuse_unreadable(repository, changes)
     known = {change.path for change in changes}
@@ -140,7 +141,7 @@ def _untold(repository: Repository, path: bytes | str, why: str) -> DeploymentFa
     place = repository.root / os.fsdecode(path)
     return DeploymentFailed(
         f"Whether {path_text(path)} was changed can't be told: {why}.",
-        f"Make it readable for its owner: chmod -R u+rwX {shlex.quote(path_text(str(place)))}",
+        f"Make it readable for its owner: chmod -R u+rwX {shell_word(str(place))}",
     )
 
 
@@ -163,6 +164,12 @@ def operation_under_way(repository: Repository) -> str | None:
         if exists(repository.git_dir / name):
             return word
     return None
+
+
+def stop_words(word: str, folder: bytes = b"") -> str:
+    """How what WORD names (`operation_under_way`) in FOLDER is ended."""
+    where = f"-C {shell_word(folder)} " if folder else ""
+    return f"Finish it, or stop it: git {where}{word} {'reset' if word == 'bisect' else '--abort'}"
 
 
 def _index(repository: Repository) -> tuple[dict[bytes, tuple[int, str]], list[tuple[bytes, int]]]:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
-
 from gitdeploy.checkout.changes import Policy, Problem
 from gitdeploy.checkout.git import Repository
 from gitdeploy.checkout.history import local_commits
 from gitdeploy.checkout.local import Local, LocalChange
-from gitdeploy.text import count, listing, path_text
+from gitdeploy.text import count, listing, path_text, shell_word
 
 
 def keeps_commit(policy: Policy, inner: Repository, local: Local, old: str, new: str) -> bool:
@@ -47,8 +45,8 @@ def commit_problem(
             refused=True,
             ways=("discard",),
         )
-    above = f"-C {shlex.quote(path_text(place[0]))} " if place[0] else ""
-    name = shlex.quote(path_text(place[1]))
+    above = f"-C {shell_word(place[0])} " if place[0] else ""
+    name = shell_word(place[1])
     said = f"is at {local.head[:7]}" if local.head != old else f"is staged at {change.index_id[:7] if change else ''}"
     put_back = f"git {above}submodule update {name}"
     if local.head == old:

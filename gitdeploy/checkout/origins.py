@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 
 from msgspec import Struct
@@ -13,9 +12,9 @@ from gitdeploy.checkout.incoming import fill, incoming_repository
 from gitdeploy.checkout.remote import fetch_commit
 from gitdeploy.checkout.remote_access import Credentials
 from gitdeploy.errors import DeploymentFailed, SourceError
-from gitdeploy.text import path_text, redact
+from gitdeploy.text import path_text, redact, shell_word
 
-_NEVER = "Or see to the submodules yourself, and say so in deploy.yaml:  git: {submodules: never}"
+NEVER = "See to the submodules yourself, and say so in deploy.yaml:  git: {submodules: never}"
 
 
 class Origins(Struct, frozen=True):
@@ -72,7 +71,7 @@ class Origins(Struct, frozen=True):
         if part is not None and foreign:
             raise self._foreign(part, release, failure, above) from failure
         if failure is None:
-            raise DeploymentFailed(f"nothing says where its commit {commit[:12]} comes from.", _NEVER)
+            raise DeploymentFailed(f"nothing says where its commit {commit[:12]} comes from.", NEVER)
         if len(urls) > 1:
             others = ", ".join(shown(url) for url in urls[1:])
             raise SourceError(f"{failure.message} Neither has {others}.", failure.hint, details=failure.details)
@@ -83,11 +82,11 @@ class Origins(Struct, frozen=True):
         before = f"{failure.message} " if failure is not None else ""
         message = f"{before}The release wants it from {shown(url)}, which is not where this app comes from."
         if above is None:
-            return DeploymentFailed(message, _NEVER)
-        where = f"-C {shlex.quote(path_text(above))} " if above else ""
-        name, then = shlex.quote(f"submodule.{part.name}.url"), shlex.quote(path_text(part.path))
+            return DeploymentFailed(message, NEVER)
+        where = f"-C {shell_word(above)} " if above else ""
+        name, then = shell_word(f"submodule.{part.name}.url"), shell_word(part.path)
         after = f"  (and after the upgrade: git {where}submodule sync {then})" if failure is not None else ""
-        return DeploymentFailed(message, f"If you trust it: git {where}config {name} {shlex.quote(shown(url))}{after}")
+        return DeploymentFailed(message, f"If you trust it: git {where}config {name} {shell_word(shown(url))}{after}")
 
 
 def url_changed(old: Described | None, new: Described | None, own: str, base: str, where: str) -> str | None:
@@ -99,7 +98,7 @@ def url_changed(old: Described | None, new: Described | None, own: str, base: st
         return None
     return (
         f"Submodule {where} comes from {shown(then)} in this release; this checkout goes on asking {shown(own)}. "
-        f"To follow it, after the upgrade: git submodule sync {shlex.quote(where)}"
+        f"To follow it, after the upgrade: git submodule sync {shell_word(where)}"
     )
 
 

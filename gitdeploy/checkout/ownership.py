@@ -7,15 +7,15 @@ for giving the new one its owner. root may do all of it.
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from msgspec import Struct
 
 from gitdeploy.checkout.git import Repository
+from gitdeploy.system.ourselves import user_word
 from gitdeploy.system.owner import user_name
-from gitdeploy.text import count, listing, path_text
+from gitdeploy.text import count, listing, path_text, shell_word
 
 _FILES = ("HEAD", "index", "config", "packed-refs", "shallow", "info/exclude")  # beside folders: what git or we replace
 
@@ -97,14 +97,8 @@ def in_words(root: Path, found: list[Foreign]) -> tuple[str, str]:
         f"{' and '.join(parts)} of the checkout can't be changed by {user_name(own)}: {listing(names, 5)} "
         f"({'belong' if len(found) > 1 else 'belongs'} to {listing([user_name(uid) for uid in owners], 3)})."
     )
-    who = _typed(own)
+    who = user_word(own)
     if owners == [own]:  # one's own, without the right to write
-        return message, f"chmod -R u+rwX {shlex.quote(str(root))}"
-    only = f"--from={_typed(owners[0])} " if len(owners) == 1 else ""
-    return message, f"sudo chown -R {only}{who} {shlex.quote(str(root))}"
-
-
-def _typed(uid: int) -> str:
-    """A user as chown takes it."""
-    name = user_name(uid)
-    return str(uid) if " " in name else name
+        return message, f"chmod -R u+rwX {shell_word(str(root))}"
+    only = f"--from={user_word(owners[0])} " if len(owners) == 1 else ""
+    return message, f"sudo chown -R {only}{who} {shell_word(str(root))}"

@@ -9,7 +9,6 @@ checkout's or a submodule's decides only which repository is asked about it.
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -21,12 +20,12 @@ from gitdeploy.checkout.envpath import EnvPath
 from gitdeploy.checkout.filters import refuse_failed_filter
 from gitdeploy.checkout.git import file_blob_id
 from gitdeploy.checkout.ignored import ignored_paths
-from gitdeploy.checkout.keep import KeepPaths
+from gitdeploy.checkout.keep import KeepPaths, keep_line
 from gitdeploy.checkout.local import LocalChange
 from gitdeploy.checkout.paths import Entry, Owner, Side, owner_of, settled
 from gitdeploy.checkout.places import Disk, Places
 from gitdeploy.errors import DeploymentFailed
-from gitdeploy.text import count, listing, path_text
+from gitdeploy.text import count, listing, path_text, shell_word
 
 
 class Facts(Struct, frozen=True):
@@ -337,7 +336,7 @@ class _Planner(Struct):
                 f"{count(len(names), 'tracked file')} changed locally: {listing(names)}.",
                 "Three ways out: --discard-local-changes (the backup holds them, `gitdeploy restore` brings them "
                 "back); --merge-local-changes (a three-way merge into the release); or keep them for good in "
-                f"deploy.yaml:  {self._keep_line(names)}",
+                f"deploy.yaml:  {keep_line(self.facts.keep.patterns, self.edited)}",
                 refused=True,
                 ways=("merge", "discard"),
             )
@@ -346,7 +345,7 @@ class _Planner(Struct):
             yield Problem(
                 f"{count(len(names), 'untracked or ignored file')} of yours, which the release would overwrite: "
                 f"{listing(names)}.",
-                f"Keep them for good in deploy.yaml:  {self._keep_line(names)}  "
+                f"Keep them for good in deploy.yaml:  {keep_line(self.facts.keep.patterns, self.in_the_way)}  "
                 "or take the release's with --discard-local-changes (the backup holds yours).",
                 refused=True,
                 ways=("discard",),
@@ -363,22 +362,21 @@ class _Planner(Struct):
     def _modes_said(self) -> Problem:
         names = [path_text(path) for path in self.mode_changes]
         back = [
-            f"chmod {word} {' '.join(shlex.quote(path_text(path)) for path in found)}"
+            f"chmod {word} {' '.join(shell_word(path) for path in found)}"
             for word, wanted in (("-x", 0o100644), ("+x", 0o100755))
             if (found := [path for path, mode in self.mode_changes.items() if mode == wanted])
         ]
-        ways = f"Put them back: {' && '.join(back)}. " if len(names) <= 20 else ""
+        ways = f"Put them back: {' && '.join(back)}\n" if len(names) <= 20 else ""
+        places = dict.fromkeys(owner_of(self.facts.now, path).prefix for path in self.mode_changes)
+        overlook = " && ".join(
+            f"git {f'-C {shell_word(place)} ' if place else ''}config core.fileMode false" for place in places
+        )
         return Problem(
             f"{count(len(names), 'file')} changed locally, but only in their mode: {listing(names)}.",
-            f"{ways}To keep modes set by hand, have git overlook them: git config core.fileMode false",
+            f"{ways}To keep modes set by hand, have git overlook them: {overlook}",
             refused=True,
             ways=("merge", "discard"),
         )
-
-    def _keep_line(self, names: list[str]) -> str:
-        """The line of deploy.yaml that settles it: what is kept already, and these."""
-        kept = dict.fromkeys([*self.facts.keep.patterns, *names[:20]])
-        return f"git: {{keep: [{', '.join(_yaml(name) for name in kept)}]}}"
 
 
 def _looks_at_modes(owner: Owner) -> bool:
@@ -392,7 +390,3 @@ def _by_owner(paths: Mapping[bytes, Owner]) -> dict[Owner, list[bytes]]:
     for path, owner in paths.items():
         found.setdefault(owner.prefix, (owner, []))[1].append(path)
     return dict(found.values())
-
-
-def _yaml(name: str) -> str:
-    return name if name.replace("/", "").replace(".", "").replace("-", "").replace("_", "").isalnum() else f'"{name}"'

@@ -15,7 +15,7 @@ from gitdeploy.checkout.changes import LINK, Problem, TreePlan
 from gitdeploy.checkout.git import Repository
 from gitdeploy.checkout.local import Local
 from gitdeploy.system import durable, environment
-from gitdeploy.text import clean, listing, path_text
+from gitdeploy.text import clean, listing, path_text, shell_word
 
 ASKED = r"^(core\.(sparsecheckout|symlinks|attributesfile|excludesfile)|extensions\.refstorage|filter\..*)$"
 _FALSE = ("false", "no", "off", "0", "")
@@ -79,7 +79,7 @@ def link_problems(settings: Settings, local: Local, tree: TreePlan) -> list[Prob
     if not texts and not coming:
         return []
     links = listing([path_text(path) for path in sorted({*texts, *coming})], 5)
-    again = f" && git checkout -- {' '.join(shlex.quote(path_text(path)) for path in texts)}" if texts else ""
+    again = f" && git checkout -- {' '.join(shell_word(path) for path in texts)}" if texts else ""
     return [
         Problem(
             f"core.symlinks is false, and the app has symbolic links: {links}.",
@@ -103,10 +103,11 @@ def filter_problems(repository: Repository, settings: Settings, tree: str) -> li
         for part in ("process", "smudge", "clean"):
             command = settings.get(f"filter.{driver}.{part}", [""])[-1]
             if (missing := _missing_program(repository.root, command)) is not None:
+                setting = shell_word(f"filter.{driver}.{part}")
                 problems.append(
                     Problem(
                         f"The git filter {clean(driver)} needs the program {clean(missing)}, which isn't there.",
-                        f"Install it, or give its whole path: git config filter.{clean(driver)}.{part}",
+                        f"Install it, or give its whole path: git config {setting} {shell_word(f'/PATH/TO/{command}')}",
                     )
                 )
                 break

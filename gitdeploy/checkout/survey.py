@@ -14,7 +14,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from gitdeploy.checkout.changes import SUBMODULE, FileChange, Problem, Target, list_tree, look
-from gitdeploy.checkout.found import Found, at, quoted
+from gitdeploy.checkout.found import Found, at
 from gitdeploy.checkout.git import Repository
 from gitdeploy.checkout.gitmodules import Described
 from gitdeploy.checkout.holders import Holder, Link
@@ -25,7 +25,7 @@ from gitdeploy.checkout.origins import url_changed
 from gitdeploy.checkout.paths import Owner
 from gitdeploy.checkout.submodules import Rules, SubmodulePlan, Survey
 from gitdeploy.errors import DeploymentFailed, GitDeployError
-from gitdeploy.text import path_text
+from gitdeploy.text import path_text, shell_word
 
 
 def survey(repository: Repository, local: Local, goal: Target, rules: Rules) -> Survey:
@@ -160,7 +160,7 @@ class _Walk(Found):
             self.problems.append(
                 Problem(
                     f"Submodule {path_text(whole)} was added here, and no commit has it.",
-                    f"Take it out of the index: git {at(holder)}rm --cached {quoted(link.path)}; or go on, its files stay: "
+                    f"Take it out of the index: git {at(holder)}rm --cached {shell_word(link.path)}; or go on, its files stay: "
                     "--discard-local-changes",
                     refused=True,
                     ways=("merge", "discard"),
@@ -190,7 +190,7 @@ class _Walk(Found):
             self.problems.append(
                 Problem(
                     f"Submodule {path_text(whole)} was deleted here.",
-                    f"Bring it back: git {at(holder)}submodule update {quoted(link.path)}; or go on without, which brings the "
+                    f"Bring it back: git {at(holder)}submodule update {shell_word(link.path)}; or go on without, which brings the "
                     "release's: --discard-local-changes",
                     refused=True,
                     ways=("discard",),
@@ -244,7 +244,7 @@ class _Walk(Found):
         if inner.git_dir == inner.root / ".git":
             raise DeploymentFailed(
                 "the release removes, moves or renames it, and its repository is inside it.",
-                f"Move it below .git/modules first: git {at(holder)}submodule absorbgitdirs {quoted(link.path)}",
+                f"Move it below .git/modules first: git {at(holder)}submodule absorbgitdirs {shell_word(link.path)}",
             )
         local, head = self.read(inner, whole)
         owner = Owner(whole, inner, inner.root, None)
@@ -285,7 +285,7 @@ class _Walk(Found):
         if not link.old and os.path.lexists(place / ".git") and whole + b"/.git" not in self.gitfiles:
             raise DeploymentFailed(
                 "a git repository of yours stands where the release has it.",
-                f"Move it away first: mv {quoted(whole)} ELSEWHERE",
+                f"Move it away first: mv {shell_word(whole)} ELSEWHERE",
             )
         taken = self.parts.get(source)
         if taken is not None and taken.goal is not None:

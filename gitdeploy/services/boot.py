@@ -7,8 +7,6 @@ systemd-escape(1)). What differs between apps, owner and order, stands in a drop
 from __future__ import annotations
 
 import os
-import shutil
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,7 +15,7 @@ from msgspec import Struct
 from gitdeploy.errors import DeploymentFailed, UsageError
 from gitdeploy.services import privileged
 from gitdeploy.services.systemd import NO_SYSTEMD, booted, unit_name
-from gitdeploy.system import environment, process
+from gitdeploy.system import environment, ourselves, process
 from gitdeploy.system.environment import which
 from gitdeploy.system.owner import user_name
 from gitdeploy.text import path_text
@@ -90,7 +88,8 @@ class BootUnit(Struct, frozen=True):
         if os.geteuid() != 0:
             raise UsageError(
                 "Only root can install a unit for boot.",
-                "sudo gitdeploy recover --install-unit; or see what it would write: gitdeploy recover --print-unit",
+                f"As root: {ourselves.again('recover', '--install-unit', uid=0)}\n"
+                "See what it would write: gitdeploy recover --print-unit",
             )
         if not booted():
             raise DeploymentFailed(NO_SYSTEMD, "Make your init run `gitdeploy recover --boot` before the app starts.")
@@ -121,12 +120,7 @@ def boot_unit(root: Path, units: Sequence[str], *, supervised: bool = False) -> 
 def _command() -> str:
     """How this gitdeploy is called, absolute and as a unit file wants it: as typed, else the script beside this
     interpreter or in PATH, else the module."""
-    typed = shutil.which(sys.argv[0]) or sys.argv[0]
-    beside = os.path.join(os.path.dirname(sys.executable), "gitdeploy")
-    for found in (typed, beside, shutil.which("gitdeploy") or ""):
-        if os.path.basename(found) == "gitdeploy" and os.path.isfile(found) and os.access(found, os.X_OK):
-            return _quoted(os.path.abspath(found))
-    return f"{_quoted(sys.executable)} -m gitdeploy"
+    return " ".join(_quoted(word) for word in ourselves.program())
 
 
 def _quoted(word: str) -> str:

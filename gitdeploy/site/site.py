@@ -27,6 +27,7 @@ from gitdeploy.site.remotes import fetch_places
 from gitdeploy.state import NAME, Database, StateDirectory
 from gitdeploy.system.durable import sync_directory
 from gitdeploy.system.environment import refuse_gone_folder
+from gitdeploy.system.ourselves import again
 from gitdeploy.system.owner import must_drop
 from gitdeploy.text import path_text
 from gitdeploy.venvs.live import LiveVenv, live_venv
@@ -93,7 +94,7 @@ class Site(Struct, frozen=True):
         if user not in (owner, 0):
             raise DeploymentFailed(
                 f"The checkout {path_text(str(self.root))} belongs to {_user(owner)}, and you are {_user(user)}.",
-                f"Run it as its owner: sudo -u {_user(owner)} gitdeploy …",
+                f"Run it as its owner: {again(uid=owner)}",
             )
 
     # ---- state ----

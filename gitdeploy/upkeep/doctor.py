@@ -13,7 +13,7 @@ from gitdeploy import health
 from gitdeploy.backups import store
 from gitdeploy.checkout import preconditions
 from gitdeploy.checkout.git import ObjectsUnreadable, Repository, git_version, is_object_id, program
-from gitdeploy.checkout.local import operation_under_way, read_local
+from gitdeploy.checkout.local import operation_under_way, read_local, stop_words
 from gitdeploy.checkout.ownership import foreign, in_words
 from gitdeploy.errors import GitDeployError
 from gitdeploy.hooks import running
@@ -23,9 +23,10 @@ from gitdeploy.site.app_environment import check_environment
 from gitdeploy.site.site import Site, head_of
 from gitdeploy.state import Database, DeploymentLock
 from gitdeploy.system.durable import is_folder
-from gitdeploy.text import clean, count, duration_text, listing, path_text, size_text
+from gitdeploy.text import clean, count, duration_text, listing, path_text, shell_word, size_text
 from gitdeploy.upkeep.doctor_data import look_at_data
 from gitdeploy.upkeep.doctor_venv import look_at_venv
+from gitdeploy.system.ourselves import user_word
 from gitdeploy.upkeep.finding import Finding, Level
 from gitdeploy.upkeep.updates import check
 
@@ -58,9 +59,7 @@ def _git(site: Site) -> Iterator[Finding]:
     else:
         yield Finding("git", "ok", f"git {version}; {site.release_at(head).full} is live.")
     if word := operation_under_way(site.repository):
-        yield Finding(
-            "git", "problem", f"git is in the middle of a {word}.", f"Finish it, or stop it: git {word} --abort"
-        )
+        yield Finding("git", "problem", f"git is in the middle of a {word}.", stop_words(word))
     held = DeploymentLock(site.state.lock).holder() is not None
     for lock in [] if held else site.repository.lock_files():
         yield Finding(
@@ -113,22 +112,24 @@ def _loose_refs(repository: Repository) -> Iterator[tuple[str, str]]:
 def _owner(site: Site) -> Iterator[Finding]:
     paths = [path for path, _ in read_local(site.repository).tracked]
     state = [folder for folder in (site.state.path, site.state.stage, site.state.backups) if is_folder(folder)]
-    if found := foreign(site.repository, paths, state):
-        yield Finding("owner", "problem", *in_words(site.root, found))
+    if unchangeable := foreign(site.repository, paths, state):
+        yield Finding("owner", "problem", *in_words(site.root, unchangeable))
         return
     owner = site.root.stat().st_uid
-    others = [
-        path_text(entry.name)
+    found = [
+        (path_text(entry.name), uid)
         for folder in (site.root, site.repository.git_dir)
         for entry in os.scandir(folder)
-        if entry.stat(follow_symlinks=False).st_uid != owner
+        if (uid := entry.stat(follow_symlinks=False).st_uid) != owner
     ]
-    if others:
+    if found:
+        others, uids = [name for name, _ in found], {uid for _, uid in found}
+        only = f"--from={user_word(uids.pop())} " if len(uids) == 1 else ""
         yield Finding(
             "owner",
             "warning",
             f"Not everything belongs to the owner of {path_text(str(site.root))}: {listing(others, 5)}.",
-            f"chown -R --from=root {owner} {path_text(str(site.root))} (or whoever the other owner is)",
+            f"As root: chown -Rh {only}{user_word(owner)} {shell_word(str(site.root))}",
         )
     else:
         yield Finding("owner", "ok", "The checkout has one owner.")
@@ -149,7 +150,12 @@ def _disk(site: Site) -> Iterator[Finding]:
     found = os.statvfs(site.root)
     free = found.f_bavail * found.f_frsize
     if found.f_flag & os.ST_RDONLY:
-        yield Finding("disk", "problem", "The checkout's file system is read-only.", "See dmesg; mount -o remount,rw")
+        yield Finding(
+            "disk",
+            "problem",
+            "The checkout's file system is read-only.",
+            f"dmesg says why. As root: mount -o remount,rw {shell_word(_mount(site.root))}",
+        )
     elif free < LITTLE_SPACE:
         yield Finding("disk", "warning", f"{size_text(free)} free on the checkout's disk.", "gitdeploy prune --dry-run")
     elif found.f_files and found.f_favail < found.f_files // 50:
@@ -158,6 +164,11 @@ def _disk(site: Site) -> Iterator[Finding]:
         )
     else:
         yield Finding("disk", "ok", f"{size_text(free)} free.")
+
+
+def _mount(place: Path) -> str:
+    """Where the file system of PLACE is mounted."""
+    return str(next(folder for folder in (place, *place.parents) if os.path.ismount(folder)))
 
 
 def _state(site: Site) -> Iterator[Finding]:

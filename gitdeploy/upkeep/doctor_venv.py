@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from gitdeploy import venvs
 from gitdeploy.site.dependencies import uninstalled_here, way_to_install
 from gitdeploy.site.site import Site
 from gitdeploy.system.owner import user_name
-from gitdeploy.text import count, listing, path_text
+from gitdeploy.text import count, listing, path_text, shell_word
 from gitdeploy.upkeep.finding import Finding
 
 
@@ -72,7 +71,7 @@ class Checkout:
 
 def _left_over(site: Site) -> Iterator[Finding]:
     if left := venvs.undeletable(site.state.venvs):
-        words = " ".join(shlex.quote(str(path)) for path in left)
+        words = " ".join(shell_word(str(path)) for path in left)
         yield Finding(
             "venv",
             "warning",
@@ -103,5 +102,5 @@ def _others_files(venv: Path) -> Iterator[Finding]:
             "warning",
             f"{path_text(os.path.relpath(path, venv))} in the venv belongs to {user_name(uid)}; "
             "old copies of such files can't be deleted by the app's user.",
-            f"As root: chown -R --from={uid} {owner} {shlex.quote(os.fspath(venv))}",
+            f"As root: chown -R --from={uid} {owner} {shell_word(os.fspath(venv))}",
         )

@@ -21,7 +21,7 @@ from msgspec.structs import asdict
 
 from gitdeploy.errors import DeploymentFailed
 from gitdeploy.system import faultpoints
-from gitdeploy.text import path_text
+from gitdeploy.text import path_text, shell_word
 from gitdeploy.venvs import durable
 from gitdeploy.venvs.live import LiveVenv
 
@@ -253,7 +253,9 @@ def problems(flip: Flip) -> list[tuple[str, str]]:
         if number in (errno.EBUSY, errno.EXDEV):
             why = "is a mount point" if number == errno.EBUSY else "is on another mount, or part of a container's image"
             message = f"The venv {name} {why}, so it can't be replaced by a link to a generation."
-            hint = f"Make it a link once, while the app is stopped: cp -a {name} {name}.first, take {name} away (unmount it), ln -s {os.path.basename(name)}.first {name}"
+            old, first = shell_word(flip.link), shell_word(f"{flip.link}.first")
+            away = f"umount {old} && rmdir {old}" if number == errno.EBUSY else f"rm -rf {old}"
+            hint = f"Make it a link once, while the app is stopped: cp -a {old} {first} && {away} && ln -s {shell_word(os.path.basename(flip.link) + '.first')} {old}"
         else:
             message = f"The venv {name} can't be moved: {os.strerror(number)}."
             hint = "Run gitdeploy as the owner of the venv and of the folder that it is in."
@@ -293,7 +295,7 @@ def _relative_links(flip: Flip) -> list[tuple[str, str]]:
                 found.append(
                     (
                         f"{path_text(path)} is a relative link out of the venv ({path_text(text)}), which would break when the venv gets its place among the generations.",
-                        f"Make it absolute: ln -sfn {path_text(os.path.realpath(path))} {path_text(path)}",
+                        f"Make it absolute: ln -sfn {shell_word(os.path.realpath(path))} {shell_word(path)}",
                     )
                 )
     return found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import shutil
 import stat
 import time
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from gitdeploy.errors import GitDeployError
 from gitdeploy.system import faultpoints, interruption
-from gitdeploy.text import path_text
+from gitdeploy.text import path_text, shell_word
 from gitdeploy.venvs.seal import partial_path, read_facts, seal_path
 
 if TYPE_CHECKING:
@@ -124,7 +123,7 @@ def _delete(folder: Path) -> None:
             if not left:
                 raise GitDeployError(
                     f"{path_text(str(folder))} can't be deleted: {path_text(str(error.filename))}: {error.strerror}.",
-                    f"Nothing uses it. Delete it as root: rm -rf {shlex.quote(str(folder))}",
+                    f"Nothing uses it. Delete it as root: rm -rf {shell_word(str(folder))}",
                 ) from error
             if isinstance(error, PermissionError):
                 _make_writable(folder)

@@ -17,7 +17,8 @@ from gitdeploy.site.caller import performer
 from gitdeploy.site.site import find_root
 from gitdeploy.state import NAME
 from gitdeploy.system import owner as owners
-from gitdeploy.text import path_text
+from gitdeploy.system.ourselves import again, user_word
+from gitdeploy.text import path_text, shell_word
 
 _INSTALL = "Install one for root: python3 -m venv /opt/gitdeploy && /opt/gitdeploy/bin/pip install gitdeploy"
 _PARTS = (".git", NAME, "deploy.yaml", "hooks")  # what root would follow, were the checkout root's own
@@ -78,7 +79,7 @@ def _all_roots(root: Path, found: os.stat_result) -> None:
     if found.st_mode & stat.S_IWOTH:
         raise DeploymentFailed(
             f"Everybody may write into the checkout {path_text(str(root))}, so root does not work in it.",
-            f"chmod o-w {path_text(str(root))}",
+            f"chmod o-w {shell_word(str(root))}",
         )
     for name in _PARTS:
         try:
@@ -90,7 +91,7 @@ def _all_roots(root: Path, found: os.stat_result) -> None:
             raise DeploymentFailed(
                 f"The checkout {path_text(str(root))} is root's, but its {name} is {user}'s: root follows nothing that "
                 f"{user} can change.",
-                f"Give all of it to one of them: chown -R {user}: {path_text(str(root))}",
+                f"Give all of it to one of them: chown -R {user_word(part.st_uid)}: {shell_word(str(root))}",
             )
 
 
@@ -104,7 +105,7 @@ def _trust_path(root: Path, uid: int) -> None:
             raise DeploymentFailed(
                 f"{path_text(str(place))} is a link of {owners.user_name(entry.st_uid)}'s that leads to a checkout of "
                 f"{owners.user_name(uid)}'s, so root does not follow it.",
-                f"Name the checkout itself: gitdeploy -C {path_text(os.path.realpath(root))}",
+                f"Name the checkout itself: gitdeploy -C {shell_word(os.path.realpath(root))}",
             )
 
 
@@ -127,7 +128,7 @@ def _trust_ourselves(uid: int, user: str) -> None:
             if found.st_uid == uid or (found.st_mode & stat.S_IWOTH and not found.st_mode & stat.S_ISVTX):
                 raise UsageError(
                     f"Root does not run a gitdeploy that {user} can change ({path_text(str(each))}).",
-                    f"Run it as {user}: sudo -u {user} gitdeploy …  {_INSTALL}",
+                    f"Run it as {user}: {again(uid=uid)}\n{_INSTALL}",
                 )
 
 

@@ -40,7 +40,7 @@ from gitdeploy.services import Service, open_services
 from gitdeploy.site.data_open import look_open, open_paths
 from gitdeploy.site.remotes import fetch_places, fetch_promised
 from gitdeploy.site.site import Site
-from gitdeploy.text import count, path_text
+from gitdeploy.text import count, path_text, shell_word
 from gitdeploy.versions import CodeState
 
 if TYPE_CHECKING:
@@ -299,8 +299,8 @@ def _look_at_checkout(
     said.add(preconditions.filter_problems(site.repository, settings, goal.tree))
     said.add(absent)
     said.add(checkout.tree.problems, [*checkout.warnings, *missing, *(env.warnings if env is not None else ())])
-    for holder, goal_tree, remote, changes in _lfs_places(site, goal, checkout):
-        said.add(*lfs_findings(holder, goal_tree, changes, remote))
+    for holder, goal_tree, remote, changes, at in _lfs_places(site, goal, checkout):
+        said.add(*lfs_findings(holder, goal_tree, changes, remote, at))
 
 
 def _hooks(site: Site, action: str, after: Config, tree: TreePlan, said: _Said) -> dict[str, tuple[Hook, ...]]:
@@ -350,14 +350,16 @@ def submodule_rules(
 
 def _lfs_places(
     site: Site, goal: Target, checkout: CheckoutPlan
-) -> Iterator[tuple[Repository, str, str, tuple[FileChange, ...]]]:
-    """Whose use of Git LFS is looked at: repository, tree, remote, what changes of it (with its own paths)."""
+) -> Iterator[tuple[Repository, str, str, tuple[FileChange, ...], str | None]]:
+    """Whose use of Git LFS is looked at: repository, tree, remote, what changes of it (with its own paths), how git is
+    told to work there; None where it isn't here yet."""
     yield (
-        site.repository, goal.tree, site.config.source.remote, tuple(c for c in checkout.tree.changes if not c.owner)
+        site.repository, goal.tree, site.config.source.remote, tuple(c for c in checkout.tree.changes if not c.owner), ""
     )  # fmt: skip
     for part in checkout.submodules:
         if part.goal is not None:
-            yield part.objects, part.goal.tree, "origin", checkout.of_owner(part.path)
+            at = f"-C {shell_word(part.path)} " if part.held else f"--git-dir={shell_word(str(part.source))} "
+            yield part.objects, part.goal.tree, "origin", checkout.of_owner(part.path), None if part.created else at
 
 
 def _config_after(site: Site, tree: TreePlan, reader: TargetFiles) -> Config:

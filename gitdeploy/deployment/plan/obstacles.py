@@ -11,7 +11,7 @@ from gitdeploy.backups.store import KEPT_LIMIT
 from gitdeploy.checkout.changes import Problem, Target, TreePlan
 from gitdeploy.checkout.git import Repository, unreadable
 from gitdeploy.checkout.history import local_commits
-from gitdeploy.checkout.local import Local, operation_under_way
+from gitdeploy.checkout.local import Local, operation_under_way, stop_words
 from gitdeploy.checkout.ownership import foreign, in_words
 from gitdeploy.config import Config
 from gitdeploy.config.envfile import EnvFile
@@ -34,7 +34,7 @@ def repository_problems(site: Site) -> list[Problem]:
     repository = site.repository
     problems = []
     if word := operation_under_way(repository):
-        problems.append(Problem(f"git is in the middle of a {word}.", f"Finish it, or stop it: git {word} --abort"))
+        problems.append(Problem(f"git is in the middle of a {word}.", stop_words(word)))
     problems += [
         Problem(
             f"Another git is at work: {path_text(str(lock))} is there.",

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from gitdeploy.checkout.changes import Problem
+from gitdeploy.checkout.keep import keep_line
 from gitdeploy.site.keeping import database_paths
 from gitdeploy.text import path_text
 
@@ -31,7 +32,7 @@ def threatened_databases(site: Site, tree: TreePlan, configs: Iterable[Config]) 
                 said.append(
                     Problem(
                         f"The release {verb} {shown}, which its deploy.yaml names as the app's database, and today's doesn't.",
-                        f"Keep yours: git: {{keep: [.env, {shown}]}} in deploy.yaml.",
+                        f"Keep yours, in deploy.yaml:  {keep_line(site.config.git.keep, [name])}",
                         refused=True,
                     )
                 )

@@ -116,9 +116,9 @@ def undo_all(
             except (GitDeployError, OSError) as error:
                 obstacle = as_expected(error)
                 advice = (
-                    f"{obstacle.hint} Then"
+                    f"{obstacle.hint}\nThen"
                     if isinstance(error, GitDeployError) and obstacle.hint
-                    else "Mend that, then"
+                    else "Fix that, then"
                 )
                 raise RollbackFailed(
                     f"Undoing {step.name} failed: {obstacle.message} The failure before it: {reason}",
