@@ -183,11 +183,10 @@ class App(Looking):
 
     def doctor(self, *, repair: bool = False, caller: Caller | None = None) -> list[Finding]:
         """Everything that an upgrade needs, looked at. `repair`: first what can be mended safely is."""
-
         mended: list[Finding] = []
         if repair:
             asked = caller or self._caller("doctor --repair")
-            mended += upkeep.doctor.mend_objects(self.site)
+            mended += upkeep.doctor_git.mend_objects(self.site)
             if result := self.recover(caller=asked):
                 mended.append(finding.Finding("state", "mended", result.sentence))
         return [*mended, *upkeep.doctor.examine(self.site)]

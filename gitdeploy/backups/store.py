@@ -201,6 +201,11 @@ def read_all(folder: Path) -> tuple[list[Backup], list[Damaged]]:
     return found, damaged
 
 
+def where_files_are(identity: str) -> str:
+    """Where what a backup holds may still be found by hand."""
+    return f"git show {REFS}{identity}, and .gitdeploy/backups/{identity}/"
+
+
 def find(folder: Path, reference: str) -> Backup:
     """The backup that REFERENCE names: an id, a unique prefix of one, its ref, or `latest`.
 
@@ -216,7 +221,7 @@ def find(folder: Path, reference: str) -> Backup:
         if entry.id == wanted:
             raise DeploymentFailed(
                 f"Backup {wanted} can't be restored: {entry.problem}.",
-                f"Its files may still be there: git show {REFS}{wanted}, and .gitdeploy/backups/{wanted}/",
+                f"Its files may still be there: {where_files_are(wanted)}",
             )
     exact = [backup for backup in found if backup.id == wanted]
     matching = exact or [backup for backup in found if wanted and backup.id.startswith(wanted)]

@@ -31,7 +31,7 @@ from gitdeploy.system import durable, proc, process
 from gitdeploy.system import environment as environment_
 from gitdeploy.system.completed import Completed
 from gitdeploy.system.conversation import Conversation
-from gitdeploy.text import path_text
+from gitdeploy.text import path_text, shell_word
 
 MINIMUM = (2, 25)
 FSYNC_SINCE = (2, 36)  # knows core.fsync, and warns of core.fsyncObjectFiles, which was before it (git-config(1))
@@ -496,6 +496,13 @@ def initialise(folder: Path, *, sha256: bool) -> None:
     process.run(words, cwd="/", env=environment, timeout=SHORT, tied=True).check("git init")
 
 
+def refetch(remote: str = "origin") -> str:
+    """How objects that are missing are fetched again. Into refs of its own: git refuses to fetch into refs whose objects
+    are missing, and takes a tag that it has already for fetched."""
+    specs = " ".join(f"'+refs/{kind}/*:refs/refetch/{kind}/*'" for kind in ("heads", "tags"))
+    return f"Fetch them again, with git 2.36 or newer: git fetch --refetch --no-tags {shell_word(remote)} {specs}"
+
+
 def unreadable(what: str, said: str = "") -> ObjectsUnreadable:
     """The error for objects of which nothing can be told: WHAT is wrong, and what git SAID."""
     if "promisor" in said or "could not fetch" in said:
@@ -503,9 +510,11 @@ def unreadable(what: str, said: str = "") -> ObjectsUnreadable:
             f"{what}: this partial clone has left it out, and it can't be fetched. {said}",
             "See that the remote can be reached, and a private one with a token (`gitdeploy check --force` asks it).",
         )
+    if "not a git repository" in said:
+        return ObjectsUnreadable(f"{what}: {said}", "HEAD may be damaged. To see what to type: gitdeploy doctor")
     return ObjectsUnreadable(
         f"{what}" + (f": {said}" if said else "."),
-        "Objects are missing or damaged: git fsck names them, git fetch --refetch (git 2.36 or newer) brings them again.",
+        f"Objects are missing or damaged: git fsck names them. Delete empty ones: gitdeploy doctor --repair\n{refetch()}",
     )
 
 

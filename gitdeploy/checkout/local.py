@@ -18,6 +18,7 @@ from gitdeploy.system.durable import NOTHING_THERE, exists
 from gitdeploy.text import path_text, shell_word
 
 ABSENT = "0" * 40
+FIRST_CHECKOUT = "Check a release out once by hand: git fetch --tags && git checkout TAG"
 # What perror(3) and error_errno of git write: `name: Permission denied`, `error: open("name"): Permission denied`.
 _UNSEEN = re.compile(
     r"(?:error: |fatal: )?(?:open\(\"|could not (?:open|read) '?|unable to \w+ '?)?(.+?)(?:\"\))?'?: (Permission denied|Input/output error|Operation not permitted)$"
@@ -79,7 +80,7 @@ def read_local(repository: Repository) -> Local:
     if not done.ok:
         raise DeploymentFailed(
             f"git can't read the checkout {path_text(str(repository.root))} ({done.ending}): {done.error_text}",
-            "`git status` shows the same; `gitdeploy doctor` looks for damaged objects.",
+            "To see why, and what to type: gitdeploy doctor",
         )
     _refuse_unseen(repository, done)
     head, branch, changes = "", None, []
@@ -107,9 +108,7 @@ def read_local(repository: Repository) -> Local:
                 "Finish or abort it first (git status says how).",
             )
     if head == "(initial)" or not head:
-        raise DeploymentFailed(
-            "The checkout has no commit yet.", "Check a release out once by hand: git fetch --tags && git checkout TAG"
-        )
+        raise DeploymentFailed("The checkout has no commit yet.", FIRST_CHECKOUT)
     hidden, tracked = _index(repository)
     _refuse_unreadable(repository, changes)
     known = {change.path for change in changes}

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from msgspec import Struct
 
 from gitdeploy.checkout import ref_names
-from gitdeploy.checkout.git import INCOMING_REFS, Repository, is_object_id
+from gitdeploy.checkout.git import INCOMING_REFS, Repository, is_object_id, unreadable
 from gitdeploy.checkout.ownership import foreign, in_words
 from gitdeploy.checkout.remote_access import LOOK_LIMIT, Credentials, ask_remote
 from gitdeploy.checkout.remote_names import GLANCE_LIMIT, REMOTE_NAME, REMOTE_URL, named_remote, shown_remote
@@ -22,6 +22,9 @@ from gitdeploy.text import clean, path_text, redact
 from gitdeploy.versions import valid_tag
 
 FETCH_LIMIT = 1800.0  # seconds for the objects of one tag
+_DAMAGED = re.compile(
+    r"object file .* is empty|loose object [0-9a-f]+ .* is corrupt|bad object |did not send all necessary objects"
+)
 _OWN_FAULT = (
     "cannot lock ref",
     "unable to update local ref",
@@ -129,6 +132,8 @@ def fetch_tag(
                 f"The release's objects can't be stored in {path_text(str(repository.common_dir))}: {redact(said)}",
                 "Look for a full disk (df, df -i), wrong owners or a read-only file system.",
             )
+        if _DAMAGED.search(said) and "remote:" not in said:
+            raise unreadable("The release can't be fetched beside what is here", redact(said))
         raise why_unreachable(repository, remote, done)
     object_id, commit = repository.peel(incoming)
     for line in done.stderr.decode("utf-8", "replace").splitlines():

@@ -17,7 +17,7 @@ def ask_before_data(screen: Screen, plan: Plan) -> None:
     """Show PLAN, which names each database and path, and ask. Raises what refuses the plan, `UsageError` off a terminal,
     `Interrupted` where the answer is no."""
     refuse_problems(plan)
-    screen.message(plan_text(plan))
+    screen.message(plan_text(screen, plan))
     named = ", ".join(move.name for move in plan.data) or "nothing"
     if not screen.confirm(f"Go back to {plan.target.name} and replace these data now: {named}?"):
         raise Interrupted(2, "Not restored; nothing was changed.")

@@ -36,8 +36,9 @@ def command(screen: Screen, /, repair: bool) -> None:
         lines.append(
             f"  {screen.coloured(_STATUS[finding.level], _MARKS[finding.level])} {finding.about:<10} {finding.message}"
         )
-        if finding.hint:
-            lines.append(f"    {'':<10} {finding.hint}")
+        lines += [f"    {'':<10} {line}" for line in finding.hint.splitlines()]
+    if place := screen.elsewhere("\n".join(finding.hint for finding in found)):
+        lines.append(f"  {place}")
     ending = f"{count(problems, 'problem')}." if problems else "Nothing is in the way of an upgrade."
     screen.result([finding.as_dict() for finding in found], "\n".join([*lines, ending]))
     screen.exit_code = 1 if problems else 0

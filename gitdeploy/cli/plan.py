@@ -28,4 +28,4 @@ def command(screen: Screen, /, tag: str | None, **values: Any) -> None:
     if plan is None:
         screen.result({"status": "nothing_to_do"}, nothing_text(app))
         return
-    screen.result(plan.as_dict(), plan_text(plan))
+    screen.result(plan.as_dict(), plan_text(screen, plan))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gitdeploy.app import App
+from gitdeploy.cli.screen import Screen
 from gitdeploy.deployment.plan.make import Plan
 from gitdeploy.deployment.plan.migrations import plan_lines
 from gitdeploy.deployment.plan.venv import VenvPlan
@@ -18,7 +19,7 @@ def nothing_text(app: App) -> str:
     return "There is nothing to upgrade to." if found is None else f"{found.nothing(app.live().name)}."
 
 
-def plan_text(plan: Plan) -> str:
+def plan_text(screen: Screen, plan: Plan) -> str:
     """The whole plan in lines."""
     lines = [plan.headline(), ""]
     for kind, word in (("added", "new"), ("changed", "changed"), ("deleted", "deleted")):
@@ -68,8 +69,9 @@ def plan_text(plan: Plan) -> str:
         lines += ["", f"{count(len(plan.problems), 'problem')}:"]
         for problem in plan.problems:
             lines.append(f"  ✗ {problem.message}")
-            if problem.hint:
-                lines.append(f"    {problem.hint}")
+            lines += [f"    {line}" for line in problem.hint.splitlines()]
+        if place := screen.elsewhere("\n".join(problem.hint for problem in plan.problems)):
+            lines.append(f"  {place}")
     return "\n".join(lines)
 
 

@@ -37,7 +37,7 @@ def command(screen: Screen, /, ref: str, dry_run: bool, wait: float, yes: bool, 
     app = screen.app()
     if dry_run:
         plan = app.plan_restore(app.find_backup(ref), options)
-        screen.result(plan.as_dict(), plan_text(plan))
+        screen.result(plan.as_dict(), plan_text(screen, plan))
         return
     answered: list[str] = []
     if options.with_data and not yes:

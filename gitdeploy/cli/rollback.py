@@ -92,7 +92,7 @@ def _ask(screen: Screen, app: App, options: Options) -> Choice:
     if options.with_data:
         ask_before_data(screen, plan)
         return choice
-    screen.message(plan_text(plan))
+    screen.message(plan_text(screen, plan))
     verb = "Go forward again to" if choice.forward else "Go back to"
     if not screen.confirm(f"{verb} {plan.target.name} (backup {choice.backup.id}) now?"):
         raise Interrupted(2, "Not rolled back; nothing was changed.")

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import time
 import uuid
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from gitdeploy.deployment.record.work import Caller, Result
     from gitdeploy.state.requests import RunFile
 
+_TYPED_THERE = re.compile(r"\b(?:git|gitdeploy|chmod|mv) [a-z+-]")
 _COLOURS = {"done": "32", "skipped": "2", "failed": "31", "undone": "33"}
 
 
@@ -176,9 +178,24 @@ class Screen(Struct):
         word = self.coloured("failed", "Refused" if error.exit_code == 7 else "Error")
         first, *rest = error.lines
         lines = [f"{word}: {first}", *(f"  {line}" for line in (*rest, *error.hint.splitlines()) if line)]
+        if (place := self.elsewhere(error.hint)) is not None:
+            lines.append(f"  {place}")
         if self.quiet or not isinstance(error, RolledBack):  # whose details were told when the step failed
             lines += [f"  {line}" for line in error.details]
         self.write_error("\n".join(lines) + "\n")
+
+    def elsewhere(self, hint: str) -> str | None:
+        """A line that leads to the checkout, where HINT holds a command that wants to be typed there and this isn't it."""
+        if not _TYPED_THERE.search(hint):
+            return None
+        from gitdeploy.site.site import find_root
+        from gitdeploy.text import shell_word
+
+        with suppress(GitDeployError, OSError):
+            root = find_root(self.folder)
+            if not os.path.samefile(root, os.getcwd()):
+                return f"To be typed in the checkout: cd {shell_word(str(root))}"
+        return None
 
     def table(self, rows: Sequence[Sequence[str]], header: Sequence[str]) -> str:
         """Columns, aligned by the width that they take on a terminal."""

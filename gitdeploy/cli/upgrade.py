@@ -55,9 +55,9 @@ def command(screen: Screen, /, tag: str | None, dry_run: bool, wait: float, yes:
             screen.result({"status": "nothing_to_do"}, nothing_text(app))
             return
         if dry_run:
-            screen.result(plan.as_dict(), plan_text(plan))
+            screen.result(plan.as_dict(), plan_text(screen, plan))
             return
-        screen.message(plan_text(plan))
+        screen.message(plan_text(screen, plan))
         if not screen.confirm(f"Upgrade to {plan.target.name} now?"):
             raise Interrupted(2, "Not upgraded; nothing was changed.")
         tag = plan.target.tag

@@ -264,6 +264,6 @@ def head_of(site: Site) -> str:
     if head is None:
         raise GitDeployError(
             "The checkout's HEAD leads to no commit.",
-            "Check a release out once by hand, or run: gitdeploy doctor --repair",
+            "To see why, and what to type: gitdeploy doctor",
         )
     return head

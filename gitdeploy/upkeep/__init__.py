@@ -7,6 +7,7 @@ from gitdeploy.lazy import rooms
 if TYPE_CHECKING:
     from gitdeploy.upkeep import doctor as doctor
     from gitdeploy.upkeep import doctor_data as doctor_data
+    from gitdeploy.upkeep import doctor_git as doctor_git
     from gitdeploy.upkeep import doctor_venv as doctor_venv
     from gitdeploy.upkeep import draft as draft
     from gitdeploy.upkeep import finding as finding
@@ -16,5 +17,5 @@ if TYPE_CHECKING:
     from gitdeploy.upkeep import watch as watch
 else:
     __getattr__ = rooms(
-        __name__, frozenset("doctor doctor_data doctor_venv draft finding prune sizes updates watch".split())
+        __name__, frozenset("doctor doctor_data doctor_git doctor_venv draft finding prune sizes updates watch".split())
     )

@@ -5,15 +5,14 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 from gitdeploy import health
 from gitdeploy.backups import store
 from gitdeploy.checkout import preconditions
-from gitdeploy.checkout.git import ObjectsUnreadable, Repository, git_version, is_object_id, program
-from gitdeploy.checkout.local import operation_under_way, read_local, stop_words
+from gitdeploy.checkout.git import ObjectsUnreadable, Repository, refetch
+from gitdeploy.checkout.local import read_local
 from gitdeploy.checkout.ownership import foreign, in_words
 from gitdeploy.errors import GitDeployError
 from gitdeploy.hooks import running
@@ -23,10 +22,11 @@ from gitdeploy.site.app_environment import check_environment
 from gitdeploy.site.site import Site, head_of
 from gitdeploy.state import Database, DeploymentLock
 from gitdeploy.system.durable import is_folder
+from gitdeploy.system.ourselves import user_word
 from gitdeploy.text import clean, count, duration_text, listing, path_text, shell_word, size_text
 from gitdeploy.upkeep.doctor_data import look_at_data
+from gitdeploy.upkeep.doctor_git import look_at_git, look_at_objects
 from gitdeploy.upkeep.doctor_venv import look_at_venv
-from gitdeploy.system.ourselves import user_word
 from gitdeploy.upkeep.finding import Finding, Level
 from gitdeploy.upkeep.updates import check
 
@@ -44,69 +44,6 @@ def examine(site: Site) -> Iterator[Finding]:
             name = f"{path_text(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
             found = [Finding(about, "problem", f"{name}{error.strerror}.", "See who owns it and its mode (ls -l).")]
         yield from found
-
-
-def _git(site: Site) -> Iterator[Finding]:
-    version = ".".join(map(str, git_version(program())))
-    head = site.repository.resolve("HEAD")
-    if head is None:
-        yield Finding(
-            "git",
-            "problem",
-            "HEAD leads to no commit: its file is empty or damaged, or the commit's objects are missing.",
-            "gitdeploy backups names commits that were live; then: git update-ref --no-deref HEAD COMMIT",
-        )
-    else:
-        yield Finding("git", "ok", f"git {version}; {site.release_at(head).full} is live.")
-    if word := operation_under_way(site.repository):
-        yield Finding("git", "problem", f"git is in the middle of a {word}.", stop_words(word))
-    held = DeploymentLock(site.state.lock).holder() is not None
-    for lock in [] if held else site.repository.lock_files():
-        yield Finding(
-            "git",
-            "warning",
-            f"{path_text(str(lock))} is there: another git is at work, or was killed.",
-            "If none runs, gitdeploy recover removes it.",
-        )
-
-
-def _objects(site: Site) -> Iterator[Finding]:
-    if empty := empty_objects(site.repository):
-        yield Finding(
-            "objects",
-            "problem",
-            f"{count(len(empty), 'object')} of the repository {'is an empty file' if len(empty) == 1 else 'are empty files'}, "
-            "as a power cut leaves them; git fails on them.",
-            "gitdeploy doctor --repair deletes them; then fetch them again: git fetch --refetch (git 2.36 or newer).",
-        )
-        return
-    bad = [
-        name
-        for name, text in _loose_refs(site.repository)
-        if not is_object_id(text.strip()) and not text.startswith("ref: ")
-    ]
-    if bad:
-        yield Finding(
-            "objects",
-            "problem",
-            f"{listing(bad, 5)}: empty or damaged; git refuses to fetch beside such a ref.",
-            "gitdeploy recover writes those of backups anew; delete the file of another one, then: git fetch",
-        )
-    else:
-        yield Finding("objects", "ok", "No object and no ref is empty.")
-
-
-def empty_objects(repository: Repository) -> list[Path]:
-    """Loose objects without content: nothing can be read from them, and git writes none itself."""
-    folder = repository.common_dir / "objects"
-    return [path for path in folder.glob("??/*") if len(path.name) >= 38 and path.stat().st_size == 0]
-
-
-def _loose_refs(repository: Repository) -> Iterator[tuple[str, str]]:
-    base = repository.common_dir
-    for path in (base / "refs").rglob("*"):
-        if path.is_file() and path.suffix != ".lock":
-            yield str(path.relative_to(base)), path.read_text("ascii", "replace")
 
 
 def _owner(site: Site) -> Iterator[Finding]:
@@ -198,12 +135,19 @@ def _state(site: Site) -> Iterator[Finding]:
     good, damaged = store.read_all(site.state.backups)
     for entry in damaged:
         yield Finding(
-            "backups", "problem", f"Backup {entry.id} can't be used: {clean(entry.problem)}.", "gitdeploy prune"
+            "backups",
+            "problem",
+            f"Backup {entry.id} can't be used: {clean(entry.problem)}.",
+            f"Its files may still be of use ({store.where_files_are(entry.id)}). Without them: "
+            f"git update-ref -d {store.REFS}{entry.id} && rm -rf {shell_word(str(site.state.backups / entry.id))}",
         )
     lost = [b.id for b in good if not _is_there(site.repository, b.snapshot.commit)]
     if lost:
         yield Finding(
-            "backups", "problem", f"The objects of {listing(lost, 3)} are missing or damaged.", "git fetch --refetch"
+            "backups",
+            "problem",
+            f"The objects of {listing(lost, 3)} are missing or damaged.",
+            refetch(site.config.source.remote),
         )
     if not damaged and not lost:
         said = (
@@ -298,8 +242,8 @@ def _databases(site: Site) -> Iterator[Finding]:
 
 
 _LOOKS: Mapping[str, Callable[[Site], Iterator[Finding]]] = {
-    "git": _git,
-    "objects": _objects,
+    "git": look_at_git,
+    "objects": look_at_objects,
     "settings": _settings,
     "owner": _owner,
     "disk": _disk,
@@ -311,18 +255,3 @@ _LOOKS: Mapping[str, Callable[[Site], Iterator[Finding]]] = {
     "health": _health,
     "database": _databases,
 }
-
-
-# ---- what can be mended safely ----
-
-
-def mend_objects(site: Site) -> Iterator[Finding]:
-    """Delete empty object files: nothing is in them, and a fetch brings them only where they are gone."""
-    empty = empty_objects(site.repository)
-    for path in empty:
-        with suppress(FileNotFoundError):
-            path.unlink()
-    if empty:
-        yield Finding(
-            "objects", "mended", f"{count(len(empty), 'empty object')} deleted.", "Fetch them: git fetch --refetch"
-        )

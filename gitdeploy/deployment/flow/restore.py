@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from gitdeploy.backups import store
 from gitdeploy.backups.store import Backup
 from gitdeploy.checkout.changes import Target
-from gitdeploy.checkout.git import BACKUP_REFS
+from gitdeploy.checkout.git import BACKUP_REFS, refetch
 from gitdeploy.checkout.modes import Modes, with_modes
 from gitdeploy.deployment.flow.upgrade import preflight_summary
 from gitdeploy.deployment.live.go_live import go_live
@@ -130,7 +130,7 @@ def ensure_objects(site: Site, backup: Backup) -> None:
     if repository.resolve(commit) is None:
         raise DeploymentFailed(
             f"The objects of backup {backup.id} (commit {commit[:12]}) are missing or damaged in the repository.",
-            "Fetch the release again: git fetch --refetch (git 2.36 or newer); `gitdeploy doctor` looks at the rest.",
+            f"{refetch(site.config.source.remote)}\nTo look at the rest: gitdeploy doctor",
         )
     repository.mend_ref(BACKUP_REFS + backup.id, commit)
     if repository.resolve(BACKUP_REFS + backup.id) != commit:

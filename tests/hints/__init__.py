@@ -1,0 +1,1 @@
+"""Every hint followed: what it says is done, and the problem is gone."""

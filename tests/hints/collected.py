@@ -1,0 +1,185 @@
+"""Every hint that gitdeploy can print, as its source has it: what an error, a problem or a finding says is to be done.
+
+A template has `{}` where the source puts a value in. What only hands on the hint of another error has none of its own.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from functools import cache
+from itertools import product
+from pathlib import Path
+from typing import NamedTuple
+
+PROJECT = Path(__file__).resolve().parents[2]
+LEFT_OUT = ("demo.py", "web/", "config/", "sources/")
+MOST = 40  # templates of one expression; more would be a fault of this reader
+
+
+class Hint(NamedTuple):
+    """One hint: its template, and where it stands first."""
+
+    template: str
+    place: str
+
+
+class _Module:
+    """A parsed module, with what its expressions are resolved by."""
+
+    def __init__(self, path: Path) -> None:
+        self.name = path.relative_to(PROJECT / "gitdeploy").as_posix()
+        self.tree = ast.parse(path.read_text())
+        self.parents = {child: node for node in ast.walk(self.tree) for child in ast.iter_child_nodes(node)}
+        self.constants = {
+            target.id: node.value
+            for node in self.tree.body
+            if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None
+            for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
+            if isinstance(target, ast.Name)
+        }
+        self.functions = {
+            node.name: node for node in ast.walk(self.tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        }
+
+    def function_of(self, node: ast.AST) -> ast.AST:
+        while node in self.parents and not isinstance(node, ast.FunctionDef | ast.Lambda):
+            node = self.parents[node]
+        return node
+
+
+@cache
+def _modules() -> tuple[_Module, ...]:
+    paths = sorted((PROJECT / "gitdeploy").rglob("*.py"))
+    found = (_Module(path) for path in paths)
+    return tuple(module for module in found if not module.name.startswith(LEFT_OUT))
+
+
+@cache
+def _errors() -> set[str]:
+    """The names of all expected errors."""
+    bases = {"GitDeployError"}
+    classes = [
+        (node.name, {base.id for base in node.bases if isinstance(base, ast.Name)})
+        for module in _modules()
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.ClassDef)
+    ]
+    while more := {name for name, above in classes if above & bases} - bases:
+        bases |= more
+    return bases - {"CommandFailed", "Interrupted"}
+
+
+def hints() -> list[Hint]:
+    """All of them, each template once, in the order of the source."""
+    found: dict[str, str] = {}
+    for module in _modules():
+        for expression in _hint_expressions(module):
+            for template in sorted(_templates(module, expression, ())):
+                if re.search(r"[A-Za-z]{2}", template.replace("{}", "")):
+                    found.setdefault(template, f"{module.name}:{getattr(expression, 'lineno', 0)}")
+    return [Hint(template, place) for template, place in found.items()]
+
+
+def _hint_expressions(module: _Module) -> Iterator[ast.expr]:
+    problem_has_hint = module.name.split("/")[0] != "config"  # there a Problem is a line and a message
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Call):
+            name = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
+            named = [each.value for each in node.keywords if each.arg in ("hint", "way")]
+            if name in _errors() or (name == "Problem" and problem_has_hint):
+                yield from named or node.args[1:2]
+                yield from (arg for arg in node.args[:1] if isinstance(arg, ast.Starred))
+            elif name == "Finding":
+                yield from node.args[3:4]
+            else:
+                yield from named
+        elif isinstance(node, ast.Tuple) and len(node.elts) == 2 and _is_pair(module, node):
+            yield node.elts[1]
+
+
+def _is_pair(module: _Module, node: ast.Tuple) -> bool:
+    """Whether NODE is a (message, hint) of a function that returns such."""
+    function = module.function_of(node)
+    if not isinstance(function, ast.FunctionDef) or function.returns is None:
+        return False
+    if "tuple[str, str]" not in ast.unparse(function.returns):
+        return False
+    return all(isinstance(each, ast.JoinedStr | ast.Constant | ast.Name | ast.BinOp | ast.IfExp) for each in node.elts)
+
+
+def _templates(module: _Module, node: ast.expr | None, seen: tuple[object, ...]) -> set[str]:
+    """The texts that NODE can be; `{}` where it isn't known."""
+    if node is None or node in seen or len(seen) > 12:
+        return {"{}"}
+    seen = (*seen, node)
+    if isinstance(node, ast.Constant):
+        return {node.value} if isinstance(node.value, str) else {""}
+    if isinstance(node, ast.JoinedStr):
+        parts = [_part(module, each, seen) for each in node.values]
+        return {"".join(chosen) for chosen in product(*parts)}
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        return {
+            one + two for one, two in product(*(_templates(module, each, seen) for each in (node.left, node.right)))
+        }
+    if isinstance(node, ast.IfExp):
+        return _templates(module, node.body, seen) | _templates(module, node.orelse, seen)
+    if isinstance(node, ast.BoolOp):
+        return set().union(*(_templates(module, each, seen) for each in node.values))
+    if isinstance(node, ast.Starred):
+        return _templates(module, node.value, seen)
+    if isinstance(node, ast.Name):
+        return _of_name(module, node, seen)
+    if isinstance(node, ast.Call | ast.Attribute):
+        return _of_function(node.func if isinstance(node, ast.Call) else node, seen)
+    return {"{}"}
+
+
+def _part(module: _Module, node: ast.expr, seen: tuple[object, ...]) -> set[str]:
+    """A value within a text: what is written there where it is a name of a text or a choice of texts."""
+    if not isinstance(node, ast.FormattedValue):
+        return _templates(module, node, seen)
+    if (isinstance(node.value, ast.Name) and node.value.id.isupper()) or isinstance(node.value, ast.IfExp):
+        found = _templates(module, node.value, seen)
+        return found if len(found) <= 2 else {"{}"}
+    return {"{}"}
+
+
+def _of_name(module: _Module, node: ast.Name, seen: tuple[object, ...]) -> set[str]:
+    function = module.function_of(node)
+    found: set[str] = set()
+    for each in ast.walk(function):
+        if isinstance(each, ast.Assign | ast.AnnAssign):
+            for target in each.targets if isinstance(each, ast.Assign) else [each.target]:
+                if isinstance(target, ast.Name) and target.id == node.id:
+                    found |= _templates(module, each.value, seen)
+                if isinstance(target, ast.Tuple) and isinstance(each.value, ast.Tuple):
+                    for name, value in zip(target.elts, each.value.elts, strict=False):
+                        if isinstance(name, ast.Name) and name.id == node.id:
+                            found |= _templates(module, value, seen)
+    if found:
+        return found
+    if node.id in module.constants:
+        return _templates(module, module.constants[node.id], seen)
+    if node.id.strip("_").isupper():
+        holders = [other for other in _modules() if node.id in other.constants]
+        if len(holders) == 1:
+            return _templates(holders[0], holders[0].constants[node.id], seen)
+    return {"{}"}
+
+
+def _of_function(called: ast.expr, seen: tuple[object, ...]) -> set[str]:
+    """What the functions (or properties) of that name return, those of texts."""
+    name = called.id if isinstance(called, ast.Name) else getattr(called, "attr", "")
+    found: set[str] = set()
+    for module in _modules():
+        function = module.functions.get(name)
+        if function is None or function.returns is None or function in seen:
+            continue
+        if not re.fullmatch(r"str( \| None)?", ast.unparse(function.returns)):
+            continue
+        for each in ast.walk(function):
+            if isinstance(each, ast.Return):
+                found |= _templates(module, each.value, (*seen, function))
+    return found if found and len(found) <= MOST else {"{}"}
