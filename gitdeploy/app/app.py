@@ -174,7 +174,7 @@ class App(Looking):
         if os.path.lexists(path) and not force:
             raise UsageError(
                 f"{path_text(str(path))} is there already.",
-                "To see a fresh one: gitdeploy init --print; to replace it: --force",
+                "To see a fresh one: gitdeploy init --print\nTo replace it: gitdeploy init --force",
             )
         text = self.draft()
         self.site.make_state()

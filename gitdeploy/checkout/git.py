@@ -444,7 +444,7 @@ class Repository(Struct, frozen=True):
         done = process.run(words, cwd=self.root, env=self.environment(), timeout=SHORT)
         if done.returncode not in (0, 1):
             raise ConfigError(
-                f"git's settings can't be read: {done.error_text}", "Mend what it names; see: git config --list"
+                f"git's settings can't be read: {done.error_text}", "Correct the file and line that it names."
             )
         found: dict[str, list[str]] = {}
         for entry in done.stdout.decode("utf-8", "replace").split("\0"):
@@ -510,6 +510,8 @@ def unreadable(what: str, said: str = "") -> ObjectsUnreadable:
             f"{what}: this partial clone has left it out, and it can't be fetched. {said}",
             "See that the remote can be reached, and a private one with a token (`gitdeploy check --force` asks it).",
         )
+    if "bad config" in said or "bad numeric config" in said:
+        return ObjectsUnreadable(f"{what}: {said}", "Correct the file and line that it names.")
     if "not a git repository" in said:
         return ObjectsUnreadable(f"{what}: {said}", "HEAD may be damaged. To see what to type: gitdeploy doctor")
     return ObjectsUnreadable(

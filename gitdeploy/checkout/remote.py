@@ -55,7 +55,9 @@ def url_setting(repository: Repository, name: str, url: str) -> str | None:
     nothing is. Raises `SourceError` where git can't tell."""
     done = ask_remote(repository, ("config", "--get-urlmatch", name, url), None, LOOK_LIMIT)
     if done.returncode not in (0, 1):
-        raise SourceError(f"git's setting {name} can't be read: {redact(done.error_text)}", "See: git config --list")
+        raise SourceError(
+            f"git's setting {name} can't be read: {redact(done.error_text)}", "Correct the file and line that it names."
+        )
     return done.text if done.ok and done.text else None
 
 

@@ -31,7 +31,7 @@ def remote_url(repository: Repository, name: str) -> str | None:
         return None
     raise SourceError(
         f"git can't tell the URL of the remote {shown_remote(name)} ({done.ending}): {redact(done.error_text)}",
-        "See: git remote -v",
+        "Correct the file and line that it names.",
     )
 
 

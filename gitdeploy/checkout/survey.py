@@ -160,7 +160,7 @@ class _Walk(Found):
             self.problems.append(
                 Problem(
                     f"Submodule {path_text(whole)} was added here, and no commit has it.",
-                    f"Take it out of the index: git {at(holder)}rm --cached {shell_word(link.path)}; or go on, its files stay: "
+                    f"Take it out of the index: git {at(holder)}reset -q -- {shell_word(link.path)}; or go on, its files stay: "
                     "--discard-local-changes",
                     refused=True,
                     ways=("merge", "discard"),

@@ -26,7 +26,7 @@ def missing_tag(
         name = clean(tag, limit=80)
         return NotFound(
             f"{name} is a branch of {remote_names.shown_remote(remote)}, and branches aren't followed.",
-            "A release is a tag: gitdeploy releases lists them.",
+            "A release is a tag. They are listed by: gitdeploy releases",
         )
     having = [name for name, tags in checkout_git(site).remotes_with_tags(remote).items() if tag in tags]
     if not having:

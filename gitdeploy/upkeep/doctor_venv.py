@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gitdeploy import venvs
 from gitdeploy.site.dependencies import uninstalled_here, way_to_install
-from gitdeploy.site.site import Site
+from gitdeploy.site.site import Site, head_of
 from gitdeploy.system.owner import user_name
 from gitdeploy.text import count, listing, path_text, shell_word
 from gitdeploy.upkeep.finding import Finding
@@ -22,7 +22,7 @@ def look_at_venv(site: Site) -> Iterator[Finding]:
         return
     yield from _left_over(site)
     if wrong := venvs.examine(live):
-        yield Finding("venv", "problem", wrong, "Build it anew: gitdeploy upgrade TAG --rebuild-venv")
+        yield Finding("venv", "problem", wrong, f"Build it anew: gitdeploy upgrade {_live_tag(site)} --rebuild-venv")
         return
     other = venvs.other_than_live(site.config.venv.python, live)
     if other is not None and other.path is None:
@@ -51,6 +51,12 @@ def look_at_venv(site: Site) -> Iterator[Finding]:
         )
     else:
         yield Finding("venv", "ok", f"Python {live.python}, its libraries load; nothing was changed in place.")
+
+
+def _live_tag(site: Site) -> str:
+    """The tag of what is live; a placeholder where it has none."""
+    live = site.release_at(head_of(site))
+    return live.tag or "TAG"
 
 
 class Checkout:

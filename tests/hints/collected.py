@@ -93,8 +93,6 @@ def _hint_expressions(module: _Module) -> Iterator[ast.expr]:
                 yield from (arg for arg in node.args[:1] if isinstance(arg, ast.Starred))
             elif name == "Finding":
                 yield from node.args[3:4]
-            else:
-                yield from named
         elif isinstance(node, ast.Tuple) and len(node.elts) == 2 and _is_pair(module, node):
             yield node.elts[1]
 
@@ -129,6 +127,10 @@ def _templates(module: _Module, node: ast.expr | None, seen: tuple[object, ...])
         return set().union(*(_templates(module, each, seen) for each in node.values))
     if isinstance(node, ast.Starred):
         return _templates(module, node.value, seen)
+    if isinstance(node, ast.List):
+        return set().union(*(_templates(module, each, seen) for each in node.elts))
+    if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "join" and node.args:
+        return _templates(module, node.args[0], seen)
     if isinstance(node, ast.Name):
         return _of_name(module, node, seen)
     if isinstance(node, ast.Call | ast.Attribute):
@@ -158,6 +160,24 @@ def _of_name(module: _Module, node: ast.Name, seen: tuple[object, ...]) -> set[s
                     for name, value in zip(target.elts, each.value.elts, strict=False):
                         if isinstance(name, ast.Name) and name.id == node.id:
                             found |= _templates(module, value, seen)
+        if isinstance(each, ast.For) and isinstance(each.target, ast.Tuple) and isinstance(each.iter, ast.Tuple):
+            for number, name in enumerate(each.target.elts):
+                if isinstance(name, ast.Name) and name.id == node.id:
+                    found |= set().union(
+                        *(
+                            _templates(module, row.elts[number], seen)
+                            for row in each.iter.elts
+                            if isinstance(row, ast.Tuple)
+                        )
+                    )
+        if (
+            isinstance(each, ast.Call)
+            and isinstance(each.func, ast.Attribute)
+            and each.func.attr in ("append", "insert")
+            and isinstance(each.func.value, ast.Name)
+            and each.func.value.id == node.id
+        ):
+            found |= _templates(module, each.args[-1], seen)
     if found:
         return found
     if node.id in module.constants:

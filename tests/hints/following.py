@@ -65,6 +65,7 @@ def command_in(hint: str, start: str) -> str:
     return re.split(r"; or |\. (?=[A-Z])|` |   ?(?=[A-Z(])| \((?=the |git )", text)[0].strip(" `.")
 
 
+Make = Callable[[App], object]
 Follow = Callable[[App, str], object]
 
 
@@ -91,7 +92,7 @@ class Case(NamedTuple):
     the command that succeeds afterwards (the same one), with the `flag` that the hint names."""
 
     hint: str
-    make: Callable[[App], object]
+    make: Make
     follow: Follow = nothing
     words: str = "upgrade v2.0.0"
     flag: str = ""
@@ -101,10 +102,8 @@ class Case(NamedTuple):
 def go(app: App, case: Case) -> None:
     """Meet the problem, do what its hint says, and go on."""
     case.make(app)
-    identity = (
-        sorted(os.listdir(app.app / ".gitdeploy/backups"))[-1] if (app.app / ".gitdeploy/backups").is_dir() else ""
-    )
-    case = case._replace(words=case.words.replace("BACKUP", identity))
+    if "BACKUP" in case.words:
+        case = case._replace(words=case.words.replace("BACKUP", max(os.listdir(app.app / ".gitdeploy/backups"))))
     found = [(message, hint) for message, hint in app.said(case.words) if matches(case.hint, hint)]
     assert found, app.gitdeploy(*shlex.split(case.words), code=None).text
     _, hint = found[0]

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import ast
-import re
-
-import pytest
 from hints import collected, elsewhere
 from hints.following import matches
 from hints.table import CASES
@@ -20,6 +16,14 @@ def is_of(entry: str, template: str) -> bool:
 
 
 def test_every_hint_is_followed_or_says_why_not() -> None:
-    known = [*FOLLOWED, *elsewhere.FOLLOWED_ELSEWHERE, *(text for texts in elsewhere.NOT_COMMANDS.values() for text in texts)]
-    left = [f"{place}  {template}" for template, place in HINTS.items() if not any(is_of(entry, template) for entry in known)]
+    known = [
+        *FOLLOWED,
+        *elsewhere.FOLLOWED_ELSEWHERE,
+        *(text for texts in elsewhere.NOT_COMMANDS.values() for text in texts),
+    ]
+    left = [
+        f"{place}  {template}"
+        for template, place in HINTS.items()
+        if not any(is_of(entry, template) for entry in known)
+    ]
     assert not left, "follow each in a case of tests/hints:\n" + "\n".join(left)

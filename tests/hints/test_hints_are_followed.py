@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from hints.following import App, go
 from hints.table import CASES
 

@@ -91,7 +91,7 @@ def _all_roots(root: Path, found: os.stat_result) -> None:
             raise DeploymentFailed(
                 f"The checkout {path_text(str(root))} is root's, but its {name} is {user}'s: root follows nothing that "
                 f"{user} can change.",
-                f"Give all of it to one of them: chown -R {user_word(part.st_uid)}: {shell_word(str(root))}",
+                f"Give all of it to one of them: chown -R {user_word(part.st_uid)} {shell_word(str(root))}",
             )
 
 

@@ -1,0 +1,217 @@
+"""Hints for another user, and for root: whose the files are, and who is to type what. `sudo` is a stand-in that root's
+tests can have; what it is given is run as that user."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from support import needs
+from support.sample import Done
+
+from hints.conftest import tree
+from hints.following import SETTINGS, App, command_in, hint_of, matches
+
+pytestmark = needs.another_user
+SUDO = """#!/bin/sh
+uid=0
+if [ "$1" = -u ]; then uid=$2; shift 2; fi
+case $uid in
+    '#'*) uid=${uid#?} ;;
+    *[!0-9]*) uid=$(id -u "$uid") ;;
+esac
+exec setpriv --reuid="$uid" --regid="$uid" --clear-groups "$@"
+"""
+
+
+@pytest.fixture
+def theirs() -> Iterator[App]:
+    """A checkout of nobody's, whose path holds a blank and a quote, where nobody can go."""
+    needs.gitdeploy_for_others()
+    with TemporaryDirectory(prefix="gitdeploy-nobody's own ") as folder:
+        Path(folder).chmod(0o755)
+        app = App(Path(folder), venv=False)
+        app.release("v1.0.0", tree("1.0.0"))
+        app.release("v2.0.0", tree("2.0.0"))
+        app.install("v1.0.0")
+        app.write_settings(SETTINGS)
+        (app.app / ".git/info/exclude").write_text("/deploy.yaml\n")
+        settings = app.folder / "gitconfig"
+        settings.write_text(
+            f'[safe]\ndirectory = "{app.remote}"\ndirectory = "{app.remote}/.git"\ndirectory = "{app.app}"\n'
+        )
+        programs = app.folder / "bin"
+        programs.mkdir()
+        (programs / "sudo").write_text(SUDO)
+        (programs / "sudo").chmod(0o755)
+        app.extra_environment = {
+            "GIT_CONFIG_GLOBAL": str(settings), "HOME": str(app.folder), "PATH": f"{programs}:{os.environ['PATH']}"
+        }  # fmt: skip
+        app.type("chown -R nobody: .")
+        yield app
+
+
+def as_user(app: App, uid: int, *words: str) -> Done:
+    before = ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups"] if uid else []
+    return app.gitdeploy(*words, code=None, before=before)
+
+
+def typed_as(app: App, uid: int, command: str, code: int = 0) -> Done:
+    words = f"setpriv --reuid={uid} --regid={uid} --clear-groups sh -c " if uid else "sh -c "
+    quoted = "'" + command.replace("'", "'\"'\"'") + "'"
+    return app.type(words + quoted, code)
+
+
+CLOSED: dict[str, tuple[Callable[[App], object], str, str]] = {
+    "a tracked file that can't be read": (
+        lambda app: (app.app / "two words").chmod(0), "Make it readable for its owner: chmod -R u+rwX {}", "chmod"
+    ),
+    "a folder without the right to write": (lambda app: (app.app / "code").chmod(0o555), "chmod -R u+rwX {}", "chmod"),
+    "folders of objects without it": (lambda app: (app.app / ".git/objects").chmod(0o555), "chmod -R u+rwX {}", "chmod"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CLOSED)
+def test_ones_own_files_are_opened(theirs: App, name: str) -> None:
+    make, template, start = CLOSED[name]
+    make(theirs)
+    done = as_user(theirs, needs.NOBODY, "upgrade", "v2.0.0")
+    assert done.code == 1, done.text
+    assert matches(template, done.err), done.err
+    typed_as(theirs, needs.NOBODY, command_in(done.err, start))
+    assert as_user(theirs, needs.NOBODY, "upgrade", "v2.0.0").code == 0
+
+
+@pytest.mark.parametrize("uid", [1, 4321], ids=["a user", "one without a name"])
+def test_the_owner_is_to_type_the_same(theirs: App, uid: int) -> None:
+    theirs.type(f"chown -R {uid}:{uid} .")
+    done = as_user(theirs, needs.NOBODY, "upgrade", "v2.0.0", "--wait", "5")
+    assert matches("Run it as its owner: {}", hint_of(done)), done.text
+    theirs.type(command_in(hint_of(done), "sudo -u"))
+    assert (theirs.app / "VERSION").read_text() == "2.0.0"
+
+
+def test_root_is_to_install_the_unit(theirs: App) -> None:
+    done = as_user(theirs, needs.NOBODY, "recover", "--install-unit")
+    template = "As root: {}\nSee what it would write: gitdeploy recover --print-unit"
+    assert matches(template, hint_of(done)), done.text
+    shown = shlex.split(command_in(hint_of(done), "gitdeploy recover --print-unit"))
+    assert as_user(theirs, needs.NOBODY, *shown[1:]).code == 0
+    answer = theirs.type(command_in(hint_of(done), "sudo "), None)
+    assert answer.code == 0 or "Only root can" not in answer.text
+
+
+# ---- root's own checkout ----
+
+
+@pytest.fixture
+def roots(theirs: App) -> App:
+    theirs.type("chown -R root: .")
+    return theirs
+
+
+def test_everybody_may_write_there(roots: App) -> None:
+    roots.app.chmod(0o777)
+    done = roots.type("gitdeploy plan v2.0.0", None)
+    assert matches("chmod o-w {}", hint_of(done)), done.text
+    roots.type(command_in(hint_of(done), "chmod"))
+    assert as_user(roots, 0, "plan", "v2.0.0").code == 0
+
+
+@pytest.mark.parametrize("uid", [needs.NOBODY, 4321], ids=["a user's", "of one without a name"])
+def test_a_part_is_another_users(roots: App, uid: int) -> None:
+    os.chown(roots.app / "deploy.yaml", uid, -1)
+    done = as_user(roots, 0, "plan", "v2.0.0")
+    assert matches("Give all of it to one of them: chown -R {} {}", hint_of(done)), done.text
+    roots.type(command_in(hint_of(done), "chown"))
+    assert as_user(roots, uid, "plan", "v2.0.0").code == 0
+
+
+def test_a_link_of_somebody_elses(roots: App) -> None:
+    roots.type("chown -R nobody: .")
+    link = roots.folder / "a link"
+    link.symlink_to(roots.app)
+    os.chown(link, 4321, 4321, follow_symlinks=False)
+    done = roots.type(f'cd / && gitdeploy -C "{link}" plan v2.0.0', None)
+    assert matches("Name the checkout itself: gitdeploy -C {}", hint_of(done)), done.text
+    answer = roots.type(f"cd / && {command_in(hint_of(done), 'gitdeploy -C')} plan v2.0.0", None)
+    assert answer.code == 0 or "can't read it" in answer.text, answer.text  # where the clone is root's alone
+
+
+@pytest.mark.parametrize("other", [[needs.NOBODY], [needs.NOBODY, 4321]], ids=["one other", "two others"])
+def test_doctor_gives_all_of_it_to_one(roots: App, other: list[int]) -> None:
+    for number, uid in enumerate(other):
+        os.chown(roots.app / ("VERSION", "tool.sh")[number], uid, uid)
+    found = [hint for _, hint in roots.said("doctor") if matches("As root: chown -Rh {}{} {}", hint)]
+    assert found
+    roots.type(command_in(found[0], "chown"))
+    assert not [hint for _, hint in roots.said("doctor") if "chown" in hint]
+
+
+# ---- mounts ----
+
+
+def test_a_file_system_that_is_read_only(roots: App) -> None:
+    needs.mounts()
+    place = roots.folder / "a mount"
+    place.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "none", place], check=True)
+    try:
+        subprocess.run(["cp", "-a", roots.app, place / "app"], check=True)
+        subprocess.run(["mount", "-o", "remount,ro", place], check=True)
+        roots.app = place / "app"
+        (hint,) = [
+            hint for _, hint in roots.said("doctor") if matches("dmesg says why. As root: mount -o remount,rw {}", hint)
+        ]
+        roots.type(command_in(hint, "mount -o"))
+        assert not [hint for _, hint in roots.said("doctor") if "remount" in hint]
+        roots.gitdeploy("upgrade", "v2.0.0")
+    finally:
+        subprocess.run(["umount", place], check=True)
+
+
+def test_a_mount_inside_the_checkout(roots: App) -> None:
+    needs.mounts()
+    place = roots.app / "code"
+    copy = roots.folder / "code"
+    shutil.copytree(place, copy)
+    subprocess.run(["mount", "--bind", copy, place], check=True)
+    mounted = True
+    try:
+        done = as_user(roots, 0, "upgrade", "v2.0.0")
+        template = "Files can't be renamed across mounts. Unmount it for the deployment, or add the path to git.keep."
+        assert matches(template, hint_of(done)), done.text
+        subprocess.run(["umount", place], check=True)
+        mounted = False
+        roots.gitdeploy("upgrade", "v2.0.0")
+    finally:
+        if mounted:
+            subprocess.run(["umount", place], check=True)
+
+
+# ---- elsewhere than in the checkout ----
+
+
+def test_commands_are_typed_in_the_checkout(roots: App) -> None:
+    """From another folder, and from one inside: the hint says where to go first."""
+    (roots.app / ".git/index.lock").touch()
+    for folder in (roots.folder, roots.app / "code"):
+        done = roots.type(f'cd "{folder}" && gitdeploy -C "{roots.app}" plan v2.0.0', None)
+        first = re.search(r"To be typed in the checkout: (cd .*)", done.text)
+        assert first is not None, done.text
+        found = roots.type(f'cd "{folder}" && {first[1]} && pwd -P').out.strip()
+        assert found == str(roots.app.resolve())
+    assert "To be typed" not in roots.gitdeploy("plan", "v2.0.0", code=None).text
+
+
+def test_the_folder_is_gone(roots: App) -> None:
+    done = roots.type("mkdir gone && cd gone && rmdir ../gone && gitdeploy status", None)
+    assert matches("Go to the app's folder anew: cd DIR", hint_of(done)), done.text
+    roots.type(command_in(hint_of(done), "cd ").replace("DIR", f'"{roots.app}"') + " && gitdeploy status")
