@@ -94,7 +94,12 @@ def _disk(site: Site) -> Iterator[Finding]:
             f"dmesg says why. As root: mount -o remount,rw {shell_word(_mount(site.root))}",
         )
     elif free < LITTLE_SPACE:
-        yield Finding("disk", "warning", f"{size_text(free)} free on the checkout's disk.", "gitdeploy prune --dry-run")
+        yield Finding(
+            "disk",
+            "warning",
+            f"{size_text(free)} free on the checkout's disk.",
+            "To see which old backups could go: gitdeploy prune --keep 1 --dry-run",
+        )
     elif found.f_files and found.f_favail < found.f_files // 50:
         yield Finding(
             "disk", "warning", f"{found.f_favail} inodes free on the checkout's disk.", "Delete small files (caches)."

@@ -136,7 +136,7 @@ def disk_problems(site: Site, needed: int, files: int) -> list[Problem]:
                 Problem(
                     f"Too little space on the disk of {path_text(str(place))}: {size_text(free)} free, "
                     f"{size_text(wanted)} needed.",
-                    "Make room; `gitdeploy prune` drops old backups.",
+                    "Make room. To drop old backups: gitdeploy prune --keep 1",
                 )
             )
         if found.f_files and found.f_favail < 4 * files + 200:
