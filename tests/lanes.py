@@ -27,6 +27,7 @@ PLACES = {
     "venvs": "quick",
     "test_conversation.py": "quick",
     "test_data_placing.py": "quick",
+    "hints/test_every_hint.py": "quick",
     "test_lanes.py": "quick",
     "test_carrying_on.py": "quick",
     "test_config.py": "quick",

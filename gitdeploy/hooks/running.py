@@ -298,6 +298,6 @@ def _run(
     shown = telling_lines(lines, _LAST_LINES)
     raise HookFailed(
         f"{hook.name} failed ({ending})" + (f": {told}" if told else "; it said nothing."),
-        "Mend the hook, or give it more time: hooks.timeout" if done.timed_out else "",
+        "Fix the hook, or give it more time: hooks.timeout in deploy.yaml" if done.timed_out else "",
         details=tuple(shown[:-1] if shown[-1:] == [told] else shown),
     )

@@ -18,7 +18,7 @@ from msgspec import Struct, field
 
 from gitdeploy.errors import GitDeployError
 from gitdeploy.system import faultpoints, interruption
-from gitdeploy.text import path_text
+from gitdeploy.text import path_text, shell_word
 from gitdeploy.venvs.built import BUILT
 
 # Written by interpreters and installers as they run: no sign that somebody changed a package.
@@ -134,7 +134,7 @@ def sealed_files(generation: Path) -> dict[str, File] | None:
     except (zlib.error, ValueError) as error:
         raise GitDeployError(
             f"The seal {path_text(str(seal_path(generation)))} is damaged, so nothing tells whether the venv is as it was.",
-            "Compare the venv's packages by hand, then delete the seal.",
+            f"Compare the venv's packages by hand, then delete the seal: rm {shell_word(str(seal_path(generation)))}",
         ) from error
     return found
 

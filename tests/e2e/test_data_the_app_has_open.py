@@ -113,7 +113,8 @@ def test_a_database_that_only_the_releases_own_settings_name_is_not_replaced(sam
     assert "library.db, which its deploy.yaml names as the app's database" in said
     assert titles(file) == ["mine"]
     # The hint that it gives, followed.
-    (sample.app / "deploy.yaml").write_text(SETTINGS + "git: {keep: [.env, library.db]}\n")
+    line = said.partition("Keep yours, in deploy.yaml:  ")[2].splitlines()[0]
+    (sample.app / "deploy.yaml").write_text(f"{SETTINGS}{line}\n")
     sample.gitdeploy("upgrade", "v2.0.0", "--discard-local-changes")
     assert titles(file) == ["mine"]
 

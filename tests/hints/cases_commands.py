@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import sqlite3
 import sys
+from contextlib import closing
 from pathlib import Path
+
+from support.sample import Program
 
 from hints.cases_repository import moved
 from hints.conftest import tree
@@ -108,6 +112,55 @@ def variable_set(app: App, hint: str) -> None:
     (app.app / ".env").write_text("SHOP_DATABASE=sqlite:///run/data.db\n")
 
 
+def two_alike(app: App) -> None:
+    app.gitdeploy("backup")
+
+
+def its_whole_id(app: App, hint: str) -> None:
+    app.gitdeploy("restore", max(backup.name for backup in (app.app / ".gitdeploy/backups").iterdir()))
+
+
+def conflicting(app: App) -> None:
+    (app.app / "tool.sh").write_text("one\n")
+    app.git("commit", "-qam", "one")
+    app.git("checkout", "-q", "-b", "side", "HEAD~1")
+    (app.app / "tool.sh").write_text("two\n")
+    app.git("commit", "-qam", "two")
+    app.type("git merge main", 1)
+
+
+def failing(app: App) -> None:
+    """v3.0.0's own hook fails."""
+    app.write_settings(SETTINGS + "hooks: {dir: hooks}\n")
+    app.release("v3.0.0", {**tree("3.0.0"), "hooks/post-deploy": Program("#!/bin/sh\nexit 1\n")})
+
+
+def slow(app: App) -> None:
+    app.write_settings(SETTINGS + "hooks: {dir: hooks, timeout: 1}\n")
+    app.release(
+        "v3.0.0",
+        {**tree("3.0.0"), "hooks/pre-deploy": Program(""), "hooks/post-deploy": Program("#!/bin/sh\nsleep 2\n")},
+    )
+
+
+def without_a_plan(app: App) -> None:
+    """The journal of an interrupted deployment lost what it was to do."""
+    app.write_settings(SETTINGS + "hooks: {dir: hooks}\n")
+    app.release("v3.0.0", {**tree("3.0.0"), "hooks/post-deploy": Program("#!/bin/sh\nkill -9 $PPID\n")})
+    app.gitdeploy("upgrade", "v3.0.0", code=-9)
+    with closing(sqlite3.connect(app.app / ".gitdeploy/state.db")) as database, database:
+        database.execute("DELETE FROM record WHERE kind = 'plan'")
+
+
+def running(app: App) -> None:
+    app.write_settings(SETTINGS + "service: {pidfile: run/pid}\n")
+    (app.app / "run").mkdir()
+
+
+def started(app: App, hint: str) -> None:
+    app.type("sleep 9 > /dev/null 2>&1 & echo $! > run/pid")
+
+
 BACK = "To go back to the backup: gitdeploy rollback {}. {}"
 AGAIN = "To install the old release all the same: gitdeploy upgrade {} --allow-downgrade"
 BAD_HEALTH, GOOD_HEALTH = settings("health: {command: 'false', successes: 1, timeout: 1}")
@@ -171,5 +224,21 @@ CASES = {
         "Put a real folder there, or keep the files behind it out of the release (git.keep).", a_link_in_the_way, a_folder_instead
     ),
     "links as texts": Case("Have them as links: git config core.symlinks true{}", links_as_texts, typed("git config"), "upgrade v2.5.0"),
+    "an id's beginning": Case("Give more of the id.", two_alike, its_whole_id, "restore 20", then="status"),
+    "a merge with conflicts": Case("Finish or abort it first (git status says how).", conflicting, lambda app, hint: app.type("git merge --abort"), "status"),
+    "a failed upgrade left as it is": Case(
+        "`gitdeploy recover` goes back to the old release; `gitdeploy status` shows what is live.",
+        failing, typed("gitdeploy recover"), "upgrade v3.0.0 --no-rollback", then="upgrade v2.0.0",
+    ),
+    "a failed upgrade": Case("{}Whole log: gitdeploy log {}", failing, typed("gitdeploy log"), "upgrade v3.0.0", then="upgrade v2.0.0"),
+    "a slow hook": Case(
+        "Fix the hook, or give it more time: hooks.timeout in deploy.yaml", slow,
+        lambda app, hint: app.write_settings(SETTINGS + "hooks: {dir: hooks, timeout: 30}\n"), "upgrade v3.0.0",
+    ),
+    "a journal without a plan": Case("Bring a backup back: gitdeploy restore latest", without_a_plan, typed("gitdeploy restore"), "recover", then="upgrade v2.0.0"),
+    "no service, by doctor": Case("service: in deploy.yaml", nothing_made, lambda app, hint: app.write_settings(SETTINGS + "service: {command: 'true'}\n"), "doctor"),
+    "no health check, by doctor": Case("health: in deploy.yaml", nothing_made, lambda app, hint: app.write_settings(SETTINGS + "health: {command: 'true'}\n"), "doctor"),
+    "unhealthy, by doctor": Case("A release can't be told from a broken one until it answers.", BAD_HEALTH, GOOD_HEALTH, "doctor"),
+    "a pid file that isn't there": Case("Start the app once by hand", running, started, "doctor"),
     "large files elsewhere": Case("If you trust it: git {}config lfs.url {}", large_files, typed("git config"), "plan v2.5.0"),
 }  # fmt: skip

@@ -14,7 +14,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 PROJECT = Path(__file__).resolve().parents[2]
-LEFT_OUT = ("demo.py", "web/", "config/", "sources/")
+LEFT_OUT = ("demo.py", "web/", "config/", "sources/", "upkeep/draft.py")
+_WORDS = frozenset(
+    "user_name user_word shell_word path_text clean redact listing count size_text again name sentence summary why refusal "
+    "full text reason message executables folder_comment error_text shown".split()
+)  # functions and properties that give a part of a sentence, or another's
 MOST = 40  # templates of one expression; more would be a fault of this reader
 
 
@@ -87,7 +91,7 @@ def _hint_expressions(module: _Module) -> Iterator[ast.expr]:
     for node in ast.walk(module.tree):
         if isinstance(node, ast.Call):
             name = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
-            named = [each.value for each in node.keywords if each.arg in ("hint", "way")]
+            named = [each.value for each in node.keywords if each.arg == "hint"]
             if name in _errors() or (name == "Problem" and problem_has_hint):
                 yield from named or node.args[1:2]
                 yield from (arg for arg in node.args[:1] if isinstance(arg, ast.Starred))
@@ -193,6 +197,8 @@ def _of_function(called: ast.expr, seen: tuple[object, ...]) -> set[str]:
     """What the functions (or properties) of that name return, those of texts."""
     name = called.id if isinstance(called, ast.Name) else getattr(called, "attr", "")
     found: set[str] = set()
+    if name in _WORDS:
+        return {"{}"}
     for module in _modules():
         function = module.functions.get(name)
         if function is None or function.returns is None or function in seen:

@@ -8,6 +8,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -215,3 +216,26 @@ def test_the_folder_is_gone(roots: App) -> None:
     done = roots.type("mkdir gone && cd gone && rmdir ../gone && gitdeploy status", None)
     assert matches("Go to the app's folder anew: cd DIR", hint_of(done)), done.text
     roots.type(command_in(hint_of(done), "cd ").replace("DIR", f'"{roots.app}"') + " && gitdeploy status")
+
+
+@pytest.mark.parametrize("folder", ["", "none"], ids=["no checkout", "no folder"])
+def test_a_folder_that_is_no_checkout(roots: App, folder: str) -> None:
+    done = roots.type(f'cd "{roots.folder}" && gitdeploy -C "./{folder}" status', None)
+    templates = (
+        "gitdeploy -C DIR takes the app's checkout.",
+        "Go to the folder of your app's checkout, or name it: gitdeploy -C DIR",
+    )
+    assert any(matches(template, hint_of(done)) for template in templates), done.text
+    command = command_in(hint_of(done), "gitdeploy -C DIR").partition(" takes")[0].replace("DIR", f'"{roots.app}"')
+    roots.type(f'cd "{roots.folder}" && {command} status')
+
+
+def test_root_calls_the_program_or_goes_elsewhere(theirs: App) -> None:
+    theirs.type("chown -R root: . && chmod 0775 .")
+    os.chown(theirs.app, 0, needs.NOBODY)
+    done = as_user(theirs, 0, "status")
+    assert matches("Call the program itself, {}, or go elsewhere first: cd /", hint_of(done)), done.text
+    program = command_in(hint_of(done), "Call the program itself, ").split(", ")[1]
+    theirs.type(f"{program} status")
+    module = f'{shlex.quote(sys.executable)} -m gitdeploy -C "{theirs.app}" status'
+    theirs.type(f"{command_in(hint_of(done), 'cd /')} && {module}")

@@ -106,3 +106,22 @@ def test_doctor_says_what_could_go(app: App) -> None:
         app.gitdeploy("rollback", "--yes")
         shown = app.type(command_in(hint, "gitdeploy prune"))
         assert "1 backup" in shown.text
+
+
+FILLS = Program(
+    "#!/bin/sh\nrm -rf .gitdeploy/reserve\ndd if=/dev/zero of=fill bs=64k status=none\n"
+    "dd if=/dev/zero of=fill.2 bs=512 status=none\nexit 1\n"
+)
+
+
+def test_with_room_again_an_undoing_goes_on(app: App) -> None:
+    """The disk is full when something fails below the line, and the journal can't take it down."""
+    with small_disk(app):
+        app.write_settings(SETTINGS + "hooks: {dir: hooks}\n")
+        app.release("v3.0.0", {**tree("3.0.0"), "hooks/post-deploy": FILLS})
+        done = app.gitdeploy("upgrade", "v3.0.0", code=4)
+        assert matches("Make room on the disk, then run: gitdeploy recover", hint_of(done)), done.text
+        app.type("rm -f fill fill.2")
+        app.type(command_in(hint_of(done), "gitdeploy recover"))
+        assert (app.app / "VERSION").read_text() == "1.0.0"
+        app.gitdeploy("upgrade", "v2.0.0")

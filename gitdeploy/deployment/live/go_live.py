@@ -42,7 +42,7 @@ def roll_back_result(work: Work, live: Live, step: str, cause: GitDeployError) -
             bad = f"{bad_sentence(live.record.target)}  " if live.record.action == "upgrade" and remembered else ""
             error = RolledBack(
                 settled.sentence,
-                f"{bad}Whole log: gitdeploy log {work.id}",
+                "\n".join(filter(None, (cause.hint, f"{bad}Whole log: gitdeploy log {work.id}"))),
                 details=cause.details,
                 lines=settled.lines,
             )
