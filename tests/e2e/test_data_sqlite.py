@@ -321,9 +321,7 @@ def test_a_disk_without_room_for_the_dump_and_one_more_is_refused(app: App) -> N
     """The second: what a roll-back would replace is kept as well."""
     filled(app, 8)
     with disk(app.app, "24m"):
-        said = (
-            r"Error: Too little space on the disk of \S+/app: 1\d\.\d MB free, [23]\d\.\d MB needed\.\s+Make room; `git"
-        )
+        said = r"Error: Too little space on the disk of \S+/app: 1\d\.\d MB free, [23]\d\.\d MB needed\.\s+Make room\. To drop old backups: git"
         refused_for_want_of_room(app, said)
 
 
@@ -335,3 +333,26 @@ def test_a_disk_without_room_beside_the_database_is_refused(app: App) -> None:
             r"Too little space beside the database instance/app\.db to put a dump back: [1-5]\.\d MB free, "
             r"8\.\d MB needed\.\s+Make room there, or do without: backup: \{restore_data: never\}",
         )
+        app.tell(SETTINGS + "  restore_data: never\n")
+        assert "beside the database" not in app.gitdeploy("plan", "v2.0.0", code=None).text
+
+
+# ---- data that can't be put back ----
+
+
+def test_data_that_can_not_be_put_back_are_left_as_they_are_where_deploy_yaml_says_so(app: App, tmp_path: Path) -> None:
+    """The line that the message has for deploy.yaml, written there; then the command that it names."""
+    killer = Killer(app, tmp_path)
+    assert killer.run("kill-at data begun", "upgrade", "v2.0.1") == -9
+    needs.immutable(app.database)
+    try:
+        said = app.gitdeploy("recover", code=4).err
+        way = re.search(r"To leave the data as they are: backup: \{(.*)\} in deploy.yaml, then: gitdeploy (.*)", said)
+        assert way is not None, said
+        file = app.app / "deploy.yaml"
+        file.write_text(f"{file.read_text()}  {way[1]}\n")
+        app.gitdeploy(*way[2].split())
+        assert (app.app / "VERSION").read_text() == "1.0.0"
+        assert app.gitdeploy("recover").out.startswith("Nothing to recover")
+    finally:
+        subprocess.run(["chattr", "-i", str(app.database)], check=True)

@@ -19,6 +19,7 @@ _WORDS = frozenset(
     "user_name user_word shell_word path_text clean redact listing count size_text again name sentence summary why refusal "
     "full text reason message executables folder_comment error_text shown".split()
 )  # functions and properties that give a part of a sentence, or another's
+_OTHER_PAIRS = {"deployment/prepare/release.py"}  # (a commit, where it is from)
 MOST = 40  # templates of one expression; more would be a fault of this reader
 
 
@@ -72,7 +73,7 @@ def _errors() -> set[str]:
     ]
     while more := {name for name, above in classes if above & bases} - bases:
         bases |= more
-    return bases - {"CommandFailed", "Interrupted"}
+    return bases - {"CommandFailed", "Interrupted", "SettlingFailed"}  # made of other things than a message and a hint
 
 
 def hints() -> list[Hint]:
@@ -95,6 +96,8 @@ def _hint_expressions(module: _Module) -> Iterator[ast.expr]:
             if name in _errors() or (name == "Problem" and problem_has_hint):
                 yield from named or node.args[1:2]
                 yield from (arg for arg in node.args[:1] if isinstance(arg, ast.Starred))
+            elif name == "__init__" and ast.unparse(node.func).startswith("super()"):
+                yield from node.args[1:2]
             elif name == "Finding":
                 yield from node.args[3:4]
         elif isinstance(node, ast.Tuple) and len(node.elts) == 2 and _is_pair(module, node):
@@ -104,6 +107,8 @@ def _hint_expressions(module: _Module) -> Iterator[ast.expr]:
 def _is_pair(module: _Module, node: ast.Tuple) -> bool:
     """Whether NODE is a (message, hint) of a function that returns such."""
     function = module.function_of(node)
+    if module.name in _OTHER_PAIRS or isinstance(module.parents.get(node), ast.Compare):
+        return False
     if not isinstance(function, ast.FunctionDef) or function.returns is None:
         return False
     if "tuple[str, str]" not in ast.unparse(function.returns):
@@ -131,7 +136,7 @@ def _templates(module: _Module, node: ast.expr | None, seen: tuple[object, ...])
         return set().union(*(_templates(module, each, seen) for each in node.values))
     if isinstance(node, ast.Starred):
         return _templates(module, node.value, seen)
-    if isinstance(node, ast.List):
+    if isinstance(node, ast.List | ast.Tuple):
         return set().union(*(_templates(module, each, seen) for each in node.elts))
     if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "join" and node.args:
         return _templates(module, node.args[0], seen)

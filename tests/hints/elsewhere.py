@@ -44,6 +44,10 @@ FOLLOWED_ELSEWHERE = {
     "Delete them: gitdeploy doctor --repair": "hints/test_hints_are_followed.py::test_the_hint_solves_it",
     "{}\nTo look at the rest: gitdeploy doctor": "hints/test_hints_are_followed.py::test_the_hint_solves_it",
     # by older ones
+    "Fix that, then: gitdeploy recover": _WAYS_OUT + "test_no_permission_on_the_way_back",
+    "Without it: {}": _WAYS_OUT + "test_a_mistake_in_deploy_yaml_has_two_ways_out",
+    "To leave the data as they are": "e2e/test_data_sqlite.py::test_data_that_can_not_be_put_back_are_left_as_they_are_where_deploy_yaml_says_so",
+    "To have one, write into deploy.yaml": "hooks/test_hooks_library.py::test_the_command_line_lists_installs_and_shows_what_will_run",
     "As root: rm -rf": "e2e/test_packages.py::test_what_root_left_in_the_venv_stops_nothing",
     "Nothing uses it. Delete it as root: rm -rf": "e2e/test_packages.py::test_what_root_left_in_the_venv_stops_nothing",
     "venv: {requirements: [{}]} in deploy.yaml": "e2e/test_packages.py::test_a_lock_that_nothing_installs_is_said_and_one_that_is_named_is_installed",
@@ -108,13 +112,13 @@ NOT_COMMANDS = {
         "service.command in deploy.yaml", "{} config, in the checkout, as {}", "It has: {}.", "service.timeout says how long",
         "systemctl", "systemd-analyze verify", "See that the URL has the right user", "Something holds a lock on a table",
         "supervisorctl status", "Give it user=", "Give it User=", "Let {} restart just this unit", "This machine was not started by systemd",
-        "From this checkout run", "Set service.", "Make your init run", "Start it, and look at its log.",
+        "From this checkout run", "Set service.", "Docker has no compose here", "Install Docker", "There is no docker", "Make your init run", "Start it, and look at its log.",
     ],
     "judgement on one's own files, code or data": [
         "Restore another backup (gitdeploy backups)", "See venv: in deploy.yaml.", "let the release bring a requirements.txt",
         "venv: {self: editable}", "Through hard links other generations", "Move the database out of the checkout",
         "The database itself may be damaged", "It is {}", "{} and what is in it must be folders", "A hook may change files in the checkout",
-        "See: git sparse-checkout list", "Stop what uses that port",
+        "See: git sparse-checkout list", "deploy.yaml names no folder of hooks.", "Stop what uses that port",
     ],
     "a fault of gitdeploy's own, or of the disk under it, to be reported": [
         "Nothing was touched. It is a fault of gitdeploy", "Run the command again with -v", "See the whole log: gitdeploy log",
