@@ -21,7 +21,17 @@ from gitdeploy.config import HooksConfig
 from gitdeploy.errors import GitDeployError
 from gitdeploy.system import environment as environment_
 from gitdeploy.system import owner, process
-from gitdeploy.text import LOOKED_THROUGH, clean, duration_text, path_text, redact, telling_line, telling_lines
+from gitdeploy.system.ourselves import user_word
+from gitdeploy.text import (
+    LOOKED_THROUGH,
+    clean,
+    duration_text,
+    path_text,
+    redact,
+    shell_word,
+    telling_line,
+    telling_lines,
+)
 
 FOLDER = "hooks"  # the usual name of the folder; it counts where deploy.yaml says so
 STAGES = ("pre-deploy", "build", "migrate", "post-deploy", "pre-restore", "post-restore", "on-failure")
@@ -152,7 +162,7 @@ def _stranger(root: Path, path: Path, name: str, status: os.stat_result) -> str 
     for place, found in ((name, status), (path_text(os.path.relpath(path.parent, root)), path.parent.stat())):
         if found.st_uid not in trusted:
             user = owner.user_name(trusted[1])
-            return f"{place} belongs to {owner.user_name(found.st_uid)}, and {user} would run it: chown {user} {place}"
+            return f"{place} belongs to {owner.user_name(found.st_uid)}, and {user} would run it: chown {user_word(trusted[1])} {shell_word(place)}"
     return None
 
 
@@ -170,7 +180,8 @@ def stage_of(folder: str, path: str) -> str | None:
 
 def not_executable(name: str) -> str:
     """What is said of a hook without the right to be run."""
-    return f"{name} is not executable: chmod +x {name} (and git update-index --chmod=+x {name})."
+    word = shell_word(name)
+    return f"{name} is not executable: chmod +x {word} (and git update-index --chmod=+x {word})."
 
 
 def _bad_start(root: Path, name: str, begin: bytes) -> str | None:

@@ -189,7 +189,7 @@ CASES = {
     "an older release, its backup": Case(BACK, older, typed("gitdeploy rollback"), "upgrade v1.0.0", then="upgrade v2.0.0"),
     "an older release": Case(AGAIN, older, typed("gitdeploy upgrade v1.0.0"), "upgrade v1.0.0", then="upgrade v2.0.0"),
     "an older release without a backup": Case(AGAIN, older_without_backup, typed("gitdeploy upgrade"), "upgrade v1.0.0", then="upgrade v2.0.0"),
-    "paused": Case("Release them: gitdeploy unlock", lambda app: app.gitdeploy("lock", "-m", "a reason"), typed("gitdeploy unlock")),
+    "paused": Case("Resume them: gitdeploy unlock", lambda app: app.gitdeploy("lock", "-m", "a reason"), typed("gitdeploy unlock")),
     "no such deployment": Case("`gitdeploy log` lists them.", nothing_made, typed("gitdeploy log"), "log 999", then="log 1"),
     "no such backup": Case("`gitdeploy backups` lists them.", nothing_made, typed("gitdeploy backups"), "restore 1999", then="restore latest"),
     "a backup of a version": Case("`gitdeploy backups` lists them.", nothing_made, typed("gitdeploy backups"), "rollback v7.0.0 --yes", then="restore latest"),

@@ -87,6 +87,13 @@ def hints() -> list[Hint]:
     return [Hint(template, place) for template, place in found.items()]
 
 
+def texts() -> Iterator[tuple[str, ast.JoinedStr]]:
+    """(module, text with gaps) of all hints that are written where they are said."""
+    for module in _modules():
+        for expression in _hint_expressions(module):
+            yield from ((module.name, node) for node in ast.walk(expression) if isinstance(node, ast.JoinedStr))
+
+
 def _hint_expressions(module: _Module) -> Iterator[ast.expr]:
     problem_has_hint = module.name.split("/")[0] != "config"  # there a Problem is a line and a message
     for node in ast.walk(module.tree):

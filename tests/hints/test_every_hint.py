@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
+import click
 import pytest
 
+from gitdeploy.cli import cli
 from hints import collected
 from hints.elsewhere import FOLLOWED_ELSEWHERE, NOT_COMMANDS
 from hints.following import matches
@@ -28,13 +31,48 @@ def test_every_hint_is_followed_or_says_why_not() -> None:
     assert not left, "follow each in a case of tests/hints:\n" + "\n".join(left)
 
 
-@pytest.mark.parametrize("entry", [*FOLLOWED_ELSEWHERE, *NOT])
-def test_no_list_names_what_no_source_has(entry: str) -> None:
-    assert any(is_of(entry, template) for template in HINTS)
+def test_no_list_names_what_no_source_has() -> None:
+    gone = [entry for entry in (*FOLLOWED_ELSEWHERE, *NOT) if not any(is_of(entry, template) for template in HINTS)]
+    assert not gone
 
 
-@pytest.mark.parametrize("test", sorted({*FOLLOWED_ELSEWHERE.values()}))
-def test_the_tests_that_are_named_are_there(test: str) -> None:
-    file, _, name = test.partition("::")
-    tree = ast.parse((TESTS / file).read_text())
-    assert name in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+def test_the_tests_that_are_named_are_there() -> None:
+    gone = []
+    for test in sorted({*FOLLOWED_ELSEWHERE.values()}):
+        file, _, name = test.partition("::")
+        tree = ast.parse((TESTS / file).read_text())
+        gone += [test] if name not in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)} else []
+    assert not gone
+
+
+COMMAND = re.compile(r"gitdeploy ((?:[a-z]+(?: [a-z]+)?)(?: (?:--?[a-z-]+|[A-Z]+|\{\}|[\w.]+))*)")
+"""A command of ours within a hint, with its options."""
+
+
+@pytest.mark.parametrize("template", [template for template in HINTS if "gitdeploy " in template])
+def test_every_command_has_the_options_that_a_hint_gives_it(template: str) -> None:
+    for words in COMMAND.findall(template):
+        first, *more = words.split()
+        if first not in cli.commands:
+            continue  # "of gitdeploy's", "run gitdeploy as"
+        command = cli.commands[first]
+        if isinstance(command, click.Group) and more and more[0] in command.commands:
+            command = command.commands[more.pop(0)]
+        known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
+        assert {word for word in more if word.startswith("-")} <= known, words
+
+
+SHELL = re.compile(r"\b(?:git|chmod|chown|rm|mv|cp|ln|mount|umount|gitdeploy) [^.;]*$")
+
+
+def test_what_is_typed_is_quoted_for_a_shell() -> None:
+    """`path_text` and `clean` make a name fit to be read; a command's word is made by `shell_word`."""
+    wrong = []
+    for place, node in collected.texts():
+        before = ""
+        for part in node.values:
+            shown = ast.unparse(part.value) if isinstance(part, ast.FormattedValue) else ""
+            if SHELL.search(before) and re.match(r"(path_text|clean|str)\(", shown):
+                wrong.append(f"{place}:{node.lineno}  {shown}")
+            before += str(part.value) if isinstance(part, ast.Constant) else "X"
+    assert not wrong

@@ -24,7 +24,7 @@ from gitdeploy.site.app_environment import check_environment
 from gitdeploy.site.site import Site
 from gitdeploy.system import environment as environment_
 from gitdeploy.system import interruption
-from gitdeploy.text import clean
+from gitdeploy.text import clean, shell_word
 from gitdeploy.versions import CodeState
 
 _PATIENCE = 3.0  # seconds in which one bad answer may be a hiccup
@@ -167,7 +167,11 @@ class _Programs(Struct):
                 return None
         if not full.exists():
             return f"{shown} does not exist."
-        return None if full.is_file() and os.access(full, os.X_OK) else f"{shown} is not executable: chmod +x {shown}"
+        return (
+            None
+            if full.is_file() and os.access(full, os.X_OK)
+            else f"{shown} is not executable: chmod +x {shell_word(path)}"
+        )
 
     def _other_packages(self) -> bool:
         """Whether the new venv may have programs that the live one hasn't, or the other way round."""
