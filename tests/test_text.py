@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -120,3 +124,16 @@ def test_the_one_line_that_says_why(lines: list[str], shown: str) -> None:
 def test_the_lines_of_a_log_that_say_why(lines: list[str], shown: list[str]) -> None:
     """The exception that ended it, though the server and its manager said more after it."""
     assert text.telling_lines(lines, 2) == shown
+
+
+@pytest.mark.parametrize(
+    "name", [b"plain", b"two words", b"it's", "数据".encode(), b"-rf", b"\xff", b"a\tb", b"$HOME;`x`", b"a\\b\xff%s'"]
+)
+def test_a_word_of_a_command_line_names_that_very_file(tmp_path: Path, name: bytes) -> None:
+    place = os.fsencode(tmp_path)
+    with open(place + b"/" + name, "w") as file:
+        file.write("found")
+    for word in (text.shell_word(name), text.shell_word(place + b"/" + name)):
+        done = subprocess.run(["sh", "-c", f"cat {word}"], cwd=tmp_path, capture_output=True, text=True)
+        assert done.stdout == "found", (word, done.stderr)
+        assert word.isprintable()

@@ -168,7 +168,8 @@ def operation_under_way(repository: Repository) -> str | None:
 def stop_words(word: str, folder: bytes = b"") -> str:
     """How what WORD names (`operation_under_way`) in FOLDER is ended."""
     where = f"-C {shell_word(folder)} " if folder else ""
-    return f"Finish it, or stop it: git {where}{word} {'reset' if word == 'bisect' else '--abort'}"
+    command = f"git {where}{word} {'reset' if word == 'bisect' else '--abort'}"
+    return f"Finish it, or stop it: {command}"
 
 
 def _index(repository: Repository) -> tuple[dict[bytes, tuple[int, str]], list[tuple[bytes, int]]]:

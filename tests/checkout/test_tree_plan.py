@@ -6,10 +6,12 @@ import os
 from dataclasses import dataclass, field
 
 import pytest
+import yaml
 from support.checkouts import Checkout
 from support.sample import Link, Program, Tree
 
 from gitdeploy.checkout.changes import TreePlan
+from gitdeploy.checkout.keep import KeepPaths, keep_line
 
 TEXT = "".join(f"line {number}\n" for number in range(12))
 
@@ -211,3 +213,10 @@ def test_the_line_that_it_proposes_keeps_what_was_kept_before(checkout: Checkout
     checkout.write({"a b": "mine"})
     (problem,) = checkout.plan(then, keep=(".env",)).problems
     assert 'git: {keep: [.env, "a b"]}' in problem.hint
+
+
+def test_the_line_keeps_files_of_every_name_and_no_other_ones() -> None:
+    odd = [b"2024", b"yes", b"-n", b"a[1].txt", b'say "it"', b"a,b", b"\xff.txt", "数据".encode(), b"plain/file.py"]
+    kept = KeepPaths(tuple(yaml.safe_load(keep_line((), odd))["git"]["keep"]))
+    assert [path for path in odd if not kept.match(path)] == []
+    assert not kept.match(b"a1.txt")

@@ -114,18 +114,16 @@ CASES = {
     "modes, overlooked": Case(
         "{}To keep modes set by hand, have git overlook them: {}", odd_modes, typed("git config")
     ),
-    "a bisect": Case("Finish it, or stop it: git {}{} reset", bisecting, typed("git bisect")),
-    "a bisect, by doctor": Case("Finish it, or stop it: git {}{} reset", bisecting, typed("git bisect"), "doctor"),
+    "a bisect": Case("Finish it, or stop it: {}", bisecting, typed("git bisect")),
+    "a bisect, by doctor": Case("Finish it, or stop it: {}", bisecting, typed("git bisect"), "doctor"),
     "a merge": Case(
-        "Finish it, or stop it: git {}{} --abort",
+        "Finish it, or stop it: {}",
         merging,
         typed("git merge"),
         flag="",
         then=f"upgrade v2.0.0 {DISCARD}",
     ),
-    "a revert": Case(
-        "Finish it, or stop it: git {}{} --abort", reverting, typed("git revert"), then=f"upgrade v2.0.0 {DISCARD}"
-    ),
+    "a revert": Case("Finish it, or stop it: {}", reverting, typed("git revert"), then=f"upgrade v2.0.0 {DISCARD}"),
     "a commit of this server's": Case(
         "Push them and make a release of them, or go on without: --discard-local-changes (the backup holds them).",
         commit_here,

@@ -105,7 +105,7 @@ CASES = {
         "Bring it back: git {}submodule update {}; or go on without, which brings the release's: --discard-local-changes",
         deleted, typed("git "),
     ),
-    "in a bisect": ("Finish it, or stop it: git {}{} reset", in_a_bisect, typed("git ")),
+    "in a bisect": ("Finish it, or stop it: {}", in_a_bisect, typed("git ")),
 }  # fmt: skip
 
 
