@@ -59,11 +59,11 @@ def test_everything_broken_is_named_with_what_to_do(shop: Shop) -> None:
         "backups": manifest.parent.name,
         "source": "127.0.0.1:9",
         "hooks": "post-deploy",
-        "objects": "gitdeploy doctor --repair deletes them",
+        "objects": "Delete them: gitdeploy doctor --repair",
     }.items():
         assert found[about][0] == "problem", (about, found)
         assert words in found[about][1], (about, found[about])
-    assert "gitdeploy recover removes it" in found["git"][1]
+    assert "this removes it: gitdeploy recover" in found["git"][1]
     repaired = findings(shop, "--repair", code=1)
     assert repaired["objects"][0] == "mended"
     assert not (spare / ("c" * 38)).exists()

@@ -61,7 +61,7 @@ def problems(sample: Sample, tag: str) -> list[tuple[str, str]]:
 
 def type_it(sample: Sample, hint: str, prefix: str) -> None:
     """Run what a hint says, from PREFIX to the end of that sentence."""
-    command = hint[hint.index(prefix) :].split(". ", maxsplit=1)[0]
+    command = hint[hint.index(prefix) :].splitlines()[0].split(". ", maxsplit=1)[0]
     done = subprocess.run(["sh", "-c", command], cwd=sample.app, env=sample.environment, capture_output=True, text=True)
     assert done.returncode == 0, (command, done.stderr)
 
