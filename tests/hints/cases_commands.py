@@ -224,6 +224,7 @@ CASES = {
         "Put a real folder there, or keep the files behind it out of the release (git.keep).", a_link_in_the_way, a_folder_instead
     ),
     "links as texts": Case("Have them as links: git config core.symlinks true{}", links_as_texts, typed("git config"), "upgrade v2.5.0"),
+    "no such option": Case("See: {} --help", nothing_made, typed("gitdeploy upgrade --help"), "upgrade --no-such-option", then="upgrade v2.0.0"),
     "an id's beginning": Case("Give more of the id.", two_alike, its_whole_id, "restore 20", then="status"),
     "a merge with conflicts": Case("Finish or abort it first (git status says how).", conflicting, lambda app, hint: app.type("git merge --abort"), "status"),
     "a failed upgrade left as it is": Case(

@@ -49,7 +49,7 @@ def hint_of(done: Done) -> str:
     """What a command that failed says is to be done: the indented lines behind its error."""
     lines = done.err.splitlines()
     start = max(number for number, line in enumerate(lines) if re.match(r"(Error|Refused): ", line))
-    return "\n".join(line.removeprefix("  ") for line in lines[start + 1 :] if line.startswith("  "))
+    return "\n".join(line.removeprefix("  ") for line in lines[start + 1 :] if line.startswith(("  ", "See: ")))
 
 
 def matches(template: str, hint: str) -> bool:
