@@ -96,6 +96,7 @@ NOT_COMMANDS = {
         "Upgrade git, or have all files here", "Change it: git refs migrate", "Run it as {}: {}\nInstall one for root",
     ],
     "lists what another answer of the same host has": ["`gitdeploy releases --all` lists its tags."],
+    "tells whoever writes Python against `App.repo`": ["Let git do it: {}", "Ask git: repo.git", "Run git itself: subprocess"],
     "asks the release's author, or the remote's": [
         "Ask the release's author", "Such a release can't be installed", "A release is a tag of a commit.", "It is not what its name says.",
         "Only releases signed by a known key", "List the keys that may sign", "Ask its author. Where you know the object",
