@@ -321,7 +321,7 @@ def test_a_filter_whose_program_is_not_there_is_found_in_preflight(sample: Sampl
     sample.git("config", "filter.up.smudge", "no-such-program --flag")
     ((message, hint),) = problems(sample, "v2.0.0")
     assert message == "The git filter up needs the program no-such-program, which isn't there."
-    type_it(sample, hint + " .git/up", "git config")
+    type_it(sample, hint.replace("/PATH/TO/no-such-program --flag", ".git/up"), "git config")
     upgrade(sample, "v2.0.0")
     assert (sample.app / "a.up").read_text() == "TEXT 2\n"
 
