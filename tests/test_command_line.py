@@ -178,6 +178,8 @@ def test_verbose_shows_what_children_print(shop: Sample) -> None:
 
 
 def test_off_a_terminal_nobody_is_asked(shop: Sample) -> None:
+    if not document(shop, "log"):
+        shop.gitdeploy("upgrade", "v1.1.0")
     done = shop.gitdeploy("rollback", code=2)
     assert "--yes" in done.err
 
