@@ -6,6 +6,7 @@ for giving the new one its owner. root may do all of it.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from gitdeploy.system.ourselves import user_word
 from gitdeploy.system.owner import user_name
 from gitdeploy.text import count, listing, path_text, shell_word
 
+_NOT_A_FOLDER = frozenset((errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.ELOOP))
 _FILES = ("HEAD", "index", "config", "packed-refs", "shallow", "info/exclude")  # beside folders: what git or we replace
 
 
@@ -47,10 +49,10 @@ def foreign(repository: Repository, paths: Iterable[bytes], more: Iterable[Path]
     for file in files:
         try:
             facts = os.lstat(file)
-        except (FileNotFoundError, NotADirectoryError):
+        except OSError as error:  # of one that may not be looked at, the folder is named already
+            if error.errno not in _NOT_A_FOLDER:
+                raise
             continue
-        except PermissionError:
-            continue  # its folder is named already
         if facts.st_uid != os.geteuid():
             found[file] = Foreign(file, facts.st_uid, folder=False)
     return [found[path] for path in sorted(found)]
@@ -61,9 +63,9 @@ def _nearest(folder: bytes, root: bytes) -> bytes:
     while folder != root:
         try:
             os.lstat(folder)
-        except (FileNotFoundError, NotADirectoryError):
-            folder = os.path.dirname(folder)
-        except PermissionError:
+        except OSError as error:  # not there, below a file or a link that leads in a circle, or not to be looked at
+            if error.errno not in _NOT_A_FOLDER:
+                raise
             folder = os.path.dirname(folder)
         else:
             return folder if os.path.isdir(folder) and not os.path.islink(folder) else os.path.dirname(folder)

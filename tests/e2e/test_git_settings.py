@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import stat
 import subprocess
@@ -14,6 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from support import needs
 from support.sample import Done, Link, Program, Sample, Tree, differences
 
 from gitdeploy import App
@@ -454,6 +456,7 @@ def as_nobody(sample: Sample, *words: str) -> Done:
 @pytest.fixture
 def nobodys() -> Iterator[Sample]:
     """A checkout of nobody's, where nobody can go."""
+    needs.gitdeploy_for_others()
     with TemporaryDirectory(prefix="gitdeploy-nobodys-") as folder:
         Path(folder).chmod(0o755)
         yield checkout_of_nobodys(Sample(Path(folder), venv=False))
@@ -616,13 +619,13 @@ def test_every_command_says_that_the_current_folder_is_gone(sample: Sample) -> N
     sample.release("v1.0.0", tree("1.0.0"))
     sample.install("v1.0.0")
     gone = sample.folder / "gone"
-    words = f'cd {gone} && rmdir {gone} && for each in {" ".join(COMMANDS)}; do {sys.executable} -m gitdeploy $each; echo "$each $?"; done'
+    words = f'cd {gone} && rmdir {gone} && for each in {" ".join(COMMANDS)}; do {shlex.quote(sys.executable)} -m gitdeploy $each; echo "$each $?"; done'
     for command in (words, words.replace("gitdeploy $each", "gitdeploy -C sub $each")):
         gone.mkdir()
         done = subprocess.run(["sh", "-c", command], env=sample.environment, capture_output=True, text=True)
         assert done.stdout.split("\n")[:-1] == [f"{name} 2" for name in COMMANDS]
         assert done.stderr.count("The folder you are in is gone.") == len(COMMANDS)
     gone.mkdir()
-    absolute = f"cd {gone} && rmdir {gone} && {sys.executable} -m gitdeploy -C {sample.app} status"
+    absolute = f"cd {gone} && rmdir {gone} && {shlex.quote(sys.executable)} -m gitdeploy -C {sample.app} status"
     done = subprocess.run(["sh", "-c", absolute], env=sample.environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sqlite3
 import subprocess
 import sys
@@ -93,7 +94,7 @@ def migrations(path: Path) -> list[str]:
         return [row[0] for row in database.execute("SELECT name FROM django_migrations WHERE app = 'shop' ORDER BY 1")]
 
 
-MIGRATE = f"{PYTHON} manage.py migrate --noinput"
+MIGRATE = f"{shlex.quote(PYTHON)} manage.py migrate --noinput"
 
 
 def test_the_env_file_that_the_service_has_reaches_the_migration(sample: Sample) -> None:

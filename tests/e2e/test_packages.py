@@ -14,6 +14,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from support import needs
 from support.sample import PROJECT, Sample, Tree, differences
 from uv import find_uv_bin
 
@@ -285,6 +286,8 @@ def test_where_uv_refuses_pip_does_it(sample: Sample) -> None:
 
 
 def test_a_venv_that_sees_the_systems_packages_goes_on_seeing_them(sample: Sample, tmp_path: Path) -> None:
+    if not list(Path(sys.base_prefix).glob("lib/python*/site-packages")):
+        pytest.skip("not here: a Python of its own, which is copied (a distribution's keeps its packages elsewhere)")
     plain = {"deploy.yaml": SETTINGS, ".gitignore": "/venv\n"}
     sample.release("v1.0.0", {**plain, "requirements.txt": "greeting==1.0\nmsgspec\n"})
     sample.release("v2.0.0", {**plain, "requirements.txt": "greeting==2.0\nmsgspec\n"})
@@ -385,6 +388,8 @@ def test_what_root_left_in_the_venv_stops_nothing() -> None:
     python = f"/usr/bin/python{sys.version_info[0]}.{sys.version_info[1]}"
     if not os.access(python, os.X_OK):
         pytest.skip("not here: no Python of the tests' version that another user may run")
+    if not needs.others_may_read_the_clone():
+        pytest.skip("needs a clone that other users may read (this one lies below a folder of mode 0700)")
     with tempfile.TemporaryDirectory(dir="/var/tmp") as name:
         folder = Path(name)
         folder.chmod(0o755)

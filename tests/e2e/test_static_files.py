@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 
@@ -24,7 +25,7 @@ STATIC_URL = "/static/"
 STATIC_ROOT = "collected"
 STATICFILES_DIRS = ["assets"]
 """
-COLLECT = f"{sys.executable} manage.py collectstatic --noinput --verbosity 0"
+COLLECT = f"{shlex.quote(sys.executable)} manage.py collectstatic --noinput --verbosity 0"
 
 
 def tree(number: int, widgets: int, *, fails: bool = False) -> Tree:

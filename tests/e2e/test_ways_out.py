@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from e2e.conftest import SETTINGS, Shop, tree
+from support import needs
 from support.sample import Program, Tree, differences
 
 pytestmark = pytest.mark.xdist_group("faults")
@@ -265,6 +266,7 @@ def test_the_stage_and_every_backup_are_gone_between_two_releases(served: Shop) 
 @contextmanager
 def closed(path: Path) -> Iterator[None]:
     """A folder in which nobody may change anything, root neither."""
+    needs.program("chattr")
     if subprocess.run(["chattr", "+i", str(path)], capture_output=True).returncode:
         pytest.skip("chattr +i needs root and a file system that knows it")
     try:

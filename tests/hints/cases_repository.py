@@ -37,6 +37,7 @@ def lose(app: App, commit: str) -> None:
     """Its object is gone, out of packs too."""
     for pack in (app.app / ".git/objects/pack").glob("*.pack"):
         moved = app.folder / "pack"
+        moved.unlink(missing_ok=True)  # git's packs are read-only, and so is their copy
         shutil.copy(pack, moved)
         for file in pack.parent.glob(f"{pack.stem}.*"):
             file.unlink()

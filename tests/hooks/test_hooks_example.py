@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import sys
 from pathlib import Path
 
@@ -11,12 +12,14 @@ from support.sample import PROJECT, Program, Sample, Tree
 HOOK = "hooks/post-deploy.d/40-news"
 
 
-def example() -> str:
-    """Its text, with the Python that gitdeploy is installed in here."""
+def example(python: Path) -> str:
+    """Its text, with PYTHON as the one that gitdeploy is installed in: one whose path has no blank, as #! wants."""
+    python.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n')
+    python.chmod(0o755)
     text = (PROJECT / "docs/hooks.md").read_text()
     found = re.search(rf"`{HOOK}`.*?```python\n(.*?)```", text, re.DOTALL)
     assert found is not None
-    return found[1].replace("/opt/gitdeploy/bin/python", sys.executable)
+    return found[1].replace("/opt/gitdeploy/bin/python", str(python))
 
 
 def test_it_lists_the_commits_since_the_last_release(tmp_path: Path) -> None:
@@ -25,7 +28,7 @@ def test_it_lists_the_commits_since_the_last_release(tmp_path: Path) -> None:
         "deploy.yaml": "app: {name: shop}\nsource: {type: git}\nhooks: {dir: hooks}\n",
         ".gitignore": "/venv\n/run\n",
         "requirements.txt": "",
-        HOOK: Program(example()),
+        HOOK: Program(example(tmp_path / "python")),
     }
     for version in ("1.0.0", "1.1.0", "1.2.0"):
         sample.release(f"v{version}", {**base, "main.py": f"VERSION = {version!r}\n"})

@@ -129,6 +129,13 @@ def gitdeploy_for_others() -> None:
         pytest.skip("needs a clone and a Python that other users may read (this one lies below a folder of mode 0700)")
 
 
+@cache
+def others_may_read_the_clone() -> bool:
+    """Whether another user reads the package of this clone."""
+    words = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
+    return _works(*words, "cat", str(PROJECT / "gitdeploy/__init__.py"))
+
+
 def immutable(file: Path) -> None:
     """Make FILE one that nobody may change; the caller gives it back with `chattr -i`."""
     if not _works(program("chattr"), "+i", str(file)):
