@@ -22,7 +22,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from gitdeploy.checkout.git import program
+from gitdeploy.checkout.program import program
 from gitdeploy.errors import GitDeployError
 from gitdeploy.system import environment, process
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import os
 import re
@@ -126,3 +127,12 @@ def test_the_newest_commit_has_a_short_subject() -> None:
     if done.returncode != 0:
         pytest.skip("not here: a clone with its history")
     assert len(done.stdout.strip()) < LONGEST_SUBJECT
+
+
+def test_no_file_and_no_function_is_too_long_to_read() -> None:
+    for path in (PROJECT / "gitdeploy").rglob("*.py"):
+        text = path.read_text()
+        assert len(text.splitlines()) <= 400, path.name
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef):
+                assert (node.end_lineno or 0) - node.lineno < 60, f"{path.name}: {node.name}"

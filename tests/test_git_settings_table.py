@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from gitdeploy.checkout.git import Repository, program
+from gitdeploy.checkout.git import Repository
+from gitdeploy.checkout.program import program
 from gitdeploy.checkout.settings import DANGEROUS_FAULTS, ELSEWHERE, FETCHING, HARMLESS_FAULTS, SETTINGS, Setting
 
 DOCS = Path(__file__).parents[1] / "docs/git-settings.md"

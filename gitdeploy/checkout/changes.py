@@ -9,7 +9,8 @@ from typing import Literal
 
 from msgspec import Struct
 
-from gitdeploy.checkout.git import LONG, Repository
+from gitdeploy.checkout.git import Repository
+from gitdeploy.checkout.program import LONG
 
 Kind = Literal["added", "changed", "deleted"]
 Policy = Literal["refuse", "merge", "discard"]

@@ -7,7 +7,8 @@ import re
 import shlex
 from collections.abc import Sequence
 
-from gitdeploy.checkout.git import LONG, Repository
+from gitdeploy.checkout.git import Repository
+from gitdeploy.checkout.program import LONG
 from gitdeploy.errors import DeploymentFailed
 from gitdeploy.system.completed import Completed
 from gitdeploy.text import clean

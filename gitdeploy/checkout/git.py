@@ -11,93 +11,35 @@ A look-up has three answers: here, not here, and an error where that couldn't be
 
 from __future__ import annotations
 
-import hashlib
 import os
-import pwd
-import re
 import shutil
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from functools import cache
 from pathlib import Path
 
 from msgspec import Struct
 
+from gitdeploy.checkout.blobs import copy_with_time
+from gitdeploy.checkout.facts import NO_ACCESS, Access, ObjectFacts, is_object_id, read_facts, unreadable
+from gitdeploy.checkout.program import FSYNC_SINCE, SHORT, git_environment, git_version, program
 from gitdeploy.checkout.readers import Readers, Way
+from gitdeploy.checkout.scratch import SCRATCH
 from gitdeploy.checkout.settings import PINNED
 from gitdeploy.errors import ConfigError, DeploymentFailed
 from gitdeploy.system import durable, proc, process
 from gitdeploy.system import environment as environment_
 from gitdeploy.system.completed import Completed
 from gitdeploy.system.conversation import Conversation
-from gitdeploy.text import path_text, shell_word
+from gitdeploy.text import path_text
 
-MINIMUM = (2, 25)
-FSYNC_SINCE = (2, 36)  # knows core.fsync, and warns of core.fsyncObjectFiles, which was before it (git-config(1))
-SHORT = 60.0  # seconds: a command that only reads or writes a few objects
-LONG = 600.0  # seconds: one that writes many files
 BACKUP_REFS = "refs/gitdeploy/backups/"
 INCOMING_REFS = "refs/gitdeploy/incoming/"
-_SCRATCH = "gitdeploy-scratch-"
 EMPTY_ATTRIBUTES = "* -text !eol -filter -ident !working-tree-encoding\n"
-
-_OBJECT_ID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 
 
 _trees: dict[str, str] = {}  # commit -> its tree: ids are made from content, so this can never change
 _readers: dict[tuple[Path, Path, int], Readers] = {}  # by git_dir, root and thread: see `Repository.asking`
-
-
-def is_object_id(text: str) -> bool:
-    return _OBJECT_ID.fullmatch(text) is not None
-
-
-@cache
-def program() -> str:
-    """The absolute path of git, found and asked for its version once a process. Raises `DeploymentFailed` where there
-    is none or it is too old."""
-    found = environment_.which("git")
-    if found is None:
-        raise DeploymentFailed("git is not installed.", "Install it: apt-get install git")
-    git_version(found)
-    return found
-
-
-@cache
-def git_version(git: str) -> tuple[int, ...]:
-    """The version of the program GIT, (2, 39, 5). Raises `DeploymentFailed` where it is older than 2.25."""
-    done = process.run([git, "version"], cwd="/", env=environment_.clean_environment(), timeout=SHORT)
-    found = re.search(r"(\d+(?:\.\d+)+)", done.check("git version").text)
-    version = tuple(int(part) for part in found[1].split(".")) if found else (0,)
-    if version < MINIMUM:
-        raise DeploymentFailed(
-            f"git {'.'.join(map(str, version))} is too old: gitdeploy needs {MINIMUM[0]}.{MINIMUM[1]} or newer.",
-            "Upgrade git.",
-        )
-    return version
-
-
-class Access(Struct, frozen=True):
-    """What makes a git command prove itself: `-c` values without a secret, and the environment that holds it."""
-
-    options: tuple[str, ...]
-    environment: Mapping[str, str]
-
-
-NO_ACCESS = Access((), {})
-
-
-class ObjectsUnreadable(DeploymentFailed):
-    """Whether an object is there, or what is in it, couldn't be told."""
-
-
-class ObjectFacts(Struct, frozen=True):
-    """An object of a repository: its id, its kind (blob, tree, commit, tag), its size in bytes."""
-
-    oid: str
-    kind: str
-    size: int
 
 
 class Repository(Struct, frozen=True):
@@ -199,31 +141,7 @@ class Repository(Struct, frozen=True):
             f"safe.directory={self.root}",
         ]
 
-    @staticmethod
-    def environment() -> dict[str, str]:
-        """Of every git command. Settings of the user and the system apply, wherever the caller has them."""
-        environment = environment_.clean_environment(
-            {
-                "LC_ALL": "C",
-                "GIT_OPTIONAL_LOCKS": "0",
-                "GIT_NO_REPLACE_OBJECTS": "1",
-                "GIT_TERMINAL_PROMPT": "0",
-                "GIT_ASKPASS": "/bin/false",
-                "SSH_ASKPASS": "/bin/false",
-                "GIT_ALLOW_PROTOCOL": "https:http:ssh:git:file",
-                "GIT_AUTHOR_NAME": "gitdeploy",
-                "GIT_AUTHOR_EMAIL": "gitdeploy@localhost",
-                "GIT_COMMITTER_NAME": "gitdeploy",
-                "GIT_COMMITTER_EMAIL": "gitdeploy@localhost",
-            }
-        )
-        for name in ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_NOSYSTEM"):
-            if os.environ.get(name):
-                environment[name] = os.environ[name]
-        if "HOME" not in environment:  # a system service of root's has none, and so would know no ~/.gitconfig
-            with suppress(KeyError):
-                environment["HOME"] = pwd.getpwuid(os.geteuid()).pw_dir
-        return environment
+    environment = staticmethod(git_environment)
 
     def is_partial(self) -> bool:
         """Whether it is a partial clone: git keeps a mark beside each pack that objects were left out of."""
@@ -268,7 +186,7 @@ class Repository(Struct, frozen=True):
             said = conversation.errors()
         if len(answers) < len(asked):
             raise unreadable(f"{path_text(asked[len(answers)])} can't be read by git", said)
-        read = {name: _facts(answer) for name, answer in zip(asked, answers, strict=True)}
+        read = {name: read_facts(answer) for name, answer in zip(asked, answers, strict=True)}
         self._refuse_missing([name for name in asked if read[name] is None])
         return [read.get(name) for name in names]
 
@@ -282,7 +200,7 @@ class Repository(Struct, frozen=True):
             raise unreadable(f"{path_text(asked[len(answers)])} can't be read by git", said)
         found = {}
         for name, (header, body) in zip(asked, answers, strict=True):
-            facts = _facts(header)
+            facts = read_facts(header)
             if facts is not None and body is not None:
                 found[name] = (facts, body)
         self._refuse_missing([name for name in asked if name not in found])
@@ -457,7 +375,7 @@ class Repository(Struct, frozen=True):
     def scratch(self) -> Iterator[Path]:
         """A folder for a moment, beside git's own files, where `sweep_scratch` finds what a killed process left of it."""
         own = proc.Identity.own()
-        folder = self.git_dir / f"{_SCRATCH}{own.pid}-{own.started}-{os.urandom(6).hex()}"
+        folder = self.git_dir / f"{SCRATCH}{own.pid}-{own.started}-{os.urandom(6).hex()}"
         folder.mkdir(mode=0o700)
         try:
             yield folder
@@ -471,22 +389,6 @@ class Repository(Struct, frozen=True):
         return [folder / name for folder in folders for name in names if durable.exists(folder / name)]
 
 
-def _facts(answer: bytes) -> ObjectFacts | None:
-    """What `git cat-file` says of an object; None where it says that there is none."""
-    oid, _, rest = answer.decode("utf-8", "replace").partition(" ")
-    kind, _, size = rest.partition(" ")
-    return ObjectFacts(oid, kind, int(size)) if is_object_id(oid) and size.isdecimal() else None
-
-
-def sweep_scratch(git_dir: Path) -> None:
-    """Delete the folders of `Repository.scratch` whose process is gone."""
-    for entry in git_dir.glob(f"{_SCRATCH}*"):
-        pid, _, rest = entry.name.removeprefix(_SCRATCH).partition("-")
-        started = rest.partition("-")[0]
-        if not pid.isdecimal() or str(proc.start_ticks(int(pid))) != started:
-            shutil.rmtree(entry, ignore_errors=True)
-
-
 def initialise(folder: Path, *, sha256: bool) -> None:
     """Make an empty bare repository at FOLDER, from no template. Raises `CommandFailed`."""
     environment = Repository.environment()
@@ -494,55 +396,3 @@ def initialise(folder: Path, *, sha256: bool) -> None:
     environment["GIT_DEFAULT_HASH"] = "sha256" if sha256 else "sha1"
     words = [program(), "init", "-q", "--bare", "--template=", "--", str(folder)]
     process.run(words, cwd="/", env=environment, timeout=SHORT, tied=True).check("git init")
-
-
-def refetch(remote: str = "origin") -> str:
-    """How objects that are missing are fetched again. Into refs of its own: git refuses to fetch into refs whose objects
-    are missing, and takes a tag that it has already for fetched."""
-    specs = " ".join(f"'+refs/{kind}/*:refs/refetch/{kind}/*'" for kind in ("heads", "tags"))
-    return f"Fetch them again, with git 2.36 or newer: git fetch --refetch --no-tags {shell_word(remote)} {specs}"
-
-
-def unreadable(what: str, said: str = "") -> ObjectsUnreadable:
-    """The error for objects of which nothing can be told: WHAT is wrong, and what git SAID."""
-    if "promisor" in said or "could not fetch" in said:
-        return ObjectsUnreadable(
-            f"{what}: this partial clone has left it out, and it can't be fetched. {said}",
-            "See that the remote can be reached, and a private one with a token (`gitdeploy check --force` asks it).",
-        )
-    if "bad config" in said or "bad numeric config" in said:
-        return ObjectsUnreadable(f"{what}: {said}", "Correct the file and line that it names.")
-    if "not a git repository" in said:
-        return ObjectsUnreadable(f"{what}: {said}", "HEAD may be damaged. To see what to type: gitdeploy doctor")
-    return ObjectsUnreadable(
-        f"{what}" + (f": {said}" if said else "."),
-        f"Objects are missing or damaged: git fsck names them. Delete empty ones: gitdeploy doctor --repair\n{refetch()}",
-    )
-
-
-def copy_with_time(index: Path, to: Path) -> None:
-    """Copy an index with its time: git trusts an entry's file times only where they are older than the index itself, so
-    a younger copy would take a file changed in the same second for unchanged."""
-    facts = index.stat()
-    shutil.copyfile(index, to)
-    os.utime(to, ns=(facts.st_atime_ns, facts.st_mtime_ns))
-
-
-def blob_id(content: bytes | Iterable[bytes], size: int, length: int = 40) -> str:
-    """The object id that git gives a blob of these bytes (`blob SIZE\\0` before them; gitformat-loose)."""
-    digest = hashlib.new("sha1" if length == 40 else "sha256", f"blob {size}\0".encode(), usedforsecurity=False)
-    for part in (content,) if isinstance(content, bytes) else content:
-        digest.update(part)
-    return digest.hexdigest()
-
-
-def file_blob_id(path: bytes, length: int = 40) -> str:
-    """The object id of a file's (or symlink's) present bytes, without any filter; streamed."""
-    found = os.lstat(path)
-    if os.path.islink(path):
-        target = os.readlink(path)
-        return blob_id(target, len(target), length)
-    with open(path, "rb", buffering=0) as source:
-        if found.st_size <= 1 << 20:
-            return blob_id(source.read(), found.st_size, length)
-        return blob_id(iter(lambda: source.read(1 << 20), b""), found.st_size, length)

@@ -11,7 +11,8 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gitdeploy.checkout.git import Repository, file_blob_id
+from gitdeploy.checkout.blobs import file_blob_id
+from gitdeploy.checkout.git import Repository
 from gitdeploy.errors import DeploymentFailed
 from gitdeploy.system.completed import Completed
 from gitdeploy.system.durable import NOTHING_THERE, exists

@@ -10,7 +10,8 @@ import shlex
 from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit, urlunsplit
 
-from gitdeploy.checkout.git import Repository, git_version, program
+from gitdeploy.checkout.git import Repository
+from gitdeploy.checkout.program import git_version, program
 from gitdeploy.text import register_secret
 
 LOGIN_SETTINGS = r"http\.(.*\.)?extraheader|remote\..*\.url"

@@ -15,10 +15,10 @@ from pathlib import Path
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from gitdeploy.checkout.blobs import file_blob_id
 from gitdeploy.checkout.changes import LINK, REGULAR, FileChange, Kind, Policy, Problem, TreePlan, look
 from gitdeploy.checkout.envpath import EnvPath
 from gitdeploy.checkout.filters import refuse_failed_filter
-from gitdeploy.checkout.git import file_blob_id
 from gitdeploy.checkout.ignored import ignored_paths
 from gitdeploy.checkout.keep import KeepPaths, keep_line
 from gitdeploy.checkout.local import LocalChange

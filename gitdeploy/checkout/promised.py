@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from gitdeploy.checkout.git import LONG, Repository, unreadable
+from gitdeploy.checkout.facts import unreadable
+from gitdeploy.checkout.git import Repository
+from gitdeploy.checkout.program import LONG
 from gitdeploy.checkout.remote import fetch_objects
 from gitdeploy.checkout.remote_access import Credentials
 

@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 from msgspec import Struct
 
 from gitdeploy.checkout import ref_names
-from gitdeploy.checkout.git import INCOMING_REFS, Repository, is_object_id, unreadable
+from gitdeploy.checkout.facts import is_object_id, unreadable
+from gitdeploy.checkout.git import INCOMING_REFS, Repository
 from gitdeploy.checkout.ownership import foreign, in_words
 from gitdeploy.checkout.remote_access import LOOK_LIMIT, Credentials, ask_remote
 from gitdeploy.checkout.remote_names import GLANCE_LIMIT, REMOTE_NAME, REMOTE_URL, named_remote, shown_remote

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 
-from gitdeploy.checkout.git import NO_ACCESS, Access, Repository
+from gitdeploy.checkout.facts import NO_ACCESS, Access
+from gitdeploy.checkout.git import Repository
 from gitdeploy.checkout.login import LOGIN_SETTINGS, own_login
 from gitdeploy.checkout.settings import FETCHING
 from gitdeploy.system import process

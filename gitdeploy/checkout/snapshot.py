@@ -16,8 +16,9 @@ from msgspec import Struct
 from msgspec.structs import asdict
 
 from gitdeploy.checkout.changes import Target
-from gitdeploy.checkout.git import LONG, Repository
+from gitdeploy.checkout.git import Repository
 from gitdeploy.checkout.local import Local, git_mode
+from gitdeploy.checkout.program import LONG
 from gitdeploy.errors import DeploymentFailed
 from gitdeploy.text import path_text
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 
-from gitdeploy.checkout.git import LONG, Repository, git_version, program
+from gitdeploy.checkout.git import Repository
 from gitdeploy.checkout.local import Local
+from gitdeploy.checkout.program import LONG, git_version, program
 from gitdeploy.errors import DeploymentFailed
 from gitdeploy.system import durable
 

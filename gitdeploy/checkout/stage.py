@@ -7,7 +7,6 @@ both sides get a second name (a hard link) by which recovery can tell later whic
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 import stat as stat_module
@@ -16,18 +15,21 @@ from pathlib import Path
 
 from msgspec import Struct, field
 
+from gitdeploy.checkout.blobs import file_blob_id
 from gitdeploy.checkout.changes import LINK, REGULAR, FileChange, look
+from gitdeploy.checkout.facts import Access
 from gitdeploy.checkout.filters import filter_options, refuse_failed_filter
 from gitdeploy.checkout.folders import directory_at, nearest_directory
-from gitdeploy.checkout.git import EMPTY_ATTRIBUTES, LONG, Access, Repository, file_blob_id
+from gitdeploy.checkout.git import EMPTY_ATTRIBUTES, Repository
 from gitdeploy.checkout.incoming import staged_repository
 from gitdeploy.checkout.leftovers import unchecked
 from gitdeploy.checkout.local import git_mode
 from gitdeploy.checkout.manifest import Control, Directory, Item, Manifest, Module
 from gitdeploy.checkout.modes import Recorded
 from gitdeploy.checkout.permissions import attributes_of, dress_new_file, set_attributes
+from gitdeploy.checkout.program import LONG
 from gitdeploy.checkout.stage_parts import Part, new_index
-from gitdeploy.checkout.staged import staging_hint
+from gitdeploy.checkout.staged import staging_failure
 from gitdeploy.checkout.times import make_newer, recorded, second
 from gitdeploy.errors import DeploymentFailed
 from gitdeploy.system import bytecode, faultpoints, interruption
@@ -54,12 +56,7 @@ def stage_switch(
     try:
         return work.make(parts, progress)
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DeploymentFailed(
-                "The disk is full: the new files can't be written beside the old ones.", "Make room, then try again."
-            ) from error
-        name = path_text(os.fsdecode(error.filename)) if error.filename else "a file"
-        raise DeploymentFailed(f"{name} can't be staged: {error.strerror}.", staging_hint(error)) from error
+        raise staging_failure(error) from error
 
 
 class _Stage(Struct):

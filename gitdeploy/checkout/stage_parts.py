@@ -8,8 +8,10 @@ from pathlib import Path
 from msgspec import Struct, field
 
 from gitdeploy.checkout.changes import FileChange, Target
-from gitdeploy.checkout.git import LONG, NO_ACCESS, Access, Repository
+from gitdeploy.checkout.facts import NO_ACCESS, Access
+from gitdeploy.checkout.git import Repository
 from gitdeploy.checkout.modes import Modes
+from gitdeploy.checkout.program import LONG
 
 
 class Part(Struct, frozen=True):

@@ -14,8 +14,10 @@ from msgspec.structs import replace
 
 from gitdeploy.checkout.manifest import FILE, Manifest
 from gitdeploy.checkout.times import make_newer, recorded, second
+from gitdeploy.errors import DeploymentFailed
 from gitdeploy.system import bytecode
 from gitdeploy.system.durable import same_file, sync_directory, sync_file_system
+from gitdeploy.text import path_text
 
 
 def relink(manifest: Manifest) -> bool:
@@ -82,7 +84,7 @@ def remove_beside(path: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def staging_hint(error: OSError) -> str:
+def _hint(error: OSError) -> str:
     if error.errno == errno.EPERM:
         return "It belongs to another user or is immutable (lsattr): give it to the checkout's owner."
     if error.errno == errno.EXDEV:
@@ -90,3 +92,13 @@ def staging_hint(error: OSError) -> str:
     if error.errno == errno.EROFS:
         return "The file system is read-only."
     return ""
+
+
+def staging_failure(error: OSError) -> DeploymentFailed:
+    """What ERROR means for whoever waits for the stage."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DeploymentFailed(
+            "The disk is full: the new files can't be written beside the old ones.", "Make room, then try again."
+        )
+    name = path_text(os.fsdecode(error.filename)) if error.filename else "a file"
+    return DeploymentFailed(f"{name} can't be staged: {error.strerror}.", _hint(error))

@@ -15,8 +15,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
+from gitdeploy.checkout.blobs import copy_with_time
 from gitdeploy.checkout.changes import look
-from gitdeploy.checkout.git import Repository, copy_with_time
+from gitdeploy.checkout.git import Repository
 from gitdeploy.checkout.incoming import sweep_incoming
 from gitdeploy.checkout.leftovers import delete, forget_modules, remove_folder
 from gitdeploy.checkout.manifest import Control, Item, Manifest

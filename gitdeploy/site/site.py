@@ -16,7 +16,8 @@ from msgspec.structs import replace
 
 from gitdeploy import backups
 from gitdeploy import config as configuration
-from gitdeploy.checkout.git import Access, Repository
+from gitdeploy.checkout.facts import Access
+from gitdeploy.checkout.git import Repository
 from gitdeploy.checkout.history import live_release
 from gitdeploy.checkout.keep import KeepPaths
 from gitdeploy.checkout.remote_access import network_access

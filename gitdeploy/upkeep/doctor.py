@@ -11,7 +11,8 @@ from pathlib import Path
 from gitdeploy import health
 from gitdeploy.backups import store
 from gitdeploy.checkout import preconditions
-from gitdeploy.checkout.git import ObjectsUnreadable, Repository, refetch
+from gitdeploy.checkout.facts import ObjectsUnreadable, refetch
+from gitdeploy.checkout.git import Repository
 from gitdeploy.checkout.local import read_local
 from gitdeploy.checkout.ownership import foreign, in_words
 from gitdeploy.errors import GitDeployError

@@ -7,8 +7,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from gitdeploy.backups.store import REFS
-from gitdeploy.checkout.git import ObjectsUnreadable, Repository, git_version, is_object_id, program, refetch
+from gitdeploy.checkout.facts import ObjectsUnreadable, is_object_id, refetch
+from gitdeploy.checkout.git import Repository
 from gitdeploy.checkout.local import FIRST_CHECKOUT, operation_under_way, stop_words
+from gitdeploy.checkout.program import git_version, program
 from gitdeploy.errors import GitDeployError
 from gitdeploy.site.site import Site
 from gitdeploy.state import DeploymentLock

@@ -8,9 +8,11 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import IO, Any, cast
 
-from gitdeploy.checkout.git import SHORT, ObjectFacts, Repository, git_version, program
+from gitdeploy.checkout.facts import ObjectFacts
+from gitdeploy.checkout.git import Repository
 from gitdeploy.checkout.objects.library import git
 from gitdeploy.checkout.objects.process import GitFailed, Process
+from gitdeploy.checkout.program import SHORT, git_version, program
 from gitdeploy.checkout.readers import Readers
 from gitdeploy.errors import UsageError
 from gitdeploy.system.completed import Completed

@@ -14,12 +14,12 @@ from pathlib import Path
 from gitdeploy import venvs
 from gitdeploy.backups import store
 from gitdeploy.checkout import staged, switch, switch_back
-from gitdeploy.checkout.git import sweep_scratch
 from gitdeploy.checkout.incoming import sweep_incoming
 from gitdeploy.checkout.local import read_local
 from gitdeploy.checkout.manifest import FILE, Manifest, moved
 from gitdeploy.checkout.modules import module_folders
 from gitdeploy.checkout.remote import drop_incoming
+from gitdeploy.checkout.scratch import sweep_scratch
 from gitdeploy.config import FILE_NAME
 from gitdeploy.deployment.live.finish import finish
 from gitdeploy.deployment.live.live import Live, LiveRecord, parsed_config

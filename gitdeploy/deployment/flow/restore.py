@@ -9,7 +9,8 @@ from msgspec.structs import replace
 from gitdeploy.backups import store
 from gitdeploy.backups.store import Backup
 from gitdeploy.checkout.changes import Target
-from gitdeploy.checkout.git import BACKUP_REFS, refetch
+from gitdeploy.checkout.facts import refetch
+from gitdeploy.checkout.git import BACKUP_REFS
 from gitdeploy.checkout.modes import Modes, with_modes
 from gitdeploy.deployment.flow.upgrade import preflight_summary
 from gitdeploy.deployment.live.go_live import go_live

@@ -221,27 +221,13 @@ def make_plan(
     needed = (
         obstacles.disk_needed(site, checkout) + obstacles.venv_disk_needed(site, after, venv, options) + data.needed
     )
-    said.add(obstacles.disk_problems(site, needed, len(tree.changes)))
-    said.add(obstacles.ownership_problems(site, checkout))
+    said.add([*obstacles.disk_problems(site, needed, len(tree.changes)), *obstacles.ownership_problems(site, checkout)])
     return Plan(
-        action=action,
-        origin=origin,
-        target=target,
-        local=local,
-        goal=goal,
-        checkout=checkout,
-        venv=venv,
-        hooks=hooks,
-        services=services,
-        history=commits_between(repository, local.head, goal.commit),
-        disk_needed=needed,
-        problems=tuple(said.problems),
-        warnings=tuple(said.warnings),
-        before=config,
-        after=after,
-        options=options,
-        migrations=migrations,
-    )
+        action=action, origin=origin, target=target, local=local, goal=goal, checkout=checkout, venv=venv,
+        hooks=hooks, services=services, history=commits_between(repository, local.head, goal.commit),
+        disk_needed=needed, problems=tuple(said.problems), warnings=tuple(said.warnings), before=config,
+        after=after, options=options, migrations=migrations,
+    )  # fmt: skip
 
 
 def _checkout(

@@ -9,7 +9,8 @@ from gitdeploy import venvs
 from gitdeploy.backups.copying import content_size, matching_paths
 from gitdeploy.backups.store import KEPT_LIMIT
 from gitdeploy.checkout.changes import Problem, Target, TreePlan
-from gitdeploy.checkout.git import Repository, unreadable
+from gitdeploy.checkout.facts import unreadable
+from gitdeploy.checkout.git import Repository
 from gitdeploy.checkout.history import local_commits
 from gitdeploy.checkout.local import Local, operation_under_way, stop_words
 from gitdeploy.checkout.ownership import foreign, in_words

@@ -9,7 +9,7 @@ from pathlib import Path
 from gitdeploy.checkout import stage as staging
 from gitdeploy.checkout import stage_parts
 from gitdeploy.checkout.changes import FileChange
-from gitdeploy.checkout.git import NO_ACCESS, Access
+from gitdeploy.checkout.facts import NO_ACCESS, Access
 from gitdeploy.checkout.lfs import uses_lfs
 from gitdeploy.checkout.modes import Modes
 from gitdeploy.checkout.remote_access import access_by

@@ -1,0 +1,69 @@
+"""The program git: where it is, whether it is new enough, how long it may take."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import re
+from contextlib import suppress
+from functools import cache
+
+from gitdeploy.errors import DeploymentFailed
+from gitdeploy.system import environment as environment_
+from gitdeploy.system import process
+
+MINIMUM = (2, 25)
+FSYNC_SINCE = (2, 36)  # knows core.fsync, and warns of core.fsyncObjectFiles, which was before it (git-config(1))
+SHORT = 60.0  # seconds: a command that only reads or writes a few objects
+LONG = 600.0  # seconds: one that writes many files
+
+
+@cache
+def program() -> str:
+    """The absolute path of git, found and asked for its version once a process. Raises `DeploymentFailed` where there
+    is none or it is too old."""
+    found = environment_.which("git")
+    if found is None:
+        raise DeploymentFailed("git is not installed.", "Install it: apt-get install git")
+    git_version(found)
+    return found
+
+
+@cache
+def git_version(git: str) -> tuple[int, ...]:
+    """The version of the program GIT, (2, 39, 5). Raises `DeploymentFailed` where it is older than 2.25."""
+    done = process.run([git, "version"], cwd="/", env=environment_.clean_environment(), timeout=SHORT)
+    found = re.search(r"(\d+(?:\.\d+)+)", done.check("git version").text)
+    version = tuple(int(part) for part in found[1].split(".")) if found else (0,)
+    if version < MINIMUM:
+        raise DeploymentFailed(
+            f"git {'.'.join(map(str, version))} is too old: gitdeploy needs {MINIMUM[0]}.{MINIMUM[1]} or newer.",
+            "Upgrade git.",
+        )
+    return version
+
+
+def git_environment() -> dict[str, str]:
+    """Of every git command. Settings of the user and the system apply, wherever the caller has them."""
+    environment = environment_.clean_environment(
+        {
+            "LC_ALL": "C",
+            "GIT_OPTIONAL_LOCKS": "0",
+            "GIT_NO_REPLACE_OBJECTS": "1",
+            "GIT_TERMINAL_PROMPT": "0",
+            "GIT_ASKPASS": "/bin/false",
+            "SSH_ASKPASS": "/bin/false",
+            "GIT_ALLOW_PROTOCOL": "https:http:ssh:git:file",
+            "GIT_AUTHOR_NAME": "gitdeploy",
+            "GIT_AUTHOR_EMAIL": "gitdeploy@localhost",
+            "GIT_COMMITTER_NAME": "gitdeploy",
+            "GIT_COMMITTER_EMAIL": "gitdeploy@localhost",
+        }
+    )
+    for name in ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_NOSYSTEM"):
+        if os.environ.get(name):
+            environment[name] = os.environ[name]
+    if "HOME" not in environment:  # a system service of root's has none, and so would know no ~/.gitconfig
+        with suppress(KeyError):
+            environment["HOME"] = pwd.getpwuid(os.geteuid()).pw_dir
+    return environment
