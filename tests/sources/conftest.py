@@ -105,7 +105,7 @@ def make_shop(template: Path, folder: Path, host: type[StandIn], token: str | No
 
 @pytest.fixture(params=list(ALL))
 def shop(request: pytest.FixtureRequest, template: Path, tmp_path: Path) -> Iterator[Shop]:
-    """The app at each of the six hosts."""
+    """The app at each host in `ALL`."""
     made = make_shop(template, tmp_path, ALL[request.param])
     yield made
     made.host.close()

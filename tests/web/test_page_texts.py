@@ -5,9 +5,13 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
+from gitdeploy.deployment.live.live import Live
+from gitdeploy.deployment.live.steps import live_steps
 from gitdeploy.web.words.texts import LANGUAGES, Words, catalogue, preferred
 
 WEB = Path(__file__).resolve().parents[2] / "gitdeploy" / "web"
@@ -81,3 +85,13 @@ def test_numbers_and_times_as_a_person_says_them() -> None:
 
 def test_what_is_filled_in_is_escaped() -> None:
     assert Words("en")("update.available", version="<b>v1</b>") == "&lt;b&gt;v1&lt;/b&gt; is available"
+
+
+def test_each_step_of_a_deployment_has_its_word() -> None:
+    steps = {
+        step.name
+        for action in ("upgrade", "restore")
+        for step in live_steps(cast("Live", SimpleNamespace(record=SimpleNamespace(action=action))))
+    }
+    assert {f"step.{name}" for name in steps - {"build"}} <= set(catalogue())
+    assert "step.build-hooks" in catalogue()

@@ -83,7 +83,9 @@ class Maintenance(Struct):
         return None if self.live.before.maintenance.file else ""
 
     def ready(self) -> dict[str, Any]:
-        return {"there": os.path.lexists(self.live.site.root / str(self.live.before.maintenance.file))}
+        root, path = self.live.site.root, Path(str(self.live.before.maintenance.file))
+        made = [str(folder) for folder in path.parents if not (root / folder).exists()]  # the deepest first
+        return {"there": os.path.lexists(root / path), "made": made}
 
     def apply(self) -> str:
         file = self.live.site.root / str(self.live.before.maintenance.file)
@@ -300,7 +302,8 @@ class Reopen(Struct):
 
     def apply(self) -> str:
         live = self.live
-        end_maintenance(live.site, live.before, live.journal.database.records(live.journal.deployment))
+        records = live.journal.database.records(live.journal.deployment)
+        end_maintenance(live.site, live.before, records, undone=False)
         return "maintenance off"
 
     def undo(self, data: dict[str, Any]) -> str:
@@ -364,11 +367,15 @@ def check_health(live: Live, config: Config, version: str | None) -> str:
     return well.summary
 
 
-def end_maintenance(site: Site, config: Config, records: Sequence[Record]) -> None:
-    """Take the maintenance file away again, unless it was there before the deployment that RECORDS are of."""
+def end_maintenance(site: Site, config: Config, records: Sequence[Record], *, undone: bool = True) -> None:
+    """Take the maintenance file away again, unless it was there before the deployment that RECORDS are of; and, where that
+    is UNDONE, the folders that were made for it."""
     begun = next((r.data for r in records if r.kind == "begin" and r.step == "maintenance"), None)
     if begun and not begun.get("there"):
         file = site.root / str(config.maintenance.file)
         with suppress(FileNotFoundError):
             os.unlink(file)
             sync_directory(file.parent)  # after a power cut it must not be back while all else says that it is over
+        for folder in begun.get("made", ()) if undone else ():
+            with suppress(OSError):  # somebody has put something into it since
+                os.rmdir(site.root / folder)
