@@ -1,4 +1,5 @@
-"""Faces of packages, and the one way in which anything of gitdeploy is loaded late: a package's names, each loaded from its module when it is first asked for: whoever imports the package pays for no more."""
+"""The one way in which anything of gitdeploy is loaded late: a package's names, or its modules, each when it is first asked
+for. Whoever imports the package pays for no more."""
 
 from __future__ import annotations
 

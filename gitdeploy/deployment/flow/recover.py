@@ -111,7 +111,7 @@ def _recover_one(session: Session, row: DeploymentRow, replaces: Replaces) -> Re
 def _give_up_without_stage(work: Work, records: list[Record], error: StageGone) -> Result:
     planned = any(record.kind == "plan" for record in records)  # it may be the very record that is missing
     before = parsed_config(work.site, _record(records).before) if planned else work.site.config
-    end_maintenance(work.site, before, records)
+    end_maintenance(work.site, before, records, undone=True)
     return work.end("failed", f"{error.message} Given up for `{work.session.caller.command}`.", error)
 
 

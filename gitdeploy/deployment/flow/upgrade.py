@@ -30,14 +30,11 @@ def upgrade(session: Session, tag: str | None, options: Options) -> Result:
     site = session.site
     origin = site.release_at(head_of(site))
     with record(session, "upgrade", origin, CodeState(None, tag, origin.commit)) as work:
-        chosen = choose(work, tag, options)
-        if isinstance(chosen, Nothing):
-            return _nothing_to_do(work, f"{chosen.sentence}.")
-        fetched = fetch(work, chosen, options)
-        preparation = _prepare(work, fetched, options)
         # What could not be settled is taken up anew though no file changes: hooks, service, health.
-        if preparation.plan.nothing_to_do and session.unsettled is None:
-            return _nothing_to_do(work, f"{site.name} runs {fetched.target.name} already.")
+        planned = _planned(work, tag, options, anew=session.unsettled is not None)
+        if isinstance(planned, Result):
+            return planned
+        fetched, preparation = planned
         work.start()
         try:
             venv.name_generation(preparation)
@@ -62,14 +59,11 @@ def prepare_upgrade(session: Session, tag: str | None, options: Options) -> Resu
     site = session.site
     origin = site.release_at(head_of(site))
     with record(session, "prepare", origin, CodeState(None, tag, origin.commit)) as work:
-        chosen = choose(work, tag, options)
-        if isinstance(chosen, Nothing):
-            return _nothing_to_do(work, f"{chosen.sentence}.")
-        fetched = fetch(work, chosen, options)
         # Nothing live is touched, so that the app may be anything while it is prepared; the upgrade asks again.
-        preparation = _prepare(work, fetched, replace(options, unhealthy=True))
-        if preparation.plan.nothing_to_do:
-            return _nothing_to_do(work, f"{site.name} runs {fetched.target.name} already.")
+        planned = _planned(work, tag, replace(options, unhealthy=True))
+        if isinstance(planned, Result):
+            return planned
+        fetched, preparation = planned
         for name, data in prepared_stages(site.state.stage).items():
             shelf.drop_prepared(site, name, data)
         try:
@@ -82,6 +76,21 @@ def prepare_upgrade(session: Session, tag: str | None, options: Options) -> Resu
             raise
         sentence = f"{fetched.target.name} is prepared. {site.name} still runs {origin.name}.  Go live: gitdeploy upgrade {fetched.target.tag}"
         return work.end("succeeded", sentence)
+
+
+def _planned(
+    work: Work, tag: str | None, options: Options, *, anew: bool = False
+) -> tuple[Chosen, Preparation] | Result:
+    """The release, fetched, and its plan, which nothing speaks against; or how it ended where there is nothing to do. ANEW: go
+    on though no file changes."""
+    chosen = choose(work, tag, options)
+    if isinstance(chosen, Nothing):
+        return _nothing_to_do(work, f"{chosen.sentence}.")
+    fetched = fetch(work, chosen, options)
+    preparation = _prepare(work, fetched, options)
+    if preparation.plan.nothing_to_do and not anew:
+        return _nothing_to_do(work, f"{work.site.name} runs {fetched.target.name} already.")
+    return fetched, preparation
 
 
 def plan_upgrade(

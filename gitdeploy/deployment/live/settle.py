@@ -119,7 +119,7 @@ def settle(work: Work, live: Live, step: str, cause: GitDeployError) -> Settled:
         error = SettlingFailed(failed.part, wanted, origin, failed.cause, work.id)
         _tell_failure(work, live, "failed", f"{wanted} Undone, but: {failed.cause.message}")
         raise error from failed.cause
-    end_maintenance(work.site, recorded, records)
+    end_maintenance(work.site, recorded, records, undone=True)
     remember_bad(work, live.record.action, step, cause, wanted)
     settled = Settled((wanted, settling.runs(), *settling.notes))
     _tell_failure(work, live, "rolled_back", settled.sentence)
@@ -268,7 +268,7 @@ def _installed_meanwhile(live: Live) -> list[str]:
 
 def give_up(work: Work, live: Live, step: str, cause: GitDeployError, failed: SettlingFailed) -> Result:
     """End what can't be settled, since something else is about to go live in its place."""
-    end_maintenance(work.site, live.before, work.database.records(work.id))
+    end_maintenance(work.site, live.before, work.database.records(work.id), undone=True)
     remember_bad(work, live.record.action, step, cause, failed.wanted)
     forget(work, live)
     sentence = (

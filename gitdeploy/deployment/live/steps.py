@@ -367,7 +367,7 @@ def check_health(live: Live, config: Config, version: str | None) -> str:
     return well.summary
 
 
-def end_maintenance(site: Site, config: Config, records: Sequence[Record], *, undone: bool = True) -> None:
+def end_maintenance(site: Site, config: Config, records: Sequence[Record], *, undone: bool) -> None:
     """Take the maintenance file away again, unless it was there before the deployment that RECORDS are of; and, where that
     is UNDONE, the folders that were made for it."""
     begun = next((r.data for r in records if r.kind == "begin" and r.step == "maintenance"), None)
