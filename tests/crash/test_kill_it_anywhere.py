@@ -12,13 +12,9 @@ from .power import PowerCampaign, missing
 
 SEED = 4
 ON_BTRFS = tuple(one for one in POWER_SCENARIOS if one.name in ("fails", "without hooks", "backup"))
-EACH, EACH_SERVED, EACH_MODULES = (
-    18,
-    10,
-    4,
-)  # random kills, and kills with killed recoveries, of each command: over 200 of both
+EACH, EACH_SERVED, EACH_MODULES = 12, 6, 3  # random kills, and kills with killed recoveries, of each command
 THOROUGH = 60  # every so many trials: earlier backups, next upgrade
-POINTS = 3  # every third point of what a command does to the disk; `make crash` takes each
+POINTS = 9  # every ninth point of what a command does to the disk; `make crash` takes each
 STEP = 14  # every 14th barrier, SEED says which, and those where one side is final
 WITHOUT_SYNCS = ("prune",)  # it only deletes
 
@@ -46,7 +42,7 @@ def test_killed_anywhere_it_is_the_old_release_or_the_new_one(crash_app: CrashAp
 def test_killed_anywhere_the_service_runs_the_release_that_is_on_disk(served_app: CrashApp, scenario: Scenario) -> None:
     """And the database is wholly the old or the new one, and the maintenance page is gone."""
     campaign = Campaign(served_app, scenario, thorough=THOROUGH)
-    campaign.everywhere(first=SEED, step=8, recoveries=EACH_SERVED, seed=SEED)
+    campaign.everywhere(first=SEED, step=2 * POINTS, recoveries=EACH_SERVED, seed=SEED)
     campaign.random_kills(EACH_SERVED, SEED)
     assert campaign.table.rows.total() > 2 * EACH_SERVED
 
@@ -55,7 +51,7 @@ def test_killed_anywhere_the_service_runs_the_release_that_is_on_disk(served_app
 def test_killed_anywhere_submodules_are_the_old_ones_or_the_new_ones(module_app: CrashApp, scenario: Scenario) -> None:
     """Those that come, go, move, are nested, and become folders, files and links."""
     campaign = Campaign(module_app, scenario, thorough=THOROUGH)
-    campaign.everywhere(first=SEED, step=6, recoveries=EACH_MODULES, seed=SEED)
+    campaign.everywhere(first=SEED, step=2 * POINTS, recoveries=EACH_MODULES, seed=SEED)
     campaign.random_kills(EACH_MODULES, SEED)
     assert campaign.table.rows.total() > 2 * EACH_MODULES
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, given, note, settings
 from hypothesis import strategies as st
+from support.bounds import examples
 from support.modules import ModularSample, part
 from support.sample import Content, Link, Program, Sample, Tree, differences, folder_files, write_tree
 
@@ -121,7 +122,7 @@ def disk(sample: Sample) -> dict[bytes, Any]:
 
 @pytest.mark.timeout(900)
 @settings(
-    max_examples=15,
+    max_examples=examples(6),
     deadline=None,
     derandomize=True,
     phases=[Phase.explicit, Phase.generate],
@@ -274,7 +275,7 @@ def perform_inside(sample: ModularSample, act: Act) -> None:
 
 @pytest.mark.timeout(900)
 @settings(
-    max_examples=12,
+    max_examples=examples(5),
     deadline=None,
     derandomize=True,
     phases=[Phase.explicit, Phase.generate],

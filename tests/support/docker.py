@@ -195,7 +195,7 @@ class ContainerApp(Served):
             "command": ["venv/bin/python", "-B", "app.py"],
             "environment": {**self.engine.variables, "PIP_NO_INDEX": "1", "PATH": "/usr/local/bin:/usr/bin:/usr/sbin"},
             "volumes": [f"{place}:{place}" for place in places],
-            "stop_grace_period": "3s",
+            "stop_grace_period": "1s",
         }
         return json.dumps({"version": "3.4", "services": {"web": service, "database": {"image": IMAGE}}}, indent=1)
 
