@@ -95,6 +95,7 @@ def test_notes_of_a_bare_tag_are_its_message(shop: Shop) -> None:
         assert "A faster start.\nFewer clicks." in (result.release_notes or "")
 
 
+@pytest.mark.e2e  # a second or more for each host
 @pytest.mark.parametrize("kind", ["PGP SIGNATURE", "SSH SIGNATURE", "SIGNED MESSAGE", "PGP MESSAGE"])
 @pytest.mark.parametrize("body", ["", "\n\nA faster start.\n-----BEGIN CERTIFICATE-----\nis quoted here."])
 def test_the_signature_of_a_tag_is_none_of_its_notes(shop: Shop, kind: str, body: str) -> None:
