@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,6 +13,7 @@ from support.sample import Program, Sample
 
 from gitdeploy.app import App
 from gitdeploy.sources import Release
+from gitdeploy.system import faultpoints
 from gitdeploy.upkeep.watch import Look, within
 from gitdeploy.versions import read_version
 
@@ -231,3 +233,94 @@ def test_a_watch_that_goes_on_ends_in_order(sample: Sample) -> None:
     assert running.wait(20) == 0, heard
     running.stdout.close()
     assert b"v2.0.0 is available" in heard
+
+
+# ---- what a person said stays ----
+
+
+def upgraded_and_back(sample: Sample, *way: str) -> str:
+    sample.gitdeploy("upgrade", "v1.3.0")
+    return sample.gitdeploy(*way).text
+
+
+BACK = {
+    "rollback": ("rollback", "--yes"),
+    "restore": ("restore", "latest"),
+    "downgrade": ("upgrade", "v1.2.10", "--allow-downgrade"),
+}
+
+
+@pytest.mark.parametrize("way", BACK)
+def test_what_somebody_went_back_from_is_not_installed_by_the_next_tick(sample: Sample, way: str) -> None:
+    """Nor is what lies between it and the release that is live now; what is newer is."""
+    said = upgraded_and_back(sample, *BACK[way])
+    assert "v1.3.0 is not installed by itself from now on. Let it: gitdeploy unskip v1.3.0" in said
+    found = look(sample, "{upgrade: minor}")
+    assert found.tag is None
+    assert found.reason.startswith("v1.3.0 is skipped here by ")
+    assert look(sample, "{upgrade: patch}").tag is None
+    assert look(sample, "{upgrade: all}").tag == "v2.0.0"
+    sample.gitdeploy("unskip", "v1.3.0")
+    assert look(sample, "{upgrade: minor}").tag == "v1.3.0"
+
+
+@pytest.mark.parametrize("how", ["forward again", "a failed upgrade", "restored the same"])
+def test_what_nobody_went_back_from_is_skipped_by_nothing(sample: Sample, how: str) -> None:
+    if how == "forward again":
+        upgraded_and_back(sample, "rollback", "--yes")
+        sample.gitdeploy("rollback", "v1.3.0", "--yes")
+    elif how == "a failed upgrade":
+        broken = Program("#!/bin/sh\nexit 1\n")
+        settings = "app: {name: shop}\nsource: {type: git}\nhooks: {dir: hooks}\n"
+        sample.release("v3.0.0", {"main.py": "3", "deploy.yaml": settings, "hooks/post-deploy/10-bad": broken})
+        sample.gitdeploy("upgrade", "v3.0.0", code=3)
+    else:
+        sample.gitdeploy("backup")
+        sample.gitdeploy("restore", "latest")
+    assert App.open(sample.app).skips().all() == []
+
+
+def test_a_release_is_skipped_by_name(sample: Sample) -> None:
+    made = json.loads(sample.gitdeploy("--json", "skip", "v2.0.0", "--reason", "slow imports").out)
+    assert (made["tag"], made["reason"], made["how"]) == ("v2.0.0", "slow imports", "named")
+    # It is said wherever the release is, and nobody is told of it again.
+    sentence = f"v2.0.0 is skipped here by {made['by']} since {made['at'][:10]}: slow imports"
+    assert sentence in sample.gitdeploy("check", "--force").text
+    assert sentence in sample.gitdeploy("status").text
+    assert sentence in sample.gitdeploy("plan", "v2.0.0").text
+    assert "newer, skipped" in sample.gitdeploy("releases").text
+    assert (
+        json.loads(sample.gitdeploy("--json", "status").out)["skipped"]
+        == [made]
+        == json.loads(sample.gitdeploy("--json", "skip").out)
+    )
+    # A named one keeps nothing else back.
+    assert look(sample, "{upgrade: all}").tag == "v1.3.0"
+    # The newest is not taken unasked; by name it is, and that lifts the skip.
+    refused = sample.gitdeploy("upgrade", "--yes", code=7)
+    assert sentence in refused.err
+    sample.gitdeploy("upgrade", "v2.0.0", "--discard-local-changes")
+    assert json.loads(sample.gitdeploy("--json", "skip").out) == []
+    assert json.loads(sample.gitdeploy("--json", "unskip", "v2.0.0").out) == {"tag": "v2.0.0", "was_skipped": False}
+
+
+def test_a_killed_rollback_skips_all_the_same(sample: Sample) -> None:
+    sample.gitdeploy("upgrade", "v1.3.0")
+    plan = sample.folder / "fault"
+    plan.write_text(f"{faultpoints.MAGIC}\nkill-at journalled commit\n")
+    killed = sample.gitdeploy("rollback", "--yes", env={faultpoints.VARIABLE: str(plan)}, code=None)
+    assert killed.code == -signal.SIGKILL
+    assert App.open(sample.app).skips().all() == []
+    sample.gitdeploy("recover")
+    assert [skip.tag for skip in App.open(sample.app).skips().all()] == ["v1.3.0"]
+
+
+def test_somebody_elses_pause_is_not_replaced_unasked(sample: Sample) -> None:
+    app = App.open(sample.app)
+    app.pause("closing", who="li")
+    refused = sample.gitdeploy("lock", "-m", "mine", code=5)
+    assert "Deployments are paused by li since " in refused.err
+    assert "closing" in refused.err
+    sample.gitdeploy("lock", "-m", "mine", "--force")
+    sample.gitdeploy("lock", "-m", "mine still")  # one's own
+    assert json.loads(sample.gitdeploy("--json", "status").out)["held"]["message"] == "mine still"

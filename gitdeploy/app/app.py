@@ -16,9 +16,10 @@ from gitdeploy.deployment.flow.session import open_session
 from gitdeploy.deployment.plan.options import Options
 from gitdeploy.deployment.record.events import Listener, ignore
 from gitdeploy.deployment.record.work import Caller, Replaces, Result, Settling
-from gitdeploy.errors import UsageError
+from gitdeploy.errors import LockedError, UsageError
+from gitdeploy.site import skipping, tags
 from gitdeploy.site.caller import performer
-from gitdeploy.site.pause import PAUSED
+from gitdeploy.site.pause import PAUSED, paused_sentence
 from gitdeploy.site.site import Site
 from gitdeploy.site.status import BackupRow
 from gitdeploy.state.sqlite import now
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from gitdeploy.deployment.flow.rollback import Asked
     from gitdeploy.deployment.flow.rollback import Choice as RollbackChoice
     from gitdeploy.deployment.outside.launch import Launched
+    from gitdeploy.site.skipping import Skip
     from gitdeploy.upkeep.finding import Finding
     from gitdeploy.upkeep.prune import Pruned
 
@@ -214,11 +216,21 @@ class App(Looking):
             backups.store.write(self.site.state.backups, backup)
         return backup
 
-    def pause(self, message: str = "", *, who: str | None = None) -> None:
-        """Pause deployments until `resume`; WHO asks for it, where it isn't this process's user."""
+    def pause(self, message: str = "", *, who: str | None = None, force: bool = False) -> None:
+        """Pause deployments until `resume`; WHO asks for it, where it isn't this process's user. Raises `LockedError` where
+        somebody else paused them already, unless FORCE."""
         self.site.require_owner()
+        asking = who or performer()
+
+        def put(found: str | None) -> str:
+            if found is not None and not force and json.loads(found)["who"] != asking:
+                raise LockedError(
+                    paused_sentence(found), "To put your pause in its place: add --force\nTo end it: gitdeploy unlock"
+                )
+            return json.dumps({"who": asking, "since": now(), "message": message})
+
         with self._database() as database:
-            database.meta_put(PAUSED, json.dumps({"who": who or performer(), "since": now(), "message": message}))
+            database.meta_change(PAUSED, put)
 
     def resume(self) -> bool:
         """Let deployments go on; False where they were not paused."""
@@ -227,6 +239,19 @@ class App(Looking):
             paused = database.meta_get(PAUSED) is not None
             database.meta_put(PAUSED, None)
         return paused
+
+    def skip(self, tag: str, reason: str = "", *, who: str | None = None) -> Skip:
+        """Never install the release TAG by itself; WHO says so, where it isn't this process's user. Raises `UsageError`."""
+        tags.check_tag(tag)
+        self.site.require_owner()
+        with self._database() as database:
+            return skipping.skip(database, tag, reason=reason, by=who or performer())
+
+    def unskip(self, tag: str) -> bool:
+        """Lift the skip of the release TAG; False where there was none."""
+        self.site.require_owner()
+        with self._database() as database:
+            return skipping.unskip(database, tag)
 
     def run_hooks(self, stage: str, *, on_line: Callable[[str], object]) -> int:
         """Run the hooks of a stage now, outside any deployment. Returns how many ran."""

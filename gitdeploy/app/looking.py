@@ -15,6 +15,7 @@ from gitdeploy.errors import NotFound
 from gitdeploy.services import discover, open_services
 from gitdeploy.site import remotes, tags
 from gitdeploy.site.pause import PAUSED, paused_sentence
+from gitdeploy.site.skipping import Skip, Skips
 from gitdeploy.site.status import BackupRow, Checkout, GoingOn, Status, release_state
 from gitdeploy.state import BadRelease, Database, DeploymentLock, DeploymentRow
 from gitdeploy.text import path_text
@@ -57,6 +58,7 @@ class Looking(Opened):
         database = site.read_database()
         last = paused = interruption = None
         found: CheckResult | None = None
+        skips: list[Skip] = []
         holder = DeploymentLock(site.state.lock).holder()
         if database is not None:
             with database:
@@ -66,6 +68,7 @@ class Looking(Opened):
                 text = database.meta_get(PAUSED)
                 paused = json.loads(text) if text else None
                 found = self._last_check(database, live)
+                skips = Skips.read(database, site.config.source.tag_prefix).all()
         keep = site.keep([])
         return Status(
             site.name,
@@ -84,6 +87,7 @@ class Looking(Opened):
             paused,
             found.checked_at if found else None,
             interruption,
+            skips,
         )
 
     def checkout(self) -> Checkout:
@@ -139,6 +143,15 @@ class Looking(Opened):
             return {}
         with database:
             return database.bad_releases()
+
+    def skips(self) -> Skips:
+        """The releases that are not installed by themselves because a person said so."""
+        database = self.site.read_database()
+        prefix = self.site.config.source.tag_prefix
+        if database is None:
+            return Skips({}, prefix)
+        with database:
+            return Skips.read(database, prefix)
 
     def service_names(self) -> list[str]:
         """What is restarted: `otrs-web.service`. Empty where nothing is configured."""

@@ -57,6 +57,9 @@ def _text(screen: Screen, result: CheckResult) -> str:
         lines.append(f"It failed here before, on {when}: {clean(bad.reason)}")
         if bad.deployment is not None:
             lines.append(f"Log:     gitdeploy log {bad.deployment}")
+    if (skip := screen.app().skips().against(result.latest_tag)) is not None:
+        lines.append(skip.sentence)
+        lines.append(f"Lift it: {skip.way}")
     lines.append(f"Plan:    gitdeploy plan {result.latest_tag}")
     lines.append(f"Upgrade: gitdeploy upgrade {result.latest_tag}")
     return "\n".join(lines)

@@ -10,14 +10,15 @@ from gitdeploy.cli.screen import Screen
 
 @click.command("lock", context_settings=EXAMPLE)
 @click.option("-m", "--message", default="", metavar="MESSAGE", help="Why; shown to whoever is refused.")
+@click.option("--force", is_flag=True, help="Also in place of somebody else's pause.")
 @json_option
 @pass_screen
-def command(screen: Screen, /, message: str) -> None:
+def command(screen: Screen, /, message: str, force: bool) -> None:
     """Hold deployments until `gitdeploy unlock`.
 
     \b
     Example:
       gitdeploy lock -m "month-end closing, ask Li"
     """
-    screen.app().pause(message)
+    screen.app().pause(message, force=force)
     screen.result({"held": True, "message": message}, "Deployments are paused.  Resume them: gitdeploy unlock")

@@ -64,7 +64,7 @@ def plan_text(screen: Screen, plan: Plan) -> str:
         lines += [f"    {commit.id[:7]} {commit.subject}" for commit in plan.commits[:12]]
         if plan.commit_count > 12:
             lines.append(f"    … and {plan.commit_count - 12} more")
-    lines += [f"  Note: {warning}" for warning in plan.warnings]
+    lines += [f"  Note: {warning}" for warning in (*plan.remembered, *plan.warnings)]
     if plan.problems:
         lines += ["", f"{count(len(plan.problems), 'problem')}:"]
         for problem in plan.problems:

@@ -13,6 +13,7 @@ from gitdeploy.cli.screen import Screen
 from gitdeploy.text import clean, path_text
 
 if TYPE_CHECKING:
+    from gitdeploy.site.skipping import Skip
     from gitdeploy.sources import Release
     from gitdeploy.state import BadRelease
 
@@ -34,19 +35,19 @@ def command(screen: Screen, /, tag: str | None, limit: int, everything: bool) ->
     app = screen.app()
     if tag is not None:
         release, state = app.release(tag)
-        _one(screen, release, state, app.bad_releases().get(release.commit or ""))
+        _one(screen, release, state, app.bad_releases().get(release.commit or ""), app.skips().of(tag))
         return
     found = app.releases(
         limit=None if everything else limit,
         everything=everything,
         on_warning=lambda text: screen.message(f"Warning: {text}"),
     )
-    bad = app.bad_releases()
+    bad, skips = app.bad_releases(), app.skips()
     rows = [
         (
             path_text(release.tag)[:60],
             (release.published_at or "")[:10],
-            f"{state}, failed here" if release.commit in bad else state,
+            ", ".join(_states(state, release.commit in bad, skips.of(release.tag) is not None)),
             clean(_first_line(release), limit=70),
         )
         for release, state in found
@@ -57,7 +58,7 @@ def command(screen: Screen, /, tag: str | None, limit: int, everything: bool) ->
         ("RELEASE", "DATE", "STATE", "NOTES") if dated else ("RELEASE", "STATE", "NOTES"),
     )
     screen.result(
-        [document(release, state, bad.get(release.commit or "")) for release, state in found],
+        [document(release, state, bad.get(release.commit or ""), skips.of(release.tag)) for release, state in found],
         table if found else "There is no release.",
     )
 
@@ -68,19 +69,24 @@ def _first_line(release: Release) -> str:
     return next((line for line in lines if line), release.name)
 
 
-def document(release: Release, state: str, bad: BadRelease | None) -> dict[str, Any]:
+def _states(state: str, bad: bool, skipped: bool) -> list[str]:
+    return [state, *(["failed here"] if bad else []), *(["skipped"] if skipped else [])]
+
+
+def document(release: Release, state: str, bad: BadRelease | None, skip: Skip | None) -> dict[str, Any]:
     facts = asdict(release)
     return {name: facts[name] for name in ("tag", "version", "name", "notes", "published_at", "url", "prerelease")} | {
         "state": state,
         "commit": release.commit,
         "failed_here": bad.reason if bad is not None else None,
+        "skipped": skip.as_dict() if skip is not None else None,
     }
 
 
-def _one(screen: Screen, release: Release, state: str, bad: BadRelease | None) -> None:
+def _one(screen: Screen, release: Release, state: str, bad: BadRelease | None, skip: Skip | None) -> None:
     name = "" if release.name == release.tag else f"{clean(release.name)}  "
     facts = ", ".join(
-        filter(None, (state, "failed here" if bad is not None else "", (release.published_at or "")[:10]))
+        filter(None, (*_states(state, bad is not None, skip is not None), (release.published_at or "")[:10]))
     )
     head = f"{clean(release.tag)}  {name}({facts})\n{clean(release.url)}"
-    screen.result(document(release, state, bad), f"{head}\n\n{notes_text(screen, release.notes)}".rstrip())
+    screen.result(document(release, state, bad, skip), f"{head}\n\n{notes_text(screen, release.notes)}".rstrip())

@@ -52,14 +52,18 @@ def _text(app: App, status: Status) -> str:
         if status.venv["problem"]:
             lines.append(f"               {status.venv['problem']}")
     if status.update_available:
-        bad = app.bad_releases()
-        newest = app.last_check() if bad else None
+        bad, skips = app.bad_releases(), app.skips()
+        newest = app.last_check() if bad or status.skipped else None
+        skip = skips.against(newest.latest_tag) if newest is not None else None
         if newest is not None and newest.commit in bad:
             number = bad[newest.commit].deployment
             where = f":  gitdeploy log {number}" if number is not None else ""
             lines.append(
                 f"  update       {newest.latest_tag} failed here before and is not installed by itself again{where}"
             )
+        elif skip is not None:
+            lines.append(f"  update       {status.latest_version} is available{_asked(status)}; {skip.sentence}")
+            lines.append(f"               Let it be installed: {skip.way}")
         else:
             lines.append(f"  update       {status.latest_version} is available{_asked(status)}:  gitdeploy upgrade")
     row = status.last_deployment

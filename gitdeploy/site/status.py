@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from gitdeploy.backups.store import Backup
     from gitdeploy.checkout.local import Local
     from gitdeploy.site.interrupted import Interruption
+    from gitdeploy.site.skipping import Skip
     from gitdeploy.sources import Release
     from gitdeploy.venvs import LiveVenv
 
@@ -35,6 +36,7 @@ class Status(Struct, frozen=True):
     held: dict[str, Any] | None
     checked_at: str | None = None  # when the source was asked for `update_available`
     interruption: Interruption | None = None
+    skipped: Sequence[Skip] = ()  # releases that are not installed by themselves, newest first
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -54,6 +56,7 @@ class Status(Struct, frozen=True):
             "interruption": self.interruption.as_dict() if self.interruption is not None else None,
             "locked_by": _holder_as_dict(self.holder),
             "held": self.held,
+            "skipped": [skip.as_dict() for skip in self.skipped],
         }
 
 

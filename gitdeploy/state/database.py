@@ -372,6 +372,15 @@ class Database:
         rows = self._rows("SELECT value FROM meta WHERE key=?", key)
         return rows[0][0] if rows else None
 
+    def meta_change(self, key: str, change: Callable[[str | None], str | None]) -> None:
+        """Put what CHANGE makes of the value, with nobody else's change between."""
+        with self._transaction() as connection:
+            row = connection.execute("SELECT value FROM meta WHERE key=?", (key,)).fetchone()
+            value = change(row[0] if row else None)
+            connection.execute("DELETE FROM meta WHERE key=?", (key,))
+            if value is not None:
+                connection.execute("INSERT INTO meta VALUES (?,?)", (key, value))
+
     def meta_put(self, key: str, value: str | None) -> None:
         with self._transaction() as connection:
             if value is None:

@@ -14,6 +14,7 @@ from gitdeploy.errors import GitDeployError
 from gitdeploy.site.memory import FailedHere
 from gitdeploy.site.pause import PAUSED, paused_sentence
 from gitdeploy.site.site import Site
+from gitdeploy.site.skipping import Skips
 from gitdeploy.site.tags import check_tag
 from gitdeploy.state import BadRelease, Database
 from gitdeploy.text import clean, duration_text
@@ -60,7 +61,10 @@ def look(site: Site, database: Database, live: CodeState, *, moment: datetime | 
     now = moment or datetime.now(UTC)
     result = updates.ask(site, database, live)
     bad = database.bad_release(result.commit) if result.update_available and result.commit else None
-    told, problems = _tell_once(site, database, result) if bad is None else (False, ())
+    unwanted = (
+        bad is not None or Skips.read(database, site.config.source.tag_prefix).against(result.latest_tag) is not None
+    )
+    told, problems = (False, ()) if unwanted else _tell_once(site, database, result)
     if result.warning:
         problems = (*problems, result.warning)
     if not result.update_available:
@@ -72,6 +76,12 @@ def look(site: Site, database: Database, live: CodeState, *, moment: datetime | 
     waits = decision.reason if decision.wanted is not None else ""
     reason = f"{failed_before(bad)} {waits}".rstrip()
     return Look(result, tag, reason, decision.again, told, problems, bad, _known(database, bad), waits)
+
+
+def skipped(skips: Skips, tag: str) -> str:
+    """Why the skipped release TAG is not installed; empty where it isn't skipped."""
+    found = skips.against(tag)
+    return f"{found.sentence} Let it be installed: {found.way}" if found is not None else ""
 
 
 def failed_before(bad: BadRelease) -> str:
@@ -88,7 +98,7 @@ def _known(database: Database, bad: BadRelease) -> bool:
 
 
 def decide(site: Site, database: Database, live: CodeState, now: datetime) -> Decision:
-    """The newest release that `check` of deploy.yaml admits and that didn't fail here, and whether its time has come."""
+    """The newest release that `check` of deploy.yaml admits that didn't fail here and isn't skipped, and whether its time has come."""
     settings = site.config.check
     if settings.upgrade == "never":
         return Decision(None, "Releases are installed by hand (check.upgrade: never).")
@@ -102,9 +112,11 @@ def decide(site: Site, database: Database, live: CodeState, now: datetime) -> De
         return Decision(None, f"Nothing newer than {live.name} that `check.upgrade: {settings.upgrade}` admits.")
     failed = FailedHere.read(site, database)
     found_bad = {r.tag: bad for r in found if (bad := failed.find(r.tag, r.commit, r.object_id)) is not None}
-    good = [release for release in found if release.tag not in found_bad]
+    skips = Skips.read(database, site.config.source.tag_prefix)
+    good = [release for release in found if release.tag not in found_bad and skips.against(release.tag) is None]
     if not good:
-        return Decision(None, failed_before(found_bad[found[0].tag]))
+        bad = found_bad.get(found[0].tag)
+        return Decision(None, failed_before(bad) if bad is not None else skipped(skips, found[0].tag))
     since = _since(database, found, now)
     old = [release for release in good if now - since[release.tag] >= timedelta(seconds=settings.min_age)]
     if not old:

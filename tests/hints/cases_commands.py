@@ -9,6 +9,7 @@ from pathlib import Path
 
 from support.sample import Program
 
+from gitdeploy.app import App as Product
 from hints.cases_repository import moved
 from hints.conftest import tree
 from hints.following import SETTINGS, App, Case, Follow, Make, nothing, typed
@@ -32,6 +33,17 @@ def moved_tag(app: App) -> None:
     app.gitdeploy("upgrade", "v2.0.0")
     app.gitdeploy("rollback", "--yes")
     app.git("tag", "-f", "-a", "-m", "moved", "v2.0.0", "main~1", cwd=app.remote)
+
+
+def paused_by_li(app: App) -> None:
+    Product.open(app.app).pause("closing", who="li")
+
+
+SKIPPED = "To install it all the same: gitdeploy upgrade "
+
+
+def skipped(app: App) -> None:
+    app.gitdeploy("skip", "v2.0.0")
 
 
 def older(app: App) -> None:
@@ -190,6 +202,14 @@ CASES = {
     "an older release": Case(AGAIN, older, typed("gitdeploy upgrade v1.0.0"), "upgrade v1.0.0", then="upgrade v2.0.0"),
     "an older release without a backup": Case(AGAIN, older_without_backup, typed("gitdeploy upgrade"), "upgrade v1.0.0", then="upgrade v2.0.0"),
     "paused": Case("Resume them: gitdeploy unlock", lambda app: app.gitdeploy("lock", "-m", "a reason"), typed("gitdeploy unlock")),
+    "paused by somebody else": Case(
+        "To put your pause in its place: add --force", paused_by_li, typed("gitdeploy unlock"), "lock -m mine", then="lock -m mine"
+    ),
+    "paused by somebody else, all the same": Case(
+        "To put your pause in its place: add --force", paused_by_li, words="lock -m mine", flag="--force"
+    ),
+    "skipped": Case(SKIPPED, skipped, typed("gitdeploy unskip"), "upgrade --yes"),
+    "skipped, by name": Case(SKIPPED, skipped, typed("gitdeploy upgrade"), "upgrade --yes", then="status"),
     "no such deployment": Case("`gitdeploy log` lists them.", nothing_made, typed("gitdeploy log"), "log 999", then="log 1"),
     "no such backup": Case("`gitdeploy backups` lists them.", nothing_made, typed("gitdeploy backups"), "restore 1999", then="restore latest"),
     "a backup of a version": Case("`gitdeploy backups` lists them.", nothing_made, typed("gitdeploy backups"), "rollback v7.0.0 --yes", then="restore latest"),

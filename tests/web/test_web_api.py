@@ -275,6 +275,22 @@ def test_what_never_began_is_told_and_may_be_tried_again(web: Web) -> None:
     assert web.post("/api/start-upgrade", {"tag": "v1.1.0"}, headers={"Idempotency-Key": "h"}).json["success"] is True
 
 
+def test_a_release_is_skipped_and_not_any_more(web: Web) -> None:
+    made = web.post("/api/skip", {"tag": "v1.1.0", "reason": "slow <b>imports</b>"}).json["data"]
+    assert made["tag"] == "v1.1.0"
+    assert made["by"].startswith("li (web")
+    assert web.get("/api/status").json["data"]["skipped"] == [made]
+    history = {row["tag"]: row["skipped"] for row in web.get("/api/version-history").json["data"]}
+    assert history["v1.1.0"] == made
+    assert history["v1.0.0"] is None
+    shown = web.get("/part/releases").text
+    assert "v1.1.0 is skipped: it is not installed by itself." in shown
+    assert "slow &lt;b&gt;imports&lt;/b&gt;" in shown
+    assert web.post("/api/unskip", {"tag": "v1.1.0"}).json["data"] == {"tag": "v1.1.0", "was_skipped": True}
+    assert "is skipped" not in web.get("/part/releases").text
+    assert web.post("/api/skip", {"tag": "-x"}).status_code == 400
+
+
 def test_backups_are_labelled_and_deleted(web: Web) -> None:
     made = web.post("/api/backup", {"label": "before the fair"})
     assert made.json["success"] is True

@@ -18,8 +18,10 @@ from gitdeploy.site.backwards import direction, lower
 from gitdeploy.site.missing import missing_tag
 from gitdeploy.site.remotes import fetch_places
 from gitdeploy.site.site import Site
+from gitdeploy.site.skipping import Skips
 from gitdeploy.site.tags import check_tag
 from gitdeploy.state import Database
+from gitdeploy.text import clean, moment_text
 from gitdeploy.versions import CodeState, version_text
 
 
@@ -56,7 +58,19 @@ def look(
         refusals = [moved if not options.accept_moved_tag else None, backwards if not options.allow_downgrade else None]
         problems = [Problem(error.message, error.hint, refused=True) for error in refusals if error is not None]
         warnings = (*now.warnings, *filter(None, (way.said,)), *plan.warnings)
-        return replace(plan, problems=(*problems, *plan.problems), warnings=warnings)
+        remembered = _remembered(site, database, plan.target)
+        return replace(plan, problems=(*problems, *plan.problems), warnings=warnings, remembered=remembered)
+
+
+def _remembered(site: Site, database: Database, target: CodeState) -> tuple[str, ...]:
+    """What is known here against TARGET: it failed, it is skipped."""
+    said = []
+    if (bad := database.bad_release(target.commit)) is not None:
+        where = f" (gitdeploy log {bad.deployment})" if bad.deployment is not None else ""
+        said.append(f"{clean(bad.tag)} failed here before, on {moment_text(bad.at)}: {clean(bad.reason)}{where}")
+    if (skip := Skips.read(database, site.config.source.tag_prefix).against(target.tag)) is not None:
+        said.append(skip.sentence)
+    return tuple(said)
 
 
 class _Now(Struct, frozen=True):

@@ -14,7 +14,9 @@ from gitdeploy.deployment.record.replaced import replaced_sentence
 from gitdeploy.deployment.record.tell import owe, send_owed
 from gitdeploy.deployment.record.work import Result, Work
 from gitdeploy.errors import GitDeployError
+from gitdeploy.site import skipping
 from gitdeploy.site.site import KEPT_DATA
+from gitdeploy.text import clean
 from gitdeploy.upkeep.prune import prune
 
 
@@ -29,6 +31,16 @@ def finish(work: Work, record: LiveRecord, manifest: Manifest | None, config: Co
             site.state.release_reserve()
             store.set_outcome(site.state.backups, record.backup, "good")
     work.database.forgive(record.target.commit)
+    skipped = None
+    if not record.automatic:
+        skipped = skipping.after_deployment(
+            work.database,
+            record.action,
+            record.origin,
+            record.target,
+            by=record.performer,
+            prefix=config.source.tag_prefix,
+        )
     if record.kept_data:
         from gitdeploy.site.site import kept_data
 
@@ -41,6 +53,8 @@ def finish(work: Work, record: LiveRecord, manifest: Manifest | None, config: Co
     undo += " --with-data" if record.data_from else ""
     replaced = replaced_sentence(work.database.records(work.id))
     sentence = f"{site.name} runs {record.target.name}.{replaced}  Undo: {undo}   (backup {record.backup})"
+    if skipped is not None:
+        sentence += f"\n{clean(skipped.tag)} is not installed by itself from now on. Let it: {skipped.way}"
     owe(work, config, "succeeded", sentence)
     result = work.end("succeeded", sentence)
     try:

@@ -73,6 +73,7 @@ class Plan(Struct, frozen=True):
     migrations: tuple[Change, ...] = ()
     unhealthy: str | None = None  # why what is live is not healthy, see preflight.py
     data: tuple[Move, ...] = ()  # what `restore --with-data` replaces
+    remembered: tuple[str, ...] = ()  # what is known here against the release: it failed, it is skipped
 
     @property
     def tree(self) -> TreePlan:
@@ -167,6 +168,7 @@ class Plan(Struct, frozen=True):
             "disk_needed": self.disk_needed,
             "problems": [{"message": problem.message, "hint": problem.hint} for problem in self.problems],
             "warnings": list(self.warnings),
+            "remembered": list(self.remembered),
         }
 
 

@@ -19,6 +19,7 @@ from gitdeploy.site.backwards import ahead, direction, lower
 from gitdeploy.site.missing import missing_tag
 from gitdeploy.site.remotes import fetch_places
 from gitdeploy.site.site import Site
+from gitdeploy.site.skipping import Skips, refusal
 from gitdeploy.site.tags import check_tag
 from gitdeploy.state import Database
 from gitdeploy.state.prepared import prepared_stages
@@ -42,7 +43,7 @@ class Nothing(Struct, frozen=True):
 
 
 def choose(work: Work, tag: str | None, options: Options) -> Chosen | Nothing:
-    """The release TAG, or the newest that the channel admits and that didn't fail here before. Raises `UsageError`,
+    """The release TAG, or the newest that the channel admits, where that neither failed here nor is skipped. Raises `UsageError`,
     `PolicyError`, `SourceError`."""
     site = work.site
     if tag is not None:
@@ -56,7 +57,7 @@ def choose(work: Work, tag: str | None, options: Options) -> Chosen | Nothing:
     if isinstance(found, Nothing):
         return found
     check_tag(found.tag or "")
-    _refuse_bad(work, found)
+    _refuse_unwanted(work, found)
     return Chosen(replace(found, commit=""), said=found.commit or None, automatic=True)
 
 
@@ -110,7 +111,7 @@ def fetch(work: Work, chosen: Chosen, options: Options) -> Chosen:
         work.database.remember_tag(tag, commit, replace=options.accept_moved_tag)
     target = CodeState(_version(site, tag), tag, commit)
     if chosen.automatic:
-        _refuse_bad(work, target)  # again: only now is the commit known where the source didn't tell it
+        _refuse_unwanted(work, target)  # again: only now is the commit known where the source didn't tell it
     work.aim(target)
     return replace(chosen, target=target)
 
@@ -147,14 +148,18 @@ def moved_tag(tag: str, commit: str, known_as: Sequence[tuple[str | None, str]])
     return None
 
 
-def _refuse_bad(work: Work, target: CodeState) -> None:
-    """A release that failed here before is not chosen by itself. Raises `PolicyError`."""
+def _refuse_unwanted(work: Work, target: CodeState) -> None:
+    """A release that failed here before, or is skipped, is not chosen by itself. Raises `PolicyError`."""
     if target.commit and (bad := work.database.bad_release(target.commit)):
         work.aim(target)  # the log names what was refused
         raise PolicyError(
             f"{target.full} failed here before, so it is not installed by itself again: {bad.reason}",
             f"To try it all the same: gitdeploy upgrade {target.tag}",
         )
+    found = Skips.read(work.database, work.site.config.source.tag_prefix).against(target.tag)
+    if found is not None and target.tag is not None:
+        work.aim(target)
+        raise refusal(found, target.tag)
 
 
 def _said(work: Work, chosen: Chosen, tag: str, commit: str) -> tuple[str | None, str]:

@@ -112,8 +112,9 @@ def label_backup() -> dict[str, Any]:
 
 def pause() -> dict[str, Any]:
     """Hold deployments."""
-    message = bodies.text(json_object(), "message", limit=500) or ""
-    panel().app().pause(clean(message), who=performer())
+    asked = json_object()
+    message = bodies.text(asked, "message", limit=500) or ""
+    panel().app().pause(clean(message), who=performer(), force=bodies.flag(asked, "force", False))
     return success({"held": True})
 
 
@@ -121,6 +122,22 @@ def resume() -> dict[str, Any]:
     """Let deployments go on."""
     json_object()
     return success({"held": False, "was_held": panel().app().resume()})
+
+
+def skip_release() -> dict[str, Any]:
+    """Never install a release by itself."""
+    asked = json_object()
+    tag = bodies.text(asked, "tag", needed=True, limit=128)
+    assert tag is not None
+    made = panel().app().skip(tag, bodies.text(asked, "reason", limit=300) or "", who=performer())
+    return success(made.as_dict())
+
+
+def unskip_release() -> dict[str, Any]:
+    """Let a skipped release be installed by itself again."""
+    tag = bodies.text(json_object(), "tag", needed=True, limit=128)
+    assert tag is not None
+    return success({"tag": tag, "was_skipped": panel().app().unskip(tag)})
 
 
 def _caller(command: str) -> Caller:

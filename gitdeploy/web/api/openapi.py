@@ -60,6 +60,7 @@ _DEPLOYMENT_FACTS: dict[str, Schema] = {
     "steps": _list(_STEP),
 }
 _DEPLOYMENT = _object({"id": _WHOLE, **_DEPLOYMENT_FACTS})
+_SKIP = _object(dict.fromkeys(("tag", "reason", "by", "at", "how"), _TEXT))
 _HOLDER = _object({"who": _TEXT, "pid": _WHOLE, "host": _TEXT, "command": _TEXT, "since": _TEXT})
 _LOG: dict[str, Schema] = {
     "status": {"enum": ["running", "succeeded", "rolled_back", "failed", "nothing_to_do", "interrupted", None]},
@@ -103,6 +104,7 @@ _ANSWERS: dict[str, Schema] = {
                     "html_url": _TEXT,
                     "prerelease": _FLAG,
                     "state": _TEXT,
+                    "skipped": _or_null(_SKIP),
                 }
             )
         )
@@ -163,6 +165,7 @@ _ANSWERS: dict[str, Schema] = {
                 "interruption": {"type": ["object", "null"]},
                 "locked_by": _or_null(_HOLDER),
                 "held": _or_null(_object({"who": _TEXT, "since": _TEXT, "message": _TEXT})),
+                "skipped": _list(_SKIP),
             }
         )
     ),
@@ -181,6 +184,8 @@ _ANSWERS: dict[str, Schema] = {
     "label_backup": _good(_object({"id": _TEXT, "label": _TEXT})),
     "pause": _good(_object({"held": _FLAG})),
     "resume": _good(_object({"held": _FLAG, "was_held": _FLAG})),
+    "skip_release": _good(_SKIP),
+    "unskip_release": _good(_object({"tag": _TEXT, "was_skipped": _FLAG})),
 }
 _ENDED = _object(
     {"success": _FLAG, "deployment": {"type": ["integer", "null"]}, "message": _TEXT, "log": _LINES},
@@ -220,7 +225,11 @@ _BODIES: dict[str, Schema] = {
     "label_backup": _object(
         {"backup": {"type": "string", "maxLength": 300}}, {"label": {"type": "string", "maxLength": 200}}, open_=True
     ),
-    "pause": _object({}, {"message": {"type": "string", "maxLength": 500}}, open_=True),
+    "pause": _object({}, {"message": {"type": "string", "maxLength": 500}, "force": _FLAG}, open_=True),
+    "skip_release": _object(
+        {"tag": {"type": "string", "maxLength": 128}}, {"reason": {"type": "string", "maxLength": 300}}, open_=True
+    ),
+    "unskip_release": _object({"tag": {"type": "string", "maxLength": 128}}, open_=True),
     "resume": _object({}, open_=True),
     "receive": {"type": "object"},
 }

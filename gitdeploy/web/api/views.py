@@ -42,7 +42,9 @@ def check_update() -> dict[str, Any]:
 
 def version_history() -> dict[str, Any]:
     """Releases, newest first."""
-    found = panel().app().releases(limit=number("limit", 10, 1, 1000))
+    app = panel().app()
+    skips = app.skips()
+    found = app.releases(limit=number("limit", 10, 1, 1000))
     return success(
         [
             {
@@ -55,6 +57,7 @@ def version_history() -> dict[str, Any]:
                 "html_url": web_address(release.url),
                 "prerelease": release.prerelease,
                 "state": state,
+                "skipped": skip.as_dict() if (skip := skips.of(release.tag)) is not None else None,
             }
             for release, state in found
         ]

@@ -94,7 +94,7 @@ class Parts:
     def plan(self, tag: str | None, backup: str | None, *, local_changes: str | None, choose: bool) -> Markup:
         """What an upgrade to TAG, or a restore of BACKUP, would do. Changes nothing live. LOCAL_CHANGES: what becomes of
         them, as chosen; CHOOSE: offer the choice, where there is one."""
-        plan, holds_data, choice, bad = None, False, None, None
+        plan, holds_data, choice, bad, skip = None, False, None, None, None
         moves, against, notes = self.app.data_moves(self.app.find_backup(backup)) if backup else ((), (), ())
         if backup is not None:
             found = self.app.find_backup(backup)
@@ -104,6 +104,7 @@ class Parts:
             if plan is not None:
                 choice = facts.local_choice(self.app, plan)
                 bad = facts.bad_releases(self.app).get(plan.target.commit)
+                skip = self.app.skips().against(plan.target.tag)
         else:
             raise UsageError("`tag` or `backup` is missing.")
         return self._part(
@@ -116,6 +117,7 @@ class Parts:
             restore=backup is not None,
             choice=choice,
             bad=bad,
+            skip=skip,
             choose=choose and not self.visitor.read_only,
         )
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from gitdeploy.app import App
     from gitdeploy.checkout.changes import Problem
     from gitdeploy.deployment.plan.make import Plan
+    from gitdeploy.site.skipping import Skip
     from gitdeploy.site.status import Status
     from gitdeploy.sources import CheckResult
     from gitdeploy.state import BadRelease, DeploymentRow
@@ -117,12 +118,13 @@ class Update(Struct, frozen=True):
     found: CheckResult | None
     notes: str = ""
     bad: BadRelease | None = None
+    skip: Skip | None = None
     problem: str = ""
     hint: str = ""
 
 
 class ReleaseRow(Struct, frozen=True):
-    """A release as it is listed; `bad`: when and why it was taken back here."""
+    """A release as it is listed; `bad`: when and why it was taken back here; `skip`: by whom it is skipped."""
 
     tag: str
     version: str
@@ -132,6 +134,7 @@ class ReleaseRow(Struct, frozen=True):
     url: str
     state: str
     bad: BadRelease | None
+    skip: Skip | None
 
 
 def read_now(app: App, words: Words) -> Now:
@@ -311,7 +314,8 @@ def read_update(app: App, *, ask: bool = False, force: bool = False) -> Update:
     if found.latest_tag is None or found.is_older:
         why, way = f"{found.nothing(app.live().name)}.", found.way or ""
     said = " ".join(filter(None, (found.warning, why)))
-    return Update(found, to_html(found.release_notes or ""), bad, said, way or hint)
+    skip = app.skips().against(found.latest_tag)
+    return Update(found, to_html(found.release_notes or ""), bad, skip, said, way or hint)
 
 
 def bad_releases(app: App) -> dict[str, BadRelease]:
@@ -326,7 +330,7 @@ def bad_releases(app: App) -> dict[str, BadRelease]:
 
 def read_releases(app: App, limit: int) -> list[ReleaseRow]:
     """The newest LIMIT releases. Raises `SourceError`."""
-    bad = bad_releases(app)
+    bad, skips = bad_releases(app), app.skips()
     return [
         ReleaseRow(
             tag=release.tag,
@@ -337,6 +341,7 @@ def read_releases(app: App, limit: int) -> list[ReleaseRow]:
             url=release.url if release.url.startswith(("https://", "http://")) else "",
             state=state,
             bad=bad.get(release.commit or ""),
+            skip=skips.of(release.tag),
         )
         for release, state in app.releases(limit=limit)
     ]

@@ -73,6 +73,8 @@ ROUTES = (
     Route("/api/label-backup", changes.label_backup, "POST", "change"),
     Route("/api/lock", changes.pause, "POST", "change"),
     Route("/api/unlock", changes.resume, "POST", "change"),
+    Route("/api/skip", changes.skip_release, "POST", "change"),
+    Route("/api/unskip", changes.unskip_release, "POST", "change"),
     Route("/api/openapi.json", document),
     Route("/hooks/<source>", webhooks.receive, "POST", "nothing", foreign=True),
     Route("/healthz", views.healthz, needs="nothing"),

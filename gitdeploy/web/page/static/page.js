@@ -289,12 +289,14 @@ const deeds = {
   "release-hold": () => send("/api/unlock", {}),
   backup: () => send("/api/backup", { wait: false }, newKey()),
   recover: () => send("/api/recover", { wait: false }),
+  skip: (button) => send("/api/skip", { tag: button.dataset.tag }),
+  unskip: (button) => send("/api/unskip", { tag: button.dataset.tag }),
 };
 
 async function deed(button) {
   button.disabled = true;
   try {
-    await deeds[button.dataset.do]();
+    await deeds[button.dataset.do](button);
   } catch (error) {
     if (error instanceof Refused && error.status === 401) return loggedOut();
     (button.closest(".with-button, .lead-line") ?? button).after(problem(error));

@@ -1,0 +1,36 @@
+"""`gitdeploy skip`."""
+
+from __future__ import annotations
+
+import click
+
+from gitdeploy.cli.options import EXAMPLE, json_option, pass_screen
+from gitdeploy.cli.screen import Screen
+from gitdeploy.text import clean
+
+
+@click.command("skip", context_settings=EXAMPLE)
+@click.argument("tag", required=False)
+@click.option("--reason", default="", metavar="TEXT", help="Why; shown wherever the release is.")
+@json_option
+@pass_screen
+def command(screen: Screen, /, tag: str | None, reason: str) -> None:
+    """Never install the release TAG by itself.
+
+    Without TAG, list what is skipped. A release from which somebody went back by hand is skipped by that. Naming one in
+    `gitdeploy upgrade TAG` installs it all the same.
+
+    \b
+    Example:
+      gitdeploy skip v1.3.0 --reason "slow imports, wait for v1.3.1"
+      gitdeploy skip
+    """
+    app = screen.app()
+    if tag is not None:
+        made = app.skip(tag, reason)
+        screen.result(made.as_dict(), f"{clean(tag)} is not installed by itself.  Let it: {made.way}")
+        return
+    found = app.skips().all()
+    rows = [(clean(one.tag), one.at[:10], clean(one.by), clean(one.reason, limit=100)) for one in found]
+    table = screen.table(rows, ("RELEASE", "SINCE", "BY", "WHY"))
+    screen.result([one.as_dict() for one in found], table if found else "No release is skipped.")

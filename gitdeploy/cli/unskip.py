@@ -1,0 +1,25 @@
+"""`gitdeploy unskip`."""
+
+from __future__ import annotations
+
+import click
+
+from gitdeploy.cli.options import EXAMPLE, json_option, pass_screen
+from gitdeploy.cli.screen import Screen
+from gitdeploy.text import clean
+
+
+@click.command("unskip", context_settings=EXAMPLE)
+@click.argument("tag")
+@json_option
+@pass_screen
+def command(screen: Screen, /, tag: str) -> None:
+    """Let the release TAG be installed by itself again.
+
+    \b
+    Example:
+      gitdeploy unskip v1.3.0
+    """
+    lifted = screen.app().unskip(tag)
+    text = f"{clean(tag)} may be installed by itself again." if lifted else f"{clean(tag)} was not skipped."
+    screen.result({"tag": tag, "was_skipped": lifted}, text)
