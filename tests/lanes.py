@@ -24,6 +24,7 @@ PLACES = {
     "": "e2e",
     "checkout": "quick",
     "deployment": "quick",
+    "upkeep": "quick",
     "venvs": "quick",
     "test_conversation.py": "quick",
     "test_data_placing.py": "quick",

@@ -16,7 +16,7 @@ from gitdeploy.deployment.flow.session import open_session
 from gitdeploy.deployment.plan.options import Options
 from gitdeploy.deployment.record.events import Listener, ignore
 from gitdeploy.deployment.record.work import Caller, Replaces, Result, Settling
-from gitdeploy.errors import LockedError, UsageError
+from gitdeploy.errors import GitDeployError, LockedError, UsageError
 from gitdeploy.site import skipping, tags
 from gitdeploy.site.caller import performer
 from gitdeploy.site.pause import PAUSED, paused_sentence
@@ -33,10 +33,12 @@ if TYPE_CHECKING:
     from gitdeploy.deployment.flow.rollback import Choice as RollbackChoice
     from gitdeploy.deployment.outside.launch import Launched
     from gitdeploy.site.skipping import Skip
+    from gitdeploy.upkeep.drafting import Tried
     from gitdeploy.upkeep.finding import Finding
     from gitdeploy.upkeep.prune import Pruned
 
 
+from gitdeploy.app.drafted import Drafted
 from gitdeploy.app.looking import Looking
 
 
@@ -166,8 +168,8 @@ class App(Looking):
         with open_session(self.site, asked, pausable=False, goes_on=False) as session:
             return session.recovered
 
-    def init(self, *, force: bool = False) -> tuple[Path, str]:
-        """Write a deploy.yaml drafted from the checkout and set up the state directory; its path and text.
+    def init(self, *, force: bool = False) -> Drafted:
+        """Write a deploy.yaml drafted from the checkout, set up the state directory, and try what was written.
 
         Raises `UsageError` where there is one already, unless FORCE.
         """
@@ -178,10 +180,33 @@ class App(Looking):
                 f"{path_text(str(path))} is there already.",
                 "To see a fresh one: gitdeploy init --print\nTo replace it: gitdeploy init --force",
             )
-        text = self.draft()
+        draft = self.draft()
         self.site.make_state()
-        write_durably(path, text.encode(), 0o644)
-        return path, text
+        write_durably(path, draft.text.encode(), 0o644)
+        fresh = App(self.site.read_again())
+        tried = (*upkeep.drafting.tries(fresh.site), fresh._planned())
+        asks = tuple(dict.fromkeys(line.key for line in draft.lines if not line.sure))
+        return Drafted(path, draft, tried, asks, self._is_tracked(path))
+
+    def _planned(self) -> Tried:
+        """Whether an upgrade to the newest release could be planned with deploy.yaml as it is."""
+        try:
+            plan = self.plan()
+        except GitDeployError as error:
+            return upkeep.drafting.Tried("plan", False, error.message, error.hint)
+        if plan is None:
+            return upkeep.drafting.Tried("plan", True, "There is no newer release; what is live is the newest.")
+        if plan.problems:
+            first = plan.problems[0]
+            return upkeep.drafting.Tried("plan", False, first.message, first.hint)
+        return upkeep.drafting.Tried("plan", True, f"An upgrade to {plan.target.name} can be planned.")
+
+    def _is_tracked(self, path: Path) -> bool:
+        relative = os.path.relpath(path, self.site.root)
+        return (
+            not relative.startswith("../")
+            and self.site.repository.run("ls-files", "--error-unmatch", "--", relative).ok
+        )
 
     def doctor(self, *, repair: bool = False, caller: Caller | None = None) -> list[Finding]:
         """Everything that an upgrade needs, looked at. `repair`: first what can be mended safely is."""

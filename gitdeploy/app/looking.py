@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from gitdeploy.services.boot import BootUnit
     from gitdeploy.site.interrupted import Interruption
     from gitdeploy.sources import CheckResult, Release
+    from gitdeploy.upkeep.drafting import Draft
     from gitdeploy.upkeep.watch import Look
 
 
@@ -311,10 +312,10 @@ class Looking(Opened):
         service = self.site.config.service
         return boot_unit(self.site.root, service.systemd, supervised=service.supervisor is not None)
 
-    def draft(self) -> str:
-        """The deploy.yaml that `init` would write."""
+    def draft(self) -> Draft:
+        """The deploy.yaml that `init` would write. Executes nothing of the app's; asks its own address, where one is found."""
 
-        return upkeep.draft.draft(self.site)
+        return upkeep.drafting.draft(self.site)
 
     def must_move_out(self) -> bool:
         """Whether restarting the app would end this very process: it runs inside the app's own service."""

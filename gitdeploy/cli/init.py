@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from gitdeploy.cli.options import EXAMPLE, json_option, pass_screen
 from gitdeploy.cli.screen import Screen
+from gitdeploy.text import count, listing
+
+if TYPE_CHECKING:
+    from gitdeploy.app.drafted import Drafted
 
 
 @click.command("init", context_settings=EXAMPLE)
@@ -16,7 +22,8 @@ from gitdeploy.cli.screen import Screen
 def command(screen: Screen, /, only_print: bool, force: bool) -> None:
     """Look at the checkout and write a deploy.yaml for it.
 
-    It is commented and drafted from what is found there; `.gitdeploy/` is set up too.
+    Each line says why it is there; what isn't sure stands commented with a question. Then what was written is tried, and
+    what fails is shown. Nothing of the app is executed; `.gitdeploy/` is set up too.
 
     \b
     Example:
@@ -26,9 +33,38 @@ def command(screen: Screen, /, only_print: bool, force: bool) -> None:
     """
     app = screen.app()
     if only_print:
-        text = app.draft()
-        screen.result({"text": text, "written": None}, text)
+        draft = app.draft()
+        screen.result({"text": draft.text, "written": None, "recognised": draft.recipe}, draft.text)
         return
-    path, text = app.init(force=force)
-    screen.result({"text": text, "written": str(path)}, f"Written: {path}")
-    screen.message("Read it, commit it (it belongs to the release), then: gitdeploy doctor")
+    done = app.init(force=force)
+    data = {
+        "text": done.draft.text,
+        "written": str(done.path),
+        "recognised": done.draft.recipe,
+        "tried": [each.as_dict() for each in done.tried],
+        "asks": list(done.asks),
+    }
+    screen.result(data, f"Written: {done.path}")
+    for text in _said(done):
+        screen.message(text)
+
+
+def _said(done: Drafted) -> list[str]:
+    """What a person is told of the file that was written."""
+    said = [f"Recognised: {done.draft.recipe}"] if done.draft.recipe else []
+    for each in done.tried:
+        said.append(f"{'ok     ' if each.holds else 'FAILED '} {each.about:<9} {each.message}")
+        if each.hint and not each.holds:
+            said.append(f"{'':18}{each.hint}")
+    if done.asks:
+        said.append(
+            f"{count(len(done.asks), 'setting')} to decide, commented in the file: {listing(list(done.asks), 8)}"
+        )
+    if done.tracked:
+        said.append("The releases of this app bring this file. Commit the change where the app is developed, not here.")
+    else:
+        said.append(
+            "The file is untracked, and stays as it is with every upgrade. To have it come with the releases, commit it where the "
+            "app is developed, not here."
+        )
+    return [*said, "Read it, then: gitdeploy doctor"]

@@ -62,6 +62,25 @@ def _by_unit_files(root: Path) -> list[str]:
     return found
 
 
+def unit_settings(unit: str) -> dict[str, list[str]]:
+    """The settings of UNIT's own files, drop-ins included: name to values, an empty one forgets those before it (systemd's
+    own rule for lists). Empty where there is no such file."""
+    found: dict[str, list[str]] = {}
+    for folder in (*_UNIT_FOLDERS, os.path.expanduser("~/.config/systemd/user")):
+        for file in (Path(folder, unit), *sorted(Path(folder, f"{unit}.d").glob("*.conf"))):
+            try:
+                with open(file, encoding="utf-8", errors="replace") as opened:
+                    text = opened.read(_UNIT_LIMIT)
+            except OSError:
+                continue
+            for line in re.sub(r"\\\n\s*", " ", text).splitlines():
+                name, mark, value = line.partition("=")
+                if mark and re.fullmatch(r"\s*\w+\s*", name):
+                    values = found.setdefault(name.strip(), [])
+                    values.append(value.strip()) if value.strip() else values.clear()
+    return found
+
+
 def only_starts(pid: int) -> bool:
     """Whether it is a shell or the like, which runs other programs and is no app itself."""
     words = proc.command_line(pid)[:1]

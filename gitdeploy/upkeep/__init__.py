@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from gitdeploy.upkeep import doctor_data as doctor_data
     from gitdeploy.upkeep import doctor_git as doctor_git
     from gitdeploy.upkeep import doctor_venv as doctor_venv
-    from gitdeploy.upkeep import draft as draft
+    from gitdeploy.upkeep import drafting as drafting
     from gitdeploy.upkeep import finding as finding
     from gitdeploy.upkeep import prune as prune
     from gitdeploy.upkeep import sizes as sizes
@@ -17,5 +17,6 @@ if TYPE_CHECKING:
     from gitdeploy.upkeep import watch as watch
 else:
     __getattr__ = rooms(
-        __name__, frozenset("doctor doctor_data doctor_git doctor_venv draft finding prune sizes updates watch".split())
+        __name__,
+        frozenset("doctor doctor_data doctor_git doctor_venv drafting finding prune sizes updates watch".split()),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -34,9 +34,12 @@ from gitdeploy.upkeep.updates import check
 LITTLE_SPACE = 500 << 20  # bytes free on the checkout's disk under which doctor warns
 
 
-def examine(site: Site) -> Iterator[Finding]:
-    """Look at everything, in the order in which an upgrade needs it. Changes nothing but the cache of the sources."""
+def examine(site: Site, *, only: Collection[str] = ()) -> Iterator[Finding]:
+    """Look at everything (or ONLY at some of it), in the order in which an upgrade needs it. Changes nothing but the cache of
+    the sources."""
     for about, look in _LOOKS.items():
+        if only and about not in only:
+            continue
         try:
             found = list(look(site))
         except GitDeployError as error:

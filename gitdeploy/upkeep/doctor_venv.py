@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from gitdeploy import venvs
@@ -12,6 +12,7 @@ from gitdeploy.site.site import Site, head_of
 from gitdeploy.system.owner import user_name
 from gitdeploy.text import count, listing, path_text, shell_word
 from gitdeploy.upkeep.finding import Finding
+from gitdeploy.upkeep.reading import Checkout
 
 
 def look_at_venv(site: Site) -> Iterator[Finding]:
@@ -57,22 +58,6 @@ def _live_tag(site: Site) -> str:
     """The tag of what is live; a placeholder where it has none."""
     live = site.release_at(head_of(site))
     return live.tag or "TAG"
-
-
-class Checkout:
-    """The checkout's files as they are, for whoever reads requirements."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-
-    def read(self, path: str) -> bytes | None:
-        """A file's bytes; None where there is no such file."""
-        file = self.root / path
-        return file.read_bytes() if file.is_file() else None
-
-    def export(self, folder: Path, paths: Sequence[str] | None) -> None:
-        """Nothing is installed from here."""
-        raise NotImplementedError
 
 
 def _left_over(site: Site) -> Iterator[Finding]:

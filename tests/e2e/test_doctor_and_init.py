@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -89,12 +91,18 @@ def unknown(tmp_path: Path) -> Sample:
     sample.release(
         "v1.0.0",
         {
-            "manage.py": "", "requirements.txt": "", "config.ini": "x", "中文.db": "tracked",
+            "manage.py": "from django import x\n", "requirements.txt": "", "config.ini": "x", "中文.db": "SQLite format 3\0",
             "instance/readme": "", ".gitignore": "instance/app.db\n",
         },
     )  # fmt: skip
     sample.install("v1.0.0")
     (sample.app / "instance/app.db").write_text("")
+    (sample.app / "config.ini").write_text("of this server")
+    (sample.app / "venv/bin").mkdir(parents=True)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", sample.app / "venv"], check=True)
+    (site,) = sample.app.glob("venv/lib/python*/site-packages")
+    (site / "django-5.2.dist-info").mkdir()
+    (site / "django-5.2.dist-info/METADATA").write_text("Name: django\n")
     sample.git("remote", "set-url", "origin", "git@github.com:scaleflower/otrs-web.git")
     return sample
 
@@ -103,16 +111,32 @@ def test_init_drafts_what_it_finds(unknown: Sample) -> None:
     shown = unknown.gitdeploy("init", "--print").out
     assert not (unknown.app / "deploy.yaml").exists()
     assert not (unknown.app / ".gitdeploy").exists()
-    unknown.gitdeploy("init")
+    done = unknown.gitdeploy("init", "--json")
     file = unknown.app / "deploy.yaml"
     assert file.read_text() == shown
     config = configuration.load(unknown.app)
     assert (config.source.type, config.source.repo, config.source.tags) == ("github", "scaleflower/otrs-web", "v*")
     assert set(config.git.keep) == {".env", "config.ini", "中文.db"}
     assert [database.url for database in config.backup.databases] == ["sqlite:///中文.db", "sqlite:///instance/app.db"]
-    assert config.hooks.migrate == ("venv/bin/python manage.py migrate --noinput",)
+    assert config.hooks.migrate == ("python manage.py migrate --noinput",)
+    tried = {each["about"]: each for each in json.loads(done.out)["tried"]}
+    assert (tried["hooks"]["holds"], tried["database"]["holds"], tried["plan"]["holds"]) == (True, True, False)
+    assert tried["plan"]["hint"], "the host can't be reached here, and what to do is said"
     assert (unknown.app / ".gitdeploy").is_dir()
     assert "/.gitdeploy/" in (unknown.app / ".git/info/exclude").read_text()
+
+
+def test_init_says_what_it_tried_and_never_to_commit_on_the_server(unknown: Sample) -> None:
+    unknown.git("remote", "set-url", "origin", str(unknown.remote))
+    (unknown.app / "instance/app.db").unlink()
+    done = unknown.gitdeploy("init")
+    assert "ok      plan" in done.text
+    assert "settings to decide, commented in the file: " in done.text
+    assert "stays as it is with every upgrade" in done.text
+    assert "commit it where the app is developed, not here" in done.text
+    unknown.gitdeploy("doctor")
+    unknown.git("add", "deploy.yaml")
+    assert "Commit the change where the app is developed, not here." in unknown.gitdeploy("init", "--force").text
 
 
 def test_init_never_overwrites_unasked(unknown: Sample) -> None:

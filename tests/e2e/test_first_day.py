@@ -190,7 +190,8 @@ def test_init_takes_the_pid_file_of_a_process_that_runs_from_here(fresh: Sample)
         (fresh.app / "run/web.pid").write_text(f"{app.pid}\n")
         shown = fresh.gitdeploy("init", "--print").out
         app.kill()
-    assert "\nservice:\n  pidfile: run/web.pid " in shown
+    assert "\nservice:\n" in shown
+    assert "\n  pidfile: run/web.pid" in shown
 
 
 def test_a_release_that_is_the_first_to_bring_requirements(fresh: Sample) -> None:

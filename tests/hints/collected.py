@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 PROJECT = Path(__file__).resolve().parents[2]
-LEFT_OUT = ("demo.py", "web/", "config/", "sources/", "upkeep/draft.py")
+LEFT_OUT = ("demo.py", "web/", "config/", "sources/", "upkeep/drafting/")
 _WORDS = frozenset(
     "user_name user_word shell_word path_text clean redact listing count size_text again name sentence summary why refusal "
     "full text reason message executables folder_comment error_text shown".split()

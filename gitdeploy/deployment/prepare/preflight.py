@@ -6,8 +6,6 @@ A check that fails already would fail after the switch too, and once more on the
 from __future__ import annotations
 
 import os
-import re
-import shlex
 import time
 from collections.abc import Sequence
 
@@ -18,6 +16,7 @@ from gitdeploy import health
 from gitdeploy.checkout.changes import Problem
 from gitdeploy.deployment.plan.make import RESTORE_STAGES, UPGRADE_STAGES, Plan
 from gitdeploy.errors import GitDeployError, Interrupted
+from gitdeploy.hooks.programs import program_of
 from gitdeploy.services import Service
 from gitdeploy.services.base import await_settled
 from gitdeploy.site.app_environment import check_environment
@@ -30,14 +29,6 @@ from gitdeploy.versions import CodeState
 _PATIENCE = 3.0  # seconds in which one bad answer may be a hiccup
 _AGAIN = 0.5  # seconds between two questions
 _SETTLING = 30.0  # seconds at most that a service which is just starting or stopping is waited for
-_PLAIN = re.compile(r"[A-Za-z0-9_./+@%:,-]+")  # a word of a command that no shell changes
-_ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)=")
-# Words with which a shell's command may begin and that are no program.
-_SHELL = frozenset(
-    ". : [ ! { ( alias bg break case cd command continue do done echo eval exec exit export false fc fg for function getopts "
-    "hash if jobs kill local printf pwd read readonly return set shift source test time times trap true type ulimit umask "
-    "unalias unset until wait while".split()
-)
 
 
 def why_unhealthy(site: Site, services: Sequence[Service], live: CodeState) -> str | None:
@@ -183,16 +174,3 @@ class _Programs(Struct):
 
     def _ignored(self, path: str) -> bool:
         return self.site.repository.run("check-ignore", "-q", "--", path).ok
-
-
-def program_of(command: str) -> str | None:
-    """The program that COMMAND begins with, where that is a plain word and none of the shell's own."""
-    try:
-        words = shlex.split(command, comments=True)
-    except ValueError:
-        return None
-    while words and (assigned := _ASSIGNMENT.match(words[0])):
-        if assigned[1] == "PATH":
-            return None
-        words.pop(0)
-    return words[0] if words and _PLAIN.fullmatch(words[0]) and words[0] not in _SHELL else None

@@ -1,0 +1,351 @@
+"""`init` drafts what the checkout and the machine show: each line with its reason, what isn't sure as a question."""
+
+from __future__ import annotations
+
+import http.server
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.sample import Tree, write_tree
+
+from gitdeploy import config as configuration
+from gitdeploy.site.site import Site
+from gitdeploy.upkeep.drafting import Draft, draft
+from gitdeploy.upkeep.drafting.lines import Line, flow, written
+
+MANAGE = """\
+import os, sys
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "shop.settings")
+from django.core.management import execute_from_command_line
+execute_from_command_line(sys.argv)
+"""
+SQLITE = "SQLite format 3\0"
+DJANGO_SETTINGS = """\
+import os
+from pathlib import Path
+BASE_DIR = Path(__file__).resolve().parent.parent
+DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": BASE_DIR / "data" / "shop.sqlite3"}}
+STATIC_ROOT = os.path.join(BASE_DIR, "static")
+MEDIA_ROOT = BASE_DIR / "media"
+raise SystemExit("settings are read, never executed")
+"""
+POSTGRES = """\
+import os
+DATABASES = {
+    "default": {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": os.environ.get("DB_NAME", "shop"),
+        "USER": "shop",
+        "PASSWORD": "secret-of-the-shop",
+        "HOST": "127.0.0.1",
+        "PORT": 1,
+    }
+}
+"""
+BASE_AND_PRODUCTION = {
+    "manage.py": MANAGE.replace("shop.settings", "shop.settings.production"),
+    "shop/settings/__init__.py": "",
+    "shop/settings/base.py": DJANGO_SETTINGS.replace("parent.parent", "parents[2]"),
+    "shop/settings/production.py": "from .base import *\nSTATIC_ROOT = None\n",
+    "shop/settings/local.py": "from .base import *\nDATABASES = {}\n",
+}
+FLASK = {"app.py": 'app.config["SQLALCHEMY_DATABASE_URI"] = "sqlite:///shop.db"\n', "migrations/env.py": ""}
+CONDITIONAL = """\
+import os
+if os.getenv("DB") == "sqlite":
+    DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": "chosen.db"}}
+else:
+    DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": "other.db"}}
+"""
+
+
+class Checkout:
+    """A checkout with what a row of a table says."""
+
+    def __init__(self, root: Path, tracked: Tree, untracked: Mapping[str, str], packages: Mapping[str, str]) -> None:
+        self.root = root
+        subprocess.run(["git", "init", "-q", "-b", "main", root], check=True)
+        write_tree(root, {".gitignore": "venv\n.env\n", **tracked})
+        git = ["git", "-C", root, "-c", "user.name=x", "-c", "user.email=x@example.com"]
+        for words in (["add", "-A"], ["commit", "-q", "-m", "x"], ["tag", "v1.0.0"]):
+            subprocess.run([*git, *words], check=True)
+        subprocess.run([*git, "remote", "add", "origin", "https://git.example.com/shop.git"], check=True)
+        write_tree(root, untracked)
+        if packages:
+            self.make_venv(packages)
+
+    def make_venv(self, packages: Mapping[str, str]) -> None:
+        """A venv that holds PACKAGES by what is noted of them: version, or version and metadata."""
+        venv = self.root / "venv"
+        site = venv / f"lib/python3.{sys.version_info.minor}/site-packages"
+        site.mkdir(parents=True)
+        (venv / "bin").mkdir()
+        (venv / "bin/python").symlink_to(os.path.realpath(sys.executable))
+        (venv / "pyvenv.cfg").write_text(f"home = {os.path.dirname(os.path.realpath(sys.executable))}\n")
+        for name, said in packages.items():
+            if name.startswith("bin/"):
+                (venv / name).write_text("#!/bin/sh\n")
+                (venv / name).chmod(0o755)
+                continue
+            version, _, more = said.partition("\n")
+            info = site / f"{name}-{version}.dist-info"
+            info.mkdir()
+            (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{more}")
+
+    def draft(self) -> Draft:
+        made = draft(Site.open(self.root))
+        configuration.parse(made.text.encode(), root=self.root)  # whatever it says, it can be read
+        return made
+
+
+def sure(made: Draft) -> dict[str, Any]:
+    return {line.key: line.value for line in made.lines if line.sure}
+
+
+def asked(made: Draft) -> dict[str, str]:
+    return {line.key: line.question for line in made.lines if not line.sure}
+
+
+DJANGO = {"django": "5.2"}
+ROWS: dict[str, tuple[Tree, Mapping[str, str], Mapping[str, str], Mapping[str, Any], Mapping[str, str]]] = {
+    # what is tracked, what lies there besides, what the venv holds; lines that are sure, questions
+    "a Django app": (
+        {"manage.py": MANAGE, "shop/settings.py": DJANGO_SETTINGS},
+        {"data/shop.sqlite3": SQLITE, "media/x": "y"},
+        DJANGO,
+        {
+            "hooks.migrate": ["python manage.py migrate --noinput"],
+            "hooks.build": ["python manage.py collectstatic --noinput"],
+            "backup.databases": ["sqlite:///data/shop.sqlite3"],
+            "git.keep": [".env"],
+        },
+        {"backup.include": "uploads (MEDIA_ROOT in shop/settings.py)"},
+    ),
+    "a Django app in a folder": (
+        {"src/manage.py": MANAGE, "src/shop/settings.py": DJANGO_SETTINGS},
+        {"src/data/shop.sqlite3": SQLITE},
+        DJANGO,
+        {"hooks.migrate": ["python src/manage.py migrate --noinput"], "backup.databases": ["sqlite:///src/data/shop.sqlite3"]},
+        {},
+    ),
+    "settings in several files": (
+        BASE_AND_PRODUCTION,
+        {"data/shop.sqlite3": SQLITE},
+        DJANGO,
+        {"backup.databases": ["sqlite:///data/shop.sqlite3"], "hooks.build": None},
+        {},
+    ),
+    "settings for developers": (
+        {**BASE_AND_PRODUCTION, "manage.py": MANAGE.replace("shop.settings", "shop.settings.local")},
+        {},
+        DJANGO,
+        {"hooks.migrate": None},
+        {"hooks.migrate": "a developer's by its name"},
+    ),
+    "what .env says decides": (
+        {"manage.py": MANAGE, "shop/settings.py": CONDITIONAL},
+        {".env": "DB=sqlite\n", "chosen.db": SQLITE, "other.db": SQLITE},
+        DJANGO,
+        {"backup.databases": ["sqlite:///chosen.db"]},
+        {},
+    ),
+    "a server that can't be asked, and a password that isn't shown": (
+        {"manage.py": MANAGE, "shop/settings.py": POSTGRES},
+        {},
+        DJANGO,
+        {"backup.databases": None},
+        {"backup.databases": "DATABASES in shop/settings.py, but: "},
+    ),
+    "a URL in a variable": (
+        {"app.py": 'import os\nDATABASE_URL = os.environ["DATABASE_URL"]\n'},
+        {".env": "DATABASE_URL=sqlite:///shop.db\n", "shop.db": SQLITE},
+        {"flask": "3"},
+        {"backup.databases": [{"env": "DATABASE_URL"}]},
+        {},
+    ),
+    "a manage.py that isn't Django's": (
+        {**FLASK, "manage.py": "from flask_script import Manager\n"},
+        {"instance/shop.db": SQLITE},
+        {"flask": "3", "flask_migrate": "4", "bin/flask": ""},
+        {"hooks.migrate": ["flask db upgrade"], "backup.databases": ["sqlite:///shop.db"]},
+        {},
+    ),
+    "Flask's migrations without Flask": (
+        FLASK,
+        {},
+        {"bottle": "0.13"},
+        {"hooks.migrate": None},
+        {"hooks.migrate": "flask and Flask-Migrate aren't in the venv"},
+    ),
+    "alembic": (
+        {"alembic.ini": ""},
+        {},
+        {"alembic": "1", "bin/alembic": ""},
+        {"hooks.migrate": ["alembic upgrade head"]},
+        {},
+    ),
+    "what the server changed is kept, what it only might is asked": (
+        {"config.ini": "x", "search.db": "shipped"},
+        {"config.ini": "of this server"},
+        {},
+        {"git.keep": [".env", "config.ini"]},
+        {"git.keep": "search.db"},
+    ),
+    "a tracked file that a person changed": (
+        {"shop.py": "x"},
+        {"shop.py": "mended here"},
+        {},
+        {"git.keep": [".env"]},
+        {"git.keep": "changed here though tracked: shop.py"},
+    ),
+    "the requirements that the venv was made from": (
+        {"requirements/base.txt": "a==1\n", "requirements/prod.txt": "-r base.txt\nb==2\n", "requirements/dev.txt": "-r prod.txt\nc==3\n"},
+        {},
+        {"a": "1", "b": "2"},
+        {"venv.requirements": ["requirements/prod.txt"]},
+        {},
+    ),
+    "requirements of which the venv lacks some": (
+        {"requirements/base.txt": "a==1\nz==1\n"},
+        {},
+        {"a": "1"},
+        {"venv.requirements": None},
+        {"venv.requirements": "1 package of requirements/base.txt not in the venv"},
+    ),
+    "optional requirements, partly": (
+        {"requirements.txt": "a==1\n", "optional-requirements.txt": "b\nz\n"},
+        {},
+        {"a": "1", "b": "2"},
+        {"venv.requirements": ["requirements.txt"]},
+        {"venv.requirements": "optional-requirements.txt (1 of 2 in the venv)"},
+    ),
+    "extras and groups of a project": (
+        {
+            "pyproject.toml": '[project]\nname = "shop"\nversion = "1"\ndependencies = ["a"]\n[project.optional-dependencies]\npg = ["b"]\n'
+            'mail = ["z"]\n[dependency-groups]\ntest = ["c"]\n'
+        },
+        {},
+        {"a": "1", "b": "2", "c": "3"},
+        {"venv.requirements": ["pyproject.toml"], "venv.extras": ["pg"], "venv.groups": None},
+        {"venv.requirements": ""},
+    ),
+    "nothing installs a setup.py": (
+        {"setup.py": "from setuptools import setup\nsetup()\n"},
+        {},
+        {"a": "1"},
+        {"venv.requirements": None, "venv.self": None},
+        {"venv.self": "nothing installs what the app needs"},
+    ),
+    "gunicorn's file, which nobody answers at": (
+        {"gunicorn.conf.py": 'import os\nbind = "127.0.0.1:" + os.environ.get("PORT", "11")\nraise SystemExit\n', "routes.py": '@app.get("/healthz")\n'},
+        {},
+        {},
+        {"health.url": None},
+        {"health.url": "bind in gunicorn.conf.py, but it doesn't answer now"},
+    ),
+    "a socket": (
+        {"gunicorn.conf.py": 'bind = "unix:/run/shop.sock"\n'},
+        {},
+        {},
+        {"health.url": None},
+        {"health.url": "it listens at /run/shop.sock"},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
+def test_what_is_found(tmp_path: Path, row: tuple[Tree, Any, Any, Mapping[str, Any], Mapping[str, str]]) -> None:
+    tracked, untracked, packages, lines, questions = row
+    made = Checkout(tmp_path / "shop", tracked, untracked, packages).draft()
+    found, asks = sure(made), asked(made)
+    assert {key: found.get(key) for key in lines} == lines, made.text
+    for key, words in questions.items():
+        assert words in asks.get(key, ""), made.text
+    assert "secret-of-the-shop" not in made.text
+
+
+class _Answers(http.server.BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        ours = self.headers["Host"].startswith("shop.example.com")
+        good = self.path == "/healthz" and ours
+        self.send_response(200 if good else 404 if ours else 400)
+        self.end_headers()
+        self.wfile.write(b'{"version": "1.0.0"}' if good else b"")
+
+    def log_message(self, *words: object) -> None:
+        pass
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    with http.server.HTTPServer(("127.0.0.1", 0), _Answers) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_port
+        server.shutdown()
+
+
+@pytest.mark.parametrize("tracked", [True, False])
+def test_an_address_that_answers_is_taken(tmp_path: Path, port: int, tracked: bool) -> None:
+    routes = {"routes.py": 'path("healthz", x)\n'} if tracked else {}
+    settings = 'ALLOWED_HOSTS = [".shop.example.com"]\n'
+    files = {
+        "manage.py": MANAGE,
+        "shop/settings.py": settings,
+        "gunicorn.conf.py": f'bind = ["127.0.0.1:{port}"]\n',
+        **routes,
+    }
+    found = sure(Checkout(tmp_path / "shop", files, {}, DJANGO).draft())
+    if tracked:
+        assert found["health.url"] == f"http://127.0.0.1:{port}/healthz"
+        assert found["health.headers"] == {"Host": "shop.example.com"}
+        assert found["health.version"] == {"json": "version"}
+    else:
+        assert (found.get("health.url"), found["health.tcp"]) == (None, f"127.0.0.1:{port}")
+
+
+def test_extras_of_an_install_are_told_by_what_is_there(tmp_path: Path) -> None:
+    checkout = Checkout(
+        tmp_path / "shop", {"pyproject.toml": '[project]\nname = "shop"\nversion = "1"\n'}, {}, {"a": "1"}
+    )
+    (site,) = checkout.root.glob("venv/lib/*/site-packages")
+    for name, version in (("b", "2"), ("base", "1"), ("old", "1")):
+        (site / f"{name}-{version}.dist-info").mkdir()
+        (site / f"{name}-{version}.dist-info/METADATA").write_text(f"Name: {name}\n")
+    info = site / "shop-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(
+        "Name: shop\nProvides-Extra: pg\nProvides-Extra: mail\nProvides-Extra: same\nProvides-Extra: newer\nProvides-Extra: never\n"
+        'Requires-Dist: base\nRequires-Dist: b>=2; extra == "pg"\nRequires-Dist: z; extra == "mail"\nRequires-Dist: base; extra == "same"\n'
+        'Requires-Dist: old>=2; extra == "newer"\nRequires-Dist: b; python_version < "3" and extra == "never"\n\nRequires-Dist: a; extra == "pg"\n'
+    )
+    (info / "direct_url.json").write_text(f'{{"url": "file://{checkout.root}", "dir_info": {{"editable": true}}}}')
+    made = checkout.draft()
+    assert sure(made)["venv.self"] == "auto"
+    assert [line.value for line in made.lines if line.key == "venv.extras"] == [["pg"]]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("v1.0/x", "v1.0/x"), ("true", '"true"'), ("1.0", '"1.0"'), ("v*", '"v*"'), ("./x.sh", "./x.sh"), (".env", ".env"), (".", '"."'),
+        ("中文", '"\\u4e2d\\u6587"'), (["a", 1], "[a, 1]"), ({"env": "A"}, "{env: A}"), (None, ""), ("a: b", '"a: b"'), ("~", '"~"'),
+    ],
+)  # fmt: skip
+def test_values_come_back_as_they_were_written(value: object, text: str) -> None:
+    import yaml
+
+    assert flow(value) == text
+    assert yaml.safe_load(f"[{text or 'null'}]") == [value]
+
+
+def test_a_reason_never_ends_the_comment(tmp_path: Path) -> None:
+    text = written(
+        [Line("app.name", "x", "a\nb: c", ""), Line("git.keep", [".env"], "", "long " * 60 + "\n- x")], {"": ["y\nz"]}
+    )
+    assert configuration.parse(text.encode(), root=tmp_path).app.name == "x"
