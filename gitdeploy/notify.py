@@ -67,7 +67,9 @@ def send(entries: Sequence[Any], message: Message, expand: Expand, *, timeout: f
     try:
         import apprise  # noqa: F401
     except ImportError:
-        return ["Notifications need apprise: pip install 'gitdeploy[notify]'"]
+        from gitdeploy.system.installation import Installation
+
+        return [f"Notifications need apprise, which isn't installed: {Installation().extend('notify')}"]
     # Made before the clock runs: apprise reads all its plugins for that, which takes a small machine seconds.
     deliveries = [_Delivery(number, entry, message, expand) for number, entry in enumerate(receivers, 1)]
     end = time.monotonic() + timeout

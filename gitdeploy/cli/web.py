@@ -180,8 +180,11 @@ def _imported(name: str) -> Any:
     try:
         return importlib.import_module(f"gitdeploy.web.{name}")
     except ImportError as error:
+        from gitdeploy.system.installation import Installation
+
         raise UsageError(
-            f"The page needs {error.name}, which isn't installed.", "Install it: pip install 'gitdeploy[web]'"
+            f"The page needs {error.name}, which isn't installed.",
+            f"Install what it needs: {Installation().extend('web')}",
         ) from error
 
 

@@ -46,7 +46,7 @@ def library() -> tuple[ReadyHook, ...]:
             )
     raise GitDeployError(
         "This installation of gitdeploy has no hook library.",
-        "Install it anew: pip install --force-reinstall gitdeploy",
+        "Install it anew, from where `gitdeploy self` says it came.",
     )
 
 

@@ -3,7 +3,7 @@
 from gitdeploy.web import blueprint
 app.register_blueprint(blueprint("/srv/my-app", authorize=lambda: current_user.is_admin))
 
-Needs the extra: pip install 'gitdeploy[web]'
+Needs what the extra `web` brings; `gitdeploy self` says how it is added.
 """
 
 from gitdeploy.web.access.access import Access

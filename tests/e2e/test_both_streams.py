@@ -50,6 +50,7 @@ RUNS: dict[str, list[tuple[str, ...]]] = {
     "releases": [("--all",), ("v1.1.0",)],
     "restore": [(FIRST, "--dry-run"), (FIRST,), ("nothing",)],
     "rollback": [("--yes",), ()],
+    "self": [()],
     "skip": [("v1.1.0", "--reason", "slow"), (), ("-x",)],
     "status": [()],
     "unlock": [()],

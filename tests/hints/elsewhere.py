@@ -92,7 +92,7 @@ FOLLOWED_ELSEWHERE = {
 NOT_COMMANDS = {
     "installs a package of the system's or gitdeploy itself, from a registry": [
         "Install it: apt-get install", "apt-get install git-lfs", "Upgrade git.", "On Debian and Ubuntu: apt-get install",
-        "apt install supervisor", "Install it: pip install 'gitdeploy[web]'", "Install it anew: pip install", "Install util-linux",
+        "apt install supervisor", "Install what it needs: {}", "Install it anew, from where", "Install util-linux",
         "Install one, or name it: venv", "Install gitdeploy again", "Install that newer gitdeploy.", "Install one for root",
         "Upgrade git, or have all files here", "Change it: git refs migrate", "Run it as {}: {}\nInstall one for root",
     ],

@@ -20,7 +20,9 @@ from gitdeploy.system import owner as owners
 from gitdeploy.system.ourselves import again, user_word
 from gitdeploy.text import path_text, shell_word
 
-_INSTALL = "Install one for root: python3 -m venv /opt/gitdeploy && /opt/gitdeploy/bin/pip install gitdeploy"
+_INSTALL = (
+    "Install one for root: python3 -m venv /opt/gitdeploy && /opt/gitdeploy/bin/pip install WHEEL-OR-FOLDER-OF-ROOTS"
+)
 _PARTS = (".git", NAME, "deploy.yaml", "hooks")  # what root would follow, were the checkout root's own
 
 

@@ -1,0 +1,37 @@
+"""`gitdeploy self`."""
+
+from __future__ import annotations
+
+import click
+
+from gitdeploy.cli.options import EXAMPLE, json_option, pass_screen
+from gitdeploy.cli.screen import Screen
+from gitdeploy.system.installation import EXTRAS, Installation
+from gitdeploy.system.ourselves import program
+from gitdeploy.text import clean
+
+
+@click.command("self", context_settings=EXAMPLE)
+@json_option
+@pass_screen
+def command(screen: Screen) -> None:
+    """This gitdeploy: its version, where it is from, how it is extended, upgraded and removed.
+
+    \b
+    Example:
+      gitdeploy self
+    """
+    found = Installation()
+    facts = found.as_dict()
+    source = found.source or "nothing says where from; install it anew as its README says"
+    lines = [
+        f"gitdeploy {facts['version']}  {clean(' '.join(program()))}",
+        f"  Python       {clean(facts['python'])}",
+        f"  from         {clean(source)}{' (editable)' if found.editable else ''}, kept by {found.kind}",
+    ]
+    states = {extra: "installed" if found.has(extra) else f"not installed:  {found.extend(extra)}" for extra in EXTRAS}
+    lines += [f"  {extra:<12} {state}" for extra, state in states.items()]
+    if found.upgrade is not None:
+        lines.append(f"  upgrade      {clean(found.upgrade)}")
+    lines.append(f"  remove       {clean(found.remove)}   (each app keeps its .gitdeploy/)")
+    screen.result(facts, "\n".join(lines))
