@@ -50,6 +50,11 @@ def main() -> None:
     Run(parser.parse_args()).run()
 
 
+def _number(name: str, default: int) -> int:
+    """What the environment has, as a number."""
+    return int(os.environ.get(name) or default)
+
+
 def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
@@ -73,8 +78,7 @@ class Run:
         say(f"filling {self.cache}")
         packages = None if self.asked.quick or self.asked.made else real_packages(self.cache / "wheels")
         packages = packages or made_packages(self.cache / "wheels-made")
-        number = lambda name, default: int(os.environ.get(name) or default)  # noqa: E731
-        shape = Shape(number("FILES", 2000), number("TAGS", 300), 100, number("VENV_MB", 0))
+        shape = Shape(_number("FILES", 2000), _number("TAGS", 300), 100, _number("VENV_MB", 0))
         scenarios = Scenarios(App(self.cache, shape, packages))
         for title, found in scenarios.all().items():
             self._measure(title, scenarios.app, found)

@@ -84,8 +84,8 @@ def _floor_prepare(tag: str) -> None:
             for file in (*Path(new, "bin").iterdir(), Path(new, "pyvenv.cfg")):
                 if file.is_file() and not file.is_symlink() and (data := file.read_bytes()).find(here.encode()) >= 0:
                     file.unlink()  # written anew, not through the link
-                    for old in (f"{here}/{live}", f"{here}/venv"):
-                        data = data.replace(old.encode(), f"{here}/{new}".encode())
+                    for written in (f"{here}/{live}", f"{here}/venv"):
+                        data = data.replace(written.encode(), f"{here}/{new}".encode())
                     file.write_bytes(data)
                     file.chmod(0o755)
         with step("install"):

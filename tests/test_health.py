@@ -293,7 +293,12 @@ def test_an_app_that_needs_its_time_gets_it() -> None:
 
     config = replace(QUICK, tcp=(f"127.0.0.1:{port}",), timeout=5.0)
     with socket.socket() as listener:
-        later(0.3, lambda: (listener.bind(("127.0.0.1", port)), listener.listen()))
+
+        def begin() -> None:
+            listener.bind(("127.0.0.1", port))
+            listener.listen()
+
+        later(0.3, begin)
         assert wait_healthy(config, ()).summary == f"127.0.0.1:{port}: accepts connections, twice"
     assert not made
 

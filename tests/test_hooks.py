@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -113,7 +114,9 @@ def test_no_token_reaches_a_hook_but_the_database_url_does(app: Path) -> None:
         (lambda p: script(p, first="#!"), "empty #! line"),
     ],
 )
-def test_a_hook_that_can_not_run_is_said_in_its_own_words_before_anything_is_touched(app: Path, make, words) -> None:
+def test_a_hook_that_can_not_run_is_said_in_its_own_words_before_anything_is_touched(
+    app: Path, make: Callable[[Path], object], words: str
+) -> None:
     make(app / "hooks/build")
     (hook,) = find_hooks(app, HooksConfig(dir="hooks"), "build")
     assert hook.problem is not None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.sample import Sample
+from support.sample import Sample, Tree
 
 from gitdeploy.deployment.plan.kept_diff import masked
 
@@ -56,19 +58,17 @@ def test_whatever_stands_behind_a_name_that_says_so_is_masked(value: str) -> Non
         assert shown.endswith("***")
 
 
-def test_the_log_of_an_upgrade_has_the_new_setting_and_no_secret_and_no_bytes(tmp_path: object) -> None:
-    from pathlib import Path
-
-    sample = Sample(Path(str(tmp_path)) / "sample", venv=False)
+def test_the_log_of_an_upgrade_has_the_new_setting_and_no_secret_and_no_bytes(tmp_path: Path) -> None:
+    sample = Sample(tmp_path / "sample", venv=False)
     settings = "source: {type: git}\nvenv: {path: null}\ngit: {keep: [.env, conf.ini, logo.bin, big.key]}\n"
-    tree = {
+    tree: Tree = {
         "deploy.yaml": settings,
         "conf.ini": "port=1\npassword=old-one\n",
         "logo.bin": b"\x00\x01old",
         "big.key": "a\n",
     }
     sample.release("v1.0.0", tree)
-    after = {
+    after: Tree = {
         "conf.ini": "port=1\nworkers=4\npassword=new-one\n",
         "logo.bin": b"\x89PNG\x00\x1b]0;x\x07new",
         "big.key": "bbb\n",

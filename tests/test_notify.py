@@ -24,7 +24,7 @@ def web() -> Iterator[Receiver]:
 
 
 def tell(*entries: NotifyConfig, message: Message = MESSAGE, timeout: float = 10) -> list[str]:
-    return send(entries, message, str, timeout=timeout)
+    return send(entries, message, lambda text: text, timeout=timeout)
 
 
 def test_a_web_hook_gets_title_words_and_kind(web: Receiver) -> None:

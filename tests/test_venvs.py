@@ -70,8 +70,8 @@ class Place:
     def wanted(self, files: Mapping[str, str]) -> Requirements:
         return read_requirements(Tree(files), self.config, self.live())
 
-    def build(self, name: str, text: str, *, rebuild: bool = False, **more: str) -> Built:
-        files = {"requirements.txt": text, **more}
+    def build(self, name: str, text: str, *, rebuild: bool = False, more: Mapping[str, str] | None = None) -> Built:
+        files = {**(more or {}), "requirements.txt": text}
         return Builder(self.root, self.state, self.config).build(
             name, self.live(), self.wanted(files), Tree(files), on_line=lambda _: None, on_progress=lambda _: None,
             rebuild=rebuild,
@@ -193,7 +193,7 @@ def test_requirements_with_includes_markers_and_constraints(place: Place) -> Non
     }
     wanted = place.wanted(files)
     assert set(wanted.files) == set(files)
-    built = place.build("g2", files["requirements.txt"], **{k: v for k, v in files.items() if k != "requirements.txt"})
+    built = place.build("g2", files["requirements.txt"], more=files)
     assert "greeting==1.0" in installed(built.path)
 
 

@@ -47,6 +47,15 @@ def repo(releases: Checkout) -> Iterator[Objects]:
         yield found
 
 
+def paths_of(tree: git.Tree) -> list[str]:
+    """Everything below TREE, as GitPython walks it."""
+    found: list[str] = []
+    for item in tree.traverse():
+        assert isinstance(item, git.Tree | git.Blob)
+        found.append(str(item.path))
+    return found
+
+
 def test_what_scripts_want_of_it(releases: Checkout, repo: Objects) -> None:
     releases.git("tag", "-a", "-m", "what is new", "v3", "v2")
     assert [commit.hexsha for commit in repo.iter_commits("v1..HEAD")] == [releases.git("rev-parse", "v2")]
@@ -55,7 +64,7 @@ def test_what_scripts_want_of_it(releases: Checkout, repo: Objects) -> None:
     assert [reference.name for reference in repo.remote().refs] == ["origin/main"]
     assert (repo.tag("v3").tag.message, repo.tag("v3").tag.tagger.name) == ("what is new", "Test")  # type: ignore[union-attr]
     assert repo.commit("v1").tree["code/b.txt"].data_stream.read() == b"b\n"
-    assert [item.path for item in repo.tree("v1").traverse()] == ["a.txt", "code", "code/b.txt"]
+    assert paths_of(repo.tree("v1")) == ["a.txt", "code", "code/b.txt"]
     assert [repo.rev_parse(name).path for name in ("v1:code/b.txt", "v1:code", "v1^{tree}")] == [
         "code/b.txt",
         "code",
@@ -264,7 +273,7 @@ def test_names_that_are_not_utf8_are_read(releases: Checkout) -> None:
             assert repo.tags[shown].commit.hexsha == repo.heads[shown].commit.hexsha == third
             assert f"origin/{shown}" in [reference.name for reference in repo.remote().refs]
             assert len(repo.references) == 7
-            paths = {str(item.path) for item in repo.commit(third).tree.traverse()}
+            paths = set(paths_of(repo.commit(third).tree))
             assert {shown, f"{os.fsdecode(b'd' + name[-1:])}/f"} <= paths
             assert repo.commit(third).tree[shown].data_stream.read() == b"x\n"
             assert {"caf\N{REPLACEMENT CHARACTER}", "d\N{REPLACEMENT CHARACTER}/f"} <= {

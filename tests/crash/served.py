@@ -122,7 +122,10 @@ class ServedApp(CrashApp):
         return text.replace("CONTAINER", str(self.container))
 
     def in_child(self) -> None:
-        compose.which = lambda program: str(self.folder / program)  # type: ignore[attr-defined]
+        def which(program: str, path: str = "") -> str:
+            return str(self.folder / program)
+
+        compose.which = which  # type: ignore[attr-defined]  # a name of another module
 
     # ---- the service ----
 

@@ -31,11 +31,17 @@ def nothing(checkout: Checkout) -> None:
 
 
 def put(name: str) -> Callable[[Checkout], None]:
-    return lambda checkout: (checkout.root / ".git" / name).write_text("x\n") and None
+    def act(checkout: Checkout) -> None:
+        (checkout.root / ".git" / name).write_text("x\n")
+
+    return act
 
 
 def setting(*words: str) -> Callable[[Checkout], None]:
-    return lambda checkout: checkout.git("config", *words) and None
+    def act(checkout: Checkout) -> None:
+        checkout.git("config", *words)
+
+    return act
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import os
 
 import pytest
 from support.checkouts import Checkout
-from support.sample import Program, Tree
+from support.sample import Content, Program, Tree
 
 from gitdeploy.deployment.flow.upgrade import plan_upgrade, preflight_summary
 from gitdeploy.deployment.plan.make import Plan
@@ -21,8 +21,8 @@ from gitdeploy.versions import CodeState
 SETTINGS = "app: {name: shop}\nsource: {type: git}\n"
 
 
-def base(version: str, **more: object) -> Tree:
-    return {"deploy.yaml": SETTINGS, ".gitignore": "/.env\n", "VERSION": version, **more}  # type: ignore[dict-item]
+def base(version: str, **more: Content) -> dict[str, Content]:
+    return {"deploy.yaml": SETTINGS, ".gitignore": "/.env\n", "VERSION": version, **more}
 
 
 def plan(checkout: Checkout, then: Tree, options: Options | None = None, tag: str = "v2.0.0") -> Plan:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
-from support.sample import Program, Sample, Tree
+from support.sample import Sample, Tree
 
 SETTINGS = "app: {name: shop}\nsource: {type: git}\nhooks: {dir: hooks, timeout: 2}\n"
 
 
-def tree(version: str, greeting: str, **more: str | Program) -> Tree:
+def tree(version: str, greeting: str, **more: Any) -> Tree:
     return {
         "deploy.yaml": SETTINGS,
         ".gitignore": "/venv\n/run/\n",

@@ -14,14 +14,18 @@ from typing import Any
 import pytest
 from e2e.conftest import Shop, tree
 from support import needs
-from support.sample import Done, Program, differences, installed
+from support.sample import Done, Program, Tree, differences, installed
 
 NAMES = {"文档/说明.txt": "你好\n", "für alle.txt": "grüezi\n", b"not utf-8 \xff": "bytes\n"}
 MANY = {f"many/{number}.txt": f"{number}\n" for number in range(600)}
 HOOK = Program("#!/bin/sh\necho 钩子 ran\n")
 KEPT = "设置.txt"
 KEEPS = f"app: {{name: shop}}\nsource: {{type: git}}\nhooks: {{dir: hooks}}\ngit: {{keep: [{KEPT}]}}\n"
-RELEASE = tree("3.0.0", "2.0", **{"hooks/post-deploy": HOOK, "deploy.yaml": KEEPS, KEPT: "release's\n", **MANY}) | NAMES
+RELEASE: Tree = {
+    **tree("3.0.0", "2.0", **{"hooks/post-deploy": HOOK, "deploy.yaml": KEEPS, KEPT: "release's\n"}),
+    **MANY,
+    **NAMES,
+}
 NEEDED = ("PIP_FIND_LINKS", "PIP_NO_INDEX", "PYTHONPATH", "GIT_CONFIG_COUNT", "GIT_CONFIG_KEY_0", "GIT_CONFIG_VALUE_0")
 
 CHINESE = {"LC_ALL": "zh_CN.UTF-8", "LANGUAGE": "zh_CN:zh", "TZ": "Asia/Shanghai"}

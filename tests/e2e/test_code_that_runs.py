@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -25,7 +26,7 @@ TAG = sys.implementation.cache_tag
 SETTINGS = "app: {name: app}\nsource: {type: git}\nvenv: {path: null}\nhooks:\n  dir: ops\n  timeout: 20\n"
 
 
-def tree(number: int, **more: str | Program) -> Tree:
+def tree(number: int, **more: Any) -> Tree:
     return {
         "deploy.yaml": SETTINGS,
         ".gitignore": "__pycache__/\n*.pyc\n",
@@ -140,7 +141,7 @@ LISTING = (
 )
 
 
-def with_plugins(number: int, **more: str | Program) -> Tree:
+def with_plugins(number: int, **more: Any) -> Tree:
     return {**tree(number), **PLUGIN, "main.py": LISTING, **more}
 
 
@@ -292,9 +293,7 @@ def test_no_two_contents_of_a_path_ever_have_the_same_second(steps: list[tuple[s
 def test_a_file_system_that_keeps_times_by_two_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As FAT does, which can't be had here without root's mounts: a time that is set is rounded down."""
     real = os.utime
-    monkeypatch.setattr(
-        times.os, "utime", lambda path, ns, **more: real(path, ns=(ns[0], ns[1] // 2**31 * 2**31), **more)
-    )
+    monkeypatch.setattr(os, "utime", lambda path, ns, **more: real(path, ns=(ns[0], ns[1] // 2**31 * 2**31), **more))
     file = tmp_path / "part.py"
     file.write_text("V = 1\n")
     earlier = [int(time.time()) + more for more in (-1, 0, 1, 2)]

@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support import needs
@@ -63,7 +64,7 @@ class App(Sample):
     def database(self) -> Path:
         return self.app / "instance/app.db"
 
-    def ask(self, question: str, path: Path | None = None) -> list[str]:
+    def ask(self, question: str, path: Path | None = None) -> list[Any]:
         with closing(sqlite3.connect(path or self.database)) as database:
             return [row[0] for row in database.execute(question)]
 
@@ -108,7 +109,7 @@ def app_once(tmp_path_factory: pytest.TempPathFactory) -> App:
 
 
 @pytest.fixture
-def app(app_once: App) -> Iterator[App]:
+def app(app_once: App) -> App:
     app_once.reset()
     return app_once
 

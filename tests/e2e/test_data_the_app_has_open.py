@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.sample import Program, Sample, Tree
@@ -45,7 +46,7 @@ def titles(path: Path) -> list[str]:
         return [row[0] for row in found.execute("SELECT title FROM book ORDER BY 1")]
 
 
-def tree(version: str, folder: Path, settings: str = SETTINGS + DATABASES, **more: str | bytes | Program) -> Tree:
+def tree(version: str, folder: Path, settings: str = SETTINGS + DATABASES, **more: Any) -> Tree:
     """A release with a library of its own, another one in each version."""
     shipped = database(folder / f"shipped-{version}.db", f"of {version}")
     return {"deploy.yaml": settings, "VERSION": version, "library.db": shipped, ".gitignore": "*.db-*\n", **more}
@@ -69,7 +70,7 @@ def installed(sample: Sample, settings: str = SETTINGS + DATABASES) -> Path:
     return sample.app / "library.db"
 
 
-WAYS = {
+WAYS: dict[str, list[tuple[str, ...]]] = {
     "plain": [("upgrade", "v2.0.0")],
     "discard": [("upgrade", "v2.0.0", "--discard-local-changes")],
     "merge": [("upgrade", "v2.0.0", "--merge-local-changes")],
@@ -343,7 +344,7 @@ def test_what_is_written_while_the_venv_is_built_and_hooks_run_is_in_the_dump(sa
         "#!/bin/sh\nset -e\nprintf 'an order' >uploads/order; rm uploads/gone\n"
         "python3 -c \"import sqlite3; d = sqlite3.connect('store.db'); d.execute('INSERT INTO book VALUES (1)'); d.commit()\"\n"
     )
-    tree = {"deploy.yaml": settings, ".gitignore": "store.db*\nuploads/\n", "hooks/pre-deploy": order}
+    tree: Tree = {"deploy.yaml": settings, ".gitignore": "store.db*\nuploads/\n", "hooks/pre-deploy": order}
     migrate = Program(
         MIGRATE.text.replace("library.db", "store.db") + "open('uploads/order', 'w').write('new release')\n"
     )
@@ -368,7 +369,7 @@ def test_what_is_written_while_the_venv_is_built_and_hooks_run_is_in_the_dump(sa
 def test_a_dump_that_fails_late_has_touched_nothing(sample: Sample) -> None:
     settings = SETTINGS + 'backup: {databases: ["sqlite:///store.db"]}\n'
     spoil = Program("#!/bin/sh\nprintf 'no database at all, but long enough to be looked at' >store.db\n")
-    tree = {"deploy.yaml": settings, ".gitignore": "store.db*\n", "hooks/pre-deploy": spoil}
+    tree: Tree = {"deploy.yaml": settings, ".gitignore": "store.db*\n", "hooks/pre-deploy": spoil}
     sample.release("v1.0.0", tree)
     sample.release("v2.0.0", {**tree, "new": ""})
     sample.install("v1.0.0", branch="main")

@@ -38,7 +38,12 @@ def git_server(shop: Shop, cut_after: int) -> Iterator[str]:
             connection.settimeout(20)
             ours, theirs = socket.socketpair()
             argv = ["git", "daemon", "--inetd", "--export-all", f"--base-path={shop.folder}"]
-            with ours, subprocess.Popen(argv, stdin=theirs, stdout=theirs, stderr=subprocess.DEVNULL) as daemon:
+            with (
+                ours,
+                subprocess.Popen(
+                    argv, stdin=theirs.fileno(), stdout=theirs.fileno(), stderr=subprocess.DEVNULL
+                ) as daemon,
+            ):
                 theirs.close()
                 up = threading.Thread(target=_pump, args=(connection, ours, 1 << 30))
                 up.start()

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import time
+from typing import Any
 
 import pytest
 from e2e.conftest import SETTINGS, Shop, tree
@@ -22,7 +23,7 @@ pytestmark = pytest.mark.xdist_group(__name__)
 KILLS = Program("#!/bin/sh\nkill -9 $PPID\n")
 
 
-def cut_off(shop: Shop, tag: str, **more: str | Program) -> None:
+def cut_off(shop: Shop, tag: str, **more: Any) -> None:
     """An upgrade that is killed after the switch."""
     shop.release(tag, tree(tag.removeprefix("v"), "2.0", **{"hooks/migrate": KILLS, **more}))
     shop.gitdeploy("upgrade", tag, code=-9)

@@ -519,7 +519,7 @@ def test_what_cannot_be_read_is_not_taken_for_what_is_not_there(nobodys: Sample,
         assert "did not foresee" not in done.text
         assert "ermission denied" in done.text, done.text
         assert name.split("/", maxsplit=1)[0] in done.text
-        if words[0] == "upgrade":
+        if "upgrade" in words:
             assert done.code in (1, 2)
     place.chmod(0o755 if place.is_dir() else 0o644)
     assert (nobodys.app / "VERSION").read_text() == "1.0.0"

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -97,7 +97,7 @@ def code_of(shop: Shop, words: str, output: int | None, error: int | None) -> in
 
 
 @pytest.mark.parametrize("lost", LOST.values(), ids=LOST)
-def test_each_command_keeps_its_exit_code(shop: Shop, lost: Callable[[], Iterator[int | None]]) -> None:
+def test_each_command_keeps_its_exit_code(shop: Shop, lost: Callable[[], AbstractContextManager[int | None]]) -> None:
     wrong = {}
     with lost() as number:
         for words, expected in READING.items():
@@ -107,7 +107,9 @@ def test_each_command_keeps_its_exit_code(shop: Shop, lost: Callable[[], Iterato
 
 
 @pytest.mark.parametrize("lost", LOST.values(), ids=LOST)
-def test_a_deployment_is_not_decided_by_its_output(shop: Shop, lost: Callable[[], Iterator[int | None]]) -> None:
+def test_a_deployment_is_not_decided_by_its_output(
+    shop: Shop, lost: Callable[[], AbstractContextManager[int | None]]
+) -> None:
     shop.release(FAILS, tree("2.2.0", "2.0", **{"hooks/post-deploy": Program("#!/bin/sh\nexit 1\n")}))
     with lost() as number:
         codes = [code_of(shop, words, number, number) for words in ("upgrade v2.0.0", f"-v upgrade {FAILS}")]

@@ -80,7 +80,7 @@ def sample(tmp_path: Path) -> Sample:
 
 def pip(sample: Sample, *words: str) -> None:
     """As an operator installs by hand."""
-    argv = [sample.app / "venv/bin/python", "-m", "pip", "install", "-q", *words]
+    argv = [str(sample.app / "venv/bin/python"), "-m", "pip", "install", "-q", *words]
     subprocess.run(argv, cwd=sample.app, env=sample.environment, check=True)
 
 
@@ -307,7 +307,11 @@ def test_a_venv_that_sees_the_systems_packages_goes_on_seeing_them(sample: Sampl
     assert "greeting==2.0" in sample.packages()
     sample.gitdeploy("upgrade", "v2.0.0", "--rebuild-venv")
     assert "include-system-site-packages = true" in (sample.app / "venv/pyvenv.cfg").read_text()
-    sees = [sample.app / "venv/bin/python", "-c", "from importlib.metadata import version; print(version('msgspec'))"]
+    sees = [
+        str(sample.app / "venv/bin/python"),
+        "-c",
+        "from importlib.metadata import version; print(version('msgspec'))",
+    ]
     assert subprocess.check_output(sees, text=True).strip() == "1"
 
 

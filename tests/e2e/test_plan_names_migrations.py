@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.sample import Program, Sample, Tree
@@ -16,7 +17,7 @@ SECOND = HEAD + "[migrations.AddField('customer', 'mood', models.TextField())]\n
 THIRD = HEAD + "[migrations.RunPython(print)]\n"
 
 
-def tree(version: str, **files: str | Program) -> Tree:
+def tree(version: str, **files: Any) -> Tree:
     return {
         "deploy.yaml": "app: {name: shop}\nsource: {type: git}\nvenv: {path: null}\nhooks: {dir: hooks}\n",
         "VERSION": version,

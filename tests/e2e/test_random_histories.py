@@ -29,7 +29,7 @@ PATHS = [
 ]  # fmt: skip
 IGNORED = ["data.db", "cache/", "*.bin", "conf.ini", "d/", "a"]
 
-contents = st.one_of(
+contents: st.SearchStrategy[Content] = st.one_of(
     st.sampled_from(["", "one\n", "two\n", "three\nlines\nhere\n", "crlf\r\n"]),
     st.sampled_from([Program("#!/bin/sh\n"), Program("#!/bin/sh\necho 2\n"), Link("a"), Link("d/x y.txt"), Link("nowhere")]),
     st.binary(max_size=20),
@@ -227,7 +227,7 @@ def modular_trees(draw: st.DrawFn) -> tuple[Tree, list[dict[str, Any]]]:
     ]
     taken = [os.fsencode(slot) for slot in slots]
     files = compatible(draw(st.lists(st.sampled_from(PATHS), unique=True, min_size=1, max_size=6)))
-    more = draw(
+    more: dict[str, Content] = draw(
         st.sampled_from([{}, {"part/code.py": "one\n"}, {"moved/to/code.py": "vendored\n", "e": Link("moved")}])
     )
     wanted: dict[str | bytes, Content] = {path: draw(settings_text if path == b".env" else contents) for path in files}

@@ -19,11 +19,11 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     sample = Served(tmp_path_factory.mktemp("running"))
     publish(sample, service_port=sample.port)
     tree = trees(service_port=sample.port)["v1.5.0"]
-    sample.release("v3.0.0", {**tree, "app.py": "raise SystemExit('this release does not start')\n"})  # type: ignore[arg-type]
+    sample.release("v3.0.0", {**tree, "app.py": "raise SystemExit('this release does not start')\n"})
     sick = str(tree["app.py"]).replace("    with database", "    return 'sick', 500\n    with database", 1)
-    sample.release("v3.0.1", {**tree, "app.py": sick})  # type: ignore[arg-type]
+    sample.release("v3.0.1", {**tree, "app.py": sick})
     liar = str(tree["app.py"]).replace('VERSION = "1.5.0"', 'VERSION = "1.4.0"')
-    sample.release("v3.0.2", {**tree, "app.py": liar})  # type: ignore[arg-type]
+    sample.release("v3.0.2", {**tree, "app.py": liar})
     sample.install("v1.2.9", branch="main")
     (sample.app / ".env").write_text(f"PORT={sample.port}\n")
     sample._run("./restart.sh")

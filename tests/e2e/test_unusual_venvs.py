@@ -66,7 +66,7 @@ def test_the_app_itself_is_installed_editable_and_runs_from_the_checkout(sample:
     before = sample.state()
     sample.gitdeploy("upgrade", "v2.0.0")
     assert sample.packages() == ["greeting==2.0", "myapp==1"]
-    ask = [sample.app / "venv/bin/python", "-I", "-c", "import myapp; print(myapp.__file__, myapp.VERSION)"]
+    ask = [str(sample.app / "venv/bin/python"), "-I", "-c", "import myapp; print(myapp.__file__, myapp.VERSION)"]
     assert subprocess.check_output(ask, text=True).split() == [str(sample.app / "src/myapp.py"), "2"]
     venv = (sample.app / "venv").resolve()
     sample.gitdeploy("upgrade", "v2.1.0")
@@ -85,7 +85,7 @@ def test_pip_where_pip_is_wanted(sample: Sample) -> None:
     sample.install("v1.0.0")
     sample.venv = True
     subprocess.run([sys.executable, "-m", "venv", sample.app / "venv"], check=True)
-    pip = [sample.app / "venv/bin/python", "-m", "pip", "install", "-q", "-r", "requirements.txt"]
+    pip = [str(sample.app / "venv/bin/python"), "-m", "pip", "install", "-q", "-r", "requirements.txt"]
     subprocess.run(pip, cwd=sample.app, env=sample.environment, check=True)
     before = sample.packages()
     done = sample.gitdeploy("upgrade", "v2.0.0")

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from e2e.conftest import SETTINGS, Shop, tree
@@ -29,7 +30,7 @@ MORE = {
 }
 
 
-def untracked(version: str, greeting: str, **more: str | Program) -> Tree:
+def untracked(version: str, greeting: str, **more: Any) -> Tree:
     """A release without a deploy.yaml: that is the server's own file."""
     found = {**tree(version, greeting), **MORE, **more}
     return {name: content for name, content in found.items() if name != "deploy.yaml"}

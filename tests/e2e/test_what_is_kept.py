@@ -180,6 +180,7 @@ def test_a_linked_worktree(sample: Sample) -> None:
     result = App.open(linked).upgrade("v2.0.0")
     assert "2.0.0" in (linked / "main.py").read_text()
     assert "1.0.0" in (main / "main.py").read_text()
+    assert result.backup is not None
     App.open(linked).restore(result.backup)
     assert sample.git("status", "--porcelain") == ""
     assert "1.0.0" in (linked / "main.py").read_text()
@@ -194,5 +195,6 @@ def test_a_shallow_clone(sample: Sample) -> None:
     before = sample.state()
     result = App.open(shallow).upgrade("v2.0.0")
     assert "2.0.0" in (shallow / "main.py").read_text()
+    assert result.backup is not None
     App.open(shallow).restore(result.backup)
     assert differences(before, sample.state()) == []

@@ -29,6 +29,11 @@ def in_env(url: str) -> tuple[Make, Follow]:
     return lambda app: (make(app), (app.app / ".env").write_text(f"SHOP_DATABASE={url}\n")), follow
 
 
+def no_python_for_the_venv(app: App) -> None:
+    NO_PYTHON(app)
+    app.make_venv()
+
+
 def moved_tag(app: App) -> None:
     app.gitdeploy("upgrade", "v2.0.0")
     app.gitdeploy("rollback", "--yes")
@@ -231,8 +236,8 @@ CASES = {
     ),
     "a hook's program": Case("Correct it in deploy.yaml, or run no hooks: --no-hooks", NO_PROGRAM, flag="--no-hooks"),
     "a hook's program, corrected": Case("Correct it in deploy.yaml, or run no hooks: --no-hooks", NO_PROGRAM, PROGRAM),
-    "an interpreter": Case("Install it, or name one that is there: venv: {python: /usr/bin/python3}", lambda app: (NO_PYTHON(app), app.make_venv()), python_named, "plan v2.0.0"),
-    "an interpreter, by doctor": Case("Install it, or name another: venv: {python: /usr/bin/python3}", lambda app: (NO_PYTHON(app), app.make_venv()), python_named, "doctor"),
+    "an interpreter": Case("Install it, or name one that is there: venv: {python: /usr/bin/python3}", no_python_for_the_venv, python_named, "plan v2.0.0"),
+    "an interpreter, by doctor": Case("Install it, or name another: venv: {python: /usr/bin/python3}", no_python_for_the_venv, python_named, "doctor"),
     "a database in memory": Case("Name the file that the app uses, or remove that entry.", IN_MEMORY, NO_DATABASE),
     "a database of a kind that can't be dumped": Case("Dump it in a hook: hooks/pre-deploy gets GITDEPLOY_BACKUP_DIR.", UNKNOWN_DATABASE, dumped_in_a_hook),
     "a database URL without a name": Case("It ends in /NAME.", NO_NAME, NO_DATABASE),

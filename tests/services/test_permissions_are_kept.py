@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from support import needs
 from support.machine_app import ROOT, MachineApp
-from support.sample import Program, Sample
+from support.sample import Content, Program, Sample
 from systemd_root import Machine
 
 pytestmark = pytest.mark.xdist_group(__name__)
@@ -24,8 +24,12 @@ def app(machine_for_app: Machine) -> MachineApp:
         needs.program(program)
     made = MachineApp(machine_for_app)
     made.settings = PLAIN
-    both = {"list/page.css": "old\n", "group/tool": Program("#!/bin/sh\n"), "group/page.css": "old\n"}
-    new = {
+    both: dict[str, Content] = {
+        "list/page.css": "old\n",
+        "group/tool": Program("#!/bin/sh\n"),
+        "group/page.css": "old\n",
+    }
+    new: dict[str, Content] = {
         "list/page.css": "new\n",
         "list/deep/er/new.css": "new\n",
         "list/new": Program("#!/bin/sh\n"),
@@ -91,8 +95,8 @@ def test_an_upgrade_keeps_them_and_gives_new_files_what_their_folders_ask_for(ap
     beside = app.machine.root / ROOT[1:] / "list"
     app.user("sh", "-c", f': >list/beside; mkdir list/beside.d; : >list/beside.d/file; python3 -c "{program}"')
     made = permissions(app)
-    for path in (beside / "beside", beside / "program"):
-        path.unlink()
+    for file in (beside / "beside", beside / "program"):
+        file.unlink()
     assert after["list/deep/er/new.css"] == made["list/beside"] == made["list/beside.d/file"]
     assert after["list/deep"] == after["list/deep/er"] == made["list/beside.d"]
     assert after["list/new"] == made["list/program"]

@@ -9,7 +9,7 @@ import stat
 
 import pytest
 from support.machine_app import ROOT, UNIT, MachineApp
-from support.sample import Program
+from support.sample import Files, Program
 from systemd_root import Machine
 
 pytestmark = pytest.mark.xdist_group(__name__)
@@ -21,7 +21,7 @@ WITNESS = '#!/bin/sh\necho "$(id -u) $(id -G) $(umask) $HOME $0" >> /tmp/witness
 @pytest.fixture(scope="module")
 def app(machine_for_app: Machine) -> MachineApp:
     made = MachineApp(machine_for_app)
-    hooks = {
+    hooks: Files = {
         f"hooks/{stage}": Program(WITNESS) for stage in ("pre-deploy", "build", "migrate", "post-deploy", "on-failure")
     }
     made.files = {**hooks, ".gitattributes": "*.flt filter=spy\n", "a.flt": "text\n"}

@@ -36,7 +36,7 @@ def place(shop: Shop, env: str, yaml: str = "app: {name: shop}\n") -> tuple[str,
     site = App.open(shop.sample.app).site
     remote = fetch_place(site, site.config.source)
     found = credentials_for(site, site.config.source, remote)
-    return remote, found and found.user, found and found.password
+    return (remote, found.user, found.password) if found else (remote, None, None)
 
 
 @pytest.mark.parametrize(

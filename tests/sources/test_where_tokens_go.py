@@ -36,7 +36,11 @@ def goes(sample: Sample, url: str, settings: str = "{}") -> tuple[str, str | Non
     site = App.open(sample.app).site
     found = find(site.config.source, checkout_git(site))
     credentials = credentials_for(site, site.config.source, "origin")
-    return found.kind, token_for(site.config, site.config.source, found)[0], credentials and credentials.password
+    return (
+        found.kind,
+        token_for(site.config, site.config.source, found)[0],
+        credentials.password if credentials else None,
+    )
 
 
 @pytest.mark.parametrize(

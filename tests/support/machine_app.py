@@ -13,7 +13,7 @@ import re
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ from typing import Any
 
 from systemd_root import Machine
 
-from support.sample import Content, Done, Sample
+from support.sample import Done, Files, Sample, Tree
 from support.waiting import wait_until
 
 ROOT = "/srv/otrs-web"
@@ -116,7 +116,7 @@ class MachineApp:
 
     machine: Machine
     settings: str = SETTINGS
-    files: dict[str, Content] = field(default_factory=dict)
+    files: Files = field(default_factory=dict)
     prepare: str = "true"  # a shell line, run in the checkout before the app is started first
     unit_text: str = ""
 
@@ -129,11 +129,9 @@ class MachineApp:
 
     # ---- the releases and the server ----
 
-    def publish(
-        self, tag: str, *, body: str = "", greeting: str = "1.0", files: Mapping[str, Content] | None = None
-    ) -> None:
+    def publish(self, tag: str, *, body: str = "", greeting: str = "1.0", files: Tree | None = None) -> None:
         version = tag.removeprefix("v")
-        tree: dict[str | bytes, Content] = {
+        tree: Files = {
             "wsgi.py": APP.replace("{version}", version).replace("{body}", body),
             "requirements.txt": f"greeting=={greeting}\n",
             "deploy.yaml": self.settings,

@@ -60,8 +60,8 @@ class ModularSample(Sample):
         self.git("read-tree", "--empty", cwd=place)
         self.git("add", "-A", "-f", cwd=place)
         for p in parts:
-            entry = f"160000,{self.commits[p['library'], p['number']]},{p['path']}"
-            self.git("update-index", "--add", "--cacheinfo", entry, cwd=place)
+            gitlink = f"160000,{self.commits[p['library'], p['number']]},{p['path']}"
+            self.git("update-index", "--add", "--cacheinfo", gitlink, cwd=place)
         self.git("commit", "-q", "--allow-empty", "-m", message, cwd=place)
         return self.git("rev-parse", "HEAD", cwd=place)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from support.sample import Link, Program, Sample, Tree
+from support.sample import Files, Link, Program, Sample, Tree
 
 APP = """\
 import os, pathlib, sqlite3
@@ -65,11 +65,11 @@ health:
 IGNORED = "/instance/\n*.log\n/run/\n__pycache__/\n"
 
 
-def trees(*, service_port: int | None = None) -> dict[str, dict[str | bytes, object]]:
+def trees(*, service_port: int | None = None) -> dict[str, Files]:
     """Tag -> tree, in the order of the versions; two of them are broken."""
     settings = SETTINGS + (SERVICE.replace("%PORT%", str(service_port)) if service_port else "")
 
-    def release(version: str, requirements: str, more: Tree) -> dict[str | bytes, object]:
+    def release(version: str, requirements: str, more: Tree) -> Files:
         return {
             "app.py": APP.replace("{version}", version),
             "restart.sh": Program(RUN),
@@ -80,7 +80,7 @@ def trees(*, service_port: int | None = None) -> dict[str, dict[str | bytes, obj
         }
 
     web = "flask\nwaitress\n" if service_port else ""
-    base: dict[str | bytes, object] = {
+    base: Files = {
         "pkg/__init__.py": "",
         "pkg/core.py": "NUMBER = 1\n",
         "static/logo.bin": bytes(range(256)) * 8,
@@ -98,7 +98,7 @@ def trees(*, service_port: int | None = None) -> dict[str, dict[str | bytes, obj
         "thing": "a file\n",
         "cache.dat": "tracked\n",
     }
-    second = {
+    second: Files = {
         **base,
         "pkg/core.py": "NUMBER = 2\n",
         "pkg/new.py": "",
@@ -106,15 +106,22 @@ def trees(*, service_port: int | None = None) -> dict[str, dict[str | bytes, obj
         "link": Link("pkg/core.py"),
         "empty.txt": "not any more\n",
     }
-    without_data = {path: content for path, content in second.items() if not str(path).startswith("data/")}
-    third = {**without_data, "data": "a file now\n", "bin/run": Program("#!/bin/sh\necho 3\n")}
+    without_data: Files = {path: content for path, content in second.items() if not str(path).startswith("data/")}
+    third: Files = {**without_data, "data": "a file now\n", "bin/run": Program("#!/bin/sh\necho 3\n")}
     del third["thing"]
     third |= {"thing/inside/deep.txt": "a folder now\n", "link": "no link any more\n"}
-    fourth = {path: content for path, content in base.items() if path not in (b"odd\xffname", "new\nline", "-option")}
-    fifth = {**base, "conf/settings.ini": "[main]\nnumber = 5\nnew = 1\n", "pkg/core.py": "NUMBER = 5\n"}
+    fourth: Files = {
+        path: content for path, content in base.items() if path not in (b"odd\xffname", "new\nline", "-option")
+    }
+    fifth: Files = {**base, "conf/settings.ini": "[main]\nnumber = 5\nnew = 1\n", "pkg/core.py": "NUMBER = 5\n"}
     del fifth["cache.dat"]
-    sixth = {**fifth, ".gitignore": IGNORED + "/cache.dat\n", "local.cfg": "the release's own\n", "static/more/x": "x"}
-    ninth: dict[str | bytes, object] = {
+    sixth: Files = {
+        **fifth,
+        ".gitignore": IGNORED + "/cache.dat\n",
+        "local.cfg": "the release's own\n",
+        "static/more/x": "x",
+    }
+    ninth: Files = {
         "pkg": Link("lib"),
         "lib/core.py": "NUMBER = 9\n",
         "文档": "a file instead of a folder\n",
@@ -140,7 +147,7 @@ def trees(*, service_port: int | None = None) -> dict[str, dict[str | bytes, obj
 BROKEN_REQUIREMENTS, FAILING_HOOK = "v1.6.0", "v1.7.0"
 
 
-def publish(sample: Sample, *, service_port: int | None = None) -> dict[str, dict[str | bytes, object]]:
+def publish(sample: Sample, *, service_port: int | None = None) -> dict[str, Files]:
     """All ten at the remote, their packages as wheels."""
     for version in ("1.0", "1.1", "1.2", "1.3"):
         sample.wheel("greeting", version)
@@ -150,5 +157,5 @@ def publish(sample: Sample, *, service_port: int | None = None) -> dict[str, dic
         sample.real_wheels("flask", "waitress")
     found = trees(service_port=service_port)
     for tag, tree in found.items():
-        sample.release(tag, tree)  # type: ignore[arg-type]
+        sample.release(tag, tree)
     return found

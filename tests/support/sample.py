@@ -49,6 +49,7 @@ class Program:
 
 Content = str | bytes | Link | Program
 Tree = Mapping[Any, Content]  # paths, text or bytes: a mapping of either is one
+Files = dict[str | bytes, Content]  # one that is still written to
 
 
 @dataclass

@@ -72,7 +72,7 @@ class Checkout:
         self.root = root
         subprocess.run(["git", "init", "-q", "-b", "main", root], check=True)
         write_tree(root, {".gitignore": "venv\n.env\n", **tracked})
-        git = ["git", "-C", root, "-c", "user.name=x", "-c", "user.email=x@example.com"]
+        git = ["git", "-C", str(root), "-c", "user.name=x", "-c", "user.email=x@example.com"]
         for words in (["add", "-A"], ["commit", "-q", "-m", "x"], ["tag", "v1.0.0"]):
             subprocess.run([*git, *words], check=True)
         subprocess.run([*git, "remote", "add", "origin", "https://git.example.com/shop.git"], check=True)

@@ -24,7 +24,7 @@ def skeleton(root: Path, recipe: Recipe) -> None:
         (root / name).write_text("")
     for name, text in recipe.contains.items():
         (root / name).write_text(text)
-    git = ["git", "-C", root, "-c", "user.name=x", "-c", "user.email=x@example.com"]
+    git = ["git", "-C", str(root), "-c", "user.name=x", "-c", "user.email=x@example.com"]
     subprocess.run([*git, "init", "-q"], check=True)
     for words in (
         ["add", "-A"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -167,13 +168,19 @@ def test_what_is_wrong_with_it_is_a_sentence(tmp_path: Path) -> None:
     assert gone is not None
     assert gone.problem == f"The venv {link} is gone."
     link.symlink_to("venvs/g")
-    for act, words in (
+
+    def relinked(to: str | None) -> None:
+        link.unlink()
+        link.touch() if to is None else link.symlink_to(to)
+
+    changes: list[tuple[Callable[[], object], str]] = [
         (lambda: None, "has no bin/python."),
         (lambda: (venv / "bin/python").symlink_to("/usr/bin/python9"), "needs the interpreter /usr/bin/python9, which is gone."),
         ((venv / "pyvenv.cfg").unlink, "has no pyvenv.cfg, so an installer would write into the base Python."),
-        (lambda: link.unlink() or link.symlink_to("nowhere"), "points to nowhere, which is no folder."),
-        (lambda: link.unlink() or link.touch(), "is no folder."),
-    ):  # fmt: skip
+        (lambda: relinked("nowhere"), "points to nowhere, which is no folder."),
+        (lambda: relinked(None), "is no folder."),
+    ]  # fmt: skip
+    for act, words in changes:
         act()
         found = live_venv(link, venvs)
         assert found is not None

@@ -34,7 +34,7 @@ class Files:
         raise AssertionError("reading writes nothing")
 
 
-def read(text: bytes | str, config: VenvConfig = CONFIG, **more: bytes | str) -> Requirements:
+def read(text: bytes | str, config: VenvConfig = CONFIG, /, **more: bytes | str) -> Requirements:
     files = {name.replace("__", "/"): content for name, content in more.items()}
     return read_requirements(Files({"requirements.txt": text, **files}), config, None)
 

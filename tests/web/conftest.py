@@ -10,6 +10,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from support.sample import Program, Sample, Tree
+from werkzeug.test import TestResponse
 
 from gitdeploy.web.api.openapi import ERROR
 from gitdeploy.web.serving.blueprint import document
@@ -32,7 +33,7 @@ Release v1.1.0
 """
 
 
-def tree(version: str, greeting: str = "1.0", **more: Any) -> Tree:
+def tree(version: str, greeting: str = "1.0", /, **more: Any) -> Tree:
     return {
         "deploy.yaml": SETTINGS,
         ".gitignore": "/venv\n",
@@ -68,6 +69,12 @@ def shop(shop_once: Shop, monkeypatch: pytest.MonkeyPatch) -> Shop:
     for name, value in shop_once.environment.items():
         monkeypatch.setenv(name, value)
     return shop_once
+
+
+def json_of(answer: TestResponse) -> Any:
+    """What an answer says, which has to be JSON."""
+    assert answer.is_json, answer.text
+    return answer.json
 
 
 def check_answer(method: str, path: str, answer: Any) -> None:

@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 
 import pytest
 from flask import Flask
+from flask.testing import FlaskClient
 from support.sample import Sample
 
 from gitdeploy.web import Access, blueprint
@@ -42,12 +42,16 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Sample:
 
 
 @pytest.fixture
-def client(sample: Sample) -> Iterator[Any]:
+def who() -> dict[str, Access]:
+    """Who asks; a test may put somebody else there."""
+    return {"access": Access("<b>li</b>")}
+
+
+@pytest.fixture
+def client(sample: Sample, who: dict[str, Access]) -> Iterator[FlaskClient]:
     app = Flask("tests")
-    who = {"access": Access("<b>li</b>")}
     app.register_blueprint(blueprint(sample.app, authorize=lambda: who["access"], auto_check=False))
     with app.test_client() as made:
-        made.who = who
         yield made
 
 
@@ -76,7 +80,7 @@ def harmless(html: str) -> None:
             assert "/upgrade/static/page.js" in str(attributes["src"])
 
 
-def test_nothing_hostile_gets_through(sample: Sample, client: Any) -> None:
+def test_nothing_hostile_gets_through(sample: Sample, client: FlaskClient) -> None:
     page = client.get("/upgrade/?releases=10").get_data(as_text=True)
     assert "Better than ever." in page
     harmless(page)
@@ -93,20 +97,20 @@ def test_nothing_hostile_gets_through(sample: Sample, client: Any) -> None:
         assert "alert" in client.get(f"/upgrade/part/{name}").get_data(as_text=True)
 
 
-def test_the_plan_names_the_migrations_and_says_which_have_no_way_back(client: Any) -> None:
+def test_the_plan_names_the_migrations_and_says_which_have_no_way_back(client: FlaskClient) -> None:
     plan = client.get("/upgrade/part/plan?tag=v1.2.0").text
     assert "Migrations of the database" in plan
     assert re.search(r"2b|2_mail", plan)
     assert "no way back of its own" in plan
 
 
-def test_each_part_is_the_same_as_in_the_page(client: Any) -> None:
+def test_each_part_is_the_same_as_in_the_page(client: FlaskClient) -> None:
     page = client.get("/upgrade/").get_data(as_text=True)
     for name in ("backups", "deployments", "settings"):
         assert client.get(f"/upgrade/part/{name}").get_data(as_text=True).strip() in page
 
 
-def test_behind_a_proxy_s_prefix_every_address_has_it(client: Any) -> None:
+def test_behind_a_proxy_s_prefix_every_address_has_it(client: FlaskClient) -> None:
     for path in ("/upgrade/", "/upgrade/part/now", "/upgrade/part/releases"):
         html = client.get(path, environ_overrides={"SCRIPT_NAME": "/shop"}).get_data(as_text=True)
         for _, attributes in Tags(html).found:
@@ -119,29 +123,29 @@ def test_behind_a_proxy_s_prefix_every_address_has_it(client: Any) -> None:
     assert "Path=/shop/upgrade" in chosen.headers["Set-Cookie"]
 
 
-def test_a_choice_of_language_or_colours_is_only_ever_one_that_there_is(client: Any) -> None:
+def test_a_choice_of_language_or_colours_is_only_ever_one_that_there_is(client: FlaskClient) -> None:
     assert "Set-Cookie" not in client.get("/upgrade/?lang=xx&theme=%22%3E").headers
     page = client.get("/upgrade/?theme=dark&lang=zh")
     assert 'data-theme="dark"' in page.text
     assert '<html lang="zh-CN"' in client.get("/upgrade/").text, "remembered"
 
 
-def test_who_may_only_look_is_told_and_gets_no_dialogs(client: Any) -> None:
-    client.who["access"] = Access("screen", read_only=True)
+def test_who_may_only_look_is_told_and_gets_no_dialogs(client: FlaskClient, who: dict[str, Access]) -> None:
+    who["access"] = Access("screen", read_only=True)
     page = client.get("/upgrade/").text
     assert "this token is read-only" in page
     assert "<dialog" not in page
     assert "data-dialog" not in page
 
 
-def test_restart_guidance_where_no_service_is_configured(client: Any) -> None:
+def test_restart_guidance_where_no_service_is_configured(client: FlaskClient) -> None:
     page = client.get("/upgrade/").text
     assert "How is the app restarted?" in page
     for word in ("systemd", "compose", "restart.sh"):
         assert word in page
 
 
-def test_a_broken_deploy_yaml_is_shown_and_not_a_blank_page(sample: Sample, client: Any) -> None:
+def test_a_broken_deploy_yaml_is_shown_and_not_a_blank_page(sample: Sample, client: FlaskClient) -> None:
     file = Path(sample.app / "deploy.yaml")
     before = file.read_bytes()
     try:

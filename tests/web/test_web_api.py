@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from support.waiting import free_port, wait_until
-from web.conftest import Shop, Web
+from web.conftest import Shop, Web, json_of
 
 from gitdeploy.web import blueprint
 from gitdeploy.web.api.addresses import tag_in
@@ -46,13 +46,13 @@ def test_todays_page_goes_on_working(shop: Shop, tmp_path: Path) -> None:
     page = app.test_client()
     page.environ_base["HTTP_ORIGIN"] = "http://localhost"
 
-    config = page.get("/upgrade/api/config").json
+    config = json_of(page.get("/upgrade/api/config"))
     assert config["success"] is True
     assert config["data"]["update_source"] == "git"
     assert config["data"]["auto_check_enabled"] is True
     assert config["data"]["check_interval_hours"] == 24
 
-    check = page.get("/upgrade/api/check-update?force=true").json
+    check = json_of(page.get("/upgrade/api/check-update?force=true"))
     found = check["data"]
     assert "error" not in check
     assert found["update_available"] is True
@@ -60,33 +60,33 @@ def test_todays_page_goes_on_working(shop: Shop, tmp_path: Path) -> None:
     assert found["release_name"] == "v1.2.0"
     assert found["tarball_url"]
 
-    history = page.get("/upgrade/api/version-history?limit=10").json["data"]
+    history = json_of(page.get("/upgrade/api/version-history?limit=10"))["data"]
     assert [release["version"] for release in history] == ["1.2.0", "1.1.0", "1.0.0"]
     assert {"name", "published_at", "body", "html_url"} <= history[0].keys()
     assert page.get("/upgrade/api/version-history?limit=ten").status_code == 400
 
-    backups = page.get("/upgrade/api/backup-list").json["data"]
+    backups = json_of(page.get("/upgrade/api/backup-list"))["data"]
     assert len(backups) == 1
     assert backups[0]["path"] == f"refs/gitdeploy/backups/{backups[0]['name']}"
 
     failed = page.post("/upgrade/api/start-upgrade", json={"download_url": found["tarball_url"], "is_tarball": True})
     assert failed.status_code == 200, "an upgrade that was rolled back is an answer, not an error"
-    assert failed.json["success"] is False
-    assert "shop runs v1.0.0 again" in failed.json["message"]
-    assert "this hook fails" in failed.json["message"] + "\n".join(failed.json["log"])
+    assert json_of(failed)["success"] is False
+    assert "shop runs v1.0.0 again" in json_of(failed)["message"]
+    assert "this hook fails" in json_of(failed)["message"] + "\n".join(json_of(failed)["log"])
     assert live_version(shop) == "VERSION = '1.0.0'\n"
 
     good = page.post("/upgrade/api/start-upgrade", json={"download_url": "gitdeploy:v1.1.0", "is_tarball": True})
-    assert good.json["success"] is True, good.json
-    assert "shop runs v1.1.0" in good.json["message"]
-    assert any("backup" in line for line in good.json["log"])
+    assert json_of(good)["success"] is True, json_of(good)
+    assert "shop runs v1.1.0" in json_of(good)["message"]
+    assert any("backup" in line for line in json_of(good)["log"])
     assert live_version(shop) == "VERSION = '1.1.0'\n"
 
-    backups = page.get("/upgrade/api/backup-list").json["data"]
+    backups = json_of(page.get("/upgrade/api/backup-list"))["data"]
     oldest = backups[-1]
     restored = page.post("/upgrade/api/restore-backup", json={"backup_path": oldest["path"]})
-    assert restored.json["success"] is True, restored.json
-    assert restored.json["message"]
+    assert json_of(restored)["success"] is True, json_of(restored)
+    assert json_of(restored)["message"]
     assert live_version(shop) == "VERSION = '1.0.0'\n"
 
 
@@ -186,7 +186,7 @@ def test_an_upgrade_is_followed_to_its_end(web: Web) -> None:
     def ended() -> bool:
         state.update(web.get(f"/api/upgrade-log?deployment={number}&since={state['since']}").json)
         seen.extend(state["log"])
-        return state["status"] != "running"
+        return bool(state["status"] != "running")
 
     wait_until(ended, every=0)
     steps = state["steps"]
@@ -216,10 +216,11 @@ def test_a_running_step_is_seen(web: Web) -> None:
         database.step(number, {"name": "fetch", "status": "running", "duration": 0.0, "summary": ""})
         database.step(number, {"name": "fetch", "status": "done", "duration": 0.1, "summary": "v1"})
         database.step(number, {"name": "build", "status": "running", "duration": 0.0, "summary": ""})
-        with closing(sqlite3.connect(web.shop.app / ".gitdeploy/state.db")) as database:
-            rows = database.execute("SELECT count(*) FROM line").fetchone()
+        with closing(sqlite3.connect(web.shop.app / ".gitdeploy/state.db")) as beside:
+            rows = beside.execute("SELECT count(*) FROM line").fetchone()
         assert rows[0] >= 3, "told at once, not with the next line"
-    client_side = web.client().get(f"/upgrade/api/upgrade-log?deployment={number}", headers=web.headers("", {})).json
+    answer = web.client().get(f"/upgrade/api/upgrade-log?deployment={number}", headers=web.headers("", {}))
+    client_side = json_of(answer)
     assert [(step["name"], step["status"]) for step in client_side["steps"]] == [
         ("fetch", "done"),
         ("build", "running"),
@@ -229,16 +230,16 @@ def test_a_running_step_is_seen(web: Web) -> None:
 
 
 def test_the_same_key_starts_once(web: Web) -> None:
-    key = {"headers": {"Idempotency-Key": "order-17"}}
-    first = web.post("/api/start-upgrade", {"tag": "v1.1.0", "wait": False}, **key)
-    second = web.post("/api/start-upgrade", {"tag": "v1.1.0", "wait": False}, **key)
+    key = {"Idempotency-Key": "order-17"}
+    first = web.post("/api/start-upgrade", {"tag": "v1.1.0", "wait": False}, headers=key)
+    second = web.post("/api/start-upgrade", {"tag": "v1.1.0", "wait": False}, headers=key)
     assert first.status_code == second.status_code == 202, second.text
     assert first.json["deployment"] == second.json["deployment"]
     wait_for(web, first.json["deployment"])
-    third = web.post("/api/start-upgrade", {"tag": "v1.1.0"}, **key)
+    third = web.post("/api/start-upgrade", {"tag": "v1.1.0"}, headers=key)
     assert third.json["deployment"] == first.json["deployment"]
     assert third.json["status"] == "succeeded"
-    other = web.post("/api/start-upgrade", {"tag": "v1.2.0"}, **key)
+    other = web.post("/api/start-upgrade", {"tag": "v1.2.0"}, headers=key)
     assert other.status_code == 422
     upgrades = [row for row in web.get("/api/deployments").json["data"] if row["action"] == "upgrade"]
     assert len(upgrades) == 1
@@ -252,8 +253,8 @@ def test_a_key_whose_web_process_died_before_it_began_can_be_used_again(
 
     web.panel.store.claim("k", "0" * 32, json.dumps(["upgrade", "v1.1.0"]))
     monkeypatch.setattr(start, "BEGIN", 0.3)
-    key = {"headers": {"Idempotency-Key": "k"}}
-    first = web.post("/api/start-upgrade", {"tag": "v1.1.0"}, **key)
+    key = {"Idempotency-Key": "k"}
+    first = web.post("/api/start-upgrade", {"tag": "v1.1.0"}, headers=key)
     assert first.status_code == 503
     assert "Send it again" in first.json["hint"]
     monkeypatch.setattr(start, "BEGIN", 60.0)
@@ -262,8 +263,8 @@ def test_a_key_whose_web_process_died_before_it_began_can_be_used_again(
 
 
 def test_what_never_began_is_told_and_may_be_tried_again(web: Web) -> None:
-    key = {"headers": {"Idempotency-Key": "k"}}
-    refused = web.post("/api/start-upgrade", {"tag": "v1.0.0-nowhere"}, **key)
+    key = {"Idempotency-Key": "k"}
+    refused = web.post("/api/start-upgrade", {"tag": "v1.0.0-nowhere"}, headers=key)
     assert refused.json["success"] is False
     web.post("/api/lock", {"message": "month-end"})
     held = web.post("/api/start-upgrade", {"tag": "v1.1.0"}, headers={"Idempotency-Key": "h"})

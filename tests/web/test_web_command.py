@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from support.waiting import free_port, wait_until
-from web.conftest import Shop, Web
+from web.conftest import Shop, Web, json_of
 
 from gitdeploy.web import blueprint
 
@@ -138,7 +138,7 @@ def test_a_page_of_another_user_says_which_right_is_missing(shop: Shop, monkeypa
     assert way in answer.text
     api = app.test_client().get("/upgrade/api/check-update")
     assert api.status_code == 503
-    assert way in api.json["hint"]
+    assert way in json_of(api)["hint"]
 
 
 def test_a_stream_ends_with_its_token(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:

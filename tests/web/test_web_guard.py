@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from web.conftest import Shop, Web
+from web.conftest import Shop, Web, json_of
 
 from gitdeploy.web.access.guard import BODY_LIMIT
 from gitdeploy.web.serving.blueprint import FORM, JSON, PREFIX, ROUTES, Route
@@ -166,7 +166,7 @@ FIELDS = (
 
 @pytest.mark.parametrize(("path", "name"), FIELDS)
 def test_a_field_of_a_wrong_kind_is_refused(web: Web, path: str, name: str) -> None:
-    wrong = (1, [], {}, "v\ud800", "v\0", "x" * 3000, "--upload-pack=x", "../../etc", "v1 x", "-")
+    wrong: tuple[Any, ...] = (1, [], {}, "v\ud800", "v\0", "x" * 3000, "--upload-pack=x", "../../etc", "v1 x", "-")
     for value in wrong:
         body = {"tag": "v9.9.9", name: value} if path == "start-upgrade" and name != "download_url" else {name: value}
         answer = web.post(f"/api/{path}", body)
@@ -372,14 +372,14 @@ def test_an_apps_own_login_guards_the_page(shop: Shop) -> None:
     assert client.get("/upgrade/api/status").status_code == 401
     assert client.get("/upgrade/").status_code == 401
     assert client.get("/upgrade/login").status_code == 404
-    change = {"json": {"message": "x"}, "headers": {"Origin": "http://localhost"}}
+    change: Any = {"json": {"message": "x"}, "headers": {"Origin": "http://localhost"}}
     who[0] = Access("wang", read_only=True)
     assert client.get("/upgrade/").status_code == 200
-    assert client.post("/upgrade/api/lock", **change).status_code == 403  # type: ignore[arg-type]
+    assert client.post("/upgrade/api/lock", **change).status_code == 403
     who[0] = "wang"
     assert client.post("/upgrade/api/lock", json={}).status_code == 403, "no Origin"
-    assert client.post("/upgrade/api/lock", **change).status_code == 200  # type: ignore[arg-type]
-    assert "wang (web" in client.get("/upgrade/api/status").json["data"]["held"]["who"]
+    assert client.post("/upgrade/api/lock", **change).status_code == 200
+    assert "wang (web" in json_of(client.get("/upgrade/api/status"))["data"]["held"]["who"]
     assert client.get("/upgrade/api/events").status_code == 503, "no stream takes the app's threads"
 
 

@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import json
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -27,7 +28,7 @@ def gitee() -> dict[str, str]:
     return {"X-Gitee-Timestamp": stamp, "X-Gitee-Token": base64.b64encode(digest).decode()}
 
 
-RIGHT = {
+RIGHT: dict[str, Callable[[], dict[str, str]]] = {
     "github": lambda: {"X-GitHub-Event": "create", "X-Hub-Signature-256": f"sha256={signature()}"},
     "gitlab": lambda: {"X-Gitlab-Event": "Tag Push Hook", "X-Gitlab-Token": SECRET},
     "gitee": gitee,
@@ -41,7 +42,7 @@ def asked(web: Web, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """By whom a look at the source was asked for."""
     monkeypatch.setenv("GITDEPLOY_WEBHOOK_SECRET", SECRET)
     found: list[str] = []
-    web.panel.looking.soon = found.append  # type: ignore[method-assign]
+    monkeypatch.setattr(web.panel.looking, "soon", found.append)
     return found
 
 

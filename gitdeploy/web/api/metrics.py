@@ -31,7 +31,7 @@ def figures() -> Response:
         guard.check_access(here.who(), "login")
     registry = CollectorRegistry(auto_describe=False)
     registry.register(Figures(here.app()))
-    text = generate_latest(registry)  # type: ignore[no-untyped-call]
+    text = generate_latest(registry)
     return Response(text, content_type=CONTENT_TYPE_LATEST)
 
 
