@@ -22,6 +22,8 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from uv import find_uv_bin
+
 from gitdeploy.checkout.program import program
 from gitdeploy.errors import GitDeployError
 from gitdeploy.system import environment, process
@@ -165,8 +167,6 @@ class _Tour:
         self._git("remote", "add", "origin", f"file://{self.remote}", cwd=self.app)
         self._git("fetch", "-q", "--no-tags", "origin", "refs/tags/v1.0.0:refs/tags/v1.0.0", cwd=self.app)
         self._git("checkout", "-q", "--detach", "v1.0.0", cwd=self.app)
-        from uv import find_uv_bin
-
         uv = find_uv_bin()
         self._run([uv, "venv", "-q", "--no-config", "-p", sys.executable, "venv"], self.app)
         self._run(

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 
 from gitdeploy import backups, upkeep
 from gitdeploy.checkout import objects
+from gitdeploy.checkout.local import read_local
 from gitdeploy.deployment import flow, outside
 from gitdeploy.deployment.plan.options import Options
 from gitdeploy.errors import NotFound
 from gitdeploy.services import discover, open_services
 from gitdeploy.site import remotes, tags
+from gitdeploy.site.interrupted import read_interruption
 from gitdeploy.site.pause import PAUSED, paused_sentence
 from gitdeploy.site.skipping import Skip, Skips
 from gitdeploy.site.status import BackupRow, Checkout, GoingOn, Status, release_state
@@ -51,8 +53,6 @@ class Looking(Opened):
 
     def status(self) -> Status:
         """What is live, and what is going on. Changes nothing; a bounded number of git calls."""
-        from gitdeploy.site.interrupted import read_interruption
-
         site = self.site
         seen = self.checkout()
         local, live, venv = seen.local, seen.live, seen.venv
@@ -93,8 +93,6 @@ class Looking(Opened):
 
     def checkout(self) -> Checkout:
         """What stands on disk: two git commands, a look at the venv."""
-        from gitdeploy.checkout.local import read_local
-
         local = read_local(self.site.repository)
         return Checkout(local, self.site.release_at(local.head), self.site.live_venv())
 
@@ -279,8 +277,6 @@ class Looking(Opened):
 
     def interrupted(self) -> Interruption | None:
         """The deployment whose process died before its end; None where there is none, or one runs."""
-        from gitdeploy.site.interrupted import read_interruption
-
         database = self.site.read_database()
         if database is None or self.is_running():
             return None

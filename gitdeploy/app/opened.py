@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from gitdeploy.deployment.record.events import Listener, ignore
 from gitdeploy.deployment.record.work import Caller
 from gitdeploy.site.caller import performer, request_id
+from gitdeploy.site.live_cache import live_release
 from gitdeploy.site.site import Site
 from gitdeploy.state import Database
 from gitdeploy.versions import CodeState
@@ -34,6 +35,4 @@ class Opened:
     def _live(self, database: Database) -> CodeState:
         """What is live; from the cache where HEAD's file and the tags are as they were, so that a cached check needs
         no child process."""
-        from gitdeploy.site.live_cache import live_release
-
         return live_release(self.site, database)

@@ -15,6 +15,7 @@ from gitdeploy import __version__
 from gitdeploy.cli.screen import Screen
 from gitdeploy.errors import DeploymentFailed, GitDeployError, Interrupted, UsageError
 from gitdeploy.system import interruption
+from gitdeploy.system.environment import refuse_gone_folder
 from gitdeploy.text import path_text, redact
 
 COMMANDS = (
@@ -83,8 +84,6 @@ def cli(
     """
     screen: Screen = context.obj
     if not os.path.isabs(folder):
-        from gitdeploy.system.environment import refuse_gone_folder
-
         refuse_gone_folder()
     screen.folder = Path(folder)
     screen.config_file = Path(config_file) if config_file else None

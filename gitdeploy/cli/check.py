@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gitdeploy.cli.notes import notes_text
 from gitdeploy.cli.options import EXAMPLE, json_option, pass_screen
 from gitdeploy.cli.screen import Screen
 from gitdeploy.text import clean, duration_text
@@ -46,8 +47,6 @@ def _text(screen: Screen, result: CheckResult) -> str:
     if result.release_name and result.release_name != result.latest_tag:
         lines.append(clean(result.release_name))
     if result.release_notes:
-        from gitdeploy.cli.notes import notes_text
-
         lines += ["", notes_text(screen, result.release_notes), ""]
     if result.download_url and result.download_url.startswith(("https://", "http://")):
         lines.append(f"Page:    {clean(result.download_url)}")

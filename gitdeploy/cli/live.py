@@ -7,6 +7,9 @@ import sys
 import textwrap
 from typing import TYPE_CHECKING
 
+from rich.console import Console
+from rich.text import Text
+
 from gitdeploy.cli.marks import MARKS
 from gitdeploy.deployment.record.events import Ended, Event, Line, Progress, Started, StepChanged
 from gitdeploy.text import duration_text
@@ -21,8 +24,6 @@ class LiveListener:
     """Prints a line for each step that ended, and a spinner for the one that runs."""
 
     def __init__(self, screen: Screen) -> None:
-        from rich.console import Console
-
         self.screen = screen
         self.console = Console(file=sys.stderr, no_color=not screen.colours, highlight=False, markup=False, emoji=False)
         # COLUMNS=0 is what some terminals and containers say who don't know.
@@ -30,8 +31,6 @@ class LiveListener:
         self.status: Status | None = None
 
     def listen(self, event: Event) -> None:
-        from rich.text import Text
-
         if isinstance(event, Started):
             self.console.print(Text(event.headline))
         elif isinstance(event, StepChanged) and event.status == "running":
@@ -50,8 +49,6 @@ class LiveListener:
             self._stop()
 
     def _step(self, event: StepChanged) -> None:
-        from rich.text import Text
-
         mark = MARKS[event.status] if _unicode() else {"done": "+", "failed": "x", "undone": "<"}.get(event.status, "-")
         took = duration_text(event.duration) if event.duration is not None and event.status != "skipped" else ""
         style = {"done": "green", "failed": "red", "undone": "yellow"}.get(event.status, "dim")
@@ -63,8 +60,6 @@ class LiveListener:
             self.console.print(Text(" " * 16 + line))
 
     def _line(self, event: Line) -> None:
-        from rich.text import Text
-
         if event.level == "debug" and not self.screen.verbose:
             if self.status is not None and event.text.strip():
                 self.status.update(Text(f"  {event.text.strip()[: self.console.width - 8]}"))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from gitdeploy.cli.screen import Screen
+from gitdeploy.deployment.plan.options import Options
 
 if TYPE_CHECKING:
     from gitdeploy.deployment.plan.options import Options
@@ -57,8 +58,6 @@ def upgrade_options(command: F) -> F:
 
 def to_options(values: dict[str, Any]) -> Options:
     """Raises `UsageError` for options that exclude each other."""
-    from gitdeploy.deployment.plan.options import Options
-
     if values.get("discard_local_changes") and values.get("merge_local_changes"):
         raise click.UsageError("--discard-local-changes and --merge-local-changes exclude each other.")
     policy: Any = None

@@ -15,19 +15,29 @@ import os
 import re
 import sys
 import time
+import unicodedata
 import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+import click
 from msgspec import Struct, field
 
+from gitdeploy.app import App
 from gitdeploy.cli.marks import MARKS
+from gitdeploy.deployment.outside.as_owner import become_owner
 from gitdeploy.deployment.record.events import Ended, Event, Line, Listener, Started, StepChanged
+from gitdeploy.deployment.record.work import Caller
 from gitdeploy.errors import GitDeployError, RolledBack, UsageError
+from gitdeploy.site.caller import performer, request_id
+from gitdeploy.site.site import find_root
+from gitdeploy.state import StateDirectory
+from gitdeploy.state.requests import RunFile
+from gitdeploy.system import interruption
 from gitdeploy.system.owner import CONTROL
-from gitdeploy.text import without_escapes
+from gitdeploy.text import shell_word, without_escapes
 
 if TYPE_CHECKING:
     from gitdeploy.app import App
@@ -56,8 +66,6 @@ class Screen(Struct):
     # ---- the app ----
 
     def app(self, *, recovering: bool = False) -> App:
-        from gitdeploy.app import App
-
         self.become_owner()
         self.begin_run()
         return App.open(self.folder, self.config_file, recovering=recovering)
@@ -72,19 +80,12 @@ class Screen(Struct):
 
             privileged.adopt()
         if os.geteuid() == 0:
-            from gitdeploy.deployment.outside.as_owner import become_owner
-
             become_owner(self.folder, self.config_file)
 
     def begin_run(self) -> None:
         """Tell whoever started and follows us that we are here."""
-        from gitdeploy.site.caller import request_id
-
         if self.run_file is None and (request := request_id()):
             del os.environ["GITDEPLOY_REQUEST"]  # a gitdeploy that a hook calls is another run
-            from gitdeploy.state import StateDirectory
-            from gitdeploy.state.requests import RunFile
-
             self.run_file = RunFile(StateDirectory(self.folder).requests, request)
             self.run_file.begin()
 
@@ -98,9 +99,6 @@ class Screen(Struct):
         False where it can run here. MORE: what was asked and answered meanwhile, as further words of the command."""
         if not restart or self.run_file is not None or not app.must_move_out():
             return False
-        from gitdeploy.site.caller import performer
-        from gitdeploy.system import interruption
-
         interruption.install()
         started = app.launch([*self.words, *more], performer=performer(), request=uuid.uuid4().hex)
         self.message(
@@ -123,10 +121,6 @@ class Screen(Struct):
 
     def caller(self, command: str, *, wait: float = 0, automatic: bool = False) -> Caller:
         """Who asks; from here on signals are seen at safe points only."""
-        from gitdeploy.deployment.record.work import Caller
-        from gitdeploy.site.caller import performer
-        from gitdeploy.system import interruption
-
         interruption.install()
         return Caller(
             performer(),
@@ -188,9 +182,6 @@ class Screen(Struct):
         """A line that leads to the checkout, where HINT holds a command that wants to be typed there and this isn't it."""
         if not _TYPED_THERE.search(hint):
             return None
-        from gitdeploy.site.site import find_root
-        from gitdeploy.text import shell_word
-
         with suppress(GitDeployError, OSError):
             root = find_root(self.folder)
             if not os.path.samefile(root, os.getcwd()):
@@ -210,8 +201,6 @@ class Screen(Struct):
         """Ask on a terminal; off one, `--yes` is needed. Raises `UsageError`."""
         if not (is_terminal(sys.stdin) and is_terminal(sys.stderr)) or self.as_json:
             raise UsageError("Nobody is there to be asked: this is no terminal.", "Say it with --yes.")
-        import click
-
         return click.confirm(question, default=False, err=True)
 
     # ---- a deployment's events ----
@@ -280,6 +269,4 @@ def _width(text: str) -> int:
     """Columns that TEXT takes: two for East Asian wide characters."""
     if text.isascii():
         return len(text)
-    import unicodedata
-
     return sum(2 if unicodedata.east_asian_width(c) in "WF" else 0 if unicodedata.combining(c) else 1 for c in text)

@@ -9,6 +9,7 @@ import click
 
 from gitdeploy.cli.options import EXAMPLE, json_option, pass_screen
 from gitdeploy.cli.screen import Screen
+from gitdeploy.cli.units import watch_units
 from gitdeploy.errors import GitDeployError, Interrupted, LockedError
 from gitdeploy.system import interruption
 from gitdeploy.text import clean, duration_text
@@ -33,8 +34,6 @@ def command(screen: Screen, /, once: bool, print_unit: bool) -> None:
       gitdeploy watch --once --print-unit
     """
     if print_unit:
-        from gitdeploy.cli.units import watch_units
-
         site = screen.app().site
         screen.result({"units": watch_units(site, once=once)}, "\n".join(watch_units(site, once=once).values()))
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import signal
 from contextlib import suppress
@@ -12,6 +13,7 @@ import click
 
 from gitdeploy.cli.options import EXAMPLE, json_option, pass_screen
 from gitdeploy.cli.screen import Screen
+from gitdeploy.cli.units import web_unit
 from gitdeploy.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
@@ -37,8 +39,6 @@ def command(context: click.Context, /, screen: Screen, host: str | None, port: i
     if context.invoked_subcommand is not None:
         return
     if print_unit:
-        from gitdeploy.cli.units import web_unit
-
         text = web_unit(screen.app().site, screen.config_file)
         screen.result({"unit": text}, text)
         return
@@ -175,8 +175,6 @@ def _store(screen: Screen) -> Store:
 
 def _imported(name: str) -> Any:
     """A module of gitdeploy.web. Raises `UsageError` where its extra isn't installed."""
-    import importlib
-
     try:
         return importlib.import_module(f"gitdeploy.web.{name}")
     except ImportError as error:

@@ -13,6 +13,8 @@ import time
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
+from packaging.version import InvalidVersion, Version
+
 from gitdeploy.config import HealthConfig, HealthVersion
 from gitdeploy.health.answer import Answer, connection_problem
 from gitdeploy.text import clean, redact
@@ -164,8 +166,6 @@ def same_version(said: str, wanted: str) -> bool:
     first, second = said.strip(), wanted.strip()
     if first.removeprefix("v") == second.removeprefix("v"):
         return True
-    from packaging.version import InvalidVersion, Version
-
     try:
         return len(first) < 100 and Version(first) == Version(second)
     except (InvalidVersion, ValueError):

@@ -18,6 +18,7 @@ from gitdeploy.errors import GitDeployError
 from gitdeploy.services.base import Service
 from gitdeploy.services.pidfile import PidFile
 from gitdeploy.services.units import is_gitdeploy, only_starts
+from gitdeploy.services.unix_peers import peers
 from gitdeploy.system import proc
 
 _MAGIC = b"SQLite format 3\0"
@@ -150,8 +151,6 @@ def _servers(pid: int, links: Iterable[str]) -> Iterator[str]:
                 port = int(words[2].rpartition(":")[2], 16)
                 if words[3] == _ESTABLISHED and words[9] in inodes and port in _PORTS:
                     yield f"{_PORTS[port]} at port {port}"
-    from gitdeploy.services.unix_peers import peers
-
     for path in peers(inodes):
         for pattern, kind in _SOCKETS:
             if pattern.fullmatch(path):

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 from gitdeploy.errors import GitDeployError
 from gitdeploy.services import privileged
 from gitdeploy.services.base import OnLine, ServiceFailed
+from gitdeploy.services.boot import boot_unit
 from gitdeploy.services.privileged import MOST, Launch
 from gitdeploy.services.supervisor import Supervisor
 from gitdeploy.services.systemd import SystemdUnit
@@ -108,8 +109,6 @@ def _do(message: Mapping[str, Any], root: Path, owner: int, launch: Launch, on_l
 
 
 def _install_boot_unit(units: list[str], root: Path, owner: int) -> list[str]:
-    from gitdeploy.services.boot import boot_unit
-
     for unit in units:
         if unit == "supervisor.service":
             continue

@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from gitdeploy.errors import GitDeployError
 from gitdeploy.services.base import OnLine, ServiceFailed, described, failed
+from gitdeploy.services.units import discover
 from gitdeploy.system import environment as environment_
 from gitdeploy.system import owner as owners
 from gitdeploy.system import proc, process
@@ -199,8 +200,6 @@ class SystemdUnit(Struct):
         facts = self.facts()
         state = facts.get("LoadState")
         if state == "not-found":
-            from gitdeploy.services.units import discover
-
             units = discover(self.root, None)
             hint = f"From this checkout run: {listing(units)}." if units else "systemctl list-units --type=service"
             return [(f"There is no systemd unit {self.name}.", f"Set service.systemd in deploy.yaml. {hint}")]

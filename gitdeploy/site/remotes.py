@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from gitdeploy.checkout.git import Repository
 from gitdeploy.checkout.remote_access import Credentials
-from gitdeploy.checkout.remote_names import GLANCE_LIMIT
+from gitdeploy.checkout.remote_names import GLANCE_LIMIT, remote_url
 from gitdeploy.errors import GitDeployError
 from gitdeploy.sources.changelog import unsigned
 from gitdeploy.state import Database
@@ -144,8 +144,6 @@ class CheckoutRemote(Struct, frozen=True):
     database: Database | None = None
 
     def remote_url(self, name: str) -> str | None:
-        from gitdeploy.checkout.remote_names import remote_url
-
         return remote_url(self.repository, name)
 
     def ls_remote_tags(self, remote: str) -> dict[str, tuple[str, str]]:

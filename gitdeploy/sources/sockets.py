@@ -12,6 +12,7 @@ from typing import Any
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.contrib import socks
 
 from gitdeploy.system import interruption
 
@@ -101,7 +102,6 @@ class WatchedAdapter(HTTPAdapter):
 
 def _socks_pools() -> dict[str, Any]:
     """The same for a SOCKS proxy, whose connections are of classes of their own (and need a package of their own)."""
-    from urllib3.contrib import socks
 
     class Http(socks.SOCKSConnection):
         def _new_conn(self) -> socket.socket:

@@ -13,6 +13,7 @@ from gitdeploy.backups import store as backups
 from gitdeploy.errors import GitDeployError
 from gitdeploy.site.site import Site
 from gitdeploy.site.submodule_refs import drop_refs
+from gitdeploy.state.prepared import prepared_stages
 from gitdeploy.text import count, size_text
 
 
@@ -27,8 +28,6 @@ class Pruned(Struct, frozen=True):
 
 def held_generations(site: Site, dropped: set[str] | None = None) -> set[str]:
     """Generations that must stay: the live one, those of backups (DROPPED left out), those of prepared stages."""
-    from gitdeploy.state.prepared import prepared_stages
-
     held = {backup.generation for backup in site.backups() if backup.id not in (dropped or ())}
     held |= {data.get("generation") for data in prepared_stages(site.state.stage).values()}
     live = site.live_venv()

@@ -10,6 +10,7 @@ from msgspec import Struct
 from gitdeploy.errors import CommandFailed
 from gitdeploy.system import environment, process
 from gitdeploy.venvs.live import INTERPRETER_LIMIT, LiveVenv
+from gitdeploy.venvs.uv import uv_program
 
 _VERSION = re.compile(r"(?P<kind>python|pypy)?(?P<version>\d+(?:\.\d+){0,2})?")
 _QUESTION = "import os,sys;print(os.path.realpath(getattr(sys,'_base_executable',sys.executable)),'%d.%d.%d'%sys.version_info[:3])"
@@ -36,8 +37,6 @@ def find(python: str) -> str | None:
     for name in (python, f"python{python}") if python[:1].isdigit() else (python,):
         if not name[:1].isdigit() and (found := environment.which(name)) is not None:
             return found
-    from gitdeploy.venvs.uv import uv_program
-
     done = process.run(
         [uv_program(), "python", "find", "--no-config", "--no-project", "--system", "--no-python-downloads", python],
         cwd="/",

@@ -17,7 +17,7 @@ from gitdeploy.errors import GitDeployError, NotFound, SourceError
 from gitdeploy.site.backwards import direction, lower
 from gitdeploy.site.missing import missing_tag
 from gitdeploy.site.remotes import fetch_places
-from gitdeploy.site.site import Site
+from gitdeploy.site.site import Site, head_of
 from gitdeploy.site.skipping import Skips
 from gitdeploy.site.tags import check_tag
 from gitdeploy.state import Database
@@ -37,8 +37,6 @@ def look(
     site.require_owner()
     with site.open_database() as database, site.repository.asking():
         if tag is None:
-            from gitdeploy.site.site import head_of
-
             found = newest(site, database, site.release_at(head_of(site)), options)
             if isinstance(found, Nothing) or found.tag is None:
                 return None

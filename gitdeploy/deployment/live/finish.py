@@ -15,7 +15,7 @@ from gitdeploy.deployment.record.tell import owe, send_owed
 from gitdeploy.deployment.record.work import Result, Work
 from gitdeploy.errors import GitDeployError
 from gitdeploy.site import skipping
-from gitdeploy.site.site import KEPT_DATA
+from gitdeploy.site.site import KEPT_DATA, kept_data
 from gitdeploy.text import clean
 from gitdeploy.upkeep.prune import prune
 
@@ -42,8 +42,6 @@ def finish(work: Work, record: LiveRecord, manifest: Manifest | None, config: Co
             prefix=config.source.tag_prefix,
         )
     if record.kept_data:
-        from gitdeploy.site.site import kept_data
-
         names = sorted({*kept_data(work.database), *record.kept_data})
         work.database.meta_put(KEPT_DATA, json.dumps(names))
     if manifest is not None:

@@ -14,6 +14,7 @@ from msgspec import Struct
 from gitdeploy import health, venvs
 from gitdeploy.checkout import switch, switch_back
 from gitdeploy.config import Config
+from gitdeploy.deployment.live.data_exchange import put_back
 from gitdeploy.deployment.live.data_late import SaveData
 from gitdeploy.deployment.live.live import Live
 from gitdeploy.deployment.live.migrated import require_recorded
@@ -189,14 +190,10 @@ class RestoreData(Struct):
         return {}
 
     def apply(self) -> str:
-        from gitdeploy.deployment.live.data_exchange import put_back
-
         assert self.live.record.data_from is not None
         return put_back(self.live, self.live.record.data_from)
 
     def undo(self, data: dict[str, Any]) -> str:
-        from gitdeploy.deployment.live.data_exchange import put_back
-
         if self.live.record.backup is None:
             return ""
         return put_back(self.live, self.live.record.backup, instead_of=self.live.record.data_from)

@@ -21,8 +21,10 @@ from gitdeploy.checkout.keep import KeepPaths
 from gitdeploy.checkout.lfs import lfs_findings
 from gitdeploy.checkout.local import Local, read_local
 from gitdeploy.checkout.modules import configured_url
+from gitdeploy.checkout.origins import Origins
 from gitdeploy.checkout.plan import CheckoutPlan, plan_checkout
 from gitdeploy.checkout.sparse import left_out
+from gitdeploy.checkout.submodules import Rules
 from gitdeploy.config import Config
 from gitdeploy.deployment.plan import hooks as plan_hooks
 from gitdeploy.deployment.plan import obstacles
@@ -326,9 +328,6 @@ def submodule_rules(
     complete: bool,
 ) -> Rules:
     """How the submodules of this checkout are treated, and what fetches them."""
-    from gitdeploy.checkout.origins import Origins
-    from gitdeploy.checkout.submodules import Rules
-
     remote, credentials = fetch_places(site)[0]
     app = configured_url(site.repository, remote)
     return Rules(

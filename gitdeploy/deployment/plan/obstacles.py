@@ -17,6 +17,7 @@ from gitdeploy.checkout.ownership import foreign, in_words
 from gitdeploy.config import Config
 from gitdeploy.config.envfile import EnvFile
 from gitdeploy.deployment.plan.options import Options
+from gitdeploy.deployment.plan.prepared import is_built
 from gitdeploy.errors import ConfigError
 from gitdeploy.site.site import Site
 from gitdeploy.state import RESERVE_SIZE
@@ -104,8 +105,6 @@ def venv_disk_needed(site: Site, after: Config, venv: VenvPlan | None, options: 
 def _is_prepared(site: Site, venv: VenvPlan, options: Options) -> bool:
     if not (site.state.stage.is_dir() and os.listdir(site.state.stage)):
         return False
-    from gitdeploy.deployment.plan.prepared import is_built
-
     return is_built(site, venv, options)
 
 

@@ -12,6 +12,7 @@ from gitdeploy import upkeep
 from gitdeploy.checkout import remote as remotes
 from gitdeploy.checkout import remote_names
 from gitdeploy.checkout.git import INCOMING_REFS
+from gitdeploy.checkout.signature import verify
 from gitdeploy.deployment.plan.options import Options
 from gitdeploy.deployment.record.work import Work
 from gitdeploy.errors import GitDeployError, NotFound, PolicyError, SourceError, UsageError
@@ -240,8 +241,6 @@ def _version(site: Site, tag: str) -> str | None:
 
 def _verify_signature(work: Work, tag: str, commit: str) -> None:
     if work.site.config.git.verify != "none":
-        from gitdeploy.checkout.signature import verify
-
         config = work.site.config.git
         signers = work.site.root / config.allowed_signers if config.allowed_signers else None
         verify(work.site.repository, tag, commit, config.verify, signers)

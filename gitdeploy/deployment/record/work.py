@@ -13,6 +13,7 @@ from msgspec import Struct, field
 
 from gitdeploy.deployment.record.events import Ended, Listener, Started, ignore
 from gitdeploy.deployment.record.journal import Journal
+from gitdeploy.deployment.record.replaced import kept_of
 from gitdeploy.deployment.record.tell import notify, owe, send_owed
 from gitdeploy.errors import GitDeployError, Interrupted
 from gitdeploy.site.site import Site
@@ -206,8 +207,6 @@ def replaced_data(database: Database, deployment: int) -> list[dict[str, Any]]:
     records = [record for record in database.records(deployment) if record.kind.startswith("data-")]
     if not records:
         return []
-    from gitdeploy.deployment.record.replaced import kept_of
-
     return [kept.as_dict() for kept in kept_of(records)]
 
 

@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from msgspec import Struct
 
@@ -192,8 +193,6 @@ def _number(query: Mapping[str, str], name: str, default: int, most: int) -> int
 @cache
 def templates() -> Environment:
     """All templates, compiled: half a second the first time, so a server has it done before it serves. One of our own: an app that embeds the page may have templates of the same names."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
     environment = Environment(
         loader=FileSystemLoader(FOLDER / "templates"),
         autoescape=True,

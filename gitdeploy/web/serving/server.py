@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
+import waitress
 from flask import Flask, Response, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
@@ -52,8 +53,6 @@ def make_app(
 
 def serve(app: Flask, host: str, port: int, ready: Callable[[], None]) -> None:
     """Serve APP until SIGTERM or SIGINT; READY is called once the port is bound. Raises OSError for a port in use."""
-    import waitress
-
     logging.getLogger("waitress").setLevel(logging.ERROR)
     templates()
     priority.give_way()
