@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import shlex
 import unicodedata
+from collections.abc import Iterable
 from datetime import datetime
 
 # Control characters (C0, DEL, C1), bidirectional overrides, zero-width and other invisible format characters.
@@ -174,6 +175,13 @@ def telling_line(lines: list[str]) -> str:
         if named := _naming(names, lines):
             return named[-1].strip()
     return lines[-1] if lines else ""
+
+
+def nearest(word: str, known: Iterable[str], most: int = 1, likeness: float = 0.6) -> list[str]:
+    """Up to MOST of the KNOWN words that WORD may have been meant for, the likeliest first. likeness: from 0 to 1."""
+    from difflib import get_close_matches  # for a misspelling only
+
+    return get_close_matches(word, list(known), most, likeness)
 
 
 def moment_text(iso: str) -> str:

@@ -141,14 +141,14 @@ def order(tag: str | None, prefix: str = "") -> tuple[Version, str]:
     return (version if version is not None else Version("0.dev0"), tag or "")
 
 
-def satisfies(version: str, wanted: str) -> bool:
-    """Whether an installed VERSION is what WANTED (`>=2,<3`; empty: any) asks for."""
+def satisfies(version: str, wanted: str, *, unreadable: bool = False) -> bool:
+    """Whether VERSION is what WANTED (`>=2,<3`; empty: any) asks for; UNREADABLE where one of them can't be read."""
     from packaging.specifiers import SpecifierSet
 
     try:
         return SpecifierSet(wanted).contains(version, prereleases=True)
     except ValueError:
-        return False
+        return unreadable
 
 
 class CodeState(Struct, frozen=True):

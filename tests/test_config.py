@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from gitdeploy import config as configuration
-from gitdeploy.config import Config, reading, schema
+from gitdeploy.config import Config, parsing, schema
 from gitdeploy.config.kinds import settings_of
 from gitdeploy.config.model import SECTIONS
 from gitdeploy.errors import ConfigError
@@ -353,7 +353,7 @@ def test_a_variable_that_notify_needs_is_not_set(tmp_path: Path) -> None:
 def test_a_file_that_was_read_before_is_not_parsed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / ".gitdeploy" / "cache").mkdir(parents=True)
     first = read(tmp_path, EXAMPLE.read_bytes())
-    monkeypatch.setattr(reading, "read_document", pytest.fail)
+    monkeypatch.setattr(parsing, "read_document", pytest.fail)
     assert configuration.load(tmp_path) == first
 
 

@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from gitdeploy import backups, upkeep
+from gitdeploy import backups, health, services, upkeep
 from gitdeploy.checkout import objects
 from gitdeploy.checkout.local import read_local
 from gitdeploy.deployment import flow, outside
+from gitdeploy.deployment import plan as planning
 from gitdeploy.deployment.plan.options import Options
 from gitdeploy.errors import NotFound
-from gitdeploy.services import discover, open_services
 from gitdeploy.site import remotes, tags
 from gitdeploy.site.interrupted import read_interruption
 from gitdeploy.site.pause import PAUSED, paused_sentence
@@ -154,17 +154,15 @@ class Looking(Opened):
 
     def service_names(self) -> list[str]:
         """What is restarted: `otrs-web.service`. Empty where nothing is configured."""
-        return [service.name for service in open_services(self.site.config.service, self.site.root)]
+        return [service.name for service in services.open_services(self.site.config.service, self.site.root)]
 
     def units_found(self) -> list[str]:
         """systemd units that run from this checkout, whether they are configured or not."""
-        return discover(self.site.root, self.site.venv_link)
+        return services.discover(self.site.root, self.site.venv_link)
 
     def health(self) -> str | None:
         """Ask the services and the health check one time; None where all is well, else a sentence."""
-        from gitdeploy.health import check_once
-
-        for service in open_services(self.site.config.service, self.site.root):
+        for service in services.open_services(self.site.config.service, self.site.root):
             if bad := service.is_up():
                 return bad
         environment = None
@@ -172,7 +170,7 @@ class Looking(Opened):
             from gitdeploy.site.app_environment import check_environment
 
             environment = check_environment(self.site, self.site.config)
-        return check_once(self.site.config.health, root=self.site.root, environment=environment)
+        return health.check_once(self.site.config.health, root=self.site.root, environment=environment)
 
     def releases(
         self,
@@ -225,9 +223,7 @@ class Looking(Opened):
 
     def data_moves(self, backup: Backup) -> tuple[tuple[Move, ...], tuple[Problem, ...], tuple[str, ...]]:
         """What `restore --with-data` would replace, what speaks against it, what else there is to say."""
-        from gitdeploy.deployment.plan.data_moves import data_moves
-
-        return data_moves(self.site, backup)
+        return planning.data_moves.data_moves(self.site, backup)
 
     def backups(self) -> list[BackupRow]:
         """All backups, newest first."""
@@ -303,10 +299,8 @@ class Looking(Opened):
 
     def boot_unit(self) -> BootUnit:
         """The systemd unit that recovers this app at boot, before it starts: what is written where, and `install`."""
-        from gitdeploy.services.boot import boot_unit
-
         service = self.site.config.service
-        return boot_unit(self.site.root, service.systemd, supervised=service.supervisor is not None)
+        return services.boot_unit(self.site.root, service.systemd, supervised=service.supervisor is not None)
 
     def draft(self) -> Draft:
         """The deploy.yaml that `init` would write. Executes nothing of the app's; asks its own address, where one is found."""
@@ -315,7 +309,7 @@ class Looking(Opened):
 
     def must_move_out(self) -> bool:
         """Whether restarting the app would end this very process: it runs inside the app's own service."""
-        if not open_services(self.site.config.service, self.site.root):
+        if not services.open_services(self.site.config.service, self.site.root):
             return False
 
         return outside.launch.must_move_out(self.site)

@@ -19,7 +19,7 @@ from gitdeploy.checkout.remote_access import LOOK_LIMIT, Credentials, ask_remote
 from gitdeploy.checkout.remote_names import GLANCE_LIMIT, REMOTE_NAME, REMOTE_URL, named_remote, shown_remote
 from gitdeploy.checkout.unreachable import why_unreachable
 from gitdeploy.errors import DeploymentFailed, GitDeployError, NotFound, PolicyError, SourceError
-from gitdeploy.text import clean, path_text, redact
+from gitdeploy.text import clean, nearest, path_text, redact
 from gitdeploy.versions import valid_tag
 
 FETCH_LIMIT = 1800.0  # seconds for the objects of one tag
@@ -155,9 +155,7 @@ def no_such_tag(repository: Repository, remote: str, tag: str, tags: Sequence[st
             f"The remote {where} shows no tag at all, so {clean(tag)} is not there either.",
             "Check the remote's URL: git remote -v",
         )
-    from difflib import get_close_matches  # nearly never needed
-
-    near = get_close_matches(tag, [name for name in tags if valid_tag(name) is None], 3)
+    near = nearest(tag, [name for name in tags if valid_tag(name) is None], 3)
     meant = f"Did you mean {' or '.join(near)}? " if near else ""
     return NotFound(
         f"The remote {where} has no tag {clean(tag)}.", f"{meant}They are listed by: gitdeploy releases --all"

@@ -17,6 +17,11 @@ REMOTE_URL = re.compile(
 REMOTE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*")
 
 
+def names_of(repository: Repository) -> list[str]:
+    """The remotes that have a URL in git's configuration, in its order."""
+    return [key.removeprefix("remote.").removesuffix(".url") for key in repository.config(r"^remote\..*\.url$")]
+
+
 def remote_url(repository: Repository, name: str) -> str | None:
     """The URL of a configured remote, NAME itself where it is a URL (the user's `insteadOf` applied); None if unknown.
     Raises `SourceError` where git can't tell."""

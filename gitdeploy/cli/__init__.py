@@ -16,7 +16,7 @@ from gitdeploy.cli.screen import Screen
 from gitdeploy.errors import DeploymentFailed, GitDeployError, Interrupted, UsageError
 from gitdeploy.system import interruption
 from gitdeploy.system.environment import refuse_gone_folder
-from gitdeploy.text import path_text, redact
+from gitdeploy.text import nearest, path_text, redact
 
 COMMANDS = (
     "init", "status", "check", "releases", "plan", "upgrade", "prepare", "backup", "backups", "restore", "rollback", "recover",
@@ -45,10 +45,7 @@ class Commands(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
-            import difflib
-
-            near = difflib.get_close_matches(args[0], COMMANDS, 1)
-            if near:
+            if near := nearest(args[0], COMMANDS):
                 raise click.UsageError(f"{error.message} Did you mean `{near[0]}`?", ctx) from error
             raise
 

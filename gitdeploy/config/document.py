@@ -7,16 +7,11 @@ by the setting that it is for.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from msgspec import Struct
 
 from gitdeploy.text import clean
-
-if TYPE_CHECKING:
-    import yaml
 
 LARGEST = 64 * 1024  # bytes; a real deploy.yaml has about five kilobytes
 DEEPEST = 20  # lists and tables within each other
@@ -67,115 +62,6 @@ class Unreadable(Exception):
         self.problems = problems
 
 
-@lru_cache(maxsize=1)
-def read_document(raw: bytes) -> Table:
-    """The table that RAW holds; an empty one for an empty file.
-
-    Raises Unreadable with every refused alias, tag or repeated key, or the first error of the syntax.
-    """
-    if len(raw) > LARGEST:
-        raise Unreadable([Problem(0, f"The file has {len(raw)} bytes; more than {LARGEST} are not read.")])
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        raise Unreadable([Problem(line, "The file must be UTF-8; here is a byte that is not.")]) from error
-    if odd := next((character for character in text if character == "\0" or ord(character) == 0x7F), ""):
-        line = text.count("\n", 0, text.index(odd)) + 1
-        raise Unreadable([Problem(line, "Here is a control character, which no text file has.")])
-    if not text.strip():
-        return Table({}, 1)
-    import yaml
-
-    builder = _Builder()
-    try:
-        # The pure Python loader: libyaml's crashes on a hundred thousand opening brackets.
-        root = builder.document(yaml.parse(text, Loader=yaml.SafeLoader))
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        said = clean(error.problem or error.context or "can't be understood", limit=200)
-        raise Unreadable([Problem(mark.line + 1 if mark else 0, f"This is not valid YAML: {said}.")]) from error
-    except (yaml.YAMLError, ValueError, RecursionError, OverflowError) as error:
-        said = clean(str(error).splitlines()[0] if str(error) else type(error).__name__, limit=200)
-        raise Unreadable([Problem(0, f"This is not valid YAML: {said}.")]) from error
-    if builder.problems:
-        raise Unreadable(sorted(builder.problems))
-    if isinstance(root, Scalar) and root.nothing:
-        return Table({}, 1)
-    if not isinstance(root, Table):
-        raise Unreadable(
-            [Problem(root.line, f"The file must be a mapping of settings; found {type_names[type(root)]}.")]
-        )
-    return root
-
-
-class _Builder:
-    """Makes nodes of the parser's events; what is refused becomes a problem and an empty value in its place."""
-
-    def __init__(self) -> None:
-        self.problems: list[Problem] = []
-
-    def document(self, events: Iterator[yaml.Event]) -> Node:
-        import yaml
-
-        root: Node = Scalar("", True, 1)
-        documents = 0
-        for event in events:
-            if isinstance(event, yaml.DocumentStartEvent):
-                documents += 1
-                if documents > 1:
-                    raise Unreadable([Problem(_line(event), "A second document begins here; one is read.")])
-                root = self._node(next(events), events, 1)
-        return root
-
-    def _node(self, event: yaml.Event, events: Iterator[yaml.Event], depth: int) -> Node:
-        import yaml
-
-        line = _line(event)
-        if isinstance(event, yaml.AliasEvent):
-            self._refuse(
-                line, f"The alias `*{clean(event.anchor or '', limit=40)}` is not read; write the value itself"
-            )
-            return Scalar("", True, line)
-        if depth > DEEPEST:
-            raise Unreadable([Problem(line, f"More than {DEEPEST} lists and mappings within each other are not read.")])
-        anchor, tag = getattr(event, "anchor", None), getattr(event, "tag", None)
-        if anchor is not None:
-            self._refuse(line, f"The anchor `&{clean(anchor, limit=40)}` is not read; remove it")
-        if tag is not None:
-            self._refuse(line, f"The tag `{clean(tag, limit=40)}` is not read; remove it")
-        if isinstance(event, yaml.SequenceStartEvent):
-            nodes = []
-            while not isinstance(inner := next(events), yaml.SequenceEndEvent):
-                nodes.append(self._node(inner, events, depth + 1))
-            return Items(tuple(nodes), line)
-        if isinstance(event, yaml.MappingStartEvent):
-            return self._table(events, depth, line)
-        assert isinstance(event, yaml.ScalarEvent)
-        return Scalar(event.value, event.style is None, line)
-
-    def _table(self, events: Iterator[yaml.Event], depth: int, line: int) -> Table:
-        import yaml
-
-        entries: dict[str, tuple[int, Node]] = {}
-        while not isinstance(inner := next(events), yaml.MappingEndEvent):
-            key = self._node(inner, events, depth + 1)
-            value = self._node(next(events), events, depth + 1)
-            if not isinstance(key, Scalar):
-                self._refuse(key.line, f"A key must be a word; found {type_names[type(key)]}")
-            elif key.plain and key.text == "<<":
-                self._refuse(key.line, "The merge key `<<` is not read; write the values themselves")
-            elif key.text in entries:
-                first = entries[key.text][0]
-                self._refuse(key.line, f"`{clean(key.text, limit=60)}` stands here again; it was set in line {first}")
-            else:
-                entries[key.text] = (key.line, value)
-        return Table(entries, line)
-
-    def _refuse(self, line: int, message: str) -> None:
-        self.problems.append(Problem(line, message + "."))
-
-
 def shown(node: Node) -> str:
     """What was found, in words and cut short, for an error message."""
     if isinstance(node, Items):
@@ -194,8 +80,3 @@ def untyped(node: Node) -> Any:
     if isinstance(node, Table):
         return {key: untyped(inner) for key, (_, inner) in node.entries.items()}
     return None if node.nothing else node.text
-
-
-def _line(event: yaml.Event) -> int:
-    """The line, from 1, that a parser's event begins in."""
-    return event.start_mark.line + 1 if event.start_mark is not None else 1

@@ -12,7 +12,7 @@ from typing import Any
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from gitdeploy.config.document import LARGEST, Node, Problem, Scalar, Table, Unreadable, read_document, shown
+from gitdeploy.config.document import LARGEST, Node, Problem, Scalar, Table, Unreadable, shown
 from gitdeploy.config.envfile import EnvFile
 from gitdeploy.config.kept import keep_document, kept_document
 from gitdeploy.config.kinds import Setting, Wrong, settings_of, shown_key
@@ -20,7 +20,7 @@ from gitdeploy.config.legacy import with_variables
 from gitdeploy.config.model import SECTIONS, Config
 from gitdeploy.config.together import check_together
 from gitdeploy.errors import ConfigError
-from gitdeploy.text import clean, listing, path_text
+from gitdeploy.text import clean, listing, nearest, path_text
 
 FILE_NAME = "deploy.yaml"
 LARGEST_ENV_FILE = 256 * 1024
@@ -50,7 +50,7 @@ def load(root: Path, file: Path | None = None) -> Config:
 def remember(config: Config) -> None:
     """Have what CONFIG was made from at hand the next time; there is a place for it only since now."""
     if config.text is not None:
-        keep_document(config.root, config.text, read_document(config.text))
+        keep_document(config.root, config.text, _read(config.text, FILE_NAME))
 
 
 def parse(raw: bytes, *, root: Path, name: str = FILE_NAME, file: Path | None = None) -> Config:
@@ -59,6 +59,8 @@ def parse(raw: bytes, *, root: Path, name: str = FILE_NAME, file: Path | None = 
 
 
 def _read(raw: bytes, name: str) -> Table:
+    from gitdeploy.config.parsing import read_document
+
     try:
         return read_document(raw)
     except Unreadable as error:
@@ -123,20 +125,18 @@ class _Reading(Struct):
 
 def _nearest(section: str, key: str) -> list[str]:
     """The known keys that KEY in SECTION may have been meant for: a likely misspelling beside it, else its namesakes."""
-    import difflib
-
     top = [*SECTIONS, *settings_of(Config)]
     beside = list(settings_of(SECTIONS[section])) if section else top
     word = key.lower()
     for variant in (word, word.replace("_", "-"), word.replace("-", "_")):
-        if close := difflib.get_close_matches(variant, beside, n=1, cutoff=0.65):
+        if close := nearest(variant, beside, likeness=0.65):
             return [f"{section}.{close[0]}".lstrip(".")]
     elsewhere = [f"{name}.{inner}" for name, cls in SECTIONS.items() for inner in settings_of(cls)] + top
     namesakes = [each for each in elsewhere if each.rpartition(".")[2] == word]
     if namesakes:
         return namesakes[:3]
     dotted = f"{section}.{word}".lstrip(".").replace("_", ".")
-    return difflib.get_close_matches(dotted, elsewhere, n=1, cutoff=0.7)
+    return nearest(dotted, elsewhere, likeness=0.7)
 
 
 def _configure(root: Path, file: Path | None, raw: bytes | None, table: Table, name: str) -> Config:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
 from typing import Any
 
 from msgspec import Struct
@@ -50,9 +50,7 @@ class Window(Struct, frozen=True):
     def _local(self, moment: datetime) -> datetime:
         if self.zone is None:
             return moment.astimezone()
-        from zoneinfo import ZoneInfo
-
-        return moment.astimezone(ZoneInfo(self.zone))
+        return moment.astimezone(_zone(self.zone))
 
     def __str__(self) -> str:
         clock = "-".join(f"{minute // 60:02}:{minute % 60:02}" for minute in (self.start, self.end))
@@ -82,11 +80,15 @@ class WindowKind:
         return None if value is None else str(value)
 
 
-def _zone_known(name: str) -> bool:
-    from zoneinfo import ZoneInfo
+def _zone(name: str) -> tzinfo:
+    from zoneinfo import ZoneInfo  # only for a window that names one
 
+    return ZoneInfo(name)
+
+
+def _zone_known(name: str) -> bool:
     try:
-        ZoneInfo(name)
+        _zone(name)
     except (ValueError, OSError):  # ZoneInfoNotFoundError is a KeyError; a folder's name ("Asia") an OSError
         return False
     except KeyError:

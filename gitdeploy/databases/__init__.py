@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -33,28 +34,29 @@ def database_of(dump: Dump, databases: Sequence[Database]) -> Database | None:
         if database.kind == dump.kind and database.name == dump.name:
             return database
     if dump.kind == "sqlite" and dump.path:
-        from gitdeploy.databases.sqlite import SQLite
-
-        same = SQLite(Path(dump.path), dump.name).identity
+        same = _kind("sqlite")(Path(dump.path), dump.name).identity
         return next((database for database in databases if database.identity == same), None)
     return None
 
 
+_KINDS = {
+    "sqlite": "sqlite:SQLite",
+    **dict.fromkeys(("postgresql", "postgres", "postgis"), "postgresql:PostgreSQL"),
+    **dict.fromkeys(("mysql", "mariadb"), "mysql:MySQL"),
+}  # scheme of the URL -> module and class, imported only where an app names it
+
+
+def _kind(scheme: str) -> type[Any]:
+    module, _, name = _KINDS[scheme].partition(":")
+    kind: type[Any] = getattr(import_module(f"{__name__}.{module}"), name)
+    return kind
+
+
 def _open(url: str, root: Path, environment: Mapping[str, str]) -> Database:
-    """One kind a line, each imported only where it is used."""
     scheme = url.partition(":")[0].partition("+")[0].lower()
-    if scheme == "sqlite":
-        from gitdeploy.databases.sqlite import SQLite
-
-        return SQLite.from_url(url, root)
-    if scheme in ("postgresql", "postgres", "postgis"):
-        from gitdeploy.databases.postgresql import PostgreSQL
-
-        return PostgreSQL.from_url(url, root, environment)
-    if scheme in ("mysql", "mariadb"):
-        from gitdeploy.databases.mysql import MySQL
-
-        return MySQL.from_url(url, root)
+    if scheme in _KINDS:
+        made: Database = _kind(scheme).from_url(url, root, environment)
+        return made
     raise ConfigError(
         f"backup.databases: {redact(clean(scheme, limit=40))} databases can't be dumped by gitdeploy.",
         "Dump it in a hook: hooks/pre-deploy gets GITDEPLOY_BACKUP_DIR.",

@@ -47,7 +47,7 @@ class MySQL(Struct, frozen=True):
     kind: str = "mysql"
 
     @classmethod
-    def from_url(cls, url: str, root: Path) -> MySQL:
+    def from_url(cls, url: str, root: Path, _environment: Mapping[str, str]) -> MySQL:
         address = Address.parse(url)
         return cls(address, Client.of(root), address.shown("mysql"))
 

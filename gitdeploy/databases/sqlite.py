@@ -9,7 +9,7 @@ import shlex
 import shutil
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -37,7 +37,7 @@ class SQLite(Struct, frozen=True):
     kind: str = "sqlite"
 
     @classmethod
-    def from_url(cls, url: str, root: Path) -> SQLite:
+    def from_url(cls, url: str, root: Path, _environment: Mapping[str, str]) -> SQLite:
         """`sqlite:///instance/app.db` is below ROOT, `sqlite:////var/lib/app.db` absolute (SQLAlchemy's form); a `file:`
         URI behind the slashes is SQLite's own. Raises `ConfigError` for one in memory.
 

@@ -7,7 +7,6 @@ installation) they are the folder `hooks` beside the package.
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 import secrets
@@ -18,7 +17,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from gitdeploy.errors import GitDeployError, UsageError
-from gitdeploy.text import clean, listing, path_text
+from gitdeploy.text import clean, listing, nearest, path_text
 
 _STAGE = re.compile(r"# Stage:\s+([a-z-]+) (\d\d)")
 _HEADER_LINES = 40
@@ -61,7 +60,7 @@ def find(name: str) -> ReadyHook:
     hooks = {hook.name: hook for hook in library()}
     if name in hooks:
         return hooks[name]
-    near = difflib.get_close_matches(name, hooks, 2)
+    near = nearest(name, hooks, 2)
     raise UsageError(
         f"The hook library has no `{clean(name, limit=60)}`.",
         f"Did you mean {' or '.join(near)}?" if near else "See what there is: gitdeploy hooks library",

@@ -15,6 +15,7 @@ from gitdeploy.lazy import face
 from gitdeploy.services.base import Service, ServiceFailed, common
 
 if TYPE_CHECKING:
+    from gitdeploy.services.boot import boot_unit
     from gitdeploy.services.escape import NO_ESCAPE, escape_argv, shares_cgroup_with, shares_cgroup_with_app
     from gitdeploy.services.units import discover
 
@@ -22,6 +23,7 @@ __all__ = [
     "NO_ESCAPE",
     "Service",
     "ServiceFailed",
+    "boot_unit",
     "discover",
     "escape_argv",
     "from_dict",
@@ -88,6 +90,7 @@ if not TYPE_CHECKING:
     __getattr__ = face(
         __name__,
         {
+            "boot_unit": "boot",
             "discover": "units",
             **dict.fromkeys(("NO_ESCAPE", "escape_argv", "shares_cgroup_with", "shares_cgroup_with_app"), "escape"),
         },

@@ -12,26 +12,21 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
+from gitdeploy import checkout, sources
+from gitdeploy.checkout import remote_names
 from gitdeploy.checkout.git import Repository
 from gitdeploy.checkout.remote_access import Credentials
 from gitdeploy.checkout.remote_names import GLANCE_LIMIT, remote_url
+from gitdeploy.config import TOKEN_VARIABLES, SourceConfig
 from gitdeploy.errors import GitDeployError
+from gitdeploy.sources.addresses import is_public, kind_of, may_carry_a_token, read_address, repository_of
 from gitdeploy.sources.changelog import unsigned
 from gitdeploy.state import Database
+from gitdeploy.system import environment as environment_
 from gitdeploy.system import process
 
 if TYPE_CHECKING:
-    from gitdeploy.checkout.remote_access import Credentials
     from gitdeploy.site.site import Site
-    from gitdeploy.state import Database
-from typing import TYPE_CHECKING
-
-from gitdeploy.checkout import remote_names
-from gitdeploy.checkout.remote_access import Credentials
-from gitdeploy.config import TOKEN_VARIABLES, SourceConfig
-from gitdeploy.sources.addresses import is_public, kind_of, may_carry_a_token, read_address, repository_of
-from gitdeploy.state import Database
-from gitdeploy.system import environment as environment_
 
 
 def credentials_for(site: Site, source: SourceConfig, remote: str) -> Credentials | None:
@@ -52,9 +47,7 @@ def credentials_for(site: Site, source: SourceConfig, remote: str) -> Credential
         return None
     user = (config.git.username if own else None) or remote_names.user_of(url)
     if token is None:
-        from gitdeploy.sources.finding import git_login
-
-        token, usual = git_login(config, source, checkout_git(site), host)
+        token, usual = sources.finding.git_login(config, source, checkout_git(site), host)
         user = user or usual
     return Credentials(user or "oauth2", token, host) if token else None
 
@@ -70,15 +63,13 @@ def fetch_place(site: Site, source: SourceConfig) -> str:
     """The remote (name or URL) that SOURCE's objects come from: as set. Where that remote isn't there, a fallback names none
     and the main source's is elsewhere, or APP_UPDATE_SOURCE moved the source away from the host that `origin` is at, it is the
     address that the source's host has for git: a remote of the checkout's that is the same place, else the address itself."""
-    from gitdeploy.sources.finding import git_address
-
     fallback = source is not site.config.source and source.remote == site.config.source.remote
     if source.repo is None and not fallback:
         return source.remote
     here = remote_names.remote_url(site.repository, source.remote)
     if here is not None and not fallback and not is_moved(site, source):
         return source.remote
-    there = git_address(site.config, source, checkout_git(site))
+    there = sources.finding.git_address(site.config, source, checkout_git(site))
     if there is None or (here is not None and _place(here) == _place(there)):
         return source.remote
     if fallback and here is not None and remote_names.host_of(here) == remote_names.host_of(there):
@@ -100,10 +91,8 @@ def is_moved(site: Site, source: SourceConfig) -> bool:
 
 def _same_place(site: Site, url: str) -> str | None:
     """The remote of the checkout that is the repository at URL, by whichever protocol."""
-    found = site.repository.config(r"^remote\..*\.url$")
-    names = (name.removeprefix("remote.").removesuffix(".url") for name in found)
     wanted = _place(url)
-    for name in names:
+    for name in remote_names.names_of(site.repository):
         there = remote_names.remote_url(site.repository, name)
         if there is not None and wanted is not None and _place(there) == wanted:
             return name
@@ -147,15 +136,11 @@ class CheckoutRemote(Struct, frozen=True):
         return remote_url(self.repository, name)
 
     def ls_remote_tags(self, remote: str) -> dict[str, tuple[str, str]]:
-        from gitdeploy.checkout.remote import ls_remote_tags
-
-        found = ls_remote_tags(self.repository, remote, self.credentials(remote))
+        found = checkout.remote.ls_remote_tags(self.repository, remote, self.credentials(remote))
         return {tag: (entry.object_id, entry.commit) for tag, entry in found.items()}
 
     def url_setting(self, name: str, url: str) -> str | None:
-        from gitdeploy.checkout.remote import url_setting
-
-        return url_setting(self.repository, name, url)
+        return checkout.remote.url_setting(self.repository, name, url)
 
     def tag_message(self, tag: str) -> str | None:
         words = ("for-each-ref", "--format=%(objecttype)%00%(contents)", f"refs/tags/{tag}")
@@ -211,13 +196,11 @@ class CheckoutRemote(Struct, frozen=True):
         return next((line.partition(" ")[2].strip() for line in lines if line.startswith("hostname ")), host)
 
     def remotes_with_tags(self, but: str) -> dict[str, list[str]]:
-        from gitdeploy.checkout.remote import ls_remote_tags
-
-        names = [name.split(".", 1)[1].removesuffix(".url") for name in self.repository.config(r"^remote\..*\.url$")]
         found = {}
-        for name in [each for each in names if each != but][:MOST_OTHERS]:
+        others = [name for name in remote_names.names_of(self.repository) if name != but]
+        for name in others[:MOST_OTHERS]:
             with suppress(GitDeployError):  # one that can't be asked without a login is none to be named
-                if tags := ls_remote_tags(self.repository, name, None, limit=GLANCE_LIMIT):
+                if tags := checkout.remote.ls_remote_tags(self.repository, name, None, limit=GLANCE_LIMIT):
                     found[name] = list(tags)
         return found
 
@@ -275,7 +258,5 @@ def fetch_places(site: Site) -> list[tuple[str, Credentials | None]]:
 def fetch_promised(site: Site, tree: str, wanted: Collection[str] | None) -> None:
     """What TREE has of WANTED (ids of blobs; None: everything) and a partial clone has left out. Raises `SourceError`."""
     if site.repository.is_partial():
-        from gitdeploy.checkout.promised import bring
-
         remote, credentials = fetch_places(site)[0]
-        bring(site.repository, tree, remote, credentials, wanted)
+        checkout.promised.bring(site.repository, tree, remote, credentials, wanted)

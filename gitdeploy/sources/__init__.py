@@ -4,7 +4,9 @@ Nothing here imports the HTTP library, or any one source, before a source must r
 """
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
+from gitdeploy.lazy import rooms
 from gitdeploy.sources.base import (
     Announcement,
     CheckResult,
@@ -18,6 +20,11 @@ from gitdeploy.sources.base import (
 )
 from gitdeploy.sources.catalogue import Catalogue
 
+if TYPE_CHECKING:
+    from gitdeploy.sources import finding
+else:
+    __getattr__ = rooms(__name__, frozenset({"finding"}))
+
 __all__ = [
     "Announcement",
     "Catalogue",
@@ -29,6 +36,7 @@ __all__ = [
     "Release",
     "Setup",
     "Source",
+    "finding",
     "parse_webhook",
 ]
 

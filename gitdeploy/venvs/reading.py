@@ -21,6 +21,7 @@ from gitdeploy.venvs.described import LOCKS, is_known
 from gitdeploy.venvs.itself import Own
 from gitdeploy.venvs.live import canonical
 from gitdeploy.venvs.settings import VenvConfig
+from gitdeploy.versions import satisfies
 
 LARGEST = 1_000_000  # bytes of all requirements files together: pip needs 20 s for 200,000 lines
 LARGEST_LOCK = 20_000_000  # bytes; one of 300 packages has about a million
@@ -124,7 +125,7 @@ class Scan:
         except Cannot as error:
             self.problems.append(f"{shown} {error}.")
             return
-        if meant.python and self.python and not _is_for(meant.python, self.python):
+        if meant.python and self.python and not satisfies(self.python, meant.python, unreadable=True):
             self.problems.append(
                 f"{shown} is for Python {clean(meant.python, limit=60)}, and the venv has {self.python}; name a newer "
                 "one: venv.python."
@@ -333,16 +334,6 @@ def _asked_version(requirement: str, python: str | None) -> str | None:
         return str(read.specifier) if read.marker is None or read.marker.evaluate(known) else None
     except ValueError:
         return None
-
-
-def _is_for(versions: str, python: str) -> bool:
-    """Whether PYTHON ("3.11.7", "3.11") is among VERSIONS; what can't be read counts as yes."""
-    from packaging.specifiers import InvalidSpecifier, SpecifierSet
-
-    try:
-        return SpecifierSet(versions).contains(python, prereleases=True)
-    except InvalidSpecifier:
-        return True
 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:

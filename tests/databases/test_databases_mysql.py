@@ -51,7 +51,7 @@ def database(mariadb: Server, root: Path) -> Iterator[MySQL]:
         input=TABLES, text=True, check=True,
     )  # fmt: skip
     yield MySQL.from_url(
-        f"mysql+pymysql://shop:{quote(PASSWORD)}@localhost/shop_live?unix_socket={mariadb.socket}", root
+        f"mysql+pymysql://shop:{quote(PASSWORD)}@localhost/shop_live?unix_socket={mariadb.socket}", root, {}
     )
     for name in names(mariadb):
         mariadb.ask(f"DROP DATABASE {name}")
@@ -176,7 +176,7 @@ from pathlib import Path
 from gitdeploy.databases.base import Dump
 from gitdeploy.databases.mysql import MySQL
 url, root, folder, dump = sys.stdin.read().splitlines()
-MySQL.from_url(url, Path(root)).restore(Path(folder), Dump.from_dict(eval(dump)), str)
+MySQL.from_url(url, Path(root), {}).restore(Path(folder), Dump.from_dict(eval(dump)), str)
 """
 
 
@@ -216,7 +216,7 @@ def test_a_server_that_is_down_and_a_wrong_password_are_said_before_anything_hap
     mariadb: Server, root: Path, tmp_path: Path
 ) -> None:
     def problem(url: str) -> str:
-        ((message, hint),) = MySQL.from_url(url, root).problems()
+        ((message, hint),) = MySQL.from_url(url, root, {}).problems()
         assert hint
         return message
 

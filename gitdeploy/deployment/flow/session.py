@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from gitdeploy.deployment import flow
 from gitdeploy.deployment.record.work import Caller, Replaces, Session
 from gitdeploy.errors import LockedError
 from gitdeploy.site.pause import PAUSED, paused_sentence
@@ -28,8 +29,6 @@ def open_session(
 
     Raises `LockedError`, `DeploymentFailed`; whatever recovery raises.
     """
-    from gitdeploy.deployment.flow.recover import recover_unfinished
-
     site.require_owner()
     site.make_state()
     lock = DeploymentLock(site.state.lock)
@@ -38,7 +37,7 @@ def open_session(
         site.open_database() as database,
     ):
         session = Session(site, database, caller)
-        session.recovered = recover_unfinished(session, replaces=replaces)
+        session.recovered = flow.recover.recover_unfinished(session, replaces=replaces)
         if goes_on and (session.recovered is not None or session.unsettled is not None):
             session.site = site.read_again()  # what was read before may be of the release that is gone again
         if pausable and (paused := database.meta_get(PAUSED)) is not None:

@@ -2,17 +2,8 @@
 
 from __future__ import annotations
 
-import time
-from collections import Counter
-from collections.abc import Iterator
-from datetime import datetime
-from functools import lru_cache
-from typing import Any
-
 from flask import Response
 
-from gitdeploy.app import App
-from gitdeploy.state import DeploymentRow
 from gitdeploy.web.access import guard
 from gitdeploy.web.errors import NoSuchPage
 from gitdeploy.web.shared.panel import panel
@@ -20,8 +11,7 @@ from gitdeploy.web.shared.panel import panel
 
 def figures() -> Response:
     """GET /upgrade/metrics: with any token, without one (`web.metrics: public`), or not at all (`off`)."""
-    from prometheus_client import CollectorRegistry
-    from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST, generate_latest
+    from gitdeploy.web.api.families import exposition
 
     here = panel()
     who_may = here.settings().metrics
@@ -29,102 +19,5 @@ def figures() -> Response:
         raise NoSuchPage("There are no metrics here.", "`web.metrics` in deploy.yaml says who may read them.")
     if who_may == "token":
         guard.check_access(here.who(), "login")
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(Figures(here.app()))
-    text = generate_latest(registry)
-    return Response(text, content_type=CONTENT_TYPE_LATEST)
-
-
-class Figures:
-    """Reads everything anew for each scrape."""
-
-    def __init__(self, app: App) -> None:
-        self.app = app
-
-    def collect(self) -> Iterator[Any]:
-        from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily
-
-        app, name = self.app, self.app.site.name
-        live = app.live()
-        labels = {"app": name, "version": live.version or "", "tag": live.tag or "", "commit": live.commit}
-        yield InfoMetricFamily("gitdeploy_live", "What is live.", value=labels)
-
-        def gauge(what: str, about: str, value: float | None) -> Iterator[Any]:
-            if value is not None:
-                family = GaugeMetricFamily(f"gitdeploy_{what}", about, labels=["app"])
-                family.add_metric([name], value)
-                yield family
-
-        known = app.last_check()
-        yield from gauge(
-            "update_available", "1 where a newer release is known.", known.update_available if known else None
-        )
-        yield from gauge(
-            "last_check_age_seconds",
-            "Seconds since the source was last asked.",
-            max(0.0, time.time() - (_seconds(known.checked_at) or 0)) if known else None,
-        )
-        going_on = app.going_on()
-        yield from gauge("deployment_running", "1 while a deployment runs.", going_on.holder is not None)
-        yield from gauge("deployments_held", "1 where deployments are paused.", going_on.paused is not None)
-        rows = app.deployments(-1)
-        yield from self._deployments(name, rows)
-        ended = next((row for row in rows if not row.running and row.action != "prepare"), None)
-        if ended is not None:
-            yield from self._last(name, ended)
-        number, size = _backups(app)
-        yield from gauge("backups", "Backups.", number)
-        yield from gauge("backups_size_bytes", "Bytes on disk that deleting all backups would free.", size)
-
-    def _deployments(self, name: str, rows: list[DeploymentRow]) -> Iterator[Any]:
-        from prometheus_client.core import CounterMetricFamily
-
-        family = CounterMetricFamily(
-            "gitdeploy_deployments", "Deployments, by how they ended.", labels=["app", "action", "status"]
-        )
-        for (action, status), number in sorted(Counter((row.action, row.status) for row in rows).items()):
-            family.add_metric([name, action, status], number)
-        yield family
-
-    def _last(self, name: str, row: DeploymentRow) -> Iterator[Any]:
-        from prometheus_client.core import GaugeMetricFamily
-
-        words = [name, row.action, row.status]
-        for what, about, value in (
-            ("succeeded", "1 where the last deployment succeeded.", row.status in ("succeeded", "nothing_to_do")),
-            ("duration_seconds", "How long the last deployment took.", row.duration),
-            ("end_timestamp_seconds", "When the last deployment ended.", _seconds(row.ended_at)),
-        ):
-            if value is not None:
-                family = GaugeMetricFamily(
-                    f"gitdeploy_last_deployment_{what}", about, labels=["app", "action", "status"]
-                )
-                family.add_metric(words, float(value))
-                yield family
-        steps = GaugeMetricFamily(
-            "gitdeploy_last_deployment_step_duration_seconds",
-            "How long each step of the last deployment took.",
-            labels=["app", "step", "status"],
-        )
-        durations: dict[tuple[str, str], float] = {}
-        for step in row.steps:
-            key = (str(step["name"]), str(step["status"]))
-            durations[key] = durations.get(key, 0.0) + float(step["duration"])
-        for (step_name, status), duration in durations.items():
-            steps.add_metric([name, step_name, status], duration)
-        yield steps
-
-
-def _seconds(text: str | None) -> float | None:
-    return datetime.fromisoformat(text).timestamp() if text else None
-
-
-def _backups(app: App) -> tuple[int, int]:
-    """(how many, bytes): measuring walks through venvs, so it is done again only when the list changes."""
-    found = tuple(backup.id for backup in app.site.backups())
-    return len(found), _size(app, found)
-
-
-@lru_cache(maxsize=4)
-def _size(app: App, _backups: tuple[str, ...]) -> int:
-    return sum(row.size for row in app.backups())
+    text, content_type = exposition(here.app())
+    return Response(text, content_type=content_type)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
+import nh3
+
 from gitdeploy.text import clean
 
 LIMIT = 64 * 1024  # characters; parsing time grows faster than length
@@ -19,8 +21,6 @@ _SHIFT = {"h1": "h3", "h2": "h4", "h3": "h5", "h4": "h6", "h5": "h6", "h6": "h6"
 def to_html(notes: str) -> str:
     """Markdown as HTML: no HTML of its own, links only to absolute http(s) addresses, images as links. Headings begin at
     h3, below those of the page. Cut at 64 KB."""
-    import nh3
-
     cut = len(notes) > LIMIT
     text = clean(notes[:LIMIT], lines=True)
     html = _parser().render(text)
@@ -58,11 +58,9 @@ def _quiet(state: Any) -> None:
 
 
 def _make_link(parent: Any, image: Any) -> None:
-    from markdown_it.token import Token
-
     address = str(image.attrGet("src") or "")
     words = image.content or address
-    text = Token("text", "", 0, content=words)
+    text = type(image)("text", "", 0, content=words)
     at = parent.children.index(image)
     inside = any(t.type == "link_open" for t in parent.children[:at]) and not any(
         t.type == "link_close" for t in parent.children[:at]
@@ -70,8 +68,8 @@ def _make_link(parent: Any, image: Any) -> None:
     if inside:
         parent.children[at : at + 1] = [text]
         return
-    opening = Token("link_open", "a", 1, attrs={"href": address})
-    parent.children[at : at + 1] = [opening, text, Token("link_close", "a", -1)]
+    opening = type(image)("link_open", "a", 1, attrs={"href": address})
+    parent.children[at : at + 1] = [opening, text, type(image)("link_close", "a", -1)]
 
 
 def _attribute(_tag: str, name: str, value: str) -> str | None:
