@@ -192,6 +192,7 @@ class Source(Protocol):
 
     kind: ClassVar[str]
     order: ClassVar[Order]  # of `pages`: by version or by date, newest first, or neither
+    tags_only: ClassVar[bool]  # it knows tags, and neither drafts nor prereleases
 
     def __init__(self, setup: Setup) -> None:
         """Asks nothing yet. Raises `ConfigError` for settings that it can't work with."""

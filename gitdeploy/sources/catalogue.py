@@ -13,7 +13,7 @@ from packaging.version import Version
 from gitdeploy.config import Config
 from gitdeploy.errors import PolicyError, SourceError, Unreachable, UsageError
 from gitdeploy.sources.base import CheckResult, GitRemote, HttpStore, Release, Source
-from gitdeploy.sources.choosing import TAGS_ONLY, Chooser, Chosen, Place
+from gitdeploy.sources.choosing import Chooser, Chosen, Place
 from gitdeploy.sources.judging import NoRelease, Rules, is_future, why_none
 from gitdeploy.sources.listing import listed
 from gitdeploy.sources.memory import Memory, Newest
@@ -190,7 +190,7 @@ class Catalogue:
         chooser = Chooser(self.config.source, current, self.git, verdicts, self.clock)
         failures: list[SourceError] = []
         for place in places:
-            knows_less = bool(failures) and place.source.kind in TAGS_ONLY and places[0].source.kind not in TAGS_ONLY
+            knows_less = bool(failures) and place.source.tags_only and not places[0].source.tags_only
             refused = any(not isinstance(error, Unreachable) for error in failures)
             only_cleared = knows_less and (place.guessed or (acting and refused))
             try:

@@ -19,7 +19,6 @@ from gitdeploy.versions import CodeState, read_version
 MOST_ASKED = (
     10  # newest tags whose details are asked for one by one before giving up (drafts, prereleases, future ones)
 )
-TAGS_ONLY = ("git", "codeup")  # kinds of source that know tags, and neither drafts nor prereleases
 
 
 class Place(Struct, frozen=True):
@@ -144,7 +143,7 @@ class Chooser:
                 else:
                     held.append(release)
                     (chosen.dated if is_future(release, self.clock()) else chosen.held).append(why)
-            if first and chosen.source.kind not in TAGS_ONLY:
+            if first and not chosen.source.tags_only:
                 self.verdicts.remember(cleared, held, [release for release in group if release.tag not in whole])
             chosen.newer += cleared
         if most == 1 and not chosen.newer and len(newer) > MOST_ASKED:

@@ -28,6 +28,7 @@ class CodeupSource:
     kind: ClassVar[str] = "codeup"
     name = "Codeup"
     order: ClassVar[Order] = "date"
+    tags_only: ClassVar[bool] = True
 
     def __init__(self, setup: Setup) -> None:
         first, _, rest = (setup.repo or "").partition("/")

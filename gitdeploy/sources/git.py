@@ -17,6 +17,7 @@ class GitSource:
 
     kind: ClassVar[str] = "git"
     order: ClassVar[Order] = "none"
+    tags_only: ClassVar[bool] = True
     name = "git"
 
     def __init__(self, setup: Setup) -> None:

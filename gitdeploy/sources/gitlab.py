@@ -22,6 +22,7 @@ API = "https://gitlab.com/api/v4"
 class GitLabSource:
     kind: ClassVar[str] = "gitlab"
     order: Order = "version"
+    tags_only: ClassVar[bool] = False
 
     def __init__(self, setup: Setup) -> None:
         if not setup.repo:

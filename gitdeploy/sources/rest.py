@@ -72,6 +72,7 @@ class ForgeSource:
 
     kind: ClassVar[str]
     order: ClassVar[Order]
+    tags_only: ClassVar[bool] = False
     page_words: ClassVar[str] = f"per_page={PAGE}"
     page_size: ClassVar[int] = PAGE
 
