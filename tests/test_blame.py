@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import signal
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
+from gitdeploy.deployment.live.live import Live
+from gitdeploy.deployment.live.steps import live_steps
+from gitdeploy.deployment.record.engine import Effect
 from gitdeploy.errors import CommandFailed, ConfigError, DeploymentFailed, GitDeployError, Interrupted
 from gitdeploy.health import HealthFailed
 from gitdeploy.hooks.running import HookFailed
@@ -14,8 +19,22 @@ from gitdeploy.site.blame import absolved, fault_of
 from gitdeploy.state.sqlite import DiskFull
 from gitdeploy.venvs.install import RequirementsFailed
 
-ITS_OWN = ("build", "migrate", "restart", "health", "post-deploy")
-OTHERS = ("stop", "maintenance", "switch", "data", "reopen", "commit", "pre-deploy", "backup", "fetch", "preflight")
+STEPS = live_steps(cast("Live", SimpleNamespace(record=SimpleNamespace(action="upgrade"))))
+ITS_OWN = tuple(step.name for step in STEPS if Effect.RELEASE in step.effects)
+OTHERS = tuple(step.name for step in STEPS if Effect.RELEASE not in step.effects)
+
+
+def blamed(step: str, cause: GitDeployError) -> str:
+    """`requirements` are no step below the line; they too are the release's own."""
+    return fault_of(step, cause, of_release=step in (*ITS_OWN, "requirements"))
+
+
+def test_the_steps_say_what_may_come_of_them() -> None:
+    assert ITS_OWN == ("build", "migrate", "restart", "health", "post-deploy")
+    assert OTHERS == ("stop", "maintenance", "dump", "switch", "data", "reopen")
+    none = [step.name for step in STEPS if step.effects is Effect.NONE]
+    assert none == ["stop", "maintenance", "dump", "switch"], "where nothing can have changed, nothing is put back"
+    assert all(Effect.DATA in step.effects and Effect.WRITES in step.effects for step in STEPS if step.name in ITS_OWN)
 
 
 def refused(message: str) -> ServiceFailed:
@@ -85,23 +104,23 @@ SERVER: list[tuple[str, GitDeployError]] = [
 
 @pytest.mark.parametrize(("step", "cause"), RELEASE)
 def test_what_failed_is_the_releases(step: str, cause: GitDeployError) -> None:
-    assert fault_of(step, cause) == "release"
+    assert blamed(step, cause) == "release"
 
 
 @pytest.mark.parametrize(("step", "cause"), SERVER)
 def test_what_failed_is_the_servers(step: str, cause: GitDeployError) -> None:
-    assert fault_of(step, cause) == "server"
+    assert blamed(step, cause) == "server"
 
 
 @pytest.mark.parametrize("step", OTHERS)
 @pytest.mark.parametrize("cause", [cause for _, cause in RELEASE], ids=lambda cause: cause.kind)
 def test_a_step_that_runs_nothing_of_the_release_blames_the_server(step: str, cause: GitDeployError) -> None:
-    assert fault_of(step, cause) == "server"
+    assert blamed(step, cause) == "server"
 
 
 @pytest.mark.parametrize("step", [*ITS_OWN, *OTHERS])
 def test_a_signal_is_nobodys_fault(step: str) -> None:
-    assert fault_of(step, Interrupted(signal.SIGTERM)) == "nobody"
+    assert blamed(step, Interrupted(signal.SIGTERM)) == "nobody"
 
 
 @pytest.mark.parametrize(

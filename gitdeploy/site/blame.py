@@ -12,8 +12,6 @@ from collections.abc import Iterable
 
 from gitdeploy.errors import Fault, GitDeployError, Interrupted
 
-# Steps in which something of the release runs. All others only move files and talk to this server.
-RELEASE_STEPS = frozenset(("requirements", "build", "migrate", "restart", "health", "post-deploy"))
 # What a program says that could not do its work for a fault of the machine, whoever wrote the program.
 _SERVER_SAYS = re.compile(
     r"no space left|disk quota exceeded|disk is full|read-only file system|input/output error|too many open files"
@@ -38,11 +36,12 @@ _PERHAPS_THE_INDEX = re.compile(
 )
 
 
-def fault_of(step: str, cause: GitDeployError) -> Fault:
-    """Whose fault it is that CAUSE failed STEP (`requirements`: the new venv could not be made of them)."""
+def fault_of(step: str, cause: GitDeployError, *, of_release: bool) -> Fault:
+    """Whose fault it is that CAUSE failed STEP (`requirements`: the new venv could not be made of them). OF_RELEASE: something
+    of the release runs in it; all other steps only move files and talk to this server."""
     if isinstance(cause, Interrupted):
         return "nobody"
-    if step not in RELEASE_STEPS or cause.fault != "release":
+    if not of_release or cause.fault != "release":
         return cause.fault if cause.fault == "nobody" else "server"
     said = "\n".join((cause.message, *cause.details))
     if step == "requirements":

@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from gitdeploy.deployment.record.work import Work
 
 
-def remember_bad(work: Work, action: str, step: str, cause: GitDeployError, reason: str) -> bool:
-    """Remember the release of this deployment, if it is its fault that CAUSE failed STEP; whether it was."""
-    if action != "upgrade" or fault_of(step, cause) != "release":
+def remember_bad(work: Work, action: str, step: str, cause: GitDeployError, reason: str, *, of_release: bool) -> bool:
+    """Remember the release of this deployment, if it is its fault that CAUSE failed STEP; whether it was. OF_RELEASE: as for
+    `fault_of`."""
+    if action != "upgrade" or fault_of(step, cause, of_release=of_release) != "release":
         return False
     records = work.database.records(work.id)
     began = [record.step for record in records if record.kind == "begin"]
@@ -37,9 +38,8 @@ def requirements_remembered(work: Work) -> Iterator[None]:
     try:
         yield
     except GitDeployError as error:
-        remember_bad(
-            work, work.action, "requirements", error, f"Wanted {work.target.name}, {cause_sentence('build', error)}"
-        )
+        reason = f"Wanted {work.target.name}, {cause_sentence('build', error)}"
+        remember_bad(work, work.action, "requirements", error, reason, of_release=True)
         raise
 
 

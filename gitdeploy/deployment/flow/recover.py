@@ -23,8 +23,9 @@ from gitdeploy.checkout.scratch import sweep_scratch
 from gitdeploy.config import FILE_NAME
 from gitdeploy.deployment.live.finish import finish
 from gitdeploy.deployment.live.live import Live, LiveRecord, parsed_config
+from gitdeploy.deployment.live.maintenance import end_maintenance
 from gitdeploy.deployment.live.settle import SettlingFailed, give_up, settle
-from gitdeploy.deployment.live.steps import end_maintenance, live_steps
+from gitdeploy.deployment.live.steps import live_steps
 from gitdeploy.deployment.prepare.preparation import discard_leftovers
 from gitdeploy.deployment.record import engine
 from gitdeploy.deployment.record.journal import Journal

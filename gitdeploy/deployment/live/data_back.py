@@ -21,16 +21,15 @@ from gitdeploy.deployment.live.data_kept import keep_database, note, now_text
 from gitdeploy.deployment.live.data_late import FRESH
 from gitdeploy.deployment.live.live import Live
 from gitdeploy.deployment.live.placing import Aside, put_in_place, remove
+from gitdeploy.deployment.live.steps import effects_of
 from gitdeploy.deployment.plan.migrations import migrations_between, way_back
+from gitdeploy.deployment.record.engine import Effect
 from gitdeploy.deployment.record.replaced import RECORD, Kept, kept_of, written_text
 from gitdeploy.errors import DeploymentFailed, GitDeployError
 from gitdeploy.site.keeping import database_files
 from gitdeploy.state import Record
 from gitdeploy.system import faultpoints
 from gitdeploy.text import listing, moment_text, path_text, size_text
-
-# Steps in which the new release may have run, so that data may have changed by it.
-NEW_CODE_RAN = {"data", "build", "migrate", "restart", "health", "post-deploy", "post-restore"}
 
 
 class DataNotBack(DeploymentFailed):
@@ -53,7 +52,7 @@ def after_rollback(live: Live, began: set[str], *, stop: bool) -> DataBack:
     """Put back dumps of databases whose schema changed since, and paths of `backup.include` in which something did,
     as `backup.restore_data` says; STOP the service before. BEGAN: the steps that had begun."""
     folder = live.backup_folder
-    if folder is None or not began & NEW_CODE_RAN:
+    if folder is None or Effect.DATA not in effects_of(live, began):
         return DataBack()
     policy = live.before.backup.restore_data
     backup = store.read(live.site.state.backups, folder.name)

@@ -24,17 +24,16 @@ from gitdeploy.text import count, listing, path_text
 if TYPE_CHECKING:
     from gitdeploy.deployment.live.live import Live
 
-_BEFORE = ("stop", "maintenance", "dump", "switch", "data")  # steps in which the app does not run on these data
 
-
-def put_back(live: Live, identity: str, *, instead_of: str | None = None) -> str:
+def put_back(live: Live, identity: str, *, instead_of: str | None = None, written: bool = False) -> str:
     """Bring back the data that a backup holds: included paths, content of keep paths, dumps. May be repeated.
 
-    instead_of: the backup whose data are undone by this; what only that one had goes away again.
+    instead_of: the backup whose data are undone by this; what only that one had goes away again. written: the app may have
+    written into those since.
     What is displaced and in no backup yet is kept in the deployment's own.
     """
     backup, databases = _read(live, identity), live.databases(live.before)
-    exchange = _Exchange(live, backup, databases, instead_of)
+    exchange = _Exchange(live, backup, databases, instead_of, written)
     paths = exchange.paths()
     restored = 0
     for entry in backup.dumps:
@@ -63,6 +62,7 @@ class _Exchange(Struct, frozen=True):
     backup: Backup
     databases: tuple[Database, ...]
     instead_of: str | None
+    written: bool
 
     def __post_init__(self) -> None:
         if self.instead_of is not None and not any(r.kind == UNDONE for r in self._records()):
@@ -135,9 +135,7 @@ class _Exchange(Struct, frozen=True):
     def _keep_what_was_written(self, database: Database, dump: Dump) -> None:
         """A restore is undone: where a later step had begun, its data may have been written into meanwhile."""
         journal = self.live.journal
-        records = self._records()
-        later = [r.step for r in records if r.kind == "begin" and r.step not in _BEFORE]
-        if not later or any((k.kind, k.name) == ("database", dump.name) for k in kept_of(records)):
+        if not self.written or any((k.kind, k.name) == ("database", dump.name) for k in kept_of(self._records())):
             return  # nobody can have written; or an earlier, killed run had kept it
         other = self.live.site.state.backups / str(self.instead_of)
         brought = self._dump_in(other, database)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -18,6 +18,7 @@ from gitdeploy.backups.places import INCLUDED
 from gitdeploy.backups.store import Backup
 from gitdeploy.deployment.live.dumps import dump_into
 from gitdeploy.deployment.live.placing import remove
+from gitdeploy.deployment.record.engine import Effect
 from gitdeploy.site.keeping import database_files
 from gitdeploy.system import faultpoints
 from gitdeploy.system.durable import sync_file_systems
@@ -36,6 +37,7 @@ class SaveData(Struct):
 
     live: Live
     name: str = "dump"
+    effects: ClassVar[Effect] = Effect.NONE
     said: str = ""
 
     def wanted(self) -> str | None:

@@ -17,8 +17,9 @@ from gitdeploy.checkout import switch
 from gitdeploy.config import FILE_NAME, Config
 from gitdeploy.deployment.live import data_back
 from gitdeploy.deployment.live.live import Live
-from gitdeploy.deployment.live.steps import check_health, checks_health, end_maintenance, run_stage
-from gitdeploy.deployment.record.engine import as_expected
+from gitdeploy.deployment.live.maintenance import end_maintenance
+from gitdeploy.deployment.live.steps import check_health, checks_health, effects_of, run_stage
+from gitdeploy.deployment.record.engine import Effect, as_expected
 from gitdeploy.deployment.record.replaced import closing
 from gitdeploy.deployment.record.tell import notify
 from gitdeploy.deployment.record.work import Result, Work
@@ -120,12 +121,17 @@ def settle(work: Work, live: Live, step: str, cause: GitDeployError) -> Settled:
         _tell_failure(work, live, "failed", f"{wanted} Undone, but: {failed.cause.message}")
         raise error from failed.cause
     end_maintenance(work.site, recorded, records, undone=True)
-    remember_bad(work, live.record.action, step, cause, wanted)
+    _remember_bad(work, live, step, cause, wanted)
     settled = Settled((wanted, settling.runs(), *settling.notes))
     _tell_failure(work, live, "rolled_back", settled.sentence)
     sync_file_system(work.site.root)  # data and what the hooks wrote, before the way back to them is forgotten
     forget(work, live)
     return settled
+
+
+def _remember_bad(work: Work, live: Live, step: str, cause: GitDeployError, reason: str) -> None:
+    of_release = Effect.RELEASE in effects_of(live, [step])
+    remember_bad(work, live.record.action, step, cause, reason, of_release=of_release)
 
 
 class _Settling(Struct):
@@ -170,7 +176,8 @@ class _Settling(Struct):
         """Without the backup nobody can tell whether data changed: that is not the same as that they didn't."""
         live = self.live
         settings, identity = live.before.backup, live.record.backup
-        if identity is None or not (settings.databases or settings.include) or not self.began & data_back.NEW_CODE_RAN:
+        saved = settings.databases or settings.include
+        if identity is None or not saved or Effect.DATA not in effects_of(live, self.began):
             return []
         if isinstance(store.read(live.site.state.backups, identity), store.Backup):
             return []
@@ -269,7 +276,7 @@ def _installed_meanwhile(live: Live) -> list[str]:
 def give_up(work: Work, live: Live, step: str, cause: GitDeployError, failed: SettlingFailed) -> Result:
     """End what can't be settled, since something else is about to go live in its place."""
     end_maintenance(work.site, live.before, work.database.records(work.id), undone=True)
-    remember_bad(work, live.record.action, step, cause, failed.wanted)
+    _remember_bad(work, live, step, cause, failed.wanted)
     forget(work, live)
     sentence = (
         f"{failed.wanted} Files and venv are those of {live.record.origin.name} again; not verified, given up for "

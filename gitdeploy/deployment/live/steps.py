@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Collection
+from functools import reduce
+from operator import or_
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from msgspec import Struct
 
@@ -17,15 +18,14 @@ from gitdeploy.config import Config
 from gitdeploy.deployment.live.data_exchange import put_back
 from gitdeploy.deployment.live.data_late import SaveData
 from gitdeploy.deployment.live.live import Live
+from gitdeploy.deployment.live.maintenance import Maintenance, Reopen
 from gitdeploy.deployment.live.migrated import require_recorded
-from gitdeploy.deployment.record.engine import Step
+from gitdeploy.deployment.record.engine import Effect, Step
 from gitdeploy.errors import DeploymentFailed, GitDeployError
 from gitdeploy.hooks import running
 from gitdeploy.site.app_environment import check_environment, hook_caller, secret_names
-from gitdeploy.site.site import Site
-from gitdeploy.state import Record
-from gitdeploy.system.durable import sync_directory, sync_file_system
-from gitdeploy.text import count, listing, path_text
+from gitdeploy.system.durable import sync_file_system
+from gitdeploy.text import count, listing
 from gitdeploy.venvs import flip as venv_flip
 
 
@@ -47,12 +47,22 @@ def live_steps(live: Live) -> list[Step]:
     ]
 
 
+def effects_of(live: Live, begun: Collection[str]) -> Effect:
+    """What may have come of the steps that have BEGUN (their names), all together."""
+    found = (step.effects for step in live_steps(live) if step.name in begun)
+    return reduce(or_, found, Effect.NONE)
+
+
+_RUNS = Effect.RELEASE | Effect.DATA | Effect.WRITES  # the app, with its new code
+
+
 class Stop(Struct):
     """The service is down from before the switch until after the migration, or while its data are exchanged: no write is
     missing in the dumps that are made then."""
 
     live: Live
     name: str = "stop"
+    effects: ClassVar[Effect] = Effect.NONE
 
     def wanted(self) -> str | None:
         return None if stops_for_switch(self.live.before, self.live.record.data_from) and self.live.services else ""
@@ -74,35 +84,12 @@ class Stop(Struct):
         return ""  # the service is started again once the old state is back, see settle.py
 
 
-class Maintenance(Struct):
-    """`maintenance.file` exists while a deployment is between switch and health."""
-
-    live: Live
-    name: str = "maintenance"
-
-    def wanted(self) -> str | None:
-        return None if self.live.before.maintenance.file else ""
-
-    def ready(self) -> dict[str, Any]:
-        root, path = self.live.site.root, Path(str(self.live.before.maintenance.file))
-        made = [str(folder) for folder in path.parents if not (root / folder).exists()]  # the deepest first
-        return {"there": os.path.lexists(root / path), "made": made}
-
-    def apply(self) -> str:
-        file = self.live.site.root / str(self.live.before.maintenance.file)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.touch()
-        return path_text(str(self.live.before.maintenance.file))
-
-    def undo(self, data: dict[str, Any]) -> str:
-        return ""  # taken away once the old release's health is known, see settle.py
-
-
 class Switch(Struct):
     """The one step that makes the new code and the new venv live: only renames."""
 
     live: Live
     name: str = "switch"
+    effects: ClassVar[Effect] = Effect.NONE
 
     def wanted(self) -> str | None:
         return None
@@ -182,6 +169,7 @@ class RestoreData(Struct):
 
     live: Live
     name: str = "data"
+    effects: ClassVar[Effect] = Effect.DATA
 
     def wanted(self) -> str | None:
         return None if self.live.record.data_from else ""
@@ -196,7 +184,10 @@ class RestoreData(Struct):
     def undo(self, data: dict[str, Any]) -> str:
         if self.live.record.backup is None:
             return ""
-        return put_back(self.live, self.live.record.backup, instead_of=self.live.record.data_from)
+        journal = self.live.journal
+        begun = {record.step for record in journal.database.records(journal.deployment) if record.kind == "begin"}
+        written = Effect.WRITES in effects_of(self.live, begun)
+        return put_back(self.live, self.live.record.backup, instead_of=self.live.record.data_from, written=written)
 
 
 class Hooks(Struct):
@@ -208,6 +199,10 @@ class Hooks(Struct):
     @property
     def name(self) -> str:
         return self.stage
+
+    @property
+    def effects(self) -> Effect:
+        return _RUNS & ~Effect.RELEASE if self.stage == "post-restore" else _RUNS
 
     def wanted(self) -> str | None:
         if not self.live.record.hooks:
@@ -243,6 +238,7 @@ class Restart(Struct):
 
     live: Live
     name: str = "restart"
+    effects: ClassVar[Effect] = _RUNS
 
     def wanted(self) -> str | None:
         if self.live.services:
@@ -266,6 +262,7 @@ class Health(Struct):
 
     live: Live
     name: str = "health"
+    effects: ClassVar[Effect] = _RUNS
 
     def wanted(self) -> str | None:
         if not self.live.record.restart:
@@ -280,28 +277,6 @@ class Health(Struct):
     def apply(self) -> str:
         live = self.live
         return check_health(live, live.after, live.record.target.version)
-
-    def undo(self, data: dict[str, Any]) -> str:
-        return ""
-
-
-class Reopen(Struct):
-    """Maintenance off: the new release answers."""
-
-    live: Live
-    name: str = "reopen"
-
-    def wanted(self) -> str | None:
-        return None if self.live.before.maintenance.file else ""
-
-    def ready(self) -> dict[str, Any]:
-        return {}
-
-    def apply(self) -> str:
-        live = self.live
-        records = live.journal.database.records(live.journal.deployment)
-        end_maintenance(live.site, live.before, records, undone=False)
-        return "maintenance off"
 
     def undo(self, data: dict[str, Any]) -> str:
         return ""
@@ -362,17 +337,3 @@ def check_health(live: Live, config: Config, version: str | None) -> str:
             environment=environment,
         )
     return well.summary
-
-
-def end_maintenance(site: Site, config: Config, records: Sequence[Record], *, undone: bool) -> None:
-    """Take the maintenance file away again, unless it was there before the deployment that RECORDS are of; and, where that
-    is UNDONE, the folders that were made for it."""
-    begun = next((r.data for r in records if r.kind == "begin" and r.step == "maintenance"), None)
-    if begun and not begun.get("there"):
-        file = site.root / str(config.maintenance.file)
-        with suppress(FileNotFoundError):
-            os.unlink(file)
-            sync_directory(file.parent)  # after a power cut it must not be back while all else says that it is over
-        for folder in begun.get("made", ()) if undone else ():
-            with suppress(OSError):  # somebody has put something into it since
-                os.rmdir(site.root / folder)

@@ -15,6 +15,7 @@ the journal. Recovery reads one table:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import Flag, auto
 from typing import Any, Protocol
 
 from gitdeploy.deployment.record.journal import Journal
@@ -25,11 +26,23 @@ from gitdeploy.system import faultpoints, interruption
 from gitdeploy.text import path_text
 
 
+class Effect(Flag):
+    """What may come of a step once it has begun, besides what it is for."""
+
+    NONE = 0
+    RELEASE = auto()  # something of the release runs in it: what fails it may be the release's fault
+    DATA = auto()  # the app's data may be otherwise
+    WRITES = auto()  # from then on the app may write into its data
+
+
 class Step(Protocol):
     """One named part of a deployment that touches the live app."""
 
     @property
     def name(self) -> str: ...
+
+    @property
+    def effects(self) -> Effect: ...
 
     def wanted(self) -> str | None:
         """None when there is something to do, else why not (shown as skipped; empty: not shown at all)."""
@@ -101,9 +114,10 @@ def undo_all(
 ) -> None:
     """Undo in reverse, because of CAUSE in the step FAILED; ends with a durable `undone`. Raises `RollbackFailed`."""
     reason = f"{failed}: {cause.message}"
+    fault = fault_of(failed, cause, of_release=any(s.name == failed and Effect.RELEASE in s.effects for s, _ in begun))
     with interruption.shield():
         try:
-            journal.write("undoing", failed, {"reason": cause.message, "fault": fault_of(failed, cause)})
+            journal.write("undoing", failed, {"reason": cause.message, "fault": fault})
         except GitDeployError as error:
             raise RollbackFailed(
                 f"The journal can't be written, so nothing was undone ({error.message}) The failure before it: {reason}",
