@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from html import escape
+from math import log10
 from pathlib import Path
 
 _COLOURS = (
@@ -57,8 +58,6 @@ def stacked_bars(path: Path, title: str, bars: Mapping[str, Mapping[str, float]]
 
 def lines(path: Path, title: str, axis: str, series: Mapping[str, Sequence[tuple[float, float]]]) -> None:
     """Seconds over a size, one line a way; both axes are logarithmic."""
-    from math import log10
-
     points = [point for line in series.values() for point in line]
     low_x, high_x = log10(min(x for x, _ in points)), log10(max(x for x, _ in points))
     low_y, high_y = log10(min(y for _, y in points)) - 0.1, log10(max(y for _, y in points)) + 0.1

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 
@@ -104,8 +105,6 @@ def machine() -> dict[str, str | int]:
         ),
         "?",
     )
-    from importlib.metadata import version
-
     return {
         "cpu": cpu, "cores": len(os.sched_getaffinity(0)), "kernel": platform.release(), "python": sys.version.split()[0],
         "git": git.removeprefix("git version "), "uv": version("uv"), "gitdeploy": version("gitdeploy"),

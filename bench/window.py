@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sqlite3
 import subprocess
 import sys
 import time
@@ -86,8 +87,6 @@ def _told(app: App) -> float | None:
     """What gitdeploy's log says of it."""
     if not (app.site / ".gitdeploy" / "state.db").exists():
         return None
-    import sqlite3
-
     with sqlite3.connect(f"file:{app.site}/.gitdeploy/state.db?mode=ro", uri=True) as database:
         rows = database.execute(
             "SELECT text FROM line WHERE text LIKE 'Live window:%' ORDER BY seq DESC LIMIT 1"

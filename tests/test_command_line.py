@@ -14,8 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click import Context, Group
 from support.sample import PROJECT, Program, Sample
 from support.waiting import wait_until
+
+from gitdeploy.cli import COMMANDS, cli
 
 pytestmark = pytest.mark.xdist_group("command_line")  # one app lives through all of them, in order
 SETTINGS = "app: {name: shop}\nsource: {type: git}\nhooks: {dir: hooks}\n"
@@ -140,10 +143,6 @@ def test_errors_in_json(shop: Sample, words: tuple[str, ...], code: int) -> None
 
 
 def test_every_command_has_help_with_an_example() -> None:
-    from click import Context, Group
-
-    from gitdeploy.cli import COMMANDS, cli
-
     for name in COMMANDS:
         command = cli.get_command(Context(cli), name)
         assert command is not None

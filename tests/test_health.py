@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -19,6 +20,7 @@ from support import needs
 from support.waiting import free_port
 
 from gitdeploy.config import HealthConfig, HealthVersion
+from gitdeploy.errors import Interrupted
 from gitdeploy.health import Health, HealthFailed, check_once, soak, wait_healthy
 from gitdeploy.health.proof import other_generation
 from gitdeploy.health.web import is_loopback, same_version
@@ -242,8 +244,6 @@ def test_loopback_is_only_what_can_not_be_another_machine() -> None:
 
 
 def test_a_self_signed_certificate_is_no_obstacle_on_loopback(app: App, tmp_path: Path) -> None:
-    import ssl
-
     argv = [
         needs.program("openssl"),
         "req",
@@ -372,8 +372,6 @@ def test_a_service_alone_is_enough_of_a_check() -> None:
 
 
 def test_ctrl_c_ends_the_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    from gitdeploy.errors import Interrupted
-
     monkeypatch.setattr(interruption, "pending", lambda: 2)
     with pytest.raises(Interrupted):
         wait_healthy(replace(QUICK, tcp=(f"127.0.0.1:{free_port()}",), timeout=60.0), ())

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from alembic.script import ScriptDirectory
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -107,8 +108,6 @@ def revision(name: str, below: object, back: str = "op.drop_column('a', 'b')") -
 
 
 def test_alembic_knows_the_same_heads(tmp_path: Path) -> None:
-    from alembic.script import ScriptDirectory
-
     first = {"db/env.py": b"", "db/versions/one.py": revision("a1", None)}
     then = {
         **first,

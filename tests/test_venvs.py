@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import py_compile
 import shutil
@@ -224,8 +225,6 @@ def test_what_no_line_pins_is_told_apart_from_what_one_does(place: Place) -> Non
 
 
 def test_hashes_are_required_of_all_where_one_line_has_one(place: Place) -> None:
-    import hashlib
-
     wheel = next(place.wheels.glob("greeting-2.0*"))
     digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
     built = place.build("good", f"greeting==2.0 --hash=sha256:{digest}\n")

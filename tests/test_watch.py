@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import signal
+import threading
 import time
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from support.sample import Program, Sample
 from gitdeploy.app import App
 from gitdeploy.sources import Release
 from gitdeploy.system import faultpoints
+from gitdeploy.upkeep import watch
 from gitdeploy.upkeep.watch import Look, within
 from gitdeploy.versions import read_version
 
@@ -88,8 +91,6 @@ def test_a_release_must_be_old_enough(sample: Sample) -> None:
 
 
 def test_a_hosts_date_counts(sample: Sample, monkeypatch: pytest.MonkeyPatch) -> None:
-    from gitdeploy.upkeep import watch
-
     release = Release("v2.0.0", "2.0.0", "", "", "", "2026-11-20T00:00:00Z", None, False)
     with App.open(sample.app).site.open_database() as database:
         found = watch._since(database, [release], MOMENT)
@@ -188,9 +189,6 @@ def test_a_release_that_failed_is_not_tried_again(sample: Sample) -> None:
 @pytest.mark.filterwarnings("ignore:.*imghdr.*:DeprecationWarning")  # apprise's own import
 def test_people_are_told_once(sample: Sample, monkeypatch: pytest.MonkeyPatch) -> None:
     """Through apprise to a receiver on this machine."""
-    import threading
-    from http.server import BaseHTTPRequestHandler, HTTPServer
-
     told: list[dict[str, str]] = []
 
     class Receiver(BaseHTTPRequestHandler):

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import pkgutil
 import random
 import shutil
 import signal
@@ -29,6 +30,7 @@ from pathlib import Path
 
 from support.sample import differences
 
+import gitdeploy
 from gitdeploy.cli import COMMANDS
 from gitdeploy.cli import run as run_gitdeploy
 
@@ -51,14 +53,8 @@ def fast_folder() -> str | None:
 
 def import_everything() -> None:
     """What a fork would import else, each time anew."""
-    import pkgutil
-
-    import gitdeploy
-    import gitdeploy.databases.sqlite
-    import gitdeploy.sources.catalogue
-
-    for name in COMMANDS:
-        importlib.import_module(f"gitdeploy.cli.{name}")
+    for name in (*(f"cli.{command}" for command in COMMANDS), "databases.sqlite", "sources.catalogue"):
+        importlib.import_module(f"gitdeploy.{name}")
     for package in ("deployment", "checkout", "venvs", "services", "health", "state", "config"):
         folder = Path(gitdeploy.__file__).parent / package
         importlib.import_module(f"gitdeploy.{package}")

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given
@@ -144,8 +145,6 @@ def test_addresses_as_drivers_write_them() -> None:
 
 @given(st.text(min_size=1, max_size=30))
 def test_any_password_survives_its_quoting(password: str) -> None:
-    from urllib.parse import quote
-
     if any(ord(c) < 32 for c in password) or not password.isprintable():
         return
     parsed = Address.parse(f"postgresql://user:{quote(password, safe='')}@host/name")

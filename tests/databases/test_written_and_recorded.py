@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
@@ -30,9 +32,6 @@ def opened(url: str, root: Path) -> Database:
 
 @pytest.fixture
 def sqlite_case(root: Path, dumps: Path) -> Case:
-    import sqlite3
-    from contextlib import closing
-
     def ask(text: str) -> None:
         with closing(sqlite3.connect(root / "shop.db")) as database:
             database.executescript(text)

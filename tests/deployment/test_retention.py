@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -101,8 +102,6 @@ def test_a_new_id_is_free_and_sorts_after_all_others_whatever_the_clock_says(tmp
 
 @given(st.lists(st.text(max_size=8), max_size=6))
 def test_ids_of_one_second_still_sort_in_the_order_in_which_they_were_made(versions: list[str]) -> None:
-    import tempfile
-
     with tempfile.TemporaryDirectory() as folder:
         ids = []
         for version in versions:

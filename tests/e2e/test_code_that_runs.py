@@ -10,6 +10,7 @@ import py_compile
 import struct
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -244,8 +245,6 @@ STEPS = st.lists(
 @settings(max_examples=150, deadline=None)
 def test_no_two_contents_of_a_path_ever_have_the_same_second(steps: list[tuple[str, int]]) -> None:
     """Any history of switches, undone ones and edits of one path, all contents of one size, in the same few seconds."""
-    import tempfile
-
     with tempfile.TemporaryDirectory() as place:
         live, new, newest = Path(place, "live"), Path(place, "new"), times.Newest(Path(place, "newest"))
         clock = int(time.time())

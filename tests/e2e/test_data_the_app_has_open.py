@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.sample import Program, Sample, Tree
+from support.sample import Link, Program, Sample, Tree
 
 SETTINGS = """\
 app: {name: library}
@@ -122,8 +122,6 @@ def test_a_database_that_only_the_releases_own_settings_name_is_not_replaced(sam
 
 def test_a_link_on_the_way_to_the_database_is_not_replaced_either(sample: Sample, tmp_path: Path) -> None:
     settings = SETTINGS + 'backup: {databases: ["sqlite:///data/library.db"]}\n'
-    from support.sample import Link
-
     place = tmp_path / "elsewhere"
     place.mkdir()
     sample.release("v1.0.0", {"deploy.yaml": settings, "data": Link(str(place))})

@@ -19,6 +19,8 @@ from support import needs
 from support.sample import Program, differences
 from support.waiting import wait_until
 
+from gitdeploy.system.proc import Identity
+
 pytestmark = pytest.mark.xdist_group(__name__)
 
 SLOW = Program("#!/bin/sh\ntouch run-now\nwhile [ ! -e go-on ]; do sleep 0.02; done\n")
@@ -116,8 +118,6 @@ def test_a_killed_deployment_leaves_no_lock(shop: Shop) -> None:
 
 @pytest.mark.parametrize("wrong", ["started", "boot"], ids=["its number is used again", "the server was booted since"])
 def test_a_process_that_is_not_the_holder_any_more(shop: Shop, wrong: str) -> None:
-    from gitdeploy.system.proc import Identity
-
     own = Identity.own()
     said = {
         "who": "alice", "pid": own.pid, "started": own.started, "boot": own.boot, "host": socket.gethostname(),

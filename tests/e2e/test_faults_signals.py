@@ -7,6 +7,7 @@ import os
 import pty
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -138,8 +139,6 @@ def test_a_killed_gitdeploy_leaves_a_hook_running_that_recover_ends(shop: Shop) 
 
 
 def test_a_killed_gitdeploy_takes_its_git_with_it(shop: Shop) -> None:
-    import socket
-
     with socket.create_server(("127.0.0.1", 0)) as server:
         shop.git("remote", "set-url", "origin", f"git://127.0.0.1:{server.getsockname()[1]}/shop")
         running = shop.start("upgrade", "v2.0.0")

@@ -19,7 +19,10 @@ from support import needs
 from support.sample import Done, Link, Program, Sample, Tree, differences
 
 from gitdeploy import App
+from gitdeploy.checkout.preconditions import setting_problems
+from gitdeploy.cli import COMMANDS
 from gitdeploy.deployment.plan.options import Options
+from gitdeploy.deployment.plan.target_files import TargetFiles
 from gitdeploy.errors import DeploymentFailed, GitDeployError, RolledBack
 
 SETTINGS = "app: {name: shop}\nsource: {type: git}\n"
@@ -297,8 +300,6 @@ def test_a_filter_that_is_named_relative_to_the_checkout(sample: Sample, smudge:
 def test_what_a_release_says_is_read_through_its_filters(sample: Sample) -> None:
     """Encrypted settings mean what they say when they are decrypted."""
     filtered(sample, ".git/up", **{"requirements.txt": "greeting==1.0\n"})
-    from gitdeploy.deployment.plan.target_files import TargetFiles
-
     plan = App.open(sample.app).plan("v2.0.0")
     assert plan is not None
     reader = TargetFiles(App.open(sample.app).site.repository, sample.app, plan.goal, plan.checkout, filtered=True)
@@ -356,8 +357,6 @@ def test_links_as_texts_are_refused_by_name_and_the_hint_makes_them_links(sample
 
 
 def test_refs_in_another_format_are_refused_by_name(sample: Sample) -> None:
-    from gitdeploy.checkout.preconditions import setting_problems
-
     sample.release("v1.0.0", tree("1.0.0"))
     sample.install("v1.0.0")
     repository = App.open(sample.app).site.repository
@@ -526,8 +525,6 @@ def test_what_cannot_be_read_is_not_taken_for_what_is_not_there(nobodys: Sample,
 
 
 def test_requirements_that_cannot_be_read_are_not_none(sample: Sample) -> None:
-    from gitdeploy.deployment.plan.target_files import TargetFiles
-
     sample.release("v1.0.0", tree("1.0.0"))
     sample.install("v1.0.0")
     (sample.app / "requirements.txt").symlink_to("requirements.txt")  # a loop: even root can't follow it
@@ -614,8 +611,6 @@ def test_settings_that_cannot_be_read_are_an_error(sample: Sample) -> None:
 
 
 def test_every_command_says_that_the_current_folder_is_gone(sample: Sample) -> None:
-    from gitdeploy.cli import COMMANDS
-
     sample.release("v1.0.0", tree("1.0.0"))
     sample.install("v1.0.0")
     gone = sample.folder / "gone"

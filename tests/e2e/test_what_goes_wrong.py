@@ -9,8 +9,10 @@ import shlex
 import shutil
 import signal
 import socket
+import sqlite3
 import stat
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,6 +24,7 @@ from e2e.conftest import Shop, tree
 from support import needs
 from support.sample import Program, differences
 from support.waiting import wait_until
+from uv import find_uv_bin
 
 from gitdeploy.system import faultpoints
 
@@ -285,8 +288,6 @@ def test_a_users_git_checkout_during_a_deployment(shop: Shop) -> None:
 
 def pip_install(shop: Shop, *more: str) -> list[str]:
     """What a user types to have the package `extra` in the live venv."""
-    from uv import find_uv_bin
-
     shop.wheel("extra", "1.0")
     words = ["pip", "install", "-q", "--no-config", "-p", "venv/bin/python", "extra"]
     return [find_uv_bin(), *words, *(more or ("--no-index", "--find-links", str(shop.wheels)))]
@@ -457,8 +458,6 @@ def test_state_db_truncated(shop: Shop, size: int) -> None:
 
 
 def test_state_db_locked_by_another_program(shop: Shop) -> None:
-    import sqlite3
-
     database = sqlite3.connect(shop.app / ".gitdeploy/state.db")
     database.execute("BEGIN EXCLUSIVE")
     try:
@@ -624,8 +623,6 @@ def test_held_deployments(shop: Shop) -> None:
 def test_a_clock_set_back_a_year(shop: Shop) -> None:
     faketime = needs.program("faketime")
     upgrades(shop)
-    import sys
-
     done = subprocess.run(
         [faketime, "-f", "-365d", sys.executable, "-m", "gitdeploy", "upgrade", "v2.1.0"],
         cwd=shop.app, env=shop.environment, capture_output=True, text=True,

@@ -7,7 +7,8 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
-from support.sample import Program
+from support import needs
+from support.sample import Link, Program
 
 from gitdeploy.app import App as Product
 from hints.cases_repository import moved
@@ -97,16 +98,12 @@ def a_folder_instead(app: App, hint: str) -> None:
 
 def links_as_texts(app: App) -> None:
     """core.symlinks is false, and a release brings a link with an odd name."""
-    from support.sample import Link
-
     app.release("v2.5.0", {**tree("2.5.0"), "-a link": Link("VERSION")})
     app.git("config", "core.symlinks", "false")
 
 
 def large_files(app: App) -> None:
     """The release has its large files at another host, whose address a shell would read."""
-    from support import needs
-
     needs.program("git-lfs")
     text = "[lfs]\n\turl = https://large.example.org/a&b/$c\n"
     app.release("v2.5.0", {**tree("2.5.0"), ".gitattributes": "*.bin filter=lfs\n", ".lfsconfig": text})

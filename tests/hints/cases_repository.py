@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 
+from support.sample import Program
+
+from hints.conftest import tree
 from hints.following import App, Case, Follow, command_in, typed
 
 REFETCH = "Fetch them again, with git 2.36 or newer: git fetch --refetch --no-tags {} {}"
@@ -128,10 +131,6 @@ def moved(name: str) -> Follow:
 def failed_before(app: App) -> None:
     """v3.0.0's own hook fails."""
     files = {"hooks/post-deploy": "#!/bin/sh\ntest -e run/fixed\n"}
-    from support.sample import Program
-
-    from hints.conftest import tree
-
     app.release("v3.0.0", {**tree("3.0.0"), **{name: Program(text) for name, text in files.items()}})
     app.write_settings("app: {name: shop}\nsource: {type: git}\nhooks: {dir: hooks}\n")
     app.gitdeploy("upgrade", "v3.0.0", code=3)

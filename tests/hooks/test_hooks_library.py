@@ -14,7 +14,9 @@ import subprocess
 import sys
 import textwrap
 import threading
+import urllib.error
 import urllib.parse
+import urllib.request
 from collections.abc import Iterator
 from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -539,9 +541,6 @@ http {{
 
 
 def test_nginx_shows_the_maintenance_page_between_on_and_off(app: Path, web: Receiver, tmp_path: Path) -> None:
-    import urllib.error
-    import urllib.request
-
     nginx = needs.program("nginx")
     if nginx is None:
         pytest.skip("needs the Debian package nginx-light")

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from support.machine_app import ROOT, MachineApp
+from support.sample import Program
 from support.waiting import wait_until
 from systemd_root import Machine
 
@@ -41,8 +42,6 @@ class Page(MachineApp):
 
 @pytest.fixture(scope="module")
 def page(machine_for_app: Machine) -> Page:
-    from support.sample import Program
-
     made = Page(machine_for_app)
     slow = {"hooks/migrate": Program(SLOW["hooks/migrate"])}
     for number in range(4):

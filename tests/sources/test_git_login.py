@@ -13,6 +13,8 @@ import pytest
 from hosts.plain import PlainGit
 from support.sample import differences
 
+from gitdeploy import App
+from gitdeploy.errors import GitDeployError
 from sources.conftest import TOKEN, TOKEN_VARIABLE, Shop, make_shop
 
 GIT = f"git: {{username: deploy, token_env: {TOKEN_VARIABLE}}}\n"
@@ -143,9 +145,6 @@ def test_a_partial_clone_gets_what_it_has_left_out_in_one_go(partial: Shop) -> N
 
 def test_what_a_partial_clone_has_left_out_and_cannot_get_is_an_error(partial: Shop) -> None:
     """`requirements.txt` that can't be fetched is not one that isn't there."""
-    from gitdeploy import App
-    from gitdeploy.errors import GitDeployError
-
     partial.run("plan", "v3.0.0")
     sample = partial.sample
     sample.git(

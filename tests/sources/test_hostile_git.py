@@ -11,6 +11,8 @@ import pytest
 from hosts import ALL
 from support.sample import differences
 
+from gitdeploy.checkout import remote as remotes
+from gitdeploy.errors import SourceError
 from sources.conftest import Shop, make_shop, tree
 
 
@@ -124,9 +126,6 @@ def test_a_remote_that_redirects_elsewhere_is_not_followed(plain: Shop, template
 
 
 def test_a_remote_that_says_nothing_ends_in_time(plain: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    from gitdeploy.checkout import remote as remotes
-    from gitdeploy.errors import SourceError
-
     monkeypatch.setattr(remotes, "LOOK_LIMIT", 2.0)
     plain.host.git_fault = "silent"
     with pytest.raises(SourceError, match="gave no answer"):

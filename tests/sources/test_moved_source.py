@@ -10,6 +10,7 @@ from hosts import ALL, Codeup
 from hosts.codeup import ORGANIZATION
 
 from gitdeploy import App
+from gitdeploy.checkout.unreachable import _host_hint
 from gitdeploy.site.remotes import credentials_for, fetch_place
 from sources.conftest import Shop, make_shop
 
@@ -90,8 +91,6 @@ def test_a_remote_of_the_checkout_that_is_the_same_place_is_taken(github: Shop) 
 
 
 def test_codeups_git_says_what_it_wants(github: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    from gitdeploy.checkout.unreachable import _host_hint
-
     hint = _host_hint(ADDRESS, "")
     assert "HTTPS clone account" in hint
     assert "git.username" in hint

@@ -15,6 +15,9 @@ from hosts import ALL, Codeup, GitHub
 from support import needs
 from support.sample import differences
 
+from gitdeploy.config import SourceConfig
+from gitdeploy.site.remotes import checkout_git
+from gitdeploy.sources.finding import find
 from gitdeploy.web.page import facts
 from sources.conftest import Shop, make_shop, tree
 
@@ -227,20 +230,12 @@ def test_agreement_needs_two(pair: tuple[Shop, Codeup]) -> None:
 def test_the_source_is_read_from_the_remotes_url(
     github: Shop, url: str, kind: str, repo: str | None, api: str | None
 ) -> None:
-    from gitdeploy.config import SourceConfig
-    from gitdeploy.site.remotes import checkout_git
-    from gitdeploy.sources.finding import find
-
     github.sample.git("remote", "set-url", "origin", url)
     found = find(SourceConfig(), checkout_git(github.app.site))
     assert (found.kind, found.repo, found.url, found.guessed) == (kind, repo, api, True)
 
 
 def test_the_users_insteadof_counts(github: Shop) -> None:
-    from gitdeploy.config import SourceConfig
-    from gitdeploy.site.remotes import checkout_git
-    from gitdeploy.sources.finding import find
-
     github.sample.git("config", "url.git@gitee.com:.insteadOf", "gh:")
     github.sample.git("remote", "set-url", "origin", "gh:acme/shop.git")
     assert find(SourceConfig(), checkout_git(github.app.site)).kind == "gitee"

@@ -6,8 +6,10 @@ import json
 import os
 import resource
 import socket
+import sqlite3
 import ssl
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing
@@ -438,8 +440,6 @@ def test_a_token_with_a_line_break_or_an_umlaut_is_named_not_sent(
 
 def test_a_damaged_cache_is_asked_anew(github: Shop) -> None:
     github.check()
-    import sqlite3
-
     with closing(sqlite3.connect(github.sample.app / ".gitdeploy/state.db")) as database, database:
         database.execute("UPDATE cache SET value = 'no json'")
         database.execute("UPDATE meta SET value = '[1]' WHERE key = 'last_check'")
@@ -447,8 +447,6 @@ def test_a_damaged_cache_is_asked_anew(github: Shop) -> None:
 
 
 def test_the_cache_stays_small(github: Shop) -> None:
-    import sqlite3
-
     for number in range(230):
         client_store = github.app.site.open_database()
         with client_store:
@@ -475,8 +473,6 @@ print(repr((code, started, heavy)), file=sys.stderr)
 
 
 def test_a_check_from_the_cache_asks_nobody_starts_nothing_and_imports_no_http_library(shop: Shop) -> None:
-    import sys
-
     shop.run("check")
     shop.host.forget()
     done = subprocess.run(

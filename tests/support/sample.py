@@ -10,6 +10,7 @@ sample.state()                                   # everything that a user could 
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import os
 import shutil
@@ -25,6 +26,7 @@ from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
+from packaging.requirements import Requirement
 from uv import find_uv_bin
 
 from gitdeploy.demo import build_wheel
@@ -326,8 +328,6 @@ def differences(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> list[str
 
 
 def _closure(names: tuple[str, ...]) -> list[str]:
-    from packaging.requirements import Requirement
-
     found: dict[str, None] = {}
     waiting = list(names)
     while waiting:
@@ -363,8 +363,6 @@ def _repacked(name: str) -> Path:
                 continue
             content = Path(str(file.locate())).read_bytes()
             digest = hashlib.sha256(content).digest()
-            import base64
-
             rows.append(f"{text},sha256={base64.urlsafe_b64encode(digest).rstrip(b'=').decode()},{len(content)}")
             wheel.writestr(text, content)
         record = next(str(file) for file in found.files or [] if str(file).endswith(".dist-info/RECORD"))

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from support.sample import Tree, write_tree
 
 from gitdeploy import config as configuration
@@ -338,8 +339,6 @@ def test_extras_of_an_install_are_told_by_what_is_there(tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_values_come_back_as_they_were_written(value: object, text: str) -> None:
-    import yaml
-
     assert flow(value) == text
     assert yaml.safe_load(f"[{text or 'null'}]") == [value]
 

@@ -8,6 +8,8 @@ import signal
 import sqlite3
 import subprocess
 import time
+import urllib.error
+import urllib.request
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,8 @@ from support.waiting import free_port, wait_until
 from web.conftest import Shop, Web, json_of
 
 from gitdeploy.web import blueprint
-from gitdeploy.web.api.addresses import tag_in
+from gitdeploy.web.api import start
+from gitdeploy.web.api.addresses import tag_in, tag_of
 from gitdeploy.web.serving.blueprint import ROUTES, document
 
 
@@ -142,8 +145,6 @@ def test_the_addresses_of_the_configured_repository(web: Web) -> None:
          "https://git.example.com/li/shop/archive/v9.tar.gz"),
     ):  # fmt: skip
         settings.write_text(text.replace("{type: git}", source))
-        from gitdeploy.web.api.addresses import tag_of
-
         assert tag_of(web.panel.app(), address) == "v9", source
         assert tag_of(web.panel.app(), address.replace("li/", "wang/")) is None
     other = web.post("/api/start-upgrade", {"download_url": "https://evil.example/li/shop/tarball/v9"})
@@ -249,8 +250,6 @@ def test_the_same_key_starts_once(web: Web) -> None:
 def test_a_key_whose_web_process_died_before_it_began_can_be_used_again(
     web: Web, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from gitdeploy.web.api import start
-
     web.panel.store.claim("k", "0" * 32, json.dumps(["upgrade", "v1.1.0"]))
     monkeypatch.setattr(start, "BEGIN", 0.3)
     key = {"Idempotency-Key": "k"}
@@ -491,9 +490,6 @@ def serve(shop: Shop, port: int) -> subprocess.Popen[bytes]:
 
 
 def ask(port: int, path: str, token: str, body: Any = None) -> dict[str, Any]:
-    import urllib.error
-    import urllib.request
-
     request = urllib.request.Request(
         f"http://127.0.0.1:{port}/upgrade{path}",
         data=None if body is None else json.dumps(body).encode(),
@@ -508,8 +504,6 @@ def ask(port: int, path: str, token: str, body: Any = None) -> dict[str, Any]:
 
 
 def until_up(port: int) -> None:
-    import urllib.request
-
     def up() -> bool:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/upgrade/healthz", timeout=5):
             return True

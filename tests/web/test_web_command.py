@@ -20,6 +20,7 @@ from support.waiting import free_port, wait_until
 from web.conftest import Shop, Web, json_of
 
 from gitdeploy.web import blueprint
+from gitdeploy.web.api import events
 
 
 class Served:
@@ -142,8 +143,6 @@ def test_a_page_of_another_user_says_which_right_is_missing(shop: Shop, monkeypa
 
 
 def test_a_stream_ends_with_its_token(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
-    from gitdeploy.web.api import events
-
     monkeypatch.setattr(events, "BEAT", 0.2)
     answers: list[Any] = []
     for headers in (web.headers("", {}), None):

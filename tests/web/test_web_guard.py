@@ -8,8 +8,11 @@ import pytest
 from flask import Flask
 from web.conftest import Shop, Web, json_of
 
+from gitdeploy.errors import ConfigError
+from gitdeploy.web import Access, blueprint
 from gitdeploy.web.access.guard import BODY_LIMIT
 from gitdeploy.web.serving.blueprint import FORM, JSON, PREFIX, ROUTES, Route
+from gitdeploy.web.serving.server import make_app
 
 OPEN = {"/upgrade/login", "/upgrade/healthz", "/upgrade/static/login.js", "/upgrade/hooks/github"}
 ENDED = {"deployment": "1"}  # so that a stream has an end
@@ -303,9 +306,6 @@ def test_a_session_goes_on_while_its_address_is_locked_out(web: Web) -> None:
 
 
 def test_the_environments_token(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    from gitdeploy.errors import ConfigError
-    from gitdeploy.web.serving.server import make_app
-
     monkeypatch.setenv("GITDEPLOY_WEB_TOKEN", "short")
     with pytest.raises(ConfigError, match="could be guessed"):
         make_app(shop.app)
@@ -363,8 +363,6 @@ def test_a_path_prefix(web: Web) -> None:
 
 
 def test_an_apps_own_login_guards_the_page(shop: Shop) -> None:
-    from gitdeploy.web import Access, blueprint
-
     who: list[Any] = [None]
     app = Flask("shop")
     app.register_blueprint(blueprint(shop.app, authorize=lambda: who[0], auto_check=False))

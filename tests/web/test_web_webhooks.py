@@ -8,11 +8,16 @@ import hmac
 import json
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from support.waiting import wait_until
 from web.conftest import Web
+
+from gitdeploy.app import App
+from gitdeploy.errors import DeploymentFailed
+from gitdeploy.web.shared.looking import Looking
 
 SECRET = "a-secret-of-the-webhook"
 BODY = json.dumps({"ref": "refs/tags/v9.9.9", "ref_type": "tag"}).encode()
@@ -119,8 +124,6 @@ def test_a_webhook_upgrades_only_what_policy_admits(web: Web, monkeypatch: pytes
 
 def test_where_no_process_may_be_started_it_still_looks(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
     """Inside the app's own service, without a way out of it: looking and telling need none."""
-    from gitdeploy.app import App
-    from gitdeploy.errors import DeploymentFailed
 
     def refuse(*_: object, **__: object) -> None:
         raise DeploymentFailed("There is no way out of the app's service.", "loginctl enable-linger")
@@ -134,10 +137,6 @@ def test_where_no_process_may_be_started_it_still_looks(web: Web, monkeypatch: p
 
 
 def test_it_looks_once_in_each_interval_whatever_the_number_of_workers(web: Web) -> None:
-    from datetime import UTC, datetime, timedelta
-
-    from gitdeploy.web.shared.looking import Looking
-
     panel = web.panel
     with (web.shop.app / "deploy.yaml").open("a") as out:
         out.write("check: {interval: 12h, upgrade: patch, window: '02:00-03:00 UTC'}\n")
