@@ -17,6 +17,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 
 from msgspec import Struct
 
@@ -33,10 +34,10 @@ from gitdeploy.system.completed import Completed
 from gitdeploy.system.conversation import Conversation
 from gitdeploy.text import path_text
 
+_Answer = TypeVar("_Answer")
 BACKUP_REFS = "refs/gitdeploy/backups/"
 INCOMING_REFS = "refs/gitdeploy/incoming/"
 EMPTY_ATTRIBUTES = "* -text !eol -filter -ident !working-tree-encoding\n"
-
 
 _trees: dict[str, str] = {}  # commit -> its tree: ids are made from content, so this can never change
 _readers: dict[tuple[Path, Path, int], Readers] = {}  # by git_dir, root and thread: see `Repository.asking`
@@ -180,31 +181,32 @@ class Repository(Struct, frozen=True):
         Raises `ObjectsUnreadable` where that couldn't be told: a damaged object, one that a ref or a tree names and that
         is missing, one that a partial clone has left out and that can't be fetched.
         """
-        asked = [name for name in names if "\n" not in name]
-        with self._conversation("--batch-check") as conversation:
-            answers = conversation.ask([os.fsencode(name) for name in asked], SHORT)
-            said = conversation.errors()
-        if len(answers) < len(asked):
-            raise unreadable(f"{path_text(asked[len(answers)])} can't be read by git", said)
-        read = {name: read_facts(answer) for name, answer in zip(asked, answers, strict=True)}
-        self._refuse_missing([name for name in asked if read[name] is None])
+        answers = self._answers("--batch-check", names, lambda talk, asked: talk.ask(asked, SHORT))
+        read = {name: read_facts(answer) for name, answer in answers.items()}
+        self._refuse_missing([name for name, facts in read.items() if facts is None])
         return [read.get(name) for name in names]
 
     def contents(self, names: Sequence[str]) -> list[tuple[ObjectFacts, bytes] | None]:
         """The same with the bytes of each object. Raises `ObjectsUnreadable`."""
-        asked = [name for name in names if "\n" not in name]
-        with self._conversation("--batch") as conversation:
-            answers = conversation.read([os.fsencode(name) for name in asked], SHORT)
+        found = {}
+        answers = self._answers("--batch", names, lambda talk, asked: talk.read(asked, SHORT))
+        for name, (header, body) in answers.items():
+            if (facts := read_facts(header)) is not None and body is not None:
+                found[name] = (facts, body)
+        self._refuse_missing([name for name in answers if name not in found])
+        return [found.get(name) for name in names]
+
+    def _answers(
+        self, way: Way, names: Sequence[str], ask: Callable[[Conversation, list[bytes]], list[_Answer]]
+    ) -> dict[str, _Answer]:
+        """What `cat-file` answers in that WAY to each of NAMES that it can be asked; it has none with a line break."""
+        asked = list(dict.fromkeys(name for name in names if "\n" not in name))
+        with self._conversation(way) as conversation:
+            answers = ask(conversation, [os.fsencode(name) for name in asked])
             said = conversation.errors()
         if len(answers) < len(asked):
             raise unreadable(f"{path_text(asked[len(answers)])} can't be read by git", said)
-        found = {}
-        for name, (header, body) in zip(asked, answers, strict=True):
-            facts = read_facts(header)
-            if facts is not None and body is not None:
-                found[name] = (facts, body)
-        self._refuse_missing([name for name in asked if name not in found])
-        return [found.get(name) for name in names]
+        return dict(zip(asked, answers, strict=True))
 
     def _refuse_missing(self, names: Sequence[str]) -> None:
         """Raise `ObjectsUnreadable` where a tree or a ref has what git says of NAMES is missing: it says the same of what

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
+from gitdeploy.sources.answers import NotJson, read_json
 from gitdeploy.web.errors import BadRequest
 
 _DEEPEST = 20
 
 
 def read_object(raw: bytes) -> dict[str, Any]:
-    """RAW as one JSON object. Raises `BadRequest`: no JSON, no object, a name twice, NaN, too deep. Nothing is {}."""
+    """RAW as one JSON object. Raises `BadRequest`: no JSON, no object, a key twice, NaN, too deep. Nothing is {}."""
     if not raw.strip():
         return {}
     try:
-        found = json.loads(raw.decode("utf-8"), object_pairs_hook=_once, parse_constant=_refuse)
-    except (ValueError, RecursionError) as error:
-        raise BadRequest(
-            "The body is no JSON object.", str(error)[:200] if isinstance(error, BadRequest) else ""
-        ) from error
+        found = read_json(raw)
+    except NotJson as error:
+        raise BadRequest(f"The body is no JSON object: {error}.") from error
     if not isinstance(found, dict):
         raise BadRequest("The body must be a JSON object.")
     if _depth(found) > _DEEPEST:
@@ -47,17 +45,6 @@ def flag(body: dict[str, Any], name: str, default: bool = False) -> bool:
     if not isinstance(value, bool):
         raise BadRequest(f"`{name}` must be true or false.")
     return value
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a name stands twice in one object")
-    return found
-
-
-def _refuse(word: str) -> Any:
-    raise ValueError(f"{word} is no JSON")
 
 
 def _depth(value: Any) -> int:
