@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from gitdeploy import backups, health, services, upkeep
+from gitdeploy import backups, health, hooks, services, upkeep
 from gitdeploy.checkout import objects
 from gitdeploy.checkout.local import read_local
 from gitdeploy.deployment import flow, outside
@@ -289,9 +289,11 @@ class Looking(Opened):
 
     def hooks(self) -> list[Hook]:
         """Every hook that would run, in order of the stages."""
-        from gitdeploy.hooks.running import STAGES, find_hooks
-
-        return [hook for stage in STAGES for hook in find_hooks(self.site.root, self.site.config.hooks, stage)]
+        return [
+            hook
+            for stage in hooks.running.STAGES
+            for hook in hooks.running.find_hooks(self.site.root, self.site.config.hooks, stage)
+        ]
 
     def is_running(self) -> bool:
         """Whether a deployment holds the lock now."""

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from gitdeploy.called import CALLED_IN
+from gitdeploy.deployment import outside
 from gitdeploy.errors import DeploymentFailed, UsageError
 from gitdeploy.site.caller import performer
 from gitdeploy.site.site import find_root
@@ -39,7 +40,6 @@ def become_owner(folder: Path, config_file: Path | None = None) -> bool:
     if found.st_uid == 0:
         _all_roots(root, found)
         return False
-    from gitdeploy.deployment.outside.launch import root_launcher
     from gitdeploy.services import root_side
 
     user = owners.user_name(found.st_uid)
@@ -47,7 +47,7 @@ def become_owner(folder: Path, config_file: Path | None = None) -> bool:
     _trust_ourselves(found.st_uid, user)
     if "GITDEPLOY_PERFORMER" not in os.environ:
         os.environ["GITDEPLOY_PERFORMER"] = f"{performer()} (as {user})"
-    root_side.split(root, found.st_uid, root_launcher(root, config_file))
+    root_side.split(root, found.st_uid, outside.launch.root_launcher(root, config_file))
     owners.become(found.st_uid, found.st_gid)
     if not _readable():
         raise DeploymentFailed(

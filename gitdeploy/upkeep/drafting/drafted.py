@@ -12,6 +12,7 @@ from gitdeploy.config import HooksConfig, parse
 from gitdeploy.errors import ConfigError, GitDeployError
 from gitdeploy.hooks.programs import program_of
 from gitdeploy.site.site import Site, head_of
+from gitdeploy.system.environment import which
 from gitdeploy.text import clean, listing, path_text
 from gitdeploy.upkeep.drafting.commands import hook_lines
 from gitdeploy.upkeep.drafting.data import database_lines, keep_lines, upload_lines
@@ -157,8 +158,6 @@ def _tried_programs(seen: Seen, line: Line) -> Line:
 
 
 def _is_there(seen: Seen, name: str) -> bool:
-    from gitdeploy.system.environment import which
-
     return seen.has(name) if "/" in name else seen.has_program(name) or which(name) is not None
 
 
