@@ -17,7 +17,7 @@ from gitdeploy.deployment.plan.options import Options
 from gitdeploy.deployment.record.events import Listener, ignore
 from gitdeploy.deployment.record.work import Caller, Replaces, Result, Settling
 from gitdeploy.errors import GitDeployError, LockedError, UsageError
-from gitdeploy.site import skipping, tags
+from gitdeploy.site import policy, skipping, tags
 from gitdeploy.site.caller import performer
 from gitdeploy.site.pause import PAUSED, paused_sentence
 from gitdeploy.site.site import Site
@@ -29,6 +29,7 @@ from gitdeploy.upkeep import finding
 
 if TYPE_CHECKING:
     from gitdeploy.backups.store import Backup
+    from gitdeploy.config.pins import Change
     from gitdeploy.deployment.flow.rollback import Asked
     from gitdeploy.deployment.flow.rollback import Choice as RollbackChoice
     from gitdeploy.deployment.outside.launch import Launched
@@ -240,6 +241,18 @@ class App(Looking):
             backup = replace(self.find_backup(reference), label=clean(label, limit=200))
             backups.store.write(self.site.state.backups, backup)
         return backup
+
+    def accept_config(self, keys: Sequence[str], release: str | None = None) -> list[Change]:
+        """Pin what the files on this server say of KEYS now; with RELEASE, agree in advance to what that one changes of them,
+        once it goes live. Returns the changes."""
+        self.site.require_owner()
+        if release is None:
+            with self._database():
+                return policy.accept_here(self.site, keys)
+        plan = self.plan(release)
+        if plan is None:
+            return []
+        return policy.accept_of_release(self.site, plan.after, release, keys)
 
     def pause(self, message: str = "", *, who: str | None = None, force: bool = False) -> None:
         """Pause deployments until `resume`; WHO asks for it, where it isn't this process's user. Raises `LockedError` where

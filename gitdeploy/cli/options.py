@@ -39,6 +39,14 @@ def yes_option(command: F) -> F:
     return click.option("-y", "--yes", is_flag=True, help="Don't ask.")(command)
 
 
+def _pinned_keys(_context: click.Context, _parameter: click.Parameter, keys: tuple[str, ...]) -> tuple[str, ...]:
+    if keys:
+        from gitdeploy.site.policy import require_pinned
+
+        require_pinned(keys)
+    return keys
+
+
 def upgrade_options(command: F) -> F:
     """What decides about an upgrade, its plan and its preparation alike."""
     for option in (
@@ -50,6 +58,13 @@ def upgrade_options(command: F) -> F:
         click.option("--no-hooks", is_flag=True, help="Run no hooks."),
         click.option("--no-rollback", is_flag=True, help="Leave a failed deployment as it is, for looking at it."),
         click.option("--accept-moved-tag", is_flag=True, help="Take a tag's new commit."),
+        click.option(
+            "--accept-config",
+            multiple=True,
+            metavar="KEY",
+            callback=_pinned_keys,
+            help="Let the release change this pinned setting; repeatable.",
+        ),
         click.option("--unhealthy", is_flag=True, help="Upgrade though the app is down or its health check fails now."),
     ):
         command = option(command)
@@ -75,4 +90,5 @@ def to_options(values: dict[str, Any]) -> Options:
         accept_moved_tag=bool(values.get("accept_moved_tag")),
         with_data=bool(values.get("with_data")),
         unhealthy=bool(values.get("unhealthy")),
+        accept_config=tuple(values.get("accept_config") or ()),
     )

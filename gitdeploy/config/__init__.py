@@ -6,7 +6,7 @@ file. `sections` is the one declaration that all three are made from. PyYAML is 
 
 from gitdeploy.config.hosts import SOURCE_GROUP, SOURCE_TYPES, TOKEN_VARIABLES
 from gitdeploy.config.model import Config, schema
-from gitdeploy.config.reading import FILE_NAME, load, parse, remember
+from gitdeploy.config.reading import FILE_NAME, Judging, load, parse, remember
 from gitdeploy.config.sections import (
     NOTIFY_EVENTS,
     SERVICE_KINDS,
@@ -22,9 +22,9 @@ from gitdeploy.config.sections import (
     NotifyConfig,
     ServiceConfig,
     SourceConfig,
-    VenvConfig,
     WebConfig,
 )
+from gitdeploy.config.sections_venv import VenvConfig
 from gitdeploy.config.window import Window
 
 __all__ = [
@@ -43,6 +43,7 @@ __all__ = [
     "HealthConfig",
     "HealthVersion",
     "HooksConfig",
+    "Judging",
     "MaintenanceConfig",
     "NotifyConfig",
     "ServiceConfig",

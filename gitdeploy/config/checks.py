@@ -192,6 +192,14 @@ def build_variable(name: str, value: str) -> str | None:
     return None
 
 
+def passed_variable(text: str) -> str | None:
+    if problem := variable_name(text):
+        return problem
+    if text.startswith(("APP_UPDATE_", "GITDEPLOY_")):
+        return f"must not name {text}: it is gitdeploy's own, and no release's."
+    return None
+
+
 def extra_argument(text: str) -> str | None:
     if _password(text):
         return "must not hold a password: arguments are seen by every user of the machine. Use a pip or uv setting."
@@ -216,6 +224,12 @@ def database_url(text: str) -> str | None:
 
 def command(text: str) -> str | None:
     return "must not be empty." if not text.strip() else None
+
+
+def key_fingerprint(text: str) -> str | None:
+    if re.fullmatch(r"(?:[0-9A-Fa-f]{40}|[0-9A-Fa-f]{64})", text.replace(" ", "")):
+        return None
+    return f"must be a whole fingerprint of 40 hex digits (gpg --fingerprint); found `{clean(text, limit=80)}`."
 
 
 def unit(text: str) -> str | None:

@@ -14,6 +14,7 @@ from gitdeploy.config import checks
 from gitdeploy.config.envfile import EnvFile
 from gitdeploy.config.hosts import TOKEN_VARIABLES
 from gitdeploy.config.kinds import Group, Json, ListOf, Section, Setting, Text, setting, settings_of, table_schema
+from gitdeploy.config.pins import WHO_DECIDES, Change, Pins
 from gitdeploy.config.sections import (
     AppConfig,
     BackupConfig,
@@ -25,10 +26,10 @@ from gitdeploy.config.sections import (
     NotifyConfig,
     ServiceConfig,
     SourceConfig,
-    VenvConfig,
     WebConfig,
     has_url,
 )
+from gitdeploy.config.sections_venv import VenvConfig
 from gitdeploy.errors import ConfigError
 from gitdeploy.text import clean, redact, register_secret
 
@@ -51,7 +52,8 @@ class Config(Section, frozen=True):
     """Everything that can be set, defaults filled in. Paths in it are as written: relative to `root` or absolute.
 
     `file` is the deploy.yaml that was read (None: there is none), `text` its bytes, `env` the `.env` file (empty where
-    there is none), `where` says for each key (`health.timeout`) where its value came from.
+    there is none), `where` says for each key (`health.timeout`) where its value came from. `pins` is what is pinned here
+    (None: nothing yet), `changes` what the files say otherwise.
     """
 
     root: Path
@@ -81,6 +83,21 @@ class Config(Section, frozen=True):
     where: Mapping[str, str] = field(default_factory=dict)
     text: bytes | None = None
     env: EnvFile = field(default_factory=EnvFile)
+    pins: Pins | None = None
+    changes: tuple[Change, ...] = ()
+
+    @property
+    def overruled(self) -> tuple[Change, ...]:
+        """Pinned settings that a release's file says otherwise: the pinned values are in force."""
+        return tuple(change for change in self.changes if change.overruled)
+
+    @property
+    def secret_names(self) -> list[str]:
+        """Names of variables that hold gitdeploy's own secrets: tokens, and what `notify` refers to."""
+        sources = (self.source, *self.source.fallback)
+        names = [*(source.token_env for source in sources), self.git.token_env]
+        notified = [name for entry in self.notify for name in re.findall(r"\$\{([^}]*)\}", entry.url)]
+        return [name for name in (*names, *notified) if name]
 
     def variable(self, name: str) -> str | None:
         """The value of NAME in the environment, else in `.env`; None where it is nowhere or empty."""
@@ -127,14 +144,23 @@ class Config(Section, frozen=True):
         return expanded
 
     def effective(self) -> list[tuple[str, Any, str]]:
-        """Every setting as (key, value as in the file with secrets masked, where it came from)."""
+        """Every setting as (key, value as in the file with secrets masked, where it came from). One that is pinned says so,
+        and what a file says otherwise."""
         rows = []
         for key, each, value in self._values():
             shown = each.kind.show(value) if value is not None else None
             if isinstance(shown, str):
                 shown = redact(clean(shown, lines=True))
-            rows.append((key, shown, self.where.get(key, "default")))
+            rows.append((key, shown, self._origin(key)))
         return rows
+
+    def _origin(self, key: str) -> str:
+        origin = self.where.get(key, "default")
+        other = next((change for change in self.overruled if change.key == key), None)
+        if other is not None:
+            return f"{origin}; {other.file} says {other.said}"
+        pinned = self.pins is not None and WHO_DECIDES.get(key, "release") != "release"
+        return f"{origin}, pinned" if pinned and not origin.startswith("environment ") else origin
 
     def _values(self) -> list[tuple[str, Setting, Any]]:
         values = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -18,6 +18,7 @@ from gitdeploy.config.kept import keep_document, kept_document
 from gitdeploy.config.kinds import Setting, Wrong, settings_of, shown_key
 from gitdeploy.config.legacy import with_variables
 from gitdeploy.config.model import SECTIONS, Config
+from gitdeploy.config.pins import POLICY_VARIABLES, Change, Pins, fingerprint, read_pins
 from gitdeploy.config.together import check_together
 from gitdeploy.errors import ConfigError
 from gitdeploy.text import clean, listing, nearest, path_text
@@ -25,10 +26,24 @@ from gitdeploy.text import clean, listing, nearest, path_text
 FILE_NAME = "deploy.yaml"
 LARGEST_ENV_FILE = 256 * 1024
 MOST_PROBLEMS = 20  # shown at once
+PINNED = "pinned on this server"
 
 
-def load(root: Path, file: Path | None = None) -> Config:
-    """The configuration of the app in ROOT, from FILE (else ROOT/deploy.yaml, where there is one).
+class Judging(Struct, frozen=True):
+    """Whose word a file is: `file` and `env` say whether a release brought the deploy.yaml (its path, its bytes) or the env
+    file (its path); `accept`: pinned settings that may be changed all the same."""
+
+    file: Callable[[Path, bytes, Pins], bool]
+    env: Callable[[Path, Pins], bool]
+    accept: Collection[str] = ()
+
+
+_OURS = Judging(lambda *_: False, lambda *_: False)  # whoever runs this server wrote it
+
+
+def load(root: Path, file: Path | None = None, judging: Judging | None = None) -> Config:
+    """The configuration of the app in ROOT, from FILE (else ROOT/deploy.yaml, where there is one), with what is pinned laid
+    over it where JUDGING says that a release brought it.
 
     Raises ConfigError (exit 2) with every problem of the file, of `.env` or of a variable.
     """
@@ -37,11 +52,11 @@ def load(root: Path, file: Path | None = None) -> Config:
     if raw is None:
         if file is not None:
             raise ConfigError(f"There is no file {path_text(str(file))}.", "Give the path of a deploy.yaml.")
-        return _configure(root, None, None, Table({}, 1), FILE_NAME)
+        return _configure(root, None, None, Table({}, 1), FILE_NAME, judging or _OURS)
     name = FILE_NAME if file is None else path_text(str(file))
     kept = kept_document(root, raw)
     table = kept or _read(raw, name)
-    config = _configure(root, path, raw, table, name)
+    config = _configure(root, path, raw, table, name, judging or _OURS)
     if kept is None:  # only now: a file that was refused may hold what no file should
         keep_document(root, raw, table)
     return config
@@ -53,9 +68,19 @@ def remember(config: Config) -> None:
         keep_document(config.root, config.text, _read(config.text, FILE_NAME))
 
 
-def parse(raw: bytes, *, root: Path, name: str = FILE_NAME, file: Path | None = None) -> Config:
-    """The same from the bytes of a deploy.yaml, for instance of a release that isn't live yet. NAME stands in errors."""
-    return _configure(root, file, raw, kept_document(root, raw) or _read(raw, name), name)
+def parse(
+    raw: bytes,
+    *,
+    root: Path,
+    name: str = FILE_NAME,
+    file: Path | None = None,
+    env: bytes | None = None,
+    accept: Collection[str] = (),
+) -> Config:
+    """The same from the bytes of a deploy.yaml of a release that isn't live yet, or was. NAME stands in errors. ENV: those of
+    the env file that the release brings. ACCEPT: pinned settings that it may change."""
+    judging = Judging(lambda *_: True, lambda *_: env is not None, accept)
+    return _configure(root, file, raw, kept_document(root, raw) or _read(raw, name), name, judging, env)
 
 
 def _read(raw: bytes, name: str) -> Table:
@@ -139,12 +164,37 @@ def _nearest(section: str, key: str) -> list[str]:
     return nearest(dotted, elsewhere, likeness=0.7)
 
 
-def _configure(root: Path, file: Path | None, raw: bytes | None, table: Table, name: str) -> Config:
+def _configure(
+    root: Path,
+    file: Path | None,
+    raw: bytes | None,
+    table: Table,
+    name: str,
+    judging: Judging,
+    env: bytes | None = None,
+) -> Config:
+    pins = read_pins(root)
+    changes: tuple[Change, ...] = ()
     reading = _Reading(name)
-    reading.table(table)
+    if pins is not None and pins.agrees != fingerprint(raw or b""):
+        reading.table(table)  # what a file has wrong is said of the file as it is
+        if not reading.problems:
+            from gitdeploy.config.overlay import laid_over
+
+            path, known = file or root / FILE_NAME, pins
+            table, changes = laid_over(
+                table, pins, name, theirs=lambda: judging.file(path, raw or b"", known), accept=judging.accept
+            )
+            reading = _Reading(name)
+    if not reading.problems:
+        reading.table(table)
     where = {key: f"{name} line {line}" for key, line in reading.lines.items()}
+    where |= {change.key: PINNED for change in changes if change.overruled}
     sections = {key: cls(**reading.values.get(key, {})) for key, cls in SECTIONS.items()}
-    config = Config(root=root, file=file, text=raw, **sections, **reading.values.get("", {}))
+    config = Config(
+        root=root, file=file, text=raw, pins=pins, changes=changes,
+        **sections, **reading.values.get("", {}),
+    )  # fmt: skip
     if table.entries and not any(
         key in SECTIONS or key in settings_of(Config) or _nearest("", key) for key in table.entries
     ):
@@ -156,7 +206,7 @@ def _configure(root: Path, file: Path | None, raw: bytes | None, table: Table, n
     reading.problems += check_together(config, reading.lines)
     if reading.problems:
         raise _refused(name, reading.problems)
-    config = replace(config, env=_read_env_file(config))
+    config = _with_env_file(config, judging, env)
     config = with_variables(config, where)
     config = _with_what_is_found(config, where)
     return replace(config, where=_complete(where))
@@ -176,11 +226,20 @@ def _refused(name: str, problems: list[Problem]) -> ConfigError:
     return ConfigError(f"{name} has {len(texts)} problems:", hint, details=tuple(shown_texts))
 
 
-def _read_env_file(config: Config) -> EnvFile:
+def _with_env_file(config: Config, judging: Judging, raw: bytes | None) -> Config:
+    """CONFIG with its env file, or with RAW in its place."""
     if config.env_file is None:
-        return EnvFile()
-    raw = _read_small_file(config.root / config.env_file, LARGEST_ENV_FILE, links=True)
-    return EnvFile(name=config.env_file) if raw is None else EnvFile.parse(raw, config.env_file)
+        return config
+    path, pins = config.root / config.env_file, config.pins
+    if raw is None:
+        raw = _read_small_file(path, LARGEST_ENV_FILE, links=True)
+    env = EnvFile(name=config.env_file) if raw is None else EnvFile.parse(raw, config.env_file)
+    if pins is None or all((env.get(name) or "") == pins.env.get(name, "") for name in POLICY_VARIABLES):
+        return replace(config, env=env)
+    from gitdeploy.config.overlay import env_laid_over
+
+    env, changes = env_laid_over(env, pins, theirs=lambda: judging.env(path, pins), accept=judging.accept)
+    return replace(config, env=env, changes=(*config.changes, *changes))
 
 
 def _with_what_is_found(config: Config, where: dict[str, str]) -> Config:

@@ -33,6 +33,8 @@ def check_together(config: Config, lines: Mapping[str, int]) -> list[Problem]:
         problem("git.verify", "is ssh, which needs `git.allowed_signers`: whose signatures count?")
     if git.allowed_signers and git.verify != "ssh":
         problem("git.allowed_signers", "has a meaning only with `git.verify: ssh`.")
+    if git.fingerprints and git.verify != "gpg":
+        problem("git.fingerprints", "has a meaning only with `git.verify: gpg`.")
     source = config.source
     if source.agree and not source.fallback:
         problem("source.agree", "needs `source.fallback`: another source that could agree.")

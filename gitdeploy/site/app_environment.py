@@ -4,14 +4,14 @@ migration, a dump and the app itself mean the same database."""
 from __future__ import annotations
 
 import os
-import re
 import time
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gitdeploy.config import Config, ServiceConfig
+from gitdeploy.config import TOKEN_VARIABLES, Config, ServiceConfig
+from gitdeploy.config.pins import read_pins
 from gitdeploy.errors import GitDeployError
 from gitdeploy.services import open_services
 from gitdeploy.services.environment import Told, environment_of, of_the_app
@@ -49,7 +49,7 @@ def hook_caller(site: Site) -> dict[str, str]:
 
 def check_environment(site: Site, config: Config) -> dict[str, str]:
     """What `health.command` gets beside a clean environment: the app's variables, without gitdeploy's own secrets."""
-    names = frozenset(secret_names(config))
+    names = withheld(site, config)
     values = {**of_the_app(_env_file(site)), **service_environment(site).values}
     hidden = {value for name in names if (value := config.variable(name)) is not None and len(value) >= 8}
     return {
@@ -59,11 +59,12 @@ def check_environment(site: Site, config: Config) -> dict[str, str]:
     }
 
 
-def secret_names(config: Config) -> list[str]:
-    """Names of variables that hold gitdeploy's own secrets: tokens, and what `notify` refers to."""
-    names = [config.source.token_env, config.git.token_env, *(entry.token_env for entry in config.source.fallback)]
-    notified = [name for entry in config.notify for name in re.findall(r"\$\{([^}]*)\}", entry.url)]
-    return [name for name in (*names, *notified) if name]
+def withheld(site: Site, *configs: Config) -> frozenset[str]:
+    """Names of the variables that no hook and no check gets: those of CONFIGS, of what is live, and of every configuration
+    that was ever in force here, so that a release gets no token by no longer naming it."""
+    pins = read_pins(site.root)
+    named = [name for config in (site.config, *configs) for name in config.secret_names]
+    return frozenset((*named, *TOKEN_VARIABLES.values(), *(pins.secrets if pins is not None else ())))
 
 
 def _env_file(site: Site) -> Mapping[str, str]:

@@ -24,6 +24,7 @@ from gitdeploy.checkout.remote_access import network_access
 from gitdeploy.config import Config
 from gitdeploy.config.envfile import EnvFile
 from gitdeploy.errors import ConfigError, DeploymentFailed, GitDeployError
+from gitdeploy.site.policy import judging, keep_policy
 from gitdeploy.site.remotes import fetch_places
 from gitdeploy.state import NAME, Database, StateDirectory
 from gitdeploy.system.durable import sync_directory
@@ -64,7 +65,7 @@ class Site(Struct, frozen=True):
             )
         repository = Repository.open(root)
         try:
-            config = configuration.load(root, config_file)
+            config = configuration.load(root, config_file, judging(repository))
         except ConfigError:
             recorded = _recorded_config(root, config_file) if recovering else None
             if recorded is None:
@@ -84,7 +85,7 @@ class Site(Struct, frozen=True):
 
     def read_again(self) -> Site:
         """The same app with deploy.yaml as it is now. Raises `ConfigError`."""
-        config = configuration.load(self.root, self.named_config)
+        config = configuration.load(self.root, self.named_config, judging(self.repository))
         return replace(self, config=config, repository=replace(self.repository, lfs=config.git.lfs))
 
     # ---- who ----
@@ -114,7 +115,9 @@ class Site(Struct, frozen=True):
     def open_database(self) -> Database:
         """The database for writing; the state directory is made where it is missing."""
         self.make_state()
-        return Database.open(self.state.database, self.state.release_reserve)
+        database = Database.open(self.state.database, self.state.release_reserve)
+        keep_policy(self, database)
+        return database
 
     def read_database(self) -> Database | None:
         """The database for looking only; None where there is none."""

@@ -299,16 +299,66 @@ def test_a_tag_signed_by_an_allowed_key_goes_live(signed: Shop, keys: Path) -> N
     assert live(signed) == "v2.0.0"
 
 
-def test_a_lightweight_tag_of_a_signed_commit_goes_live(signed: Shop, keys: Path) -> None:
+def test_a_lightweight_tag_of_a_signed_commit_is_none(signed: Shop, keys: Path) -> None:
     sign(signed, "v2.0.0", keys / "good", light=True)
     verified(signed, keys)
-    signed.run("upgrade", "v2.0.0")
-    assert live(signed) == "v2.0.0"
+    refused(signed, "upgrade", "v2.0.0", says="v2.0.0 is not signed: it is a lightweight tag")
 
 
 def test_unsigned(signed: Shop, keys: Path) -> None:
     verified(signed, keys)
     refused(signed, "upgrade", "v1.2.10", says=("signature of v1.2.10", "git.verify"))
+    refused(signed, "plan", "v1.2.10", says=("signature of v1.2.10", "git.verify"))
+
+
+def test_signed_and_not_of_this_app_nor_of_now(signed: Shop, keys: Path) -> None:
+    """Each has a good signature by an allowed key, and is no newer release of this app's."""
+    sign(signed, "v2.0.0", keys / "good")
+    verified(signed, keys)
+    signed.run("upgrade", "v2.0.0")
+    remote, options = signed.sample.remote, ["-c", "gpg.format=ssh", "-c", f"user.signingKey={keys}/good"]
+    old = signed.sample.git("rev-parse", "v1.2.9^{commit}", cwd=remote)
+    tree = signed.sample.git("rev-parse", "HEAD^{tree}", cwd=remote)
+    alien = signed.sample.git("commit-tree", tree, "-m", "another project", cwd=remote)
+    new = signed.sample.git("commit-tree", tree, "-p", "HEAD", "-m", "new", cwd=remote)
+    for tag, commit, date, says in (
+        ("v3.0.0", old, "", "is an older commit than v2.0.0"),
+        ("v3.0.1", alien, "", "shares no history with what is live"),
+        ("v3.0.2", new, "2020-01-01T00:00:00Z", "before"),
+    ):
+        signed.sample.extra_environment["GIT_COMMITTER_DATE"] = date
+        signed.sample.git(*options, "tag", "-s", "-m", tag, tag, commit, cwd=remote)
+        del signed.sample.extra_environment["GIT_COMMITTER_DATE"]
+        refused(signed, "plan", tag, says=says)
+    refused(signed, "upgrade", "v3.0.0", "--allow-downgrade", says="is an older commit than v2.0.0")
+    signed.run("upgrade", "v3.0.2", "--allow-downgrade")  # what the refusal says
+    assert signed.sample.git("rev-parse", "HEAD") == new
+
+
+def test_a_shallow_clone_is_told_to_fetch_its_history(signed: Shop, keys: Path) -> None:
+    sign(signed, "v2.0.0", keys / "good")
+    remote, options = signed.sample.remote, ["-c", "gpg.format=ssh", "-c", f"user.signingKey={keys}/good"]
+    signed.sample.git("checkout", "-q", "-b", "side", "v1.2.9", cwd=remote)
+    signed.sample.git("commit", "-q", "--allow-empty", "-m", "live", cwd=remote)
+    shutil.rmtree(signed.sample.app)
+    signed.sample.git("clone", "-q", "--depth", "1", f"file://{remote}", str(signed.sample.app), cwd=remote)
+    signed.sample.git("checkout", "-q", "--orphan", "early", cwd=remote)
+    signed.sample.git("commit", "-q", "--allow-empty", "-m", "root", cwd=remote)
+    signed.sample.git("merge", "-q", "--allow-unrelated-histories", "-s", "ours", "-m", "both", "v1.2.9", cwd=remote)
+    signed.sample.git(*options, "tag", "-s", "-m", "v2.1.0", "v2.1.0", cwd=remote)
+    verified(signed, keys)
+    refused(
+        signed, "plan", "v2.1.0", says=("doesn't tell whether v2.1.0 shares history", "git fetch --unshallow origin")
+    )
+    signed.sample.git("fetch", "-q", "--unshallow", "origin")
+    signed.run("plan", "v2.1.0")
+
+
+def test_a_stolen_key_whose_time_is_over_and_a_tag_dated_back(signed: Shop, keys: Path) -> None:
+    verified(signed, keys)
+    signed.sample.extra_environment["GIT_COMMITTER_DATE"] = "2019-06-01T12:00:00Z"
+    sign(signed, "v2.0.0", keys / "expired")
+    refused(signed, "upgrade", "v2.0.0", says="isn't valid now")
 
 
 def test_signed_by_a_key_that_nobody_allowed(signed: Shop, keys: Path) -> None:
@@ -402,10 +452,19 @@ def gpg_sign(shop: Shop, keyring: Path, tag: str, who: str) -> None:
     shop.sample.extra_environment["GNUPGHOME"] = str(keyring / "known")
 
 
-def test_gpg_signed_by_a_key_of_the_keyring(signed: Shop, keyring: Path) -> None:
+def test_gpg_signed_by_a_key_that_is_listed(signed: Shop, keyring: Path) -> None:
+    """Where none is listed, only the key that signed what is live counts."""
     gpg_sign(signed, keyring, "v2.0.0", "good")
+    said = refused(signed, "upgrade", "v2.0.0", says="git.fingerprints lists none")
+    (key,) = re.findall(r"fingerprints: \[([0-9A-F]{40})\]", said)
+    signed.configure(more=f"git: {{verify: gpg, fingerprints: [{'0' * 40}]}}\n")
+    refused(signed, "upgrade", "v2.0.0", says="git.fingerprints doesn't list")
+    signed.configure(more=f"git: {{verify: gpg, fingerprints: [{key.lower()}]}}\n")
     signed.run("upgrade", "v2.0.0")
     assert live(signed) == "v2.0.0"
+    gpg_sign(signed, keyring, "v2.1.0", "good")
+    signed.run("upgrade", "v2.1.0")
+    assert live(signed) == "v2.1.0"
 
 
 @pytest.mark.parametrize("who", ["other", "expired"])
@@ -466,8 +525,10 @@ def test_a_release_does_not_allow_itself_another_package_index(signed: Shop, set
     signed.sample.release("v2.0.0", {**tree("v2.0.0"), "deploy.yaml": own, "requirements.txt": asked})
     signed.sample.make_venv()
     said = signed.run("upgrade", "v2.0.0", code=7).err
-    assert "--extra-index-url https://evil.example/simple" in said
-    assert "the release's own doesn't count" in said
+    assert "https://evil.example/simple" in said
+    key = "venv.allow_index_options" if "extra_args" not in settings else "venv.extra_args"
+    assert f"v2.0.0 changes `{key}`, which is pinned on this server" in said
+    assert "the release's own doesn't count" in said or "extra_args" in settings
 
 
 def test_a_release_whose_submodule_comes_from_elsewhere(signed: Shop, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from gitdeploy.errors import GitDeployError, NotFound, SourceError
 from gitdeploy.site.backwards import direction, lower
 from gitdeploy.site.missing import missing_tag
 from gitdeploy.site.remotes import fetch_places
+from gitdeploy.site.signatures import require_signature
 from gitdeploy.site.site import Site, head_of
 from gitdeploy.site.skipping import Skips
 from gitdeploy.site.tags import check_tag
@@ -44,8 +45,10 @@ def look(
         local = site.repository.resolve(f"refs/tags/{tag}")
         now = _as_it_is_now(site, tag, local)
         try:
-            version = version_text(tag, site.config.source.tag_prefix)
-            plan = make(site, database, Chosen(CodeState(version, tag, now.commit)), options)
+            target = CodeState(version_text(tag, site.config.source.tag_prefix), tag, now.commit)
+            # First of all: of a release that nobody vouches for nothing is read, and nobody is asked for more of it.
+            require_signature(site, site.release_at(head_of(site)), target, older=options.allow_downgrade)
+            plan = make(site, database, Chosen(target), options)
             way = direction(site, plan.origin, plan.target)
         finally:
             if now.fetched:

@@ -13,7 +13,7 @@ from gitdeploy.deployment.record.work import Session, record
 from gitdeploy.errors import UsageError
 from gitdeploy.hooks import running
 from gitdeploy.hooks.running import STAGES, HookContext
-from gitdeploy.site.app_environment import hook_caller, secret_names
+from gitdeploy.site.app_environment import hook_caller, withheld
 from gitdeploy.site.site import head_of, kept_data
 from gitdeploy.text import clean, listing
 
@@ -79,7 +79,7 @@ def run_hooks(session: Session, stage: str, on_line: Callable[[str], object]) ->
         context,
         stage=stage,
         timeout=site.config.hooks.timeout,
-        secrets=secret_names(site.config),
+        secrets=withheld(site),
         caller=hook_caller(site),
         on_line=on_line,
     )

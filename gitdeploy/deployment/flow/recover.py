@@ -146,8 +146,7 @@ def _finish_or_undo(work: Work, record: LiveRecord, records: list[Record], repla
     if newest == "commit":
         journal.line(f"The interrupted deployment {work.id} was final already: finishing it.")
         manifest = Manifest.read(site.state.stage / record.stage)
-        after = parsed_config(site, record.after)
-        return finish(work, record, moved(manifest, site.root) if manifest else None, after)
+        return finish(work, record, moved(manifest, site.root) if manifest else None, record.configuration(site))
     live = Live.rebuild(site, journal, record)
     if live is None and newest == "undone":
         # The stage goes last of all: the old release was settled before.

@@ -108,7 +108,7 @@ def plan_upgrade(
         env_version=chosen.target.version,
         origin=origin,
     )
-    return checked(site, plan)
+    return checked(site, replace(plan, signed=chosen.signed))
 
 
 def _prepare(work: Work, chosen: Chosen, options: Options) -> Preparation:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 
 from gitdeploy.backups import store
 from gitdeploy.checkout import switch
@@ -15,6 +16,7 @@ from gitdeploy.deployment.record.tell import owe, send_owed
 from gitdeploy.deployment.record.work import Result, Work
 from gitdeploy.errors import GitDeployError
 from gitdeploy.site import skipping
+from gitdeploy.site.policy import gone_live
 from gitdeploy.site.site import KEPT_DATA, kept_data
 from gitdeploy.text import clean
 from gitdeploy.upkeep.prune import prune
@@ -41,6 +43,8 @@ def finish(work: Work, record: LiveRecord, manifest: Manifest | None, config: Co
             by=record.performer,
             prefix=config.source.tag_prefix,
         )
+    with suppress(OSError):  # a full disk: the old settings stay pinned, and the next release says what is another
+        gone_live(site, config, accepted=record.accepted, made=record.signed)
     if record.kept_data:
         names = sorted({*kept_data(work.database), *record.kept_data})
         work.database.meta_put(KEPT_DATA, json.dumps(names))

@@ -46,6 +46,8 @@ class LiveRecord(Struct, frozen=True):
     performer: str = ""
     unhealthy: str | None = None  # why what was live was not healthy before anything began
     reserve: bool = False
+    accepted: Sequence[str] = ()  # pinned settings that the release may change
+    signed: int = 0  # when its signed tag was made, seconds since 1970; 0: no signature was wanted
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -65,7 +67,13 @@ class LiveRecord(Struct, frozen=True):
             "automatic": self.automatic,
             "performer": self.performer,
             "unhealthy": self.unhealthy,
+            "accepted": list(self.accepted),
+            "signed": self.signed,
         }
+
+    def configuration(self, site: Site) -> Config:
+        """That of the release (or backup) that goes live: today's where nothing says another."""
+        return parsed_config(site, self.after, self.accepted)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> LiveRecord:
@@ -96,7 +104,7 @@ class Live(Struct):
         manifest = Manifest.read(site.state.stage / record.stage)
         if manifest is None:
             return None
-        before, after = (parsed_config(site, text) for text in (record.before, record.after))
+        before, after = parsed_config(site, record.before), record.configuration(site)
         return cls(
             site,
             journal,
@@ -147,8 +155,9 @@ class Live(Struct):
         )
 
 
-def parsed_config(site: Site, text: str | None) -> Config:
-    """The configuration that a `LiveRecord` holds as TEXT; today's where it holds none."""
+def parsed_config(site: Site, text: str | None, accept: Sequence[str] = ()) -> Config:
+    """The configuration that a `LiveRecord` holds as TEXT, with what is pinned here but for what was ACCEPTed; today's where
+    it holds none."""
     if text is None:
         return site.config
-    return configuration.parse(text.encode("utf-8", "surrogateescape"), root=site.root)
+    return configuration.parse(text.encode("utf-8", "surrogateescape"), root=site.root, accept=accept)

@@ -23,7 +23,7 @@ from gitdeploy.deployment.live.migrated import require_recorded
 from gitdeploy.deployment.record.engine import Effect, Step
 from gitdeploy.errors import DeploymentFailed, GitDeployError
 from gitdeploy.hooks import running
-from gitdeploy.site.app_environment import check_environment, hook_caller, secret_names
+from gitdeploy.site.app_environment import check_environment, hook_caller, withheld
 from gitdeploy.system.durable import sync_file_system
 from gitdeploy.text import count, listing
 from gitdeploy.venvs import flip as venv_flip
@@ -300,7 +300,7 @@ def run_stage(live: Live, config: Config, stage: str, *, status: str | None = No
         live.hook_context(status=status, error=error),
         stage=stage,
         timeout=config.hooks.timeout,
-        secrets=secret_names(config),
+        secrets=withheld(live.site, live.before, live.after),
         caller=hook_caller(live.site),
         on_line=live.journal.output,
     )

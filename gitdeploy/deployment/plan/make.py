@@ -32,6 +32,7 @@ from gitdeploy.deployment.plan.data import plan_data
 from gitdeploy.deployment.plan.data_moves import Move
 from gitdeploy.deployment.plan.migrations import migrations_between
 from gitdeploy.deployment.plan.options import Options
+from gitdeploy.deployment.plan.policy import changes_as_dicts, policy_findings, with_signers
 from gitdeploy.deployment.plan.services import staying_behind
 from gitdeploy.deployment.plan.target_files import TargetFiles
 from gitdeploy.deployment.plan.unlisted import not_installed
@@ -76,6 +77,8 @@ class Plan(Struct, frozen=True):
     unhealthy: str | None = None  # why what is live is not healthy, see preflight.py
     data: tuple[Move, ...] = ()  # what `restore --with-data` replaces
     remembered: tuple[str, ...] = ()  # what is known here against the release: it failed, it is skipped
+    brought: tuple[bytes, ...] = ()  # files with settings in them that come with the target
+    signed: int = 0  # when the release's signed tag was made, seconds since 1970; 0: no signature was wanted
 
     @property
     def tree(self) -> TreePlan:
@@ -169,6 +172,7 @@ class Plan(Struct, frozen=True):
             "service": [service.name for service in self.services],
             "disk_needed": self.disk_needed,
             "problems": [{"message": problem.message, "hint": problem.hint} for problem in self.problems],
+            "config_changes": changes_as_dicts(self.after),
             "warnings": list(self.warnings),
             "remembered": list(self.remembered),
         }
@@ -213,8 +217,10 @@ def make_plan(
     if action == "upgrade" and policy != "discard":
         said.add(obstacles.local_commit_problems(repository, local, goal))
     said.add(obstacles.env_problems(site, checkout, reader))
-    after = _with_new_requirements(_config_after(site, tree, reader), tree)
-    venv = plan_venv(site, action, after, reader, generation, options, said.problems)
+    after = _with_new_requirements(_config_after(site, tree, reader, options.accept_config), tree)
+    after, brought = with_signers(site, after, tree, reader, options.accept_config)
+    said.add(*policy_findings(action, target, after))
+    venv = plan_venv(site, after, reader, generation, options, said.problems)
     said.add((), not_installed(repository, (repository.tree_of(local.head), goal.tree), tree, venv))
     hooks = _hooks(site, action, after, tree, said) if options.hooks else {}
     services = _services(site, venv, said) if options.restart else ()
@@ -230,7 +236,7 @@ def make_plan(
         action=action, origin=origin, target=target, local=local, goal=goal, checkout=checkout, venv=venv,
         hooks=hooks, services=services, history=commits_between(repository, local.head, goal.commit),
         disk_needed=needed, problems=tuple(said.problems), warnings=tuple(said.warnings), before=config,
-        after=after, options=options, migrations=migrations,
+        after=after, options=options, migrations=migrations, brought=brought,
     )  # fmt: skip
 
 
@@ -349,19 +355,26 @@ def _lfs_places(
             yield part.objects, part.goal.tree, "origin", checkout.of_owner(part.path), None if part.created else at
 
 
-def _config_after(site: Site, tree: TreePlan, reader: TargetFiles) -> Config:
-    """The configuration that holds once the target is live: its own deploy.yaml where the release brings one."""
+def _config_after(site: Site, tree: TreePlan, reader: TargetFiles, accept: tuple[str, ...]) -> Config:
+    """The configuration that holds once the target is live: its own deploy.yaml where the release brings one, and what is
+    pinned here. ACCEPT: what of that it may change."""
     file = site.config.file
     if file is not None and not file.is_relative_to(site.root):
         return site.config
     name = str(file.relative_to(site.root)) if file is not None else "deploy.yaml"
-    change = next((change for change in tree.changes if change.path == os.fsencode(name)), None)
-    if change is None:
+    env_file = site.config.env_file
+    changed = {change.path: change for change in tree.changes}
+    change = changed.get(os.fsencode(name))
+    env = None
+    if env_file and os.fsencode(env_file) in changed and tree.version_file != os.fsencode(env_file):
+        env = reader.read(env_file) or b""
+    if change is None and env is None:
         return site.config
-    if change.kind == "deleted":
-        return configuration.parse(b"", root=site.root, name=name)
-    content = reader.read(name)
-    return configuration.parse(content or b"", root=site.root, name=f"{name} of the release", file=site.root / name)
+    content = site.config.text if change is None else b"" if change.kind == "deleted" else reader.read(name) or b""
+    brings = change is not None and change.kind != "deleted"
+    where = f"{name} of the release" if brings else name
+    path = site.root / name if brings or change is None else None
+    return configuration.parse(content or b"", root=site.root, name=where, file=path, env=env, accept=accept)
 
 
 def _with_new_requirements(config: Config, tree: TreePlan) -> Config:

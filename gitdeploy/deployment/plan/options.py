@@ -22,3 +22,4 @@ class Options(Struct, frozen=True):
     accept_moved_tag: bool = False
     with_data: bool = False
     unhealthy: bool = False  # go on though what is live is not healthy
+    accept_config: tuple[str, ...] = ()  # pinned settings that the release may change

@@ -48,7 +48,6 @@ class VenvPlan(Struct, frozen=True):
 
 def plan_venv(
     site: Site,
-    action: str,
     after: Config,
     reader: venvs.TreeReader,
     generation: str | None,
@@ -73,8 +72,7 @@ def plan_venv(
     requirements = venvs.read_requirements(reader, after.venv, live, root=site.root, other=other)
     problems += [Problem(text) for text in requirements.problems]
     brought = [*requirements.index_options, *_brought_arguments(site.config, after)]
-    # What was live here once is trusted as it was; a new release doesn't grant itself anything.
-    if brought and not (site.config if action == "upgrade" else after).venv.allow_index_options:
+    if brought and not after.venv.allow_index_options:  # which is pinned on this server
         problems.append(
             Problem(
                 f"The release's requirements bring package sources of their own: {listing(brought, 5)}.",

@@ -11,6 +11,7 @@ from gitdeploy.deployment.plan.make import Plan
 from gitdeploy.deployment.prepare.preparation import Preparation
 from gitdeploy.errors import DeploymentFailed, PolicyError
 from gitdeploy.hooks.running import find_hooks
+from gitdeploy.site.policy import before_the_switch
 from gitdeploy.system import interruption
 
 # ---- policy ----
@@ -50,7 +51,10 @@ def into_live(preparation: Preparation, *, data_from: str | None = None) -> Live
         automatic=work.session.caller.automatic,
         performer=work.session.caller.performer,
         unhealthy=plan.unhealthy,
+        accepted=plan.options.accept_config,
+        signed=plan.signed,
     )
+    before_the_switch(work.site, plan.after, plan.brought)
     work.journal.write("plan", "", record.as_dict())
     return Live(
         work.site,

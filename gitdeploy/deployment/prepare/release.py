@@ -12,13 +12,13 @@ from gitdeploy import upkeep
 from gitdeploy.checkout import remote as remotes
 from gitdeploy.checkout import remote_names
 from gitdeploy.checkout.git import INCOMING_REFS
-from gitdeploy.checkout.signature import verify
 from gitdeploy.deployment.plan.options import Options
 from gitdeploy.deployment.record.work import Work
 from gitdeploy.errors import GitDeployError, NotFound, PolicyError, SourceError, UsageError
 from gitdeploy.site.backwards import ahead, direction, lower
 from gitdeploy.site.missing import missing_tag
 from gitdeploy.site.remotes import fetch_places
+from gitdeploy.site.signatures import require_signature
 from gitdeploy.site.site import Site
 from gitdeploy.site.skipping import Skips, refusal
 from gitdeploy.site.tags import check_tag
@@ -35,6 +35,7 @@ class Chosen(Struct, frozen=True):
     target: CodeState
     said: str | None = None
     automatic: bool = False
+    signed: int = 0  # when its signed tag was made, seconds since 1970; 0: no signature was wanted
 
 
 class Nothing(Struct, frozen=True):
@@ -101,7 +102,7 @@ def fetch(work: Work, chosen: Chosen, options: Options) -> Chosen:
             work.journal.write("fetch", "", {"tag": tag})  # on disk before a ref that recovery has to know of
             commit, shown.summary = _from_remotes(work, tag, local)
         try:
-            _check(work, chosen, options, commit, local, prepared=shown.status == "skipped")
+            signed = _check(work, chosen, options, commit, local, prepared=shown.status == "skipped")
             if local != commit:
                 remotes.take_incoming(repository, tag)
         except GitDeployError:
@@ -114,12 +115,12 @@ def fetch(work: Work, chosen: Chosen, options: Options) -> Chosen:
     if chosen.automatic:
         _refuse_unwanted(work, target)  # again: only now is the commit known where the source didn't tell it
     work.aim(target)
-    return replace(chosen, target=target)
+    return replace(chosen, target=target, signed=signed)
 
 
-def _check(work: Work, chosen: Chosen, options: Options, commit: str, local: str | None, *, prepared: bool) -> None:
+def _check(work: Work, chosen: Chosen, options: Options, commit: str, local: str | None, *, prepared: bool) -> int:
     """Whether COMMIT may be what the tag is: compared with what is LOCAL, what was seen first and what the source says,
-    and signed where that is wanted. Raises `PolicyError`, `SourceError`, `UsageError`."""
+    and signed where that is wanted; when that signed tag was made. Raises `PolicyError`, `SourceError`, `UsageError`."""
     tag = chosen.target.tag
     assert tag is not None
     known_as = [(local, "here"), (work.database.first_seen(tag), "when it was first seen")]
@@ -135,7 +136,9 @@ def _check(work: Work, chosen: Chosen, options: Options, commit: str, local: str
         raise way.doubt
     if way.said:
         work.journal.line(way.said, "warning")
-    _verify_signature(work, tag, commit)
+    return require_signature(
+        work.site, work.origin, CodeState(_version(work.site, tag), tag, commit), older=options.allow_downgrade
+    )
 
 
 def moved_tag(tag: str, commit: str, known_as: Sequence[tuple[str | None, str]]) -> PolicyError | None:
@@ -237,10 +240,3 @@ def prepared_commit(site: Site, tag: str) -> str | None:
 
 def _version(site: Site, tag: str) -> str | None:
     return version_text(tag, site.config.source.tag_prefix)
-
-
-def _verify_signature(work: Work, tag: str, commit: str) -> None:
-    if work.site.config.git.verify != "none":
-        config = work.site.config.git
-        signers = work.site.root / config.allowed_signers if config.allowed_signers else None
-        verify(work.site.repository, tag, commit, config.verify, signers)

@@ -1,0 +1,73 @@
+"""What a release would change of the settings that are pinned on this server."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from msgspec.structs import replace
+
+from gitdeploy.checkout.changes import Problem, TreePlan
+from gitdeploy.config import Config
+from gitdeploy.config.pins import WHO_DECIDES, Change, read_pins
+from gitdeploy.deployment.plan.target_files import TargetFiles
+from gitdeploy.site.policy import signers_in_checkout
+from gitdeploy.site.site import Site
+from gitdeploy.text import count, path_text, shell_word
+from gitdeploy.versions import CodeState
+
+SIGNERS = "git.allowed_signers"
+
+
+def with_signers(
+    site: Site, after: Config, tree: TreePlan, reader: TargetFiles, accept: tuple[str, ...]
+) -> tuple[Config, tuple[bytes, ...]]:
+    """(AFTER with the change of the signers' file that comes with the target, where that file is in the checkout; the files
+    with settings in them that come with the target)."""
+    brought = () if after.text is None or after.text == site.config.text else (after.text,)
+    path, pins = signers_in_checkout(site.config), read_pins(site.root)
+    name = str(path.relative_to(site.root)) if path is not None else ""
+    if not name or all(change.path != os.fsencode(name) for change in tree.changes):
+        return after, brought
+    raw = reader.read(name) or b""
+    text = raw.decode("latin-1")
+    if pins is not None and pins.signers not in (None, text):
+        change = Change(SIGNERS, _keys(pins.signers or ""), _keys(text), path_text(name), SIGNERS not in accept)
+        after = replace(after, changes=(*after.changes, change))
+    return after, (*brought, raw)
+
+
+def _keys(text: str) -> str:
+    return count(sum(bool(line.strip()) and not line.startswith("#") for line in text.splitlines()), "key")
+
+
+def policy_findings(action: str, target: CodeState, after: Config) -> tuple[list[Problem], list[str]]:
+    """(what speaks against a release that changes pinned settings, what is to be said of a backup that has others)."""
+    overruled = after.overruled
+    if not overruled:
+        return [], []
+    if action != "upgrade":
+        said = "; ".join(f"`{each.key}` stays {each.pinned} ({each.file}: {each.said})" for each in overruled)
+        return [], [
+            f"Settings that are pinned on this server stay as they are, whatever that state's files say: {said}."
+        ]
+    words = " ".join(f"--accept-config {each.key}" for each in overruled)
+    hint = f"If that is right: gitdeploy upgrade {shell_word(target.tag or '')} {words}"
+    first, *rest = [Problem(_sentence(target, each), "", refused=True) for each in overruled]
+    return [Problem(first.message, hint, refused=True), *rest], []
+
+
+def _sentence(target: CodeState, change: Change) -> str:
+    verb = "lowers" if WHO_DECIDES.get(change.key) == "floor" else "changes"
+    return (
+        f"{target.tag} {verb} `{change.key}`, which is pinned on this server: "
+        f"{change.said} instead of {change.pinned} ({change.file})."
+    )
+
+
+def changes_as_dicts(after: Config) -> list[dict[str, Any]]:
+    """The shape of `config_changes` in `plan --json`."""
+    return [
+        {"key": each.key, "from": each.pinned, "to": each.said, "accepted": not each.overruled}
+        for each in after.changes
+    ]
