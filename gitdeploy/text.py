@@ -24,6 +24,13 @@ _QUERY_TOKEN = re.compile(r"(?i)([?&](?:access_token|private_token|token|key|sec
 _HEADER_TOKEN = re.compile(
     r"(?i)\b((?:authorization|private-token|x-yunxiao-token)\s*[:=]\s*(?:(?:bearer|token|basic)\s+)?)[^\s'\",]+"
 )
+_SECRET_NAME = re.compile(
+    r"(?i)TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIAL|(?:^|_)(?:API|ACCESS|PRIVATE|AUTH|ENCRYPTION)?KEY(?:_|$)|_PWD?$"
+)
+_PLAIN_WORD = re.compile(
+    r"[a-z]{1,15}|[0-9.]{1,9}|[A-Z]{1,15}"
+)  # `development`, `15001`: no secret, and seen everywhere
+_PASSWORD_IN_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/@\s:]*:([^/\s]+)@")
 MASK = "***"
 
 _secrets: set[str] = set()
@@ -34,6 +41,15 @@ def register_secret(value: str | None) -> None:
     if value and len(value.strip()) >= 4:
         _secrets.add(value)
         _secrets.add(value.strip())
+
+
+def register_secrets(variables: Iterable[tuple[str, str]]) -> None:
+    """The same for each of VARIABLES (name, value) that looks like a secret by its name, and for passwords in URLs."""
+    for name, value in variables:
+        if _SECRET_NAME.search(name) and len(value) >= 8 and value[0] != "/" and not _PLAIN_WORD.fullmatch(value):
+            register_secret(value)
+        if "://" in value and (found := _PASSWORD_IN_URL.match(value)):
+            register_secret(found[1])
 
 
 def redact(text: str) -> str:

@@ -137,3 +137,19 @@ def test_a_word_of_a_command_line_names_that_very_file(tmp_path: Path, name: byt
         done = subprocess.run(["sh", "-c", f"cat {word}"], cwd=tmp_path, capture_output=True, text=True)
         assert done.stdout == "found", (word, done.stderr)
         assert word.isprintable()
+
+
+def test_what_looks_like_a_secret_is_hidden_from_the_start() -> None:
+    values = {
+        "SHOP_TOKEN": "one-4711-token",
+        "aws_secret_access_key": "two-4711/secret+",
+        "STRIPE_KEY": "three-4711-key",
+        "GIT_PW": "four-4711-pw",
+        "SMTP_PASSWORD": "Five4711!",
+        "DATABASE_URL": "postgresql://shop:six-4711@db/shop",
+    }
+    shown = {"SECRET_KEY": "development", "KEYBOARD": "de-4711-latin", "KEY_FILE": "/etc/key-4711", "PORT_KEY": "15001"}
+    text.register_secrets([*values.items(), *shown.items()])
+    said = text.redact(" ".join((*values.values(), *shown.values())))
+    assert [word for word in ("one-", "two-", "three-", "four-", "Five", "six-") if word in said] == []
+    assert all(value in said for value in shown.values())

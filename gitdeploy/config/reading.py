@@ -21,7 +21,7 @@ from gitdeploy.config.model import SECTIONS, Config
 from gitdeploy.config.pins import POLICY_VARIABLES, Change, Pins, fingerprint, read_pins
 from gitdeploy.config.together import check_together
 from gitdeploy.errors import ConfigError
-from gitdeploy.text import clean, listing, nearest, path_text
+from gitdeploy.text import clean, listing, nearest, path_text, register_secrets
 
 FILE_NAME = "deploy.yaml"
 LARGEST_ENV_FILE = 256 * 1024
@@ -207,6 +207,8 @@ def _configure(
     if reading.problems:
         raise _refused(name, reading.problems)
     config = _with_env_file(config, judging, env)
+    # First of all, before any of them can stand in a message.
+    register_secrets((*os.environ.items(), *((each.name, each.value or "") for each in config.env.bindings)))
     config = with_variables(config, where)
     config = _with_what_is_found(config, where)
     return replace(config, where=_complete(where))

@@ -57,6 +57,11 @@ class VenvConfig(Section, frozen=True):
     allow_index_options: bool = setting(
         Flag(), False, "true: a release's requirements may bring their own package index (--index-url and the like)."
     )
+    allow_sources: tuple[str, ...] = setting(
+        ListOf(Text("a host's name", checks.host_name)),
+        (),
+        "Hosts that a release may install single packages from, by their address or from git, such as [github.com].",
+    )
     pass_env: tuple[str, ...] = setting(
         ListOf(Text("the name of an environment variable", checks.passed_variable)),
         (),

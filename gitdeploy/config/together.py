@@ -38,6 +38,9 @@ def check_together(config: Config, lines: Mapping[str, int]) -> list[Problem]:
     source = config.source
     if source.agree and not source.fallback:
         problem("source.agree", "needs `source.fallback`: another source that could agree.")
+    for name in config.venv.pass_env:
+        if name in config.secret_names:
+            problem("venv.pass_env", f"names {name}, which holds a secret of gitdeploy's own: no requirements get it.")
     health = config.health
     if (health.version or health.headers or health.expect_body is not None) and not health.url:
         key = next(k for k in ("version", "headers", "expect_body") if getattr(health, k))

@@ -83,8 +83,9 @@ class _Run(Struct, frozen=True):
 
     @property
     def environment(self) -> dict[str, str]:
-        """Variables that the operator sets for builds, and those that the files name."""
-        named = {name: os.environ[name] for name in self.requirements.variables if name in os.environ}
+        """Variables that the operator sets for builds, and those that the files name and may have."""
+        asked = set(self.requirements.variables).intersection(self.config.pass_env)
+        named = {name: os.environ[name] for name in asked if name in os.environ}
         return {**named, **self.config.env}
 
     @property

@@ -12,7 +12,7 @@ import os
 import re
 import tempfile
 import tomllib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,8 @@ from gitdeploy.system import environment, process
 from gitdeploy.text import clean, listing
 from gitdeploy.venvs.described import PYLOCK
 from gitdeploy.venvs.live import canonical
+from gitdeploy.venvs.origins import Origin, Reader, of_pylock
 from gitdeploy.venvs.uv import uv_program
-
-Reader = Callable[[str], bytes | None]
 
 _PUBLIC_INDEX = re.compile(r"https://pypi\.org/simple/?")
 _EXPORT_LIMIT = 60.0  # seconds that uv's exporter may take; it needs a tenth of one
@@ -36,13 +35,14 @@ class Cannot(Exception):
 
 class Lines(Struct, frozen=True):
     """What a file means. text: requirement lines; None where the installer must read the file itself, with the whole
-    release beside it where `tree` says so; `shown` is what can be told of it then. hashed: every line has a hash. python: the versions that it is for."""
+    release beside it where `tree` says so; `shown` is what can be told of it then; `origins`: where it says that packages come from. hashed: every line has a hash. python: the versions that it is for."""
 
     text: str | None
     hashed: bool = False
     tree: bool = False
     python: str = ""
     shown: str = ""
+    origins: tuple[Origin, ...] = ()
 
 
 def lines_of(path: str, data: bytes, read: Reader, groups: tuple[str, ...], extras: tuple[str, ...]) -> Lines:
@@ -151,7 +151,8 @@ def _pylock(lock: Mapping[str, Any]) -> Lines:
         if "version" in package
         and not re.search(r"\b(?:extras|dependency_groups)\b", marker := _text(package.get("marker")))
     ]
-    return Lines(None, python=_text(lock.get("requires-python")), shown="".join(f"{line}\n" for line in lines))
+    shown = "".join(f"{line}\n" for line in lines)
+    return Lines(None, python=_text(lock.get("requires-python")), shown=shown, origins=of_pylock(lock))
 
 
 def _line(name: str, version: str, marker: str, hashes: Iterable[str], extras: Iterable[str] = ()) -> str:

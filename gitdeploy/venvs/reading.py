@@ -20,6 +20,7 @@ from gitdeploy.text import clean, path_text
 from gitdeploy.venvs.described import LOCKS, is_known
 from gitdeploy.venvs.itself import Own
 from gitdeploy.venvs.live import canonical
+from gitdeploy.venvs.origins import Origin, addresses_in, of_project
 from gitdeploy.venvs.settings import VenvConfig
 from gitdeploy.versions import satisfies
 
@@ -81,6 +82,7 @@ class Scan:
         self.problems: list[str] = []
         self.pip_only: list[str] = []
         self.variables: set[str] = set()
+        self.origins: list[Origin] = []
         self.hashed = self.whole_tree = False
         self.size = 0
 
@@ -130,6 +132,9 @@ class Scan:
                 f"{shown} is for Python {clean(meant.python, limit=60)}, and the venv has {self.python}; name a newer "
                 "one: venv.python."
             )
+        self.origins += meant.origins
+        if os.path.basename(name) == "pyproject.toml":
+            self.origins += of_project(os.path.dirname(name), self.reader.read)
         if meant.text is None:
             self.whole_tree |= meant.tree
             if self.config.installer == "pip":
@@ -233,6 +238,8 @@ class Scan:
         if pin and asked is not None:
             self.pins[canonical(pin[1])] = pin[2]
         requirement = line.partition(" --")[0].partition(" ;")[0].strip()
+        if "://" in requirement or "+" in requirement:
+            self.origins += addresses_in(requirement)
         at = re.match(r"[A-Za-z0-9][\w.-]*\s*(?:\[[^\]]*\])?\s*@\s*(\S+)", requirement)
         target = at[1] if at else requirement
         if _is_local(target):
@@ -244,6 +251,7 @@ class Scan:
                 self.unpinned[package] = asked
 
     def _options(self, words: list[str], name: str, place: str) -> None:
+        self.variables.update(_VARIABLE.findall(" ".join(words)))
         while words:
             option, said = split_option(words.pop(0))
             takes = option in (
@@ -261,7 +269,6 @@ class Scan:
             value = said or ""
             if takes and said is None:
                 value = words.pop(0) if words else ""
-            self.variables.update(_VARIABLE.findall(value))
             if option in ("-r", "--requirement", "-c", "--constraint"):
                 inside = (
                     value
@@ -282,6 +289,7 @@ class Scan:
                 self.pip_only.append(f"{place} says {option}, which uv ignores")
 
     def _editable(self, value: str, place: str) -> None:
+        self.origins += addresses_in(value)
         if re.match(r"(git|hg|svn|bzr)\+", value):
             self.pip_only.append(f"{place} installs from a version control system with -e, which uv doesn't do")
         elif not re.match(r"[a-z][a-z0-9+.-]+://", value, re.IGNORECASE) or value.startswith("file:"):
@@ -297,6 +305,7 @@ class Scan:
             self.problems.append(f"{place} installs {path_text(path)}, which is outside of the checkout.")
             return
         self.local[name] = self._identity(name, editable)
+        self.origins += of_project(name, self.reader.read)
 
     def _identity(self, name: str, editable: bool) -> str:
         data = None if name == "." else self.reader.read(name)

@@ -13,6 +13,7 @@ from msgspec import Struct, field
 from gitdeploy.venvs.interpreters import Wanted
 from gitdeploy.venvs.itself import own_installs
 from gitdeploy.venvs.live import LiveVenv, interpreter_identity
+from gitdeploy.venvs.origins import Origin, not_ours
 from gitdeploy.venvs.reading import INDEX_OPTIONS, ITSELF, UV_INDEX_OPTIONS, Scan, TreeReader, split_option
 from gitdeploy.venvs.settings import VenvConfig, read_settings
 
@@ -29,7 +30,7 @@ class Requirements(Struct, frozen=True):
     the release that are installed as packages though no file names them. alone: a root that is installed by itself and
     without what it depends on, since all else has hashes. index_options: lines that say where packages come from. hashed: a line has a hash. pip_only: why uv can't do it.
     unpinned: package to what its line asks of the version (`>=2`; empty: nothing) where no `==` line fixes it.
-    variables: `${NAME}` in the files. problems: sentences; with any, there is nothing to be installed.
+    variables: `${NAME}` in the files. origins: addresses of packages that aren't at an index of this server's. problems: sentences; with any, there is nothing to be installed.
     """
 
     files: Mapping[str, bytes]
@@ -48,6 +49,7 @@ class Requirements(Struct, frozen=True):
     sources: tuple[str, ...] = ()
     itself: tuple[str, ...] = ()
     alone: tuple[str, ...] = ()
+    origins: tuple[Origin, ...] = ()
 
     @property
     def nothing(self) -> bool:
@@ -96,7 +98,14 @@ def read_requirements(
         sources=tuple(path for path in sources if path in scan.files),
         itself=itself,
         alone=alone,
+        origins=tuple(not_ours(scan.origins, config.allow_sources, _indexes(live))) if scan.origins else (),
     )
+
+
+def _indexes(live: LiveVenv | None) -> list[str]:
+    """The indexes that are set on this server."""
+    settings = read_settings(live.real if live else None)
+    return [*settings.uv_environment.values(), *settings.pip_environment.values()]
 
 
 def index_options_in(words: Sequence[str]) -> list[str]:

@@ -335,7 +335,7 @@ def test_variables_and_tools_of_builds(sample: Sample) -> None:
     settings = SETTINGS + "venv: {env: {SHOP_FLAG: -I/opt/lib}, self: editable}\n"
     sample.release("v2.0.0", {**project("2.0.0", "greeting==2.0"), "deploy.yaml": settings})
     with_pip(sample, "v1.0.0")
-    sample.gitdeploy("upgrade", "v2.0.0", env={"SHOP_FLAG": "not this"})
+    sample.gitdeploy("upgrade", "v2.0.0", "--accept-config", "venv.env", env={"SHOP_FLAG": "not this"})
     assert shop(sample)[-1] == "-I/opt/lib"
 
 

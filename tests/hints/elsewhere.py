@@ -71,6 +71,8 @@ FOLLOWED_ELSEWHERE = {
     "To accept what a release changes: gitdeploy config accept": "sources/test_policy.py::test_accepted_in_advance_for_just_that_value",
     "gitdeploy upgrade {} --accept-config {}": "sources/test_policy.py::test_signers_in_the_checkout_are_pinned_by_what_they_say",
     "What it changes: gitdeploy plan {}": "sources/test_policy.py::test_accepted_in_advance_for_just_that_value",
+    "If they may read it: venv: {pass_env:": "sources/test_policy.py::test_requirements_get_only_the_variables_that_this_server_lists",
+    "If you trust those hosts: venv: {allow_sources:": "sources/test_policy.py::test_a_package_by_its_address_wants_its_host_listed",
     "If that key is right, list it in deploy.yaml": "sources/test_trust.py::test_gpg_signed_by_a_key_that_is_listed",
     "To install it all the same: gitdeploy upgrade {} --allow-downgrade": "sources/test_trust.py::test_signed_and_not_of_this_app_nor_of_now",
     "Fetch the whole history: git fetch --unshallow": "sources/test_trust.py::test_a_shallow_clone_is_told_to_fetch_its_history",
@@ -109,7 +111,7 @@ NOT_COMMANDS = {
     "asks the release's author, or the remote's": [
         "Ask the release's author", "Such a release can't be installed", "A release is a tag of a commit.", "It is not what its name says.",
         "Only releases signed by a known key", "Ask its author to sign the release", "A release doesn't get a new number.",
-        "If it is this app's all the same, install it once by hand", "List the keys that may sign", "Ask its author. Where you know the object",
+        "If it is this app's all the same, install it once by hand", "They are gitdeploy's own secrets: ask the release's author.", "List the keys that may sign", "Ask its author. Where you know the object",
         "Put a folder in the link's place, or install the app without -e.", "Such a package can't be installed.", "Push it there first.",
         "A filter of .gitattributes failed", "The filters' commands",
     ],

@@ -156,3 +156,48 @@ def test_signers_in_the_checkout_are_pinned_by_what_they_say(tracked: Shop) -> N
     place = signers_in_force(tracked.app.site)
     assert place is not None
     assert place.read_text() == "mine@b ssh-ed25519 CCCC\n"
+
+
+def with_requirements(shop: Shop, lines: str) -> str:
+    """v2.1.0, whose requirements are LINES; the deploy.yaml of the server, which has a venv."""
+    venv = FIRST.replace("venv: {path: }", "venv: {path: venv, requirements: [requirements.txt]}")
+    (shop.sample.app / "deploy.yaml").write_text(venv)
+    shop.sample.make_venv()
+    shop.sample.release("v2.1.0", {**tree("v2.1.0"), ".gitignore": "", "deploy.yaml": FIRST, "requirements.txt": lines})
+    return venv
+
+
+def problems(shop: Shop, naming: str, tag: str = "v2.1.0") -> list[tuple[str, str]]:
+    plan = shop.app.plan(tag, Options(local_changes="merge"))
+    assert plan is not None
+    return [(problem.message, problem.hint) for problem in plan.problems if naming in problem.hint + problem.message]
+
+
+def test_requirements_get_only_the_variables_that_this_server_lists(tracked: Shop) -> None:
+    lines = (
+        "--index-url https://${A_KEY}@127.0.0.1:9/simple\nfoo==${GITDEPLOY_WEBHOOK_SECRET}${APP_UPDATE_GITHUB_TOKEN}\n"
+    )
+    venv = with_requirements(tracked, lines)
+    asked = "The release's requirements ask for variables that venv.pass_env doesn't list: "
+    ((said, hint),) = problems(tracked, "pass_env")
+    assert said == asked + "APP_UPDATE_GITHUB_TOKEN, A_KEY, GITDEPLOY_WEBHOOK_SECRET."
+    assert "ask the release's author" in hint
+    (tracked.sample.app / "deploy.yaml").write_text(venv.replace("venv: {", "venv: {pass_env: [A_KEY], "))
+    ((said, hint),) = problems(tracked, "pass_env")
+    assert said == asked + "APP_UPDATE_GITHUB_TOKEN, GITDEPLOY_WEBHOOK_SECRET."
+    later = {**tree("v2.2.0"), ".gitignore": "", "deploy.yaml": FIRST, "requirements.txt": "foo==${A_KEY}\n"}
+    tracked.sample.release("v2.2.0", later)
+    assert problems(tracked, "pass_env", "v2.2.0") == []
+    (tracked.sample.app / "deploy.yaml").write_text(venv)
+    ((said, hint),) = problems(tracked, "pass_env", "v2.2.0")
+    assert hint == "If they may read it: venv: {pass_env: [A_KEY]} in deploy.yaml on this server."
+
+
+def test_a_package_by_its_address_wants_its_host_listed(tracked: Shop) -> None:
+    venv = with_requirements(tracked, "foo @ https://files.example/foo-1.0-py3-none-any.whl\n")
+    ((said, hint),) = problems(tracked, "allow_sources")
+    assert "elsewhere than this server's indexes: foo @ https://files.example/foo" in said
+    assert "venv: {allow_sources: [files.example]}" in hint
+    for allowed in ("allow_sources: [files.example]", "allow_index_options: true"):
+        (tracked.sample.app / "deploy.yaml").write_text(venv.replace("venv: {", f"venv: {{{allowed}, "))
+        assert problems(tracked, "allow_sources") == []

@@ -12,9 +12,12 @@ from gitdeploy import venvs
 from gitdeploy.checkout.changes import Problem
 from gitdeploy.config import Config
 from gitdeploy.deployment.plan.options import Options
+from gitdeploy.site.app_environment import withheld
 from gitdeploy.site.site import Site
 from gitdeploy.text import listing
 from gitdeploy.versions import satisfies
+
+_OF_UV = "PROJECT_ROOT"  # uv fills in the folder of the file itself
 
 
 class VenvPlan(Struct, frozen=True):
@@ -71,6 +74,8 @@ def plan_venv(
         )
     requirements = venvs.read_requirements(reader, after.venv, live, root=site.root, other=other)
     problems += [Problem(text) for text in requirements.problems]
+    if generation is None:  # what was live once is there already
+        problems += [*_variables(site, after, requirements), *_origins(after, requirements)]
     brought = [*requirements.index_options, *_brought_arguments(site.config, after)]
     if brought and not after.venv.allow_index_options:  # which is pinned on this server
         problems.append(
@@ -139,6 +144,37 @@ def _missing(plan: VenvPlan, root: Path) -> tuple[str, ...]:
     asked = {*plan.requirements.names, *venvs.needed_by_others(plan.live.real)}
     own = {one.name for one in venvs.own_installs(plan.live.real, root)} if plan.requirements.needs_tree else set()
     return tuple(name for name in plan.found if name not in {*asked, *own, "pip", "setuptools", "wheel"})
+
+
+def _origins(after: Config, requirements: venvs.Requirements) -> list[Problem]:
+    """Packages that come from elsewhere than this server's indexes."""
+    if after.venv.allow_index_options or not requirements.origins:
+        return []
+    places = listing([origin.shown for origin in requirements.origins], 5)
+    hosts = dict.fromkeys([*after.venv.allow_sources, *(one.host for one in requirements.origins)])
+    way = f"If you trust those hosts: venv: {{allow_sources: [{', '.join(hosts)}]}} in deploy.yaml on this server."
+    if "" in hosts:
+        way = "If you trust them: venv: {allow_index_options: true} in deploy.yaml on this server."
+    said = f"The release takes packages from elsewhere than this server's indexes: {places}."
+    return [Problem(said, way, refused=True)]
+
+
+def _variables(site: Site, after: Config, requirements: venvs.Requirements) -> list[Problem]:
+    """What the requirements ask of the environment and may not have: a line of a release could send it anywhere."""
+    never = withheld(site, after)
+    given = {*after.venv.env, _OF_UV, *(name for name in after.venv.pass_env if name not in never)}
+    asked = [name for name in requirements.variables if name not in given]
+    if not asked:
+        return []
+    own = [name for name in asked if name in never or name.startswith(("APP_UPDATE_", "GITDEPLOY_"))]
+    hint = f"If they may read it: venv: {{pass_env: [{', '.join([*after.venv.pass_env, *asked])}]}} in deploy.yaml on this server."
+    return [
+        Problem(
+            f"The release's requirements ask for variables that venv.pass_env doesn't list: {listing(asked, 5)}.",
+            "They are gitdeploy's own secrets: ask the release's author." if own else hint,
+            refused=True,
+        )
+    ]
 
 
 def _brought_arguments(before: Config, after: Config) -> list[str]:
