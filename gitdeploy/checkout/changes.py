@@ -9,6 +9,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from gitdeploy.checkout.bounds import refuse_too_many
 from gitdeploy.checkout.git import Repository
 from gitdeploy.checkout.program import LONG
 
@@ -17,6 +18,7 @@ Policy = Literal["refuse", "merge", "discard"]
 SUBMODULE = 0o160000
 LINK = 0o120000
 REGULAR = frozenset((0o100644, 0o100755))
+_known: set[str] = set()  # trees that `bounds` let pass
 _ALL_SUBMODULES = "--ignore-submodules=none"  # whatever submodule.NAME.ignore says
 
 
@@ -88,9 +90,12 @@ def tree_difference(repository: Repository, old: str, new: str) -> Mapping[bytes
 @lru_cache(maxsize=4)
 def _tree_difference(repository: Repository, old: str, new: str) -> Mapping[bytes, tuple[int, str, int, str]]:
     """The same, kept, since two ids always differ in the same; a plan asks for it forwards and backwards."""
+    refuse_too_many(repository, old, new)
+    refuse_too_many(repository, new, old)
     output = repository.output(
         "diff-tree", "-r", "-z", "--raw", "--no-renames", "--no-abbrev", _ALL_SUBMODULES, old, new, timeout=LONG
     )
+    _known.update((old, new))
     fields = output.split(b"\0")
     found = {}
     for facts, path in zip(fields[0:-1:2], fields[1::2], strict=True):
@@ -100,7 +105,9 @@ def _tree_difference(repository: Repository, old: str, new: str) -> Mapping[byte
 
 
 def list_tree(repository: Repository, tree: str) -> dict[bytes, tuple[int, str]]:
-    """Path -> (mode, id) of every entry of a tree."""
+    """Path -> (mode, id) of every entry of a tree. One that no release was compared with is counted first."""
+    if tree not in _known:
+        refuse_too_many(repository, tree)
     found = {}
     for entry in repository.output("ls-tree", "-r", "-z", "--full-tree", tree, timeout=LONG).split(b"\0"):
         if entry:

@@ -23,7 +23,7 @@ from msgspec import Struct
 
 from gitdeploy.checkout.blobs import copy_with_time
 from gitdeploy.checkout.facts import NO_ACCESS, Access, ObjectFacts, is_object_id, read_facts, unreadable
-from gitdeploy.checkout.program import FSYNC_SINCE, SHORT, git_environment, git_version, program
+from gitdeploy.checkout.program import FSYNC_SINCE, SHORT, git_environment, git_memory, git_version, program
 from gitdeploy.checkout.readers import Readers, Way
 from gitdeploy.checkout.scratch import SCRATCH
 from gitdeploy.checkout.settings import PINNED
@@ -111,11 +111,9 @@ class Repository(Struct, frozen=True):
         environment = self.environment()
         if index is not None:
             environment["GIT_INDEX_FILE"] = str(index)
-        if extra:
-            environment.update(extra)
         tree = work_tree or self.root
         access = self._access()
-        environment |= access.environment
+        environment |= {**(extra or {}), **access.environment}
         options = (*access.options, *options)
         if (self.common_dir / "lfs").is_dir():  # large files were fetched here: unchanged ones are known by the filter
             options = (*self.lfs_options(), *options)
@@ -126,6 +124,7 @@ class Repository(Struct, frozen=True):
             stdin=stdin,
             timeout=timeout,
             tied=tied,
+            memory=git_memory(self.common_dir),
         )
 
     def command(self, git_dir: Path, work_tree: Path, *, pinned: bool = True) -> list[str]:
@@ -258,7 +257,8 @@ class Repository(Struct, frozen=True):
         access = self._access()
         options = [word for option in access.options for word in ("-c", option)]
         words = [*self.command(self.git_dir, self.root), *options, "cat-file", way]
-        return Conversation(words, cwd=self.root, env={**self.environment(), **access.environment})
+        environment = {**self.environment(), **access.environment}
+        return Conversation(words, cwd=self.root, env=environment, memory=git_memory(self.common_dir))
 
     @contextmanager
     def asking(self, readers: Readers | None = None) -> Iterator[None]:

@@ -6,11 +6,13 @@ import os
 import pwd
 import re
 from contextlib import suppress
-from functools import cache
+from functools import cache, lru_cache
+from pathlib import Path
 
 from gitdeploy.errors import DeploymentFailed
 from gitdeploy.system import environment as environment_
 from gitdeploy.system import process
+from gitdeploy.system.memory import share_of_memory
 
 MINIMUM = (2, 25)
 FSYNC_SINCE = (2, 36)  # knows core.fsync, and warns of core.fsyncObjectFiles, which was before it (git-config(1))
@@ -41,6 +43,20 @@ def git_version(git: str) -> tuple[int, ...]:
             "Upgrade git.",
         )
     return version
+
+
+def git_memory(common_dir: Path) -> int:
+    """Bytes that a git on the repository COMMON_DIR may map: its packs, twice, beside its share of the machine's memory."""
+    packs = common_dir / "objects" / "pack"
+    try:
+        return _with_packs(str(packs), packs.stat().st_mtime_ns)
+    except OSError:
+        return share_of_memory()
+
+
+@lru_cache(maxsize=16)
+def _with_packs(folder: str, _changed: int) -> int:
+    return share_of_memory() + 2 * sum(entry.stat().st_size for entry in os.scandir(folder))
 
 
 def git_environment() -> dict[str, str]:

@@ -10,6 +10,7 @@ from msgspec import Struct
 from gitdeploy.checkout.facts import NO_ACCESS, Access
 from gitdeploy.checkout.git import Repository
 from gitdeploy.checkout.login import LOGIN_SETTINGS, own_login
+from gitdeploy.checkout.program import git_memory
 from gitdeploy.checkout.settings import FETCHING
 from gitdeploy.system import process
 from gitdeploy.system.completed import Completed
@@ -94,4 +95,5 @@ def ask_remote(
         on_line=on_line,
         tied=tied,
         marked=tied,
+        memory=git_memory(repository.common_dir),
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 
+from gitdeploy.checkout.bounds import refuse_too_many
 from gitdeploy.checkout.git import Repository
 from gitdeploy.checkout.local import Local
 from gitdeploy.checkout.program import LONG, git_version, program
@@ -31,6 +32,7 @@ def left_out(repository: Repository, local: Local, tree: str) -> tuple[bytes, ..
     with repository.scratch() as folder:
         index, empty = folder / "index", folder / "empty"
         empty.mkdir()
+        refuse_too_many(repository, tree, repository.tree_of(local.head))
         repository.output("read-tree", tree, index=index, work_tree=empty, timeout=LONG)
         done = repository.run("sparse-checkout", "reapply", index=index, work_tree=empty, timeout=LONG)
         if not done.ok:

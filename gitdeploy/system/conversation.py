@@ -14,6 +14,7 @@ from typing import Generic, TypeVar
 
 from gitdeploy.errors import CommandFailed
 from gitdeploy.system import faultpoints, interruption
+from gitdeploy.system.memory import limit_memory
 from gitdeploy.text import clean, redact
 
 _ENDS_WITHIN = 5.0  # seconds that the child has once its input is closed
@@ -79,8 +80,10 @@ class _Bodies(_Reader[tuple[bytes, bytes | None]]):
 class Conversation:
     """Close it when there is nothing more to ask; it also ends when this process does, by the end of its input."""
 
-    def __init__(self, argv: Sequence[str], *, cwd: str | os.PathLike[str], env: Mapping[str, str]) -> None:
-        """Raises `CommandFailed` when the child cannot be started."""
+    def __init__(
+        self, argv: Sequence[str], *, cwd: str | os.PathLike[str], env: Mapping[str, str], memory: int = 0
+    ) -> None:
+        """MEMORY: bytes that the child may have mapped. Raises `CommandFailed` when the child cannot be started."""
         self._name = os.path.basename(argv[0])
         self._lock = threading.Lock()
         self.over = False  # there are no answers any more
@@ -99,6 +102,7 @@ class Conversation:
         except (OSError, ValueError) as error:
             os.close(self._said)
             raise CommandFailed(f"{clean(self._name)} can't be executed: {error}.") from error
+        limit_memory(self._child.pid, memory)
         assert self._child.stdin is not None
         assert self._child.stdout is not None
         self._to, self._from = self._child.stdin, self._child.stdout

@@ -29,6 +29,7 @@ from gitdeploy.system import faultpoints, interruption
 from gitdeploy.system.completed import Completed
 from gitdeploy.system.groups import end_group, signal_group
 from gitdeploy.system.markers import MARKER
+from gitdeploy.system.memory import limit_memory
 from gitdeploy.system.proc import Identity, boot_id, start_ticks
 from gitdeploy.text import clean, redact
 
@@ -90,6 +91,7 @@ def run(
     leave_daemons: bool = False,
     umask: int = -1,
     descriptors: Sequence[int] = (),
+    memory: int = 0,
 ) -> Completed:
     """Run a child to its end; standard input is `stdin` or empty.
 
@@ -99,11 +101,10 @@ def run(
     tied: the child is killed when this process dies. Costs a fork instead of a vfork, so short readers go without.
     marked: the child may touch the live app; the observer is told, and its environment carries a marker.
     leave_daemons: what the child left running in its session is not ended (a service's start command).
-    descriptors: open files that it inherits under the same numbers.
+    descriptors: open files that it inherits under the same numbers. memory: bytes that it may have mapped (0: no limit).
     Raises `Interrupted` when a signal came (the group is ended first), `CommandFailed` when it cannot be started.
     """
-    words = [os.fspath(word) for word in argv]
-    environment = dict(env)
+    words, environment = [os.fspath(word) for word in argv], dict(env)
     marker, observer = "", _observer.get()
     if marked:
         marker = os.urandom(16).hex()
@@ -113,12 +114,12 @@ def run(
     faultpoints.point(
         f"child {os.path.basename(words[0])} {' '.join(w for w in words[1:] if not w.startswith('-'))[:40]}"
     )
-    begun = time.monotonic()
-    source = subprocess.DEVNULL if stdin is None else subprocess.PIPE
+    begun, source = time.monotonic(), subprocess.DEVNULL if stdin is None else subprocess.PIPE
     try:
         child = _start(
             words, cwd, environment, source, subprocess.PIPE, tied=tied, umask=umask, descriptors=descriptors
         )
+        limit_memory(child.pid, memory)
     except CommandFailed:
         if marker and observer:
             observer.child_ended(marker)
