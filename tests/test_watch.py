@@ -149,7 +149,7 @@ def test_once_upgrades_and_says_so(sample: Sample) -> None:
     sample.git("update-index", "--assume-unchanged", "deploy.yaml")
     sample.git("checkout", "-q", "--", "deploy.yaml")
     sample.release("v1.3.1", {"main.py": "1.3.1", "deploy.yaml": "source: {type: git}\ncheck: {upgrade: minor}\n"})
-    sample.gitdeploy("upgrade", "v1.3.1")
+    sample.gitdeploy("upgrade", "v1.3.1", "--accept-config", "check.upgrade")
     sample.release("v1.4.0", {"main.py": "1.4.0", "deploy.yaml": "source: {type: git}\ncheck: {upgrade: minor}\n"})
     done = json.loads(sample.gitdeploy("watch", "--once", "--json").out)
     assert done["upgrade"]["status"] == "succeeded"
@@ -162,7 +162,7 @@ def test_once_upgrades_and_says_so(sample: Sample) -> None:
 def test_a_release_that_failed_is_not_tried_again(sample: Sample) -> None:
     settings = {"deploy.yaml": "source: {type: git}\nhooks: {dir: hooks}\ncheck: {upgrade: all}\n"}
     sample.release("v3.0.0", {"main.py": "3.0.0", **settings})
-    sample.gitdeploy("upgrade", "v3.0.0")
+    sample.gitdeploy("upgrade", "v3.0.0", "--accept-config", "check.upgrade")
     hook = {"hooks/post-deploy": Program("#!/bin/sh\nexit 3\n")}
     sample.release("v3.1.0", {"main.py": "3.1.0", **settings, **hook})
     sample.gitdeploy("watch", "--once", code=3)

@@ -34,7 +34,8 @@ def judging(repository: Repository, accept: Collection[str] = ()) -> Judging:
 
 
 def is_releases(repository: Repository, path: Path, raw: bytes, pins: Pins) -> bool:
-    """Whether a release brought PATH, which holds RAW: git tracks just this, or a deployment here put it there.
+    """Whether a release brought PATH, which holds RAW: a deployment here put it there, or git tracks just this, by a commit that
+    wasn't made on this server.
 
     Whoever isn't the checkout's owner starts no git in it: for them it is a release's.
     """
@@ -49,7 +50,11 @@ def is_releases(repository: Repository, path: Path, raw: bytes, pins: Pins) -> b
     if not listed:
         return False
     made = repository.output("hash-object", f"--path={name}", "--stdin", stdin=raw).strip()
-    return listed.split(b" ")[1] == made
+    if listed.split(b" ")[1] != made:
+        return False
+    commit = repository.output("rev-list", "-1", "HEAD", "--", name).decode().strip()
+    known = ("for-each-ref", "--count=1", "--contains", commit, "refs/tags", "refs/remotes")
+    return not commit or bool(repository.output(*known).strip())
 
 
 def _is_tracked(repository: Repository, path: Path) -> bool:

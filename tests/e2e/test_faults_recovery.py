@@ -65,7 +65,7 @@ def test_a_recovery_that_fails_three_times_the_same_way_stops_and_says_what_to_d
     more = {"deploy.yaml": settings, "health.sh": health, ".gitignore": "/venv\n/well\n"}
     shop.release("v7.1.0", tree("7.1.0", "2.0", **more))
     (shop.app / "well").touch()
-    shop.gitdeploy("upgrade", "v7.1.0")
+    shop.gitdeploy("upgrade", "v7.1.0", "--accept-config", "service.command")
     before = shop.state()
     shop.release("v7.1.1", tree("7.1.1", "2.0", **more, **{"hooks/post-deploy": KILLS}))
     shop.gitdeploy("upgrade", "v7.1.1", code=-9)

@@ -26,7 +26,7 @@ def served(shop: Shop) -> Shop:
     for tag, check in (("v3.0.0", WELL), ("v3.1.0", Program("#!/bin/sh\ntrue\n")), ("v3.2.0", SICK)):
         settings = SETTINGS + "service: {command: 'true'}\n" + HEALTH
         shop.release(tag, tree(tag.removeprefix("v"), "2.0", **{"deploy.yaml": settings, "health.sh": check}))
-    shop.gitdeploy("upgrade", "v3.0.0")
+    shop.gitdeploy("upgrade", "v3.0.0", "--accept-config", "service.command")
     return shop
 
 

@@ -104,11 +104,18 @@ def test_what_is_edited_on_the_server_is_the_operators_and_what_git_puts_there_i
     git("checkout", "-q", "v2.1.0")  # by hand
     assert pinned_remote(tracked.app) == "origin"
     git("checkout", "-q", "v2.0.0")
-    file.write_text(MOVED.replace("x.git", "mine.git"))
-    assert pinned_remote(tracked.app) == "https://evil.example/mine.git"
+    mine = f"file://{tracked.sample.remote}"
+    file.write_text(MOVED.replace("https://evil.example/x.git", mine))
+    assert pinned_remote(tracked.app) == mine
     tracked.app.pause()
     git("checkout", "-q", "deploy.yaml")
-    assert pinned_remote(tracked.app) == "https://evil.example/mine.git", "it was pinned anew"
+    assert pinned_remote(tracked.app) == mine, "it was pinned anew"
+    # A release that goes on saying what the live one says changes nothing: what is pinned stays, and that is said.
+    bring(tracked, "v2.2.0", FIRST)
+    plan = tracked.app.plan("v2.2.0")
+    assert plan is not None
+    assert plan.problems == ()
+    assert any("`source.remote` stays" in warning for warning in plan.warnings)
 
 
 def test_a_killed_or_failed_release_leaves_the_pins_as_they_were(tracked: Shop) -> None:

@@ -219,7 +219,7 @@ def make_plan(
     said.add(obstacles.env_problems(site, checkout, reader))
     after = _with_new_requirements(_config_after(site, tree, reader, options.accept_config), tree)
     after, brought = with_signers(site, after, tree, reader, options.accept_config)
-    said.add(*policy_findings(action, target, after))
+    said.add(*policy_findings(site, action, local.head, target, after))
     venv = plan_venv(site, after, reader, generation, options, said.problems)
     said.add((), not_installed(repository, (repository.tree_of(local.head), goal.tree), tree, venv))
     hooks = _hooks(site, action, after, tree, said) if options.hooks else {}

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import Any
 
 from msgspec.structs import replace
 
+from gitdeploy import config as configuration
 from gitdeploy.checkout.changes import Problem, TreePlan
 from gitdeploy.config import Config
 from gitdeploy.config.pins import WHO_DECIDES, Change, read_pins
 from gitdeploy.deployment.plan.target_files import TargetFiles
+from gitdeploy.errors import ConfigError
 from gitdeploy.site.policy import signers_in_checkout
 from gitdeploy.site.site import Site
 from gitdeploy.text import count, path_text, shell_word
@@ -41,20 +44,41 @@ def _keys(text: str) -> str:
     return count(sum(bool(line.strip()) and not line.startswith("#") for line in text.splitlines()), "key")
 
 
-def policy_findings(action: str, target: CodeState, after: Config) -> tuple[list[Problem], list[str]]:
-    """(what speaks against a release that changes pinned settings, what is to be said of a backup that has others)."""
+def policy_findings(
+    site: Site, action: str, head: str, target: CodeState, after: Config
+) -> tuple[list[Problem], list[str]]:
+    """(what speaks against a release that changes pinned settings, what is to be said of one, or of a backup, that has others
+    all along). HEAD: the commit that is live."""
     overruled = after.overruled
     if not overruled:
         return [], []
-    if action != "upgrade":
-        said = "; ".join(f"`{each.key}` stays {each.pinned} ({each.file}: {each.said})" for each in overruled)
-        return [], [
-            f"Settings that are pinned on this server stay as they are, whatever that state's files say: {said}."
-        ]
-    words = " ".join(f"--accept-config {each.key}" for each in overruled)
+    old = _said_before(site, head, target.commit) if action == "upgrade" else []
+    changed = [change for change in overruled if action == "upgrade" and (change.key, change.said) not in old]
+    stays = [change for change in overruled if change not in changed]
+    listed = "; ".join(f"`{each.key}` stays {each.pinned} ({each.file}: {each.said})" for each in stays)
+    warnings = [f"What is pinned on this server stays, whatever these files say: {listed}."] if stays else []
+    if not changed:
+        return [], warnings
+    words = " ".join(f"--accept-config {each.key}" for each in changed)
     hint = f"If that is right: gitdeploy upgrade {shell_word(target.tag or '')} {words}"
-    first, *rest = [Problem(_sentence(target, each), "", refused=True) for each in overruled]
-    return [Problem(first.message, hint, refused=True), *rest], []
+    first, *rest = [Problem(_sentence(target, each), "", refused=True) for each in changed]
+    return [Problem(first.message, hint, refused=True), *rest], warnings
+
+
+def _said_before(site: Site, head: str, target: str) -> list[tuple[str, str]]:
+    """(key, value) of what deploy.yaml of the live commit, and of the one that it and TARGET come from, says otherwise than what
+    is pinned: a release that says the same changes nothing."""
+    file = site.config.file or site.root / configuration.FILE_NAME
+    if not file.is_relative_to(site.root):
+        return []
+    base = site.repository.run("merge-base", head, target)
+    found = []
+    for commit in (head, *base.text.split()[:1]):
+        text = site.repository.read_blob(commit, os.path.relpath(file, site.root))
+        with suppress(ConfigError):
+            config = configuration.parse(text or b"", root=site.root)
+            found += [(change.key, change.said) for change in config.overruled]
+    return found
 
 
 def _sentence(target: CodeState, change: Change) -> str:
