@@ -132,6 +132,13 @@ def test_signatures_stay_wanted_whoever_wrote_the_file(tmp_path: Path) -> None:
     assert load(tmp_path, None, Judging(ours.file, ours.env, ["git.verify"])).git.verify == "none"
 
 
+def test_accepting_another_kind_of_signature_accepts_whose_counts(tmp_path: Path) -> None:
+    pin(tmp_path, said("git.verify", "ssh"))
+    for text in (b"git: {verify: none}", f"git: {{verify: gpg, fingerprints: [{'0' * 40}]}}".encode()):
+        assert {change.key for change in parse(text, root=tmp_path).overruled} >= {"git.verify", "git.allowed_signers"}
+        assert parse(text, root=tmp_path, accept=["git.verify"]).overruled == ()
+
+
 @pytest.mark.parametrize("name", POLICY_VARIABLES)
 def test_a_tracked_env_file_moves_the_source_nowhere(tmp_path: Path, name: str) -> None:
     pin(tmp_path, b"")

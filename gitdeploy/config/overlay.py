@@ -60,6 +60,8 @@ def laid_over(
     kept = [key for key in differing if by_release and key not in accept and not _accepted(table, pins, key)]
     if not by_release and "git.verify" in differing and "git.verify" not in accept and not _wants_signatures(table):
         kept += [key for key in SIGNATURES if key in differing]
+    if "git.verify" in differing and "git.verify" not in kept:  # whose signatures count goes with it
+        kept = [key for key in kept if key not in SIGNATURES]
     changes = []
     for key in differing:
         said, pinned = node_of(table, key), pins.keys.get(key)

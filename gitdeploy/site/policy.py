@@ -75,7 +75,9 @@ def keep_policy(site: Site, database: Database) -> None:
     moved = any(not change.overruled for change in config.changes)
     if known is not None and not moved and signers == known.signers:
         return
-    if database.unfinished():
+    if (
+        database.unfinished() or read_pins(site.root) != known
+    ):  # or another process was faster: judged when it is read again
         return
     pins = replace(pinned(config), signers=signers)
     if pins != known:

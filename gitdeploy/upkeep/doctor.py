@@ -87,6 +87,24 @@ def _settings(site: Site) -> Iterator[Finding]:
         yield Finding("settings", "ok", "None of git's settings is in the way.")
 
 
+def _pinned(site: Site) -> Iterator[Finding]:
+    """Settings that a release's files say otherwise than what is pinned on this server."""
+    for each in site.config.overruled:
+        yield Finding(
+            "pinned",
+            "warning",
+            f"`{each.key}` is pinned on this server: {each.pinned}; {each.file} says {each.said}, which doesn't count.",
+            f"To pin what the file says: gitdeploy config accept {each.key}",
+        )
+    if site.config.git.verify == "gpg" and not site.config.git.fingerprints:
+        yield Finding(
+            "pinned",
+            "warning",
+            "git.fingerprints lists no key: only the one that signed what is live counts.",
+            "List those that sign releases: git: {fingerprints: [...]} in deploy.yaml",
+        )
+
+
 def _disk(site: Site) -> Iterator[Finding]:
     found = os.statvfs(site.root)
     free = found.f_bavail * found.f_frsize
@@ -259,6 +277,7 @@ _LOOKS: Mapping[str, Callable[[Site], Iterator[Finding]]] = {
     "state": _state,
     "venv": _venv,
     "source": _source,
+    "pinned": _pinned,
     "hooks": _hooks,
     "service": _service,
     "health": _health,

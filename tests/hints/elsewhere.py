@@ -71,6 +71,8 @@ FOLLOWED_ELSEWHERE = {
     "To accept what a release changes: gitdeploy config accept": "sources/test_policy.py::test_accepted_in_advance_for_just_that_value",
     "gitdeploy upgrade {} --accept-config {}": "sources/test_policy.py::test_signers_in_the_checkout_are_pinned_by_what_they_say",
     "What it changes: gitdeploy plan {}": "sources/test_policy.py::test_accepted_in_advance_for_just_that_value",
+    "To pin what the file says: gitdeploy config accept {}": "sources/test_policy.py::test_a_release_that_moves_the_source_is_refused_by_name_until_it_is_accepted",
+    "List those that sign releases: git: {fingerprints": "sources/test_trust.py::test_gpg_signed_by_a_key_that_is_listed",
     "If they may read it: venv: {pass_env:": "sources/test_policy.py::test_requirements_get_only_the_variables_that_this_server_lists",
     "If you trust those hosts: venv: {allow_sources:": "sources/test_policy.py::test_a_package_by_its_address_wants_its_host_listed",
     "If that key is right, list it in deploy.yaml": "sources/test_trust.py::test_gpg_signed_by_a_key_that_is_listed",

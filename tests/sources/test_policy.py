@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 from hosts import ALL
-from support.sample import Content, Program, differences
+from support.sample import Content, Link, Program, differences
 
 from gitdeploy import App
+from gitdeploy.config.pins import read_pins
 from gitdeploy.deployment.plan.options import Options
 from gitdeploy.errors import PolicyError, RolledBack, UsageError
 from gitdeploy.site.policy import signers_in_force
@@ -75,7 +76,10 @@ def test_a_release_that_moves_the_source_is_refused_by_name_until_it_is_accepted
     assert (tracked.sample.app / "deploy.yaml").read_text() == FIRST
     assert pinned_remote(tracked.app) == "https://evil.example/x.git"
     assert "deploy.yaml says" in tracked.run("config", "show").out
-    tracked.run("config", "accept", "source.remote")
+    warned = next(each for each in tracked.app.doctor() if each.about == "pinned" and "source.remote" in each.message)
+    assert "pinned on this server" in warned.message
+    assert warned.hint.endswith("gitdeploy config accept source.remote")
+    tracked.run(*warned.hint.partition("gitdeploy ")[2].split())
     assert pinned_remote(tracked.app) == "origin"
 
 
@@ -128,6 +132,24 @@ def test_a_killed_or_failed_release_leaves_the_pins_as_they_were(tracked: Shop) 
     assert pinned_remote(tracked.app) == "origin"
     (tracked.sample.app / "deploy.yaml").write_text(MOVED)  # as a kill in the middle leaves it
     assert pinned_remote(tracked.app) == "origin"
+
+
+def test_a_deploy_yaml_that_is_a_link_is_refused(tracked: Shop) -> None:
+    tracked.sample.release("v2.1.0", {**tree("v2.1.0"), ".gitignore": "", "deploy.yaml": Link("{}")})
+    with pytest.raises(PolicyError, match="a symbolic link, which is not followed"):
+        tracked.app.upgrade("v2.1.0")
+
+
+def test_another_process_that_pinned_meanwhile_is_not_overruled(tracked: Shop) -> None:
+    """A page that was opened before anything was pinned, say."""
+    old = tracked.app
+    bring(tracked, "v2.1.0", MOVED)
+    tracked.app.upgrade("v2.1.0", Options(accept_config=("source.remote",)))
+    old.resume()
+    assert pinned_remote(tracked.app) == "https://evil.example/x.git"
+    read = read_pins(tracked.sample.app)
+    assert read is not None
+    assert read.brought != ()
 
 
 def test_hooks_get_no_token_of_any_configuration(tracked: Shop) -> None:

@@ -16,6 +16,7 @@ from support import needs
 from support.sample import differences
 
 from gitdeploy.config import SourceConfig
+from gitdeploy.errors import PolicyError
 from gitdeploy.site.remotes import checkout_git
 from gitdeploy.sources.finding import find
 from gitdeploy.web.page import facts
@@ -309,6 +310,24 @@ def test_unsigned(signed: Shop, keys: Path) -> None:
     verified(signed, keys)
     refused(signed, "upgrade", "v1.2.10", says=("signature of v1.2.10", "git.verify"))
     refused(signed, "plan", "v1.2.10", says=("signature of v1.2.10", "git.verify"))
+
+
+def test_of_an_unsigned_release_nothing_more_is_asked(signed: Shop, keys: Path) -> None:
+    """Its submodule would be admitted: it lies beside the app's own remote."""
+    verified(signed, keys)
+    remote, git = signed.sample.remote, signed.sample.git
+    (remote / ".gitmodules").write_text('[submodule "part"]\n\tpath = part\n\turl = ../remote\n')
+    git("add", ".gitmodules", cwd=remote)
+    git("update-index", "--add", "--cacheinfo", f"160000,{git('rev-parse', 'HEAD', cwd=remote)},part", cwd=remote)
+    git("commit", "-q", "-m", "part", cwd=remote)
+    git("tag", "-a", "-m", "v2.0.0", "v2.0.0", cwd=remote)
+    own = signed.sample.app / ".git"
+    before = (own / "config").read_bytes()
+    with pytest.raises(PolicyError, match="signature of v2"):
+        signed.app.plan("v2.0.0")
+    assert not (own / "gitdeploy-incoming").exists()
+    assert not (own / "modules").exists()
+    assert (own / "config").read_bytes() == before
 
 
 def test_signed_and_not_of_this_app_nor_of_now(signed: Shop, keys: Path) -> None:

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from gitdeploy import config as configuration
 from gitdeploy import venvs
 from gitdeploy.checkout import preconditions
-from gitdeploy.checkout.changes import FileChange, Policy, Problem, Target, TreePlan
+from gitdeploy.checkout.changes import LINK, FileChange, Policy, Problem, Target, TreePlan
 from gitdeploy.checkout.envpath import EnvPath
 from gitdeploy.checkout.git import Repository
 from gitdeploy.checkout.history import Commit, History, commits_between
@@ -37,6 +37,7 @@ from gitdeploy.deployment.plan.services import staying_behind
 from gitdeploy.deployment.plan.target_files import TargetFiles
 from gitdeploy.deployment.plan.unlisted import not_installed
 from gitdeploy.deployment.plan.venv import VenvPlan, plan_venv
+from gitdeploy.errors import PolicyError
 from gitdeploy.hooks.running import Hook, find_hooks
 from gitdeploy.migrations import Change
 from gitdeploy.services import Service, open_services
@@ -370,6 +371,11 @@ def _config_after(site: Site, tree: TreePlan, reader: TargetFiles, accept: tuple
         env = reader.read(env_file) or b""
     if change is None and env is None:
         return site.config
+    if change is not None and change.mode & 0o170000 == LINK:
+        raise PolicyError(
+            f"The release makes {name} a symbolic link, which is not followed.",
+            "Such a release can't be installed. Ask its author.",
+        )
     content = site.config.text if change is None else b"" if change.kind == "deleted" else reader.read(name) or b""
     brings = change is not None and change.kind != "deleted"
     where = f"{name} of the release" if brings else name
