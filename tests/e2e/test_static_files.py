@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import sys
 from pathlib import Path
@@ -31,7 +32,7 @@ COLLECT = f"{shlex.quote(sys.executable)} manage.py collectstatic --noinput --ve
 def tree(number: int, widgets: int, *, fails: bool = False) -> Tree:
     return {
         "deploy.yaml": "app: {name: shop}\nsource: {type: git}\nhooks:\n"
-        f"  build: ['{COLLECT}']\n" + ("  post-deploy: ['exit 1']\n" if fails else ""),
+        f"  build: [{json.dumps(COLLECT)}]\n" + ("  post-deploy: ['exit 1']\n" if fails else ""),
         ".gitignore": "/venv\n/collected/\n__pycache__/\n",
         "manage.py": MANAGE,
         "settings.py": CONFIGURED,
