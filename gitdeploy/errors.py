@@ -16,11 +16,13 @@ class GitDeployError(Exception):
     """Base of all expected errors: `message`, `hint` (may be empty), `exit_code`, and `kind`, a stable word for scripts.
 
     fault: `release` where a program of the release failed, so far as its caller can tell; `site/blame.py` decides.
+    refusal: it was not begun, since something spoke against it; nothing failed.
     """
 
     kind: ClassVar[str] = "failed"
     exit_code: int = 1
     fault: Fault = "server"
+    refusal: bool = False
 
     def __init__(
         self, message: str, hint: str = "", *, details: tuple[str, ...] = (), lines: tuple[str, ...] = ()
@@ -52,6 +54,7 @@ class UsageError(GitDeployError):
 
     kind = "usage"
     exit_code = 2
+    refusal = True
 
 
 class NotFound(UsageError):
@@ -65,6 +68,7 @@ class ConfigError(GitDeployError):
 
     kind = "configuration"
     exit_code = 2
+    refusal = True
 
 
 class RolledBack(GitDeployError):
@@ -86,6 +90,7 @@ class LockedError(GitDeployError):
 
     kind = "locked"
     exit_code = 5
+    refusal = True
 
 
 class SourceError(GitDeployError):
@@ -104,6 +109,13 @@ class PolicyError(GitDeployError):
 
     kind = "refused"
     exit_code = 7
+    refusal = True
+
+
+class Declined(GitDeployError):
+    """Asked, and answered with no (exit 1)."""
+
+    kind = "declined"
 
 
 class Interrupted(GitDeployError):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from gitdeploy import backups, upkeep
+from gitdeploy.checkout.changes import Problem
 from gitdeploy.deployment import flow, outside
 from gitdeploy.deployment.flow.session import open_session
 from gitdeploy.deployment.plan.options import Options
@@ -217,7 +218,22 @@ class App(Looking):
             mended += upkeep.doctor_git.mend_objects(self.site)
             if result := self.recover(caller=asked):
                 mended.append(finding.Finding("state", "mended", result.sentence))
-        return [*mended, *upkeep.doctor.examine(self.site)]
+        found = list(upkeep.doctor.examine(self.site))
+        return [*mended, *found, *self._said_by_a_plan(found)]
+
+    def _said_by_a_plan(self, found: Sequence[Finding]) -> list[Finding]:
+        """What an upgrade to the newest release would be refused for, and is not FOUND yet: by the plan of one."""
+        wrong = [finding.message for finding in found if finding.level == "problem"]
+        asked = not any(finding.about == "source" and finding.level == "problem" for finding in found)
+        try:
+            problems = flow.dry_run.problems(self.site, ask=asked)
+        except GitDeployError as error:
+            problems = [Problem(error.message, error.hint)]
+        return [
+            finding.Finding("upgrade", "problem", problem.message, problem.hint)
+            for problem in problems
+            if not any(message in problem.message or problem.message in message for message in wrong)
+        ]
 
     def prune(self, *, keep: int | None = None, dry_run: bool = False, caller: Caller | None = None) -> Pruned:
         """Drop backups and generations beyond `backup.keep`."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from gitdeploy.cli.plan_text import plan_text
 from gitdeploy.deployment.prepare.ready import refuse_problems
-from gitdeploy.errors import Interrupted
+from gitdeploy.errors import Declined
 
 if TYPE_CHECKING:
     from gitdeploy.cli.screen import Screen
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 def ask_before_data(screen: Screen, plan: Plan) -> None:
     """Show PLAN, which names each database and path, and ask. Raises what refuses the plan, `UsageError` off a terminal,
-    `Interrupted` where the answer is no."""
+    `Declined` where the answer is no."""
     refuse_problems(plan)
     screen.message(plan_text(screen, plan))
     named = ", ".join(move.name for move in plan.data) or "nothing"
     if not screen.confirm(f"Go back to {plan.target.name} and replace these data now: {named}?"):
-        raise Interrupted(2, "Not restored; nothing was changed.")
+        raise Declined("Not restored; nothing was changed.")

@@ -10,6 +10,7 @@ import click
 from gitdeploy.cli.notes import notes_text
 from gitdeploy.cli.options import EXAMPLE, json_option, pass_screen
 from gitdeploy.cli.screen import Screen
+from gitdeploy.errors import SourceError
 from gitdeploy.text import clean, duration_text
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ def command(screen: Screen, /, force: bool, exit_code: bool) -> None:
     if result.warning:
         screen.message(f"Warning: {result.warning}")
     screen.result(result.as_dict(), "" if screen.as_json else _text(screen, result))
+    if force and result.from_cache:  # the source was asked and said nothing: that is an answer of before
+        screen.exit_code = SourceError.exit_code
     if exit_code and result.update_available:
         screen.exit_code = 100
 

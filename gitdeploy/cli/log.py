@@ -10,7 +10,7 @@ import click
 from gitdeploy.app import App
 from gitdeploy.cli.options import EXAMPLE, json_option, pass_screen
 from gitdeploy.cli.screen import Screen
-from gitdeploy.errors import PolicyError, UsageError
+from gitdeploy.errors import UsageError
 from gitdeploy.site.status import row_as_dict
 from gitdeploy.state import DeploymentRow
 from gitdeploy.text import duration_text
@@ -80,9 +80,8 @@ def _follow(screen: Screen, app: App, number: int) -> None:
 
 
 def shown_status(row: DeploymentRow) -> str:
-    """How it ended, in one word: what policy refused (exit 7) did not fail."""
-    refused = row.status == "failed" and row.error is not None and row.error.get("exit_code") == PolicyError.exit_code
-    return "refused" if refused else row.status
+    """How it ended, in words."""
+    return row.status.replace("_", " ")
 
 
 def _newest(app: App) -> int:

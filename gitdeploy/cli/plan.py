@@ -19,6 +19,8 @@ from gitdeploy.cli.screen import Screen
 def command(screen: Screen, /, tag: str | None, **values: Any) -> None:
     """What an upgrade to TAG (or the newest release) would do. Changes nothing.
 
+    Ends as the upgrade would where something speaks against it: 7 where policy does, else 1.
+
     \b
     Example:
       gitdeploy plan v1.2.9.1
@@ -29,3 +31,4 @@ def command(screen: Screen, /, tag: str | None, **values: Any) -> None:
         screen.result({"status": "nothing_to_do"}, nothing_text(app))
         return
     screen.result(plan.as_dict(), plan_text(screen, plan))
+    screen.exit_code = plan.exit_code

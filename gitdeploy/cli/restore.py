@@ -38,6 +38,7 @@ def command(screen: Screen, /, ref: str, dry_run: bool, wait: float, yes: bool, 
     if dry_run:
         plan = app.plan_restore(app.find_backup(ref), options)
         screen.result(plan.as_dict(), plan_text(screen, plan))
+        screen.exit_code = plan.exit_code
         return
     answered: list[str] = []
     if options.with_data and not yes:

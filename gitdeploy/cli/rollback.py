@@ -11,7 +11,7 @@ from gitdeploy.cli.options import EXAMPLE, json_option, pass_screen, to_options,
 from gitdeploy.cli.plan_text import plan_text
 from gitdeploy.cli.screen import Screen
 from gitdeploy.deployment.record.work import CHANGING
-from gitdeploy.errors import Interrupted, UsageError
+from gitdeploy.errors import Declined, UsageError
 
 if TYPE_CHECKING:
     from gitdeploy.app import App
@@ -55,7 +55,7 @@ def command(screen: Screen, /, version: str | None, wait: float, yes: bool, **va
                 "Recover it, then type this again: gitdeploy recover\nWithout being asked: --yes",
             )
         if not yes and version is None and not screen.confirm(_question(interruption)):
-            raise Interrupted(2, "Not rolled back; nothing was changed.")
+            raise Declined("Not rolled back; nothing was changed.")
     elif version is not None:
         backup = app.backup_for_rollback(version, with_data=options.with_data)  # there is one
         if options.with_data and not yes:
@@ -84,7 +84,7 @@ def _question(interruption: Interruption) -> str:
 
 
 def _ask(screen: Screen, app: App, options: Options) -> Choice:
-    """Show what would be brought back and ask, also whether it may go forward to a newer release. Raises `Interrupted`."""
+    """Show what would be brought back and ask, also whether it may go forward to a newer release. Raises `Declined`."""
     choice = app.rollback_choice(with_data=options.with_data)
     plan = app.plan_restore(choice.backup, options)
     if choice.forward:
@@ -95,5 +95,5 @@ def _ask(screen: Screen, app: App, options: Options) -> Choice:
     screen.message(plan_text(screen, plan))
     verb = "Go forward again to" if choice.forward else "Go back to"
     if not screen.confirm(f"{verb} {plan.target.name} (backup {choice.backup.id}) now?"):
-        raise Interrupted(2, "Not rolled back; nothing was changed.")
+        raise Declined("Not rolled back; nothing was changed.")
     return choice

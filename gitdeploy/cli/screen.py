@@ -30,7 +30,7 @@ from gitdeploy.cli.marks import MARKS
 from gitdeploy.deployment.outside.as_owner import become_owner
 from gitdeploy.deployment.record.events import Ended, Event, Line, Listener, Started, StepChanged
 from gitdeploy.deployment.record.work import Caller
-from gitdeploy.errors import GitDeployError, RolledBack, UsageError
+from gitdeploy.errors import Declined, GitDeployError, RolledBack, UsageError
 from gitdeploy.site.caller import performer, request_id
 from gitdeploy.site.site import find_root
 from gitdeploy.state import StateDirectory
@@ -170,8 +170,9 @@ class Screen(Struct):
             self._write_json(error.document or {"error": error.as_dict()})
             return
         word = self.coloured("failed", "Refused" if error.exit_code == 7 else "Error")
+        before = "" if isinstance(error, Declined) else f"{word}: "
         first, *rest = error.lines
-        lines = [f"{word}: {first}", *(f"  {line}" for line in (*rest, *error.hint.splitlines()) if line)]
+        lines = [f"{before}{first}", *(f"  {line}" for line in (*rest, *error.hint.splitlines()) if line)]
         if (place := self.elsewhere(error.hint)) is not None:
             lines.append(f"  {place}")
         if self.quiet or not isinstance(error, RolledBack):  # whose details were told when the step failed

@@ -15,7 +15,9 @@ from gitdeploy.text import clean
 @json_option
 @pass_screen
 def command(screen: Screen) -> None:
-    """This gitdeploy: its version, where it is from, how it is extended, upgraded and removed.
+    """Where this gitdeploy is from, how it is upgraded and removed.
+
+    And the command that adds what an extra needs.
 
     \b
     Example:

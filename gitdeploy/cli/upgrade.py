@@ -17,7 +17,7 @@ from gitdeploy.cli.options import (
 )
 from gitdeploy.cli.plan_text import nothing_text, plan_text
 from gitdeploy.cli.screen import Screen
-from gitdeploy.errors import Interrupted
+from gitdeploy.errors import Declined
 
 if TYPE_CHECKING:
     from gitdeploy.app import App
@@ -56,10 +56,11 @@ def command(screen: Screen, /, tag: str | None, dry_run: bool, wait: float, yes:
             return
         if dry_run:
             screen.result(plan.as_dict(), plan_text(screen, plan))
+            screen.exit_code = plan.exit_code
             return
         screen.message(plan_text(screen, plan))
         if not screen.confirm(f"Upgrade to {plan.target.name} now?"):
-            raise Interrupted(2, "Not upgraded; nothing was changed.")
+            raise Declined("Not upgraded; nothing was changed.")
         tag = plan.target.tag
         answered = [tag] if tag is not None else []
     if screen.moved_out(app, *answered, restart=options.restart):
@@ -69,9 +70,9 @@ def command(screen: Screen, /, tag: str | None, dry_run: bool, wait: float, yes:
 
 
 def _recover_first(screen: Screen, app: App, wait: float) -> None:
-    """Ask, and recover: what is on disk between two releases makes no plan. Raises `Interrupted`, what recovery raises."""
+    """Ask, and recover: what is on disk between two releases makes no plan. Raises `Declined`, what recovery raises."""
     if not screen.confirm("Recover it now? The upgrade's plan comes after that."):
-        raise Interrupted(2, "Not recovered and not upgraded; nothing was changed.")
+        raise Declined("Not recovered and not upgraded; nothing was changed.")
     result = app.recover(caller=screen.caller("recover", wait=wait))
     if result is not None:
         screen.message(result.sentence)

@@ -210,7 +210,8 @@ def _source(site: Site) -> Iterator[Finding]:
         begun = time.monotonic()
         result = check(site, database, site.release_at(head_of(site)), force=True)
     if result.warning:
-        yield Finding("source", "warning", result.warning)
+        level: Level = "problem" if result.from_cache else "warning"  # what acts asks anew, and is refused then
+        yield Finding("source", level, result.warning)
     took = duration_text(time.monotonic() - begun)
     if result.latest_tag is None:
         yield Finding("source", "warning", f"{result.reason}.", result.way or "")

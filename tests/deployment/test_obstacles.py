@@ -37,6 +37,15 @@ def put(name: str) -> Callable[[Checkout], None]:
     return act
 
 
+def held(name: str) -> Callable[[Checkout], None]:
+    """A lock that a process has open."""
+
+    def act(checkout: Checkout) -> None:
+        os.open(checkout.root / ".git" / name, os.O_CREAT | os.O_WRONLY)  # until the process ends
+
+    return act
+
+
 def setting(*words: str) -> Callable[[Checkout], None]:
     def act(checkout: Checkout) -> None:
         checkout.git("config", *words)
@@ -50,8 +59,9 @@ def setting(*words: str) -> Callable[[Checkout], None]:
         (nothing, None),
         (put("MERGE_HEAD"), "git is in the middle of a merge."),
         (put("CHERRY_PICK_HEAD"), "git is in the middle of a cherry-pick."),
-        (put("index.lock"), "Another git is at work: ROOT/.git/index.lock is there."),
-        (put("HEAD.lock"), "Another git is at work: ROOT/.git/HEAD.lock is there."),
+        (held("index.lock"), "Another git is at work: ROOT/.git/index.lock is there."),
+        (held("HEAD.lock"), "Another git is at work: ROOT/.git/HEAD.lock is there."),
+        (put("index.lock"), None),  # a killed git's, which whatever acts removes
         (put("config.lock"), None),
         (setting("core.sparseCheckout", "true"), None),
         (setting("core.splitIndex", "yes"), None),

@@ -315,7 +315,7 @@ def refused_for_want_of_room(app: App, says: str) -> None:
     assert app.ask(NAMES) == rows
     assert list((app.app / ".gitdeploy").rglob("*.sqlite3*")) == []
     said = says.removeprefix("Error: ").partition(r"\s+")[0]
-    assert re.search(said, app.gitdeploy("plan", "v2.0.0").text), "and plan says so, too"
+    assert re.search(said, app.gitdeploy("plan", "v2.0.0", code=1).text), "and plan says so, too"
 
 
 def test_a_disk_without_room_for_the_dump_and_one_more_is_refused(app: App) -> None:

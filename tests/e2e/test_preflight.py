@@ -34,7 +34,7 @@ def test_an_unhealthy_app_is_not_upgraded_unasked(served: Shop) -> None:
     """And nothing is touched; plan says it too, and the release that repairs it goes live when that is asked for."""
     (served.app / "run/sick").touch()
     before = served.state()
-    assert "The app is unhealthy already" in served.gitdeploy("plan", "v3.1.0").out
+    assert "The app is unhealthy already" in served.gitdeploy("plan", "v3.1.0", code=1).out
     said = served.gitdeploy("upgrade", "v3.1.0", code=1).err
     assert "The app is unhealthy already, before anything begins: ./health.sh: exit code 1." in said
     assert "--unhealthy" in said

@@ -75,7 +75,7 @@ def moved(shop: Shop) -> Shop:
 
 def test_a_tag_that_was_moved_is_refused(moved: Shop) -> None:
     before = moved.state()
-    plan = moved.gitdeploy("plan", "v6.0.0").out
+    plan = moved.gitdeploy("plan", "v6.0.0", code=7).out
     assert "✗ Tag v6.0.0 was moved: its commit is" in plan
     assert "code/evil.py" in plan, "what the tag is now is what is shown"
     assert "was moved" not in moved.gitdeploy("plan", "v6.0.0", "--accept-moved-tag").out

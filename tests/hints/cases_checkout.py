@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from hints.conftest import ODD
-from hints.following import App, Case, typed, written
+from hints.following import App, Case, command_in, typed, written
 
 DISCARD = "--discard-local-changes"
 
@@ -49,8 +49,16 @@ def commit_here(app: App) -> None:
     app.git("commit", "-qam", "mine")
 
 
-def stale_lock(app: App) -> None:
-    (app.app / ".git/index.lock").touch()
+LOCKS: list[int] = []
+
+
+def locked(app: App) -> None:
+    LOCKS.append(os.open(app.app / ".git/index.lock", os.O_CREAT | os.O_WRONLY))
+
+
+def killed_and_recovered(app: App, hint: str) -> None:
+    os.close(LOCKS.pop())
+    app.type(command_in(hint, "gitdeploy recover"))
 
 
 def relative_attributes(app: App) -> None:
@@ -138,8 +146,8 @@ CASES = {
     ),
     "a stale lock": Case(
         "Wait until it has ended; if none runs, `gitdeploy recover` removes a stale lock.",
-        stale_lock,
-        typed("gitdeploy recover"),
+        locked,
+        killed_and_recovered,
         "plan v2.0.0",
     ),
     "a relative attributes file": Case(

@@ -86,10 +86,11 @@ def test_the_plan_of_a_named_one_says_it_too(sample: Sample) -> None:
     commit(sample, "more.py")
     clone(sample)
     assert (
-        "✗ HEAD is 1 commit after v1.1.0: installing it would be a downgrade." in sample.gitdeploy("plan", "v1.1.0").out
+        "✗ HEAD is 1 commit after v1.1.0: installing it would be a downgrade."
+        in sample.gitdeploy("plan", "v1.1.0", code=7).out
     )
     assert "✗" not in sample.gitdeploy("plan", "v1.1.0", "--allow-downgrade").out
-    assert "✗ v1.0.0 is older than v1.1.0" in _at(sample, "v1.1.0").gitdeploy("plan", "v1.0.0").out
+    assert "✗ v1.0.0 is older than v1.1.0" in _at(sample, "v1.1.0").gitdeploy("plan", "v1.0.0", code=7).out
 
 
 def _at(sample: Sample, tag: str) -> Sample:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from msgspec import Struct
@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from gitdeploy.checkout import remote as remotes
 from gitdeploy.checkout.changes import Problem
+from gitdeploy.deployment.flow.upgrade import plan_upgrade
 from gitdeploy.deployment.plan.make import Plan
 from gitdeploy.deployment.plan.options import Options
 from gitdeploy.deployment.prepare.release import Chosen, Nothing, moved_tag, newest, prepared_commit
@@ -61,6 +62,16 @@ def look(
         warnings = (*now.warnings, *filter(None, (way.said,)), *plan.warnings)
         remembered = _remembered(site, database, plan.target)
         return replace(plan, problems=(*problems, *plan.problems), warnings=warnings, remembered=remembered)
+
+
+def problems(site: Site, *, ask: bool) -> Sequence[Problem]:
+    """What an upgrade to the newest release would be refused for; without a newer one, or where the source is not to be
+    asked, one to what is live."""
+    plan = look(site, None, Options(), plan_upgrade) if ask else None
+    if plan is None:
+        with site.open_database() as database, site.repository.asking():
+            plan = plan_upgrade(site, database, Chosen(site.release_at(head_of(site))), Options())
+    return plan.problems
 
 
 def _remembered(site: Site, database: Database, target: CodeState) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from gitdeploy import venvs
 from gitdeploy.backups import store
 from gitdeploy.checkout import staged, switch, switch_back
+from gitdeploy.checkout.git_locks import is_stale
 from gitdeploy.checkout.incoming import sweep_incoming
 from gitdeploy.checkout.local import read_local
 from gitdeploy.checkout.manifest import FILE, Manifest, moved
@@ -264,7 +265,7 @@ def _throw_away(work: Work, records: list[Record]) -> Result:
     sentence = f"Deployment {work.id} was interrupted before it touched anything live: {work.site.name} runs {work.origin.name} as before."
     if stage and work.action in CHANGING:
         owe(work, work.site.config, "failed", sentence, error="interrupted")
-    return work.end("failed", sentence, DeploymentFailed("Interrupted before anything live was touched."))
+    return work.end("interrupted", sentence, DeploymentFailed("Interrupted before anything live was touched."))
 
 
 # ---- what else a kill can leave ----
@@ -277,36 +278,9 @@ def _remove_stale_locks(site: Site, names: Sequence[str]) -> None:
     locks = [folder / name for folder in folders for name in names if (folder / name).exists()]
     locks += [lock for folder in folders for lock in (folder / "refs").rglob("*.lock") if lock.is_file()]
     for lock in locks:
-        if not _held(lock) and not _git_at_work(site):
+        if is_stale(lock, site.root):
             with suppress(FileNotFoundError):
                 lock.unlink()
-
-
-def _held(lock: Path) -> bool:
-    """Whether a process has the file open. A git that waits or computes may have closed it: see `_git_at_work`."""
-    name = os.path.realpath(lock)
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
-            with suppress(OSError):
-                for descriptor in os.scandir(f"/proc/{entry}/fd"):
-                    with suppress(OSError):
-                        if os.readlink(descriptor.path) == name:
-                            return True
-    return False
-
-
-def _git_at_work(site: Site) -> bool:
-    """Whether any git runs in this checkout."""
-    root = os.path.realpath(site.root)
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
-            with suppress(OSError):
-                if Path(f"/proc/{entry}/comm").read_text().strip() != "git":
-                    continue
-                folder = os.readlink(f"/proc/{entry}/cwd")
-                if folder == root or folder.startswith(root + "/"):
-                    return True
-    return False
 
 
 def _sweep(site: Site, needed: set[str]) -> None:

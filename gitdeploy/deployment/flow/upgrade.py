@@ -29,7 +29,7 @@ def upgrade(session: Session, tag: str | None, options: Options) -> Result:
     """
     site = session.site
     origin = site.release_at(head_of(site))
-    with record(session, "upgrade", origin, CodeState(None, tag, origin.commit)) as work:
+    with record(session, "upgrade", origin, CodeState(None, tag, "")) as work:
         # What could not be settled is taken up anew though no file changes: hooks, service, health.
         planned = _planned(work, tag, options, anew=session.unsettled is not None)
         if isinstance(planned, Result):
@@ -58,7 +58,7 @@ def prepare_upgrade(session: Session, tag: str | None, options: Options) -> Resu
     """Everything of an upgrade up to the switch, kept for a later `upgrade`, while the app goes on."""
     site = session.site
     origin = site.release_at(head_of(site))
-    with record(session, "prepare", origin, CodeState(None, tag, origin.commit)) as work:
+    with record(session, "prepare", origin, CodeState(None, tag, "")) as work:
         # Nothing live is touched, so that the app may be anything while it is prepared; the upgrade asks again.
         planned = _planned(work, tag, replace(options, unhealthy=True))
         if isinstance(planned, Result):

@@ -15,10 +15,11 @@ from gitdeploy.deployment.record.replaced import replaced_sentence
 from gitdeploy.deployment.record.tell import owe, send_owed
 from gitdeploy.deployment.record.work import Result, Work
 from gitdeploy.errors import GitDeployError
+from gitdeploy.services import discover, open_services
 from gitdeploy.site import skipping
 from gitdeploy.site.policy import gone_live
-from gitdeploy.site.site import KEPT_DATA, kept_data
-from gitdeploy.text import clean
+from gitdeploy.site.site import KEPT_DATA, Site, kept_data
+from gitdeploy.text import clean, shell_word
 from gitdeploy.upkeep.prune import prune
 
 
@@ -54,9 +55,13 @@ def finish(work: Work, record: LiveRecord, manifest: Manifest | None, config: Co
     undo = "gitdeploy rollback" if record.action == "upgrade" else f"gitdeploy restore {record.backup}"
     undo += " --with-data" if record.data_from else ""
     replaced = replaced_sentence(work.database.records(work.id))
-    sentence = f"{site.name} runs {record.target.name}.{replaced}  Undo: {undo}   (backup {record.backup})"
+    known = known_to_run(site, record, config)
+    verb = "runs" if known else "is on"
+    sentence = f"{site.name} {verb} {record.target.name}.{replaced}  Undo: {undo}   (backup {record.backup})"
     if skipped is not None:
         sentence += f"\n{clean(skipped.tag)} is not installed by itself from now on. Let it: {skipped.way}"
+    if not known:
+        sentence += f"\n{still_to_restart(site, record)}"
     owe(work, config, "succeeded", sentence)
     result = work.end("succeeded", sentence)
     try:
@@ -67,3 +72,20 @@ def finish(work: Work, record: LiveRecord, manifest: Manifest | None, config: Co
     send_owed(site, work.database, config)
     work.database.flush_lines()
     return result
+
+
+def known_to_run(site: Site, record: LiveRecord, config: Config) -> bool:
+    """Whether anything was done or asked after which the release is known to run: a restart, a health check."""
+    restarted = record.restart and bool(open_services(config.service, site.root))
+    return restarted or config.health.configured
+
+
+def still_to_restart(site: Site, record: LiveRecord) -> str:
+    """What is left to do where gitdeploy restarted nothing: by the systemd units that run from here, where there are any."""
+    units = discover(site.root, site.venv_link)
+    how = f"systemctl restart {shell_word(units[0])}" if units else "as you start it"
+    ways = "From then on by gitdeploy: service in deploy.yaml" if record.restart else "It was left alone: --no-restart"
+    return (
+        f"gitdeploy restarted nothing and asked nothing: the app may still run {record.origin.name}. "
+        f"Restart it: {how}. {ways}."
+    )

@@ -37,7 +37,7 @@ from gitdeploy.deployment.plan.services import staying_behind
 from gitdeploy.deployment.plan.target_files import TargetFiles
 from gitdeploy.deployment.plan.unlisted import not_installed
 from gitdeploy.deployment.plan.venv import VenvPlan, plan_venv
-from gitdeploy.errors import PolicyError
+from gitdeploy.errors import DeploymentFailed, PolicyError
 from gitdeploy.hooks.running import Hook, find_hooks
 from gitdeploy.migrations import Change
 from gitdeploy.services import Service, open_services
@@ -107,6 +107,13 @@ class Plan(Struct, frozen=True):
         ):
             found.add(self.version_file)
         return sorted(found)
+
+    @property
+    def exit_code(self) -> int:
+        """What the deployment would end with for its problems: 7 where policy refuses it, else 1; 0 without any."""
+        if any(problem.refused for problem in self.problems):
+            return PolicyError.exit_code
+        return DeploymentFailed.exit_code if self.problems else 0
 
     @property
     def nothing_to_do(self) -> bool:

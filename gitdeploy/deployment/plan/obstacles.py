@@ -11,6 +11,7 @@ from gitdeploy.backups.store import KEPT_LIMIT
 from gitdeploy.checkout.changes import Problem, Target, TreePlan
 from gitdeploy.checkout.facts import unreadable
 from gitdeploy.checkout.git import Repository
+from gitdeploy.checkout.git_locks import is_stale
 from gitdeploy.checkout.history import local_commits
 from gitdeploy.checkout.local import Local, operation_under_way, stop_words
 from gitdeploy.checkout.ownership import foreign, in_words
@@ -43,7 +44,7 @@ def repository_problems(site: Site) -> list[Problem]:
             "Wait until it has ended; if none runs, `gitdeploy recover` removes a stale lock.",
         )
         for lock in repository.lock_files()
-        if lock.name in ("index.lock", "HEAD.lock")
+        if lock.name in ("index.lock", "HEAD.lock") and not is_stale(lock, site.root)  # what acts removes that
     ]
     return problems
 

@@ -22,9 +22,11 @@ def refuse_problems(plan: Plan) -> None:
     if not plan.problems:
         return
     first, *rest = plan.problems
-    kind = PolicyError if any(problem.refused for problem in plan.problems) else DeploymentFailed
+    kind = PolicyError if plan.exit_code == PolicyError.exit_code else DeploymentFailed
     details = [text for p in rest for text in (p.message, *([f"  {p.hint}"] if p.hint else []))]
-    raise kind(first.message, first.hint, details=tuple(details))
+    error = kind(first.message, first.hint, details=tuple(details))
+    error.refusal = True
+    raise error
 
 
 # ---- the steps ----

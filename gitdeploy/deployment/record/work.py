@@ -233,10 +233,17 @@ def record(session: Session, action: str, origin: CodeState, target: CodeState) 
                 told = work.begun_in_earnest and not isinstance(error, Interrupted)
                 if told:
                     owe(work, work.site.config, "failed", sentence, error=error.message)
-                error.document = work.end("failed", sentence, error).as_dict()
+                error.document = work.end(_status(work, error), sentence, error).as_dict()
                 if told:
                     send_owed(work.site, work.database, work.site.config)
         raise
+
+
+def _status(work: Work, error: GitDeployError) -> str:
+    """How a deployment ended that ERROR stopped with nothing live touched."""
+    if isinstance(error, Interrupted):
+        return "interrupted"
+    return "refused" if error.refusal and not work.begun_in_earnest else "failed"
 
 
 def standing(work: Work) -> str:

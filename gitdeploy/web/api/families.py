@@ -56,7 +56,9 @@ class Figures:
         yield from gauge("deployments_held", "1 where deployments are paused.", going_on.paused is not None)
         rows = app.deployments(-1)
         yield from self._deployments(name, rows)
-        ended = next((row for row in rows if not row.running and row.action != "prepare"), None)
+        ended = next(
+            (row for row in rows if not row.running and row.action != "prepare" and row.status != "refused"), None
+        )
         if ended is not None:
             yield from self._last(name, ended)
         number, size = _backups(app)

@@ -63,7 +63,9 @@ _DEPLOYMENT = _object({"id": _WHOLE, **_DEPLOYMENT_FACTS})
 _SKIP = _object(dict.fromkeys(("tag", "reason", "by", "at", "how"), _TEXT))
 _HOLDER = _object({"who": _TEXT, "pid": _WHOLE, "host": _TEXT, "command": _TEXT, "since": _TEXT})
 _LOG: dict[str, Schema] = {
-    "status": {"enum": ["running", "succeeded", "rolled_back", "failed", "nothing_to_do", "interrupted", None]},
+    "status": {
+        "enum": ["running", "succeeded", "rolled_back", "failed", "refused", "nothing_to_do", "interrupted", None]
+    },
     "steps": _list(_STEP),
     "log": _LINES,
     "lines": _list(_object({"seq": _WHOLE, "at": _TEXT, "level": _TEXT, "text": _TEXT})),

@@ -33,7 +33,7 @@ _ABOVE = {
 }
 TONES = {
     "succeeded": "good", "done": "good", "rolled_back": "bad", "failed": "bad", "interrupted": "bad",
-    "undone": "warn", "running": "busy",
+    "undone": "warn", "refused": "warn", "running": "busy",
 }  # fmt: skip
 
 
@@ -275,7 +275,9 @@ def ending(row: DeploymentRow, words: Words) -> Ending:
             reason,
             hint,
         )
-    if row.status == "failed" and row.action in CHANGING:
+    if row.status == "refused" and row.action in CHANGING:
+        return Ending("warn", words("end.failed", version=new, old=old), words("end.refused-lead"), reason, hint)
+    if row.status in ("failed", "interrupted") and row.action in CHANGING:
         lead = words("end.failed-lead", step=step) if step else words("end.failed-early")
         return Ending("bad", words("end.failed", version=new, old=old), lead, reason, hint)
     if row.status == "nothing_to_do":

@@ -16,7 +16,7 @@ INTERRUPTED = "interrupted"
 def progress(app: App, deployment: int | None, since: int = 0) -> dict[str, Any]:
     """Status, steps and the lines after SINCE of a deployment (None: the running one, else the newest).
 
-    `status`: running, succeeded, rolled_back, failed, nothing_to_do, or `interrupted` where its process is gone and
+    `status`: running, succeeded, rolled_back, failed, refused, nothing_to_do, or `interrupted` where its process is gone and
     nobody has recovered yet. Raises `NotFound`.
     """
     database = app.site.read_database()
