@@ -166,6 +166,7 @@ class ContainerApp(Served):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.extra_environment = {**self.extra_environment, **self.engine.variables}
+        self.accepts = ("service.timeout", "service.stop_for_switch")
         for version in ("1.0", "2.0"):
             self.wheel("greeting", version)
 

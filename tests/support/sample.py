@@ -67,6 +67,12 @@ class Done:
         return self.out + self.err
 
 
+def accepting(words: Sequence[str], keys: Sequence[str]) -> list[str]:
+    """WORDS, with --accept-config for KEYS where they are of a command that has it."""
+    takes = not {"upgrade", "prepare", "plan"}.isdisjoint(words)
+    return [*words, *(word for key in keys if takes for word in ("--accept-config", key))]
+
+
 @dataclass
 class Sample:
     """One app with its remote."""
@@ -74,6 +80,7 @@ class Sample:
     folder: Path
     venv: bool = True
     extra_environment: dict[str, str] = field(default_factory=dict)
+    accepts: tuple[str, ...] = ()  # pinned settings that the operator lets every release change
 
     def __post_init__(self) -> None:
         self.remote, self.app, self.wheels = (self.folder / name for name in ("remote", "app", "wheels"))
@@ -203,7 +210,7 @@ class Sample:
         """Run gitdeploy in the checkout, as a user would. CODE None: any exit code will do. BEFORE: the words of a
         command that starts it (`unshare -n`)."""
         done = subprocess.run(
-            [*before, sys.executable, "-m", "gitdeploy", *words],
+            [*before, sys.executable, "-m", "gitdeploy", *accepting(words, self.accepts)],
             cwd=self.app,
             env={**self.environment, **(env or {})},
             stdin=subprocess.DEVNULL,
