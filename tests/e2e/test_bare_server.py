@@ -103,7 +103,7 @@ def expected(shop_once: Shop) -> dict[str, Any]:
     """The release as it is live where nothing is special."""
     shop_once.reset()
     shop_once.release("v3.0.0", RELEASE)
-    shop_once.gitdeploy("upgrade", "v3.0.0")
+    shop_once.gitdeploy("upgrade", "v3.0.0", "--accept-config", "git.keep")
     return live(shop_once)
 
 
@@ -114,7 +114,7 @@ def test_the_same_on_every_server(
     shop.release("v3.0.0", RELEASE)
     shop.release("v3.0.1", {**RELEASE, KEPT: "release's again\n", "VERSION": "3.0.1"})
     before = live(shop)
-    run(shop, server, locales, "upgrade", "v3.0.0")
+    run(shop, server, locales, "upgrade", "v3.0.0", "--accept-config", "git.keep")
     assert differences(expected, live(shop)) == []
     (shop.app / KEPT).write_text("ours\n")
     run(shop, server, locales, "upgrade", "v3.0.1")

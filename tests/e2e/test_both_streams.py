@@ -33,6 +33,7 @@ RUNS: dict[str, list[tuple[str, ...]]] = {
     "check": [("--force",), ("--exit-code",)],
     "completion": [("bash",), ("nonsense",)],
     "config schema": [()],
+    "config accept": [("check.interval",), ("nonsense",)],
     "config show": [()],
     "demo": [()],
     "doctor": [(), ("--repair",)],
