@@ -94,7 +94,8 @@ def _packages(venv: VenvPlan) -> str:
     parts += [f"{name} {version}".rstrip() + " (new)" for name, version in venv.added.items()]
     parts += [f"{name} {version} (removed)" for name, version in venv.removed.items()]
     if venv.requirements.itself:
-        parts.append("the app itself")
+        extras = venv.requirements.extras
+        parts.append(f"the app itself{f' with {listing(extras, 5)}' if extras else ''}")
     if venv.from_nothing:
         python = f" with Python {venv.python} (the live one has {venv.live.python})" if venv.python is not None else ""
         without = f"; without {listing(venv.missing, 5)}, which nothing asks for" if venv.missing else ""

@@ -42,6 +42,11 @@ def look_at_venv(site: Site) -> Iterator[Finding]:
     yield from (Finding("venv", "problem", text, "See venv: in deploy.yaml.") for text in requirements.problems)
     if said := uninstalled_here(site.root, requirements):
         yield Finding("venv", "warning", said, way_to_install(site.root))
+    if requirements.extras and not site.config.venv.extras:
+        said = (
+            f"The app itself is installed with {listing(requirements.extras, 5)}, by the packages that are in the venv."
+        )
+        yield Finding("venv", "ok", said)
     edited = venvs.differences(live.real)
     if edited:
         yield Finding(

@@ -1,10 +1,13 @@
-"""The app itself as a package in its venv: how it was installed there (`pip install -e .`), found by what installers note."""
+"""The app itself as a package in its venv: how it was installed there (`pip install -e .`), found by what installers note,
+and what its project file says without a build.
+"""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+import tomllib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -52,3 +55,25 @@ def _from_folders(venv: Path) -> Iterator[tuple[str, str, bool]]:
                         yield canonical(name.rpartition("-")[0]), unquote(address.path), editable
             except (OSError, ValueError, LookupError, TypeError, AttributeError):
                 continue
+
+
+def offers(read: Callable[[str], bytes | None], extra: str) -> bool:
+    """Whether the release whose files READ gives has EXTRA, as far as its project file tells."""
+    try:
+        about = tomllib.loads((read("pyproject.toml") or b"").decode("utf-8", "replace")).get("project")
+    except tomllib.TOMLDecodeError:
+        return False
+    if not isinstance(about, dict) or "optional-dependencies" in about.get("dynamic", ()):
+        return True
+    return extra in map(canonical, about.get("optional-dependencies", {}))
+
+
+def project_needs(read: Callable[[str], bytes | None], path: str, extras: tuple[str, ...]) -> list[str]:
+    """The requirement lines of the project in the folder PATH with EXTRAS; none where only its build could tell."""
+    from gitdeploy.venvs.locks import Cannot, lines_of
+
+    file = os.path.normpath(os.path.join(path, "pyproject.toml"))
+    try:
+        return (lines_of(file, read(file) or b"", read, (), extras).text or "").splitlines()
+    except Cannot:
+        return []

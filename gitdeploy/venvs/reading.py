@@ -18,7 +18,7 @@ from typing import Protocol, runtime_checkable
 
 from gitdeploy.text import clean, path_text
 from gitdeploy.venvs.described import LOCKS, is_known
-from gitdeploy.venvs.itself import Own
+from gitdeploy.venvs.itself import Own, offers, project_needs
 from gitdeploy.venvs.live import canonical
 from gitdeploy.venvs.origins import Origin, addresses_in, of_project
 from gitdeploy.venvs.settings import VenvConfig
@@ -70,8 +70,12 @@ class TreeIdentities(Protocol):
 class Scan:
     """Reads files and what they include, and gathers what matters of their lines."""
 
-    def __init__(self, reader: TreeReader, config: VenvConfig, python: str | None) -> None:
+    def __init__(
+        self, reader: TreeReader, config: VenvConfig, python: str | None, extras: tuple[str, ...] = ()
+    ) -> None:
+        """EXTRAS: those that the app itself was installed with, where the configuration names none."""
         self.reader, self.config, self.python = reader, config, python
+        self.extras = config.extras or tuple(extra for extra in extras if offers(reader.read, extra))
         self.written: dict[str, str] = {}  # of a lock: the requirements file that is made from it
         self.files: dict[str, bytes] = {}
         self.pins: dict[str, str] = {}
@@ -123,7 +127,7 @@ class Scan:
         from gitdeploy.venvs.locks import Cannot, lines_of
 
         try:
-            meant = lines_of(name, data, self.reader.read, self.config.groups, self.config.extras)
+            meant = lines_of(name, data, self.reader.read, self.config.groups, self.extras)
         except Cannot as error:
             self.problems.append(f"{shown} {error}.")
             return
@@ -156,7 +160,7 @@ class Scan:
             data = self.reader.read(name)
             if data is not None:
                 try:
-                    lines_of(name, data, self.reader.read, self.config.groups, self.config.extras)
+                    lines_of(name, data, self.reader.read, self.config.groups, self.extras)
                 except Cannot:
                     return ()
                 return (name,)
@@ -174,7 +178,7 @@ class Scan:
         }
         if wanted in ("editable", "always") and "." not in {*found, *self.local}:
             self.problems.append("venv.self wants the app itself installed, and this release has no pyproject.toml.")
-        extras = f"[{','.join(self.config.extras)}]" if self.config.extras else ""
+        extras = f"[{','.join(self.extras)}]" if self.extras else ""
         lines = [
             f"{'-e ' if editable else ''}{f'.{extras}' if path == '.' else f'./{path}'}"
             for path, editable in found.items()
@@ -183,7 +187,21 @@ class Scan:
             self.files[ITSELF] = "".join(f"{line}\n" for line in lines).encode()
             for line in lines:
                 self._line(line, ITSELF, "venv.self", constraint=False)
+        for path in found:
+            self._needs(path)
         return tuple(found)
+
+    def _needs(self, path: str) -> None:
+        """Note what the project in the folder PATH says that it needs: its own install brings that along."""
+        for line in project_needs(self.reader.read, path, self.extras if path == "." else ()):
+            found, asked = _NAME.match(line), _asked_version(line, self.python)
+            if found and asked is not None:
+                name = canonical(found[1])
+                self.names.setdefault(name, False)
+                if pin := _PIN.match(line):
+                    self.pins.setdefault(name, pin[2])
+                else:
+                    self.unpinned.setdefault(name, asked)
 
     def _is_project(self, path: str) -> bool:
         # A submodule's folder, or one that is no release's, isn't among the files that a build gets.

@@ -11,8 +11,8 @@ from typing import Any
 from msgspec import Struct, field
 
 from gitdeploy.venvs.interpreters import Wanted
-from gitdeploy.venvs.itself import own_installs
-from gitdeploy.venvs.live import LiveVenv, interpreter_identity
+from gitdeploy.venvs.itself import Own, own_installs
+from gitdeploy.venvs.live import LiveVenv, interpreter_identity, packages
 from gitdeploy.venvs.origins import Origin, not_ours
 from gitdeploy.venvs.reading import INDEX_OPTIONS, ITSELF, UV_INDEX_OPTIONS, Scan, TreeReader, split_option
 from gitdeploy.venvs.settings import VenvConfig, read_settings
@@ -27,7 +27,7 @@ class Requirements(Struct, frozen=True):
     installer. key: equal keys mean an equal venv. pins: name to version of the `==` lines. names: package to whether its
     line has no marker. needs_tree: the release's own files are installed (`-e .`, `./lib`, `wheels/x.whl`).
     sources: the files that say what is installed, as the configuration names them or as they were found. itself: folders of
-    the release that are installed as packages though no file names them. alone: a root that is installed by itself and
+    the release that are installed as packages though no file names them; extras: with which ones. alone: a root that is installed by itself and
     without what it depends on, since all else has hashes. index_options: lines that say where packages come from. hashed: a line has a hash. pip_only: why uv can't do it.
     unpinned: package to what its line asks of the version (`>=2`; empty: nothing) where no `==` line fixes it.
     variables: `${NAME}` in the files. origins: addresses of packages that aren't at an index of this server's. problems: sentences; with any, there is nothing to be installed.
@@ -50,6 +50,7 @@ class Requirements(Struct, frozen=True):
     itself: tuple[str, ...] = ()
     alone: tuple[str, ...] = ()
     origins: tuple[Origin, ...] = ()
+    extras: tuple[str, ...] = ()
 
     @property
     def nothing(self) -> bool:
@@ -69,8 +70,9 @@ def read_requirements(
     result. ROOT: the checkout, whose own packages in the venv are renewed. OTHER: the interpreter of the venv to come, where that isn't
     the live one's."""
     python = live.python if live is not None else None
-    scan = Scan(reader, config, other.version or None if other is not None else python)
     owns = own_installs(live.real, root) if live is not None and root is not None else []
+    extras = _extras_of(owns, live) if config.itself == "auto" and not config.extras else ()
+    scan = Scan(reader, config, other.version or None if other is not None else python, extras)
     sources = tuple(config.requirements)
     if not sources and config.itself != "never" and any(own.path == "." for own in owns):
         sources = scan.found_lock()
@@ -99,6 +101,7 @@ def read_requirements(
         itself=itself,
         alone=alone,
         origins=tuple(not_ours(scan.origins, config.allow_sources, _indexes(live))) if scan.origins else (),
+        extras=scan.extras if itself else (),
     )
 
 
@@ -106,6 +109,16 @@ def _indexes(live: LiveVenv | None) -> list[str]:
     """The indexes that are set on this server."""
     settings = read_settings(live.real if live else None)
     return [*settings.uv_environment.values(), *settings.pip_environment.values()]
+
+
+def _extras_of(owns: Sequence[Own], live: LiveVenv | None) -> tuple[str, ...]:
+    """The extras that the app itself was installed with, by what LIVE holds."""
+    name = next((own.name for own in owns if own.path == "."), None)
+    if name is None or live is None:
+        return ()
+    from gitdeploy.venvs.extras import seen_extras
+
+    return seen_extras(live.real, name, packages(live.real), live.python)
 
 
 def index_options_in(words: Sequence[str]) -> list[str]:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import http.server
-import os
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+from support.noted_venv import noted_venv
 from support.sample import Tree, write_tree
 
 from gitdeploy import config as configuration
@@ -79,25 +78,7 @@ class Checkout:
         subprocess.run([*git, "remote", "add", "origin", "https://git.example.com/shop.git"], check=True)
         write_tree(root, untracked)
         if packages:
-            self.make_venv(packages)
-
-    def make_venv(self, packages: Mapping[str, str]) -> None:
-        """A venv that holds PACKAGES by what is noted of them: version, or version and metadata."""
-        venv = self.root / "venv"
-        site = venv / f"lib/python3.{sys.version_info.minor}/site-packages"
-        site.mkdir(parents=True)
-        (venv / "bin").mkdir()
-        (venv / "bin/python").symlink_to(os.path.realpath(sys.executable))
-        (venv / "pyvenv.cfg").write_text(f"home = {os.path.dirname(os.path.realpath(sys.executable))}\n")
-        for name, said in packages.items():
-            if name.startswith("bin/"):
-                (venv / name).write_text("#!/bin/sh\n")
-                (venv / name).chmod(0o755)
-                continue
-            version, _, more = said.partition("\n")
-            info = site / f"{name}-{version}.dist-info"
-            info.mkdir()
-            (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{more}")
+            noted_venv(root / "venv", packages)
 
     def draft(self) -> Draft:
         made = draft(Site.open(self.root))

@@ -179,3 +179,27 @@ def test_no_text_upsets_the_reader(text: bytes | str) -> None:
 )  # fmt: skip
 def test_package_sources_among_an_installers_arguments(words: list[str], found: list[str]) -> None:
     assert index_options_in(words) == found
+
+
+PROJECT = '[project]\nname = "shop"\nversion = "1"\ndependencies = ["a==1", "b>=2", "c; python_version < \'3\'"]\n'
+EXTRAS = '[project.optional-dependencies]\npg = ["d"]\n'
+
+
+@pytest.mark.parametrize(
+    ("project", "config", "line", "asked", "pins"),
+    [
+        (PROJECT, {}, "-e .", {"b": ">=2"}, {"a": "1"}),
+        (PROJECT + EXTRAS, {"extras": ("pg",)}, "-e .[pg]", {"b": ">=2", "d": ""}, {"a": "1"}),
+        ("[build-system]\n", {}, "-e .", {}, {}),
+        ('[project]\nname = "shop"\ndynamic = ["version", "dependencies"]\n', {}, "-e .", {}, {}),
+    ],
+)  # fmt: skip
+def test_what_the_app_itself_asks_for_is_known_and_left_to_its_install(
+    project: str, config: dict[str, Any], line: str, asked: dict[str, str], pins: dict[str, str]
+) -> None:
+    wanted = read_requirements(
+        Files({"pyproject.toml": project}), VenvConfig(path="venv", itself="editable", **config), None
+    )
+    assert wanted.files[".gitdeploy-itself.txt"].decode() == f"{line}\n"
+    assert (wanted.unpinned, wanted.pins, wanted.problems) == (asked, pins, ())
+    assert not any(wanted.names.values()), "whether all of it is there is the installer's to say"

@@ -117,7 +117,7 @@ def _packages(
     removed: dict[str, str] = {}
     if reuse is None:
         for name, version in requirements.pins.items():
-            if name in installed and installed[name] != version:
+            if name in installed and installed[name] != version and not satisfies(installed[name], f"=={version}"):
                 changed[name] = (installed[name], version)
             elif name not in installed and name in requirements.names:  # else a constraint, for whoever needs it
                 added[name] = version

@@ -19,6 +19,7 @@ from gitdeploy.upkeep.drafting.seen import Seen
 from gitdeploy.upkeep.reading import Checkout
 from gitdeploy.venvs.described import LOCKS
 from gitdeploy.venvs.extras import seen_extras
+from gitdeploy.versions import satisfies
 
 _FOR_DEVELOPERS = re.compile(
     r"(?:^|[/._-])(?:dev\w*|tests?|testing|docs?|lint\w*|ci|typing|local|tox|build)(?:[/._-]|$)"
@@ -92,7 +93,13 @@ def _candidate(seen: Seen, name: str, config: VenvConfig) -> _Candidate | None:
     wanted = frozenset(package for package, always in read.names.items() if always)
     pins = {package: version for package, version in read.pins.items() if package in seen.packages}
     there = sum(package in seen.packages for package in wanted)
-    return _Candidate(name, wanted, there, len(pins), sum(seen.packages[package] == pins[package] for package in pins))
+    return _Candidate(
+        name, wanted, there, len(pins), sum(_is(seen.packages[package], pins[package]) for package in pins)
+    )
+
+
+def _is(installed: str, pinned: str) -> bool:
+    return installed == pinned or satisfies(installed, f"=={pinned}")
 
 
 def _read(
