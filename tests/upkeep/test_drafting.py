@@ -151,6 +151,14 @@ ROWS: dict[str, tuple[Tree, Mapping[str, str], Mapping[str, str], Mapping[str, A
         {"backup.databases": [{"env": "DATABASE_URL"}]},
         {},
     ),
+    "a URL that is written otherwise, or else a file": (
+        {"config.py": "import os\nclass Config:\n    SQLALCHEMY_DATABASE_URI = os.environ.get('DB_URL', '').replace('postgres://', "
+         "'postgresql://') or 'sqlite:///' + os.path.join(os.path.abspath(os.path.dirname(__file__)), 'app.db')\n"},
+        {"app.db": SQLITE},
+        {"flask": "3"},
+        {"backup.databases": ["sqlite:///app.db"]},
+        {},
+    ),
     "a manage.py that isn't Django's": (
         {**FLASK, "manage.py": "from flask_script import Manager\n"},
         {"instance/shop.db": SQLITE},

@@ -94,7 +94,7 @@ def _of_settings(seen: Seen) -> Iterator[tuple[Any, str]]:
 
 def _as_entry(seen: Seen, url: str) -> Any:
     """A URL as deploy.yaml may have it: by its variable where one has it, which keeps a password out of the file."""
-    if isinstance(url, FromVariable) and seen.told.get(url.variable) == url:
+    if isinstance(url, FromVariable) and "://" in seen.told.get(url.variable, ""):
         return {"env": url.variable}
     return _sqlite_url(seen, url.partition("///")[2]) if url.startswith("sqlite:///") else redact(url)
 

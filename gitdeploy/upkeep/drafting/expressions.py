@@ -13,6 +13,7 @@ from typing import Any
 
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]+")
 _TRUE = frozenset(("1", "true", "yes", "on", "y", "t"))
+_TEXT_METHODS = {"replace": 2, "strip": 0, "lower": 0, "upper": 0, "rstrip": 1, "lstrip": 1}  # with so many arguments
 _LONGEST = 100_000  # characters or entries of one value
 
 
@@ -170,6 +171,10 @@ class Expressions:
             if isinstance(place, PurePosixPath) and all(isinstance(word, str) for word in words):
                 return str(place) if last == "as_posix" else place.joinpath(*words)
             return UNKNOWN
+        if last in _TEXT_METHODS and isinstance(node.func, ast.Attribute):
+            text = self.value(node.func.value)
+            known = isinstance(text, str) and all(isinstance(word, str) for word in words) and not node.keywords
+            return _text_method(text, last, words) if known else UNKNOWN
         if name.startswith(("os.path.", "path.")) or last in ("join", "dirname", "abspath", "realpath"):
             return _path_function(last, words)
         if last == "int" and len(words) == 1 and isinstance(words[0], str | int) and str(words[0]).isdigit():
@@ -200,6 +205,14 @@ class Expressions:
             return UNKNOWN
         found = self.environment.get(name)
         return default if found is None else FromVariable(found, name)
+
+
+def _text_method(text: str, method: str, words: list[Any]) -> Any:
+    if len(words) > _TEXT_METHODS[method] or len(text) > _LONGEST or (method == "replace" and len(words) != 2):
+        return UNKNOWN
+    found = getattr(text, method)(*words)
+    # A variable's own URL with another spelling of its scheme is still the variable's.
+    return FromVariable(found, text.variable) if isinstance(text, FromVariable) else found
 
 
 def _path_function(name: str, words: list[Any]) -> Any:

@@ -65,7 +65,9 @@ def venv_lines(seen: Seen, known: Sequence[str] = ()) -> Iterator[Line]:
         return
     yield Line("venv.path", venv.path, "found here" if seen.packages else "")
     files = list(known)
-    if not files:
+    if files:
+        yield Line("venv.requirements", files)  # a recipe's own line takes its place
+    else:
         found = sorted(_candidates(seen), key=lambda one: one.rank, reverse=True)
         yield from _requirements(found)
         files = [found[0].path] if found and found[0].whole else list(venv.requirements)
