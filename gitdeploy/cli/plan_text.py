@@ -97,7 +97,12 @@ def _packages(venv: VenvPlan) -> str:
         extras = venv.requirements.extras
         parts.append(f"the app itself{f' with {listing(extras, 5)}' if extras else ''}")
     if venv.from_nothing:
-        python = f" with Python {venv.python} (the live one has {venv.live.python})" if venv.python is not None else ""
+        fetched = ", downloaded by uv" if venv.downloaded else ""
+        python = (
+            f" with Python {venv.python}{fetched} (the live one has {venv.live.python})"
+            if venv.python is not None
+            else ""
+        )
         without = f"; without {listing(venv.missing, 5)}, which nothing asks for" if venv.missing else ""
         return f"built from nothing{python}{': ' if parts else ''}{listing(parts, 8)}{without}"
     return listing(parts, 8) or what_installs(venv.requirements)

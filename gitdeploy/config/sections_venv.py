@@ -23,6 +23,9 @@ class VenvConfig(Section, frozen=True):
         None,
         "Interpreter of new environments: a version, a name or a path. Default: the live one's.",
     )
+    python_downloads: bool = setting(
+        Flag(), False, "true: a version in `python` that this server lacks is fetched by uv, into .gitdeploy/pythons."
+    )
     requirements: tuple[str, ...] = setting(
         ListOf(_PATH),
         (),

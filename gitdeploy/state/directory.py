@@ -58,6 +58,11 @@ class StateDirectory(Struct, frozen=True):
         return self.path / "cache"
 
     @property
+    def pythons(self) -> Path:
+        """Interpreters that uv downloaded (`venv.python_downloads`)."""
+        return self.path / "pythons"
+
+    @property
     def requests(self) -> Path:
         return self.path / "requests"
 

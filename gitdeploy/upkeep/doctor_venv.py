@@ -25,8 +25,8 @@ def look_at_venv(site: Site) -> Iterator[Finding]:
     if wrong := venvs.examine(live):
         yield Finding("venv", "problem", wrong, f"Build it anew: gitdeploy upgrade {_live_tag(site)} --rebuild-venv")
         return
-    other = venvs.other_than_live(site.config.venv.python, live)
-    if other is not None and other.path is None:
+    other = venvs.other_than_live(site.config.venv, live, site.state.pythons)
+    if other is not None and other.path is None and not other.downloaded:
         yield Finding(
             "venv", "problem", f"venv.python is {site.config.venv.python}, and this server has no such interpreter, or it doesn't start.",
             "Install it, or name another: venv: {python: /usr/bin/python3}",

@@ -23,7 +23,7 @@ from gitdeploy.venvs.clone import clone, clone_size, prefixes_of, read_record
 from gitdeploy.venvs.durable import sync_filesystem, sync_folder
 from gitdeploy.venvs.generations import remove
 from gitdeploy.venvs.install import Installer
-from gitdeploy.venvs.live import LiveVenv, asked, canonical, packages, site_folders
+from gitdeploy.venvs.live import LiveVenv, asked, canonical, interpreter_identity, packages, site_folders
 from gitdeploy.venvs.reading import TreeReader
 from gitdeploy.venvs.requirements import Requirements
 from gitdeploy.venvs.scripts import name_link, path_files, rewrite, strays
@@ -36,6 +36,7 @@ _COPIES = (
 )
 _UNKNOWN_PACKAGE = 3 << 20  # bytes for one that isn't installed yet: nothing tells its size before it is fetched
 _EMPTY_VENV = 16 << 20  # bytes of a new venv with pip in it
+_INTERPRETER = 200 << 20  # bytes of a downloaded interpreter and its archive
 
 
 class Changes(Struct, frozen=True):
@@ -63,10 +64,17 @@ class Builder:
         self.root = root
         self.venvs = state / "venvs"
         self.cache = state / "cache"
+        self.pythons = state / "pythons"
         self.config = config
 
     def disk_needed(
-        self, live: LiveVenv | None, changed: Collection[str], added: Collection[str], *, rebuild: bool = False
+        self,
+        live: LiveVenv | None,
+        changed: Collection[str],
+        added: Collection[str],
+        *,
+        rebuild: bool = False,
+        downloaded: bool = False,
     ) -> int:
         """Bytes on disk that a build will need, as far as can be told before an installer has looked: a clone of the live
         venv, and each package to be installed once in the cache, once unpacked there and once in the venv."""
@@ -74,7 +82,7 @@ class Builder:
         sizes: dict[str, int] = {}
         if live is not None and live.real.is_dir():
             sizes = _package_sizes(live.real, None if anew else changed)
-        new = len(added) * _UNKNOWN_PACKAGE
+        new = len(added) * _UNKNOWN_PACKAGE + (_INTERPRETER if downloaded else 0)
         if live is None or anew:
             return new + _EMPTY_VENV + _COPIES * sum(sizes.values())
         clone = clone_size(live.real, self.venvs / ".new", link_mode=self.config.link_mode)
@@ -140,7 +148,7 @@ class Builder:
                 if live is not None and live.problem is not None:
                     warnings.append(f"{live.problem} The venv is built anew; packages installed by hand are not in it.")
                 on_progress("making a new venv")
-                self._make(target, live)
+                self._make(target, live, on_line)
                 start: dict[str, str] = packages(target)
                 installer = installing.choose(self.config, requirements, settings, target)
                 prefix = beside.enter_context(_prefix_asked(target))
@@ -176,7 +184,9 @@ class Builder:
             prefix()
             warnings += conflicts()
         faultpoints.point("venv compiled")
-        self._seal(target, Facts(requirements.key, installer.name, time.time(), now), body)
+        self._seal(
+            target, Facts(requirements.key_with(interpreter_identity(target)), installer.name, time.time(), now), body
+        )
         return Built(target.name, target, _changes(before, now), tuple(warnings), installer.name)
 
     def _seal(self, target: Path, facts: Facts, body: bytes) -> None:
@@ -234,9 +244,9 @@ class Builder:
         linked = clone(live.real, target, link_mode=self.config.link_mode, on_start=start).files
         return linked, asked[0]
 
-    def _make(self, target: Path, live: LiveVenv | None) -> None:
+    def _make(self, target: Path, live: LiveVenv | None, on_line: Callable[[str], object]) -> None:
         """A fresh, empty venv of the configured interpreter, else of the live one's, else of its version from PATH."""
-        base = self._base_python(live)
+        base = interpreters.base_python(self.config, live, self.pythons, on_line)
         system = ["--system-site-packages"] if live is not None and sees_system(live.real) else []
         made = process.run(
             [uv.uv_program(), "venv", "--no-config", "--no-project", "-q", *system, "--python", base, str(target)],
@@ -269,26 +279,6 @@ class Builder:
                 tied=True,
                 umask=installing.UMASK,
             ).check("Installing pip into the new venv")  # fmt: skip
-
-    def _base_python(self, live: LiveVenv | None) -> str:
-        if self.config.python:
-            found = interpreters.find(self.config.python)
-            if found is None:
-                raise DeploymentFailed(f"The interpreter {path_text(self.config.python)} (venv.python) can't be found.")
-            return found
-        version = live.python if live is not None else None
-        short = ".".join((version or "").split(".")[:2])
-        if live is not None:
-            behind = os.path.realpath(live.real / "bin" / "python")
-            if os.access(behind, os.X_OK) and not os.path.isdir(behind):
-                return behind
-        for name in (f"python{short}" if short else "", "python3"):
-            found = environment.which(name) if name else None
-            if found is not None:
-                return found
-        raise DeploymentFailed(
-            "There is no Python to build the venv with.", "Install one, or name it: venv: {python: /usr/bin/python3.11}"
-        )
 
     def _materialise(self, folder: Path, requirements: Requirements, reader: TreeReader) -> None:
         if requirements.needs_tree:

@@ -51,6 +51,15 @@ class Requirements(Struct, frozen=True):
     alone: tuple[str, ...] = ()
     origins: tuple[Origin, ...] = ()
     extras: tuple[str, ...] = ()
+    later: str = ""
+
+    def key_with(self, interpreter: str) -> str:
+        """The key of a venv of these requirements with INTERPRETER (an `interpreter_identity`), where that was not there
+        yet when they were read."""
+        if not self.later:
+            return self.key
+        parts = json.loads(self.later)
+        return _hashed(parts | {"python": f"{parts['python']} {interpreter}"})
 
     @property
     def nothing(self) -> bool:
@@ -81,11 +90,13 @@ def read_requirements(
     for path in config.constraints:
         scan.file(path, "the configuration", constraint=True)
     itself = scan.itself(owns)
+    key, later = _key(scan, config, live, sources, other)
     roots = tuple(scan.written.get(path, path) for path in sources if path in scan.files)
     alone = (ITSELF,) if itself and scan.hashed else ()
     return Requirements(
         files=scan.files,
-        key=_key(scan, config, live, sources, other),
+        key=key,
+        later=later,
         pins=scan.pins,
         needs_tree=bool(scan.local) or scan.whole_tree,
         index_options=tuple(scan.index_options),
@@ -131,7 +142,10 @@ def index_options_in(words: Sequence[str]) -> list[str]:
     return found
 
 
-def _key(scan: Scan, config: VenvConfig, live: LiveVenv | None, sources: tuple[str, ...], other: Wanted | None) -> str:
+def _key(
+    scan: Scan, config: VenvConfig, live: LiveVenv | None, sources: tuple[str, ...], other: Wanted | None
+) -> tuple[str, str]:
+    """The key, and what it is made of where the interpreter isn't there yet."""
     settings = read_settings(live.real if live else None)
     parts: dict[str, Any] = {
         "files": {
@@ -148,6 +162,11 @@ def _key(scan: Scan, config: VenvConfig, live: LiveVenv | None, sources: tuple[s
     chosen = [[*config.groups], [*config.extras], sorted(config.env.items()), [*config.path_dirs]]
     if any(chosen):
         parts["chosen"] = chosen
+    later = json.dumps(parts | {"python": config.python}) if other is not None and other.path is None else ""
+    return _hashed(parts), later
+
+
+def _hashed(parts: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import pwd
 import re
@@ -378,6 +379,66 @@ def test_another_interpreter_is_a_new_venv_and_the_same_one_by_another_name_is_n
     assert version_of(str(sample.app / "venv/bin/python")) == version_of(python)
     assert "greeting==1.0" in sample.packages()
     assert "venv            unchanged" in sample.gitdeploy("plan", "v5.0.0").out
+
+
+def published(python: str, folder: Path) -> str:
+    """What uv's list of downloads would be, with PYTHON as its only one; its address."""
+    version = version_of(python)
+    short = ".".join(version.split(".")[:2])
+    tree = folder / "python"
+    (tree / "bin").mkdir(parents=True)
+    (tree / f"bin/python{short}").write_text(f'#!/bin/sh\nexec {python} "$@"\n')
+    (tree / f"bin/python{short}").chmod(0o755)
+    (tree / "bin/python3").symlink_to(f"python{short}")
+    (tree / f"lib/python{short}").mkdir(parents=True)
+    (tree / f"lib/python{short}/_sysconfigdata__linux_x86_64-linux-gnu.py").write_text(
+        "# system configuration generated and used by the sysconfig module\nbuild_time_vars = {}\n"
+    )
+    archive = folder / "cpython.tar.gz"
+    subprocess.run(["tar", "czf", archive, "-C", folder, "python"], check=True)
+    major, minor, patch = map(int, version.split("."))
+    about = {
+        "name": "cpython", "arch": {"family": os.uname().machine, "variant": None}, "os": "linux", "libc": "gnu", "major": major,
+        "minor": minor, "patch": patch, "prerelease": "", "url": archive.as_uri(), "sha256": None, "variant": None, "build": "20240101",
+    }  # fmt: skip
+    listed = folder / "downloads.json"
+    listed.write_text(json.dumps({f"cpython-{version}-linux-{os.uname().machine}-gnu": about}))
+    return listed.as_uri()
+
+
+def test_an_interpreter_that_is_not_here_is_downloaded_where_that_is_allowed(sample: Sample, tmp_path: Path) -> None:
+    standard = "/usr/local/bin:/usr/bin:/bin"
+    home = Path(pwd.getpwuid(os.getuid()).pw_dir)
+    others = [
+        str(found)
+        for minor in (13, 12, 14, 10)
+        for found in home.glob(f".pyenv/versions/3.{minor}.*/bin/python3.{minor}")
+        if minor != sys.version_info[1] and shutil.which(f"python3.{minor}", path=standard) is None
+    ]
+    if not others:
+        pytest.skip("not here: a second Python that lies on no PATH")
+    short = ".".join(version_of(others[0]).split(".")[:2])
+    plain = {".gitignore": "/venv\n", "requirements.txt": "greeting==1.0\n"}
+    sample.release("v1.0.0", {**plain, "deploy.yaml": SETTINGS})
+    sample.release("v2.0.0", {**plain, "deploy.yaml": SETTINGS + f"venv: {{python: '{short}'}}\n"})
+    allowed = SETTINGS + f"venv: {{python: '{short}', python_downloads: true}}\n"
+    sample.release("v3.0.0", {**plain, "deploy.yaml": allowed})
+    sample.release("v4.0.0", {**plain, "deploy.yaml": allowed, "x": ""})
+    sample.install("v1.0.0")
+    sample.extra_environment |= {
+        "PATH": standard,
+        "UV_PYTHON_DOWNLOADS_JSON_URL": published(others[0], tmp_path / "published"),
+    }
+    assert f"There is no interpreter {short} (venv.python)" in sample.gitdeploy("plan", "v2.0.0", code=None).text
+    planned = sample.gitdeploy("plan", "v3.0.0").out
+    assert f"built from nothing with Python {short}, downloaded by uv (the live one has" in planned
+    assert not (sample.app / ".gitdeploy/pythons").exists(), "a plan fetches nothing"
+    sample.gitdeploy("upgrade", "v3.0.0")
+    assert version_of(str(sample.app / "venv/bin/python")) == version_of(others[0])
+    assert list((sample.app / ".gitdeploy/pythons").glob("cpython-*"))
+    assert "venv            unchanged" in sample.gitdeploy("plan", "v4.0.0").out
+    sample.gitdeploy("rollback", "--yes")
+    assert version_of(str(sample.app / "venv/bin/python")).startswith(f"{sys.version_info[0]}.{sys.version_info[1]}.")
 
 
 def version_of(python: str) -> str:

@@ -100,7 +100,7 @@ def venv_disk_needed(site: Site, after: Config, venv: VenvPlan | None, options: 
     if venv is None or venv.reuse is not None or _is_prepared(site, venv, options):
         return 0
     builder = venvs.Builder(site.root, site.state.path, after.venv)
-    return builder.disk_needed(venv.live, venv.changed, venv.added, rebuild=venv.rebuild)
+    return builder.disk_needed(venv.live, venv.changed, venv.added, rebuild=venv.rebuild, downloaded=venv.downloaded)
 
 
 def _is_prepared(site: Site, venv: VenvPlan, options: Options) -> bool:

@@ -32,6 +32,7 @@ class VenvPlan(Struct, frozen=True):
     found: Mapping[str, venvs.Installed]  # what the live venv holds
     rebuild: bool = False
     python: str | None = None  # of a rebuild with another interpreter than the live one's: its version, as far as known
+    downloaded: bool = False  # whether that interpreter is fetched first
     missing: tuple[str, ...] = ()  # of one that is built from nothing: packages that it won't have
 
     @property
@@ -64,8 +65,8 @@ def plan_venv(
     live = site.live_venv()
     if live is None:
         return None
-    other = venvs.other_than_live(after.venv.python, live) if generation is None else None
-    if other is not None and other.path is None:
+    other = venvs.other_than_live(after.venv, live, site.state.pythons) if generation is None else None
+    if other is not None and other.path is None and not other.downloaded:
         problems.append(
             Problem(
                 f"There is no interpreter {after.venv.python} (venv.python) on this server, or it doesn't start.",
@@ -103,6 +104,7 @@ def plan_venv(
         found=found,
         rebuild=rebuild,
         python=(other.version or after.venv.python) if other is not None else None,
+        downloaded=other is not None and other.downloaded,
     )
     return replace(plan, missing=_missing(plan, site.root)) if plan.from_nothing else plan
 
