@@ -14,7 +14,6 @@ from gitdeploy.config.window import Window, WindowKind
 
 DAY = 86400.0
 
-
 _PATH = Text("a path inside the checkout", checks.inside)
 _COMMANDS = ListOf(Text("a shell command", checks.command))
 _VARIABLE = Text("the name of an environment variable", checks.variable_name)

@@ -204,7 +204,7 @@ class Scan:
                     self.unpinned.setdefault(name, asked)
 
     def _is_project(self, path: str) -> bool:
-        # A submodule's folder, or one that is no release's, isn't among the files that a build gets.
+        # One that is no release's isn't among the files that a build gets.
         if path != "." and isinstance(self.reader, TreeIdentities) and self.reader.tree_id(path) is None:
             return False
         folder = "" if path == "." else f"{path}/"

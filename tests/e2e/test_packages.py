@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from support import needs
+from support.modules import ModularSample, part
 from support.sample import PROJECT, Sample, Tree, differences
 from uv import find_uv_bin
 
@@ -34,7 +35,7 @@ def get_requires_for_build_wheel(config_settings=None):
 get_requires_for_build_editable = get_requires_for_build_wheel
 
 def build_editable(wheel_directory, config_settings=None, metadata_directory=None):
-    tag = subprocess.run(["git", "describe", "--tags", "--dirty"], capture_output=True, text=True).stdout.strip()
+    tag = subprocess.run(["git", "describe", "--tags", "--always", "--dirty"], capture_output=True, text=True).stdout.strip()
     with open("shop/_built.py", "w") as out:
         out.write(f"BUILT = {version!r}\\nTAG = {{tag!r}}\\nHERE = {{os.getcwd()!r}}\\nFLAG = {{os.environ.get('SHOP_FLAG')!r}}\\n")
     os.makedirs("build/temp.linux", exist_ok=True)
@@ -121,6 +122,33 @@ def test_the_app_installed_by_hand_is_renewed_and_what_its_build_writes_comes_an
     assert sample.packages() == before["packages"]
     sample.gitdeploy("rollback", "v2.0.0", "--yes")
     assert (sample.app / "shop/_built.py").read_text() == after
+
+
+def test_a_package_in_a_submodule_is_built_at_its_commit_and_its_requirements_count(tmp_path: Path) -> None:
+    sample = ModularSample(tmp_path)
+    sample.commits = {}
+    for name, version in (("greeting", "1.0"), ("greeting", "2.0"), ("extra", "1.0")):
+        sample.wheel(name, version)
+    for number in (1, 2):
+        made = {**project(f"{number}.0.0", f"greeting=={number}.0"), "requirements.txt": "extra\n" * (number - 1)}
+        sample.library_commit("lib", made, number)
+        tree = {"deploy.yaml": SETTINGS + "venv: {requirements: [lib/requirements.txt]}\n", ".gitignore": "/venv\n"}
+        sample.modular_release(f"v{number}.0.0", tree, [part("lib", "lib", number)])
+    with_pip(sample, "v1.0.0")
+    sample.initialise()
+    pip(sample, "-e", "./lib")
+    before = sample.packages()
+    assert "extra (new)" in sample.gitdeploy("plan", "v2.0.0").out
+    sample.gitdeploy("upgrade", "v2.0.0")
+    assert {"shop==2.0.0", "greeting==2.0", "extra==1.0"} <= set(sample.packages())
+    said = shop(sample)
+    assert (said[0], said[2]) == ("2.0.0", str(sample.app / "lib"))
+    assert said[1] == sample.git("rev-parse", "--short", "HEAD", cwd=sample.app / "lib"), "as a checkout of that commit"
+    assert sample.git("status", "--porcelain") == ""
+    sample.gitdeploy("rollback", "--yes")
+    assert shop(sample)[0] == "1.0.0"
+    assert sample.packages() == before
+    assert sample.git("status", "--porcelain") == ""
 
 
 def test_no_generation_names_another(sample: Sample) -> None:

@@ -225,6 +225,14 @@ ROWS: dict[str, tuple[Tree, Mapping[str, str], Mapping[str, str], Mapping[str, A
         {"venv.requirements": ["pyproject.toml"], "venv.extras": ["pg"], "venv.groups": None},
         {"venv.requirements": ""},
     ),
+    "a lock that nothing has installed yet": (
+        {"pyproject.toml": '[project]\nname = "shop"\nversion = "1"\ndependencies = ["a"]\n',
+         "Pipfile.lock": '{"_meta": {}, "default": {"a": {"version": "==2"}}}'},
+        {},
+        {"a": "1"},
+        {"venv.requirements": ["Pipfile.lock"]},
+        {},
+    ),
     "nothing installs a setup.py": (
         {"setup.py": "from setuptools import setup\nsetup()\n"},
         {},

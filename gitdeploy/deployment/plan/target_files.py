@@ -11,6 +11,7 @@ from msgspec import Struct
 from gitdeploy.checkout.changes import Target
 from gitdeploy.checkout.filters import filter_options, read_filtered, refuse_failed_filter
 from gitdeploy.checkout.git import Repository
+from gitdeploy.checkout.paths import Owner
 from gitdeploy.checkout.plan import CheckoutPlan
 from gitdeploy.deployment.plan.build_tree import as_checkout
 from gitdeploy.errors import DeploymentFailed
@@ -66,21 +67,40 @@ class TargetFiles(Struct, frozen=True):
         """What the release's folder PATH holds (empty: all of it), as git's id; None where there is no such folder."""
         if not path:
             return self.goal.tree
-        (facts,) = self.repository.facts([f"{self.goal.tree}:{path}"])
+        owner = self._submodule_of(os.fsencode(path))
+        if owner is None or owner.target is None:
+            repository, tree, inside = self.repository, self.goal.tree, path
+        else:
+            repository, tree, inside = owner.repository, owner.target.tree, path[len(owner.prefix) + 1 :]
+        if not inside:
+            return tree
+        (facts,) = repository.facts([f"{tree}:{inside}"])
         return facts.oid if facts is not None else None
 
+    def _submodule_of(self, path: bytes) -> Owner | None:
+        """The innermost submodule of the release that PATH is or lies in; None where it is the checkout's own."""
+        found = [prefix for prefix in self.checkout.owners if prefix and (path + b"/").startswith(prefix + b"/")]
+        return self.checkout.owners[max(found, key=len)] if found else None
+
     def export(self, folder: Path, paths: Sequence[str] | None) -> None:
-        """Write those files (None: all) below FOLDER, as git checks them out."""
-        folder.mkdir(parents=True, exist_ok=True)
-        index = folder.parent / f"{folder.name}.index"
-        self.repository.output("read-tree", self.goal.tree, index=index, tied=True)
-        words = ("checkout-index", "-f", "-a") if paths is None else ("checkout-index", "-f", "-z", "--stdin")
-        stdin = None if paths is None else b"".join(os.fsencode(path) + b"\0" for path in paths)
-        options = filter_options(self.repository)
-        done = self.repository.run(*words, stdin=stdin, index=index, work_tree=folder, options=options, tied=True)
-        refuse_failed_filter(done)
-        done.check("Writing the release's files for its packages")
-        if paths is None:
-            as_checkout(self.repository, folder, self.goal.commit, index)
-        else:
-            index.unlink()
+        """Write those files (None: all, submodules' too) below FOLDER, as git checks them out."""
+        _export(self.repository, self.goal, folder, paths)
+        for prefix, owner in sorted(self.checkout.owners.items()) if paths is None else ():
+            if prefix and owner.target is not None:
+                _export(owner.repository, owner.target, folder / os.fsdecode(prefix), None)
+
+
+def _export(repository: Repository, goal: Target, folder: Path, paths: Sequence[str] | None) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    index = folder.parent / f"{folder.name}.index"
+    repository.output("read-tree", goal.tree, index=index, tied=True)
+    words = ("checkout-index", "-f", "-a") if paths is None else ("checkout-index", "-f", "-z", "--stdin")
+    stdin = None if paths is None else b"".join(os.fsencode(path) + b"\0" for path in paths)
+    options = filter_options(repository)
+    done = repository.run(*words, stdin=stdin, index=index, work_tree=folder, options=options, tied=True)
+    refuse_failed_filter(done)
+    done.check("Writing the release's files for its packages")
+    if paths is None:
+        as_checkout(repository, folder, goal.commit, index)
+    else:
+        index.unlink()

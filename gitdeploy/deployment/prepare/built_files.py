@@ -34,7 +34,7 @@ def _changes(site: Site, plan: Plan, old: Path, new: Path) -> Iterator[FileChang
     wanted, had = built_files(new), built_files(old)
     planned = {os.fsdecode(change.path) for change in plan.tree.changes}
     for path in sorted({*wanted, *had}):
-        if path in planned or site.repository.read_blob(plan.goal.index_tree, path) is not None:
+        if path in planned or _is_tracked(plan, os.fsencode(path)):
             continue  # the release's own
         live = site.root / path
         parent = live.parent
@@ -65,3 +65,11 @@ def _changes(site: Site, plan: Plan, old: Path, new: Path) -> Iterator[FileChang
             content=data,
             seen=look(os.fsencode(live)) if there else None,
         )
+
+
+def _is_tracked(plan: Plan, path: bytes) -> bool:
+    """Whether the release, or the submodule that PATH lies in, has it."""
+    prefix = max((one for one in plan.checkout.owners if not one or path.startswith(one + b"/")), key=len)
+    owner = plan.checkout.owners[prefix]
+    tree = owner.target.index_tree if owner.target is not None else plan.goal.index_tree
+    return owner.repository.read_blob(tree, os.fsdecode(owner.inside(path))) is not None

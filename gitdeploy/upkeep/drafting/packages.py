@@ -46,12 +46,13 @@ class _Candidate(Struct, frozen=True):
     def rank(self) -> tuple[Any, ...]:
         """How well it explains the venv: the higher, the better."""
         share = self.exact / self.pins if self.pins else 0.5
-        lock = os.path.basename(self.path) in LOCKS
+        name = os.path.basename(self.path)
         return (
             self.whole,
             not _FOR_DEVELOPERS.search(self.path),
+            name != "pyproject.toml",  # what says versions beside it decides, also where nothing has installed them yet
             round(share, 1),
-            lock,
+            name in LOCKS,
             len(self.names),
             -self.path.count("/"),
         )
