@@ -47,7 +47,7 @@ def pinned_remote(app: App) -> str:
 def test_a_release_that_moves_the_source_is_refused_by_name_until_it_is_accepted(tracked: Shop) -> None:
     bring(tracked, "v2.1.0", MOVED + "check: {upgrade: all}\n")
     before = tracked.sample.state()
-    plan = json.loads(tracked.run("plan", "v2.1.0", "--json").out)
+    plan = json.loads(tracked.run("plan", "v2.1.0", "--json", code=7).out)
     assert [(each["key"], each["from"], each["to"]) for each in plan["config_changes"]] == [
         ("source.remote", '"origin"', '"https://evil.example/x.git"'),
         ("check.upgrade", '"never"', '"all"'),

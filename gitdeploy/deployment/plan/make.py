@@ -10,10 +10,8 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct, field, to_builtins
 from msgspec.structs import replace
 
-from gitdeploy import config as configuration
-from gitdeploy import venvs
 from gitdeploy.checkout import preconditions
-from gitdeploy.checkout.changes import LINK, FileChange, Policy, Problem, Target, TreePlan
+from gitdeploy.checkout.changes import FileChange, Policy, Problem, Target, TreePlan
 from gitdeploy.checkout.envpath import EnvPath
 from gitdeploy.checkout.git import Repository
 from gitdeploy.checkout.history import Commit, History, commits_between
@@ -28,6 +26,7 @@ from gitdeploy.checkout.submodules import Rules
 from gitdeploy.config import Config
 from gitdeploy.deployment.plan import hooks as plan_hooks
 from gitdeploy.deployment.plan import obstacles
+from gitdeploy.deployment.plan.config_after import config_after
 from gitdeploy.deployment.plan.data import plan_data
 from gitdeploy.deployment.plan.data_moves import Move
 from gitdeploy.deployment.plan.migrations import migrations_between
@@ -225,7 +224,7 @@ def make_plan(
     if action == "upgrade" and policy != "discard":
         said.add(obstacles.local_commit_problems(repository, local, goal))
     said.add(obstacles.env_problems(site, checkout, reader))
-    after = _with_new_requirements(_config_after(site, tree, reader, options.accept_config), tree)
+    after = config_after(site, tree, reader, options.accept_config)
     after, brought = with_signers(site, after, tree, reader, options.accept_config)
     said.add(*policy_findings(site, action, local.head, target, after))
     venv = plan_venv(site, after, reader, generation, options, said.problems)
@@ -361,41 +360,6 @@ def _lfs_places(
         if part.goal is not None:
             at = f"-C {shell_word(part.path)} " if part.held else f"--git-dir={shell_word(str(part.source))} "
             yield part.objects, part.goal.tree, "origin", checkout.of_owner(part.path), None if part.created else at
-
-
-def _config_after(site: Site, tree: TreePlan, reader: TargetFiles, accept: tuple[str, ...]) -> Config:
-    """The configuration that holds once the target is live: its own deploy.yaml where the release brings one, and what is
-    pinned here. ACCEPT: what of that it may change."""
-    file = site.config.file
-    if file is not None and not file.is_relative_to(site.root):
-        return site.config
-    name = str(file.relative_to(site.root)) if file is not None else "deploy.yaml"
-    env_file = site.config.env_file
-    changed = {change.path: change for change in tree.changes}
-    change = changed.get(os.fsencode(name))
-    env = None
-    if env_file and os.fsencode(env_file) in changed and tree.version_file != os.fsencode(env_file):
-        env = reader.read(env_file) or b""
-    if change is None and env is None:
-        return site.config
-    if change is not None and change.mode & 0o170000 == LINK:
-        raise PolicyError(
-            f"The release makes {name} a symbolic link, which is not followed.",
-            "Such a release can't be installed. Ask its author.",
-        )
-    content = site.config.text if change is None else b"" if change.kind == "deleted" else reader.read(name) or b""
-    brings = change is not None and change.kind != "deleted"
-    where = f"{name} of the release" if brings else name
-    path = site.root / name if brings or change is None else None
-    return configuration.parse(content or b"", root=site.root, name=where, file=path, env=env, accept=accept)
-
-
-def _with_new_requirements(config: Config, tree: TreePlan) -> Config:
-    """Where nothing names requirements files, requirements.txt is one; the target may be the first to bring it."""
-    brings = any((change.path, change.kind) == (b"requirements.txt", "added") for change in tree.changes)
-    if config.venv.requirements or not brings or config.where.get("venv.requirements", "default") != "default":
-        return config
-    return replace(config, venv=replace(config.venv, requirements=venvs.DEFAULT_FILES))
 
 
 def submodule_mode(word: str) -> Mode:
