@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import click
 
-from gitdeploy.cli.options import EXAMPLE, json_option, pass_screen, wait_option
+from gitdeploy.cli.options import EXAMPLE, global_options, pass_screen, wait_option
 from gitdeploy.cli.screen import Screen
 
 
 @click.command("backup", context_settings=EXAMPLE)
 @click.option("--label", default="", metavar="TEXT", help="A name; a labelled backup is never pruned.")
 @wait_option
-@json_option
+@global_options
 @pass_screen
 def command(screen: Screen, /, label: str, wait: float) -> None:
     """Make a backup of the present state now.

@@ -7,7 +7,7 @@ from datetime import datetime
 import click
 
 from gitdeploy.backups.store import Backup
-from gitdeploy.cli.options import EXAMPLE, json_option, pass_screen
+from gitdeploy.cli.options import EXAMPLE, global_options, pass_screen
 from gitdeploy.cli.screen import Screen
 from gitdeploy.deployment.plan.data_release import data_name, own_data
 from gitdeploy.text import clean, size_text
@@ -21,7 +21,7 @@ def _held(backup: Backup) -> list[str]:
 
 
 @click.command("backups", context_settings=EXAMPLE)
-@json_option
+@global_options
 @pass_screen
 def command(screen: Screen) -> None:
     """List the backups, newest first. The size is what deleting one would free.

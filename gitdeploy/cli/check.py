@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gitdeploy.cli.notes import notes_text
-from gitdeploy.cli.options import EXAMPLE, json_option, pass_screen
+from gitdeploy.cli.options import EXAMPLE, global_options, pass_screen
 from gitdeploy.cli.screen import Screen
 from gitdeploy.errors import SourceError
 from gitdeploy.text import clean, duration_text
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.command("check", context_settings=EXAMPLE)
 @click.option("--force", is_flag=True, help="Ask the source, whatever the cache says.")
 @click.option("--exit-code", is_flag=True, help="Exit with 100 when there is an update.")
-@json_option
+@global_options
 @pass_screen
 def command(screen: Screen, /, force: bool, exit_code: bool) -> None:
     """Is there a newer release?

@@ -5,13 +5,13 @@ from __future__ import annotations
 import click
 from click.shell_completion import get_completion_class
 
-from gitdeploy.cli.options import EXAMPLE, json_option, pass_screen
+from gitdeploy.cli.options import EXAMPLE, global_options, pass_screen
 from gitdeploy.cli.screen import Screen
 
 
 @click.command("completion", context_settings=EXAMPLE)
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
-@json_option
+@global_options
 @pass_screen
 @click.pass_context
 def command(context: click.Context, screen: Screen, shell: str) -> None:

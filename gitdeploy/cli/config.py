@@ -6,7 +6,7 @@ import json
 
 import click
 
-from gitdeploy.cli.options import EXAMPLE, json_option, pass_screen
+from gitdeploy.cli.options import EXAMPLE, global_options, pass_screen
 from gitdeploy.cli.screen import Screen
 from gitdeploy.config import schema as make
 from gitdeploy.config.pins import WHO_DECIDES
@@ -26,7 +26,7 @@ def command() -> None:
 
 
 @command.command("show", context_settings=EXAMPLE)
-@json_option
+@global_options
 @pass_screen
 def show(screen: Screen) -> None:
     """Every effective setting and where it came from, secrets masked."""
@@ -41,7 +41,7 @@ def show(screen: Screen) -> None:
 
 
 @command.command("schema", context_settings=EXAMPLE)
-@json_option
+@global_options
 @pass_screen
 def schema(screen: Screen) -> None:
     """JSON Schema of deploy.yaml."""
@@ -52,7 +52,7 @@ def schema(screen: Screen) -> None:
 @command.command("accept", context_settings=EXAMPLE)
 @click.argument("keys", nargs=-1, required=True, metavar="KEY...")
 @click.option("--release", metavar="TAG", help="Agree to what this release changes; pinned when it goes live.")
-@json_option
+@global_options
 @pass_screen
 def accept(screen: Screen, keys: tuple[str, ...], release: str | None) -> None:
     """Pin what deploy.yaml says of KEY now.

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import click
 
-from gitdeploy.cli.options import EXAMPLE, json_option, pass_screen
+from gitdeploy.cli.options import EXAMPLE, global_options, pass_screen
 from gitdeploy.cli.screen import Screen
 from gitdeploy.demo import run_demo
 
 
 @click.command("demo", context_settings=EXAMPLE)
 @click.option("--keep", is_flag=True, help="Leave the folder for looking around.")
-@json_option
+@global_options
 @pass_screen
 def command(screen: Screen, /, keep: bool) -> None:
     """A whole tour in a temporary folder, without a network.

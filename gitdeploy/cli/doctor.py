@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from gitdeploy.cli.options import EXAMPLE, json_option, pass_screen
+from gitdeploy.cli.options import EXAMPLE, global_options, pass_screen
 from gitdeploy.cli.screen import Screen
 from gitdeploy.text import count
 
@@ -16,7 +16,7 @@ _STATUS = {"ok": "done", "warning": "undone", "problem": "failed", "mended": "do
 @click.option(
     "--repair", is_flag=True, help="Mend what can be mended safely: interrupted deployments, stale locks, refs."
 )
-@json_option
+@global_options
 @pass_screen
 def command(screen: Screen, /, repair: bool) -> None:
     """Look for what an upgrade would trip over, and say what to do.

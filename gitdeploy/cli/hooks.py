@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from gitdeploy.cli.options import EXAMPLE, json_option, pass_screen
+from gitdeploy.cli.options import EXAMPLE, global_options, pass_screen
 from gitdeploy.cli.screen import Screen
 from gitdeploy.errors import UsageError
 from gitdeploy.hooks import library as ready_hooks
@@ -16,7 +16,7 @@ NO_FOLDER = ("deploy.yaml names no folder of hooks.", f"To have one, write into 
 
 
 @click.group("hooks", context_settings=EXAMPLE, invoke_without_command=True)
-@json_option
+@global_options
 @click.pass_context
 def command(context: click.Context) -> None:
     """List, run and install hooks.
@@ -53,7 +53,7 @@ def _none(folder: str | None) -> str:
 
 @command.command("run", context_settings=EXAMPLE)
 @click.argument("stage")
-@json_option
+@global_options
 @pass_screen
 def run_stage(screen: Screen, /, stage: str) -> None:
     """Run the hooks of STAGE now."""
@@ -62,7 +62,7 @@ def run_stage(screen: Screen, /, stage: str) -> None:
 
 
 @command.command("library", context_settings=EXAMPLE)
-@json_option
+@global_options
 @pass_screen
 def show_library(screen: Screen, /) -> None:
     """List the ready hooks that `gitdeploy hooks install` copies."""
@@ -78,7 +78,7 @@ def show_library(screen: Screen, /) -> None:
 @click.argument("name")
 @click.option("--stage", type=click.Choice(STAGES), help="Only for this stage. Default: each where it belongs.")
 @click.option("--force", is_flag=True, help="Replace what is there.")
-@json_option
+@global_options
 @pass_screen
 def install_ready(screen: Screen, /, name: str, stage: str | None, force: bool) -> None:
     """Copy the ready hook NAME into the app's hooks folder.

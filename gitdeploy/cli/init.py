@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gitdeploy.cli.options import EXAMPLE, json_option, pass_screen
+from gitdeploy.cli.options import EXAMPLE, global_options, pass_screen
 from gitdeploy.cli.screen import Screen
 from gitdeploy.text import count, listing
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @click.command("init", context_settings=EXAMPLE)
 @click.option("--print", "only_print", is_flag=True, help="Only show the deploy.yaml; write nothing.")
 @click.option("--force", is_flag=True, help="Replace a deploy.yaml that is there.")
-@json_option
+@global_options
 @pass_screen
 def command(screen: Screen, /, only_print: bool, force: bool) -> None:
     """Look at the checkout and write a deploy.yaml for it.

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import click
 
-from gitdeploy.cli.options import EXAMPLE, json_option, pass_screen
+from gitdeploy.cli.options import EXAMPLE, global_options, pass_screen
 from gitdeploy.cli.screen import Screen
 
 
 @click.command("lock", context_settings=EXAMPLE)
 @click.option("-m", "--message", default="", metavar="MESSAGE", help="Why; shown to whoever is refused.")
 @click.option("--force", is_flag=True, help="Also in place of somebody else's pause.")
-@json_option
+@global_options
 @pass_screen
 def command(screen: Screen, /, message: str, force: bool) -> None:
     """Hold deployments until `gitdeploy unlock`.

@@ -8,7 +8,7 @@ from datetime import datetime
 import click
 
 from gitdeploy.app import App
-from gitdeploy.cli.options import EXAMPLE, json_option, pass_screen
+from gitdeploy.cli.options import EXAMPLE, global_options, pass_screen
 from gitdeploy.cli.screen import Screen
 from gitdeploy.errors import UsageError
 from gitdeploy.site.status import row_as_dict
@@ -20,7 +20,7 @@ from gitdeploy.text import duration_text
 @click.argument("deployment", metavar="[ID]", type=int, required=False)
 @click.option("-f", "--follow", is_flag=True, help="Follow a running one to its end.")
 @click.option("--limit", type=click.IntRange(1), default=20, help="How many are listed.")
-@json_option
+@global_options
 @pass_screen
 def command(screen: Screen, /, deployment: int | None, follow: bool, limit: int) -> None:
     """Deployments, newest first; with ID its steps and whole log.

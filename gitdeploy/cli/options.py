@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -18,15 +19,31 @@ EXAMPLE = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 pass_screen = click.pass_obj
 
 
-def json_option(command: F) -> F:
-    """`--json` behind the command's name too."""
+def global_options(command: F) -> F:
+    """The flags that stand before a command's name, behind it too. Help shows them once, at `gitdeploy --help`."""
 
-    def note(context: click.Context, _: click.Parameter, value: bool) -> None:
-        if value:
-            screen: Screen = context.find_object(Screen)  # type: ignore[assignment]
-            screen.as_json = True
+    def note(context: click.Context, parameter: click.Parameter, value: Any) -> None:
+        screen = context.find_object(Screen)
+        if screen is None or not value:
+            return
+        if parameter.name == "folder":
+            screen.folder = Path(value)
+        elif parameter.name == "config_file":
+            screen.config_file = Path(value)
+        else:
+            setattr(screen, str(parameter.name), True)
 
-    return click.option("--json", is_flag=True, expose_value=False, callback=note, help="One JSON document.")(command)
+    def add(*names: str, **kind: Any) -> None:
+        nonlocal command
+        command = click.option(*names, expose_value=False, callback=note, **kind)(command)
+
+    add("--json", "as_json", is_flag=True, help="One JSON document.")
+    add("-q", "--quiet", is_flag=True, hidden=True)
+    add("-v", "--verbose", is_flag=True, hidden=True)
+    add("--no-color", is_flag=True, hidden=True)
+    add("-C", "folder", hidden=True)
+    add("--config", "config_file", hidden=True)
+    return command
 
 
 def wait_option(command: F) -> F:

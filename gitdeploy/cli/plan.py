@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from gitdeploy.cli.options import EXAMPLE, json_option, pass_screen, to_options, upgrade_options
+from gitdeploy.cli.options import EXAMPLE, global_options, pass_screen, to_options, upgrade_options
 from gitdeploy.cli.plan_text import nothing_text, plan_text
 from gitdeploy.cli.screen import Screen
 
@@ -14,7 +14,7 @@ from gitdeploy.cli.screen import Screen
 @click.command("plan", context_settings=EXAMPLE)
 @click.argument("tag", required=False)
 @upgrade_options
-@json_option
+@global_options
 @pass_screen
 def command(screen: Screen, /, tag: str | None, **values: Any) -> None:
     """What an upgrade to TAG (or the newest release) would do. Changes nothing.

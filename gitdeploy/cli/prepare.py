@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from gitdeploy.cli.options import EXAMPLE, json_option, pass_screen, to_options, upgrade_options, wait_option
+from gitdeploy.cli.options import EXAMPLE, global_options, pass_screen, to_options, upgrade_options, wait_option
 from gitdeploy.cli.screen import Screen
 
 
@@ -14,7 +14,7 @@ from gitdeploy.cli.screen import Screen
 @click.argument("tag", required=False)
 @upgrade_options
 @wait_option
-@json_option
+@global_options
 @pass_screen
 def command(screen: Screen, /, tag: str | None, wait: float, **values: Any) -> None:
     """Fetch, check and build all of an upgrade ahead of time.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from gitdeploy.cli.options import EXAMPLE, json_option, pass_screen, wait_option
+from gitdeploy.cli.options import EXAMPLE, global_options, pass_screen, wait_option
 from gitdeploy.cli.screen import Screen
 from gitdeploy.text import count, listing, size_text
 
@@ -13,7 +13,7 @@ from gitdeploy.text import count, listing, size_text
 @click.option("-n", "--dry-run", is_flag=True, help="Only say what would go.")
 @click.option("--keep", type=click.IntRange(1), metavar="N", help="Keep N backups instead of backup.keep.")
 @wait_option
-@json_option
+@global_options
 @pass_screen
 def command(screen: Screen, /, dry_run: bool, keep: int | None, wait: float) -> None:
     """Drop backups and venv generations beyond `backup.keep`. Labelled ones and the last good one always stay.

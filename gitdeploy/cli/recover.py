@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from gitdeploy.cli.options import EXAMPLE, json_option, pass_screen, wait_option
+from gitdeploy.cli.options import EXAMPLE, global_options, pass_screen, wait_option
 from gitdeploy.cli.screen import Screen
 
 
@@ -17,7 +17,7 @@ from gitdeploy.cli.screen import Screen
 @click.option("--print-unit", is_flag=True, help="Show the systemd unit that does this at boot, and where it goes.")
 @click.option("--install-unit", is_flag=True, help="Write that unit and enable it (root).")
 @wait_option
-@json_option
+@global_options
 @pass_screen
 def command(screen: Screen, /, print_unit: bool, install_unit: bool, wait: float, **values: bool) -> None:
     """Finish or undo an interrupted deployment. Every command that changes the app does this first by itself.

@@ -8,7 +8,7 @@ import click
 from msgspec.structs import asdict
 
 from gitdeploy.cli.notes import notes_text
-from gitdeploy.cli.options import EXAMPLE, json_option, pass_screen
+from gitdeploy.cli.options import EXAMPLE, global_options, pass_screen
 from gitdeploy.cli.screen import Screen
 from gitdeploy.text import clean, path_text
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @click.argument("tag", required=False)
 @click.option("--limit", type=click.IntRange(1), default=10, show_default=True, help="How many.")
 @click.option("--all", "everything", is_flag=True, help="All tags, also those that are no versions.")
-@json_option
+@global_options
 @pass_screen
 def command(screen: Screen, /, tag: str | None, limit: int, everything: bool) -> None:
     """Version history, newest first; with TAG one release whole.

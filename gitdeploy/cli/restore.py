@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from gitdeploy.cli.asking import ask_before_data
-from gitdeploy.cli.options import EXAMPLE, json_option, pass_screen, to_options, wait_option, yes_option
+from gitdeploy.cli.options import EXAMPLE, global_options, pass_screen, to_options, wait_option, yes_option
 from gitdeploy.cli.plan_text import plan_text
 from gitdeploy.cli.screen import Screen
 
@@ -20,7 +20,7 @@ from gitdeploy.cli.screen import Screen
 @click.option("-n", "--dry-run", is_flag=True, help="Only show the plan.")
 @wait_option
 @yes_option
-@json_option
+@global_options
 @pass_screen
 def command(screen: Screen, /, ref: str, dry_run: bool, wait: float, yes: bool, **values: Any) -> None:
     """Bring a backup back. REF: its id, a unique prefix of it, its git ref, or `latest`.

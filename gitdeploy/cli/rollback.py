@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gitdeploy.cli.asking import ask_before_data
-from gitdeploy.cli.options import EXAMPLE, json_option, pass_screen, to_options, wait_option, yes_option
+from gitdeploy.cli.options import EXAMPLE, global_options, pass_screen, to_options, wait_option, yes_option
 from gitdeploy.cli.plan_text import plan_text
 from gitdeploy.cli.screen import Screen
 from gitdeploy.deployment.record.work import CHANGING
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 @click.option("--no-hooks", is_flag=True, help="Run no hooks.")
 @wait_option
 @yes_option
-@json_option
+@global_options
 @pass_screen
 def command(screen: Screen, /, version: str | None, wait: float, yes: bool, **values: Any) -> None:
     """Undo the last successful deployment.

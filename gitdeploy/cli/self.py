@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from gitdeploy.cli.options import EXAMPLE, json_option, pass_screen
+from gitdeploy.cli.options import EXAMPLE, global_options, pass_screen
 from gitdeploy.cli.screen import Screen
 from gitdeploy.system.installation import EXTRAS, Installation
 from gitdeploy.system.ourselves import program
@@ -12,7 +12,7 @@ from gitdeploy.text import clean
 
 
 @click.command("self", context_settings=EXAMPLE)
-@json_option
+@global_options
 @pass_screen
 def command(screen: Screen) -> None:
     """Where this gitdeploy is from, how it is upgraded and removed.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from gitdeploy.cli.options import EXAMPLE, json_option, pass_screen
+from gitdeploy.cli.options import EXAMPLE, global_options, pass_screen
 from gitdeploy.cli.screen import Screen
 from gitdeploy.text import clean
 
@@ -12,7 +12,7 @@ from gitdeploy.text import clean
 @click.command("skip", context_settings=EXAMPLE)
 @click.argument("tag", required=False)
 @click.option("--reason", default="", metavar="TEXT", help="Why; shown wherever the release is.")
-@json_option
+@global_options
 @pass_screen
 def command(screen: Screen, /, tag: str | None, reason: str) -> None:
     """Never install the release TAG by itself.

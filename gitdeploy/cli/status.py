@@ -8,14 +8,14 @@ import click
 
 from gitdeploy.app import App
 from gitdeploy.cli.log import shown_status
-from gitdeploy.cli.options import EXAMPLE, json_option, pass_screen
+from gitdeploy.cli.options import EXAMPLE, global_options, pass_screen
 from gitdeploy.cli.screen import Screen
 from gitdeploy.site.status import Status
 from gitdeploy.text import clean, duration_text, listing
 
 
 @click.command("status", context_settings=EXAMPLE)
-@json_option
+@global_options
 @pass_screen
 def command(screen: Screen) -> None:
     """What is live, the last deployment, what waits.

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import click
 
-from gitdeploy.cli.options import EXAMPLE, json_option, pass_screen
+from gitdeploy.cli.options import EXAMPLE, global_options, pass_screen
 from gitdeploy.cli.screen import Screen
 
 
 @click.command("unlock", context_settings=EXAMPLE)
-@json_option
+@global_options
 @pass_screen
 def command(screen: Screen) -> None:
     """Let deployments go on.

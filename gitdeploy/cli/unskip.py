@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import click
 
-from gitdeploy.cli.options import EXAMPLE, json_option, pass_screen
+from gitdeploy.cli.options import EXAMPLE, global_options, pass_screen
 from gitdeploy.cli.screen import Screen
 from gitdeploy.text import clean
 
 
 @click.command("unskip", context_settings=EXAMPLE)
 @click.argument("tag")
-@json_option
+@global_options
 @pass_screen
 def command(screen: Screen, /, tag: str) -> None:
     """Let the release TAG be installed by itself again.

@@ -8,7 +8,7 @@ import click
 
 from gitdeploy.cli.options import (
     EXAMPLE,
-    json_option,
+    global_options,
     pass_screen,
     to_options,
     upgrade_options,
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 @click.option("-n", "--dry-run", is_flag=True, help="Only show the plan.")
 @wait_option
 @yes_option
-@json_option
+@global_options
 @pass_screen
 def command(screen: Screen, /, tag: str | None, dry_run: bool, wait: float, yes: bool, **values: Any) -> None:
     """Upgrade to TAG, or to the newest release.

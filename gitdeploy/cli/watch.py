@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import click
 
-from gitdeploy.cli.options import EXAMPLE, json_option, pass_screen
+from gitdeploy.cli.options import EXAMPLE, global_options, pass_screen
 from gitdeploy.cli.screen import Screen
 from gitdeploy.cli.units import watch_units
 from gitdeploy.errors import GitDeployError, Interrupted, LockedError
@@ -21,7 +21,7 @@ JITTER = 0.1  # of the interval, so that many servers don't ask at the same mome
 @click.command("watch", context_settings=EXAMPLE)
 @click.option("--once", is_flag=True, help="Look once and end: for timers.")
 @click.option("--print-unit", is_flag=True, help="Print the systemd units that run this (with --once: a timer too).")
-@json_option
+@global_options
 @pass_screen
 def command(screen: Screen, /, once: bool, print_unit: bool) -> None:
     """Look for releases on an interval.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gitdeploy.cli.options import EXAMPLE, json_option, pass_screen
+from gitdeploy.cli.options import EXAMPLE, global_options, pass_screen
 from gitdeploy.cli.screen import Screen
 from gitdeploy.cli.units import web_unit
 from gitdeploy.errors import ConfigError, UsageError
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @click.option("--host", metavar="ADDRESS", help="Serve at this address instead of web.host.")
 @click.option("--port", type=click.IntRange(1, 65535), help="Serve at this port instead of web.port.")
 @click.option("--print-unit", is_flag=True, help="Print the systemd unit that runs this.")
-@json_option
+@global_options
 @pass_screen
 @click.pass_context
 def command(context: click.Context, /, screen: Screen, host: str | None, port: int | None, print_unit: bool) -> None:
@@ -107,7 +107,7 @@ def token() -> None:
 @token.command("add", context_settings=EXAMPLE)
 @click.argument("name")
 @click.option("--read-only", is_flag=True, help="It may look, and change nothing.")
-@json_option
+@global_options
 @pass_screen
 def add(screen: Screen, /, name: str, read_only: bool) -> None:
     """Make a token. It is shown this once; only its hash is kept.
@@ -121,7 +121,7 @@ def add(screen: Screen, /, name: str, read_only: bool) -> None:
 
 
 @token.command("list", context_settings=EXAMPLE)
-@json_option
+@global_options
 @pass_screen
 def list_tokens(screen: Screen, /) -> None:
     """List the tokens by name.
@@ -153,7 +153,7 @@ def list_tokens(screen: Screen, /) -> None:
 
 @token.command("revoke", context_settings=EXAMPLE)
 @click.argument("name")
-@json_option
+@global_options
 @pass_screen
 def revoke(screen: Screen, /, name: str) -> None:
     """End a token, and every session that was opened with it.

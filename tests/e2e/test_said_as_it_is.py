@@ -7,6 +7,7 @@ import os
 import pty
 import select
 import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -206,3 +207,22 @@ def test_what_was_stopped_before_it_began_was_interrupted(shop: Sample, tmp_path
     (shop.app / "deploy.yaml").write_text(SETTINGS + "hooks: {pre-deploy: ['kill -INT $PPID; sleep 5']}\n")
     shop.gitdeploy("upgrade", "v1.4.0", code=None)
     assert json.loads(shop.gitdeploy("--json", "log").out)[0]["status"] == "interrupted"
+
+
+def test_global_flags_stand_before_the_command_and_behind_it(shop: Sample) -> None:
+    shop.gitdeploy("check", "--force")
+    alike = (("status",), ("check",), ("plan", "v1.1.0"), ("releases",), ("backups",), ("skip",))
+    for words in alike:
+        assert shop.gitdeploy("--json", *words).out == shop.gitdeploy(*words, "--json").out
+    here = ("status", "-C", str(shop.app), "--config", "deploy.yaml", "-q", "--no-color", "--json")
+    done = subprocess.run(
+        [sys.executable, "-m", "gitdeploy", *here],
+        cwd="/",
+        env=shop.environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(done.stdout)["tag"] == "v1.0.0"
+    assert shop.gitdeploy("upgrade", "v1.1.0", "-q").err == shop.gitdeploy("-q", "restore", "latest").err == ""
+    assert "fetch" in shop.gitdeploy("upgrade", "v1.2.0", "-v").err
