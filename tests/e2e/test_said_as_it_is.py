@@ -214,7 +214,7 @@ def test_global_flags_stand_before_the_command_and_behind_it(shop: Sample) -> No
     alike = (("status",), ("check",), ("plan", "v1.1.0"), ("releases",), ("backups",), ("skip",))
     for words in alike:
         assert shop.gitdeploy("--json", *words).out == shop.gitdeploy(*words, "--json").out
-    here = ("status", "-C", str(shop.app), "--config", "deploy.yaml", "-q", "--no-color", "--json")
+    here = ("status", "-C", str(shop.app), "--config", str(shop.app / "deploy.yaml"), "-q", "--no-color", "--json")
     done = subprocess.run(
         [sys.executable, "-m", "gitdeploy", *here],
         cwd="/",
