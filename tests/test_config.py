@@ -17,6 +17,7 @@ from gitdeploy.config.model import SECTIONS
 from gitdeploy.errors import ConfigError
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "deploy.yaml.example"
+PACKAGES = EXAMPLE.parent / "docs" / "packages.md"
 
 
 def read(tmp_path: Path, text: str | bytes = "", env: str | None = None) -> Config:
@@ -396,3 +397,10 @@ def test_a_file_that_is_refused_is_not_copied(tmp_path: Path) -> None:
     (tmp_path / ".gitdeploy" / "cache").mkdir(parents=True)
     refusal(tmp_path, "source: {token: ghp_012345678901234567890123456789012345}\n")
     assert list((tmp_path / ".gitdeploy" / "cache").iterdir()) == []
+
+
+def test_every_example_of_the_docs_about_packages_can_be_read(tmp_path: Path) -> None:
+    found = [block.partition("```")[0] for block in PACKAGES.read_text().split("```yaml\n")[1:]]
+    assert len(found) >= 12
+    for text in found:
+        configuration.parse(text.encode(), root=tmp_path)
