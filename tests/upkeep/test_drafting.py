@@ -291,14 +291,14 @@ def port() -> Iterator[int]:
 @pytest.mark.parametrize("tracked", [True, False])
 def test_an_address_that_answers_is_taken(tmp_path: Path, port: int, tracked: bool) -> None:
     routes = {"routes.py": 'path("healthz", x)\n'} if tracked else {}
-    settings = 'ALLOWED_HOSTS = [".shop.example.com"]\n'
+    settings = 'import os\nif hosts := os.getenv("HOSTS"):\n    ALLOWED_HOSTS = hosts.split(",")\n'
     files = {
         "manage.py": MANAGE,
         "shop/settings.py": settings,
         "gunicorn.conf.py": f'bind = ["127.0.0.1:{port}"]\n',
         **routes,
     }
-    found = sure(Checkout(tmp_path / "shop", files, {}, DJANGO).draft())
+    found = sure(Checkout(tmp_path / "shop", files, {".env": "HOSTS=localhost,.shop.example.com\n"}, DJANGO).draft())
     if tracked:
         assert found["health.url"] == f"http://127.0.0.1:{port}/healthz"
         assert found["health.headers"] == {"Host": "shop.example.com"}

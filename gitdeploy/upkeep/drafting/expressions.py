@@ -13,7 +13,15 @@ from typing import Any
 
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]+")
 _TRUE = frozenset(("1", "true", "yes", "on", "y", "t"))
-_TEXT_METHODS = {"replace": 2, "strip": 0, "lower": 0, "upper": 0, "rstrip": 1, "lstrip": 1}  # with so many arguments
+_TEXT_METHODS = {
+    "replace": 2,
+    "strip": 0,
+    "lower": 0,
+    "upper": 0,
+    "rstrip": 1,
+    "lstrip": 1,
+    "split": 1,
+}  # with so many arguments
 _LONGEST = 100_000  # characters or entries of one value
 
 
@@ -39,9 +47,9 @@ class FromVariable(str):
 
 
 class Expressions:
-    """Values of expressions in the file PATH, where VALUES are known and the app has ENVIRONMENT."""
+    """Values of expressions in the file PATH, where VALUES are known (`:=` adds to them) and the app has ENVIRONMENT."""
 
-    def __init__(self, values: Mapping[str, Any], environment: Mapping[str, str], path: Path) -> None:
+    def __init__(self, values: dict[str, Any], environment: Mapping[str, str], path: Path) -> None:
         self.values, self.environment, self.path = values, environment, path
 
     def value(self, node: ast.expr | None) -> Any:
@@ -61,12 +69,17 @@ class Expressions:
             ast.Subscript: self._subscript,
             ast.Attribute: self._attribute,
             ast.Call: self._call,
+            ast.NamedExpr: self._named,
         }
         found = known.get(type(node)) if node is not None else None
         return UNKNOWN if found is None else found(node)
 
     def _name(self, node: ast.Name) -> Any:
         return str(self.path) if node.id == "__file__" else self.values.get(node.id, UNKNOWN)
+
+    def _named(self, node: ast.NamedExpr) -> Any:
+        self.values[node.target.id] = self.value(node.value)
+        return self.values[node.target.id]
 
     def _joined(self, node: ast.JoinedStr) -> Any:
         parts = [
@@ -212,7 +225,7 @@ def _text_method(text: str, method: str, words: list[Any]) -> Any:
         return UNKNOWN
     found = getattr(text, method)(*words)
     # A variable's own URL with another spelling of its scheme is still the variable's.
-    return FromVariable(found, text.variable) if isinstance(text, FromVariable) else found
+    return FromVariable(found, text.variable) if isinstance(text, FromVariable) and isinstance(found, str) else found
 
 
 def _path_function(name: str, words: list[Any]) -> Any:
