@@ -46,7 +46,17 @@ def test_a_recipe_is_recognised_and_its_lines_stand_in_the_draft(tmp_path: Path,
     made = draft(Site.open(tmp_path / "x"))
     assert made.recipe == recipe.name
     assert recipe.home in made.text
-    always = [line for line in recipe.lines if not (line.when or line.beside)]
+    needed = [
+        str(path)
+        for line in recipe.lines
+        if line.key == "venv.requirements"
+        for path in line.value
+        if str(path) not in recipe.files
+    ]
+    assert not any(one.key == "venv.requirements" and set(one.value) & set(needed) for one in made.lines), (
+        "none is there"
+    )
+    always = [line for line in recipe.lines if not (line.when or line.beside or line.key == "venv.requirements")]
     for line in always:
         assert any(one.key == line.key and one.value == line.value for one in made.lines), made.text
 

@@ -59,6 +59,8 @@ class Recipe(Struct, frozen=True, forbid_unknown_fields=True):
         for line in self.lines:
             if (line.when and line.when not in environment) or (line.beside and not (root / line.beside).exists()):
                 continue
+            if line.key == "venv.requirements" and not all((root / str(path)).exists() for path in line.value):
+                continue  # a release that says otherwise what it needs: what is found counts
             if not line.ask and any(other.key == line.key and other.sure for other in found):
                 continue
             found.append(
