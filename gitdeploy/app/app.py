@@ -165,6 +165,7 @@ class App(Looking):
         out the old release's build hooks, the restart of its service (and then its health), its health check."""
 
         settling = Settling(hooks=hooks, restart=restart, health=health)
+        self.site.require_owner()
         asked = replace(caller or self._caller("recover"), boot=boot, again=again, settling=settling)
         flow.damaged.move_aside_if_damaged(self.site, asked)
         with open_session(self.site, asked, pausable=False, goes_on=False) as session:
@@ -212,6 +213,7 @@ class App(Looking):
 
     def doctor(self, *, repair: bool = False, caller: Caller | None = None) -> list[Finding]:
         """Everything that an upgrade needs, looked at. `repair`: first what can be mended safely is."""
+        self.site.require_owner()
         mended: list[Finding] = []
         if repair:
             asked = caller or self._caller("doctor --repair")

@@ -14,7 +14,7 @@ from gitdeploy.deployment import flow, outside
 from gitdeploy.deployment import plan as planning
 from gitdeploy.deployment.plan.options import Options
 from gitdeploy.errors import NotFound
-from gitdeploy.site import remotes, tags
+from gitdeploy.site import remotes, tags, whose
 from gitdeploy.site.interrupted import read_interruption
 from gitdeploy.site.pause import PAUSED, paused_sentence
 from gitdeploy.site.skipping import Skip, Skips
@@ -52,8 +52,11 @@ class Looking(Opened):
         return objects.Objects(self.site.repository)
 
     def status(self) -> Status:
-        """What is live, and what is going on. Changes nothing; a bounded number of git calls."""
+        """What is live, and what is going on. Changes nothing; a bounded number of git calls. For somebody else than the
+        checkout's owner, what its files say without a child process (`limited`)."""
         site = self.site
+        if site.refusal is not None:
+            return whose.limited_status(site.name, site.repository, site.refusal)
         seen = self.checkout()
         local, live, venv = seen.local, seen.live, seen.venv
         database = site.read_database()
@@ -240,7 +243,7 @@ class Looking(Opened):
 
     def find_backup(self, reference: str) -> Backup:
         """By id, unique prefix, ref, or `latest`."""
-
+        self.site.require_reader()
         return backups.store.find(self.site.state.backups, reference)
 
     def backup_for_rollback(self, version: str | None = None, *, with_data: bool = False) -> Backup:

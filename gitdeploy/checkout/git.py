@@ -4,7 +4,8 @@ Plumbing only, `-z` and bytes, object ids instead of names. The environment is r
 `GIT_*`), hooks, fsmonitor, automatic maintenance and replace refs are off, and everything git writes is fsynced
 (`core.fsync`, git-config(1)); of other settings those of the checkout, its owner and the system apply, as
 `gitdeploy.checkout.settings` says. No set of options makes git safe in a repository that somebody hostile prepared,
-which is why it always runs as the checkout's owner.
+which is why it runs as the checkout's owner only: `gitdeploy.site.whose` closes every other checkout to children, and
+git's own `safe.directory` is given for none.
 
 A look-up has three answers: here, not here, and an error where that couldn't be told.
 """
@@ -137,8 +138,6 @@ class Repository(Struct, frozen=True):
             f"--work-tree={work_tree}",
             *PINNED,
             *(("-c", "core.fsyncObjectFiles=true") if git_version(git) < FSYNC_SINCE else ()),
-            "-c",
-            f"safe.directory={self.root}",
         ]
 
     environment = staticmethod(git_environment)

@@ -30,7 +30,9 @@ def command() -> None:
 @pass_screen
 def show(screen: Screen) -> None:
     """Every effective setting and where it came from, secrets masked."""
-    config = screen.app().site.config
+    site = screen.app().site
+    site.require_reader()  # of what is pinned
+    config = site.config
     rows = config.effective()
     pinned = [key for key, who in WHO_DECIDES.items() if who != "release" and config.pins is not None]
     document = [{"key": key, "value": value, "from": origin, "pinned": key in pinned} for key, value, origin in rows]

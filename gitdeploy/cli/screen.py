@@ -27,15 +27,17 @@ from msgspec import Struct, field
 
 from gitdeploy.app import App
 from gitdeploy.cli.marks import MARKS
-from gitdeploy.deployment.outside.as_owner import become_owner
+from gitdeploy.deployment import outside
 from gitdeploy.deployment.record.events import Ended, Event, Line, Listener, Started, StepChanged
 from gitdeploy.deployment.record.work import Caller
 from gitdeploy.errors import Declined, GitDeployError, RolledBack, UsageError
 from gitdeploy.site.caller import performer, request_id
+from gitdeploy.site.roots_own import refuse_unsafe
 from gitdeploy.site.site import find_root
 from gitdeploy.state import StateDirectory
 from gitdeploy.state.requests import RunFile
 from gitdeploy.system import interruption
+from gitdeploy.system.ourselves import refuse_changeable
 from gitdeploy.system.owner import CONTROL
 from gitdeploy.text import shell_word, without_escapes
 
@@ -80,12 +82,15 @@ class Screen(Struct):
 
             privileged.adopt()
         if os.geteuid() == 0:
-            become_owner(self.folder, self.config_file)
+            refuse_changeable(self.folder)
+            outside.as_owner.become_owner(self.folder, self.config_file)
 
     def begin_run(self) -> None:
         """Tell whoever started and follows us that we are here."""
         if self.run_file is None and (request := request_id()):
             del os.environ["GITDEPLOY_REQUEST"]  # a gitdeploy that a hook calls is another run
+            if os.geteuid() == 0:
+                refuse_unsafe(self.folder)
             self.run_file = RunFile(StateDirectory(self.folder).requests, request)
             self.run_file.begin()
 

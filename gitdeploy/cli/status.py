@@ -20,7 +20,8 @@ from gitdeploy.text import clean, duration_text, listing
 def command(screen: Screen) -> None:
     """What is live, the last deployment, what waits.
 
-    Also: an update that waits, an interrupted deployment, who holds the lock.
+    Also: an update that waits, an interrupted deployment, who holds the lock. Somebody else than the checkout's owner is
+    shown its path and HEAD only: git there would run the owner's settings.
 
     \b
     Example:
@@ -40,8 +41,19 @@ def _asked(status: Status) -> str:
     return f" (asked {duration_text(max(0.0, age))} ago)"
 
 
+def _limited(status: Status, why: str, way: str) -> str:
+    """For somebody else than the checkout's owner."""
+    branch = status.branch.removeprefix("refs/heads/") if status.branch else "detached"
+    head = f"{status.live.commit[:7] or 'HEAD'}  {'on ' if status.branch else ''}{clean(branch)}"
+    return (
+        f"{clean(status.app)}  {head}\n  path         {clean(status.path)}\n  not shown    {why}\n               {way}"
+    )
+
+
 def _text(app: App, status: Status) -> str:
     live = status.live
+    if status.limited is not None:
+        return _limited(status, *status.limited)
     where = f"on {status.branch.removeprefix('refs/heads/')}" if status.branch else "detached"
     lines = [f"{clean(status.app)}  {live.full}  {where}", f"  path         {clean(status.path)}"]
     if status.local_changes:

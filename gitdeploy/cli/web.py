@@ -44,6 +44,7 @@ def command(context: click.Context, /, screen: Screen, host: str | None, port: i
         return
     server = _imported("serving.server")
     app = screen.app()
+    app.site.require_owner()
     settings = app.site.config.web
     host, port = host or settings.host, port or settings.port
     logging.basicConfig(level=logging.WARNING, format="[%(asctime)s] [%(levelname)s] %(message)s")

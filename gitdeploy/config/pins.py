@@ -123,13 +123,16 @@ def fingerprint(raw: bytes) -> str:
 
 
 def read_pins(root: Path) -> Pins | None:
-    """What is pinned for the checkout ROOT; None where nothing is yet. Raises `ConfigError` for what can't be read."""
+    """What is pinned for the checkout ROOT; None where nothing is yet, and for another user, who may not read it and starts
+    nothing here. Raises `ConfigError` for what can't be read."""
     path = root / PLACE
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
+        if isinstance(error, PermissionError) and os.geteuid() != root.stat().st_uid:
+            return None
         raise _unreadable(path, error.strerror or "it can't be opened") from error
     with os.fdopen(descriptor, "rb") as file:
         try:

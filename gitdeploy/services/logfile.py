@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import stat
-from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,12 +15,11 @@ from pathlib import Path
 from msgspec import Struct
 
 from gitdeploy.system import owner as owners
+from gitdeploy.system.trusted import walk
 from gitdeploy.text import clean, path_text
 
 _TAIL = 64 * 1024  # bytes: more is never read
-_LINKS = 16  # so many links on the way are no circle
 _CLOCK = 1.0  # seconds by which a file's time may lie before the clock's
-_LOOK = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class _NotRead(Exception):
@@ -72,7 +70,7 @@ class LogFile(Struct):
         """A descriptor for reading. Raises `OSError` and `_NotRead`."""
         if owners.must_drop(self.owner):
             raise _NotRead(f"root reads no file that {owners.user_name(self.owner)} names")
-        place = _look(str(self.root / self.path))
+        place = walk(str(self.root / self.path), _trusted)
         try:
             found = os.fstat(place)
             if not stat.S_ISREG(found.st_mode):
@@ -88,35 +86,7 @@ class LogFile(Struct):
             os.close(descriptor)
 
 
-def _look(path: str) -> int:
-    """A descriptor (O_PATH) of what PATH leads to, part by part. Raises `OSError`, and `_NotRead` for a link of somebody's
-    whom we have no reason to follow."""
-    waiting, links = deque(_parts(path)), 0
-    here = os.open("/", _LOOK)
-    try:
-        while waiting:
-            below = os.open(waiting.popleft(), _LOOK, dir_fd=here)
-            found = os.fstat(below)
-            if not stat.S_ISLNK(found.st_mode):
-                os.close(here)
-                here = below
-                continue
-            target = os.readlink("", dir_fd=below)
-            os.close(below)
-            links += 1
-            if found.st_uid not in (0, os.geteuid()):
-                raise _NotRead(f"there is a link of {owners.user_name(found.st_uid)}'s on the way")
-            if links > _LINKS:
-                raise _NotRead("there are too many links on the way")
-            if target.startswith("/"):
-                os.close(here)
-                here = os.open("/", _LOOK)
-            waiting.extendleft(reversed(_parts(target)))
-    except BaseException:
-        os.close(here)
-        raise
-    return here
-
-
-def _parts(path: str) -> list[str]:
-    return [part for part in path.split("/") if part not in ("", ".")]
+def _trusted(_path: str, found: os.stat_result, _more: bool) -> None:
+    """Raise `_NotRead` for a link of somebody's whom we have no reason to follow."""
+    if stat.S_ISLNK(found.st_mode) and found.st_uid not in (0, os.geteuid()):
+        raise _NotRead(f"there is a link of {owners.user_name(found.st_uid)}'s on the way")

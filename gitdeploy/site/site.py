@@ -26,10 +26,11 @@ from gitdeploy.config.envfile import EnvFile
 from gitdeploy.errors import ConfigError, DeploymentFailed, GitDeployError
 from gitdeploy.site.policy import judging, keep_policy
 from gitdeploy.site.remotes import fetch_places
+from gitdeploy.site.roots_own import refuse_unsafe, refuse_unsafe_parts, refuse_unsafe_venv
+from gitdeploy.site.whose import close_to_others
 from gitdeploy.state import NAME, Database, StateDirectory
 from gitdeploy.system.durable import sync_directory
 from gitdeploy.system.environment import refuse_gone_folder
-from gitdeploy.system.ourselves import again
 from gitdeploy.system.owner import must_drop
 from gitdeploy.text import path_text
 from gitdeploy.venvs.live import LiveVenv, live_venv
@@ -50,10 +51,12 @@ class Site(Struct, frozen=True):
     config: Config
     state: StateDirectory
     repository: Repository
+    refusal: tuple[str, str] | None = None  # why this process's user may start nothing here, and who may
 
     @classmethod
     def open(cls, folder: Path, config_file: Path | None = None, *, recovering: bool = False) -> Site:
-        """The app whose checkout FOLDER is in. Raises `ConfigError`, `DeploymentFailed`. Starts no process.
+        """The app whose checkout FOLDER is in. Raises `ConfigError`, `DeploymentFailed`. Starts no process, and where the
+        checkout is another user's, sees to it that none is started.
 
         recovering: where deploy.yaml can't be read, an interrupted deployment is known by what it was at its beginning.
         """
@@ -63,7 +66,10 @@ class Site(Struct, frozen=True):
                 f"Root does not work in {path_text(str(root))}, which is {_user(uid)}'s: what is there may be hostile.",
                 f"Do it as {_user(uid)}, or with the command gitdeploy, which becomes {_user(uid)} by itself.",
             )
+        if os.geteuid() == 0:
+            refuse_unsafe(root, config_file)
         repository = Repository.open(root)
+        refusal = close_to_others(repository)  # before anything is read that could start a child
         try:
             config = configuration.load(root, config_file, judging(repository))
         except ConfigError:
@@ -71,7 +77,10 @@ class Site(Struct, frozen=True):
             if recorded is None:
                 raise
             config = recorded
+        if os.geteuid() == 0:
+            refuse_unsafe_parts(root, config)
         site = cls(root, config, StateDirectory(root), replace(repository, lfs=config.git.lfs))
+        site = replace(site, refusal=refusal and close_to_others(repository, site.venv_link))
         return replace(site, repository=replace(site.repository, lazy=cache(lambda: _lazy_access(site))))
 
     @property
@@ -91,13 +100,9 @@ class Site(Struct, frozen=True):
     # ---- who ----
 
     def require_owner(self) -> None:
-        """Only the checkout's owner changes it. Raises `DeploymentFailed` in a sentence."""
-        owner, user = self.root.stat().st_uid, os.geteuid()
-        if user not in (owner, 0):
-            raise DeploymentFailed(
-                f"The checkout {path_text(str(self.root))} belongs to {_user(owner)}, and you are {_user(user)}.",
-                f"Run it as its owner: {again(uid=owner)}",
-            )
+        """Only the checkout's owner changes it, or starts anything in it. Raises `DeploymentFailed` in a sentence."""
+        if self.refusal is not None:
+            raise DeploymentFailed(*self.refusal)
 
     # ---- state ----
 
@@ -120,8 +125,23 @@ class Site(Struct, frozen=True):
         return database
 
     def read_database(self) -> Database | None:
-        """The database for looking only; None where there is none."""
+        """The database for looking only; None where there is none. Raises `DeploymentFailed` for somebody who may not read it."""
+        self.require_reader()
         return Database.read(self.state.database) if self.state.exists() else None
+
+    def require_safe_venv(self) -> None:
+        """As root: a venv of which nobody else can change a file. Raises `DeploymentFailed`."""
+        if os.geteuid() == 0:
+            refuse_unsafe_venv(self.root, self.config)
+
+    def require_reader(self) -> None:
+        """Somebody who may read the state directory. Raises `DeploymentFailed` in the sentence of `require_owner`."""
+        if (
+            self.refusal is not None
+            and os.path.lexists(self.state.path)
+            and not os.access(self.state.path, os.R_OK | os.X_OK)
+        ):
+            self.require_owner()
 
     def _exclude(self) -> None:
         """`.gitdeploy` and the venv's link out of `git status`, without touching the app's .gitignore (whose `venv/`
@@ -207,7 +227,7 @@ class Site(Struct, frozen=True):
         )
 
     def backups(self) -> list[Backup]:
-
+        self.require_reader()
         return backups.store.read_all(self.state.backups)[0]
 
 

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from gitdeploy.venvs import LiveVenv
 
 
+_TOLD_TO_ALL = ("app", "path", "commit", "branch", "limited")
+
+
 class Status(Struct, frozen=True):
     """What is live, and what is going on: the shape of `status --json`."""
 
@@ -37,8 +40,15 @@ class Status(Struct, frozen=True):
     checked_at: str | None = None  # when the source was asked for `update_available`
     interruption: Interruption | None = None
     skipped: Sequence[Skip] = ()  # releases that are not installed by themselves, newest first
+    limited: tuple[str, str] | None = None  # why only the app, its path and HEAD are told, and who may see the rest
 
     def as_dict(self) -> dict[str, Any]:
+        told = self._as_dict()
+        if self.limited is None:
+            return told
+        return {name: value if name in _TOLD_TO_ALL else None for name, value in told.items()}
+
+    def _as_dict(self) -> dict[str, Any]:
         return {
             "app": self.app,
             "path": self.path,
@@ -57,6 +67,7 @@ class Status(Struct, frozen=True):
             "locked_by": _holder_as_dict(self.holder),
             "held": self.held,
             "skipped": [skip.as_dict() for skip in self.skipped],
+            "limited": " ".join(self.limited) if self.limited is not None else None,
         }
 
 

@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Generic, TypeVar
 
 from gitdeploy.errors import CommandFailed
-from gitdeploy.system import faultpoints, interruption
+from gitdeploy.system import bounds, faultpoints, interruption
 from gitdeploy.system.memory import limit_memory
 from gitdeploy.text import clean, redact
 
@@ -84,6 +84,7 @@ class Conversation:
         self, argv: Sequence[str], *, cwd: str | os.PathLike[str], env: Mapping[str, str], memory: int = 0
     ) -> None:
         """MEMORY: bytes that the child may have mapped. Raises `CommandFailed` when the child cannot be started."""
+        bounds.check(argv, cwd)
         self._name = os.path.basename(argv[0])
         self._lock = threading.Lock()
         self.over = False  # there are no answers any more

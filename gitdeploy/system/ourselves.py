@@ -7,6 +7,16 @@ import pwd
 import shlex
 import shutil
 import sys
+from pathlib import Path
+
+from gitdeploy.errors import UsageError
+from gitdeploy.system.trusted import weak, weak_below
+from gitdeploy.text import path_text
+
+INSTALL = (
+    "Install one for root: python3 -m venv /opt/gitdeploy && /opt/gitdeploy/bin/pip install WHEEL-OR-FOLDER-OF-ROOTS"
+)
+_PACKAGE = 5  # folders deep
 
 
 def program() -> list[str]:
@@ -40,3 +50,30 @@ def user_word(uid: int, before: str = "") -> str:
         return shlex.quote(pwd.getpwuid(uid).pw_name)
     except KeyError:
         return shlex.quote(f"{before}{uid}")
+
+
+def places() -> list[str]:
+    """Our package, the interpreter, and wherever else this process imports from."""
+    package = str(Path(__file__).resolve().parents[1])
+    found = map(os.path.abspath, sys.path)
+    return [package, os.path.realpath(sys.executable), sys.prefix, *filter(os.path.isdir, found)]
+
+
+def refuse_changeable(folder: Path) -> None:
+    """As root: refuse a gitdeploy that others can change, before more of it is loaded; one in the app's own venv, say.
+
+    FOLDER: in the checkout, whose owner may run it instead. Raises `UsageError`.
+    """
+    package, *others = places()
+    found = weak_below(package, depth=_PACKAGE) or next(filter(None, map(weak, others)), None)
+    if found is None:
+        return
+    who = found.who
+    if folder.is_dir() and found.uid == folder.stat().st_uid != 0:
+        run_it = f"Run it as {who}: {again(uid=found.uid)}\n"
+    else:
+        run_it = ""
+    raise UsageError(
+        f"Root does not run a gitdeploy that {who} can change ({path_text(found.path)}, mode {found.mode:04o}).",
+        f"{run_it}{INSTALL}",
+    )

@@ -25,7 +25,7 @@ from functools import cache
 from typing import IO, Protocol
 
 from gitdeploy.errors import CommandFailed
-from gitdeploy.system import faultpoints, interruption
+from gitdeploy.system import bounds, faultpoints, interruption
 from gitdeploy.system.completed import Completed
 from gitdeploy.system.groups import end_group, signal_group
 from gitdeploy.system.markers import MARKER
@@ -201,6 +201,7 @@ def _start(
     umask: int,
     descriptors: Sequence[int] = (),
 ) -> subprocess.Popen[bytes]:
+    bounds.check(words, cwd)
     try:
         return subprocess.Popen(
             words,
@@ -244,6 +245,7 @@ def detach(
     inherit: descriptors that it gets under their own numbers. Raises `CommandFailed` when it cannot be started.
     """
     words = [os.fspath(word) for word in argv]
+    bounds.check(words, cwd)
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
         descriptor = os.open(output, flags, 0o600)

@@ -6,6 +6,7 @@ _OWNERS = "hints/test_hints_of_owners.py::"
 _DISK = "hints/test_hints_of_the_disk.py::"
 _VENV = "hints/test_hints_of_the_venv.py::"
 _MODULES = "hints/test_hints_submodules.py::"
+_ROOTS = "e2e/test_roots_own_checkout.py::"
 _WAYS_OUT = "e2e/test_ways_out.py::"
 
 FOLLOWED_ELSEWHERE = {
@@ -19,9 +20,14 @@ FOLLOWED_ELSEWHERE = {
     "See to the submodules yourself": _MODULES + "test_large_files_of_a_submodule_from_another_host",
     "Make it readable for its owner: chmod": _OWNERS + "test_ones_own_files_are_opened",
     "chmod -R u+rwX": _OWNERS + "test_ones_own_files_are_opened",
+    "Look at its config first. To take it over: sudo chown -hR": _OWNERS + "test_a_repository_of_somebody_elses",
     "Run it as its owner: ": _OWNERS + "test_the_owner_is_to_type_the_same",
     "As root: {}\nSee what it would write": _OWNERS + "test_root_is_to_install_the_unit",
-    "chmod o-w": _OWNERS + "test_everybody_may_write_there",
+    "Look at what is there, then: chmod": _OWNERS + "test_everybody_may_write_there",
+    "Take away its access control list: setfacl -b": _ROOTS + "test_an_access_control_list_counts",
+    "{}\nOr give it to root: chown root:": _ROOTS + "test_what_others_can_change_is_refused_until_its_hint_is_typed",
+    "{}\nOr look at what is there, then give it to root:": _ROOTS
+    + "test_what_others_can_change_is_refused_until_its_hint_is_typed",
     "Give all of it to one of them": _OWNERS + "test_a_part_is_another_users",
     "Name the checkout itself": _OWNERS + "test_a_link_of_somebody_elses",
     "Call the program itself": _OWNERS + "test_root_calls_the_program_or_goes_elsewhere",
@@ -105,7 +111,7 @@ NOT_COMMANDS = {
         "Install it: apt-get install", "apt-get install git-lfs", "Upgrade git.", "On Debian and Ubuntu: apt-get install",
         "apt install supervisor", "Install what it needs: {}", "Install it anew, from where", "Install util-linux",
         "Install one, or name it: venv", "Install gitdeploy again", "Install that newer gitdeploy.", "Install one for root",
-        "Upgrade git, or have all files here", "Change it: git refs migrate", "Run it as {}: {}\nInstall one for root",
+        "Upgrade git, or have all files here", "Change it: git refs migrate", "{}Install one for root: ",
     ],
     "lists the settings that there are": ["Pinned are: {}."],
     "lists what another answer of the same host has": ["`gitdeploy releases --all` lists its tags."],

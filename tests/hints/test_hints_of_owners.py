@@ -99,6 +99,17 @@ def test_the_owner_is_to_type_the_same(theirs: App, uid: int) -> None:
     assert (theirs.app / "VERSION").read_text() == "2.0.0"
 
 
+def test_a_repository_of_somebody_elses(theirs: App) -> None:
+    """git would run its filters and hooks as whoever looks."""
+    theirs.type("chown -R 4321 .git")
+    for words in (["plan", "v2.0.0"], ["doctor"]):
+        done = as_user(theirs, needs.NOBODY, *words)
+        assert "is yours, but " in done.err, done.text
+        assert matches("Look at its config first. To take it over: sudo chown -hR {} {}", hint_of(done)), done.text
+    theirs.type(command_in(hint_of(done), "sudo chown"))
+    assert as_user(theirs, needs.NOBODY, "plan", "v2.0.0").code == 0
+
+
 def test_root_is_to_install_the_unit(theirs: App) -> None:
     done = as_user(theirs, needs.NOBODY, "recover", "--install-unit")
     template = "As root: {}\nSee what it would write: gitdeploy recover --print-unit"
@@ -121,7 +132,7 @@ def roots(theirs: App) -> App:
 def test_everybody_may_write_there(roots: App) -> None:
     roots.app.chmod(0o777)
     done = roots.type("gitdeploy plan v2.0.0", None)
-    assert matches("chmod o-w {}", hint_of(done)), done.text
+    assert matches("Look at what is there, then: chmod {}go-w {}", hint_of(done)), done.text
     roots.type(command_in(hint_of(done), "chmod"))
     assert as_user(roots, 0, "plan", "v2.0.0").code == 0
 
@@ -136,7 +147,7 @@ def test_a_part_is_another_users(roots: App, uid: int) -> None:
 
 
 def test_a_link_of_somebody_elses(roots: App) -> None:
-    roots.type("chown -R nobody: .")
+    roots.type(f"chown -R nobody: . {shlex.quote(str(roots.remote))}")
     link = roots.folder / "a link"
     link.symlink_to(roots.app)
     os.chown(link, 4321, 4321, follow_symlinks=False)
@@ -235,6 +246,7 @@ def test_root_calls_the_program_or_goes_elsewhere(theirs: App) -> None:
     os.chown(theirs.app, 0, needs.NOBODY)
     done = as_user(theirs, 0, "status")
     assert matches("Call the program itself, {}, or go elsewhere first: cd /", hint_of(done)), done.text
+    os.chown(theirs.app, 0, 0)  # else the program, too, refuses the checkout
     program = command_in(hint_of(done), "Call the program itself, ").split(", ")[1]
     theirs.type(f"{program} status")
     module = f'{shlex.quote(sys.executable)} -m gitdeploy -C "{theirs.app}" status'

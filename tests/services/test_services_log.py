@@ -100,7 +100,7 @@ def test_a_link_of_ones_own_is_followed_and_a_circle_ends(log: Path, tmp_path: P
     assert command(tmp_path).last_lines() == ["well"]
     log.unlink()
     log.symlink_to("log")
-    assert command(tmp_path).last_lines() == ["(run/log is not read: there are too many links on the way)"]
+    assert command(tmp_path).last_lines() == ["(run/log can't be read: Too many levels of symbolic links)"]
 
 
 @needs.another_user

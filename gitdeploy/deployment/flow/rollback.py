@@ -37,6 +37,7 @@ class Named(Struct, frozen=True):
 
 def named_now(site: Site, reference: str) -> Named:
     """Which backup REFERENCE names at this moment."""
+    site.require_reader()
     try:
         return Named(reference, backups.find(site.state.backups, reference).id)
     except NotFound:

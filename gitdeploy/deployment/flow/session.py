@@ -30,6 +30,7 @@ def open_session(
     Raises `LockedError`, `DeploymentFailed`; whatever recovery raises.
     """
     site.require_owner()
+    site.require_safe_venv()
     site.make_state()
     lock = DeploymentLock(site.state.lock)
     with (
