@@ -38,7 +38,6 @@ from gitdeploy.state import StateDirectory
 from gitdeploy.state.requests import RunFile
 from gitdeploy.system import interruption
 from gitdeploy.system.ourselves import refuse_changeable
-from gitdeploy.system.owner import CONTROL
 from gitdeploy.text import shell_word, without_escapes
 
 if TYPE_CHECKING:
@@ -77,13 +76,12 @@ class Screen(Struct):
         self.folder = Path(os.path.abspath(self.folder))
         if self.config_file is not None:
             self.config_file = Path(os.path.abspath(self.config_file))
-        if CONTROL in os.environ:
-            from gitdeploy.services import privileged
-
-            privileged.adopt()
         if os.geteuid() == 0:
             refuse_changeable(self.folder)
-            outside.as_owner.become_owner(self.folder, self.config_file)
+            typed = "GITDEPLOY_REQUEST" not in os.environ  # by root, not started for somebody who asked
+            outside.as_owner.become_owner(
+                self.folder, self.config_file, boot_unit=typed and "--install-unit" in self.words
+            )
 
     def begin_run(self) -> None:
         """Tell whoever started and follows us that we are here."""

@@ -17,7 +17,6 @@ from gitdeploy.services import privileged
 from gitdeploy.services.systemd import NO_SYSTEMD, booted, unit_name
 from gitdeploy.system import environment, ourselves, process
 from gitdeploy.system.environment import which
-from gitdeploy.system.owner import user_name
 from gitdeploy.text import path_text
 
 FOLDER = Path("/etc/systemd/system")
@@ -64,7 +63,9 @@ class BootUnit(Struct, frozen=True):
     def files(self) -> list[tuple[Path, str]]:
         """Path and text of everything that is installed."""
         before = f"Before={' '.join(self.before)}\n\n" if self.before else "\n"
-        drop_in = _DROP_IN_TEXT.format(root=path_text(str(self.root)), before=before, user=user_name(self.owner))
+        drop_in = _DROP_IN_TEXT.format(
+            root=path_text(str(self.root)), before=before, user=ourselves.user_word(self.owner)
+        )
         return [
             (FOLDER / TEMPLATE, _TEMPLATE_TEXT.format(command=self.command)),
             (FOLDER / f"{self.instance}.d" / "app.conf", drop_in),
@@ -111,10 +112,11 @@ class BootUnit(Struct, frozen=True):
         return written
 
 
-def boot_unit(root: Path, units: Sequence[str], *, supervised: bool = False) -> BootUnit:
-    """The unit for the checkout ROOT whose app runs in UNITS (or is started by supervisor)."""
+def boot_unit(root: Path, units: Sequence[str], *, owner: int | None = None, supervised: bool = False) -> BootUnit:
+    """The unit for the checkout ROOT whose app runs in UNITS (or is started by supervisor). OWNER: whose it was when that was
+    fixed; else who owns it now."""
     before = tuple(unit_name(unit) for unit in units) or (("supervisor.service",) if supervised else ())
-    return BootUnit(root, root.stat().st_uid, before, _command())
+    return BootUnit(root, root.stat().st_uid if owner is None else owner, before, _command())
 
 
 def _command() -> str:

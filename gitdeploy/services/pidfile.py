@@ -24,7 +24,8 @@ from gitdeploy.system import interruption, proc
 from gitdeploy.system import owner as owners
 from gitdeploy.system.faultpoints import point
 from gitdeploy.system.proc import Identity
-from gitdeploy.text import clean, duration_text, path_text
+from gitdeploy.system.trusted import Weak, weak_parts
+from gitdeploy.text import clean, duration_text, path_text, shell_word
 
 _PID = re.compile(rb"[1-9][0-9]{0,8}")
 _FILE_LIMIT = 64  # bytes: a pid and white space
@@ -105,8 +106,11 @@ class PidFile(Struct):
 
     def _second(self) -> Identity | None:
         """The second gunicorn master of a take-over that is under way, if it is the app's."""
-        pid = self._read(Path(f"{self.path}.2"))
+        beside = Path(f"{self.path}.2")
+        pid = self._read(beside)
         if pid is None or proc.owner_of(pid) != self.owner or not proc.runs_from(pid, self.root):
+            return None
+        if self._named_by_others(self.owner, beside) is not None:
             return None
         return proc.identity(pid)
 
@@ -271,6 +275,13 @@ class PidFile(Struct):
                 f"{self.name} names process {pid}, which does not run.",
                 "Start the app once by hand: gitdeploy only sends it a signal.",
             )
+        if (open_ := self._named_by_others(proc.owner_of(pid), self.path)) is not None:
+            place = shell_word(open_.path)
+            raise ServiceFailed(
+                f"{self.name} names process {pid}, and {open_.who} can change {path_text(open_.path)} (mode {open_.mode:04o}) and "
+                "so the number: root signals only processes of whoever can write it.",
+                f"Let only root write it: chown -h root {place} && chmod go-w {place}",
+            )
         if why_not := self._not_the_app(pid):
             raise ServiceFailed(f"{self.name} names process {pid}, {why_not}, so it gets no signal.")
         return found
@@ -291,6 +302,13 @@ class PidFile(Struct):
         if started is not None and started > written + _REUSED:
             return f"which is younger than the file ({shown}): the number was used again"
         return None
+
+    def _named_by_others(self, uid: int | None, path: Path) -> Weak | None:
+        """Root's own app: what lets somebody else write the number into PATH, and have root signal a process of UID's. Who
+        can, may name their own processes only."""
+        if os.geteuid() != 0 or self.owner != 0:
+            return None
+        return next((found for found in weak_parts(path) if found.uid != uid or found.mode & 0o022), None)
 
     def _read(self, path: Path) -> int | None:
         """The number in a pid file: digits of a pid above 1 and nothing else; no link, no pipe, no long file."""

@@ -2,16 +2,16 @@
 
 Started by root on a checkout of somebody else, gitdeploy splits in two before it reads anything there. The main process
 becomes the owner for good (`gitdeploy.system.owner.become`). A small one stays root, opens no file of the checkout, and does
-what it is asked through a socket that only the main process and its children hold: restart, stop, start or reload a
-unit or a supervisor program that runs as the owner from this checkout (it looks itself, each time), read that unit's
-log, and start a further `gitdeploy` for this checkout in a unit of its own, which becomes the owner in its turn. So
-even if the main process were taken over, it could do nothing with root's right but restart its own app.
+what it is asked through a socket that only the main process holds, which no program that it starts inherits: restart,
+stop or start a unit or a supervisor program that runs as the owner from this checkout (it looks itself, each time), read
+that unit's log, and start a further `gitdeploy` for this checkout outside, which becomes the owner in its turn. The
+unit for boot is written only where root's own command line asked for that. So even if the main process were taken over,
+it could do nothing with root's right but restart its own app.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import select
 import socket
 import time
@@ -22,17 +22,18 @@ from typing import Any
 from msgspec import Struct
 
 from gitdeploy.services.base import OnLine, Service, ServiceFailed
+from gitdeploy.services.logfile import LogFile
 from gitdeploy.services.supervisor import Supervisor
 from gitdeploy.services.systemd import SystemdUnit
 from gitdeploy.system import interruption
-from gitdeploy.system.owner import CONTROL
 from gitdeploy.system.proc import Identity
 
 MOST = 60_000  # bytes of one message
 _PATIENCE = 60.0  # seconds more than the service's own time limit until an answer must be there
 
-Launch = Callable[[list[str], str, str], str]
-"""(words, request, performer) -> where it runs: starts a gitdeploy as root in a unit of its own."""
+Launch = Callable[[list[str], str, str, bool], tuple[str, Identity | None]]
+"""(words, request, performer, plain) -> where it runs, and its process where that is no unit: starts a gitdeploy as root in a
+unit of its own; PLAIN: else in a plain process."""
 
 _channel: socket.socket | None = None
 
@@ -42,27 +43,10 @@ def available() -> bool:
     return _channel is not None
 
 
-def descriptor() -> int | None:
-    """The socket's number, for a child that is to use it too."""
-    return _channel.fileno() if _channel is not None else None
-
-
 def use(channel: socket.socket | None) -> None:
     """Ask through CHANNEL from now on; None: nobody."""
     global _channel
     _channel = channel
-
-
-def adopt() -> None:
-    """Use the socket that the process which started us has left us, if it has."""
-    global _channel
-    text = os.environ.pop(CONTROL, "")
-    if not text.isdecimal():
-        return
-    number = int(text)
-    with suppress(OSError):
-        os.set_inheritable(number, False)
-        _channel = socket.socket(fileno=number)
 
 
 # ---- the side that asks ----
@@ -110,9 +94,13 @@ class ThroughRoot(Struct):
         return self.service.processes()
 
     def last_lines(self, most: int = 20, since: float | None = None) -> list[str]:
+        lines: list[str] = []
         with suppress(ServiceFailed):
-            return [str(line) for line in self._ask("last_lines", None, most=most, since=since)]
-        return []
+            lines += [str(line) for line in self._ask("last_lines", None, most=most, since=since)]
+            if isinstance(self.service, Supervisor):  # what the owner could exchange, the owner reads
+                for path in self._ask("owners_logs", None):
+                    lines += LogFile(str(path), self.service.root, self.service.owner).last_lines(most, since)
+        return lines[-most:]
 
     def restarts(self) -> int | None:
         return self.service.restarts()
@@ -137,12 +125,12 @@ def through_root(service: Service) -> Service:
     return ThroughRoot(service)
 
 
-def launch_as_root(words: list[str], request: str, performer: str) -> str:
-    """Start `gitdeploy WORDS` for our checkout in a transient unit of the system's manager. Returns where it runs; raises
-    `ServiceFailed`."""
-    return str(
-        _request({"verb": "launch", "words": words, "request": request, "performer": performer}, _PATIENCE, None)
-    )
+def launch_as_root(words: list[str], request: str, performer: str, *, plain: bool) -> tuple[str, Identity | None]:
+    """Start `gitdeploy WORDS` for our checkout in a transient unit of the system's manager; PLAIN: where there is none, in a
+    process of root's. Returns where it runs, and that process; raises `ServiceFailed`."""
+    message = {"verb": "launch", "words": words, "request": request, "performer": performer, "plain": plain}
+    where, process = _request(message, _PATIENCE, None)
+    return str(where), None if process is None else Identity(*process)
 
 
 def install_boot_unit(units: Sequence[str]) -> list[str]:
@@ -185,6 +173,3 @@ def _request(message: Mapping[str, Any], timeout: float, on_line: OnLine | None)
 
 def _gone() -> ServiceFailed:
     return ServiceFailed("The process of root that controls services is gone.", "Run gitdeploy again.")
-
-
-# ---- the side that is root ----

@@ -13,7 +13,9 @@ from typing import Any, ClassVar
 
 from msgspec import Struct
 
+from gitdeploy.services import supervisor_logs
 from gitdeploy.services.base import OnLine, ServiceFailed, await_settled, described, failed
+from gitdeploy.services.supervisor_logs import Stream
 from gitdeploy.system import environment, proc, process
 from gitdeploy.system import owner as owners
 from gitdeploy.system.completed import Completed
@@ -131,15 +133,30 @@ class Supervisor(Struct):
         return proc.identities([*pids, *(below for pid in pids for below in proc.descendants(pid))])
 
     def last_lines(self, most: int = 20, since: float | None = None) -> list[str]:
-        """Of standard error and output; supervisor keeps no times with them, so SINCE is not looked at."""
+        """Of standard error and output; supervisor keeps no times with them, so SINCE is not looked at. As root for another
+        user's app only of logs that this user can't exchange for another file; see `owners_logs`."""
         lines: list[str] = []
         with suppress(ServiceFailed):
             for program in self.programs():
-                for stream in ("stdout", "stderr"):
+                for stream in self._streams(program):
                     done = self._call(["tail", "-8000", program.name, stream], timeout=_ASK)
                     if done.ok and "ERROR (" not in done.text:
                         lines += [clean(line, limit=500) for line in done.text.splitlines() if line.strip()]
         return lines[-most:]
+
+    def _streams(self, program: Program) -> Sequence[Stream]:
+        if not owners.must_drop(self.owner):
+            return ("stdout", "stderr")
+        return supervisor_logs.roots_streams(program.name.rpartition(":")[2], config_files())
+
+    def owners_logs(self) -> list[str]:
+        """The logs that the app's owner is to read as that user: others than root could exchange them. Raises
+        `ServiceFailed`."""
+        programs = self.programs()
+        if why_not := self._not_ours(programs):
+            raise ServiceFailed(*why_not)
+        names = [program.name.rpartition(":")[2] for program in programs]
+        return [path for name in names for path in supervisor_logs.owners_logs(name, config_files())]
 
     def restarts(self) -> int | None:
         return None
@@ -176,16 +193,10 @@ class Supervisor(Struct):
 
     def _configured_for_owner(self, program: str, user: str) -> bool:
         """What supervisor's own files say of a program that is down; they are root's, or they don't count."""
-        for file in config_files():
-            parser = configparser.RawConfigParser(inline_comment_prefixes=(";",), strict=False)
-            with suppress(configparser.Error, OSError, UnicodeDecodeError):
-                if os.stat(file).st_uid == 0:
-                    parser.read(file, encoding="utf-8")
-            section = f"program:{re.sub(r'_[0-9]+$', '', program)}"
-            for name in (section, f"program:{program}"):
-                if parser.has_section(name) and parser.get(name, "user", fallback="root") == user:
-                    place = parser.get(name, "directory", fallback="") or parser.get(name, "command", fallback="")
-                    return place == str(self.root) or place.startswith(f"{self.root}/")
+        for parser, name in supervisor_logs.sections(program, config_files()):
+            if parser.get(name, "user", fallback="root") == user:
+                place = parser.get(name, "directory", fallback="") or parser.get(name, "command", fallback="")
+                return place == str(self.root) or place.startswith(f"{self.root}/")
         return False
 
     # ---- calling ----
@@ -207,7 +218,7 @@ class Supervisor(Struct):
             raise ServiceFailed("There is no supervisorctl on this machine.", "apt install supervisor")
         return process.run(
             [program, *words],
-            cwd="/" if os.geteuid() == 0 and self.root.stat().st_uid != 0 else self.root,
+            cwd="/" if owners.must_drop(self.owner) else self.root,
             env=environment.clean_environment(),
             timeout=timeout,
             on_line=on_line,

@@ -14,8 +14,6 @@ from contextlib import suppress
 from gitdeploy.errors import GitDeployError
 from gitdeploy.system.environment import which
 
-CONTROL = "GITDEPLOY_CONTROL"  # in the environment of a child that inherits the socket to a process of root: its number
-
 # What stays of root's environment when root becomes the app's user.
 _KEPT = frozenset(
     "PATH LANG LANGUAGE TZ TERM COLUMNS LINES NO_COLOR PYTHONPATH LD_LIBRARY_PATH PYTHONDONTWRITEBYTECODE SSL_CERT_FILE "

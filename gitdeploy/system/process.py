@@ -237,12 +237,9 @@ def detach(
     cwd: str | os.PathLike[str],
     env: Mapping[str, str],
     output: str | os.PathLike[str],
-    inherit: Sequence[int] = (),
 ) -> Identity:
     """Start a process that outlives this one: a session of its own, nothing on its input, what it prints in the file
-    OUTPUT (made, mode 0600). It is reaped when it ends before us.
-
-    inherit: descriptors that it gets under their own numbers. Raises `CommandFailed` when it cannot be started.
+    OUTPUT (made, mode 0600). It is reaped when it ends before us. Raises `CommandFailed` when it cannot be started.
     """
     words = [os.fspath(word) for word in argv]
     bounds.check(words, cwd)
@@ -258,7 +255,6 @@ def detach(
                 stdout=descriptor,
                 stderr=descriptor,
                 start_new_session=True,
-                pass_fds=tuple(inherit),
             )
         finally:
             os.close(descriptor)

@@ -13,6 +13,7 @@ import os
 import stat
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 from msgspec import Struct
 
@@ -94,6 +95,19 @@ def weak(path: str | os.PathLike[str]) -> Weak | None:
     except OSError:
         return last  # in a folder with the sticky bit others could make what is missing
     return None
+
+
+def weak_parts(path: str | os.PathLike[str]) -> list[Weak]:
+    """Everything on the way to PATH, and at its end, that others than root can change."""
+    parts: list[Weak] = []
+
+    def see(name: str, found: os.stat_result, more: bool) -> None:
+        if (bad := judge(name, found, more=more)) is not None:
+            parts.append(bad)
+
+    with suppress(OSError):
+        os.close(walk(os.path.abspath(path), see))
+    return parts
 
 
 def weak_below(folder: str | os.PathLike[str], *, depth: int = 1) -> Weak | None:

@@ -23,6 +23,8 @@ FOLLOWED_ELSEWHERE = {
     "Look at its config first. To take it over: sudo chown -hR": _OWNERS + "test_a_repository_of_somebody_elses",
     "Run it as its owner: ": _OWNERS + "test_the_owner_is_to_type_the_same",
     "As root: {}\nSee what it would write": _OWNERS + "test_root_is_to_install_the_unit",
+    "Let only root write it: chown -h root": "services/test_roots_process.py::test_root_signals_only_processes_of_whoever_can_write_the_pid_file",
+    "As root: gitdeploy recover --install-unit": "services/test_roots_process.py::test_the_unit_for_boot_is_written_for_whom_it_was_at_the_split_and_only_where_root_typed_it",
     "Look at what is there, then: chmod": _OWNERS + "test_everybody_may_write_there",
     "Take away its access control list: setfacl -b": _ROOTS + "test_an_access_control_list_counts",
     "{}\nOr give it to root: chown root:": _ROOTS + "test_what_others_can_change_is_refused_until_its_hint_is_typed",

@@ -22,8 +22,9 @@ from gitdeploy.system.trusted import weak
 from gitdeploy.text import path_text, shell_word
 
 
-def become_owner(folder: Path, config_file: Path | None = None) -> bool:
+def become_owner(folder: Path, config_file: Path | None = None, *, boot_unit: bool = False) -> bool:
     """Where root runs us on somebody else's checkout (the one that FOLDER is in), be its owner from now on. True then.
+    BOOT_UNIT: root asked for the unit for boot.
 
     Raises `DeploymentFailed` where that can't be done safely, in a sentence.
     """
@@ -40,7 +41,7 @@ def become_owner(folder: Path, config_file: Path | None = None) -> bool:
     _trust_path(root, found.st_uid)
     if "GITDEPLOY_PERFORMER" not in os.environ:
         os.environ["GITDEPLOY_PERFORMER"] = f"{performer()} (as {user})"
-    root_side.split(root, found.st_uid, outside.launch.root_launcher(root, config_file))
+    root_side.split(root, found.st_uid, outside.launch.root_launcher(root, config_file), boot_unit=boot_unit)
     owners.become(found.st_uid, found.st_gid)
     if not _readable():
         raise DeploymentFailed(

@@ -40,10 +40,10 @@ from gitdeploy.state import Database
 from gitdeploy.state.requests import RunFacts, RunFile
 from gitdeploy.system import environment as environment_
 from gitdeploy.system import interruption, process
-from gitdeploy.system.owner import CONTROL
 from gitdeploy.system.proc import Identity
 from gitdeploy.text import clean, path_text
 
+LOOK = ["watch", "--once"]
 RESTARTING = ("upgrade", "restore", "rollback", "recover")  # the commands that restart the app
 START_LIMIT = 60.0  # seconds until the run must have begun
 FOLLOW_LIMIT = 24 * 3600.0  # seconds
@@ -241,28 +241,36 @@ def launch(site: Site, words: Sequence[str], *, performer: str, request: str) ->
     own = site.config.file is None or site.config.file == site.root / "deploy.yaml"
     argv = _command(site.root, None if own else site.config.file, words)
     environment = _environment(request, performer)
+    services = open_services(site.config.service, site.root)
+    if privileged.available():
+        return _launch_as_root(site, file, words, performer, plain=not _certain_end(services))
     try:
-        if privileged.available():
-            return Launched(site, file, privileged.launch_as_root(list(words), request, performer))
         refusal = _start_unit(argv, request, environment)
         if refusal is None:
             return Launched(site, file, _unit_shown(request))
     except ServiceFailed as error:
         refusal = f"({error.message})"
-    if _certain_end(open_services(site.config.service, site.root)):
+    if _certain_end(services):
         raise DeploymentFailed(f"{NO_ESCAPE[0]} {refusal}".rstrip(), NO_ESCAPE[1])
     try:
         file.folder.mkdir(mode=0o700, exist_ok=True)
-        inherit = []
-        if (control := privileged.descriptor()) is not None:
-            inherit = [control]
-            environment[CONTROL] = str(control)
-        plain = process.detach(argv, cwd="/", env=environment, output=file.output, inherit=inherit)
+        plain = process.detach(argv, cwd="/", env=environment, output=file.output)
     except OSError as error:
         raise DeploymentFailed(
             f"The deployment can't be started: {path_text(str(error.filename or file.folder))}: {error.strerror}."
         ) from error
     return Launched(site, file, f"process {plain.pid}", plain=plain)
+
+
+def _launch_as_root(site: Site, file: RunFile, words: Sequence[str], performer: str, *, plain: bool) -> Launched:
+    """By root's process: what it starts becomes the owner by itself, with a process of root's own. A child of ours would get
+    our socket to root's, and with it anybody of the owner's (pidfd_getfd(2))."""
+    file.folder.mkdir(mode=0o700, exist_ok=True)
+    try:
+        where, begun = privileged.launch_as_root(list(words), file.request, performer, plain=plain)
+    except ServiceFailed as error:
+        raise DeploymentFailed(f"{NO_ESCAPE[0]} ({error.message})", NO_ESCAPE[1]) from error
+    return Launched(site, file, where, plain=begun)
 
 
 def _certain_end(services: Sequence[Service]) -> bool:
@@ -272,16 +280,21 @@ def _certain_end(services: Sequence[Service]) -> bool:
 
 
 def root_launcher(root: Path, config_file: Path | None) -> privileged.Launch:
-    """What root's process does for those who became ROOT's owner: start a command that restarts the app, as root again,
+    """What root's process does for those who became ROOT's owner: start a command that may restart the app, as root again,
     which becomes the owner in its turn. Of what it is told it takes no more than the words of such a command."""
 
-    def start(words: list[str], request: str, performer: str) -> str:
-        if not words or words[0] not in RESTARTING or not re.fullmatch(r"[0-9a-f]{32}", request):
+    def start(words: list[str], request: str, performer: str, plain: bool) -> tuple[str, Identity | None]:
+        restarts = words[:1] in [[each] for each in RESTARTING] and "--install-unit" not in words
+        if not (restarts or words == LOOK) or not re.fullmatch(r"[0-9a-f]{32}", request):
             raise ValueError("no command that restarts the app")
-        refusal = _start_unit(_command(root, config_file, words), request, _environment(request, performer))
-        if refusal is not None:
+        argv, environment = _command(root, config_file, words), _environment(request, performer)
+        refusal = _start_unit(argv, request, environment)
+        if refusal is None:
+            return _unit_shown(request), None
+        if not plain:
             raise ServiceFailed(f"No unit could be started {refusal}".rstrip() + ".")
-        return _unit_shown(request)
+        begun = process.detach(argv, cwd="/", env=environment, output=os.devnull)
+        return f"process {begun.pid}", begun
 
     return start
 
