@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from flask import Flask
+from flask import Flask, redirect
+from markupsafe import Markup
 from web.conftest import Shop, Web, json_of
+from werkzeug.local import LocalProxy
 
 from gitdeploy.errors import ConfigError
 from gitdeploy.web import Access, blueprint
@@ -379,6 +382,79 @@ def test_an_apps_own_login_guards_the_page(shop: Shop) -> None:
     assert client.post("/upgrade/api/lock", **change).status_code == 200
     assert "wang (web" in json_of(client.get("/upgrade/api/status"))["data"]["held"]["who"]
     assert client.get("/upgrade/api/events").status_code == 503, "no stream takes the app's threads"
+
+
+class Anonymous:
+    """As that of flask-login, it is true."""
+
+    is_authenticated = False
+
+
+async def _coroutine() -> bool:
+    return True
+
+
+NOBODY: dict[str, Callable[[], Any]] = {
+    "nothing": lambda: None,
+    "False": lambda: False,
+    "an empty name": lambda: "",
+    "a redirect": lambda: redirect("/login"),
+    "an anonymous user": Anonymous,
+    "a proxy for True": lambda: LocalProxy(lambda: True),
+    "a proxy for a user": lambda: LocalProxy(Anonymous),
+    "a proxy for a name": lambda: LocalProxy(lambda: "wang"),
+    "a coroutine": _coroutine,
+    "a text and a status": lambda: ("Forbidden", 403),
+    "1": lambda: 1,
+    "a list": lambda: ["wang"],
+    "a dictionary": lambda: {"name": "wang"},
+    "bytes": lambda: b"wang",
+    "a function": lambda: lambda: True,
+    "markup": lambda: Markup("wang"),
+    "a page": lambda: "<!doctype html><title>Log in</title>",
+    "an error's text": lambda: "Forbidden",
+    "another": lambda: "unauthorized",
+    "a status": lambda: "403",
+    "a sentence": lambda: "You may not do that.",
+    "one in Chinese": lambda: "没有权限。",
+    "two lines": lambda: "wang\nForbidden",
+    "a long text": lambda: "x" * 65,
+}
+SOMEBODY: dict[str, Callable[[], Any]] = {
+    "True": lambda: True,
+    "a name": lambda: "wang",
+    "a name with blanks": lambda: "J. R. van der Berg",
+    "an address": lambda: "wang@example.com",
+    "a Chinese name": lambda: "王伟",
+    "an Access": lambda: Access("wang"),
+}
+
+
+@pytest.mark.filterwarnings("error")
+def test_only_true_a_name_or_an_access_opens_a_route(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever else `authorize` returns, and however true it is: nobody gets in anywhere."""
+    said: list[Callable[[], Any]] = []
+    app = Flask("shop")
+    app.register_blueprint(blueprint(shop.app, authorize=lambda: said[-1](), auto_check=False))  # noqa: PLW0108
+    client = app.test_client()
+    for name, answer in SOMEBODY.items():
+        said.append(answer)
+        assert client.get("/upgrade/api/config").status_code == 200, name
+    for name, answer in NOBODY.items():
+        said.append(answer)
+        caplog.clear()
+        refused = 401 if name in ("nothing", "False", "an empty name") else 500
+        for route in ROUTES:
+            path = f"/upgrade{route.path.replace('<name>', 'status')}"
+            body: Any = {"json": {}} if route.body == JSON else {"data": {"x": "1"}}
+            more: Any = {**body, "headers": {"Origin": "http://localhost"}} if route.method == "POST" else {}
+            if route.needs != "nothing":
+                got = client.open(path, method=route.method, **more)
+                assert (got.status_code, (got.json or {}).get("success")) == (refused, False), (name, route.path)
+        assert client.get("/upgrade/nothing-here").status_code == refused
+        assert ("The app's own login answered with something that names nobody" in caplog.text) == (refused == 500), (
+            name
+        )
 
 
 def test_routes_say_what_they_need() -> None:

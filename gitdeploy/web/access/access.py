@@ -5,14 +5,17 @@ from __future__ import annotations
 import hashlib
 import hmac
 import ipaddress
+import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal
+from http import HTTPStatus
+from inspect import iscoroutine
+from typing import TYPE_CHECKING, Literal, cast
 
 from flask import Request
 from msgspec import Struct
 
 from gitdeploy.text import clean
-from gitdeploy.web.errors import TooManyTries
+from gitdeploy.web.errors import TooManyTries, WebError
 
 if TYPE_CHECKING:
     from gitdeploy.web.access.store import Store
@@ -36,16 +39,51 @@ class Access(Struct, frozen=True):
 
 
 Authorize = Callable[[], "Access | str | bool | None"]
+_LONGEST_NAME = 64  # characters
+_IN_NO_NAME = re.compile(r"[<>{}\x00-\x1f]|[.!?。！？]\s*$|^\s*\d*\s*$")  # full-width marks end sentences too
+_NO_NAMES = frozenset(status.phrase.lower() for status in HTTPStatus) | frozenset(
+    "access denied|permission denied|denied|not allowed|not authorized|not logged in|login required|log in|please log in|"
+    "anonymous|anonymoususer|anonymous user|guest|nobody|none|null|false|true|no|yes|error".split("|")
+)
+
+
+class AuthorizeBroken(WebError):
+    """What the app's own login answered is none of what it may answer: nobody gets in."""
+
+    kind = "failed"
+    status = 500
 
 
 def by_app(authorize: Authorize) -> Access | None:
-    """What the app's own login says: an `Access`, the administrator's name, True, or nothing."""
-    said = authorize()
-    if isinstance(said, Access):
-        return said
-    if isinstance(said, str):
-        return Access(clean(said, limit=100)) if said else None
-    return Access("administrator") if said else None
+    """What the app's own login says: an `Access`, the administrator's name, True, or nothing.
+
+    Raises `AuthorizeBroken` for anything else, however true it is: a redirect, a user who may be anonymous, a coroutine, a
+    pair of text and status, the text of an error.
+    """
+    said: object = authorize()
+    kind = type(said)  # not isinstance: a proxy says that it is whatever it stands for
+    if said is True:
+        return Access("administrator")
+    if issubclass(kind, Access):
+        return cast(Access, said)
+    if said is None or said is False:
+        return None
+    if issubclass(kind, str) and not hasattr(kind, "__html__"):
+        if not (name := str(said)):
+            return None
+        if _is_name(name):
+            return Access(clean(name, limit=100))
+    if iscoroutine(said):
+        said.close()
+    raise AuthorizeBroken(
+        f"The app's own login answered with something that names nobody ({kind.__name__}).",
+        "Its developer sees to it that `authorize` returns True, a name or an Access, and None for everybody else.",
+    )
+
+
+def _is_name(text: str) -> bool:
+    """Whether TEXT can be somebody's name, and is not what a page says to those who may not."""
+    return len(text) <= _LONGEST_NAME and not _IN_NO_NAME.search(text) and text.strip().lower() not in _NO_NAMES
 
 
 def by_request(request: Request, store: Store, environment_token: str | None) -> Access | None:

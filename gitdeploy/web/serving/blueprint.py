@@ -95,7 +95,7 @@ def blueprint(
     """The page and the API of the app whose checkout is APP_DIR, for `app.register_blueprint`.
 
     authorize: the app's own login: called in each request, returns an `Access`, the name of an administrator, True, or
-    nothing for somebody who may not. Without it gitdeploy's own tokens and sessions guard the page.
+    nothing for somebody who may not; whatever else it returns lets nobody in and is logged. Without it gitdeploy's own tokens and sessions guard the page.
     streams: how many live streams may be open at once; each takes one of the server's threads, so the page polls where
     there are none. auto_check: look for releases by itself, where `check.auto` says so.
     Raises `gitdeploy.errors.ConfigError` where APP_DIR is no app.

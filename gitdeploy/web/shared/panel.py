@@ -73,9 +73,13 @@ class Panel:
             self.looking.begin()
 
     def who(self) -> Access | None:
-        """Who the present request comes from. Raises `TooManyTries`."""
+        """Who the present request comes from. Raises `TooManyTries`, `AuthorizeBroken`."""
         if self.authorize is not None:
-            found = accesses.by_app(self.authorize)
+            try:
+                found = accesses.by_app(self.authorize)
+            except accesses.AuthorizeBroken as error:
+                current_app.logger.exception("gitdeploy: authorize: %s %s", error.message, error.hint)
+                raise
             if found is not None or "Authorization" not in request.headers:
                 return found
         return accesses.by_request(request, self.store, self.environment_token)
