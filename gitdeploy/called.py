@@ -2,7 +2,7 @@
 
 Python puts that folder before the standard library: a module there called `typing`, or `__future__`, would be imported
 instead of its own. So it is taken off again. One module is out of reach: runpy imports `warnings` before any of ours, so as
-root the folder must be root's own, and `gitdeploy.deployment.outside.as_owner` refuses any other.
+root the folder must be root's own, and `gitdeploy.system.ourselves` refuses any other.
 """
 
 import sys

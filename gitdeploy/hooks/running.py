@@ -141,6 +141,8 @@ def _problem(root: Path, path: Path, name: str, status: os.stat_result) -> str |
     real = os.path.realpath(path)
     if not real.startswith(os.path.realpath(root) + "/"):
         return f"{name} is a link that leaves the checkout (to {path_text(real)}); copy the file instead."
+    if path.is_symlink():
+        return linked(name)
     if stat.S_ISDIR(status.st_mode):
         where = f"; several hooks belong in {name}.d" if path.name in STAGES else ""
         return f"{name} is a folder, not an executable file{where}."
@@ -176,6 +178,11 @@ def stage_of(folder: str, path: str) -> str | None:
     if stage not in STAGES or (name and (not first.endswith(".d") or "/" in name or _NEVER.fullmatch(name))):
         return None
     return stage
+
+
+def linked(name: str) -> str:
+    """What is said of a hook that is a link: it may lead to what no release has."""
+    return f"{name} is a symbolic link; copy the file instead."
 
 
 def not_executable(name: str) -> str:

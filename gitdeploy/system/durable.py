@@ -10,6 +10,7 @@ import ctypes
 import errno
 import os
 import stat
+from contextlib import suppress
 
 _libc = ctypes.CDLL(None, use_errno=True)
 # What lstat(2) says where nothing can be: no such name, a file on the way, or links that lead in a circle.
@@ -48,6 +49,30 @@ def write_durably(path: str | os.PathLike[str], data: bytes, mode: int = 0o600) 
         os.close(descriptor)
     os.rename(temporary, target)
     sync_directory(os.path.dirname(target))
+
+
+def write_below(folder: str | os.PathLike[str], name: str, data: bytes) -> None:
+    """Write the file NAME (`lib/requirements.txt`) below FOLDER, anew, with the folders that it needs. Nothing that stands
+    there is followed or written into. Raises OSError (ELOOP or ENOTDIR where a link stands in the way of a folder)."""
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    *folders, last = [part for part in name.split("/") if part not in ("", ".")]
+    if ".." in (*folders, last):
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), name)
+    here = os.open(folder, flags)
+    try:
+        for each in folders:
+            with suppress(FileExistsError):
+                os.mkdir(each, 0o755, dir_fd=here)
+            below = os.open(each, flags, dir_fd=here)
+            os.close(here)
+            here = below
+        with suppress(FileNotFoundError):
+            os.unlink(last, dir_fd=here)
+        to = os.open(last, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644, dir_fd=here)
+        with open(to, "wb") as out:
+            out.write(data)
+    finally:
+        os.close(here)
 
 
 def sync_directory(path: str | bytes | os.PathLike[str]) -> None:

@@ -9,6 +9,7 @@ import shutil
 import sys
 from pathlib import Path
 
+from gitdeploy.called import CALLED_IN
 from gitdeploy.errors import UsageError
 from gitdeploy.system.trusted import weak, weak_below
 from gitdeploy.text import path_text
@@ -64,6 +65,7 @@ def refuse_changeable(folder: Path) -> None:
 
     FOLDER: in the checkout, whose owner may run it instead. Raises `UsageError`.
     """
+    _refuse_where_we_are_called()
     package, *others = places()
     found = weak_below(package, depth=_PACKAGE) or next(filter(None, map(weak, others)), None)
     if found is None:
@@ -77,3 +79,14 @@ def refuse_changeable(folder: Path) -> None:
         f"Root does not run a gitdeploy that {who} can change ({path_text(found.path)}, mode {found.mode:04o}).",
         f"{run_it}{INSTALL}",
     )
+
+
+def _refuse_where_we_are_called() -> None:
+    """With `python -m` Python has looked for modules in the working directory first, before any code of ours ran."""
+    if CALLED_IN is not None and (found := weak(CALLED_IN)) is not None:
+        raise UsageError(
+            f"Root does not run `python -m gitdeploy` in {path_text(CALLED_IN)}: Python imports modules from there, and "
+            f"others than root can write to {path_text(found.path)}.",
+            f"Call the program itself, {path_text(os.path.join(os.path.dirname(sys.executable), 'gitdeploy'))}, or go "
+            "elsewhere first: cd /",
+        )

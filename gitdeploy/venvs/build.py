@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from gitdeploy.errors import DeploymentFailed, GitDeployError
 from gitdeploy.system import environment, faultpoints, process
+from gitdeploy.system.durable import write_below
 from gitdeploy.text import listing, path_text
 from gitdeploy.venvs import bundled, interpreters, uv
 from gitdeploy.venvs import install as installing
@@ -285,9 +286,7 @@ class Builder:
             shutil.rmtree(folder)
             reader.export(folder, None)
         for name, data in requirements.files.items():
-            file = folder / name
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(data)
+            write_below(folder, name, data)
 
     def _verify(
         self, target: Path, interpreter: str, requirements: Requirements, changes: Changes, now: Mapping[str, str]

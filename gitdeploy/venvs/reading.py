@@ -19,6 +19,7 @@ from typing import Protocol, runtime_checkable
 from gitdeploy.text import clean, path_text
 from gitdeploy.venvs.described import LOCKS, is_known
 from gitdeploy.venvs.itself import Own, offers, project_needs
+from gitdeploy.venvs.linked import Linked
 from gitdeploy.venvs.live import canonical
 from gitdeploy.venvs.origins import Origin, addresses_in, of_project
 from gitdeploy.venvs.settings import VenvConfig
@@ -54,7 +55,7 @@ class TreeReader(Protocol):
     """The files of the target release."""
 
     def read(self, path: str) -> bytes | None:
-        """A file's bytes, by its path from the checkout's root; None where there is no such file."""
+        """A file's bytes, by its path from the checkout's root; None where there is no such file. Raises `Linked`."""
 
     def export(self, folder: Path, paths: Sequence[str] | None) -> None:
         """Write those files (None: all) below FOLDER."""
@@ -102,7 +103,11 @@ class Scan:
             return
         if name in self.files:
             return
-        data = self.reader.read(name)
+        try:
+            data = self.reader.read(name)
+        except Linked as error:
+            self.problems.append(error.message)
+            return
         if data is None:
             if not optional:
                 self.problems.append(f"{named_by} names {shown}, which this release doesn't have.")

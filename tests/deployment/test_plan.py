@@ -16,6 +16,7 @@ from gitdeploy.deployment.prepare.release import Chosen, moved_tag
 from gitdeploy.errors import ConfigError, PolicyError, UsageError
 from gitdeploy.site.site import Site
 from gitdeploy.site.tags import check_tag
+from gitdeploy.venvs.linked import Linked
 from gitdeploy.versions import CodeState
 
 SETTINGS = "app: {name: shop}\nsource: {type: git}\n"
@@ -130,15 +131,18 @@ def test_local_changes_are_dealt_with_as_the_caller_or_the_settings_say(live: Ch
 
 
 def test_files_as_they_will_be(live: Checkout) -> None:
-    """What stays on disk beside the release is read there, never through a link that leads out."""
+    """What stays on disk beside the release is read there, never through a link, wherever that leads."""
     for name, target in (("own", None), ("out", "/etc/passwd"), ("in", "own")):
         place = live.root / name
         place.symlink_to(target) if target else place.write_text("mine")
     made = plan(live, base("2", **{"sub/new": "n"}))
     site = Site.open(live.root)
     files = TargetFiles(site.repository, site.root, made.goal, made.checkout)
-    wanted = {"VERSION": b"2", "sub/new": b"n", "own": b"mine", "out": None, "in": None, "none": None}
+    wanted = {"VERSION": b"2", "sub/new": b"n", "own": b"mine", "none": None}
     assert {name: files.read(name) for name in wanted} == wanted
+    for name in ("out", "in"):
+        with pytest.raises(Linked, match=f"{name} is a symbolic link"):
+            files.read(name)
     files.export(live.root.parent / "out", None)
     out = live.root.parent / "out"
     assert (out / ".git").exists(), "a build that reads its version from git finds the release as a checkout"

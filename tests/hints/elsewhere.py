@@ -119,6 +119,7 @@ NOT_COMMANDS = {
     "lists what another answer of the same host has": ["`gitdeploy releases --all` lists its tags."],
     "tells whoever writes Python against `App.repo`": ["Let git do it: {}", "Ask git: repo.git", "Run git itself: subprocess"],
     "asks the release's author, or the remote's": [
+        "Commit the file itself in its place.",
         "Ask the release's author", "Such a release can't be installed", "A release is a tag of a commit.", "It is not what its name says.",
         "Only releases signed by a known key", "Ask its author to sign the release", "A release doesn't get a new number.",
         "If it is this app's all the same, install it once by hand", "They are gitdeploy's own secrets: ask the release's author.", "List the keys that may sign", "Ask its author. Where you know the object",

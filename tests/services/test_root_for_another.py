@@ -214,7 +214,7 @@ def test_a_gitdeploy_of_the_owners_own_is_not_run_as_root(app: MachineApp) -> No
         "-m", "gitdeploy", "-C", ROOT, "status", check=False,
     )  # fmt: skip
     assert done.returncode == 2
-    assert "Root does not run a gitdeploy that otrs can change (/tmp/gitdeploy)" in done.stderr
+    assert "Root does not run a gitdeploy that otrs can change (/tmp/gitdeploy, mode 0755)" in done.stderr
     assert re.search(r"sudo -u otrs .*gitdeploy ", done.stderr)
 
 

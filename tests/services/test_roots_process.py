@@ -107,6 +107,8 @@ said = process.run(look, cwd="/", env=dict(os.environ), timeout=10).text
 process.detach(look, cwd="/", env=dict(os.environ), output=folder / "said")
 time.sleep(1)
 where, begun = privileged.launch_as_root(["watch", "--once"], "ab" * 16, "x", plain=True)
+while begun is not None and begun.alive():
+    time.sleep(0.1)
 print(json.dumps([said, (folder / "said").read_text(), where]))
 """
 

@@ -8,17 +8,14 @@ from __future__ import annotations
 
 import os
 import stat
-import sys
 from pathlib import Path
 
-from gitdeploy.called import CALLED_IN
 from gitdeploy.deployment import outside
-from gitdeploy.errors import DeploymentFailed, UsageError
+from gitdeploy.errors import DeploymentFailed
 from gitdeploy.site.caller import performer
 from gitdeploy.site.site import find_root
 from gitdeploy.system import owner as owners
 from gitdeploy.system.ourselves import INSTALL, places
-from gitdeploy.system.trusted import weak
 from gitdeploy.text import path_text, shell_word
 
 
@@ -30,7 +27,6 @@ def become_owner(folder: Path, config_file: Path | None = None, *, boot_unit: bo
     """
     if os.geteuid() != 0:
         return False
-    _trust_where_we_are_called()
     root = find_root(folder)
     found = root.stat()
     if found.st_uid == 0:
@@ -50,19 +46,6 @@ def become_owner(folder: Path, config_file: Path | None = None, *, boot_unit: bo
             f"{INSTALL}. Or run it as {user}.",
         )
     return True
-
-
-def _trust_where_we_are_called() -> None:
-    """With `python -m` Python has looked for modules in the working directory first, before any code of ours ran."""
-    if CALLED_IN is None:
-        return
-    if (found := weak(CALLED_IN)) is not None:
-        raise UsageError(
-            f"Root does not run `python -m gitdeploy` in {path_text(CALLED_IN)}: Python imports modules from there, and "
-            f"others than root can write to {path_text(found.path)}.",
-            f"Call the program itself, {path_text(os.path.join(os.path.dirname(sys.executable), 'gitdeploy'))}, or go "
-            "elsewhere first: cd /",
-        )
 
 
 def _trust_path(root: Path, uid: int) -> None:

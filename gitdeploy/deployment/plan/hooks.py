@@ -6,9 +6,11 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from gitdeploy.checkout.changes import FileChange, Problem, TreePlan
+from msgspec.structs import replace
+
+from gitdeploy.checkout.changes import LINK, FileChange, Problem, TreePlan
 from gitdeploy.config import Config
-from gitdeploy.hooks.running import Hook, not_executable, stage_of
+from gitdeploy.hooks.running import Hook, linked, not_executable, stage_of
 from gitdeploy.site.site import Site
 from gitdeploy.site.unnamed_hooks import WAYS, not_run, ran_before, unnamed
 from gitdeploy.text import path_text
@@ -33,13 +35,24 @@ def as_they_will_be(
             then[stage] = found  # they run before the switch, as they are on disk now
             continue
         coming = [
-            Hook(stage, name, (), problem=None if change.mode & 0o111 else not_executable(name))
+            Hook(stage, name, (), problem=_problem(name, change.mode))
             for name, change in sorted(changed.items())
             if change.kind == "added" and stage_of(str(folder), name) == stage
         ]
         gone = {name for name, change in changed.items() if change.kind == "deleted"}
-        then[stage] = (*(hook for hook in found if hook.name not in gone), *coming)
+        stay = [
+            replace(hook, problem=wrong)
+            if hook.name in changed and (wrong := _problem(hook.name, changed[hook.name].mode)) is not None
+            else hook
+            for hook in found
+            if hook.name not in gone
+        ]
+        then[stage] = (*stay, *coming)
     return then
+
+
+def _problem(name: str, mode: int) -> str | None:
+    return linked(name) if mode == LINK else None if mode & 0o111 else not_executable(name)
 
 
 def _changed(root: Path, folder: str | None, tree: TreePlan) -> Iterator[tuple[str, FileChange]]:

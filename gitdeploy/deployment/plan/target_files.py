@@ -8,7 +8,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from gitdeploy.checkout.changes import Target
+from gitdeploy.checkout.changes import LINK, Target
 from gitdeploy.checkout.filters import filter_options, read_filtered, refuse_failed_filter
 from gitdeploy.checkout.git import Repository
 from gitdeploy.checkout.paths import Owner
@@ -17,6 +17,7 @@ from gitdeploy.deployment.plan.build_tree import as_checkout
 from gitdeploy.errors import DeploymentFailed
 from gitdeploy.system.durable import is_file
 from gitdeploy.text import path_text, size_text
+from gitdeploy.venvs.linked import Linked
 
 LARGEST_READ = 1 << 20  # bytes of a file that is read whole
 
@@ -32,8 +33,11 @@ class TargetFiles(Struct, frozen=True):
     filtered: bool = False  # filters of the operator's own make something else of what the release tracks
 
     def read(self, path: str) -> bytes | None:
+        """A file's bytes; None where there will be none. Raises `DeploymentFailed`, `Linked` for a link."""
         name = os.fsencode(path)
         change = next((change for change in self.checkout.tree.changes if change.path == name), None)
+        if change.mode == LINK if change is not None else os.path.islink(self.root / path):
+            raise Linked(path)
         if change is not None and change.owner:
             return self.checkout.blob(change)
         if change is not None and change.content is not None:

@@ -1,0 +1,16 @@
+"""The refusal of a link among the files that a release names."""
+
+from __future__ import annotations
+
+from gitdeploy.errors import DeploymentFailed
+from gitdeploy.text import path_text
+
+
+class Linked(DeploymentFailed):
+    """A file that a release names is a symbolic link in it: where that leads is no affair of the release's."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(
+            f"{path_text(path)} is a symbolic link, and no link is followed there.",
+            "Commit the file itself in its place.",
+        )
