@@ -7,6 +7,7 @@ directory, the venv with its interpreter. Of a venv the top is looked at each ti
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,6 +33,8 @@ def refuse_unsafe(root: Path, named: Path | None = None) -> None:
             _refuse(root, weak_below(folder / name))
         for name in ("objects/info", "objects/pack"):
             _refuse(root, weak(folder / name))
+        for file in _included(folder):
+            _refuse(root, weak(file))
     for place in (root / "deploy.yaml", *([named] if named else [])):
         _refuse(root, weak(place))
     _refuse(root, weak_below(root / NAME))
@@ -68,6 +71,20 @@ def _repositories(repository: Repository) -> Iterator[Path]:
             waiting.append(folder / "modules")
         else:
             waiting += [Path(entry.path) for entry in os.scandir(folder) if entry.is_dir(follow_symlinks=False)]
+
+
+def _included(folder: Path) -> Iterator[Path]:
+    """The files that git's settings in FOLDER include, on any condition."""
+    for name in ("config", "config.worktree"):
+        try:
+            text = (folder / name).read_text("utf-8", "surrogateescape")
+        except OSError:
+            continue
+        for section in re.findall(r"^[ \t]*\[include(?:if[^\]]*)?\]([^\[]*)", text, re.IGNORECASE | re.MULTILINE):
+            for path in re.findall(
+                r"^[ \t]*path[ \t]*=[ \t]*\"?([^\"\n]+?)\"?[ \t]*$", section, re.IGNORECASE | re.MULTILINE
+            ):
+                yield folder / os.path.expanduser(path)
 
 
 def _weak_in_venv(venv: Path) -> Iterator[Weak | None]:

@@ -77,6 +77,14 @@ def linked(path: str) -> Callable[[Path], None]:
     return do
 
 
+def including(app: Path) -> None:
+    """A file of somebody else's that the repository's settings include."""
+    shared = app / "shared.gitconfig"
+    shared.touch()
+    os.chown(shared, USER, USER)
+    subprocess.run(["git", "config", "includeIf.gitdir:/.path", "../shared.gitconfig"], cwd=app, check=True)
+
+
 PARTS = (
     ".", ".git", ".git/config", ".git/info", ".git/info/exclude", ".git/hooks", ".git/HEAD", ".git/refs/tags", ".git/objects/pack",
     "deploy.yaml", ".env", "hooks", "hooks/build", "hooks/pre-deploy.d/one", ".gitdeploy", ".gitdeploy/venvs", ".gitdeploy/README",
@@ -90,6 +98,7 @@ WEAK: dict[str, tuple[Callable[[Path], None], str]] = {
     "the folder above is somebody else's": (given(".."), "chown"),
     "the folder above is the group's": (opened("..", 0o020, USER), "chmod"),
     "a link of root's to somebody else's venv": (linked("venv"), "chown"),
+    "settings that are included": (including, "chown"),
     "a link of root's to somebody else's settings": (linked(".env"), "chown"),
 }
 
