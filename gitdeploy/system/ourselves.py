@@ -67,7 +67,7 @@ def refuse_changeable(folder: Path) -> None:
     """
     _refuse_where_we_are_called()
     package, *others = places()
-    found = weak_below(package, depth=_PACKAGE) or next(filter(None, map(weak, others)), None)
+    found = weak_below(package, depth=_PACKAGE, ending=".py") or next(filter(None, map(weak, others)), None)
     if found is None:
         return
     who = found.who

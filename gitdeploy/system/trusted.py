@@ -110,8 +110,9 @@ def weak_parts(path: str | os.PathLike[str]) -> list[Weak]:
     return parts
 
 
-def weak_below(folder: str | os.PathLike[str], *, depth: int = 1) -> Weak | None:
-    """The same of FOLDER and all that is in it, DEPTH folders deep. What a link in it leads to counts too."""
+def weak_below(folder: str | os.PathLike[str], *, depth: int = 1, ending: str = "") -> Weak | None:
+    """The same of FOLDER and all that is in it, DEPTH folders deep; of files only those whose name has that ENDING. What a
+    link in it leads to counts too."""
     try:
         place = walk(os.path.abspath(folder), _refuse)
     except _Found as found:
@@ -119,12 +120,12 @@ def weak_below(folder: str | os.PathLike[str], *, depth: int = 1) -> Weak | None
     except OSError:
         return None
     try:
-        return next(_inside(place, os.path.abspath(folder), depth), None)
+        return next(_inside(place, os.path.abspath(folder), depth, ending), None)
     finally:
         os.close(place)
 
 
-def _inside(place: int, name: str, depth: int) -> Iterator[Weak]:
+def _inside(place: int, name: str, depth: int, ending: str) -> Iterator[Weak]:
     try:
         opened = os.open(f"/proc/self/fd/{place}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError:  # no folder
@@ -133,6 +134,8 @@ def _inside(place: int, name: str, depth: int) -> Iterator[Weak]:
     try:
         with os.scandir(opened) as entries:
             for entry in entries:
+                if not (entry.name.endswith(ending) or entry.is_dir(follow_symlinks=False)):
+                    continue
                 found = entry.stat(follow_symlinks=False)
                 if stat.S_ISREG(found.st_mode) and found.st_uid == 0 and not found.st_mode & _WRITABLE:
                     continue  # nearly all are this
@@ -147,7 +150,7 @@ def _inside(place: int, name: str, depth: int) -> Iterator[Weak]:
         for each in folders:
             below = os.open(each, _LOOK, dir_fd=opened)
             try:
-                yield from _inside(below, f"{name}/{each}", min(depth, _DEEPEST) - 1)
+                yield from _inside(below, f"{name}/{each}", min(depth, _DEEPEST) - 1, ending)
             finally:
                 os.close(below)
     except OSError:  # gone meanwhile: only root can have done that
