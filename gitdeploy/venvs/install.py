@@ -21,6 +21,7 @@ from gitdeploy.system import environment as environment_
 from gitdeploy.system import process
 from gitdeploy.system.completed import Completed
 from gitdeploy.venvs.bundled import pip_command
+from gitdeploy.venvs.described import PYLOCK
 from gitdeploy.venvs.requirements import Requirements
 from gitdeploy.venvs.settings import InstallerSettings, VenvConfig
 from gitdeploy.venvs.system import sees_system
@@ -175,11 +176,15 @@ def _uv(run: _Run, files: Sequence[str], *, alone: bool) -> Completed:
         *(["--require-hashes"] if run.requirements.hashed and not alone else []), *run.config.extra_args, *chosen, *files,
     ]  # fmt: skip
 
+    given = dict(run.settings.uv_environment)
+    if any(PYLOCK.fullmatch(os.path.basename(root)) for root in raw):
+        given.pop("UV_CONSTRAINT", None)  # uv refuses the server's constraints beside a lock that says every version
+
     def attempt(*more: str) -> Completed:
         return process.run(
             [*words, *more],
             cwd=run.folder,
-            env=environment_.clean_environment({**run.environment, **run.settings.uv_environment}, path=run.path),
+            env=environment_.clean_environment({**run.environment, **given}, path=run.path),
             timeout=LIMIT,
             on_line=run.on_line,
             tied=True,

@@ -280,6 +280,8 @@ def test_a_lock_is_installed_as_it_says(sample: Sample, name: str, text: str, mo
     (wheel,) = sample.wheels.glob("greeting-2.0-*.whl")
     digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
     settings = SETTINGS + f"venv: {{requirements: [{name}]{more}}}\n"
+    (sample.folder / "constraints.txt").write_text("something-else<9\n")  # of this server, for all of its installs
+    sample.extra_environment["PIP_CONSTRAINT"] = str(sample.folder / "constraints.txt")
     sample.release("v1.0.0", {"deploy.yaml": SETTINGS, ".gitignore": "/venv\n", "requirements.txt": "greeting==1.0\n"})
     locked = text if name == "pyproject.toml" else text.format(wheel=wheel, digest=digest)
     sample.release("v2.0.0", {"deploy.yaml": settings, ".gitignore": "/venv\n", name: locked})
