@@ -11,10 +11,19 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from gitdeploy.config import Config, Judging, load
-from gitdeploy.config.pins import POLICY_VARIABLES, WHO_DECIDES, Change, Pins, fingerprint, read_pins, write_pins
-from gitdeploy.errors import UsageError
+from gitdeploy.config.pins import (
+    PLACE,
+    POLICY_VARIABLES,
+    WHO_DECIDES,
+    Change,
+    Pins,
+    fingerprint,
+    read_pins,
+    write_pins,
+)
+from gitdeploy.errors import DeploymentFailed, UsageError
 from gitdeploy.system.durable import write_durably
-from gitdeploy.text import clean, shell_word
+from gitdeploy.text import clean, path_text, shell_word
 
 if TYPE_CHECKING:
     from gitdeploy.checkout.git import Repository
@@ -141,7 +150,7 @@ def accept_here(site: Site, keys: Collection[str]) -> list[Change]:
             f"`{missing}` is as it is pinned: there is nothing to accept.",
             f"To accept what a release changes: gitdeploy config accept {missing} --release TAG",
         )
-    write_pins(site.root, pins)
+    _write(site, pins)
     return taken
 
 
@@ -160,23 +169,33 @@ def accept_of_release(site: Site, after: Config, tag: str, keys: Collection[str]
                 f"`{key}` is accepted with the upgrade.", f"gitdeploy upgrade {shell_word(tag)} --accept-config {key}"
             )
     pins, table = read_pins(site.root) or Pins(), table_of(after.text)
-    write_pins(site.root, replace(pins, accepted={**pins.accepted, **{key: node_of(table, key) for key in keys}}))
+    _write(site, replace(pins, accepted={**pins.accepted, **{key: node_of(table, key) for key in keys}}))
     return [changes[key] for key in keys]
 
 
 def before_the_switch(site: Site, config: Config, files: Iterable[bytes]) -> None:
     """Remember FILES as a release's, so that whatever happens none of them is taken for an operator's, and the names of
-    the secrets that CONFIG, the release's, takes. Raises OSError."""
+    the secrets that CONFIG, the release's, takes. Raises `DeploymentFailed`."""
     pins = read_pins(site.root) or Pins()
     secrets = tuple(dict.fromkeys((*pins.secrets, *config.secret_names)))
     wanted = replace(pins, brought=pins.with_brought(*files), secrets=secrets)
     if wanted != pins:
-        write_pins(site.root, wanted)
+        _write(site, wanted)
+
+
+def _write(site: Site, pins: Pins) -> None:
+    try:
+        write_pins(site.root, pins)
+    except OSError as error:
+        raise DeploymentFailed(
+            f"{path_text(str(site.root / PLACE))} can't be written: {error.strerror}.",
+            "Run gitdeploy as the owner of the checkout, and see that its disk is neither full nor read-only.",
+        ) from error
 
 
 def gone_live(site: Site, config: Config, *, accepted: Collection[str], made: int = 0) -> None:
     """A release is final, whose configuration is CONFIG: what was ACCEPTED of it is pinned. MADE: when its signed tag was
-    (seconds since 1970). Again and again the same. Raises OSError."""
+    (seconds since 1970). Again and again the same. Raises `DeploymentFailed`."""
     now = read_pins(site.root)
     if now is None:
         return
@@ -184,7 +203,7 @@ def gone_live(site: Site, config: Config, *, accepted: Collection[str], made: in
     if "git.allowed_signers" in accepted:
         wanted = replace(wanted, signers=_signers_here(replace(site, config=config), pinned_too=False))
     if wanted != now:
-        write_pins(site.root, wanted)
+        _write(site, wanted)
 
 
 # ---- whose signatures count ----

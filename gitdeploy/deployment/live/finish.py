@@ -44,8 +44,12 @@ def finish(work: Work, record: LiveRecord, manifest: Manifest | None, config: Co
             by=record.performer,
             prefix=config.source.tag_prefix,
         )
-    with suppress(OSError):  # a full disk: the old settings stay pinned, and the next release says what is another
+    try:
         gone_live(site, config, accepted=record.accepted, made=record.signed)
+    except GitDeployError:  # the disk is full
+        site.state.release_reserve()
+        with suppress(GitDeployError):  # the old settings stay pinned then, and `config show` and doctor say so
+            gone_live(site, config, accepted=record.accepted, made=record.signed)
     if record.kept_data:
         names = sorted({*kept_data(work.database), *record.kept_data})
         work.database.meta_put(KEPT_DATA, json.dumps(names))
