@@ -33,6 +33,7 @@ CHANGES: dict[str, tuple[str, str]] = {
     "venv.groups": ("[a]", "[b]"), "venv.extras": ("[a]", "[b]"), "venv.self": ("auto", "never"),
     "venv.constraints": ("[a.txt]", "[b.txt]"), "venv.installer": ("uv", "pip"), "venv.link_mode": ("auto", "copy"),
     "venv.exact": ("false", "true"), "venv.allow_index_options": ("false", "true"), "venv.allow_sources": ("[]", "[evil.example]"),
+    "venv.python_downloads": ("false", "true"),
     "venv.pass_env": ("[]", "[AWS_KEY]"),
     "venv.extra_args": ("[]", "[--find-links, /tmp]"), "venv.env": ("{}", "{http_proxy: 'http://evil.example'}"),
     "venv.path_dirs": ("[]", "[/tmp/bin]"), "env_file": (".env", "settings.env"),

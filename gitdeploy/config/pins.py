@@ -49,7 +49,7 @@ WHO_DECIDES: Mapping[str, Who] = MappingProxyType(
             "release",
         ),
         **dict.fromkeys(
-            ("venv.allow_index_options", "venv.allow_sources", "venv.pass_env", "venv.extra_args", "venv.env", "venv.path_dirs", "env_file"), "server"
+            ("venv.allow_index_options", "venv.allow_sources", "venv.python_downloads", "venv.pass_env", "venv.extra_args", "venv.env", "venv.path_dirs", "env_file"), "server"
         ),
         **dict.fromkeys(("backup.keep", "backup.keep_replaced", "backup.include", "backup.databases"), "floor"),
         "backup.restore_data": "server",
