@@ -40,6 +40,11 @@ def refuse_unsafe(root: Path, named: Path | None = None) -> None:
     _refuse(root, weak_below(root / NAME))
 
 
+def narrow_umask() -> None:
+    """What root makes from now on only root may write to, whatever umask it came with: else it could be refused next time."""
+    os.umask(os.umask(0o022) | 0o022)
+
+
 def refuse_unsafe_parts(root: Path, config: Config) -> None:
     """The same of what the configuration names: the env file, hooks, the venv."""
     if config.env_file:

@@ -26,7 +26,7 @@ from gitdeploy.config.envfile import EnvFile
 from gitdeploy.errors import ConfigError, DeploymentFailed, GitDeployError
 from gitdeploy.site.policy import judging, keep_policy
 from gitdeploy.site.remotes import fetch_places
-from gitdeploy.site.roots_own import refuse_unsafe, refuse_unsafe_parts, refuse_unsafe_venv
+from gitdeploy.site.roots_own import narrow_umask, refuse_unsafe, refuse_unsafe_parts, refuse_unsafe_venv
 from gitdeploy.site.whose import close_to_others
 from gitdeploy.state import NAME, Database, StateDirectory
 from gitdeploy.system.durable import sync_directory
@@ -68,6 +68,7 @@ class Site(Struct, frozen=True):
             )
         if os.geteuid() == 0:
             refuse_unsafe(root, config_file)
+            narrow_umask()
         repository = Repository.open(root)
         refusal = close_to_others(repository)  # before anything is read that could start a child
         try:
