@@ -460,10 +460,11 @@ def test_an_interpreter_that_is_not_here_is_downloaded_where_that_is_allowed(sam
         "UV_PYTHON_DOWNLOADS_JSON_URL": published(others[0], tmp_path / "published"),
     }
     assert f"There is no interpreter {short} (venv.python)" in sample.gitdeploy("plan", "v2.0.0", code=None).text
-    planned = sample.gitdeploy("plan", "v3.0.0").out
+    agreed = ("--accept-config", "venv.python_downloads")
+    planned = sample.gitdeploy("plan", "v3.0.0", *agreed).out
     assert f"built from nothing with Python {short}, downloaded by uv (the live one has" in planned
     assert not (sample.app / ".gitdeploy/pythons").exists(), "a plan fetches nothing"
-    sample.gitdeploy("upgrade", "v3.0.0")
+    sample.gitdeploy("upgrade", "v3.0.0", *agreed)
     assert version_of(str(sample.app / "venv/bin/python")) == version_of(others[0])
     assert list((sample.app / ".gitdeploy/pythons").glob("cpython-*"))
     assert "venv            unchanged" in sample.gitdeploy("plan", "v4.0.0").out
