@@ -200,6 +200,7 @@ def test_a_stranger_is_told_what_needs_no_child_and_refused_the_rest(trap: Trap)
 
 
 def test_root_looks_as_the_owner_or_not_at_all(trap: Trap) -> None:
+    needs.python_for_others()
     trap.ran()
     said = trap.each(
         0, "status", "doctor", "plan v2.0.0", "releases", "init --print", "hooks", "config show", "watch --once", "page"

@@ -129,6 +129,13 @@ def gitdeploy_for_others() -> None:
         pytest.skip("needs a clone and a Python that other users may read (this one lies below a folder of mode 0700)")
 
 
+def python_for_others() -> None:
+    """An interpreter whose own path every user may go: what root refuses to become an owner with where it isn't so."""
+    way = Path(sys.executable).resolve()
+    if not all(folder.stat().st_mode & 0o001 for folder in (way, *way.parents)):
+        pytest.skip("not here: a Python that other users may start (this one lies below a folder of mode 0700)")
+
+
 @cache
 def others_may_read_the_clone() -> bool:
     """Whether another user reads the package of this clone."""
