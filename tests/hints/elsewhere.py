@@ -46,7 +46,7 @@ FOLLOWED_ELSEWHERE = {
     "Delete small files": _DISK + "test_inodes",
     "Build it anew: gitdeploy upgrade {} --rebuild-venv": _VENV + "test_the_hint_solves_it",
     "Make it absolute: ln -sfn": _VENV + "test_the_hint_solves_it",
-    "As root: chown -R --from=": _VENV + "test_the_hint_solves_it",
+    "As root: chown -R --from=": "e2e/test_packages.py::test_what_root_left_in_the_venv_stops_nothing",
     "Make it a link once": _VENV + "test_a_venv_that_is_a_mount_becomes_a_link",
     "If you trust them: venv: {allow_index_options: true}": _VENV + "test_package_sources_of_the_release_are_trusted",
     "Objects are missing or damaged: git fsck names them.": "hints/test_hints_are_followed.py::test_the_hint_solves_it",

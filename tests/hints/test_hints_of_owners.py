@@ -213,7 +213,7 @@ def test_a_mount_inside_the_checkout(roots: App) -> None:
 
 def test_commands_are_typed_in_the_checkout(roots: App) -> None:
     """From another folder, and from one inside: the hint says where to go first."""
-    (roots.app / ".git/index.lock").touch()
+    lock = os.open(roots.app / ".git/index.lock", os.O_CREAT | os.O_WRONLY)
     for folder in (roots.folder, roots.app / "code"):
         done = roots.type(f'cd "{folder}" && gitdeploy -C "{roots.app}" plan v2.0.0', None)
         first = re.search(r"To be typed in the checkout: (cd .*)", done.text)
@@ -221,6 +221,7 @@ def test_commands_are_typed_in_the_checkout(roots: App) -> None:
         found = roots.type(f'cd "{folder}" && {first[1]} && pwd -P').out.strip()
         assert found == str(roots.app.resolve())
     assert "To be typed" not in roots.gitdeploy("plan", "v2.0.0", code=None).text
+    os.close(lock)
 
 
 def test_the_folder_is_gone(roots: App) -> None:

@@ -115,6 +115,7 @@ print(json.dumps([said, (folder / "said").read_text(), where]))
 
 def test_nothing_that_is_started_inherits_the_socket_to_root(folder: Path) -> None:
     needs.gitdeploy_for_others()
+    needs.python_for_others()
     app = folder / "app"
     app.mkdir()
     subprocess.run(["git", "init", "-q", app], check=True)

@@ -149,7 +149,7 @@ def test_a_configured_source_that_can_not_be_asked_is_exit_6(
     done = shop.run("upgrade", "--yes", code=6)
     assert live(shop) == "v1.2.9"
     assert "v1.2.10 was the newest release" in done.err
-    shown = shop.run("check", "--force")
+    shown = shop.run("check", "--force", code=6)
     assert "v1.2.10" in shown.out
     assert "This is the answer of" in shown.err
     shop.run(*hint(done, "to install that"))
