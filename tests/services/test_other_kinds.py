@@ -14,7 +14,8 @@ pytestmark = pytest.mark.xdist_group(__name__)
 
 GUNICORN = f"{ROOT}/venv/bin/python -m gunicorn -w 2 -b 127.0.0.1:{PORT} --pid run/pid"
 START = f"#!/bin/sh\ncd {ROOT}\nmkdir -p run\n{GUNICORN} --daemon --capture-output --log-file run/log wsgi\n"
-STOP = "kill $(cat run/pid); for i in $(seq 100); do [ -e run/pid ] || break; sleep 0.05; done"
+# Until the process is gone: its file goes earlier, and one that still listens keeps the next one from its port.
+STOP = "pid=$(cat run/pid); kill $pid; for i in $(seq 400); do kill -0 $pid 2>/dev/null || break; sleep 0.05; done"
 RESTART = f"#!/bin/sh\n{STOP}\n. {ROOT}/start.sh\n"
 
 SUPERVISOR = f"""
