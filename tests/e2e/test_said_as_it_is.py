@@ -148,8 +148,9 @@ def answered(shop: Sample, words: list[str], reply: bytes) -> tuple[int, str]:
         if not done and b"[y/N]" in said:
             os.write(terminal, reply)
             done = True
-    os.close(terminal)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), said.decode().replace("\r\n", "\n")
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    os.close(terminal)  # not earlier: its end is a signal to who still runs
+    return code, said.decode().replace("\r\n", "\n")
 
 
 @pytest.mark.parametrize("words", [["upgrade"], ["rollback"]])
