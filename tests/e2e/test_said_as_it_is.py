@@ -145,6 +145,8 @@ def answered(shop: Sample, words: list[str], reply: bytes) -> tuple[int, str]:
                 said += os.read(terminal, 65536)
             except OSError:
                 break
+        elif done and reply == b"\x03":
+            os.write(terminal, reply)  # again, as a person would: between two looks for it one may be overlooked
         if not done and b"[y/N]" in said:
             os.write(terminal, reply)
             done = True
