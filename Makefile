@@ -1,7 +1,7 @@
 # Everything that is done with this project by hand or in CI. Each target makes the .venv that it needs.
 #   make demo     the main job, from an empty folder to a rolled-back release, without a network
 #   make test     the tests       (one: make test ARGS="tests/e2e -k rollback -x")
-#                 (campaigns whole, about an hour: make test THOROUGH=1)
+#                 (campaigns whole: make test THOROUGH=1)
 #   make quick    those that need no server, browser, machine or campaign: a minute, after every edit
 #   make lint     ruff, mypy, import-linter, shellcheck
 #   make check    lint and test

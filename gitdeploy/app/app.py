@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from gitdeploy import backups, upkeep
+from gitdeploy.app.drafted import Drafted
+from gitdeploy.app.looking import Looking
 from gitdeploy.checkout.changes import Problem
 from gitdeploy.deployment import flow, outside
 from gitdeploy.deployment.flow.session import open_session
@@ -38,10 +40,6 @@ if TYPE_CHECKING:
     from gitdeploy.upkeep.drafting import Tried
     from gitdeploy.upkeep.finding import Finding
     from gitdeploy.upkeep.prune import Pruned
-
-
-from gitdeploy.app.drafted import Drafted
-from gitdeploy.app.looking import Looking
 
 
 class App(Looking):

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from gitdeploy import backups, health, hooks, services, upkeep
+from gitdeploy.app.opened import Opened
 from gitdeploy.checkout import objects
 from gitdeploy.checkout.local import read_local
 from gitdeploy.deployment import flow, outside
@@ -37,9 +38,6 @@ if TYPE_CHECKING:
     from gitdeploy.sources import CheckResult, Release
     from gitdeploy.upkeep.drafting import Draft
     from gitdeploy.upkeep.watch import Look
-
-
-from gitdeploy.app.opened import Opened
 
 
 class Looking(Opened):

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
 
 from gitdeploy.cli.screen import Screen
 from gitdeploy.deployment.plan.options import Options
-
-if TYPE_CHECKING:
-    from gitdeploy.deployment.plan.options import Options
 
 F = TypeVar("F", bound=Callable[..., Any])
 EXAMPLE = {"help_option_names": ["-h", "--help"], "max_content_width": 100}

@@ -41,9 +41,7 @@ from gitdeploy.system.ourselves import refuse_changeable
 from gitdeploy.text import shell_word, without_escapes
 
 if TYPE_CHECKING:
-    from gitdeploy.app import App
-    from gitdeploy.deployment.record.work import Caller, Result
-    from gitdeploy.state.requests import RunFile
+    from gitdeploy.deployment.record.work import Result
 
 _TYPED_THERE = re.compile(r"\b(?:git|gitdeploy|chmod|mv) [a-z+-]")
 _COLOURS = {"done": "32", "skipped": "2", "failed": "31", "undone": "33"}

@@ -43,7 +43,7 @@ class Skip(Struct, frozen=True):
         return f"gitdeploy unskip {shell_word(self.tag)}"
 
     def as_dict(self) -> dict[str, str]:
-        return {name: str(value) for name, value in asdict(self).items()}
+        return asdict(self)
 
 
 class Skips:

@@ -15,7 +15,7 @@ from gitdeploy.state import Database
 from gitdeploy.versions import CodeState
 
 if TYPE_CHECKING:
-    from gitdeploy.sources import Catalogue, CheckResult, Release
+    from gitdeploy.sources import CheckResult, Release
 
 
 def catalogue(site: Site, database: Database) -> Catalogue:

@@ -79,10 +79,10 @@ def linked(path: str) -> Callable[[Path], None]:
 
 def including(app: Path) -> None:
     """A file of somebody else's that the repository's settings include."""
-    shared = app / "shared.gitconfig"
-    shared.touch()
-    os.chown(shared, USER, USER)
-    subprocess.run(["git", "config", "includeIf.gitdir:/.path", "../shared.gitconfig"], cwd=app, check=True)
+    theirs = app / "theirs.gitconfig"
+    theirs.touch()
+    os.chown(theirs, USER, USER)
+    subprocess.run(["git", "config", "includeIf.gitdir:/.path", "../theirs.gitconfig"], cwd=app, check=True)
 
 
 PARTS = (

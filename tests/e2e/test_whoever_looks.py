@@ -111,14 +111,15 @@ class Trap(NamedTuple):
 
     def each(self, uid: int, *commands: str) -> dict[str, tuple[int, str]]:
         """Each of COMMANDS typed by UID: exit code and text."""
+        python, environment = needs.python_for_others() if uid == 0 else (sys.executable, {})
         routes = [
             (route.method, route.path.replace("<name>", "status").replace("<source>", "github")) for route in ROUTES
         ]
         asked = json.dumps([str(self.folder), [command.split() for command in commands], routes])
         become = [f"--reuid={uid}", f"--regid={uid}", "--clear-groups"] if uid else []
         done = subprocess.run(
-            ["setpriv", *become, sys.executable, "-P", "-c", _EACH, asked],
-            env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"}, cwd="/", capture_output=True, text=True, timeout=120, check=False,
+            ["setpriv", *become, python, "-P", "-c", _EACH, asked],
+            env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", **environment}, cwd="/", capture_output=True, text=True, timeout=120, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         return {command: (code, text) for command, (code, text) in zip(commands, json.loads(done.stdout), strict=True)}
@@ -200,7 +201,6 @@ def test_a_stranger_is_told_what_needs_no_child_and_refused_the_rest(trap: Trap)
 
 
 def test_root_looks_as_the_owner_or_not_at_all(trap: Trap) -> None:
-    needs.python_for_others()
     trap.ran()
     said = trap.each(
         0, "status", "doctor", "plan v2.0.0", "releases", "init --print", "hooks", "config show", "watch --once", "page"

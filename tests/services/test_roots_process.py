@@ -6,7 +6,6 @@ import json
 import os
 import shlex
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -115,14 +114,15 @@ print(json.dumps([said, (folder / "said").read_text(), where]))
 
 def test_nothing_that_is_started_inherits_the_socket_to_root(folder: Path) -> None:
     needs.gitdeploy_for_others()
-    needs.python_for_others()
+    python, environment = needs.python_for_others()
     app = folder / "app"
     app.mkdir()
     subprocess.run(["git", "init", "-q", app], check=True)
     subprocess.run(["chown", "-R", f"{USER}:{USER}", app], check=True)
     done = subprocess.run(
-        [sys.executable, "-P", "-c", _SPLIT, app], capture_output=True, text=True, timeout=60, check=False, cwd="/"
-    )
+        [python, "-P", "-c", _SPLIT, app], env={**os.environ, **environment},
+        capture_output=True, text=True, timeout=60, check=False, cwd="/",
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     *children, where = json.loads(done.stdout)
     for said in children:

@@ -14,6 +14,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -129,11 +130,15 @@ def gitdeploy_for_others() -> None:
         pytest.skip("needs a clone and a Python that other users may read (this one lies below a folder of mode 0700)")
 
 
-def python_for_others() -> None:
-    """An interpreter whose own path every user may go: what root refuses to become an owner with where it isn't so."""
-    way = Path(sys.executable).resolve()
-    if not all(folder.stat().st_mode & 0o001 for folder in (way, *way.parents)):
-        pytest.skip("not here: a Python that other users may start (this one lies below a folder of mode 0700)")
+def python_for_others() -> tuple[str, dict[str, str]]:
+    """An interpreter whose own path every user may go, as root wants of one with which it becomes somebody else; and what
+    its environment needs to find the packages of the tests' own."""
+    for python in (sys.executable, f"/usr/bin/python{sys.version_info[0]}.{sys.version_info[1]}"):
+        way = Path(python).resolve()
+        if way.is_file() and all(place.stat().st_mode & 0o001 for place in (way, *way.parents)):
+            found = {} if python == sys.executable else {"PYTHONPATH": f"{PROJECT}:{sysconfig.get_path('purelib')}"}
+            return python, found
+    pytest.skip("not here: a Python of the tests' version that other users may start")
 
 
 @cache

@@ -87,9 +87,9 @@ def known_to_run(site: Site, record: LiveRecord, config: Config) -> bool:
 def still_to_restart(site: Site, record: LiveRecord) -> str:
     """What is left to do where gitdeploy restarted nothing: by the systemd units that run from here, where there are any."""
     units = discover(site.root, site.venv_link)
-    how = f"systemctl restart {shell_word(units[0])}" if units else "as you start it"
-    ways = "From then on by gitdeploy: service in deploy.yaml" if record.restart else "It was left alone: --no-restart"
+    how = f": systemctl restart {shell_word(units[0])}" if units else ", the way it was started"
+    next_time = " To have gitdeploy do it: service in deploy.yaml." if record.restart else ""
     return (
-        f"gitdeploy restarted nothing and asked nothing: the app may still run {record.origin.name}. "
-        f"Restart it: {how}. {ways}."
+        f"gitdeploy restarted nothing and asked nothing, so the app may still run {record.origin.name}. "
+        f"Restart it now{how}.{next_time}"
     )

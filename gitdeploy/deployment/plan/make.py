@@ -48,7 +48,7 @@ from gitdeploy.versions import CodeState
 
 if TYPE_CHECKING:
     from gitdeploy.checkout.modules import Recorded
-    from gitdeploy.checkout.submodules import Mode, Rules
+    from gitdeploy.checkout.submodules import Mode
 
 UPGRADE_STAGES = ("pre-deploy", "build", "migrate", "post-deploy")
 RESTORE_STAGES = ("pre-restore", "build", "post-restore")

@@ -26,8 +26,6 @@ from gitdeploy.web.words.taste import THEMES
 from gitdeploy.web.words.texts import LANGUAGES, Words, read_time
 
 if TYPE_CHECKING:
-    from jinja2 import Environment
-
     from gitdeploy.app import App
 
 FOLDER = Path(__file__).parent
