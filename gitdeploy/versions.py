@@ -152,7 +152,8 @@ def satisfies(version: str, wanted: str, *, unreadable: bool = False) -> bool:
 
 
 class CodeState(Struct, frozen=True):
-    """A state of the code in three words: version and tag where known, commit always."""
+    """A state of the code in three words: version and tag where known, commit; that is empty as long as nobody
+    knows which release is meant."""
 
     version: str | None
     tag: str | None
@@ -167,7 +168,7 @@ class CodeState(Struct, frozen=True):
 
     @property
     def name(self) -> str:
-        """`v1.2.9`, or the short commit where there is no tag."""
+        """`v1.2.9`, or the short commit where there is no tag; empty where nothing is known."""
         return self.tag or (f"version {self.version}" if self.version else self.commit[:8])
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import threading
 import time
@@ -248,6 +249,13 @@ BACK = {
 }
 
 
+WORDS = {
+    "rollback": "rolled back to v1.2.9",
+    "restore": "restored to v1.2.9",
+    "downgrade": "downgraded to v1.2.10",
+}
+
+
 @pytest.mark.parametrize("way", BACK)
 def test_what_somebody_went_back_from_is_not_installed_by_the_next_tick(sample: Sample, way: str) -> None:
     """Nor is what lies between it and the release that is live now; what is newer is."""
@@ -255,11 +263,22 @@ def test_what_somebody_went_back_from_is_not_installed_by_the_next_tick(sample: 
     assert "v1.3.0 is not installed by itself from now on. Let it: gitdeploy unskip v1.3.0" in said
     found = look(sample, "{upgrade: minor}")
     assert found.tag is None
-    assert found.reason.startswith("v1.3.0 is skipped here by ")
+    assert re.fullmatch(rf"v1.3.0 is skipped here by \S+ since [0-9-]+: {WORDS[way]} .*", found.reason)
     assert look(sample, "{upgrade: patch}").tag is None
     assert look(sample, "{upgrade: all}").tag == "v2.0.0"
     sample.gitdeploy("unskip", "v1.3.0")
     assert look(sample, "{upgrade: minor}").tag == "v1.3.0"
+
+
+def test_going_back_to_what_is_no_release_stays_too(sample: Sample) -> None:
+    sample.git("tag", "-d", "v1.2.9", cwd=sample.app)
+    sample.git("tag", "-d", "v1.2.9", cwd=sample.remote)
+    assert look(sample, "{upgrade: all}").tag == "v2.0.0"
+    sample.gitdeploy("upgrade", "v2.0.0", "--discard-local-changes")
+    sample.gitdeploy("rollback", "--yes")
+    assert App.open(sample.app).live().tag is None
+    assert look(sample, "{upgrade: all}").tag is None
+    assert [skip.tag for skip in App.open(sample.app).skips().all()] == ["v2.0.0"]
 
 
 @pytest.mark.parametrize("how", ["forward again", "a failed upgrade", "restored the same"])

@@ -12,6 +12,7 @@ from gitdeploy.cli.options import EXAMPLE, global_options, pass_screen
 from gitdeploy.cli.screen import Screen
 from gitdeploy.site.status import Status
 from gitdeploy.text import clean, duration_text, listing
+from gitdeploy.versions import CodeState
 
 
 @click.command("status", context_settings=EXAMPLE)
@@ -80,9 +81,10 @@ def _text(app: App, status: Status) -> str:
             lines.append(f"  update       {status.latest_version} is available{_asked(status)}:  gitdeploy upgrade")
     row = status.last_deployment
     if row is not None:
+        goal = CodeState.from_dict(row.target).name
         when = datetime.fromisoformat(row.started_at).astimezone().strftime("%Y-%m-%d %H:%M")
         lines.append(
-            f"  last         {row.action} to {row.target.get('tag') or str(row.target.get('commit'))[:8]}: {shown_status(row)}, {when} by {clean(row.performer)}"
+            f"  last         {row.action}{f' to {clean(goal)}' if goal else ''}: {shown_status(row)}, {when} by {clean(row.performer)}"
         )
     if (cut_off := status.interruption) is not None:
         when = datetime.fromisoformat(cut_off.started_at).astimezone().strftime("%Y-%m-%d %H:%M")

@@ -105,14 +105,16 @@ def unskip(database: Database, tag: str) -> bool:
 def after_deployment(
     database: Database, action: str, origin: CodeState, target: CodeState, *, by: str, prefix: str
 ) -> Skip | None:
-    """TARGET was put in ORIGIN's place by hand: its own skip is lifted; ORIGIN is skipped where it is the newer one.
-    Returns that skip."""
+    """TARGET was put in ORIGIN's place by hand: its own skip is lifted; ORIGIN is skipped where it is the newer one, also
+    where somebody went back to what is no release. Returns that skip."""
     if target.tag is not None:
         unskip(database, target.tag)
     then, there = (read_version(state.tag or "", prefix) for state in (origin, target))
     if there is None:
         there = read_version(target.version or "")
-    if origin.tag is None or then is None or there is None or there >= then:
+    if origin.tag is None or then is None or origin.commit == target.commit:
+        return None
+    if there >= then if there is not None else action == "upgrade":
         return None
     verb = "rolled back" if action == "rollback" else "restored" if action == "restore" else "downgraded"
     return skip(database, origin.tag, reason=f"{verb} to {target.name}", by=by, how=BACK)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import select
 import shutil
 import subprocess
@@ -128,6 +129,7 @@ def test_a_dead_source_is_said_by_all_who_ask_it(shop: Sample) -> None:
         assert json.loads(shop.gitdeploy("--json", "check", "--force", code=6).out)["latest_tag"] == "v1.2.0"
         assert "Nothing is in the way" not in shop.gitdeploy("doctor", code=1).out
         assert json.loads(shop.gitdeploy("--json", "upgrade", "--yes", code=6).out)["status"] == "failed"
+        assert re.search(r"  last +upgrade: failed, ", shop.gitdeploy("status").out), "no release is known to be meant"
     finally:
         away.rename(shop.remote)
 

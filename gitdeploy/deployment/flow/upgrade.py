@@ -85,6 +85,7 @@ def _planned(
     on though no file changes."""
     chosen = choose(work, tag, options)
     if isinstance(chosen, Nothing):
+        work.aim(work.origin)
         return _nothing_to_do(work, f"{chosen.sentence}.")
     fetched = fetch(work, chosen, options)
     preparation = _prepare(work, fetched, options)

@@ -38,7 +38,7 @@ def finish(work: Work, record: LiveRecord, manifest: Manifest | None, config: Co
     if not record.automatic:
         skipped = skipping.after_deployment(
             work.database,
-            record.action,
+            work.action,
             record.origin,
             record.target,
             by=record.performer,

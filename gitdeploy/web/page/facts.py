@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from gitdeploy.deployment.record.work import CHANGING
 from gitdeploy.errors import GitDeployError
 from gitdeploy.text import clean, redact
+from gitdeploy.versions import CodeState
 from gitdeploy.web.shared.progress import progress
 from gitdeploy.web.words.notes import to_html
 from gitdeploy.web.words.texts import Words
@@ -275,11 +276,13 @@ def ending(row: DeploymentRow, words: Words) -> Ending:
             reason,
             hint,
         )
-    if row.status == "refused" and row.action in CHANGING:
-        return Ending("warn", words("end.failed", version=new, old=old), words("end.refused-lead"), reason, hint)
-    if row.status in ("failed", "interrupted") and row.action in CHANGING:
+    if row.status in ("refused", "failed", "interrupted") and row.action in CHANGING:
+        known = CodeState.from_dict(row.target).name
+        title = words("end.failed", version=new, old=old) if known else words("end.failed-unknown", old=old)
+        if row.status == "refused":
+            return Ending("warn", title, words("end.refused-lead"), reason, hint)
         lead = words("end.failed-lead", step=step) if step else words("end.failed-early")
-        return Ending("bad", words("end.failed", version=new, old=old), lead, reason, hint)
+        return Ending("bad", title, lead, reason, hint)
     if row.status == "nothing_to_do":
         return Ending("plain", words("end.nothing", version=new), "")
     action = words.known(f"deployments.action-{row.action}", row.action)
