@@ -200,6 +200,12 @@ def nearest(word: str, known: Iterable[str], most: int = 1, likeness: float = 0.
     return get_close_matches(word, list(known), most, likeness)
 
 
+def log_line(iso: str, level: str, text: str) -> str:
+    """A line of a deployment's log: `[2025-01-17 10:00:00] [INFO] Creating backup...`, by the server's clock."""
+    at = datetime.fromisoformat(iso).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    return f"[{at}] [{level.upper()}] {text}"
+
+
 def moment_text(iso: str) -> str:
     """`2026-11-30 13:05:02 CET`, by the server's clock."""
     try:

@@ -14,6 +14,7 @@ from gitdeploy.checkout.local import read_local
 from gitdeploy.deployment import flow, outside
 from gitdeploy.deployment import plan as planning
 from gitdeploy.deployment.plan.options import Options
+from gitdeploy.deployment.record.replaced import Kept, kept_of
 from gitdeploy.errors import NotFound
 from gitdeploy.site import remotes, tags, whose
 from gitdeploy.site.interrupted import read_interruption
@@ -271,6 +272,14 @@ class Looking(Opened):
                 if row is not None:
                     return row, database.lines(deployment, since)
         raise NotFound(f"There is no deployment {deployment}.", "`gitdeploy log` lists them.")
+
+    def replaced(self, deployment: int) -> list[Kept]:
+        """Databases and paths that a deployment replaced: what was written meanwhile, and where the copy is."""
+        database = self.site.read_database()
+        if database is None:
+            return []
+        with database:
+            return kept_of(database.records(deployment))
 
     def interrupted(self) -> Interruption | None:
         """The deployment whose process died before its end; None where there is none, or one runs."""

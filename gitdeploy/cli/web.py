@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gitdeploy.cli.options import EXAMPLE, global_options, pass_screen
+from gitdeploy.cli.page_port import choose_port, nginx_block, usual_port
 from gitdeploy.cli.screen import Screen
 from gitdeploy.cli.units import web_unit
 from gitdeploy.errors import ConfigError, UsageError
@@ -24,16 +25,26 @@ if TYPE_CHECKING:
 @click.option("--host", metavar="ADDRESS", help="Serve at this address instead of web.host.")
 @click.option("--port", type=click.IntRange(1, 65535), help="Serve at this port instead of web.port.")
 @click.option("--print-unit", is_flag=True, help="Print the systemd unit that runs this.")
+@click.option("--print-proxy", is_flag=True, help="Print what nginx needs to reach the page.")
 @global_options
 @pass_screen
 @click.pass_context
-def command(context: click.Context, /, screen: Screen, host: str | None, port: int | None, print_unit: bool) -> None:
+def command(
+    context: click.Context,
+    /,
+    screen: Screen,
+    host: str | None,
+    port: int | None,
+    print_unit: bool,
+    print_proxy: bool,
+) -> None:
     """Serve the page and the API.
 
     \b
     Example:
       gitdeploy web
       gitdeploy web --print-unit
+      gitdeploy web --print-proxy
       gitdeploy web token add deploy-bot
     """
     if context.invoked_subcommand is not None:
@@ -42,16 +53,26 @@ def command(context: click.Context, /, screen: Screen, host: str | None, port: i
         text = web_unit(screen.app().site, screen.config_file)
         screen.result({"unit": text}, text)
         return
-    server = _imported("serving.server")
     app = screen.app()
-    app.site.require_owner()
     settings = app.site.config.web
-    host, port = host or settings.host, port or settings.port
+    host = host or settings.host
+    if print_proxy:
+        number = port or usual_port(app.site.config)
+        text = nginx_block(host, number, settings.hosts)
+        screen.result({"port": number, "nginx": text}, text)
+        return
+    server = _imported("serving.server")
+    app.site.require_owner()
+    found = choose_port(app.site.config, host, port)
+    port = found.number
     logging.basicConfig(level=logging.WARNING, format="[%(asctime)s] [%(levelname)s] %(message)s")
     application = server.make_app(app.site.root, screen.config_file)
     link = f"http://{host if host not in ('0.0.0.0', '::', '[::]') else '127.0.0.1'}:{port}/upgrade/"  # noqa: S104
     for warning in server.warnings(settings, host):
         screen.write_error(f"Warning: {warning}\n")
+    if found.why:
+        block = nginx_block(host, port, settings.hosts)
+        screen.write_error(f"{found.why} To keep that: web: {{port: {port}}} in deploy.yaml.\n{block}")
     signal.signal(signal.SIGTERM, _stop)
 
     def ready() -> None:

@@ -302,6 +302,15 @@ class Database:
             deployment, since, _STEP,
         )  # fmt: skip
 
+    def closing_line(self, deployment: int) -> str | None:
+        """The last line that a deployment said before it had ended; what its process says while it tidies up is later."""
+        rows = self._rows(
+            "SELECT text FROM line JOIN deployment ON deployment.id=line.deployment WHERE deployment.id=? "
+            "AND level NOT IN (?, 'debug') AND at<=ended_at ORDER BY seq DESC LIMIT 1",
+            deployment, _STEP,
+        )  # fmt: skip
+        return rows[0][0] if rows else None
+
     def pulse(self) -> tuple[Any, ...]:
         """A value that changes whenever a deployment begins, says something or ends."""
         return tuple(

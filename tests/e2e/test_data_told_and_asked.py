@@ -18,6 +18,9 @@ from pathlib import Path
 import pytest
 from support.sample import Program, Sample, Tree
 
+from gitdeploy import App
+from gitdeploy.web.page.document import Parts, Visitor
+
 SETTINGS = """\
 app: {name: shop}
 source: {type: git}
@@ -112,6 +115,11 @@ def test_an_order_of_the_time_between_is_told_counted_and_kept(shop: Shop) -> No
     log = shop.gitdeploy("log", "1").text
     assert "2 rows in orders" in log
     assert "nothing was lost" not in log
+    page = Parts(App.open(shop.app), Visitor("")).now()
+    assert "Nothing was lost" not in page
+    assert "3 rows that were written since then are no longer live" in page
+    assert "1 file that was changed since then is no longer live" in page
+    assert f"A copy is in backup {entry['backup']}, kept until" in page
 
 
 def test_nothing_was_lost_is_said_where_it_is_so(shop: Shop) -> None:

@@ -26,9 +26,10 @@ from gitdeploy.web.api import events
 class Served:
     """A page that is served, and what it said so far."""
 
-    def __init__(self, shop: Shop, *words: str, env: dict[str, str] | None = None) -> None:
+    def __init__(self, shop: Shop, *words: str, env: dict[str, str] | None = None, usual_port: bool = False) -> None:
         self.port = free_port()
-        self.process = shop.start("web", "--port", str(self.port), *words, env=env)
+        port = () if usual_port else ("--port", str(self.port))
+        self.process = shop.start("web", *port, *words, env=env)
         self.said = ""
 
     def __enter__(self) -> Served:

@@ -67,6 +67,7 @@ _LOG: dict[str, Schema] = {
         "enum": ["running", "succeeded", "rolled_back", "failed", "refused", "nothing_to_do", "interrupted", None]
     },
     "steps": _list(_STEP),
+    "message": _TEXT,
     "log": _LINES,
     "lines": _list(_object({"seq": _WHOLE, "at": _TEXT, "level": _TEXT, "text": _TEXT})),
     "since": _WHOLE,

@@ -16,7 +16,7 @@ from gitdeploy.errors import GitDeployError, LockedError
 from gitdeploy.web.answers import Answer
 from gitdeploy.web.errors import BadRequest, Unprocessable, WebError
 from gitdeploy.web.shared.panel import panel, performer
-from gitdeploy.web.shared.progress import progress, sentence
+from gitdeploy.web.shared.progress import progress
 
 if TYPE_CHECKING:
     from gitdeploy.deployment.outside.launch import Launched
@@ -122,7 +122,7 @@ def _answer(app: App, deployment: int, *, wait: bool) -> Answer:
     _await_tidied(app)
     good = state["status"] in ("succeeded", "nothing_to_do")
     words = (
-        sentence(state)
+        state["message"]
         if state["status"] != "interrupted"
         else (
             "The deployment's process is gone. What it left is finished or undone by the next command: gitdeploy recover"

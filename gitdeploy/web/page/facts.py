@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from gitdeploy.deployment.record.replaced import CLOSED
 from gitdeploy.deployment.record.work import CHANGING
 from gitdeploy.errors import GitDeployError
 from gitdeploy.text import clean, redact
@@ -21,10 +23,11 @@ if TYPE_CHECKING:
     from gitdeploy.app import App
     from gitdeploy.checkout.changes import Problem
     from gitdeploy.deployment.plan.make import Plan
+    from gitdeploy.deployment.record.replaced import Kept
     from gitdeploy.site.skipping import Skip
     from gitdeploy.site.status import Status
     from gitdeploy.sources import CheckResult
-    from gitdeploy.state import BadRelease, DeploymentRow
+    from gitdeploy.state import BadRelease, DeploymentRow, Holder
 
 _WANTED = re.compile(r"^Wanted \S+, ")  # how the journal's sentence begins; the page has named the release already
 _ABOVE = {
@@ -44,7 +47,8 @@ def tone(status: str) -> str:
 
 
 class Ending(Struct, frozen=True):
-    """How a deployment ended, in words: a heading, what it means, and why. `undo`: the backup that takes it back."""
+    """How a deployment ended, in words: a heading, what it means, and why. `undo`: the backup that takes it back.
+    `nothing_lost`: nothing was written that isn't live now; `data`: the databases and paths that went back."""
 
     tone: str
     title: str
@@ -52,6 +56,8 @@ class Ending(Struct, frozen=True):
     reason: str = ""
     hint: str = ""
     undo: str | None = None
+    nothing_lost: bool = False
+    data: Sequence[Kept] = ()
 
 
 class Step(Struct, frozen=True):
@@ -87,7 +93,7 @@ class Deployment(Struct, frozen=True):
 
 
 class Now(Struct, frozen=True):
-    """What is live and what goes on. `running`: the deployment that is under way, `cut_off`: the one
+    """What is live and what goes on. `holder`: who holds the lock without a deployment under way; `running`: the deployment that is under way, `cut_off`: the one
     whose process is gone; `last`: the one that ended last, and
     `origin`: what was live before it. `expected`: the steps that a deployment has here, as far as that is known."""
 
@@ -102,6 +108,8 @@ class Now(Struct, frozen=True):
     ending: Ending | None
     origin: str
     expected: Sequence[str]
+    holder: Holder | None
+    clock: str
 
 
 class LocalChoice(Struct, frozen=True):
@@ -159,10 +167,28 @@ def read_now(app: App, words: Words) -> Now:
         running=read_deployment(app, running.id, words, expected) if running is not None else None,
         cut_off=read_deployment(app, cut_off.id, words) if cut_off is not None else None,
         last=ended,
-        ending=ending(ended, words) if ended is not None else None,
+        ending=ending(ended, words, app.replaced(ended.id)) if ended is not None else None,
         origin=name_of(ended.origin) if ended is not None else "",
         expected=expected,
+        holder=holder if running is None and not _tidying(holder, rows) else None,
+        clock=time_zone(datetime.now().astimezone()),
     )
+
+
+def _tidying(holder: Holder | None, rows: Sequence[DeploymentRow]) -> bool:
+    """Whether HOLDER's deployment has ended, and only old backups are still dropped and people told: for readers it is
+    over. The newest of ROWS that ended did so after the lock was taken."""
+    newest = next((row for row in rows if row.ended_at is not None), None)
+    if holder is None or newest is None:
+        return False
+    return datetime.fromisoformat(str(newest.ended_at)) >= datetime.fromisoformat(holder.since)
+
+
+def time_zone(now: datetime) -> str:
+    """The zone of NOW, the server's: `CET (UTC+01:00)`, and `UTC` alone."""
+    hours = f"{now:%z}"
+    offset, name = f"UTC{hours[:3]}:{hours[3:5]}", now.tzname() or ""
+    return "UTC" if name == "UTC" else f"{name} ({offset})" if name.isalpha() else offset
 
 
 def _live_since(rows: Sequence[DeploymentRow], commit: str) -> str | None:
@@ -183,7 +209,7 @@ def read_deployment(app: App, number: int, words: Words, expected: Sequence[str]
         log += state["log"]
     row, _ = app.log(number, state["since"])
     running = state["status"] == "running"
-    found = None if running else ending(row, words)
+    found = None if running else ending(row, words, app.replaced(row.id))
     return Deployment(
         id=row.id,
         action=row.action,
@@ -246,8 +272,14 @@ def running_title(row: DeploymentRow, words: Words) -> str:
     return words("run.other", action=words.known(f"deployments.action-{row.action}", row.action))
 
 
-def ending(row: DeploymentRow, words: Words) -> Ending:
-    """How ROW ended, in words that need no log."""
+def ending(row: DeploymentRow, words: Words, data: Sequence[Kept] = ()) -> Ending:
+    """How ROW ended, in words that need no log. DATA: the databases and paths that it replaced."""
+    found = _ending(row, words)
+    lost = CLOSED not in str((row.error or {}).get("message") or "")
+    return replace(found, data=data, nothing_lost=row.status == "rolled_back" and not lost)
+
+
+def _ending(row: DeploymentRow, words: Words) -> Ending:
     old, new = name_of(row.origin), name_of(row.target)
     error = row.error or {}
     reason, hint = redact(str(error.get("message") or "")), redact(str(error.get("hint") or ""))

@@ -6,8 +6,8 @@ from typing import Any
 
 from gitdeploy.app import App
 from gitdeploy.errors import NotFound
-from gitdeploy.state import Database, DeploymentLock
-from gitdeploy.text import clean
+from gitdeploy.state import Database, DeploymentLock, DeploymentRow
+from gitdeploy.text import clean, log_line
 
 MOST_LINES = 2000  # lines in one answer; `since` says where to go on
 INTERRUPTED = "interrupted"
@@ -17,7 +17,8 @@ def progress(app: App, deployment: int | None, since: int = 0) -> dict[str, Any]
     """Status, steps and the lines after SINCE of a deployment (None: the running one, else the newest).
 
     `status`: running, succeeded, rolled_back, failed, refused, nothing_to_do, or `interrupted` where its process is gone and
-    nobody has recovered yet. Raises `NotFound`.
+    nobody has recovered yet. `log`: the lines with their time, by the server's clock, and level; `lines`: the same in
+    parts. `message`: how it ended, empty before. Raises `NotFound`.
     """
     database = app.site.read_database()
     if database is not None:
@@ -27,7 +28,8 @@ def progress(app: App, deployment: int | None, since: int = 0) -> dict[str, Any]
             return found
     if deployment is not None:
         raise NotFound(f"There is no deployment {deployment}.", "The list of deployments has their numbers.")
-    return {"deployment": None, "status": None, "steps": [], "log": [], "lines": [], "since": 0, "more": False}
+    nothing: dict[str, Any] = {"deployment": None, "status": None, "message": "", "steps": [], "log": [], "lines": []}
+    return {**nothing, "since": 0, "more": False}
 
 
 def _read(app: App, database: Database, deployment: int | None, since: int) -> dict[str, Any] | None:
@@ -60,17 +62,20 @@ def _read(app: App, database: Database, deployment: int | None, since: int) -> d
         "ended_at": row.ended_at,
         "duration": row.duration,
         "error": dict(row.error) if row.error else None,
+        "message": _ending(database, row),
         "steps": [dict(step) for step in row.steps] if not row.running else database.steps(row.id),
-        "log": [clean(text) for _, _, _, text in lines],
+        "log": [log_line(at, level, clean(text)) for _, at, level, text in lines],
         "lines": [{"seq": seq, "at": at, "level": level, "text": clean(text)} for seq, at, level, text in lines],
         "since": lines[-1][0] if lines else since,
         "more": more,
     }
 
 
-def sentence(state: dict[str, Any]) -> str:
-    """How it ended, in the deployment's own words."""
-    if state["error"]:
-        return clean(str(state["error"].get("message", "")), lines=True)
-    plain = [line["text"] for line in state["lines"] if line["level"] != "debug"]
-    return plain[-1] if plain else str(state["status"])
+def _ending(database: Database, row: DeploymentRow) -> str:
+    """How it ended, in the deployment's own words: the last that was said before its end, and not what was said while
+    its process tidied up after it. Empty while it has no end."""
+    if row.running:
+        return ""
+    if row.error:
+        return clean(str(row.error.get("message", "")), lines=True)
+    return clean(database.closing_line(row.id) or row.status.replace("_", " "), lines=True)

@@ -160,7 +160,7 @@ def test_a_release_that_fails_is_taken_back_and_the_page_says_why(shop: Shop, op
     heading = tab.get_by_role("heading", name="v1.2.0 failed; v1.0.0 runs again")
     heading.wait_for()
     ending = tab.locator("#ending").inner_text()
-    assert "It failed at “Check its health” and was taken back by itself. Nothing was lost." in ending
+    assert "It failed at “Check its health” and was rolled back automatically. Nothing was lost." in ending
     assert "/health: 500" in ending
     assert shop.version() == "1.0.0"
     update = tab.locator(".update")

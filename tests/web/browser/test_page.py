@@ -31,7 +31,7 @@ def test_it_says_what_is_live_what_waits_and_what_happened(lived_in: Shop, open_
     assert live.get_by_text("PDF and text files are searched, too").is_visible(), "the notes"
     ending = tab.locator("#ending")
     assert ending.get_by_role("heading", name="v1.2.0 failed; v1.1.0 runs again").is_visible()
-    assert "taken back by itself. Nothing was lost." in ending.inner_text()
+    assert "rolled back automatically. Nothing was lost." in ending.inner_text()
     assert "500" in ending.inner_text(), "why it failed"
     releases = tab.locator("[data-part=releases]")
     releases.get_by_text("Taken back here").wait_for()

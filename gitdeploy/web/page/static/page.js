@@ -132,9 +132,13 @@ function problemIn(place, error) {
   place.replaceChildren(problem(error));
 }
 
+let soon = 0; // the timer of the next look while another command holds the lock
+
 async function refresh({ lazily = false, first = null } = {}) {
   const now = document.getElementById("now");
   await load(now);
+  clearTimeout(soon);
+  if (find(".state[data-busy]")) soon = setTimeout(lookAround, 2000);
   first?.();
   follow();
   const places = all("[data-part]").filter((place) => place !== now && ["backups", "deployments"].includes(place.dataset.part));
@@ -393,7 +397,7 @@ function hear(mine, state) {
   const log = find(".log pre", card);
   if (fresh.length) {
     const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
-    log.append(fresh.map((line) => `${line.text}\n`).join(""));
+    log.append(state.log.slice(-fresh.length).map((line) => `${line}\n`).join(""));
     if (atEnd) log.scrollTop = log.scrollHeight;
   }
   const key = JSON.stringify(state.steps);
@@ -470,6 +474,7 @@ function lasted(seconds) {
 
 async function lookAround() {
   if (run || document.hidden || find("dialog[open]")) return;
+  if (find(".state[data-busy]")) return void refresh({ lazily: true });
   try {
     const [newest] = (await (await ask("/api/deployments?limit=1", { limit: 8000 })).json()).data;
     const { deployment, last } = find(".state").dataset;
@@ -559,6 +564,7 @@ function begin() {
   document.addEventListener("visibilitychange", () => (document.hidden ? null : lookAround()));
   for (const place of all("[data-lazy]")) load(place);
   follow();
+  if (find(".state[data-busy]")) soon = setTimeout(lookAround, 2000);
   setInterval(lookAround, IDLE);
 }
 
