@@ -11,6 +11,8 @@ import unicodedata
 from collections.abc import Iterable
 from datetime import datetime
 
+from gitdeploy.messages import Message, changed, counted, joined, tr
+
 # Control characters (C0, DEL, C1), bidirectional overrides, zero-width and other invisible format characters.
 _FORMATTING = "\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e0fff"
 _UNSAFE = re.compile(f"[\x00-\x08\x0a-\x1f{_FORMATTING}]")
@@ -54,6 +56,10 @@ def register_secrets(variables: Iterable[tuple[str, str]]) -> None:
 
 def redact(text: str) -> str:
     """TEXT without registered secrets, passwords in URLs, token parameters and authorization headers."""
+    return changed(text, _redact)
+
+
+def _redact(text: str) -> str:
     for secret in sorted(_secrets, key=len, reverse=True):
         text = text.replace(secret, MASK)
     if "://" in text:
@@ -71,6 +77,8 @@ def clean(text: str, *, lines: bool = False, limit: int = 0) -> str:
 
     lines: keep line feeds (else each becomes a space). limit: cut to so many characters, with an ellipsis.
     """
+    if isinstance(text, Message) and not (limit and len(text) > limit):
+        return changed(text, lambda part: clean(part, lines=lines))
     if not (text.isascii() and text.isprintable()):
         if "\x1b" in text or "\x9b" in text:
             text = _ESCAPE_SEQUENCE.sub("", text)
@@ -128,27 +136,31 @@ def size_text(size: float) -> str:
 def duration_text(seconds: float) -> str:
     """Seconds as a person reads them: `0.8 s`, `42 s`, `3 min 5 s`, `2 h 10 min`, `3 days`."""
     if seconds < 10:
-        return f"{seconds:.1f} s"
+        return tr("{seconds} s", seconds=f"{seconds:.1f}")
     whole = round(seconds)
     if whole < 120:
-        return f"{whole} s"
+        return tr("{seconds} s", seconds=whole)
     if whole < 7200:
-        return f"{whole // 60} min" + (f" {whole % 60} s" if whole % 60 and whole < 600 else "")
+        minutes, rest = divmod(whole, 60)
+        if rest and whole < 600:
+            return tr("{minutes} min {seconds} s", minutes=minutes, seconds=rest)
+        return tr("{minutes} min", minutes=minutes)
     if whole < 172800:
-        return f"{whole // 3600} h" + (f" {whole % 3600 // 60} min" if whole % 3600 >= 60 else "")
-    return f"{whole // 86400} days"
+        hours, minutes = whole // 3600, whole % 3600 // 60
+        return tr("{hours} h {minutes} min", hours=hours, minutes=minutes) if minutes else tr("{hours} h", hours=hours)
+    return count(whole // 86400, "day")
 
 
 def count(number: int, noun: str, plural: str = "") -> str:
     """`1 file`, `3 files`; an irregular plural is given."""
-    return f"{number} {noun if number == 1 else plural or noun + 's'}"
+    return counted(number, f"{{number}} {noun}", f"{{number}} {plural or noun + 's'}")
 
 
 def listing(items: list[str] | tuple[str, ...], most: int = 10) -> str:
     """`a, b, c and 4 more`."""
     if len(items) <= most:
-        return ", ".join(items)
-    return ", ".join(items[:most]) + f" and {len(items) - most} more"
+        return joined(", ", items)
+    return tr("{names} and {others} more", names=joined(", ", items[:most]), others=len(items) - most)
 
 
 # What tells most comes first: an exception says why, and a server's own line after it only that there was one.
@@ -211,4 +223,4 @@ def moment_text(iso: str) -> str:
     try:
         return datetime.fromisoformat(iso).astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
     except ValueError:
-        return "an unknown time"
+        return tr("an unknown time")
