@@ -9,6 +9,8 @@ from __future__ import annotations
 import signal
 from typing import Any, ClassVar, Literal
 
+from gitdeploy.messages import joined, tr
+
 Fault = Literal["release", "server", "nobody"]  # whose a failure is; nobody: it was interrupted
 
 
@@ -39,7 +41,7 @@ class GitDeployError(Exception):
         """The shape of `--json`: kind, message, hint, exit_code."""
         return {
             "kind": self.kind,
-            "message": "\n".join((self.message, *self.details)),
+            "message": joined("\n", (self.message, *self.details)),
             "hint": self.hint,
             "exit_code": self.exit_code,
         }
@@ -125,7 +127,7 @@ class Interrupted(GitDeployError):
 
     def __init__(self, signal_number: int, message: str = "", hint: str = "") -> None:
         self.signal_name = signal.Signals(signal_number).name
-        super().__init__(message or f"Interrupted by {self.signal_name}.", hint)
+        super().__init__(message or tr("Interrupted by {signal_name}.", signal_name=self.signal_name), hint)
         self.signal_number = signal_number
         self.exit_code = 128 + signal_number
 

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from msgspec import Struct
 
 from gitdeploy.errors import GitDeployError
+from gitdeploy.messages import tr
 from gitdeploy.text import clean, redact
 
 EVENTS = ("started", "succeeded", "rolled_back", "failed", "update_available")
@@ -69,7 +70,9 @@ def send(entries: Sequence[Any], message: Message, expand: Expand, *, timeout: f
     except ImportError:
         from gitdeploy.system.installation import Installation
 
-        return [f"Notifications need apprise, which isn't installed: {Installation().extend('notify')}"]
+        return [
+            tr("Notifications need apprise, which isn't installed: {extend}", extend=Installation().extend("notify"))
+        ]
     # Made before the clock runs: apprise reads all its plugins for that, which takes a small machine seconds.
     deliveries = [_Delivery(number, entry, message, expand) for number, entry in enumerate(receivers, 1)]
     end = time.monotonic() + timeout
@@ -78,7 +81,11 @@ def send(entries: Sequence[Any], message: Message, expand: Expand, *, timeout: f
     for delivery in deliveries:
         delivery.join(max(0.0, end - time.monotonic()))
     return [
-        f"Notification {each.number} took longer than {timeout:.0f} s and was given up."
+        tr(
+            "Notification {number} took longer than {timeout} s and was given up.",
+            number=each.number,
+            timeout=f"{timeout:.0f}",
+        )
         if each.is_alive()
         else each.problem
         for each in deliveries
@@ -105,13 +112,13 @@ class _Delivery(threading.Thread):
 
         self.scheme = redact(url.partition(":")[0])
         if url.lower().startswith(_LOCAL):
-            self.problem = f"Notification {self.number}: this kind of address is not used."
+            self.problem = tr("Notification {number}: this kind of address is not used.", number=self.number)
             return
         sender = apprise.Apprise(asset=apprise.AppriseAsset(async_mode=False))  # in this thread: see _Said
         if sender.add(url):
             self.sender = sender
         else:
-            self.problem = f"Notification {self.number}: apprise doesn't know its address."
+            self.problem = tr("Notification {number}: apprise doesn't know its address.", number=self.number)
 
     def run(self) -> None:
         if self.sender is None:
@@ -125,13 +132,18 @@ class _Delivery(threading.Thread):
             done = self.sender.notify(
                 title=clean(self.message.title), body=clean(self.text, lines=True), notify_type=kind
             )
-            why = f": {said.last}" if said.last else "."
+            why = tr(": {last}", last=said.last) if said.last else "."
         except Exception as error:  # noqa: BLE001  # whatever a plugin of apprise raises
             done, why = False, f": {redact(clean(str(error), limit=200))}"
         finally:
             log.removeHandler(said)
         if not done:
-            self.problem = f"Notification {self.number} ({self.scheme}) could not be sent{why}"
+            self.problem = tr(
+                "Notification {number} ({scheme}) could not be sent{why}",
+                number=self.number,
+                scheme=self.scheme,
+                why=why,
+            )
 
 
 class _Said(logging.Handler):

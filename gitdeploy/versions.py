@@ -11,6 +11,8 @@ from typing import Any
 from msgspec import Struct
 from packaging.version import InvalidVersion, Version
 
+from gitdeploy.messages import tr
+
 LONGEST = 128
 _TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/+-]*", re.ASCII)
 _BEFORE = re.compile(r"(.*?[^0-9.vV]|[vV][^0-9]*?[^0-9vV])[vV]?[0-9]+\.[0-9]", re.ASCII)
@@ -25,17 +27,17 @@ def valid_tag(tag: str) -> str | None:
     path out of anything, and no trick of invisible characters.
     """
     if not tag:
-        return "it is empty."
+        return tr("it is empty.")
     if len(tag) > LONGEST:
-        return f"it is longer than {LONGEST} characters."
+        return tr("it is longer than {longest} characters.", longest=LONGEST)
     if not _TAG.fullmatch(tag):
-        return "a tag begins with a letter or digit and holds only ASCII letters, digits and . _ / + -"
+        return tr("a tag begins with a letter or digit and holds only ASCII letters, digits and . _ / + -")
     if ".." in tag or "//" in tag or "/." in tag or tag.endswith(("/", ".", ".lock")) or ".lock/" in tag:
         return "git allows no such name."
     if tag in _PSEUDO_REFS or tag.startswith("refs/"):
         return "git itself uses that name."
     if _OBJECT_ID.fullmatch(tag):
-        return "it looks like an object id."
+        return tr("it looks like an object id.")
     return None
 
 
@@ -169,7 +171,7 @@ class CodeState(Struct, frozen=True):
     @property
     def name(self) -> str:
         """`v1.2.9`, or the short commit where there is no tag; empty where nothing is known."""
-        return self.tag or (f"version {self.version}" if self.version else self.commit[:8])
+        return self.tag or (tr("version {version}", version=self.version) if self.version else self.commit[:8])
 
     @property
     def full(self) -> str:

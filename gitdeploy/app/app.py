@@ -20,6 +20,7 @@ from gitdeploy.deployment.plan.options import Options
 from gitdeploy.deployment.record.events import Listener, ignore
 from gitdeploy.deployment.record.work import Caller, Replaces, Result, Settling
 from gitdeploy.errors import GitDeployError, LockedError, UsageError
+from gitdeploy.messages import tr
 from gitdeploy.site import policy, skipping, tags
 from gitdeploy.site.caller import performer
 from gitdeploy.site.pause import PAUSED, paused_sentence
@@ -178,8 +179,8 @@ class App(Looking):
         path = self.site.config.file or self.site.root / "deploy.yaml"
         if os.path.lexists(path) and not force:
             raise UsageError(
-                f"{path_text(str(path))} is there already.",
-                "To see a fresh one: gitdeploy init --print\nTo replace it: gitdeploy init --force",
+                tr("{path} is there already.", path=path_text(str(path))),
+                tr("To see a fresh one: gitdeploy init --print\nTo replace it: gitdeploy init --force"),
             )
         draft = self.draft()
         self.site.make_state()
@@ -196,11 +197,13 @@ class App(Looking):
         except GitDeployError as error:
             return upkeep.drafting.Tried("plan", False, error.message, error.hint)
         if plan is None:
-            return upkeep.drafting.Tried("plan", True, "There is no newer release; what is live is the newest.")
+            return upkeep.drafting.Tried("plan", True, tr("There is no newer release; what is live is the newest."))
         if plan.problems:
             first = plan.problems[0]
             return upkeep.drafting.Tried("plan", False, first.message, first.hint)
-        return upkeep.drafting.Tried("plan", True, f"An upgrade to {plan.target.name} can be planned.")
+        return upkeep.drafting.Tried(
+            "plan", True, tr("An upgrade to {target} can be planned.", target=plan.target.name)
+        )
 
     def _is_tracked(self, path: Path) -> bool:
         relative = os.path.relpath(path, self.site.root)
@@ -214,7 +217,7 @@ class App(Looking):
         self.site.require_owner()
         mended: list[Finding] = []
         if repair:
-            asked = caller or self._caller("doctor --repair")
+            asked = caller or self._caller(tr("doctor --repair"))
             mended += upkeep.doctor_git.mend_objects(self.site)
             if result := self.recover(caller=asked):
                 mended.append(finding.Finding("state", "mended", result.sentence))
@@ -245,7 +248,7 @@ class App(Looking):
     def delete_backup(self, reference: str, *, caller: Caller | None = None) -> Backup:
         """Delete one backup; its venv generation goes with the next `prune`."""
 
-        with open_session(self.site, caller or self._caller("delete a backup"), pausable=False):
+        with open_session(self.site, caller or self._caller(tr("delete a backup")), pausable=False):
             backup = self.find_backup(reference)
             backups.store.remove(self.site.state.backups, backup.id, self.site.repository)
         return backup
@@ -253,7 +256,7 @@ class App(Looking):
     def label_backup(self, reference: str, label: str, *, caller: Caller | None = None) -> Backup:
         """Label a backup, which is then never pruned; an empty LABEL takes it away."""
 
-        with open_session(self.site, caller or self._caller("label a backup"), pausable=False):
+        with open_session(self.site, caller or self._caller(tr("label a backup")), pausable=False):
             backup = replace(self.find_backup(reference), label=clean(label, limit=200))
             backups.store.write(self.site.state.backups, backup)
         return backup
@@ -279,7 +282,8 @@ class App(Looking):
         def put(found: str | None) -> str:
             if found is not None and not force and json.loads(found)["who"] != asking:
                 raise LockedError(
-                    paused_sentence(found), "To put your pause in its place: add --force\nTo end it: gitdeploy unlock"
+                    paused_sentence(found),
+                    tr("To put your pause in its place: add --force\nTo end it: gitdeploy unlock"),
                 )
             return json.dumps({"who": asking, "since": now(), "message": message})
 
@@ -310,7 +314,7 @@ class App(Looking):
     def run_hooks(self, stage: str, *, on_line: Callable[[str], object]) -> int:
         """Run the hooks of a stage now, outside any deployment. Returns how many ran."""
 
-        with open_session(self.site, self._caller(f"hooks run {stage}"), pausable=False) as session:
+        with open_session(self.site, self._caller(tr("hooks run {stage}", stage=stage)), pausable=False) as session:
             return flow.manual.run_hooks(session, stage, on_line)
 
 

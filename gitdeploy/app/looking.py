@@ -16,6 +16,7 @@ from gitdeploy.deployment import plan as planning
 from gitdeploy.deployment.plan.options import Options
 from gitdeploy.deployment.record.replaced import Kept, kept_of
 from gitdeploy.errors import NotFound
+from gitdeploy.messages import tr
 from gitdeploy.site import remotes, tags, whose
 from gitdeploy.site.interrupted import read_interruption
 from gitdeploy.site.pause import PAUSED, paused_sentence
@@ -271,7 +272,9 @@ class Looking(Opened):
                 row = database.deployment(deployment)
                 if row is not None:
                     return row, database.lines(deployment, since)
-        raise NotFound(f"There is no deployment {deployment}.", "`gitdeploy log` lists them.")
+        raise NotFound(
+            tr("There is no deployment {deployment}.", deployment=deployment), tr("`gitdeploy log` lists them.")
+        )
 
     def replaced(self, deployment: int) -> list[Kept]:
         """Databases and paths that a deployment replaced: what was written meanwhile, and where the copy is."""

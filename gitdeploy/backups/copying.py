@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from gitdeploy.errors import DeploymentFailed
+from gitdeploy.messages import tr
 from gitdeploy.system import interruption
 from gitdeploy.text import path_text
 
@@ -61,8 +62,8 @@ def _exists(path: Path) -> bool:
 
 def _unreadable(path: Path, error: OSError) -> DeploymentFailed:
     return DeploymentFailed(
-        f"{path_text(str(path))} can't be read for the backup: {error.strerror}.",
-        "Make it readable for the user that runs gitdeploy, or take it out of git.keep and backup.include.",
+        tr("{path} can't be read for the backup: {strerror}.", path=path_text(str(path)), strerror=error.strerror),
+        tr("Make it readable for the user that runs gitdeploy, or take it out of git.keep and backup.include."),
     )
 
 
@@ -168,7 +169,7 @@ def _copy_file(source: Path, place: Path) -> None:
     except OSError as error:
         if error.errno == errno.ENOSPC:
             raise DeploymentFailed(
-                "The disk is full: the backup can't be written.", "Make room, then try again."
+                tr("The disk is full: the backup can't be written."), tr("Make room, then try again.")
             ) from error
         raise
 

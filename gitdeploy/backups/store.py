@@ -22,6 +22,7 @@ from msgspec.structs import asdict
 
 from gitdeploy.checkout.snapshot import Snapshot
 from gitdeploy.errors import DeploymentFailed, NotFound, UsageError
+from gitdeploy.messages import tr
 from gitdeploy.system import faultpoints
 from gitdeploy.text import clean, listing
 
@@ -174,16 +175,16 @@ def read(folder: Path, identity: str) -> Backup | Damaged:
     try:
         data = json.loads((folder / identity / MANIFEST).read_bytes())
         if data.get("format") != 1:
-            return Damaged(identity, "its manifest is of a newer gitdeploy")
+            return Damaged(identity, tr("its manifest is of a newer gitdeploy"))
         backup = _from_document(data)
         if backup.id != identity or not re.fullmatch(r"[0-9a-f]{40,64}", backup.commit):
-            return Damaged(identity, "its manifest is not its own")
+            return Damaged(identity, tr("its manifest is not its own"))
     except FileNotFoundError:
-        return Damaged(identity, "it has no manifest (it was never finished)")
+        return Damaged(identity, tr("it has no manifest (it was never finished)"))
     except KeyError:
-        return Damaged(identity, "its manifest is incomplete")
+        return Damaged(identity, tr("its manifest is incomplete"))
     except (OSError, ValueError, TypeError, AttributeError) as error:
-        return Damaged(identity, f"its manifest can't be read: {clean(str(error), limit=120)}")
+        return Damaged(identity, tr("its manifest can't be read: {error}", error=clean(str(error), limit=120)))
     return backup
 
 
@@ -203,7 +204,7 @@ def read_all(folder: Path) -> tuple[list[Backup], list[Damaged]]:
 
 def where_files_are(identity: str) -> str:
     """Where what a backup holds may still be found by hand."""
-    return f"git show {REFS}{identity}, and .gitdeploy/backups/{identity}/"
+    return tr("git show {refs}{identity}, and .gitdeploy/backups/{identity}/", refs=REFS, identity=identity)
 
 
 def find(folder: Path, reference: str) -> Backup:
@@ -215,13 +216,13 @@ def find(folder: Path, reference: str) -> Backup:
     found, damaged = read_all(folder)
     if wanted == "latest":
         if not found:
-            raise NotFound("There is no backup yet.", "`gitdeploy backup` makes one; every upgrade does too.")
+            raise NotFound(tr("There is no backup yet."), tr("`gitdeploy backup` makes one; every upgrade does too."))
         return found[0]
     for entry in damaged:
         if entry.id == wanted:
             raise DeploymentFailed(
-                f"Backup {wanted} can't be restored: {entry.problem}.",
-                f"Its files may still be there: {where_files_are(wanted)}",
+                tr("Backup {wanted} can't be restored: {problem}.", wanted=wanted, problem=entry.problem),
+                tr("Its files may still be there: {where_files_are}", where_files_are=where_files_are(wanted)),
             )
     exact = [backup for backup in found if backup.id == wanted]
     matching = exact or [backup for backup in found if wanted and backup.id.startswith(wanted)]
@@ -230,9 +231,14 @@ def find(folder: Path, reference: str) -> Backup:
     shown = clean(reference, limit=80)
     if matching:
         raise UsageError(
-            f"`{shown}` begins several backups: {listing([b.id for b in matching], 5)}.", "Give more of the id."
+            tr(
+                "`{shown}` begins several backups: {matching}.",
+                shown=shown,
+                matching=listing([b.id for b in matching], 5),
+            ),
+            tr("Give more of the id."),
         )
-    raise NotFound(f"There is no backup `{shown}`.", "`gitdeploy backups` lists them.")
+    raise NotFound(tr("There is no backup `{shown}`.", shown=shown), tr("`gitdeploy backups` lists them."))
 
 
 def set_outcome(folder: Path, identity: str, outcome: Outcome) -> None:

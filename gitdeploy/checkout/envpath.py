@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from gitdeploy.checkout.changes import FileChange, look
 from gitdeploy.config.envfile import EnvFile
 from gitdeploy.errors import GitDeployError
+from gitdeploy.messages import tr
 from gitdeploy.text import path_text
 
 NAME = "APP_VERSION"
@@ -45,7 +46,9 @@ class EnvPath(Struct, frozen=True):
             return None
         if change is None and (os.path.islink(full) or not os.path.isfile(full)):
             if os.path.islink(full) and _says(full) not in (None, self.version):
-                self.warnings.append(f"{path_text(self.path)} is a symbolic link: APP_VERSION in it is not changed.")
+                self.warnings.append(
+                    tr("{path} is a symbolic link: APP_VERSION in it is not changed.", path=path_text(self.path))
+                )
             return None
         before = planned(change) if change is not None else Path(os.fsdecode(full)).read_bytes()
         try:

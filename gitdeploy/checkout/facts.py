@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from gitdeploy.errors import DeploymentFailed
+from gitdeploy.messages import joined, tr
 from gitdeploy.text import shell_word
 
 _OBJECT_ID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
@@ -42,24 +43,38 @@ class ObjectFacts(Struct, frozen=True):
 def refetch(remote: str = "origin") -> str:
     """How objects that are missing are fetched again. Into refs of its own: git refuses to fetch into refs whose objects
     are missing, and takes a tag that it has already for fetched."""
-    specs = " ".join(f"'+refs/{kind}/*:refs/refetch/{kind}/*'" for kind in ("heads", "tags"))
-    return f"Fetch them again, with git 2.36 or newer: git fetch --refetch --no-tags {shell_word(remote)} {specs}"
+    specs = joined(" ", (f"'+refs/{kind}/*:refs/refetch/{kind}/*'" for kind in ("heads", "tags")))
+    return tr(
+        "Fetch them again, with git 2.36 or newer: git fetch --refetch --no-tags {remote} {specs}",
+        remote=shell_word(remote),
+        specs=specs,
+    )
 
 
 def unreadable(what: str, said: str = "") -> ObjectsUnreadable:
     """The error for objects of which nothing can be told: WHAT is wrong, and what git SAID."""
     if "promisor" in said or "could not fetch" in said:
         return ObjectsUnreadable(
-            f"{what}: this partial clone has left it out, and it can't be fetched. {said}",
-            "See that the remote can be reached, and a private one with a token (`gitdeploy check --force` asks it).",
+            tr("{what}: this partial clone has left it out, and it can't be fetched. {said}", what=what, said=said),
+            tr(
+                "See that the remote can be reached, and a private one with a token (`gitdeploy check --force` asks it)."
+            ),
         )
     if "bad config" in said or "bad numeric config" in said:
-        return ObjectsUnreadable(f"{what}: {said}", "Correct the file and line that it names.")
+        return ObjectsUnreadable(
+            tr("{what}: {said}", what=what, said=said), tr("Correct the file and line that it names.")
+        )
     if "not a git repository" in said:
-        return ObjectsUnreadable(f"{what}: {said}", "HEAD may be damaged. To see what to type: gitdeploy doctor")
+        return ObjectsUnreadable(
+            tr("{what}: {said}", what=what, said=said), tr("HEAD may be damaged. To see what to type: gitdeploy doctor")
+        )
     return ObjectsUnreadable(
-        f"{what}" + (f": {said}" if said else "."),
-        f"Objects are missing or damaged: git fsck names them. Delete empty ones: gitdeploy doctor --repair\n{refetch()}",
+        f"{what}" + (tr(": {said}", said=said) if said else "."),
+        tr(
+            "Objects are missing or damaged: git fsck names them. Delete empty ones: gitdeploy "
+            "doctor --repair\n{refetch}",
+            refetch=refetch(),
+        ),
     )
 
 

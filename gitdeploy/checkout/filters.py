@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from gitdeploy.checkout.git import Repository
 from gitdeploy.checkout.program import LONG
 from gitdeploy.errors import DeploymentFailed
+from gitdeploy.messages import tr
 from gitdeploy.system.completed import Completed
 from gitdeploy.text import clean
 
@@ -34,8 +35,8 @@ def refuse_failed_filter(done: Completed) -> None:
     """Raise `DeploymentFailed` where a filter failed: git then goes on with the unfiltered text."""
     if _FAILED.search(done.stderr.decode("utf-8", "replace")):
         raise DeploymentFailed(
-            f"A filter of .gitattributes failed: {clean(done.error_text, lines=True)}",
-            "The filters' commands: git config --get-regexp ^filter",
+            tr("A filter of .gitattributes failed: {error_text}", error_text=clean(done.error_text, lines=True)),
+            tr("The filters' commands: git config --get-regexp ^filter"),
         )
 
 
@@ -54,7 +55,7 @@ def read_filtered(repository: Repository, tree: str, paths: Sequence[str]) -> di
             index=index, work_tree=files, options=filter_options(repository), timeout=LONG,
         )  # fmt: skip
         refuse_failed_filter(done)
-        done.check("Reading the release's files through their filters")
+        done.check(tr("Reading the release's files through their filters"))
         for path in found:
             file = files / path
             if not file.is_symlink():

@@ -16,6 +16,7 @@ from gitdeploy.checkout.modules import branch_of, default_url
 from gitdeploy.checkout.paths import Owner, Paths
 from gitdeploy.checkout.submodules import Rules, SubmodulePlan
 from gitdeploy.errors import DeploymentFailed
+from gitdeploy.messages import tr
 from gitdeploy.text import shell_word
 
 
@@ -72,8 +73,8 @@ class Found(Struct):
         """GOAL with its trees; raises `DeploymentFailed` where those of a backup are gone."""
         if goal.tree and any(found is None for found in objects.facts([goal.tree, goal.index_tree])):
             raise DeploymentFailed(
-                "what the backup holds of it was in its repository, and that is gone.",
-                "Restore another backup (gitdeploy backups), or upgrade to the release that it was.",
+                tr("what the backup holds of it was in its repository, and that is gone."),
+                tr("Restore another backup (gitdeploy backups), or upgrade to the release that it was."),
             )
         tree = objects.tree_of(goal.commit)
         return replace(goal, tree=goal.tree or tree, index_tree=goal.index_tree or tree)

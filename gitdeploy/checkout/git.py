@@ -29,6 +29,7 @@ from gitdeploy.checkout.readers import Readers, Way
 from gitdeploy.checkout.scratch import SCRATCH
 from gitdeploy.checkout.settings import PINNED
 from gitdeploy.errors import ConfigError, DeploymentFailed
+from gitdeploy.messages import tr
 from gitdeploy.system import durable, proc, process
 from gitdeploy.system import environment as environment_
 from gitdeploy.system.completed import Completed
@@ -61,14 +62,14 @@ class Repository(Struct, frozen=True):
             if durable.is_file(entry):
                 text = entry.read_text().strip()
                 if not text.startswith("gitdir: "):
-                    raise ConfigError(f"{path_text(str(entry))} is not what git writes there.")
+                    raise ConfigError(tr("{entry} is not what git writes there.", entry=path_text(str(entry))))
                 git_dir = Path(os.path.normpath(root / text.removeprefix("gitdir: ")))
             else:
                 git_dir = entry
             if not durable.is_folder(git_dir):
                 raise ConfigError(
-                    f"{path_text(str(root))} is no git checkout: it has no .git.",
-                    "Go to the folder of your app's checkout, or name it: gitdeploy -C DIR",
+                    tr("{root} is no git checkout: it has no .git.", root=path_text(str(root))),
+                    tr("Go to the folder of your app's checkout, or name it: gitdeploy -C DIR"),
                 )
             shared = git_dir / "commondir"
             common = (
@@ -76,7 +77,8 @@ class Repository(Struct, frozen=True):
             )
         except PermissionError as error:
             raise DeploymentFailed(
-                f"{path_text(str(entry))} can't be read: permission denied.", "Run gitdeploy as the checkout's owner."
+                tr("{entry} can't be read: permission denied.", entry=path_text(str(entry))),
+                tr("Run gitdeploy as the checkout's owner."),
             ) from error
         return cls(root, git_dir, common, lfs)
 
@@ -156,7 +158,7 @@ class Repository(Struct, frozen=True):
 
     def output(self, *words: str, what: str = "", **settings: object) -> bytes:
         """The standard output of a command that must succeed. Raises `CommandFailed`."""
-        return self.run(*words, **settings).check(what or f"git {words[0]}").stdout  # type: ignore[arg-type]
+        return self.run(*words, **settings).check(what or tr("git {words}", words=words[0])).stdout  # type: ignore[arg-type]
 
     # ---- names and objects ----
 
@@ -203,7 +205,7 @@ class Repository(Struct, frozen=True):
             answers = ask(conversation, [os.fsencode(name) for name in asked])
             said = conversation.errors()
         if len(answers) < len(asked):
-            raise unreadable(f"{path_text(asked[len(answers)])} can't be read by git", said)
+            raise unreadable(tr("{asked} can't be read by git", asked=path_text(asked[len(answers)])), said)
         return dict(zip(asked, answers, strict=True))
 
     def _refuse_missing(self, names: Sequence[str]) -> None:
@@ -215,15 +217,21 @@ class Repository(Struct, frozen=True):
             if colon and path:
                 paths.setdefault(holder, []).append(path)
             elif name.startswith("refs/") and "^" not in name and self._has_ref(name):
-                raise unreadable(f"{path_text(name)} is here, but not the object that it names")
+                raise unreadable(tr("{name} is here, but not the object that it names", name=path_text(name)))
         for holder, inner in paths.items():
             listed = self.run("ls-tree", "-z", "--full-tree", holder, "--", *inner)
             if not listed.ok:
-                raise unreadable(f"The files of {holder[:12]} can't be listed", listed.error_text)
+                raise unreadable(tr("The files of {holder} can't be listed", holder=holder[:12]), listed.error_text)
             for entry in listed.stdout.split(b"\0"):
                 facts, _, path_bytes = entry.partition(b"\t")
                 if facts and facts.split(b" ")[1] != b"commit":
-                    raise unreadable(f"{path_text(path_bytes)} is in {holder[:12]}, but its object is missing here")
+                    raise unreadable(
+                        tr(
+                            "{path_bytes} is in {holder}, but its object is missing here",
+                            path_bytes=path_text(path_bytes),
+                            holder=holder[:12],
+                        )
+                    )
 
     def _has_ref(self, name: str) -> bool:
         """Whether there is a ref NAME, whatever it leads to. An empty file is what a crash leaves of one: see `mend_ref`."""
@@ -238,7 +246,7 @@ class Repository(Struct, frozen=True):
         """A tag without its commit is one of something else, or the commit is missing."""
         said = self.output("cat-file", "tag", tag).split(b"\n", 2)
         if len(said) == 3 and said[1] in (b"type commit", b"type tag"):
-            raise unreadable(f"{path_text(name)} is here, but not the commit that it is a tag of")
+            raise unreadable(tr("{name} is here, but not the commit that it is a tag of", name=path_text(name)))
 
     @contextmanager
     def _conversation(self, way: Way) -> Iterator[Conversation]:
@@ -323,7 +331,10 @@ class Repository(Struct, frozen=True):
     def is_ancestor(self, older: str, newer: str) -> bool:
         done = self.run("merge-base", "--is-ancestor", older, newer)
         if done.returncode not in (0, 1):
-            raise unreadable(f"How {older[:12]} and {newer[:12]} are related can't be told", done.error_text)
+            raise unreadable(
+                tr("How {older} and {newer} are related can't be told", older=older[:12], newer=newer[:12]),
+                done.error_text,
+            )
         return done.ok
 
     def copy_index(self, to: Path) -> None:
@@ -342,7 +353,14 @@ class Repository(Struct, frozen=True):
         for path, facts in zip(paths, self.facts([f"{commit}:{path}" for path in paths]), strict=True):
             if facts is not None and facts.kind == "blob":
                 if facts.size > limit:
-                    raise DeploymentFailed(f"{path_text(path)} of {commit[:12]} is larger than {limit} bytes.")
+                    raise DeploymentFailed(
+                        tr(
+                            "{path} of {commit} is larger than {limit} bytes.",
+                            path=path_text(path),
+                            commit=commit[:12],
+                            limit=limit,
+                        )
+                    )
                 wanted[path] = facts.oid
         if not wanted:
             return {}
@@ -353,7 +371,7 @@ class Repository(Struct, frozen=True):
         """The bytes of a file's content, by its id. Raises `ObjectsUnreadable`, also where it is missing."""
         (found,) = self.contents([oid])
         if found is None:
-            raise unreadable(f"The object {oid[:12]} is missing")
+            raise unreadable(tr("The object {oid} is missing", oid=oid[:12]))
         return found[1]
 
     def config(self, pattern: str) -> dict[str, list[str]]:
@@ -363,7 +381,8 @@ class Repository(Struct, frozen=True):
         done = process.run(words, cwd=self.root, env=self.environment(), timeout=SHORT)
         if done.returncode not in (0, 1):
             raise ConfigError(
-                f"git's settings can't be read: {done.error_text}", "Correct the file and line that it names."
+                tr("git's settings can't be read: {error_text}", error_text=done.error_text),
+                tr("Correct the file and line that it names."),
             )
         found: dict[str, list[str]] = {}
         for entry in done.stdout.decode("utf-8", "replace").split("\0"):

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from gitdeploy.checkout import objects
 from gitdeploy.checkout.git import Repository
+from gitdeploy.messages import joined
 from gitdeploy.text import clean
 from gitdeploy.versions import CodeState, matches, read_version, version_text
 
@@ -84,7 +85,7 @@ def read_commits(repository: Repository, ids: Sequence[str]) -> list[Commit]:
 
 
 def _commit(found: git.Commit) -> Commit:
-    subject = " ".join(str(found.message).lstrip("\n").partition("\n\n")[0].split("\n"))
+    subject = joined(" ", str(found.message).lstrip("\n").partition("\n\n")[0].split("\n"))
     return _cleaned(found.hexsha, subject, found.author.name or "", found.committed_datetime.isoformat())
 
 

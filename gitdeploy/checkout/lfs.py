@@ -14,6 +14,7 @@ from gitdeploy.checkout.changes import FileChange, Problem
 from gitdeploy.checkout.git import Repository
 from gitdeploy.checkout.origins import NEVER
 from gitdeploy.checkout.remote_names import remote_url
+from gitdeploy.messages import tr
 from gitdeploy.system import environment
 from gitdeploy.system.durable import is_file
 from gitdeploy.text import clean, redact, shell_word
@@ -38,22 +39,27 @@ def lfs_findings(
     if b"filter=lfs" not in texts.get(".gitattributes", b"") or repository.lfs == "never":
         return [], []
     if environment.which("git-lfs") is None:
-        said = "This release keeps files in Git LFS, and git-lfs is not installed"
+        said = tr("This release keeps files in Git LFS, and git-lfs is not installed")
         if repository.lfs == "always":
-            return [Problem(f"{said}.", "apt-get install git-lfs")], []
-        return [], [f"{said}: they will be small texts that only name them (apt-get install git-lfs)."]
+            return [Problem(tr("{said}.", said=said), "apt-get install git-lfs")], []
+        return [], [tr("{said}: they will be small texts that only name them (apt-get install git-lfs).", said=said)]
     if not texts.get(".lfsconfig") or repository.config(r"^lfs\.url$"):
         return [], []
     done = repository.run("config", "-z", "--file", "-", "--list", stdin=texts[".lfsconfig"])
     if not done.ok:
-        return [Problem("The release's .lfsconfig can't be read.", clean(done.error_text, limit=200))], []
+        return [Problem(tr("The release's .lfsconfig can't be read."), clean(done.error_text, limit=200))], []
     entries = (entry.partition("\n") for entry in done.stdout.decode("utf-8", "replace").split("\0"))
     here = remote_url(repository, remote) or ""
     foreign = [url for key, _, url in entries if _PLACE.fullmatch(key) and not _same_place(here, url)]
     return [
         Problem(
-            f"The release's .lfsconfig takes its large files from {redact(clean(url, limit=200))}, which is not where this app comes from.",
-            NEVER if at is None else f"If you trust it: git {at}config lfs.url {shell_word(redact(clean(url)))}",
+            tr(
+                "The release's .lfsconfig takes its large files from {url}, which is not where this app comes from.",
+                url=redact(clean(url, limit=200)),
+            ),
+            NEVER
+            if at is None
+            else tr("If you trust it: git {at}config lfs.url {url}", at=at, url=shell_word(redact(clean(url)))),
             refused=True,
         )
         for url in foreign

@@ -14,12 +14,13 @@ from msgspec.structs import replace
 from gitdeploy.checkout.blobs import file_blob_id
 from gitdeploy.checkout.git import Repository
 from gitdeploy.errors import DeploymentFailed
+from gitdeploy.messages import tr
 from gitdeploy.system.completed import Completed
 from gitdeploy.system.durable import NOTHING_THERE, exists
 from gitdeploy.text import path_text, shell_word
 
 ABSENT = "0" * 40
-FIRST_CHECKOUT = "Check a release out once by hand: git fetch --tags && git checkout TAG"
+FIRST_CHECKOUT = tr("Check a release out once by hand: git fetch --tags && git checkout TAG")
 # What perror(3) and error_errno of git write: `name: Permission denied`, `error: open("name"): Permission denied`.
 _UNSEEN = re.compile(
     r"(?:error: |fatal: )?(?:open\(\"|could not (?:open|read) '?|unable to \w+ '?)?(.+?)(?:\"\))?'?: (Permission denied|Input/output error|Operation not permitted)$"
@@ -80,8 +81,13 @@ def read_local(repository: Repository) -> Local:
     )
     if not done.ok:
         raise DeploymentFailed(
-            f"git can't read the checkout {path_text(str(repository.root))} ({done.ending}): {done.error_text}",
-            "To see why, and what to type: gitdeploy doctor",
+            tr(
+                "git can't read the checkout {root} ({ending}): {error_text}",
+                root=path_text(str(repository.root)),
+                ending=done.ending,
+                error_text=done.error_text,
+            ),
+            tr("To see why, and what to type: gitdeploy doctor"),
         )
     _refuse_unseen(repository, done)
     head, branch, changes = "", None, []
@@ -105,11 +111,11 @@ def read_local(repository: Repository) -> Local:
             )
         elif entry.startswith(b"u "):
             raise DeploymentFailed(
-                f"A merge is not finished: {path_text(entry.split(b' ', 10)[10])} has conflicts.",
-                "Finish or abort it first (git status says how).",
+                tr("A merge is not finished: {entry} has conflicts.", entry=path_text(entry.split(b" ", 10)[10])),
+                tr("Finish or abort it first (git status says how)."),
             )
     if head == "(initial)" or not head:
-        raise DeploymentFailed("The checkout has no commit yet.", FIRST_CHECKOUT)
+        raise DeploymentFailed(tr("The checkout has no commit yet."), FIRST_CHECKOUT)
     hidden, tracked = _index(repository)
     _refuse_unreadable(repository, changes)
     known = {change.path for change in changes}
@@ -134,14 +140,14 @@ def _refuse_unreadable(repository: Repository, changes: list[LocalChange]) -> No
     for change in changes:
         full = os.path.join(os.fsencode(repository.root), change.path)
         if change.disk_mode in (0o100644, 0o100755) and not os.access(full, os.R_OK):
-            raise _untold(repository, change.path, "Permission denied")
+            raise _untold(repository, change.path, tr("Permission denied"))
 
 
 def _untold(repository: Repository, path: bytes | str, why: str) -> DeploymentFailed:
     place = repository.root / os.fsdecode(path)
     return DeploymentFailed(
-        f"Whether {path_text(path)} was changed can't be told: {why}.",
-        f"Make it readable for its owner: chmod -R u+rwX {shell_word(str(place))}",
+        tr("Whether {path} was changed can't be told: {why}.", path=path_text(path), why=why),
+        tr("Make it readable for its owner: chmod -R u+rwX {place}", place=shell_word(str(place))),
     )
 
 
@@ -170,7 +176,7 @@ def stop_words(word: str, folder: bytes = b"") -> str:
     """How what WORD names (`operation_under_way`) in FOLDER is ended."""
     where = f"-C {shell_word(folder)} " if folder else ""
     command = f"git {where}{word} {'reset' if word == 'bisect' else '--abort'}"
-    return f"Finish it, or stop it: {command}"
+    return tr("Finish it, or stop it: {command}", command=command)
 
 
 def _index(repository: Repository) -> tuple[dict[bytes, tuple[int, str]], list[tuple[bytes, int]]]:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from gitdeploy.checkout.git import Repository
 from gitdeploy.checkout.program import git_version, program
+from gitdeploy.messages import joined, tr
 from gitdeploy.text import register_secret
 
 LOGIN_SETTINGS = r"http\.(.*\.)?extraheader|remote\..*\.url"
@@ -37,7 +38,7 @@ def own_login(found: Mapping[str, Sequence[str]], remote: str | None) -> dict[st
         words = [f"{_quoted(name)}={_quoted(value)}" for name, value in settings]
     else:
         words = [_quoted(f"{name}={value}") for name, value in settings]
-    return {_PARAMETERS: " ".join(words)}
+    return {_PARAMETERS: joined(" ", words)}
 
 
 def login_hint(repository: Repository, remote: str) -> tuple[str, str] | None:
@@ -54,13 +55,17 @@ def login_hint(repository: Repository, remote: str) -> tuple[str, str] | None:
             place = "" if own else f"--file {shlex.quote(file)} "
             return (
                 f"git sends the login that stands in {name}",
-                f"If it is an old one: git config {place}--unset-all {shlex.quote(name)}",
+                tr("If it is an old one: git config {place}--unset-all {name}", place=place, name=shlex.quote(name)),
             )
     for name, url in _addresses(addresses, remote):
         if name and (bare := _without_password(url)):
             return (
                 f"git sends the password that stands in the URL of {name}",
-                f"If it is an old one: git remote set-url {shlex.quote(name)} {shlex.quote(bare)}",
+                tr(
+                    "If it is an old one: git remote set-url {name} {bare}",
+                    name=shlex.quote(name),
+                    bare=shlex.quote(bare),
+                ),
             )
     return None
 

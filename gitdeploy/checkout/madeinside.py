@@ -6,6 +6,7 @@ from gitdeploy.checkout.changes import Policy, Problem
 from gitdeploy.checkout.git import Repository
 from gitdeploy.checkout.history import local_commits
 from gitdeploy.checkout.local import Local, LocalChange
+from gitdeploy.messages import tr
 from gitdeploy.text import count, listing, path_text, shell_word
 
 
@@ -40,20 +41,31 @@ def commit_problem(
     if made:
         subjects = listing([f"{commit.id[:7]} {commit.subject}" for commit in made], 3)
         return Problem(
-            f"{count(len(made), 'commit')} made on this server in submodule {where}, which the release doesn't have: {subjects}.",
-            "Push them and make a release of them, or go on without: --discard-local-changes (the backup holds them).",
+            tr(
+                "{count} made on this server in submodule {where}, which the release doesn't have: {subjects}.",
+                count=count(len(made), "commit"),
+                where=where,
+                subjects=subjects,
+            ),
+            tr(
+                "Push them and make a release of them, or go on without: --discard-local-changes (the backup holds them)."
+            ),
             refused=True,
             ways=("discard",),
         )
     above = f"-C {shell_word(place[0])} " if place[0] else ""
     name = shell_word(place[1])
-    said = f"is at {local.head[:7]}" if local.head != old else f"is staged at {change.index_id[:7] if change else ''}"
+    said = (
+        tr("is at {head}", head=local.head[:7])
+        if local.head != old
+        else tr("is staged at {index_id}", index_id=change.index_id[:7] if change else "")
+    )
     put_back = f"git {above}submodule update {name}"
     if local.head == old:
         put_back = f"git {above}reset -q -- {name}"
     return Problem(
-        f"Submodule {where} {said}, the live release has it at {old[:7]}.",
-        f"Put it back: {put_back}; or go on: --discard-local-changes (the backup holds it).",
+        tr("Submodule {where} {said}, the live release has it at {old}.", where=where, said=said, old=old[:7]),
+        tr("Put it back: {put_back}; or go on: --discard-local-changes (the backup holds it).", put_back=put_back),
         refused=True,
         ways=("discard",),
     )

@@ -16,6 +16,7 @@ from msgspec import Struct
 from gitdeploy.checkout.permissions import Attributes
 from gitdeploy.checkout.times import second
 from gitdeploy.errors import DeploymentFailed
+from gitdeploy.messages import tr
 from gitdeploy.system.durable import write_durably
 from gitdeploy.text import path_text
 
@@ -110,7 +111,9 @@ class Manifest(Struct, frozen=True):
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:
-            raise DeploymentFailed(f"{path_text(str(stage / FILE))} can't be read: {error}.") from error
+            raise DeploymentFailed(
+                tr("{stage} can't be read: {error}.", stage=path_text(str(stage / FILE)), error=error)
+            ) from error
         return _decode(data)
 
     @property

@@ -13,6 +13,7 @@ from gitdeploy.checkout.changes import SUBMODULE, Target
 from gitdeploy.checkout.git import Repository
 from gitdeploy.checkout.local import Local, read_local
 from gitdeploy.errors import DeploymentFailed, GitDeployError
+from gitdeploy.messages import tr
 
 
 class Recorded(Struct, frozen=True):
@@ -91,8 +92,8 @@ def refuse_place(source: Path, created: Sequence[Path]) -> None:
     among = above is not None and source.relative_to(above).parts[0] != "modules"
     if inside or among or (source.is_dir() and not (source / "HEAD").is_file()):
         raise DeploymentFailed(
-            "its repository would lie inside another submodule's: their names are in each other's way.",
-            "Ask the release's author to rename one of them in .gitmodules.",
+            tr("its repository would lie inside another submodule's: their names are in each other's way."),
+            tr("Ask the release's author to rename one of them in .gitmodules."),
         )
 
 

@@ -12,9 +12,10 @@ from gitdeploy.checkout.incoming import fill, incoming_repository
 from gitdeploy.checkout.remote import fetch_commit
 from gitdeploy.checkout.remote_access import Credentials
 from gitdeploy.errors import DeploymentFailed, SourceError
+from gitdeploy.messages import joined, tr
 from gitdeploy.text import path_text, redact, shell_word
 
-NEVER = "See to the submodules yourself, and say so in deploy.yaml:  git: {submodules: never}"
+NEVER = tr("See to the submodules yourself, and say so in deploy.yaml:  git: {{submodules: never}}")
 
 
 class Origins(Struct, frozen=True):
@@ -71,22 +72,43 @@ class Origins(Struct, frozen=True):
         if part is not None and foreign:
             raise self._foreign(part, release, failure, above) from failure
         if failure is None:
-            raise DeploymentFailed(f"nothing says where its commit {commit[:12]} comes from.", NEVER)
+            raise DeploymentFailed(tr("nothing says where its commit {commit} comes from.", commit=commit[:12]), NEVER)
         if len(urls) > 1:
-            others = ", ".join(shown(url) for url in urls[1:])
-            raise SourceError(f"{failure.message} Neither has {others}.", failure.hint, details=failure.details)
+            others = joined(", ", (shown(url) for url in urls[1:]))
+            raise SourceError(
+                tr("{message} Neither has {others}.", message=failure.message, others=others),
+                failure.hint,
+                details=failure.details,
+            )
         raise failure
 
     @staticmethod
     def _foreign(part: Described, url: str, failure: SourceError | None, above: bytes | None) -> DeploymentFailed:
-        before = f"{failure.message} " if failure is not None else ""
-        message = f"{before}The release wants it from {shown(url)}, which is not where this app comes from."
+        before = tr("{message} ", message=failure.message) if failure is not None else ""
+        message = tr(
+            "{before}The release wants it from {url}, which is not where this app comes from.",
+            before=before,
+            url=shown(url),
+        )
         if above is None:
             return DeploymentFailed(message, NEVER)
         where = f"-C {shell_word(above)} " if above else ""
         name, then = shell_word(f"submodule.{part.name}.url"), shell_word(part.path)
-        after = f"  (and after the upgrade: git {where}submodule sync {then})" if failure is not None else ""
-        return DeploymentFailed(message, f"If you trust it: git {where}config {name} {shell_word(shown(url))}{after}")
+        after = (
+            tr("  (and after the upgrade: git {where}submodule sync {then})", where=where, then=then)
+            if failure is not None
+            else ""
+        )
+        return DeploymentFailed(
+            message,
+            tr(
+                "If you trust it: git {where}config {name} {url}{after}",
+                where=where,
+                name=name,
+                url=shell_word(shown(url)),
+                after=after,
+            ),
+        )
 
 
 def url_changed(old: Described | None, new: Described | None, own: str, base: str, where: str) -> str | None:
@@ -96,9 +118,13 @@ def url_changed(old: Described | None, new: Described | None, own: str, base: st
     then = resolved(base, new.url)
     if then in (own, resolved(base, old.url)):
         return None
-    return (
-        f"Submodule {where} comes from {shown(then)} in this release; this checkout goes on asking {shown(own)}. "
-        f"To follow it, after the upgrade: git submodule sync {shell_word(where)}"
+    return tr(
+        "Submodule {where} comes from {then} in this release; this checkout goes on asking "
+        "{own}. To follow it, after the upgrade: git submodule sync {where2}",
+        where=where,
+        then=shown(then),
+        own=shown(own),
+        where2=shell_word(where),
     )
 
 

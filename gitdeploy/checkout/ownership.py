@@ -14,6 +14,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from gitdeploy.checkout.git import Repository
+from gitdeploy.messages import tr
 from gitdeploy.system.ourselves import user_word
 from gitdeploy.system.owner import user_name
 from gitdeploy.text import count, listing, path_text, shell_word
@@ -95,9 +96,13 @@ def in_words(root: Path, found: list[Foreign]) -> tuple[str, str]:
     closed = sum(each.folder for each in found)
     parts = [count(closed, "folder")] * bool(closed) + [count(len(found) - closed, "file")] * (closed < len(found))
     own = os.geteuid()
-    message = (
-        f"{' and '.join(parts)} of the checkout can't be changed by {user_name(own)}: {listing(names, 5)} "
-        f"({'belong' if len(found) > 1 else 'belongs'} to {listing([user_name(uid) for uid in owners], 3)})."
+    message = tr(
+        "{parts} of the checkout can't be changed by {user_name}: {names} ({found} to {owners}).",
+        parts=" and ".join(parts),
+        user_name=user_name(own),
+        names=listing(names, 5),
+        found="belong" if len(found) > 1 else "belongs",
+        owners=listing([user_name(uid) for uid in owners], 3),
     )
     who = user_word(own)
     if owners == [own]:  # one's own, without the right to write

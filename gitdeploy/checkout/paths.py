@@ -15,6 +15,7 @@ from msgspec import Struct, field
 from gitdeploy.checkout.changes import LINK, FileChange, Target
 from gitdeploy.checkout.git import Repository
 from gitdeploy.errors import DeploymentFailed
+from gitdeploy.messages import tr
 from gitdeploy.text import path_text
 
 
@@ -105,14 +106,14 @@ def settled(changes: Iterable[FileChange]) -> tuple[FileChange, ...]:
     found: dict[bytes, FileChange] = {}
     for change in changes:
         if change.path in found:
-            raise two_owners(change.path, "one part of the plan", "another")
+            raise two_owners(change.path, tr("one part of the plan"), "another")
         found[change.path] = change
     files = {path for path, change in found.items() if change.kind != "deleted"}
     for path in files:
         folder = os.path.dirname(path)
         while folder:
             if folder in files:
-                raise two_owners(folder, f"a {'link' if found[folder].mode == LINK else 'file'}", "a folder")
+                raise two_owners(folder, f"a {'link' if found[folder].mode == LINK else 'file'}", tr("a folder"))
             folder = os.path.dirname(folder)
     return tuple(found[path] for path in sorted(found))
 
@@ -129,10 +130,10 @@ def owner_of(owners: Mapping[bytes, Owner], path: bytes) -> Owner:
 
 def two_owners(path: bytes, one: str, other: str) -> DeploymentFailed:
     return DeploymentFailed(
-        f"{path_text(path)} has two owners in this plan: {one} and {other}.",
-        "Nothing was touched. It is a fault of gitdeploy: please report it with `gitdeploy plan --json`.",
+        tr("{path} has two owners in this plan: {one} and {other}.", path=path_text(path), one=one, other=other),
+        tr("Nothing was touched. It is a fault of gitdeploy: please report it with `gitdeploy plan --json`."),
     )
 
 
 def _named(prefix: bytes) -> str:
-    return f"submodule {path_text(prefix)}" if prefix else "the checkout"
+    return tr("submodule {prefix}", prefix=path_text(prefix)) if prefix else tr("the checkout")

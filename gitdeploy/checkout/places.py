@@ -12,6 +12,7 @@ from msgspec import Struct, field
 from gitdeploy.checkout.changes import LINK, FileChange, Problem
 from gitdeploy.checkout.local import git_mode
 from gitdeploy.checkout.paths import Entry
+from gitdeploy.messages import tr
 from gitdeploy.system.bytecode import is_bytecode
 from gitdeploy.text import count, listing, path_text
 
@@ -53,9 +54,9 @@ class Places(Struct):
         for path in (*(path for path, entry in entries.items() if entry.new), *gitlinks):
             parts = path.split(b"/")
             if any(p in (b"", b".", b"..") or p.lower() == b".git" or len(p) > 255 for p in parts) or len(path) > 3500:
-                yield _hostile(path, "is no path that a checkout can have")
+                yield _hostile(path, tr("is no path that a checkout can have"))
             if any(is_below(path, taken) for taken in forbidden):
-                yield _hostile(path, "belongs to this server, not to a release")
+                yield _hostile(path, tr("belongs to this server, not to a release"))
         for path, entry in entries.items():
             new, full = entry.new, self.disk.full(path)
             if new is not None and new.mode == LINK and os.path.isdir(full) and not os.path.islink(full):
@@ -63,7 +64,11 @@ class Places(Struct):
                 resolved = os.path.normpath(os.path.join(os.path.dirname(full), target))
                 if not is_below(resolved, self.disk.root):
                     yield _hostile(
-                        path, f"would turn a directory into a link to {path_text(target)}, outside the checkout"
+                        path,
+                        tr(
+                            "would turn a directory into a link to {target}, outside the checkout",
+                            target=path_text(target),
+                        ),
                     )
 
     def alone(self, folders: Sequence[bytes]) -> Iterator[Problem]:
@@ -71,10 +76,16 @@ class Places(Struct):
         for folder in folders:
             if reaching := [path for path in self.changes if is_below(path, folder)]:
                 yield Problem(
-                    f"Submodule {path_text(folder)}, which is left alone here, stands where the release has other files: "
-                    f"{_names(reaching)}.",
-                    "Its settings say so (git.keep, git.submodules, or git's own submodule.NAME.update and .active). "
-                    "Change them, or move it away first.",
+                    tr(
+                        "Submodule {folder}, which is left alone here, stands where the release has other files: "
+                        "{names}.",
+                        folder=path_text(folder),
+                        names=_names(reaching),
+                    ),
+                    tr(
+                        "Its settings say so (git.keep, git.submodules, or git's own submodule.NAME.update and .active). "
+                        "Change them, or move it away first."
+                    ),
                     refused=True,
                 )
 
@@ -95,21 +106,24 @@ class Places(Struct):
         mounted = [path for path in self.changes if any(is_below(path, mount) for mount in mounts)]
         if blocked:
             yield Problem(
-                f"{count(len(set(blocked)), 'path')} of yours stand where the release has a file or folder: "
-                f"{_names(set(blocked))}.",
-                "Move them away first.",
+                tr(
+                    "{count} of yours stand where the release has a file or folder: {names}.",
+                    count=count(len(set(blocked)), "path"),
+                    names=_names(set(blocked)),
+                ),
+                tr("Move them away first."),
                 refused=True,
             )
         if linked:
             yield Problem(
-                f"A symbolic link stands where the release has a folder: {_names(set(linked))}.",
-                "Put a real folder there, or keep the files behind it out of the release (git.keep).",
+                tr("A symbolic link stands where the release has a folder: {names}.", names=_names(set(linked))),
+                tr("Put a real folder there, or keep the files behind it out of the release (git.keep)."),
                 refused=True,
             )
         if mounted:
             yield Problem(
-                f"The release changes files on another mount inside the checkout: {_names(mounted)}.",
-                "Files can't be renamed across mounts. Unmount it for the deployment, or add the path to git.keep.",
+                tr("The release changes files on another mount inside the checkout: {names}.", names=_names(mounted)),
+                tr("Files can't be renamed across mounts. Unmount it for the deployment, or add the path to git.keep."),
             )
 
     def _blocking_parent(self, path: bytes, deleted: set[bytes]) -> bytes | None:
@@ -136,8 +150,8 @@ def is_below(path: bytes, folder: bytes) -> bool:
 
 def _hostile(path: bytes, why: str) -> Problem:
     return Problem(
-        f"The release tracks `{path_text(path)}`, which {why}.",
-        "Such a release can't be installed; ask its author to remove it.",
+        tr("The release tracks `{path}`, which {why}.", path=path_text(path), why=why),
+        tr("Such a release can't be installed; ask its author to remove it."),
         refused=True,
     )
 

@@ -25,6 +25,7 @@ from gitdeploy.checkout.local import LocalChange
 from gitdeploy.checkout.paths import Entry, Owner, Side, owner_of, settled
 from gitdeploy.checkout.places import Disk, Places
 from gitdeploy.errors import DeploymentFailed
+from gitdeploy.messages import joined, tr
 from gitdeploy.text import count, listing, path_text, shell_word
 
 
@@ -297,7 +298,9 @@ class _Planner(Struct):
                 done = owner.repository.run("hash-object", "--stdin-paths", stdin=stdin, work_tree=owner.place)
                 refuse_failed_filter(done)
                 if not done.ok:
-                    raise DeploymentFailed(f"git can't read the checkout's files: {done.error_text}")
+                    raise DeploymentFailed(
+                        tr("git can't read the checkout's files: {error_text}", error_text=done.error_text)
+                    )
                 found |= dict(zip(usable, done.stdout.decode().split(), strict=True))
             for path in set(mine).difference(usable):  # one by one: a line ends at a line feed
                 content = Path(os.fsdecode(self.disk.full(path))).read_bytes()
@@ -333,28 +336,41 @@ class _Planner(Struct):
         if self.edited:
             names = [path_text(path) for path in self.edited]
             yield Problem(
-                f"{count(len(names), 'tracked file')} changed locally: {listing(names)}.",
-                "Three ways out: --discard-local-changes (the backup holds them, `gitdeploy restore` brings them "
-                "back); --merge-local-changes (a three-way merge into the release); or keep them for good in "
-                f"deploy.yaml:  {keep_line(self.facts.keep.patterns, self.edited)}",
+                tr(
+                    "{count} changed locally: {names}.",
+                    count=count(len(names), tr("tracked file")),
+                    names=listing(names),
+                ),
+                tr(
+                    "Three ways out: --discard-local-changes (the backup holds them, `gitdeploy restore` "
+                    "brings them back); --merge-local-changes (a three-way merge into the release); or keep "
+                    "them for good in deploy.yaml:  {keep_line}",
+                    keep_line=keep_line(self.facts.keep.patterns, self.edited),
+                ),
                 refused=True,
                 ways=("merge", "discard"),
             )
         if self.in_the_way:
             names = [path_text(path) for path in self.in_the_way]
             yield Problem(
-                f"{count(len(names), 'untracked or ignored file')} of yours, which the release would overwrite: "
-                f"{listing(names)}.",
-                f"Keep them for good in deploy.yaml:  {keep_line(self.facts.keep.patterns, self.in_the_way)}  "
-                "or take the release's with --discard-local-changes (the backup holds yours).",
+                tr(
+                    "{count} of yours, which the release would overwrite: {names}.",
+                    count=count(len(names), tr("untracked or ignored file")),
+                    names=listing(names),
+                ),
+                tr(
+                    "Keep them for good in deploy.yaml:  {keep_line}  or take the release's with "
+                    "--discard-local-changes (the backup holds yours).",
+                    keep_line=keep_line(self.facts.keep.patterns, self.in_the_way),
+                ),
                 refused=True,
                 ways=("discard",),
             )
         if self.conflicts:
             names = [path_text(path) for path in self.conflicts]
             yield Problem(
-                f"Local changes conflict with the release's in {listing(names)}.",
-                "Merge them by hand, or discard them: --discard-local-changes (the backup holds them).",
+                tr("Local changes conflict with the release's in {names}.", names=listing(names)),
+                tr("Merge them by hand, or discard them: --discard-local-changes (the backup holds them)."),
                 refused=True,
                 ways=("discard",),
             )
@@ -362,18 +378,22 @@ class _Planner(Struct):
     def _modes_said(self) -> Problem:
         names = [path_text(path) for path in self.mode_changes]
         back = [
-            f"chmod {word} {' '.join(shell_word(path) for path in found)}"
+            f"chmod {word} {joined(' ', (shell_word(path) for path in found))}"
             for word, wanted in (("-x", 0o100644), ("+x", 0o100755))
             if (found := [path for path, mode in self.mode_changes.items() if mode == wanted])
         ]
-        ways = f"Put them back: {' && '.join(back)}\n" if len(names) <= 20 else ""
+        ways = tr("Put them back: {back}\n", back=" && ".join(back)) if len(names) <= 20 else ""
         places = dict.fromkeys(owner_of(self.facts.now, path).prefix for path in self.mode_changes)
         overlook = " && ".join(
             f"git {f'-C {shell_word(place)} ' if place else ''}config core.fileMode false" for place in places
         )
         return Problem(
-            f"{count(len(names), 'file')} changed locally, but only in their mode: {listing(names)}.",
-            f"{ways}To keep modes set by hand, have git overlook them: {overlook}",
+            tr(
+                "{count} changed locally, but only in their mode: {names}.",
+                count=count(len(names), "file"),
+                names=listing(names),
+            ),
+            tr("{ways}To keep modes set by hand, have git overlook them: {overlook}", ways=ways, overlook=overlook),
             refused=True,
             ways=("merge", "discard"),
         )

@@ -14,6 +14,7 @@ from pathlib import Path
 from gitdeploy.checkout.changes import LINK, Problem, TreePlan
 from gitdeploy.checkout.git import Repository
 from gitdeploy.checkout.local import Local
+from gitdeploy.messages import tr
 from gitdeploy.system import durable, environment
 from gitdeploy.text import clean, listing, path_text, shell_word
 
@@ -41,8 +42,10 @@ def setting_problems(repository: Repository, settings: Settings) -> list[Problem
     if settings.get("extensions.refstorage", ["files"])[-1] != "files":
         problems.append(
             Problem(
-                "The checkout keeps its refs in another format (extensions.refStorage), which gitdeploy can't switch.",
-                "Change it: git refs migrate --ref-format=files (git 2.46 or newer)",
+                tr(
+                    "The checkout keeps its refs in another format (extensions.refStorage), which gitdeploy can't switch."
+                ),
+                tr("Change it: git refs migrate --ref-format=files (git 2.46 or newer)"),
             )
         )
     for name in ("core.attributesfile", "core.excludesfile"):
@@ -50,15 +53,23 @@ def setting_problems(repository: Repository, settings: Settings) -> list[Problem
         if value and not value.startswith(("/", "~")):
             problems.append(
                 Problem(
-                    f"{name} names a file by a relative path, {clean(value)}: to git that is another one in every folder.",
-                    f"Give it the whole path: git config {name} {shlex.quote(str(repository.root / value))}",
+                    tr(
+                        "{name} names a file by a relative path, {value}: to git that is another one in every folder.",
+                        name=name,
+                        value=clean(value),
+                    ),
+                    tr(
+                        "Give it the whole path: git config {name} {root}",
+                        name=name,
+                        root=shlex.quote(str(repository.root / value)),
+                    ),
                 )
             )
     if _ignores_case(repository):
         problems.append(
             Problem(
-                "The checkout is on a file system that takes upper and lower case for the same.",
-                "Move the checkout to another file system (ext4, xfs, btrfs).",
+                tr("The checkout is on a file system that takes upper and lower case for the same."),
+                tr("Move the checkout to another file system (ext4, xfs, btrfs)."),
             )
         )
     return problems
@@ -79,11 +90,11 @@ def link_problems(settings: Settings, local: Local, tree: TreePlan) -> list[Prob
     if not texts and not coming:
         return []
     links = listing([path_text(path) for path in sorted({*texts, *coming})], 5)
-    again = f" && git checkout -- {' '.join(shell_word(path) for path in texts)}" if texts else ""
+    again = tr(" && git checkout -- {texts}", texts=" ".join(shell_word(path) for path in texts)) if texts else ""
     return [
         Problem(
-            f"core.symlinks is false, and the app has symbolic links: {links}.",
-            f"Have them as links: git config core.symlinks true{again}",
+            tr("core.symlinks is false, and the app has symbolic links: {links}.", links=links),
+            tr("Have them as links: git config core.symlinks true{again}", again=again),
         )
     ]
 
@@ -106,8 +117,16 @@ def filter_problems(repository: Repository, settings: Settings, tree: str) -> li
                 setting = shell_word(f"filter.{driver}.{part}")
                 problems.append(
                     Problem(
-                        f"The git filter {clean(driver)} needs the program {clean(missing)}, which isn't there.",
-                        f"Install it, or give its whole path: git config {setting} {shell_word(f'/PATH/TO/{command}')}",
+                        tr(
+                            "The git filter {driver} needs the program {missing}, which isn't there.",
+                            driver=clean(driver),
+                            missing=clean(missing),
+                        ),
+                        tr(
+                            "Install it, or give its whole path: git config {setting} {what}",
+                            setting=setting,
+                            what=shell_word(f"/PATH/TO/{command}"),
+                        ),
                     )
                 )
                 break

@@ -10,6 +10,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 
 from gitdeploy.errors import DeploymentFailed
+from gitdeploy.messages import tr
 from gitdeploy.system import environment as environment_
 from gitdeploy.system import process
 from gitdeploy.system.memory import share_of_memory
@@ -26,7 +27,7 @@ def program() -> str:
     is none or it is too old."""
     found = environment_.which("git")
     if found is None:
-        raise DeploymentFailed("git is not installed.", "Install it: apt-get install git")
+        raise DeploymentFailed("git is not installed.", tr("Install it: apt-get install git"))
     git_version(found)
     return found
 
@@ -39,8 +40,13 @@ def git_version(git: str) -> tuple[int, ...]:
     version = tuple(int(part) for part in found[1].split(".")) if found else (0,)
     if version < MINIMUM:
         raise DeploymentFailed(
-            f"git {'.'.join(map(str, version))} is too old: gitdeploy needs {MINIMUM[0]}.{MINIMUM[1]} or newer.",
-            "Upgrade git.",
+            tr(
+                "git {map} is too old: gitdeploy needs {minimum}.{minimum2} or newer.",
+                map=".".join(map(str, version)),
+                minimum=MINIMUM[0],
+                minimum2=MINIMUM[1],
+            ),
+            tr("Upgrade git."),
         )
     return version
 

@@ -9,6 +9,7 @@ from gitdeploy.checkout.git import Repository
 from gitdeploy.checkout.program import LONG
 from gitdeploy.checkout.remote import fetch_objects
 from gitdeploy.checkout.remote_access import Credentials
+from gitdeploy.messages import tr
 
 
 def bring(
@@ -26,7 +27,7 @@ def bring(
         return 0
     done = repository.run("rev-list", "--objects", "--no-walk", "--missing=print", tree, timeout=LONG)
     if not done.ok:
-        raise unreadable(f"What is missing of {tree[:12]} can't be told", done.error_text)
+        raise unreadable(tr("What is missing of {tree} can't be told", tree=tree[:12]), done.error_text)
     gone = [line[1:].decode() for line in done.stdout.split(b"\n") if line.startswith(b"?")]
     missing = [oid for oid in gone if wanted is None or oid in wanted]
     fetch_objects(repository, remote, credentials, missing)

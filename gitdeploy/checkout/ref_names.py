@@ -11,6 +11,7 @@ import shlex
 
 from gitdeploy.checkout.git import INCOMING_REFS, Repository
 from gitdeploy.errors import DeploymentFailed
+from gitdeploy.messages import joined, tr
 from gitdeploy.system import durable
 from gitdeploy.text import count, listing, path_text
 
@@ -25,14 +26,19 @@ def make_way(repository: Repository, tag: str) -> None:
     in_the_way = [name.removeprefix(_TAGS) for name in conflicts(repository, _TAGS + tag)]
     if in_the_way:
         most = 5
-        words = " ".join(shlex.quote(path_text(name)) for name in in_the_way)
-        few = f"git tag -d {words}"
+        words = joined(" ", (shlex.quote(path_text(name)) for name in in_the_way))
+        few = tr("git tag -d {words}", words=words)
         many = f"git tag -l {shlex.quote(path_text(tag) + '/*')} | xargs git tag -d"
         raise DeploymentFailed(
-            f"The tag {path_text(tag)} can't be stored beside {'the tag' if len(in_the_way) == 1 else count(len(in_the_way), 'tag')} "
-            f"{listing([path_text(name) for name in in_the_way], most)}, which {'is' if len(in_the_way) == 1 else 'are'} here: "
-            "for git one is a folder of the other.",
-            f"The remote has dropped it; drop it here too: {few if len(in_the_way) <= most else many}",
+            tr(
+                "The tag {tag} can't be stored beside {count} {in_the_way}, which {in_the_way2} here: "
+                "for git one is a folder of the other.",
+                tag=path_text(tag),
+                count=tr("the tag") if len(in_the_way) == 1 else count(len(in_the_way), "tag"),
+                in_the_way=listing([path_text(name) for name in in_the_way], most),
+                in_the_way2="is" if len(in_the_way) == 1 else "are",
+            ),
+            tr("The remote has dropped it; drop it here too: {few}", few=few if len(in_the_way) <= most else many),
         )
     for name in conflicts(repository, INCOMING_REFS + tag):
         repository.delete_ref(name)

@@ -19,6 +19,7 @@ from gitdeploy.checkout.remote_access import LOOK_LIMIT, Credentials, ask_remote
 from gitdeploy.checkout.remote_names import GLANCE_LIMIT, REMOTE_NAME, REMOTE_URL, named_remote, shown_remote
 from gitdeploy.checkout.unreachable import why_unreachable
 from gitdeploy.errors import DeploymentFailed, GitDeployError, NotFound, PolicyError, SourceError
+from gitdeploy.messages import tr
 from gitdeploy.text import clean, nearest, path_text, redact
 from gitdeploy.versions import valid_tag
 
@@ -27,12 +28,12 @@ _DAMAGED = re.compile(
     r"object file .* is empty|loose object [0-9a-f]+ .* is corrupt|bad object |did not send all necessary objects"
 )
 _OWN_FAULT = (
-    "cannot lock ref",
-    "unable to update local ref",
-    "unable to create",
-    "unable to write",
-    "read-only file system",
-    "insufficient permission",
+    tr("cannot lock ref"),
+    tr("unable to update local ref"),
+    tr("unable to create"),
+    tr("unable to write"),
+    tr("read-only file system"),
+    tr("insufficient permission"),
 )
 # --refmap= with nothing: whatever remote.NAME.fetch says, no other ref is written.
 _FETCH = ("fetch", "--no-tags", "--no-prune", "--no-write-fetch-head", "--no-recurse-submodules", "--refmap=")
@@ -57,7 +58,8 @@ def url_setting(repository: Repository, name: str, url: str) -> str | None:
     done = ask_remote(repository, ("config", "--get-urlmatch", name, url), None, LOOK_LIMIT)
     if done.returncode not in (0, 1):
         raise SourceError(
-            f"git's setting {name} can't be read: {redact(done.error_text)}", "Correct the file and line that it names."
+            tr("git's setting {name} can't be read: {error_text}", name=name, error_text=redact(done.error_text)),
+            tr("Correct the file and line that it names."),
         )
     return done.text if done.ok and done.text else None
 
@@ -121,29 +123,41 @@ def fetch_tag(
             raise no_such_tag(repository, remote, tag, list(ls_remote_tags(repository, remote, credentials)))
         if "unexpected disconnect" not in said and ("No space left" in said or "disk full" in said.lower()):
             raise DeploymentFailed(
-                "The disk is full: the release's objects can't be stored.", "Make room, then try again."
+                tr("The disk is full: the release's objects can't be stored."), tr("Make room, then try again.")
             )
         if "fsck error" in said or "badTree" in said or "contains '" in said:
             raise PolicyError(
-                f"Tag {clean(tag)} holds objects that git's own check refuses: {redact(said)}",
-                "Ask its author. Where you know the object: its id in a file that git config fetch.fsck.skipList names.",
+                tr("Tag {tag} holds objects that git's own check refuses: {said}", tag=clean(tag), said=redact(said)),
+                tr(
+                    "Ask its author. Where you know the object: its id in a file that git config fetch.fsck.skipList names."
+                ),
             )
         if any(mark in said.lower() for mark in _OWN_FAULT) and "remote:" not in said:
             if found := foreign(repository, ()):
                 raise DeploymentFailed(*in_words(repository.root, found))
             raise DeploymentFailed(
-                f"The release's objects can't be stored in {path_text(str(repository.common_dir))}: {redact(said)}",
-                "Look for a full disk (df, df -i), wrong owners or a read-only file system.",
+                tr(
+                    "The release's objects can't be stored in {common_dir}: {said}",
+                    common_dir=path_text(str(repository.common_dir)),
+                    said=redact(said),
+                ),
+                tr("Look for a full disk (df, df -i), wrong owners or a read-only file system."),
             )
         if _DAMAGED.search(said) and "remote:" not in said:
-            raise unreadable("The release can't be fetched beside what is here", redact(said))
+            raise unreadable(tr("The release can't be fetched beside what is here"), redact(said))
         raise why_unreachable(repository, remote, done)
     object_id, commit = repository.peel(incoming)
     for line in done.stderr.decode("utf-8", "replace").splitlines():
         if on_fault is not None and (fault := _FAULT.match(line)):
-            on_fault(f"An old object has a harmless fault, {clean(fault[2])} ({fault[1][:12]}).")
+            on_fault(
+                tr(
+                    "An old object has a harmless fault, {fault} ({fault2}).",
+                    fault=clean(fault[2]),
+                    fault2=fault[1][:12],
+                )
+            )
     if commit is None or object_id is None:
-        raise PolicyError(f"Tag {clean(tag)} leads to no commit.", "A release is a tag of a commit.")
+        raise PolicyError(tr("Tag {tag} leads to no commit.", tag=clean(tag)), tr("A release is a tag of a commit."))
     return RemoteTag(object_id, commit)
 
 
@@ -152,13 +166,14 @@ def no_such_tag(repository: Repository, remote: str, tag: str, tags: Sequence[st
     where = named_remote(repository, remote)
     if not tags:  # what isn't a git server at all may look so to git
         return NoTags(
-            f"The remote {where} shows no tag at all, so {clean(tag)} is not there either.",
-            "Check the remote's URL: git remote -v",
+            tr("The remote {where} shows no tag at all, so {tag} is not there either.", where=where, tag=clean(tag)),
+            tr("Check the remote's URL: git remote -v"),
         )
     near = nearest(tag, [name for name in tags if valid_tag(name) is None], 3)
-    meant = f"Did you mean {' or '.join(near)}? " if near else ""
+    meant = tr("Did you mean {near}? ", near=" or ".join(near)) if near else ""
     return NotFound(
-        f"The remote {where} has no tag {clean(tag)}.", f"{meant}They are listed by: gitdeploy releases --all"
+        tr("The remote {where} has no tag {tag}.", where=where, tag=clean(tag)),
+        tr("{meant}They are listed by: gitdeploy releases --all", meant=meant),
     )
 
 
@@ -198,7 +213,10 @@ def clone_refs(repository: Repository, remote: str, commit: str, credentials: Cr
 
 
 def lacks_commit(remote: str, commit: str) -> SourceError:
-    return SourceError(f"{shown_remote(remote)} doesn't have the commit {commit[:12]}.", "Push it there first.")
+    return SourceError(
+        tr("{shown_remote} doesn't have the commit {commit}.", shown_remote=shown_remote(remote), commit=commit[:12]),
+        tr("Push it there first."),
+    )
 
 
 def fetch_objects(repository: Repository, remote: str, credentials: Credentials | None, wanted: Sequence[str]) -> None:
@@ -226,7 +244,10 @@ def drop_incoming(repository: Repository, tag: str) -> None:
 def _checked(remote: str) -> str:
     if remote.startswith("-") or not (REMOTE_NAME.fullmatch(remote) or REMOTE_URL.fullmatch(remote)):
         raise SourceError(
-            f"`{shown_remote(remote)}` is neither a remote's name nor a URL that gitdeploy fetches from.",
-            "https://, ssh://, user@host:path, git://, file:// and a configured remote are.",
+            tr(
+                "`{shown_remote}` is neither a remote's name nor a URL that gitdeploy fetches from.",
+                shown_remote=shown_remote(remote),
+            ),
+            tr("https://, ssh://, user@host:path, git://, file:// and a configured remote are."),
         )
     return remote

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from gitdeploy.checkout.git import Repository
 from gitdeploy.checkout.remote_access import LOOK_LIMIT, ask_remote
 from gitdeploy.errors import SourceError
+from gitdeploy.messages import tr
 from gitdeploy.text import clean, redact
 
 GLANCE_LIMIT = 10.0  # seconds for one tag that is known already: whether it is what it was
@@ -35,8 +36,13 @@ def remote_url(repository: Repository, name: str) -> str | None:
     if named and "no such remote" in done.error_text.lower():
         return None
     raise SourceError(
-        f"git can't tell the URL of the remote {shown_remote(name)} ({done.ending}): {redact(done.error_text)}",
-        "Correct the file and line that it names.",
+        tr(
+            "git can't tell the URL of the remote {shown_remote} ({ending}): {error_text}",
+            shown_remote=shown_remote(name),
+            ending=done.ending,
+            error_text=redact(done.error_text),
+        ),
+        tr("Correct the file and line that it names."),
     )
 
 

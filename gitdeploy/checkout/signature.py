@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from gitdeploy.checkout.git import INCOMING_REFS, Repository
 from gitdeploy.errors import ConfigError, PolicyError
+from gitdeploy.messages import tr
 from gitdeploy.system import environment, process
 from gitdeploy.system.completed import Completed
 from gitdeploy.system.durable import is_file
@@ -42,8 +43,12 @@ def verify(repository: Repository, tag: str, kind: str, signers: Path | None) ->
     (facts,) = repository.facts([name])
     if facts is None or facts.kind != "tag":
         raise PolicyError(
-            f"Tag {tag} is not signed: it is a lightweight tag, and a signature of its commit says nothing of its name.",
-            "Ask its author to sign the release: git tag -s",
+            tr(
+                "Tag {tag} is not signed: it is a lightweight tag, and a signature of its commit says "
+                "nothing of its name.",
+                tag=tag,
+            ),
+            tr("Ask its author to sign the release: git tag -s"),
         )
     raw = repository.output("cat-file", "tag", facts.oid)
     _same_name(raw, tag)
@@ -52,7 +57,7 @@ def verify(repository: Repository, tag: str, kind: str, signers: Path | None) ->
         "verify-tag", "--raw", facts.oid, options=_options(kind, program, signers), extra=_surroundings()
     )
     if not done.ok:
-        raise _untrusted(tag, done.error_text or "it is not signed")
+        raise _untrusted(tag, done.error_text or tr("it is not signed"))
     keys = () if kind == "ssh" else _good_keys(tag, done)
     if kind == "ssh" and signers is not None:
         _valid_now(repository, tag, raw, program, signers)
@@ -75,8 +80,11 @@ def _options(kind: str, program: str, signers: Path | None) -> list[str]:
         return [*options, f"gpg.program={program}", f"gpg.openpgp.program={program}"]
     if signers is None or not is_file(signers):
         raise ConfigError(
-            f"git.verify is ssh, but there is no {path_text(str(signers or 'git.allowed_signers'))}.",
-            "List the keys that may sign releases there (ssh-keygen(1), ALLOWED SIGNERS).",
+            tr(
+                "git.verify is ssh, but there is no {signers}.",
+                signers=path_text(str(signers or "git.allowed_signers")),
+            ),
+            tr("List the keys that may sign releases there (ssh-keygen(1), ALLOWED SIGNERS)."),
         )
     return [*options, f"gpg.ssh.program={program}", f"gpg.ssh.allowedSignersFile={signers}"]
 
@@ -87,8 +95,12 @@ def _program(kind: str) -> str:
     program = environment.which(name)
     if program is None:
         raise ConfigError(
-            f"git.verify is {kind}, but {name} is not installed, so no signature can be checked.",
-            f"Install it: apt-get install {package}",
+            tr(
+                "git.verify is {kind}, but {name} is not installed, so no signature can be checked.",
+                kind=kind,
+                name=name,
+            ),
+            tr("Install it: apt-get install {package}", package=package),
         )
     return program
 
@@ -106,7 +118,8 @@ def _same_name(raw: bytes, tag: str) -> None:
     named = next((line[4:] for line in header.splitlines() if line.startswith("tag ")), "")
     if named != tag:
         raise PolicyError(
-            f"Tag {tag} holds a tag object made for `{clean(named, limit=80)}`.", "It is not what its name says."
+            tr("Tag {tag} holds a tag object made for `{named}`.", tag=tag, named=clean(named, limit=80)),
+            tr("It is not what its name says."),
         )
 
 
@@ -115,7 +128,7 @@ def _valid_now(repository: Repository, tag: str, raw: bytes, program: str, signe
     key can choose."""
     start = raw.rfind(b"\n" + _SSH_SIGNATURE) + 1
     if not start:
-        raise _untrusted(tag, "it has no ssh signature")
+        raise _untrusted(tag, tr("it has no ssh signature"))
     with repository.scratch() as folder:
         signature = folder / "signature"
         signature.write_bytes(raw[start:])
@@ -125,7 +138,9 @@ def _valid_now(repository: Repository, tag: str, raw: bytes, program: str, signe
             words = ("-Y", "verify", "-n", "git", "-f", str(signers), "-I", principal.strip(), "-s", str(signature))
             if _run((program, *words), folder, raw[:start]).ok:
                 return
-    raise _untrusted(tag, "the key that made it isn't valid now (valid-before and valid-after in the signers' file)")
+    raise _untrusted(
+        tag, tr("the key that made it isn't valid now (valid-before and valid-after in the signers' file)")
+    )
 
 
 def _run(words: Sequence[str], folder: Path, stdin: bytes | None = None) -> Completed:
@@ -140,13 +155,13 @@ def _good_keys(tag: str, done: Completed) -> tuple[str, ...]:
     valid = said.get("VALIDSIG", [])
     if "GOODSIG" not in said or not valid:
         expired = any(word in said for word in ("EXPKEYSIG", "KEYEXPIRED", "EXPSIG"))
-        why = "the key or the signature has expired" if expired else "gpg doesn't call it good"
-        raise _untrusted(tag, "the key was revoked" if "REVKEYSIG" in said else why)
+        why = tr("the key or the signature has expired") if expired else tr("gpg doesn't call it good")
+        raise _untrusted(tag, tr("the key was revoked") if "REVKEYSIG" in said else why)
     return tuple(dict.fromkeys((valid[0].upper(), valid[-1].upper())))
 
 
 def _untrusted(tag: str, why: str) -> PolicyError:
     return PolicyError(
-        f"The signature of {tag} can't be trusted: {clean(why, limit=300)}",
-        "Only releases signed by a known key are installed (git.verify in deploy.yaml).",
+        tr("The signature of {tag} can't be trusted: {why}", tag=tag, why=clean(why, limit=300)),
+        tr("Only releases signed by a known key are installed (git.verify in deploy.yaml)."),
     )

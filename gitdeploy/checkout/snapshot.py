@@ -20,6 +20,7 @@ from gitdeploy.checkout.git import Repository
 from gitdeploy.checkout.local import Local, git_mode
 from gitdeploy.checkout.program import LONG
 from gitdeploy.errors import DeploymentFailed
+from gitdeploy.messages import tr
 from gitdeploy.text import path_text
 
 _PATHS = ("exact", "untracked", "hidden")
@@ -84,7 +85,7 @@ def take_snapshot(repository: Repository, local: Local, also: Sequence[bytes], m
         tree = repository.output("write-tree", index=index, tied=True).decode().strip()
     parents = [local.head]
     if index_tree != head_tree:
-        parents.append(_commit(repository, index_tree, [local.head], "The index\n"))
+        parents.append(_commit(repository, index_tree, [local.head], tr("The index\n")))
     commit = _commit(repository, tree, parents, message)
     untracked = tuple(path for path in extra if path in exact)
     return Snapshot(commit, local.head, local.branch, tree, index_tree, tuple(sorted(exact)), untracked, local.hidden)
@@ -104,8 +105,8 @@ def _record(repository: Repository, index: Path, paths: Sequence[bytes]) -> set[
         )  # fmt: skip
         if not done.ok:
             raise DeploymentFailed(
-                f"A locally changed file can't be read for the backup: {done.error_text}",
-                "Make it readable for the user that runs gitdeploy.",
+                tr("A locally changed file can't be read for the backup: {error_text}", error_text=done.error_text),
+                tr("Make it readable for the user that runs gitdeploy."),
             )
         ids = dict(zip(plain, done.stdout.decode().split(), strict=True))
     for path in paths:
@@ -129,8 +130,8 @@ def _read(path: bytes) -> bytes:
             return source.read()
     except OSError as error:
         raise DeploymentFailed(
-            f"{path_text(path)} can't be read for the backup: {error.strerror}.",
-            "Make it readable for the user that runs gitdeploy.",
+            tr("{path} can't be read for the backup: {strerror}.", path=path_text(path), strerror=error.strerror),
+            tr("Make it readable for the user that runs gitdeploy."),
         ) from error
 
 

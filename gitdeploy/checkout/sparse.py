@@ -13,6 +13,7 @@ from gitdeploy.checkout.git import Repository
 from gitdeploy.checkout.local import Local
 from gitdeploy.checkout.program import LONG, git_version, program
 from gitdeploy.errors import DeploymentFailed
+from gitdeploy.messages import tr
 from gitdeploy.system import durable
 
 REAPPLY_SINCE = (2, 27)
@@ -25,8 +26,8 @@ def left_out(repository: Repository, local: Local, tree: str) -> tuple[bytes, ..
     """
     if git_version(program()) < REAPPLY_SINCE:
         raise DeploymentFailed(
-            "This git is too old to tell which files a sparse checkout leaves out of a release (2.27 can).",
-            "Upgrade git, or have all files here: git sparse-checkout disable",
+            tr("This git is too old to tell which files a sparse checkout leaves out of a release (2.27 can)."),
+            tr("Upgrade git, or have all files here: git sparse-checkout disable"),
         )
     root = os.fsencode(repository.root)
     with repository.scratch() as folder:
@@ -37,8 +38,11 @@ def left_out(repository: Repository, local: Local, tree: str) -> tuple[bytes, ..
         done = repository.run("sparse-checkout", "reapply", index=index, work_tree=empty, timeout=LONG)
         if not done.ok:
             raise DeploymentFailed(
-                f"git can't tell which files the sparse checkout leaves out: {done.error_text}",
-                "See: git sparse-checkout list. To have all files here: git sparse-checkout disable",
+                tr(
+                    "git can't tell which files the sparse checkout leaves out: {error_text}",
+                    error_text=done.error_text,
+                ),
+                tr("See: git sparse-checkout list. To have all files here: git sparse-checkout disable"),
             )
         listed = repository.output("ls-files", "-t", "-z", index=index, work_tree=empty, timeout=LONG)
     absent_now = set(local.sparse)

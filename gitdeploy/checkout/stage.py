@@ -32,6 +32,7 @@ from gitdeploy.checkout.stage_parts import Part, new_index
 from gitdeploy.checkout.staged import staging_failure
 from gitdeploy.checkout.times import make_newer, recorded, second
 from gitdeploy.errors import DeploymentFailed
+from gitdeploy.messages import tr
 from gitdeploy.system import bytecode, faultpoints, interruption
 from gitdeploy.system.durable import exists, sync_file_systems
 from gitdeploy.text import path_text
@@ -184,7 +185,13 @@ class _Stage(Struct):
             tied=True,
         )  # fmt: skip
         if not done.ok:
-            raise DeploymentFailed(f"git can't write the release's files ({done.ending}): {done.error_text}")
+            raise DeploymentFailed(
+                tr(
+                    "git can't write the release's files ({ending}): {error_text}",
+                    ending=done.ending,
+                    error_text=done.error_text,
+                )
+            )
         refuse_failed_filter(done)
 
     def _check_out_exactly(self, part: Part, new: Path, changes: Sequence[FileChange]) -> None:
@@ -210,7 +217,13 @@ class _Stage(Struct):
                 *words, stdin=stdin, index=index, work_tree=new, git_dir=bare, extra=objects, timeout=LONG, tied=True
             )
             if not done.ok:
-                raise DeploymentFailed(f"git can't write the saved files ({done.ending}): {done.error_text}")
+                raise DeploymentFailed(
+                    tr(
+                        "git can't write the saved files ({ending}): {error_text}",
+                        ending=done.ending,
+                        error_text=done.error_text,
+                    )
+                )
 
     def _verify(self, repository: Repository, index: Path, new: Path, changes: Sequence[FileChange]) -> None:
         """Every staged file has its blob's bytes, or (where a filter or line ends apply) becomes that blob again."""
@@ -220,11 +233,13 @@ class _Stage(Struct):
             full = base + b"/" + change.path
             found = git_mode(full)  # a mode set by hand comes later, see `_dress`
             if found != change.mode and not {found, change.mode} <= REGULAR:
-                raise DeploymentFailed(f"git did not write {path_text(change.path)} as the release has it.")
+                raise DeploymentFailed(
+                    tr("git did not write {change} as the release has it.", change=path_text(change.path))
+                )
             if file_blob_id(full, len(change.oid)) != change.oid:
                 if change.exact or change.mode == LINK:
                     raise DeploymentFailed(
-                        f"{path_text(change.path)} was written with other bytes than it should have."
+                        tr("{change} was written with other bytes than it should have.", change=path_text(change.path))
                     )
                 through_filters.append(change)
         if not through_filters:
@@ -233,8 +248,8 @@ class _Stage(Struct):
         for change in through_filters:
             if cleaned.get(change.path) != change.oid:
                 raise DeploymentFailed(
-                    f"{path_text(change.path)} was written with other bytes than the release has.",
-                    "A filter of .gitattributes failed (git-lfs not installed, or a program of its own).",
+                    tr("{change} was written with other bytes than the release has.", change=path_text(change.path)),
+                    tr("A filter of .gitattributes failed (git-lfs not installed, or a program of its own)."),
                 )
 
     def _cleaned(self, repository: Repository, index: Path, new: Path, paths: Sequence[bytes]) -> dict[bytes, str]:
@@ -273,7 +288,8 @@ class _Stage(Struct):
             os.link(live, old, follow_symlinks=False)
             if change.seen is not None and look(old) != change.seen:
                 raise DeploymentFailed(
-                    f"{path_text(path)} was changed while the deployment was being prepared.", "Run it again."
+                    tr("{path} was changed while the deployment was being prepared.", path=path_text(path)),
+                    tr("Run it again."),
                 )
             old_facts = (before.st_size, before.st_mtime_ns)
         elif not self._below_deleted(live):
@@ -318,7 +334,8 @@ class _Stage(Struct):
     def _refuse_if_there(live: bytes, path: bytes) -> None:
         if exists(live) and git_mode(live) != 0o40000:
             raise DeploymentFailed(
-                f"{path_text(path)} appeared while the deployment was being prepared.", "Run it again."
+                tr("{path} appeared while the deployment was being prepared.", path=path_text(path)),
+                tr("Run it again."),
             )
 
     @staticmethod

@@ -12,6 +12,7 @@ from gitdeploy.checkout.facts import NO_ACCESS, Access
 from gitdeploy.checkout.git import Repository
 from gitdeploy.checkout.modes import Modes
 from gitdeploy.checkout.program import LONG
+from gitdeploy.messages import tr
 
 
 class Part(Struct, frozen=True):
@@ -37,5 +38,5 @@ def new_index(repository: Repository, tree: str, index: Path) -> Path:
     if not done.ok and index.exists():
         index.unlink()
         done = repository.run("read-tree", tree, index=index, tied=True, timeout=LONG)
-    done.check("Making the new index")
+    done.check(tr("Making the new index"))
     return index

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from gitdeploy.checkout.manifest import FILE, Manifest
 from gitdeploy.checkout.times import make_newer, recorded, second
 from gitdeploy.errors import DeploymentFailed
+from gitdeploy.messages import tr
 from gitdeploy.system import bytecode
 from gitdeploy.system.durable import same_file, sync_directory, sync_file_system
 from gitdeploy.text import path_text
@@ -86,11 +87,11 @@ def remove_beside(path: Path) -> None:
 
 def _hint(error: OSError) -> str:
     if error.errno == errno.EPERM:
-        return "It belongs to another user or is immutable (lsattr): give it to the checkout's owner."
+        return tr("It belongs to another user or is immutable (lsattr): give it to the checkout's owner.")
     if error.errno == errno.EXDEV:
-        return "It is on another mount: unmount it for the deployment, or add it to git.keep."
+        return tr("It is on another mount: unmount it for the deployment, or add it to git.keep.")
     if error.errno == errno.EROFS:
-        return "The file system is read-only."
+        return tr("The file system is read-only.")
     return ""
 
 
@@ -98,7 +99,8 @@ def staging_failure(error: OSError) -> DeploymentFailed:
     """What ERROR means for whoever waits for the stage."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return DeploymentFailed(
-            "The disk is full: the new files can't be written beside the old ones.", "Make room, then try again."
+            tr("The disk is full: the new files can't be written beside the old ones."),
+            tr("Make room, then try again."),
         )
-    name = path_text(os.fsdecode(error.filename)) if error.filename else "a file"
-    return DeploymentFailed(f"{name} can't be staged: {error.strerror}.", _hint(error))
+    name = path_text(os.fsdecode(error.filename)) if error.filename else tr("a file")
+    return DeploymentFailed(tr("{name} can't be staged: {strerror}.", name=name, strerror=error.strerror), _hint(error))

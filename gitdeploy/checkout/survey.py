@@ -25,6 +25,7 @@ from gitdeploy.checkout.origins import url_changed
 from gitdeploy.checkout.paths import Owner
 from gitdeploy.checkout.submodules import Rules, SubmodulePlan, Survey
 from gitdeploy.errors import DeploymentFailed, GitDeployError
+from gitdeploy.messages import tr
 from gitdeploy.text import path_text, shell_word
 
 
@@ -115,7 +116,9 @@ class _Walk(Found):
             do(holder, link)
         except GitDeployError as error:
             whole = path_text(holder.owner.outside(link.path))
-            self.problems.append(Problem(f"Submodule {whole}: {error.message}", error.hint))
+            self.problems.append(
+                Problem(tr("Submodule {whole}: {message}", whole=whole, message=error.message), error.hint)
+            )
 
     def _one(self, holder: Holder, link: Link) -> None:
         """A submodule that HEAD has, or the target, or both."""
@@ -159,9 +162,13 @@ class _Walk(Found):
         if self.rules.policy == "refuse":
             self.problems.append(
                 Problem(
-                    f"Submodule {path_text(whole)} was added here, and no commit has it.",
-                    f"Take it out of the index: git {at(holder)}reset -q -- {shell_word(link.path)}; or go on, its files stay: "
-                    "--discard-local-changes",
+                    tr("Submodule {whole} was added here, and no commit has it.", whole=path_text(whole)),
+                    tr(
+                        "Take it out of the index: git {at}reset -q -- {link}; or go on, its files stay: "
+                        "--discard-local-changes",
+                        at=at(holder),
+                        link=shell_word(link.path),
+                    ),
                     refused=True,
                     ways=("merge", "discard"),
                 )
@@ -189,9 +196,13 @@ class _Walk(Found):
         if removed and self.rules.policy != "discard":
             self.problems.append(
                 Problem(
-                    f"Submodule {path_text(whole)} was deleted here.",
-                    f"Bring it back: git {at(holder)}submodule update {shell_word(link.path)}; or go on without, which brings the "
-                    "release's: --discard-local-changes",
+                    tr("Submodule {whole} was deleted here.", whole=path_text(whole)),
+                    tr(
+                        "Bring it back: git {at}submodule update {link}; or go on without, which brings the "
+                        "release's: --discard-local-changes",
+                        at=at(holder),
+                        link=shell_word(link.path),
+                    ),
                     refused=True,
                     ways=("discard",),
                 )
@@ -243,8 +254,12 @@ class _Walk(Found):
         """Its tracked files and its `.git` file go; its repository stays below .git/modules."""
         if inner.git_dir == inner.root / ".git":
             raise DeploymentFailed(
-                "the release removes, moves or renames it, and its repository is inside it.",
-                f"Move it below .git/modules first: git {at(holder)}submodule absorbgitdirs {shell_word(link.path)}",
+                tr("the release removes, moves or renames it, and its repository is inside it."),
+                tr(
+                    "Move it below .git/modules first: git {at}submodule absorbgitdirs {link}",
+                    at=at(holder),
+                    link=shell_word(link.path),
+                ),
             )
         local, head = self.read(inner, whole)
         owner = Owner(whole, inner, inner.root, None)
@@ -268,12 +283,15 @@ class _Walk(Found):
         if part is None:
             self.folders.append(whole)
             self.warnings.append(
-                f"The release has {path_text(whole)} as a submodule that its .gitmodules doesn't describe: "
-                "its folder stays empty, as git leaves it."
+                tr(
+                    "The release has {whole} as a submodule that its .gitmodules doesn't describe: its "
+                    "folder stays empty, as git leaves it.",
+                    whole=path_text(whole),
+                )
             )
             return
         if not part.acceptable:
-            raise DeploymentFailed(f"its name `{path_text(part.name)}` is not one that git accepts.")
+            raise DeploymentFailed(tr("its name `{part}` is not one that git accepts.", part=path_text(part.name)))
         source = (
             (self.top.git_dir / recorded.source)
             if recorded and recorded.source
@@ -284,12 +302,12 @@ class _Walk(Found):
             return
         if not link.old and os.path.lexists(place / ".git") and whole + b"/.git" not in self.gitfiles:
             raise DeploymentFailed(
-                "a git repository of yours stands where the release has it.",
-                f"Move it away first: mv {shell_word(whole)} ELSEWHERE",
+                tr("a git repository of yours stands where the release has it."),
+                tr("Move it away first: mv {whole} ELSEWHERE", whole=shell_word(whole)),
             )
         taken = self.parts.get(source)
         if taken is not None and taken.goal is not None:
-            raise DeploymentFailed(f"submodule {path_text(taken.path)} has its name already.")
+            raise DeploymentFailed(tr("submodule {taken} has its name already.", taken=path_text(taken.path)))
         refuse_place(source, [other for other, one in self.parts.items() if one.created])
         goal = self.goal_of(whole, None, link.new)
         assert goal is not None

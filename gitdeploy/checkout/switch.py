@@ -25,6 +25,7 @@ from gitdeploy.checkout.permissions import dress_as, dress_new_folder
 from gitdeploy.checkout.stage_parts import new_index
 from gitdeploy.checkout.staged import discard_stage
 from gitdeploy.errors import DeploymentFailed
+from gitdeploy.messages import tr
 from gitdeploy.system import faultpoints, interruption
 from gitdeploy.system.durable import exists, same_file, sync_file_systems
 from gitdeploy.text import path_text
@@ -64,12 +65,19 @@ def apply(manifest: Manifest, last: Callable[[], None]) -> None:
     for module in manifest.modules:
         if module.staged:
             if exists(module.live):
-                raise DeploymentFailed(f"{path_text(module.live)} appeared while the release was being switched.")
+                raise DeploymentFailed(
+                    tr("{live} appeared while the release was being switched.", live=path_text(module.live))
+                )
             os.rename(module.staged, module.live)
             faultpoints.point("switch module")
     for item in steps.added:
         if exists(item.live):
-            raise DeploymentFailed(f"{shown_name(manifest, item.live)} appeared while the release was being switched.")
+            raise DeploymentFailed(
+                tr(
+                    "{shown_name} appeared while the release was being switched.",
+                    shown_name=shown_name(manifest, item.live),
+                )
+            )
         os.rename(item.new, item.live)
         faultpoints.point("switch add")
     for item in steps.changed:
@@ -150,8 +158,8 @@ def _take_locks(manifest: Manifest, control: Control) -> None:
                     break
                 if waited >= LOCK_WAIT:
                     raise DeploymentFailed(
-                        f"Another git holds {path_text(lock)}.",
-                        "Wait until it has ended; if none runs, `gitdeploy recover` removes a stale lock.",
+                        tr("Another git holds {lock}.", lock=path_text(lock)),
+                        tr("Wait until it has ended; if none runs, `gitdeploy recover` removes a stale lock."),
                     ) from None
                 interruption.sleep(0.1)
                 waited += 0.1
@@ -176,8 +184,11 @@ def _prepare_control(manifest: Manifest, control: Control) -> None:
     head = control.source / "HEAD"
     if head.read_text().strip() != control.old_head.strip():
         raise DeploymentFailed(
-            f"HEAD of {path_text(str(control.work_tree))} was moved while the deployment was being prepared.",
-            "Somebody ran git there meanwhile. Run the command again.",
+            tr(
+                "HEAD of {work_tree} was moved while the deployment was being prepared.",
+                work_tree=path_text(str(control.work_tree)),
+            ),
+            tr("Somebody ran git there meanwhile. Run the command again."),
         )
     for name in control.names:
         for part in ("new", "keep", "old"):
@@ -220,8 +231,8 @@ def _check_unchanged(item: Item) -> None:
         same = False
     if not same or (found.st_size, found.st_mtime_ns) != item.old_facts:
         raise DeploymentFailed(
-            f"{path_text(item.live)} was changed while the deployment was running.",
-            "Nothing of it is lost. See what writes there, then run the command again.",
+            tr("{live} was changed while the deployment was running.", live=path_text(item.live)),
+            tr("Nothing of it is lost. See what writes there, then run the command again."),
         )
 
 

@@ -17,6 +17,7 @@ from gitdeploy.checkout.permissions import set_attributes
 from gitdeploy.checkout.switch import Order, file_systems, release_locks, shown_name
 from gitdeploy.checkout.times import make_newer, second
 from gitdeploy.errors import DeploymentFailed
+from gitdeploy.messages import tr
 from gitdeploy.system import faultpoints
 from gitdeploy.system.bytecode import Beside
 from gitdeploy.system.durable import exists, same_file, sync_file_systems
@@ -147,14 +148,18 @@ class _Undo(Struct):
             place = os.fsencode(self.manifest.saved) + b"/" + name + (b".%d" % number if number else b"")
             if not exists(place):
                 return place
-        raise DeploymentFailed(f"There is no free name left in {path_text(str(self.manifest.saved))}.")
+        raise DeploymentFailed(tr("There is no free name left in {saved}.", saved=path_text(str(self.manifest.saved))))
 
     def _move_aside(self, path: bytes) -> None:
         place = self._place_aside(path)
         os.rename(path, place)
         faultpoints.point("undo aside")
         self.said.append(
-            f"{shown_name(self.manifest, path)} was changed by somebody meanwhile; that version is kept: {path_text(place)}"
+            tr(
+                "{shown_name} was changed by somebody meanwhile; that version is kept: {place}",
+                shown_name=shown_name(self.manifest, path),
+                place=path_text(place),
+            )
         )
 
     def _copy_aside(self, path: bytes) -> None:
@@ -166,5 +171,9 @@ class _Undo(Struct):
             with suppress(OSError):
                 os.link(path, place)
         self.said.append(
-            f"{shown_name(self.manifest, path)} was written to while the new release was live; kept: {path_text(place)}"
+            tr(
+                "{shown_name} was written to while the new release was live; kept: {place}",
+                shown_name=shown_name(self.manifest, path),
+                place=path_text(place),
+            )
         )

@@ -14,6 +14,7 @@ import click
 from gitdeploy import __version__
 from gitdeploy.cli.screen import Screen
 from gitdeploy.errors import DeploymentFailed, GitDeployError, Interrupted, UsageError
+from gitdeploy.messages import tr
 from gitdeploy.system import interruption
 from gitdeploy.system.environment import refuse_gone_folder
 from gitdeploy.text import nearest, path_text, redact
@@ -46,7 +47,9 @@ class Commands(click.Group):
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
             if near := nearest(args[0], COMMANDS):
-                raise click.UsageError(f"{error.message} Did you mean `{near[0]}`?", ctx) from error
+                raise click.UsageError(
+                    tr("{message} Did you mean `{near}`?", message=error.message, near=near[0]), ctx
+                ) from error
             raise
 
 
@@ -102,7 +105,10 @@ def run(arguments: list[str]) -> int:
     except click.exceptions.NoArgsIsHelpError as error:
         if screen.as_json:
             screen.error(
-                UsageError("No command is named.", f"See: {error.ctx.command_path} --help" if error.ctx else "")
+                UsageError(
+                    tr("No command is named."),
+                    tr("See: {command_path} --help", command_path=error.ctx.command_path) if error.ctx else "",
+                )
             )
         else:
             screen.write(error.format_message() + "\n")
@@ -110,17 +116,17 @@ def run(arguments: list[str]) -> int:
     except (click.Abort, KeyboardInterrupt):
         number = interruption.received() or signal.SIGINT
         if screen.as_json:
-            screen.error(Interrupted(number, "Interrupted; nothing was changed."))
+            screen.error(Interrupted(number, tr("Interrupted; nothing was changed.")))
         else:
-            screen.write_error("Interrupted; nothing was changed.\n")
+            screen.write_error(tr("Interrupted; nothing was changed.\n"))
         code = 128 + number
     except click.ClickException as error:
         if screen.as_json:
             screen.error(UsageError(error.format_message()))
         else:
-            screen.write_error(f"Error: {error.format_message()}\n")
+            screen.write_error(tr("Error: {format_message}\n", format_message=error.format_message()))
             if isinstance(error, click.UsageError) and error.ctx is not None:
-                screen.write_error(f"See: {error.ctx.command_path} --help\n")
+                screen.write_error(tr("See: {command_path} --help\n", command_path=error.ctx.command_path))
         code = 2
     except OSError as error:
         code = _refused(screen, error) if error.filename else _unexpected(screen, error)
@@ -140,8 +146,10 @@ def _refused(screen: Screen, error: OSError) -> int:
     """A file or folder that the system refuses: what, why, and where to look."""
     name = path_text(error.filename) if isinstance(error.filename, str | bytes) else str(error.filename)
     place = shlex.quote(name)
-    hint = f"See who owns it and its mode: ls -ld {place}. Run gitdeploy as the checkout's owner."
-    screen.error(DeploymentFailed(f"{name} can't be read or written: {error.strerror}.", hint))
+    hint = tr("See who owns it and its mode: ls -ld {place}. Run gitdeploy as the checkout's owner.", place=place)
+    screen.error(
+        DeploymentFailed(tr("{name} can't be read or written: {strerror}.", name=name, strerror=error.strerror), hint)
+    )
     if screen.verbose:
         screen.write_error(_traceback())
     return DeploymentFailed.exit_code
@@ -150,8 +158,12 @@ def _refused(screen: Screen, error: OSError) -> int:
 def _unexpected(screen: Screen, error: Exception) -> int:
     """Something that gitdeploy did not foresee: one line, and the rest with -v."""
     problem = GitDeployError(
-        f"gitdeploy met an error that it did not foresee: {type(error).__name__}: {redact(str(error))}",
-        "Run the command again with -v for the traceback, and report it. `gitdeploy status` shows what is live.",
+        tr(
+            "gitdeploy met an error that it did not foresee: {name__}: {error}",
+            name__=type(error).__name__,
+            error=redact(str(error)),
+        ),
+        tr("Run the command again with -v for the traceback, and report it. `gitdeploy status` shows what is live."),
     )
     screen.error(problem)
     if screen.verbose:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from gitdeploy.cli.plan_text import plan_text
 from gitdeploy.deployment.prepare.ready import refuse_problems
 from gitdeploy.errors import Declined
+from gitdeploy.messages import joined, tr
 
 if TYPE_CHECKING:
     from gitdeploy.cli.screen import Screen
@@ -18,6 +19,8 @@ def ask_before_data(screen: Screen, plan: Plan) -> None:
     `Declined` where the answer is no."""
     refuse_problems(plan)
     screen.message(plan_text(screen, plan))
-    named = ", ".join(move.name for move in plan.data) or "nothing"
-    if not screen.confirm(f"Go back to {plan.target.name} and replace these data now: {named}?"):
-        raise Declined("Not restored; nothing was changed.")
+    named = joined(", ", (move.name for move in plan.data)) or "nothing"
+    if not screen.confirm(
+        tr("Go back to {target} and replace these data now: {named}?", target=plan.target.name, named=named)
+    ):
+        raise Declined(tr("Not restored; nothing was changed."))

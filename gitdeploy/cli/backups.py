@@ -10,13 +10,15 @@ from gitdeploy.backups.store import Backup
 from gitdeploy.cli.options import EXAMPLE, global_options, pass_screen
 from gitdeploy.cli.screen import Screen
 from gitdeploy.deployment.plan.data_release import data_name, own_data
+from gitdeploy.messages import joined, tr
 from gitdeploy.text import clean, size_text
 
 
 def _held(backup: Backup) -> list[str]:
     """What it holds; whose its data are, where they are another release's than its code."""
     return [
-        f"data of {data_name(backup)}" if word == "data" and not own_data(backup) else word for word in backup.holds
+        tr("data of {data_name}", data_name=data_name(backup)) if word == "data" and not own_data(backup) else word
+        for word in backup.holds
     ]
 
 
@@ -33,7 +35,7 @@ def command(screen: Screen) -> None:
     """
     rows = screen.app().backups()
     if not rows:
-        screen.result([], "There is no backup yet. Every upgrade makes one; `gitdeploy backup` makes one now.")
+        screen.result([], tr("There is no backup yet. Every upgrade makes one; `gitdeploy backup` makes one now."))
         return
     table = screen.table(
         [
@@ -42,7 +44,7 @@ def command(screen: Screen) -> None:
                 row.backup.version or row.backup.commit[:8],
                 datetime.fromisoformat(row.backup.created_at).astimezone().strftime("%Y-%m-%d %H:%M:%S"),
                 size_text(row.size),
-                ", ".join(_held(row.backup)),
+                joined(", ", _held(row.backup)),
                 clean(row.backup.label or row.backup.reason, limit=60),
             )
             for row in rows

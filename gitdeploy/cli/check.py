@@ -11,6 +11,7 @@ from gitdeploy.cli.notes import notes_text
 from gitdeploy.cli.options import EXAMPLE, global_options, pass_screen
 from gitdeploy.cli.screen import Screen
 from gitdeploy.errors import SourceError
+from gitdeploy.messages import joined, tr
 from gitdeploy.text import clean, duration_text
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def command(screen: Screen, /, force: bool, exit_code: bool) -> None:
     """
     result = screen.app().check(force=force)
     if result.warning:
-        screen.message(f"Warning: {result.warning}")
+        screen.message(tr("Warning: {warning}", warning=result.warning))
     screen.result(result.as_dict(), "" if screen.as_json else _text(screen, result))
     if force and result.from_cache:  # the source was asked and said nothing: that is an answer of before
         screen.exit_code = SourceError.exit_code
@@ -41,30 +42,38 @@ def command(screen: Screen, /, force: bool, exit_code: bool) -> None:
 
 
 def _text(screen: Screen, result: CheckResult) -> str:
-    live = result.current_version or "an unknown version"
+    live = result.current_version or tr("an unknown version")
     asked = _asked(result)
     if not result.update_available:
-        return f"{result.nothing(live)}{asked}." + (f"\n  {result.way}" if result.way else "")
-    date = f" of {clean(result.published_at)[:10]}" if result.published_at else ""
-    lines = [f"{clean(result.latest_tag or '')}{date} is available; {live} is live{asked}."]
+        return f"{result.nothing(live)}{asked}." + (tr("\n  {way}", way=result.way) if result.way else "")
+    date = tr(" of {published_at}", published_at=clean(result.published_at)[:10]) if result.published_at else ""
+    lines = [
+        tr(
+            "{latest_tag}{date} is available; {live} is live{asked}.",
+            latest_tag=clean(result.latest_tag or ""),
+            date=date,
+            live=live,
+            asked=asked,
+        )
+    ]
     if result.release_name and result.release_name != result.latest_tag:
         lines.append(clean(result.release_name))
     if result.release_notes:
         lines += ["", notes_text(screen, result.release_notes), ""]
     if result.download_url and result.download_url.startswith(("https://", "http://")):
-        lines.append(f"Page:    {clean(result.download_url)}")
+        lines.append(tr("Page:    {download_url}", download_url=clean(result.download_url)))
     bad = screen.app().bad_releases().get(result.commit or "")
     if bad is not None:
         when = datetime.fromisoformat(bad.at).astimezone().strftime("%Y-%m-%d %H:%M")
-        lines.append(f"It failed here before, on {when}: {clean(bad.reason)}")
+        lines.append(tr("It failed here before, on {when}: {reason}", when=when, reason=clean(bad.reason)))
         if bad.deployment is not None:
-            lines.append(f"Log:     gitdeploy log {bad.deployment}")
+            lines.append(tr("Log:     gitdeploy log {deployment}", deployment=bad.deployment))
     if (skip := screen.app().skips().against(result.latest_tag)) is not None:
         lines.append(skip.sentence)
-        lines.append(f"Lift it: {skip.way}")
-    lines.append(f"Plan:    gitdeploy plan {result.latest_tag}")
-    lines.append(f"Upgrade: gitdeploy upgrade {result.latest_tag}")
-    return "\n".join(lines)
+        lines.append(tr("Lift it: {way}", way=skip.way))
+    lines.append(tr("Plan:    gitdeploy plan {latest_tag}", latest_tag=result.latest_tag))
+    lines.append(tr("Upgrade: gitdeploy upgrade {latest_tag}", latest_tag=result.latest_tag))
+    return joined("\n", lines)
 
 
 def _asked(result: CheckResult) -> str:
@@ -72,4 +81,4 @@ def _asked(result: CheckResult) -> str:
     if not result.from_cache:
         return ""
     age = max(0.0, (datetime.now(UTC) - datetime.fromisoformat(result.checked_at)).total_seconds())
-    return f" (asked {duration_text(age)} ago; --force asks again)"
+    return tr(" (asked {age} ago; --force asks again)", age=duration_text(age))

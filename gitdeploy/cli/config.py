@@ -10,6 +10,7 @@ from gitdeploy.cli.options import EXAMPLE, global_options, pass_screen
 from gitdeploy.cli.screen import Screen
 from gitdeploy.config import schema as make
 from gitdeploy.config.pins import WHO_DECIDES
+from gitdeploy.messages import joined, tr
 
 
 @click.group("config", context_settings=EXAMPLE)
@@ -68,6 +69,9 @@ def accept(screen: Screen, keys: tuple[str, ...], release: str | None) -> None:
     """
     changes = screen.app().accept_config(keys, release)
     document = [{"key": each.key, "from": each.pinned, "to": each.said} for each in changes]
-    when = f", once {release} is live" if release else ""
-    lines = [f"{each.key}: {each.said} instead of {each.pinned}{when}" for each in changes]
-    screen.result({"accepted": document}, "\n".join(lines) or "Pinned.")
+    when = tr(", once {release} is live", release=release) if release else ""
+    lines = [
+        tr("{key}: {said} instead of {pinned}{when}", key=each.key, said=each.said, pinned=each.pinned, when=when)
+        for each in changes
+    ]
+    screen.result({"accepted": document}, joined("\n", lines) or "Pinned.")

@@ -6,6 +6,7 @@ import click
 
 from gitdeploy.cli.options import EXAMPLE, global_options, pass_screen
 from gitdeploy.cli.screen import Screen
+from gitdeploy.messages import joined, tr
 from gitdeploy.text import count
 
 _MARKS = {"ok": "✓", "warning": "!", "problem": "✗", "mended": "+"}
@@ -29,16 +30,23 @@ def command(screen: Screen, /, repair: bool) -> None:
       gitdeploy doctor --repair
     """
     app = screen.app()
-    found = app.doctor(repair=repair, caller=screen.caller("doctor --repair") if repair else None)
+    found = app.doctor(repair=repair, caller=screen.caller(tr("doctor --repair")) if repair else None)
     problems = sum(finding.level == "problem" for finding in found)
     lines = []
     for finding in found:
         lines.append(
-            f"  {screen.coloured(_STATUS[finding.level], _MARKS[finding.level])} {finding.about:<10} {finding.message}"
+            tr(
+                "  {coloured} {about} {finding_message}",
+                coloured=screen.coloured(_STATUS[finding.level], _MARKS[finding.level]),
+                about=f"{finding.about:<10}",
+                finding_message=finding.message,
+            )
         )
         lines += [f"    {'':<10} {line}" for line in finding.hint.splitlines()]
-    if place := screen.elsewhere("\n".join(finding.hint for finding in found)):
+    if place := screen.elsewhere(joined("\n", (finding.hint for finding in found))):
         lines.append(f"  {place}")
-    ending = f"{count(problems, 'problem')}." if problems else "Nothing is in the way of an upgrade."
-    screen.result([finding.as_dict() for finding in found], "\n".join([*lines, ending]))
+    ending = (
+        tr("{count}.", count=count(problems, "problem")) if problems else tr("Nothing is in the way of an upgrade.")
+    )
+    screen.result([finding.as_dict() for finding in found], joined("\n", [*lines, ending]))
     screen.exit_code = 1 if problems else 0

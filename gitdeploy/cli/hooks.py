@@ -10,9 +10,13 @@ from gitdeploy.errors import UsageError
 from gitdeploy.hooks import library as ready_hooks
 from gitdeploy.hooks.library import library
 from gitdeploy.hooks.running import FOLDER, STAGES
+from gitdeploy.messages import joined, tr
 from gitdeploy.text import count, path_text
 
-NO_FOLDER = ("deploy.yaml names no folder of hooks.", f"To have one, write into deploy.yaml:  hooks: {{dir: {FOLDER}}}")
+NO_FOLDER = (
+    tr("deploy.yaml names no folder of hooks."),
+    tr("To have one, write into deploy.yaml:  hooks: {{dir: {folder}}}", folder=FOLDER),
+)
 
 
 @click.group("hooks", context_settings=EXAMPLE, invoke_without_command=True)
@@ -47,8 +51,8 @@ def command(context: click.Context) -> None:
 
 def _none(folder: str | None) -> str:
     if folder is None:
-        return f"No hooks. {NO_FOLDER[0]} {NO_FOLDER[1]}"
-    return f"No hooks. A file {path_text(folder)}/post-deploy (executable) would be one."
+        return tr("No hooks. {no_folder} {no_folder2}", no_folder=NO_FOLDER[0], no_folder2=NO_FOLDER[1])
+    return tr("No hooks. A file {folder}/post-deploy (executable) would be one.", folder=path_text(folder))
 
 
 @command.command("run", context_settings=EXAMPLE)
@@ -58,7 +62,7 @@ def _none(folder: str | None) -> str:
 def run_stage(screen: Screen, /, stage: str) -> None:
     """Run the hooks of STAGE now."""
     ran = screen.app().run_hooks(stage, on_line=lambda text: screen.message(f"  {text}"))
-    screen.result({"ran": ran}, f"{count(ran, 'hook')} ran.")
+    screen.result({"ran": ran}, tr("{count} ran.", count=count(ran, "hook")))
 
 
 @command.command("library", context_settings=EXAMPLE)
@@ -67,7 +71,7 @@ def run_stage(screen: Screen, /, stage: str) -> None:
 def show_library(screen: Screen, /) -> None:
     """List the ready hooks that `gitdeploy hooks install` copies."""
     found = library()
-    rows = [(hook.name, ", ".join(stage for stage, _ in hook.stages), hook.about) for hook in found]
+    rows = [(hook.name, joined(", ", (stage for stage, _ in hook.stages)), hook.about) for hook in found]
     document = [
         {"name": hook.name, "stages": [stage for stage, _ in hook.stages], "about": hook.about} for hook in found
     ]
@@ -97,5 +101,5 @@ def install_ready(screen: Screen, /, name: str, stage: str | None, force: bool) 
     if folder is None:
         raise UsageError(*NO_FOLDER)
     paths = ready_hooks.install(site.root, folder, hook, stage=stage, force=force)
-    screen.result({"installed": paths}, "\n".join(paths))
-    screen.message("Look at its settings (the lines at its top), then commit it: the hooks belong to the release.")
+    screen.result({"installed": paths}, joined("\n", paths))
+    screen.message(tr("Look at its settings (the lines at its top), then commit it: the hooks belong to the release."))

@@ -8,6 +8,7 @@ import click
 
 from gitdeploy.cli.options import EXAMPLE, global_options, pass_screen
 from gitdeploy.cli.screen import Screen
+from gitdeploy.messages import tr
 from gitdeploy.text import count, listing
 
 if TYPE_CHECKING:
@@ -44,27 +45,42 @@ def command(screen: Screen, /, only_print: bool, force: bool) -> None:
         "tried": [each.as_dict() for each in done.tried],
         "asks": list(done.asks),
     }
-    screen.result(data, f"Written: {done.path}")
+    screen.result(data, tr("Written: {done}", done=done.path))
     for text in _said(done):
         screen.message(text)
 
 
 def _said(done: Drafted) -> list[str]:
     """What a person is told of the file that was written."""
-    said = [f"Recognised: {done.draft.recipe}"] if done.draft.recipe else []
+    said = [tr("Recognised: {recipe}", recipe=done.draft.recipe)] if done.draft.recipe else []
     for each in done.tried:
-        said.append(f"{'ok     ' if each.holds else 'FAILED '} {each.about:<9} {each.message}")
+        said.append(
+            tr(
+                "{holds} {about} {each_message}",
+                holds=tr("ok     ") if each.holds else tr("FAILED "),
+                about=f"{each.about:<9}",
+                each_message=each.message,
+            )
+        )
         if each.hint and not each.holds:
-            said.append(f"{'':18}{each.hint}")
+            said.append(tr("{what}{each_hint}", what=f"{'':18}", each_hint=each.hint))
     if done.asks:
         said.append(
-            f"{count(len(done.asks), 'setting')} to decide, commented in the file: {listing(list(done.asks), 8)}"
+            tr(
+                "{count} to decide, commented in the file: {asks}",
+                count=count(len(done.asks), "setting"),
+                asks=listing(list(done.asks), 8),
+            )
         )
     if done.tracked:
-        said.append("The releases of this app bring this file. Commit the change where the app is developed, not here.")
+        said.append(
+            tr("The releases of this app bring this file. Commit the change where the app is developed, not here.")
+        )
     else:
         said.append(
-            "The file is untracked, and stays as it is with every upgrade. To have it come with the releases, commit it where the "
-            "app is developed, not here."
+            tr(
+                "The file is untracked, and stays as it is with every upgrade. To have it come with the releases, commit it where the "
+                "app is developed, not here."
+            )
         )
-    return [*said, "Read it, then: gitdeploy doctor"]
+    return [*said, tr("Read it, then: gitdeploy doctor")]

@@ -6,6 +6,7 @@ import click
 
 from gitdeploy.cli.options import EXAMPLE, global_options, pass_screen
 from gitdeploy.cli.screen import Screen
+from gitdeploy.messages import tr
 
 
 @click.command("lock", context_settings=EXAMPLE)
@@ -21,4 +22,4 @@ def command(screen: Screen, /, message: str, force: bool) -> None:
       gitdeploy lock -m "month-end closing, ask Li"
     """
     screen.app().pause(message, force=force)
-    screen.result({"held": True, "message": message}, "Deployments are paused.  Resume them: gitdeploy unlock")
+    screen.result({"held": True, "message": message}, tr("Deployments are paused.  Resume them: gitdeploy unlock"))

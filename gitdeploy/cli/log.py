@@ -11,6 +11,7 @@ from gitdeploy.app import App
 from gitdeploy.cli.options import EXAMPLE, global_options, pass_screen
 from gitdeploy.cli.screen import Screen
 from gitdeploy.errors import UsageError
+from gitdeploy.messages import joined, tr
 from gitdeploy.site.status import row_as_dict
 from gitdeploy.state import DeploymentRow
 from gitdeploy.text import duration_text
@@ -52,15 +53,15 @@ def command(screen: Screen, /, deployment: int | None, follow: bool, limit: int)
             ],
             ("ID", "STARTED", "ACTION", "FROM", "TO", "STATUS", "TOOK", "BY"),
         )
-        screen.result([row_as_dict(row) for row in rows], table if rows else "There was no deployment yet.")
+        screen.result([row_as_dict(row) for row in rows], table if rows else tr("There was no deployment yet."))
         return
     number = deployment if deployment is not None else _newest(app)
     row, lines = app.log(number)
     if not follow:
         document = {**row_as_dict(row), "log": [text for _, _, _, text in lines]}
-        text = "\n".join(f"{_time(at)} {text}" for _, at, _, text in lines)
+        text = joined("\n", (f"{_time(at)} {text}" for _, at, _, text in lines))
         status = shown_status(row)
-        ending = f"\n{status}: {row.error['message']}" if row.error else f"\n{status}"
+        ending = tr("\n{status}: {error}", status=status, error=row.error["message"]) if row.error else f"\n{status}"
         screen.result(document, text + ending)
         return
     _follow(screen, app, number)
@@ -87,7 +88,7 @@ def shown_status(row: DeploymentRow) -> str:
 def _newest(app: App) -> int:
     rows = app.deployments(1)
     if not rows:
-        raise UsageError("There was no deployment yet.")
+        raise UsageError(tr("There was no deployment yet."))
     return rows[0].id
 
 

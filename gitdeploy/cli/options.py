@@ -10,6 +10,7 @@ import click
 
 from gitdeploy.cli.screen import Screen
 from gitdeploy.deployment.plan.options import Options
+from gitdeploy.messages import tr
 
 F = TypeVar("F", bound=Callable[..., Any])
 EXAMPLE = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -34,7 +35,7 @@ def global_options(command: F) -> F:
         nonlocal command
         command = click.option(*names, expose_value=False, callback=note, **kind)(command)
 
-    add("--json", "as_json", is_flag=True, help="One JSON document.")
+    add("--json", "as_json", is_flag=True, help=tr("One JSON document."))
     add("-q", "--quiet", is_flag=True, hidden=True)
     add("-v", "--verbose", is_flag=True, hidden=True)
     add("--no-color", is_flag=True, hidden=True)

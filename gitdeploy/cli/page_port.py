@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from gitdeploy.config import Config
 from gitdeploy.errors import ConfigError
+from gitdeploy.messages import joined, tr
 
 TRIED = 50  # ports after the usual one
 
@@ -31,12 +32,18 @@ def choose_port(config: Config, host: str, asked: int | None) -> Port:
     own = app_ports(config)
     if wanted not in own and free(host, wanted):
         return Port(wanted)
-    why = "is the app's own (health)" if wanted in own else "is in use"
+    why = tr("is the app's own (health)") if wanted in own else tr("is in use")
     other = next((n for n in range(wanted + 1, min(wanted + TRIED, 65535)) if n not in own and free(host, n)), None)
     if other is None or chosen:
-        hint = f"A free one: gitdeploy web --port {other}" if other else "Choose another one: gitdeploy web --port N"
-        raise ConfigError(f"The page can't be served at {host}:{wanted}: the port {why}.", hint)
-    return Port(other, f"Port {wanted} {why}, so the page is at port {other}.")
+        hint = (
+            tr("A free one: gitdeploy web --port {other}", other=other)
+            if other
+            else tr("Choose another one: gitdeploy web --port N")
+        )
+        raise ConfigError(
+            tr("The page can't be served at {host}:{wanted}: the port {why}.", host=host, wanted=wanted, why=why), hint
+        )
+    return Port(other, tr("Port {wanted} {why}, so the page is at port {other}.", wanted=wanted, why=why, other=other))
 
 
 def usual_port(config: Config) -> int:
@@ -83,8 +90,8 @@ def nginx_block(host: str, port: int, names: Sequence[str]) -> str:
     """What nginx needs for the page at HOST:PORT, for its file of the site NAMES."""
     here = host if host not in ("0.0.0.0", "::", "[::]") else "127.0.0.1"  # noqa: S104
     return f"""\
-# nginx: into the server block of {" ".join(names) or "your site"}. In deploy.yaml: web: {{trusted_proxies: [127.0.0.1]\
-{"" if names else ", hosts: [NAME]"}}}
+# nginx: into the server block of {joined(" ", names) or tr("your site")}. In deploy.yaml: web: {{trusted_proxies: [127.0.0.1]\
+{"" if names else tr(", hosts: [NAME]")}}}
 location /upgrade/ {{
     proxy_pass http://{here}:{port};
     proxy_http_version 1.1;

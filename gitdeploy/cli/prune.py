@@ -6,6 +6,7 @@ import click
 
 from gitdeploy.cli.options import EXAMPLE, global_options, pass_screen, wait_option
 from gitdeploy.cli.screen import Screen
+from gitdeploy.messages import tr
 from gitdeploy.text import count, listing, size_text
 
 
@@ -23,14 +24,21 @@ def command(screen: Screen, /, dry_run: bool, keep: int | None, wait: float) -> 
       gitdeploy prune --dry-run
     """
     done = screen.app().prune(keep=keep, dry_run=dry_run, caller=screen.caller("prune", wait=wait))
-    verb = "Would drop" if dry_run else "Dropped"
-    text = (
-        f"{verb} {count(len(done.backups), 'backup')} and {count(len(done.generations), 'venv generation')} "
-        f"({size_text(done.freed)})."
+    verb = tr("Would drop") if dry_run else "Dropped"
+    text = tr(
+        "{verb} {count} and {count2} ({freed}).",
+        verb=verb,
+        count=count(len(done.backups), "backup"),
+        count2=count(len(done.generations), tr("venv generation")),
+        freed=size_text(done.freed),
     )
-    for label, names in (("backups", done.backups), ("generations", done.generations), ("still in use", done.in_use)):
+    for label, names in (
+        ("backups", done.backups),
+        ("generations", done.generations),
+        (tr("still in use"), done.in_use),
+    ):
         if names:
-            text += f"\n  {label}: {listing(names, 20)}"
+            text += tr("\n  {label}: {names}", label=label, names=listing(names, 20))
     document = {
         "backups": done.backups,
         "generations": done.generations,

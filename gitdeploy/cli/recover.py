@@ -6,6 +6,7 @@ import click
 
 from gitdeploy.cli.options import EXAMPLE, global_options, pass_screen, wait_option
 from gitdeploy.cli.screen import Screen
+from gitdeploy.messages import joined, tr
 
 
 @click.command("recover", context_settings=EXAMPLE)
@@ -43,7 +44,7 @@ def command(screen: Screen, /, print_unit: bool, install_unit: bool, wait: float
         health=not values["no_health"],
     )
     if result is None:
-        screen.result({"status": "nothing_to_do"}, "Nothing to recover: no deployment was interrupted.")
+        screen.result({"status": "nothing_to_do"}, tr("Nothing to recover: no deployment was interrupted."))
         return
     screen.result(result.as_dict(), result.sentence)
 
@@ -55,7 +56,7 @@ def _unit(screen: Screen, *, install: bool) -> None:
         screen.result({"unit": unit.instance, "files": files, "installed": False}, unit.text())
         return
     written = unit.install()
-    lines = [f"Written: {path}" for path in written]
-    order = f", before {', '.join(unit.before)}" if unit.before else ""
-    lines.append(f"Enabled: {unit.instance} runs at every boot{order}.")
-    screen.result({"unit": unit.instance, "files": files, "installed": True}, "\n".join(lines))
+    lines = [tr("Written: {path}", path=path) for path in written]
+    order = tr(", before {before}", before=", ".join(unit.before)) if unit.before else ""
+    lines.append(tr("Enabled: {instance} runs at every boot{order}.", instance=unit.instance, order=order))
+    screen.result({"unit": unit.instance, "files": files, "installed": True}, joined("\n", lines))

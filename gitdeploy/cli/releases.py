@@ -10,6 +10,7 @@ from msgspec.structs import asdict
 from gitdeploy.cli.notes import notes_text
 from gitdeploy.cli.options import EXAMPLE, global_options, pass_screen
 from gitdeploy.cli.screen import Screen
+from gitdeploy.messages import joined, tr
 from gitdeploy.text import clean, path_text
 
 if TYPE_CHECKING:
@@ -40,14 +41,14 @@ def command(screen: Screen, /, tag: str | None, limit: int, everything: bool) ->
     found = app.releases(
         limit=None if everything else limit,
         everything=everything,
-        on_warning=lambda text: screen.message(f"Warning: {text}"),
+        on_warning=lambda text: screen.message(tr("Warning: {text}", text=text)),
     )
     bad, skips = app.bad_releases(), app.skips()
     rows = [
         (
             path_text(release.tag)[:60],
             (release.published_at or "")[:10],
-            ", ".join(_states(state, release.commit in bad, skips.of(release.tag) is not None)),
+            joined(", ", _states(state, release.commit in bad, skips.of(release.tag) is not None)),
             clean(_first_line(release), limit=70),
         )
         for release, state in found
@@ -59,7 +60,7 @@ def command(screen: Screen, /, tag: str | None, limit: int, everything: bool) ->
     )
     screen.result(
         [document(release, state, bad.get(release.commit or ""), skips.of(release.tag)) for release, state in found],
-        table if found else "There is no release.",
+        table if found else tr("There is no release."),
     )
 
 
@@ -70,7 +71,7 @@ def _first_line(release: Release) -> str:
 
 
 def _states(state: str, bad: bool, skipped: bool) -> list[str]:
-    return [state, *(["failed here"] if bad else []), *(["skipped"] if skipped else [])]
+    return [state, *([tr("failed here")] if bad else []), *(["skipped"] if skipped else [])]
 
 
 def document(release: Release, state: str, bad: BadRelease | None, skip: Skip | None) -> dict[str, Any]:
@@ -85,8 +86,8 @@ def document(release: Release, state: str, bad: BadRelease | None, skip: Skip | 
 
 def _one(screen: Screen, release: Release, state: str, bad: BadRelease | None, skip: Skip | None) -> None:
     name = "" if release.name == release.tag else f"{clean(release.name)}  "
-    facts = ", ".join(
-        filter(None, (*_states(state, bad is not None, skip is not None), (release.published_at or "")[:10]))
+    facts = joined(
+        ", ", filter(None, (*_states(state, bad is not None, skip is not None), (release.published_at or "")[:10]))
     )
     head = f"{clean(release.tag)}  {name}({facts})\n{clean(release.url)}"
     screen.result(document(release, state, bad, skip), f"{head}\n\n{notes_text(screen, release.notes)}".rstrip())

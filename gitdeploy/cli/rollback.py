@@ -12,6 +12,7 @@ from gitdeploy.cli.plan_text import plan_text
 from gitdeploy.cli.screen import Screen
 from gitdeploy.deployment.record.work import CHANGING
 from gitdeploy.errors import Declined, UsageError
+from gitdeploy.messages import tr
 
 if TYPE_CHECKING:
     from gitdeploy.app import App
@@ -51,11 +52,11 @@ def command(screen: Screen, /, version: str | None, wait: float, yes: bool, **va
     if interruption is not None and interruption.action in CHANGING:
         if options.with_data and not yes:
             raise UsageError(
-                "What --with-data replaces can be named only once the interrupted deployment is recovered.",
-                "Recover it, then type this again: gitdeploy recover\nWithout being asked: --yes",
+                tr("What --with-data replaces can be named only once the interrupted deployment is recovered."),
+                tr("Recover it, then type this again: gitdeploy recover\nWithout being asked: --yes"),
             )
         if not yes and version is None and not screen.confirm(_question(interruption)):
-            raise Declined("Not rolled back; nothing was changed.")
+            raise Declined(tr("Not rolled back; nothing was changed."))
     elif version is not None:
         backup = app.backup_for_rollback(version, with_data=options.with_data)  # there is one
         if options.with_data and not yes:
@@ -75,11 +76,15 @@ def _question(interruption: Interruption) -> str:
     """What the rollback comes to after the recovery."""
     done = interruption.recovery == "finish"
     if interruption.action == "rollback":
-        return "Recover it now?" if done else f"Recover it, and then roll back to {interruption.target.name}?"
+        return (
+            tr("Recover it now?")
+            if done
+            else tr("Recover it, and then roll back to {target}?", target=interruption.target.name)
+        )
     return (
-        f"Recover it, and then undo it, back to {interruption.origin.name}?"
+        tr("Recover it, and then undo it, back to {origin}?", origin=interruption.origin.name)
         if done
-        else "Recover it, and roll back no further?"
+        else tr("Recover it, and roll back no further?")
     )
 
 
@@ -93,7 +98,9 @@ def _ask(screen: Screen, app: App, options: Options) -> Choice:
         ask_before_data(screen, plan)
         return choice
     screen.message(plan_text(screen, plan))
-    verb = "Go forward again to" if choice.forward else "Go back to"
-    if not screen.confirm(f"{verb} {plan.target.name} (backup {choice.backup.id}) now?"):
-        raise Declined("Not rolled back; nothing was changed.")
+    verb = tr("Go forward again to") if choice.forward else tr("Go back to")
+    if not screen.confirm(
+        tr("{verb} {target} (backup {backup}) now?", verb=verb, target=plan.target.name, backup=choice.backup.id)
+    ):
+        raise Declined(tr("Not rolled back; nothing was changed."))
     return choice

@@ -31,6 +31,7 @@ from gitdeploy.deployment import outside
 from gitdeploy.deployment.record.events import Ended, Event, Line, Listener, Started, StepChanged
 from gitdeploy.deployment.record.work import Caller
 from gitdeploy.errors import Declined, GitDeployError, RolledBack, UsageError
+from gitdeploy.messages import joined, tr
 from gitdeploy.site.caller import performer, request_id
 from gitdeploy.site.roots_own import refuse_unsafe
 from gitdeploy.site.site import find_root
@@ -103,8 +104,11 @@ class Screen(Struct):
         interruption.install()
         started = app.launch([*self.words, *more], performer=performer(), request=uuid.uuid4().hex)
         self.message(
-            f"The restart of the app would end this process too, so the deployment runs in {started.where}. "
-            "It goes on if you lose this one: gitdeploy log -f"
+            tr(
+                "The restart of the app would end this process too, so the deployment runs in {where}. "
+                "It goes on if you lose this one: gitdeploy log -f",
+                where=started.where,
+            )
         )
         ended = started.follow(self._followed)
         self.exit_code = ended.exit_code
@@ -178,7 +182,7 @@ class Screen(Struct):
             lines.append(f"  {place}")
         if self.quiet or not isinstance(error, RolledBack):  # whose details were told when the step failed
             lines += [f"  {line}" for line in error.details]
-        self.write_error("\n".join(lines) + "\n")
+        self.write_error(joined("\n", lines) + "\n")
 
     def elsewhere(self, hint: str) -> str | None:
         """A line that leads to the checkout, where HINT holds a command that wants to be typed there and this isn't it."""
@@ -187,7 +191,7 @@ class Screen(Struct):
         with suppress(GitDeployError, OSError):
             root = find_root(self.folder)
             if not os.path.samefile(root, os.getcwd()):
-                return f"To be typed in the checkout: cd {shell_word(str(root))}"
+                return tr("To be typed in the checkout: cd {root}", root=shell_word(str(root)))
         return None
 
     def table(self, rows: Sequence[Sequence[str]], header: Sequence[str]) -> str:
@@ -197,12 +201,12 @@ class Screen(Struct):
         for row in (header, *rows):
             cells = [text + " " * (widths[at] - _width(text)) for at, text in enumerate(row)]
             lines.append("  ".join(cells).rstrip())
-        return "\n".join(lines)
+        return joined("\n", lines)
 
     def confirm(self, question: str) -> bool:
         """Ask on a terminal; off one, `--yes` is needed. Raises `UsageError`."""
         if not (is_terminal(sys.stdin) and is_terminal(sys.stderr)) or self.as_json:
-            raise UsageError("Nobody is there to be asked: this is no terminal.", "Say it with --yes.")
+            raise UsageError(tr("Nobody is there to be asked: this is no terminal."), tr("Say it with --yes."))
         return click.confirm(question, default=False, err=True)
 
     # ---- a deployment's events ----
@@ -218,7 +222,9 @@ class Screen(Struct):
 
     def _only_failures(self, event: Event) -> None:
         if isinstance(event, StepChanged) and event.status == "failed":
-            self.write_error(f"{MARKS['failed']} {event.name}: {event.summary}\n")
+            self.write_error(
+                tr("{marks} {event}: {summary}\n", marks=MARKS["failed"], event=event.name, summary=event.summary)
+            )
 
     def _plain(self, event: Event) -> None:
         """One plain line an event: for cron, logs, pipes."""
@@ -228,9 +234,9 @@ class Screen(Struct):
         elif isinstance(event, StepChanged) and event.status != "running":
             level = "error" if event.status == "failed" else "info"
             took = f" ({event.duration:.1f} s)" if event.duration is not None else ""
-            text = f"{event.name}: {event.summary or event.status}"
+            text = tr("{event}: {summary}", event=event.name, summary=event.summary or event.status)
             if (event.name, event.status) == ("backup", "done"):
-                text = f"Backup created: {event.summary}"
+                text = tr("Backup created: {summary}", summary=event.summary)
             self._plain_line(level, text + took)
         elif isinstance(event, Started):
             self._plain_line("info", event.headline)

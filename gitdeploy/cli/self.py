@@ -6,6 +6,7 @@ import click
 
 from gitdeploy.cli.options import EXAMPLE, global_options, pass_screen
 from gitdeploy.cli.screen import Screen
+from gitdeploy.messages import joined, tr
 from gitdeploy.system.installation import EXTRAS, Installation
 from gitdeploy.system.ourselves import program
 from gitdeploy.text import clean
@@ -25,15 +26,23 @@ def command(screen: Screen) -> None:
     """
     found = Installation()
     facts = found.as_dict()
-    source = found.source or "nothing says where from; install it anew as its README says"
+    source = found.source or tr("nothing says where from; install it anew as its README says")
     lines = [
-        f"gitdeploy {facts['version']}  {clean(' '.join(program()))}",
-        f"  Python       {clean(facts['python'])}",
-        f"  from         {clean(source)}{' (editable)' if found.editable else ''}, kept by {found.kind}",
+        f"gitdeploy {facts['version']}  {clean(joined(' ', program()))}",
+        tr("  Python       {facts}", facts=clean(facts["python"])),
+        tr(
+            "  from         {source}{editable}, kept by {kind}",
+            source=clean(source),
+            editable=tr(" (editable)") if found.editable else "",
+            kind=found.kind,
+        ),
     ]
-    states = {extra: "installed" if found.has(extra) else f"not installed:  {found.extend(extra)}" for extra in EXTRAS}
+    states = {
+        extra: "installed" if found.has(extra) else tr("not installed:  {extend}", extend=found.extend(extra))
+        for extra in EXTRAS
+    }
     lines += [f"  {extra:<12} {state}" for extra, state in states.items()]
     if found.upgrade is not None:
-        lines.append(f"  upgrade      {clean(found.upgrade)}")
-    lines.append(f"  remove       {clean(found.remove)}   (each app keeps its .gitdeploy/)")
-    screen.result(facts, "\n".join(lines))
+        lines.append(tr("  upgrade      {upgrade}", upgrade=clean(found.upgrade)))
+    lines.append(tr("  remove       {remove}   (each app keeps its .gitdeploy/)", remove=clean(found.remove)))
+    screen.result(facts, joined("\n", lines))

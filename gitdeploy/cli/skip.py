@@ -6,6 +6,7 @@ import click
 
 from gitdeploy.cli.options import EXAMPLE, global_options, pass_screen
 from gitdeploy.cli.screen import Screen
+from gitdeploy.messages import tr
 from gitdeploy.text import clean
 
 
@@ -28,9 +29,11 @@ def command(screen: Screen, /, tag: str | None, reason: str) -> None:
     app = screen.app()
     if tag is not None:
         made = app.skip(tag, reason)
-        screen.result(made.as_dict(), f"{clean(tag)} is not installed by itself.  Let it: {made.way}")
+        screen.result(
+            made.as_dict(), tr("{tag} is not installed by itself.  Let it: {way}", tag=clean(tag), way=made.way)
+        )
         return
     found = app.skips().all()
     rows = [(clean(one.tag), one.at[:10], clean(one.by), clean(one.reason, limit=100)) for one in found]
     table = screen.table(rows, ("RELEASE", "SINCE", "BY", "WHY"))
-    screen.result([one.as_dict() for one in found], table if found else "No release is skipped.")
+    screen.result([one.as_dict() for one in found], table if found else tr("No release is skipped."))

@@ -10,6 +10,7 @@ from gitdeploy.app import App
 from gitdeploy.cli.log import shown_status
 from gitdeploy.cli.options import EXAMPLE, global_options, pass_screen
 from gitdeploy.cli.screen import Screen
+from gitdeploy.messages import joined, tr
 from gitdeploy.site.status import Status
 from gitdeploy.text import clean, duration_text, listing
 from gitdeploy.versions import CodeState
@@ -39,15 +40,25 @@ def _asked(status: Status) -> str:
     if status.checked_at is None:
         return ""
     age = (datetime.now(UTC) - datetime.fromisoformat(status.checked_at)).total_seconds()
-    return f" (asked {duration_text(max(0.0, age))} ago)"
+    return tr(" (asked {max} ago)", max=duration_text(max(0.0, age)))
 
 
 def _limited(status: Status, why: str, way: str) -> str:
     """For somebody else than the checkout's owner."""
     branch = status.branch.removeprefix("refs/heads/") if status.branch else "detached"
-    head = f"{status.live.commit[:7] or 'HEAD'}  {'on ' if status.branch else ''}{clean(branch)}"
-    return (
-        f"{clean(status.app)}  {head}\n  path         {clean(status.path)}\n  not shown    {why}\n               {way}"
+    head = tr(
+        "{commit}  {branch}{branch2}",
+        commit=status.live.commit[:7] or "HEAD",
+        branch=tr("on ") if status.branch else "",
+        branch2=clean(branch),
+    )
+    return tr(
+        "{app}  {head}\n  path         {status}\n  not shown    {why}\n               {way}",
+        app=clean(status.app),
+        head=head,
+        status=clean(status.path),
+        why=why,
+        way=way,
     )
 
 
@@ -55,47 +66,82 @@ def _text(app: App, status: Status) -> str:
     live = status.live
     if status.limited is not None:
         return _limited(status, *status.limited)
-    where = f"on {status.branch.removeprefix('refs/heads/')}" if status.branch else "detached"
-    lines = [f"{clean(status.app)}  {live.full}  {where}", f"  path         {clean(status.path)}"]
+    where = tr("on {branch}", branch=status.branch.removeprefix("refs/heads/")) if status.branch else "detached"
+    lines = [f"{clean(status.app)}  {live.full}  {where}", tr("  path         {status}", status=clean(status.path))]
     if status.local_changes:
-        lines.append(f"  changed      {listing(list(status.local_changes), 8)}")
+        lines.append(tr("  changed      {local_changes}", local_changes=listing(list(status.local_changes), 8)))
     if status.venv:
-        generation = status.venv["generation"] or "a plain folder (adopted by the first upgrade)"
-        lines.append(f"  venv         Python {status.venv['python'] or '?'}, {generation}")
+        generation = status.venv["generation"] or tr("a plain folder (adopted by the first upgrade)")
+        lines.append(
+            tr("  venv         Python {venv}, {generation}", venv=status.venv["python"] or "?", generation=generation)
+        )
         if status.venv["problem"]:
-            lines.append(f"               {status.venv['problem']}")
+            lines.append(tr("               {venv}", venv=status.venv["problem"]))
     if status.update_available:
         bad, skips = app.bad_releases(), app.skips()
         newest = app.last_check() if bad or status.skipped else None
         skip = skips.against(newest.latest_tag) if newest is not None else None
         if newest is not None and newest.commit in bad:
             number = bad[newest.commit].deployment
-            where = f":  gitdeploy log {number}" if number is not None else ""
+            where = tr(":  gitdeploy log {number}", number=number) if number is not None else ""
             lines.append(
-                f"  update       {newest.latest_tag} failed here before and is not installed by itself again{where}"
+                tr(
+                    "  update       {latest_tag} failed here before and is not installed by itself again{where}",
+                    latest_tag=newest.latest_tag,
+                    where=where,
+                )
             )
         elif skip is not None:
-            lines.append(f"  update       {status.latest_version} is available{_asked(status)}; {skip.sentence}")
-            lines.append(f"               Let it be installed: {skip.way}")
+            lines.append(
+                tr(
+                    "  update       {latest_version} is available{asked}; {sentence}",
+                    latest_version=status.latest_version,
+                    asked=_asked(status),
+                    sentence=skip.sentence,
+                )
+            )
+            lines.append(tr("               Let it be installed: {way}", way=skip.way))
         else:
-            lines.append(f"  update       {status.latest_version} is available{_asked(status)}:  gitdeploy upgrade")
+            lines.append(
+                tr(
+                    "  update       {latest_version} is available{asked}:  gitdeploy upgrade",
+                    latest_version=status.latest_version,
+                    asked=_asked(status),
+                )
+            )
     row = status.last_deployment
     if row is not None:
         goal = CodeState.from_dict(row.target).name
         when = datetime.fromisoformat(row.started_at).astimezone().strftime("%Y-%m-%d %H:%M")
         lines.append(
-            f"  last         {row.action}{f' to {clean(goal)}' if goal else ''}: {shown_status(row)}, {when} by {clean(row.performer)}"
+            tr(
+                "  last         {action}{goal}: {shown_status}, {when} by {performer}",
+                action=row.action,
+                goal=tr(" to {goal}", goal=clean(goal)) if goal else "",
+                shown_status=shown_status(row),
+                when=when,
+                performer=clean(row.performer),
+            )
         )
     if (cut_off := status.interruption) is not None:
         when = datetime.fromisoformat(cut_off.started_at).astimezone().strftime("%Y-%m-%d %H:%M")
         lines += [
-            f"  interrupted  {cut_off.what} (begun {when} by {cut_off.performer}):  gitdeploy recover",
+            tr(
+                "  interrupted  {what} (begun {when} by {performer}):  gitdeploy recover",
+                what=cut_off.what,
+                when=when,
+                performer=cut_off.performer,
+            ),
             f"               {cut_off.outlook}",
         ]
     if status.holder is not None:
-        lines.append(f"  running      {status.holder.sentence()}")
+        lines.append(tr("  running      {sentence}", sentence=status.holder.sentence()))
     if status.held:
         lines.append(
-            f"  paused       by {clean(str(status.held.get('who')))}: {clean(str(status.held.get('message') or 'no reason given'))}"
+            tr(
+                "  paused       by {held}: {held2}",
+                held=clean(str(status.held.get("who"))),
+                held2=clean(str(status.held.get("message") or tr("no reason given"))),
+            )
         )
-    return "\n".join(lines)
+    return joined("\n", lines)

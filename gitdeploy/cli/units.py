@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from gitdeploy.config.window import Window
+from gitdeploy.messages import joined
 from gitdeploy.site.site import Site
 from gitdeploy.system.owner import user_name
 from gitdeploy.text import path_text
@@ -99,7 +100,7 @@ def _when(site: Site) -> str:
         # Once in the window too, or an interval longer than it might never meet it.
         lines += [f"OnCalendar={_opening(window)}", "Persistent=false"]
         lines[2] = f"RandomizedDelaySec={max(1, min(interval // 10, _length(window) * 60 // 2))}s"
-    return "\n".join(lines)
+    return joined("\n", lines)
 
 
 def _opening(window: Window) -> str:
@@ -122,7 +123,7 @@ def _command(site: Site, config_file: Path | None) -> str:
     words = [*_program(), "-C", str(site.root)]
     if config_file is not None:
         words += ["--config", str(config_file.absolute())]
-    return " ".join(_quoted(word) for word in words)
+    return joined(" ", (_quoted(word) for word in words))
 
 
 def _program() -> list[str]:

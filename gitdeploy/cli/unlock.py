@@ -6,6 +6,7 @@ import click
 
 from gitdeploy.cli.options import EXAMPLE, global_options, pass_screen
 from gitdeploy.cli.screen import Screen
+from gitdeploy.messages import tr
 
 
 @click.command("unlock", context_settings=EXAMPLE)
@@ -19,4 +20,4 @@ def command(screen: Screen) -> None:
       gitdeploy unlock
     """
     paused = screen.app().resume()
-    screen.result({"held": False}, "Deployments may go on." if paused else "Deployments were not paused.")
+    screen.result({"held": False}, tr("Deployments may go on.") if paused else tr("Deployments were not paused."))

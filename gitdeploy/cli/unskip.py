@@ -6,6 +6,7 @@ import click
 
 from gitdeploy.cli.options import EXAMPLE, global_options, pass_screen
 from gitdeploy.cli.screen import Screen
+from gitdeploy.messages import tr
 from gitdeploy.text import clean
 
 
@@ -21,5 +22,9 @@ def command(screen: Screen, /, tag: str) -> None:
       gitdeploy unskip v1.3.0
     """
     lifted = screen.app().unskip(tag)
-    text = f"{clean(tag)} may be installed by itself again." if lifted else f"{clean(tag)} was not skipped."
+    text = (
+        tr("{tag} may be installed by itself again.", tag=clean(tag))
+        if lifted
+        else tr("{tag} was not skipped.", tag=clean(tag))
+    )
     screen.result({"tag": tag, "was_skipped": lifted}, text)

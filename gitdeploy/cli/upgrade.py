@@ -18,6 +18,7 @@ from gitdeploy.cli.options import (
 from gitdeploy.cli.plan_text import nothing_text, plan_text
 from gitdeploy.cli.screen import Screen
 from gitdeploy.errors import Declined
+from gitdeploy.messages import tr
 
 if TYPE_CHECKING:
     from gitdeploy.app import App
@@ -59,8 +60,8 @@ def command(screen: Screen, /, tag: str | None, dry_run: bool, wait: float, yes:
             screen.exit_code = plan.exit_code
             return
         screen.message(plan_text(screen, plan))
-        if not screen.confirm(f"Upgrade to {plan.target.name} now?"):
-            raise Declined("Not upgraded; nothing was changed.")
+        if not screen.confirm(tr("Upgrade to {target} now?", target=plan.target.name)):
+            raise Declined(tr("Not upgraded; nothing was changed."))
         tag = plan.target.tag
         answered = [tag] if tag is not None else []
     if screen.moved_out(app, *answered, restart=options.restart):
@@ -71,8 +72,8 @@ def command(screen: Screen, /, tag: str | None, dry_run: bool, wait: float, yes:
 
 def _recover_first(screen: Screen, app: App, wait: float) -> None:
     """Ask, and recover: what is on disk between two releases makes no plan. Raises `Declined`, what recovery raises."""
-    if not screen.confirm("Recover it now? The upgrade's plan comes after that."):
-        raise Declined("Not recovered and not upgraded; nothing was changed.")
+    if not screen.confirm(tr("Recover it now? The upgrade's plan comes after that.")):
+        raise Declined(tr("Not recovered and not upgraded; nothing was changed."))
     result = app.recover(caller=screen.caller("recover", wait=wait))
     if result is not None:
         screen.message(result.sentence)

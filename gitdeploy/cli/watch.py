@@ -11,6 +11,7 @@ from gitdeploy.cli.options import EXAMPLE, global_options, pass_screen
 from gitdeploy.cli.screen import Screen
 from gitdeploy.cli.units import watch_units
 from gitdeploy.errors import GitDeployError, Interrupted, LockedError
+from gitdeploy.messages import joined, tr
 from gitdeploy.system import interruption
 from gitdeploy.text import clean, duration_text
 from gitdeploy.upkeep.watch import Look, failed_before
@@ -35,14 +36,14 @@ def command(screen: Screen, /, once: bool, print_unit: bool) -> None:
     """
     if print_unit:
         site = screen.app().site
-        screen.result({"units": watch_units(site, once=once)}, "\n".join(watch_units(site, once=once).values()))
+        screen.result({"units": watch_units(site, once=once)}, joined("\n", watch_units(site, once=once).values()))
         return
     if once:
         _once(screen)
         return
     interruption.install()
     screen.goes_on = True
-    screen.message(f"{screen.app().site.name}: looking for releases (Ctrl-C ends it)")
+    screen.message(tr("{site}: looking for releases (Ctrl-C ends it)", site=screen.app().site.name))
     while True:
         wait = screen.app().site.config.check.interval
         try:
@@ -54,7 +55,7 @@ def command(screen: Screen, /, once: bool, print_unit: bool) -> None:
         except GitDeployError as error:
             screen.error(error)
         wait += random.uniform(0, JITTER) * wait  # noqa: S311  # spreads load, protects nothing
-        screen.message(f"The next look is in {duration_text(wait)}.")
+        screen.message(tr("The next look is in {wait}.", wait=duration_text(wait)))
         try:
             interruption.sleep(wait)
         except Interrupted:
@@ -66,17 +67,17 @@ def _once(screen: Screen) -> Look:
     app = screen.app()
     found = app.look()
     for problem in found.problems:
-        screen.message(f"Warning: {problem}")
-    newer = f"{found.check.latest_tag} is available. " if found.check.update_available else ""
+        screen.message(tr("Warning: {problem}", problem=problem))
+    newer = tr("{latest_tag} is available. ", latest_tag=found.check.latest_tag) if found.check.update_available else ""
     if found.bad is not None:
         newer = _failed(found)
-    told = "People were told. " if found.told else ""
+    told = tr("People were told. ") if found.told else ""
     if found.tag is None:
         screen.result({**_document(found), "upgrade": None}, f"{newer}{told}{_why_nothing(found)}".rstrip())
         return found
-    screen.message(f"{newer}{told}Upgrading to {found.tag}.")
+    screen.message(tr("{newer}{told}Upgrading to {tag}.", newer=newer, told=told, tag=found.tag))
     try:
-        result = app.upgrade(found.tag, caller=screen.caller(f"watch: upgrade {found.tag}", automatic=True))
+        result = app.upgrade(found.tag, caller=screen.caller(tr("watch: upgrade {tag}", tag=found.tag), automatic=True))
     except LockedError as error:
         screen.result({**_document(found), "upgrade": None, "reason": error.message}, error.message)
         return found
@@ -89,8 +90,10 @@ def _failed(found: Look) -> str:
     assert found.bad is not None
     if not found.bad_known:
         return f"{failed_before(found.bad)} "
-    where = f" (gitdeploy log {found.bad.deployment})" if found.bad.deployment is not None else ""
-    return f"{clean(found.bad.tag)} failed here before{where}. "
+    where = (
+        tr(" (gitdeploy log {deployment})", deployment=found.bad.deployment) if found.bad.deployment is not None else ""
+    )
+    return tr("{bad_tag} failed here before{where}. ", bad_tag=clean(found.bad.tag), where=where)
 
 
 def _why_nothing(found: Look) -> str:

@@ -16,6 +16,7 @@ from gitdeploy.cli.page_port import choose_port, nginx_block, usual_port
 from gitdeploy.cli.screen import Screen
 from gitdeploy.cli.units import web_unit
 from gitdeploy.errors import ConfigError, UsageError
+from gitdeploy.messages import tr
 
 if TYPE_CHECKING:
     from gitdeploy.web.access.store import Store
@@ -69,15 +70,22 @@ def command(
     application = server.make_app(app.site.root, screen.config_file)
     link = f"http://{host if host not in ('0.0.0.0', '::', '[::]') else '127.0.0.1'}:{port}/upgrade/"  # noqa: S104
     for warning in server.warnings(settings, host):
-        screen.write_error(f"Warning: {warning}\n")
+        screen.write_error(tr("Warning: {warning}\n", warning=warning))
     if found.why:
         block = nginx_block(host, port, settings.hosts)
-        screen.write_error(f"{found.why} To keep that: web: {{port: {port}}} in deploy.yaml.\n{block}")
+        screen.write_error(
+            tr(
+                "{why} To keep that: web: {{port: {port}}} in deploy.yaml.\n{block}",
+                why=found.why,
+                port=port,
+                block=block,
+            )
+        )
     signal.signal(signal.SIGTERM, _stop)
 
     def ready() -> None:
         screen.result({"url": link}, "")
-        screen.message(f"{app.site.name}: the page is at {link}  (Ctrl-C ends it)")
+        screen.message(tr("{site}: the page is at {link}  (Ctrl-C ends it)", site=app.site.name, link=link))
         _first_link(screen, link)
 
     try:
@@ -85,10 +93,10 @@ def command(
             server.serve(application, host, port, ready)
     except OSError as error:
         raise ConfigError(
-            f"The page can't be served at {host}:{port}: {error.strerror}.",
-            "Stop what uses that port, or choose another: gitdeploy web --port N",
+            tr("The page can't be served at {host}:{port}: {strerror}.", host=host, port=port, strerror=error.strerror),
+            tr("Stop what uses that port, or choose another: gitdeploy web --port N"),
         ) from error
-    screen.message("The page is no longer served. A running deployment goes on.")
+    screen.message(tr("The page is no longer served. A running deployment goes on."))
 
 
 def _stop(_number: int, _frame: Any) -> None:
@@ -101,14 +109,18 @@ def _first_link(screen: Screen, link: str) -> None:
 
     store = _store(screen)
     if environment_token() is not None:
-        screen.message("Log in with the token in GITDEPLOY_WEB_TOKEN.")
+        screen.message(tr("Log in with the token in GITDEPLOY_WEB_TOKEN."))
     elif store.tokens():
-        screen.message("Log in with a token.  Another one: gitdeploy web token add NAME")
+        screen.message(tr("Log in with a token.  Another one: gitdeploy web token add NAME"))
     else:
         token = store.add_token("administrator", read_only=False)
         screen.write_error(
-            f"Log in (this link is shown once; only its hash is kept):\n  {link}login#{token}\n"
-            "Another token: gitdeploy web token add NAME\n"
+            tr(
+                "Log in (this link is shown once; only its hash is kept):\n  {link}login#{token}\nAnother "
+                "token: gitdeploy web token add NAME\n",
+                link=link,
+                token=token,
+            )
         )
 
 
@@ -169,7 +181,7 @@ def list_tokens(screen: Screen, /) -> None:
             }
             for row in rows
         ],
-        table if rows else "There is no token yet.  Make one: gitdeploy web token add NAME",
+        table if rows else tr("There is no token yet.  Make one: gitdeploy web token add NAME"),
     )
 
 
@@ -185,7 +197,7 @@ def revoke(screen: Screen, /, name: str) -> None:
       gitdeploy web token revoke deploy-bot
     """
     _store(screen).revoke_token(name)
-    screen.result({"name": name, "revoked": True}, f"{name} can no longer log in.")
+    screen.result({"name": name, "revoked": True}, tr("{name} can no longer log in.", name=name))
 
 
 def _store(screen: Screen) -> Store:
@@ -203,8 +215,8 @@ def _imported(name: str) -> Any:
         from gitdeploy.system.installation import Installation
 
         raise UsageError(
-            f"The page needs {error.name}, which isn't installed.",
-            f"Install what it needs: {Installation().extend('web')}",
+            tr("The page needs {error}, which isn't installed.", error=error.name),
+            tr("Install what it needs: {extend}", extend=Installation().extend("web")),
         ) from error
 
 

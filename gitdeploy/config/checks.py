@@ -7,6 +7,7 @@ import ipaddress
 import re
 from urllib.parse import SplitResult, urlsplit
 
+from gitdeploy.messages import tr
 from gitdeploy.text import MASK, clean, redact, register_secret
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
@@ -29,12 +30,14 @@ def variable_name(text: str) -> str | None:
         return None
     if _LOOKS_LIKE_TOKEN.fullmatch(text):
         register_secret(text)
-        return (
+        return tr(
             "must be the name of an environment variable; this looks like a token itself. "
             "Put the token into .env or the environment, change it where it was made if this file was committed, "
             "and write the variable's name here."
         )
-    return f"must be the name of an environment variable (letters, digits, _); found `{clean(text, limit=20)}`."
+    return tr(
+        "must be the name of an environment variable (letters, digits, _); found `{text}`.", text=clean(text, limit=20)
+    )
 
 
 def _url(text: str) -> SplitResult | None:
@@ -54,28 +57,33 @@ def _password(text: str) -> str | None:
 def web_url(text: str) -> str | None:
     if secret := _password(text):
         register_secret(secret)
-        return "must not hold a password: this file is often committed. Put it into .env or the environment."
+        return tr("must not hold a password: this file is often committed. Put it into .env or the environment.")
     parts = _url(text)
     if parts is None or parts.scheme not in ("http", "https") or any(ord(c) <= 32 or ord(c) > 126 for c in text):
-        return f"must be a URL that begins with http:// or https://; found `{clean(redact(text), limit=60)}`."
+        return tr(
+            "must be a URL that begins with http:// or https://; found `{text}`.", text=clean(redact(text), limit=60)
+        )
     return None
 
 
 def base_url(text: str) -> str | None:
     if problem := web_url(text):
         return problem
-    return "must be an address without ? or #." if "?" in text or "#" in text else None
+    return tr("must be an address without ? or #.") if "?" in text or "#" in text else None
 
 
 def repository(text: str) -> str | None:
     if "://" in text or text.startswith("git@"):
-        return (
-            "must be the repository as its host names it, such as `scaleflower/otrs-web`, "
-            f"not a URL; found `{clean(redact(text), limit=80)}`."
+        return tr(
+            "must be the repository as its host names it, such as `scaleflower/otrs-web`, not a URL; found `{text}`.",
+            text=clean(redact(text), limit=80),
         )
     parts = text.split("/")
     if len(text) > 300 or any(not _SEGMENT.fullmatch(part) or part in (".", "..") for part in parts):
-        return f"must be the repository as its host names it, such as `owner/name`; found `{clean(text, limit=80)}`."
+        return tr(
+            "must be the repository as its host names it, such as `owner/name`; found `{text}`.",
+            text=clean(text, limit=80),
+        )
     return None
 
 
@@ -83,25 +91,29 @@ def remote(text: str) -> str | None:
     """A remote's name, or a URL that git can fetch from: https, http, ssh, git, file, host:path or an absolute path."""
     if secret := _password(text):
         register_secret(secret)
-        return "must not hold a password: git writes it down. Name the variable that holds it in `git.token_env`."
+        return tr("must not hold a password: git writes it down. Name the variable that holds it in `git.token_env`.")
     if text.startswith("-") or "::" in text or any(ord(c) <= 32 or ord(c) == 127 for c in text):
-        return f"must be a git remote's name or a URL; found `{clean(text, limit=80)}`."
+        return tr("must be a git remote's name or a URL; found `{text}`.", text=clean(text, limit=80))
     if "://" in text:
         scheme, _, rest = text.partition("://")
         if scheme not in ("https", "http", "ssh", "git", "file") or not rest or rest.startswith("-"):
-            return f"must be a URL with https, ssh, http, git or file; found `{clean(redact(text), limit=80)}`."
+            return tr(
+                "must be a URL with https, ssh, http, git or file; found `{text}`.", text=clean(redact(text), limit=80)
+            )
         return None
     if text.startswith("/") or _SCP_URL.fullmatch(text) or (_REMOTE_NAME.fullmatch(text) and ".." not in text):
         return None
-    return f"must be a git remote's name or a URL; found `{clean(text, limit=80)}`."
+    return tr("must be a git remote's name or a URL; found `{text}`.", text=clean(text, limit=80))
 
 
 def glob(text: str) -> str | None:
     if not text or len(text) > 200 or not text.isprintable():
-        return "must be a pattern of tag names such as `v*`."
+        return tr("must be a pattern of tag names such as `v*`.")
     if text.startswith("-") or " " in text or ".." in text:
-        return f"must be a pattern that a tag can match, such as `v*`; found `{clean(text, limit=60)}`."
-    return None if _brackets_closed(text) else f"has a `[` that is never closed: `{clean(text, limit=60)}`."
+        return tr("must be a pattern that a tag can match, such as `v*`; found `{text}`.", text=clean(text, limit=60))
+    return (
+        None if _brackets_closed(text) else tr("has a `[` that is never closed: `{text}`.", text=clean(text, limit=60))
+    )
 
 
 def _brackets_closed(pattern: str) -> bool:
@@ -116,7 +128,10 @@ def _brackets_closed(pattern: str) -> bool:
 
 def tag_prefix(text: str) -> str | None:
     if text.startswith(("-", "/", ".")) or ".." in text or not all(c.isalnum() or c in "._/@+-" for c in text):
-        return f"must be what stands before the version in a tag, such as `release/`; found `{clean(text, limit=60)}`."
+        return tr(
+            "must be what stands before the version in a tag, such as `release/`; found `{text}`.",
+            text=clean(text, limit=60),
+        )
     return None
 
 
@@ -124,39 +139,50 @@ def _inside(text: str) -> str | None:
     """A relative path that stays in the checkout and touches neither git's nor gitdeploy's own folder."""
     parts = [part for part in text.split("/") if part not in ("", ".")]
     if text.startswith("/"):
-        return f"must be a path inside the checkout, relative to it; found the absolute path `{clean(text, limit=80)}`."
+        return tr(
+            "must be a path inside the checkout, relative to it; found the absolute path `{text}`.",
+            text=clean(text, limit=80),
+        )
     if ".." in parts:
-        return f"must stay inside the checkout; `{clean(text, limit=80)}` leaves it."
+        return tr("must stay inside the checkout; `{text}` leaves it.", text=clean(text, limit=80))
     if text.startswith("~"):
-        return f"is not expanded: `~` has no meaning here (`{clean(text, limit=80)}`)."
+        return tr("is not expanded: `~` has no meaning here (`{text}`).", text=clean(text, limit=80))
     if not parts:
-        return "must name a path inside the checkout, not the checkout itself."
+        return tr("must name a path inside the checkout, not the checkout itself.")
     if parts[0].lower() in (".git", ".gitdeploy"):
-        return f"must not name `{parts[0]}`, which belongs to {'git' if parts[0].lower() == '.git' else 'gitdeploy'}."
+        return tr(
+            "must not name `{parts}`, which belongs to {parts2}.",
+            parts=parts[0],
+            parts2="git" if parts[0].lower() == ".git" else "gitdeploy",
+        )
     return None
 
 
 def inside(text: str) -> str | None:
     if not GLOB.isdisjoint(text):
-        return f"must be a path without *, ? and [; name the folder itself instead of `{clean(text, limit=80)}`."
+        return tr(
+            "must be a path without *, ? and [; name the folder itself instead of `{text}`.", text=clean(text, limit=80)
+        )
     return _inside(text)
 
 
 def keep(text: str) -> str | None:
     if text.startswith("!"):
-        return f"has no exceptions: `{clean(text, limit=80)}`. Name just what is to be kept."
+        return tr("has no exceptions: `{text}`. Name just what is to be kept.", text=clean(text, limit=80))
     if problem := _inside(text):
         return problem
     if text.strip("/") in ("*", "**", "**/*"):
-        return f"would keep everything, so that no release could go live: `{clean(text, limit=80)}`."
-    return None if _brackets_closed(text) else f"has a `[` that is never closed: `{clean(text, limit=80)}`."
+        return tr("would keep everything, so that no release could go live: `{text}`.", text=clean(text, limit=80))
+    return (
+        None if _brackets_closed(text) else tr("has a `[` that is never closed: `{text}`.", text=clean(text, limit=80))
+    )
 
 
 def inside_or_absolute(text: str) -> str | None:
     if not text.startswith("/"):
         return inside(text)
     if ".." in text.split("/") or not text.strip("/"):
-        return f"must be a path without `..`; found `{clean(text, limit=80)}`."
+        return tr("must be a path without `..`; found `{text}`.", text=clean(text, limit=80))
     return None
 
 
@@ -165,30 +191,34 @@ def interpreter(text: str) -> str | None:
         return inside_or_absolute(text)
     if re.fullmatch(r"python[0-9.]*|pypy[0-9.]*|[23](\.[0-9]{1,2}){0,2}", text):
         return None
-    return f"must be a version such as 3.12, a name such as python3.12 or an absolute path; found `{clean(text, limit=80)}`."
+    return tr(
+        "must be a version such as 3.12, a name such as python3.12 or an absolute path; found `{text}`.",
+        text=clean(text, limit=80),
+    )
 
 
 def package_name(text: str) -> str | None:
     if re.fullmatch(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?", text):
         return None
-    return f"must be a name as in pyproject.toml; found `{clean(text, limit=60)}`."
+    return tr("must be a name as in pyproject.toml; found `{text}`.", text=clean(text, limit=60))
 
 
 def absolute(text: str) -> str | None:
     if text.startswith("/") and ":" not in text:
         return None
-    return f"must be an absolute path; found `{clean(text, limit=80)}`."
+    return tr("must be an absolute path; found `{text}`.", text=clean(text, limit=80))
 
 
 def build_variable(name: str, value: str) -> str | None:
     if problem := variable_name(name):
         return problem
     if name == "PATH" or name.startswith(("PIP_", "UV_", "PYTHON", "LD_", "GIT_", "VIRTUAL_ENV")):
-        return (
-            f"must not set {clean(name, limit=60)}: it could send the installation elsewhere. For PATH: venv.path_dirs."
+        return tr(
+            "must not set {name}: it could send the installation elsewhere. For PATH: venv.path_dirs.",
+            name=clean(name, limit=60),
         )
     if not value.isprintable():
-        return f"has a variable `{name}` with a control character."
+        return tr("has a variable `{name}` with a control character.", name=name)
     return None
 
 
@@ -196,64 +226,72 @@ def passed_variable(text: str) -> str | None:
     if problem := variable_name(text):
         return problem
     if text.startswith(("APP_UPDATE_", "GITDEPLOY_")):
-        return f"must not name {text}: it is gitdeploy's own, and no release's."
+        return tr("must not name {text}: it is gitdeploy's own, and no release's.", text=text)
     return None
 
 
 def extra_argument(text: str) -> str | None:
     if _password(text):
-        return "must not hold a password: arguments are seen by every user of the machine. Use a pip or uv setting."
-    return None if text else "must not be empty."
+        return tr("must not hold a password: arguments are seen by every user of the machine. Use a pip or uv setting.")
+    return None if text else tr("must not be empty.")
 
 
 def database_url(text: str) -> str | None:
     if secret := _password(text):
         register_secret(secret)
-        return (
-            "must not hold a password: this file is often committed. Write `{env: DATABASE_URL}` and put the whole "
+        return tr(
+            "must not hold a password: this file is often committed. Write `{{env: DATABASE_URL}}` and put the whole "
             "URL into .env or the environment."
         )
     scheme, mark, rest = text.partition("://")
     if mark and rest and _DATABASE_SCHEME.fullmatch(scheme):
         return None
-    return (
-        "must be a URL of sqlite, postgresql, mysql or mariadb such as `sqlite:///instance/app.db`, or "
-        f"`{{env: DATABASE_URL}}`; found `{clean(redact(text), limit=60)}`."
+    return tr(
+        "must be a URL of sqlite, postgresql, mysql or mariadb such as "
+        "`sqlite:///instance/app.db`, or `{{env: DATABASE_URL}}`; found `{text}`.",
+        text=clean(redact(text), limit=60),
     )
 
 
 def command(text: str) -> str | None:
-    return "must not be empty." if not text.strip() else None
+    return tr("must not be empty.") if not text.strip() else None
 
 
 def key_fingerprint(text: str) -> str | None:
     if re.fullmatch(r"(?:[0-9A-Fa-f]{40}|[0-9A-Fa-f]{64})", text.replace(" ", "")):
         return None
-    return f"must be a whole fingerprint of 40 hex digits (gpg --fingerprint); found `{clean(text, limit=80)}`."
+    return tr(
+        "must be a whole fingerprint of 40 hex digits (gpg --fingerprint); found `{text}`.", text=clean(text, limit=80)
+    )
 
 
 def unit(text: str) -> str | None:
     if _UNIT.fullmatch(text):
         return None
-    return f"must be the name of a systemd unit such as otrs-web or otrs-web.service; found `{clean(text, limit=80)}`."
+    return tr(
+        "must be the name of a systemd unit such as otrs-web or otrs-web.service; found `{text}`.",
+        text=clean(text, limit=80),
+    )
 
 
 def program(text: str) -> str | None:
     if _PROGRAM_NAME.fullmatch(text):
         return None
-    return f"must be a name of letters, digits, `_`, `.`, `:` and `-`; found `{clean(text, limit=80)}`."
+    return tr("must be a name of letters, digits, `_`, `.`, `:` and `-`; found `{text}`.", text=clean(text, limit=80))
 
 
 def tcp_address(text: str) -> str | None:
     host, mark, port = text.rpartition(":")
     if mark and _HOST_NAME.fullmatch(host) and re.fullmatch(r"[0-9]{1,5}", port) and 0 < int(port) < 65536:
         return None
-    return f"must be HOST:PORT such as 127.0.0.1:15001; found `{clean(text, limit=80)}`."
+    return tr("must be HOST:PORT such as 127.0.0.1:15001; found `{text}`.", text=clean(text, limit=80))
 
 
 def host_name(text: str) -> str | None:
     bare = text.rpartition(":")[0] if re.fullmatch(r"[^:]+:[0-9]{1,5}|\[.*\]:[0-9]{1,5}", text) else text
-    return None if _HOST_NAME.fullmatch(bare) else f"must be a host's name; found `{clean(text, limit=80)}`."
+    return (
+        None if _HOST_NAME.fullmatch(bare) else tr("must be a host's name; found `{text}`.", text=clean(text, limit=80))
+    )
 
 
 def listen_address(text: str) -> str | None:
@@ -262,7 +300,9 @@ def listen_address(text: str) -> str | None:
     try:
         ipaddress.ip_address(text)
     except ValueError:
-        return f"must be an address to listen at, such as 127.0.0.1 or ::1; found `{clean(text, limit=80)}`."
+        return tr(
+            "must be an address to listen at, such as 127.0.0.1 or ::1; found `{text}`.", text=clean(text, limit=80)
+        )
     return None
 
 
@@ -270,35 +310,41 @@ def network(text: str) -> str | None:
     try:
         ipaddress.ip_network(text, strict=False)
     except ValueError:
-        return f"must be an address or network such as 10.0.0.0/8; found `{clean(text, limit=80)}`."
+        return tr("must be an address or network such as 10.0.0.0/8; found `{text}`.", text=clean(text, limit=80))
     return None
 
 
 def header(name: str, value: str) -> str | None:
     if not _HEADER_NAME.fullmatch(name):
-        return f"must have names of HTTP headers; found `{clean(name, limit=60)}`."
+        return tr("must have names of HTTP headers; found `{name}`.", name=clean(name, limit=60))
     if not value.isprintable() or any(ord(character) > 255 for character in value):
-        return f"has a header `{name}` with a character that HTTP doesn't allow."
+        return tr("has a header `{name}` with a character that HTTP doesn't allow.", name=name)
     return None
 
 
 def header_name(text: str) -> str | None:
-    return None if _HEADER_NAME.fullmatch(text) else f"must be an HTTP header's name; found `{clean(text, limit=60)}`."
+    return (
+        None
+        if _HEADER_NAME.fullmatch(text)
+        else tr("must be an HTTP header's name; found `{text}`.", text=clean(text, limit=60))
+    )
 
 
 def json_path(text: str) -> str | None:
     if text and all(text.split(".")):
         return None
-    return f"must be a field of the JSON answer such as version or app.version; found `{clean(text, limit=60)}`."
+    return tr(
+        "must be a field of the JSON answer such as version or app.version; found `{text}`.", text=clean(text, limit=60)
+    )
 
 
 def notify_url(text: str) -> str | None:
     for name in _REFERENCE.findall(text):
         if not _VARIABLE.fullmatch(name):
-            return f"has `${{{clean(name, limit=40)}}}`, which names no environment variable."
+            return tr("has `${{{name}}}`, which names no environment variable.", name=clean(name, limit=40))
     if re.match(r"\$\{|[A-Za-z][A-Za-z0-9+.-]*://\S", text) and " " not in text:
         return None
-    return "must be an apprise URL such as `mailto://...`, or the variable that holds one: `${DINGTALK_URL}`."
+    return tr("must be an apprise URL such as `mailto://...`, or the variable that holds one: `${{DINGTALK_URL}}`.")
 
 
 def mask_header(name: str, value: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from gitdeploy.messages import tr
 from gitdeploy.text import clean
 
 LARGEST = 64 * 1024  # bytes; a real deploy.yaml has about five kilobytes
@@ -43,7 +44,7 @@ class Table(Struct, frozen=True, tag=True):
     line: int
 
 
-type_names = {Scalar: "a value", Items: "a list", Table: "a mapping"}
+type_names = {Scalar: tr("a value"), Items: tr("a list"), Table: tr("a mapping")}
 Node = Scalar | Items | Table
 
 
@@ -65,12 +66,12 @@ class Unreadable(Exception):
 def shown(node: Node) -> str:
     """What was found, in words and cut short, for an error message."""
     if isinstance(node, Items):
-        return "an empty list" if not node.nodes else "a list"
+        return tr("an empty list") if not node.nodes else tr("a list")
     if isinstance(node, Table):
-        return "a mapping"
+        return tr("a mapping")
     if node.nothing:
         return "nothing"
-    return f"`{clean(node.text, limit=60)}`" if node.text else "an empty text"
+    return f"`{clean(node.text, limit=60)}`" if node.text else tr("an empty text")
 
 
 def untyped(node: Node) -> Any:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from msgspec import Struct
 
 from gitdeploy.errors import ConfigError
+from gitdeploy.messages import tr
 from gitdeploy.text import clean
 
 _BLANK = re.compile(r"\s*")
@@ -66,7 +67,7 @@ class EnvFile(Struct, frozen=True):
         """
         if b"\0" in raw:
             line = raw.count(b"\n", 0, raw.index(b"\0")) + 1
-            raise _unreadable(name, line, "holds a NUL byte")
+            raise _unreadable(name, line, tr("holds a NUL byte"))
         text = raw.decode("utf-8", "surrogateescape")
         return cls(tuple(_bindings(text, name)), text, name)
 
@@ -89,7 +90,7 @@ class EnvFile(Struct, frozen=True):
         Raises ConfigError for a value that can't be written so that every reader of the file reads it alike.
         """
         if not _NAME.fullmatch(name):
-            raise ConfigError(f"{clean(name, limit=60)} is no name of a variable.")
+            raise ConfigError(tr("{name} is no name of a variable.", name=clean(name, limit=60)))
         pieces = []
         done = 0
         for each in self.bindings:
@@ -107,8 +108,8 @@ class EnvFile(Struct, frozen=True):
 
 def _unreadable(name: str, line: int, what: str) -> ConfigError:
     return ConfigError(
-        f"{clean(name)} line {line} {what}.",
-        "Each line is NAME=value, a comment (#) or empty; a value with quotes must end with the same quote.",
+        tr("{name} line {line} {what}.", name=clean(name), line=line, what=what),
+        tr("Each line is NAME=value, a comment (#) or empty; a value with quotes must end with the same quote."),
     )
 
 
@@ -138,7 +139,7 @@ def _binding(text: str, place: int, line: int, name: str) -> tuple[Binding | Non
     if text[place : place + 1] != "#":
         key = (_QUOTED_KEY if text[place : place + 1] == "'" else _KEY).match(text, place)
         if not key:
-            raise _unreadable(name, line, "can't be read: it begins with no name")
+            raise _unreadable(name, line, tr("can't be read: it begins with no name"))
         after_space = _end(_SPACE, text, key.end())
         equals = _EQUALS.match(text, after_space)
         if equals:
@@ -150,7 +151,7 @@ def _binding(text: str, place: int, line: int, name: str) -> tuple[Binding | Non
     place = _end(_COMMENT, text, place)
     end = _LINE_END.match(text, place)
     if not end:
-        raise _unreadable(name, line, "can't be read: there is more than a name and a value")
+        raise _unreadable(name, line, tr("can't be read: there is more than a name and a value"))
     return found, end.end()
 
 
@@ -159,7 +160,7 @@ def _value(text: str, start: int, key: str, line: int, name: str) -> Binding:
     if quote in ("'", '"'):
         found = _QUOTED[quote].match(text, start)
         if not found:
-            raise _unreadable(name, line, f"opens a quote ({quote}) that is never closed")
+            raise _unreadable(name, line, tr("opens a quote ({quote}) that is never closed", quote=quote))
         inner = _ANY_NEWLINE.sub("\n", found[1])
         value = _ESCAPES[quote].sub(lambda escape: _ESCAPED.get(escape[0][1], escape[0][1]), inner)
         return Binding(key, value, start, found.end(), line, quote)
@@ -173,12 +174,15 @@ def _written(name: str, value: str, quote: str) -> str:
     plain = _NEEDS_NO_QUOTES.fullmatch(value) is not None
     if not plain and (not value.isprintable() or "\\" in value or "${" in value):
         raise ConfigError(
-            f"The value for {name} can't be written to .env: it has a line break, a backslash, a `${{` or a character "
-            "that can't be printed."
+            tr(
+                "The value for {name} can't be written to .env: it has a line break, a backslash, a "
+                "`${{` or a character that can't be printed.",
+                name=name,
+            )
         )
     if plain:
         return f"{quote}{value}{quote}"
     for mark in (quote, "'", '"') if quote else ("'", '"'):
         if mark not in value and not (mark == '"' and ("$" in value or "`" in value)):
             return f"{mark}{value}{mark}"
-    raise ConfigError(f"The value for {name} can't be written to .env: it has both kinds of quotes.")
+    raise ConfigError(tr("The value for {name} can't be written to .env: it has both kinds of quotes.", name=name))

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 from msgspec import Struct, StructMeta, field
 
 from gitdeploy.config.document import Items, Node, Problem, Scalar, Table, shown
+from gitdeploy.messages import joined, tr
 
 T_co = TypeVar("T_co", covariant=True)
 T = TypeVar("T")
@@ -54,7 +55,7 @@ class Kind(Protocol[T_co]):
 
 
 def wrong(node: Node, expected: str, note: str = "") -> Wrong:
-    return Wrong.at(node, f"must be {expected}; found {shown(node)}{note}.")
+    return Wrong.at(node, tr("must be {expected}; found {node}{note}.", expected=expected, node=shown(node), note=note))
 
 
 class Text(Struct, frozen=True):
@@ -70,9 +71,11 @@ class Text(Struct, frozen=True):
         if not isinstance(node, Scalar) or node.nothing:
             raise wrong(node, self.expected)
         if node.plain and node.text in ("true", "false"):
-            raise wrong(node, self.expected, " (in quotes if that is the text)")
+            raise wrong(node, self.expected, tr(" (in quotes if that is the text)"))
         if not self.lines and not node.text.isprintable():
-            raise Wrong.at(node, f"must be {self.expected} of one line, without control characters.")
+            raise Wrong.at(
+                node, tr("must be {expected} of one line, without control characters.", expected=self.expected)
+            )
         if problem := self.check(node.text) if self.check else None:
             raise Wrong.at(node, problem)
         return node.text
@@ -93,7 +96,7 @@ class Choice(Struct, frozen=True):
 
     @property
     def expected(self) -> str:
-        return "one of " + ", ".join(self.words)
+        return tr("one of ") + joined(", ", self.words)
 
     def read(self, node: Node) -> str:
         if not isinstance(node, Scalar) or node.nothing:
@@ -120,7 +123,7 @@ class Choice(Struct, frozen=True):
 class Flag(Struct, frozen=True):
     """`true` or `false`, and nothing that only looks like it."""
 
-    expected: str = "true or false"
+    expected: str = tr("true or false")
 
     def read(self, node: Node) -> bool:
         if not isinstance(node, Scalar) or not node.plain or node.text not in ("true", "false"):
@@ -142,7 +145,7 @@ class Number(Struct, frozen=True):
 
     @property
     def expected(self) -> str:
-        return f"a whole number from {self.least} to {self.most}"
+        return tr("a whole number from {least} to {most}", least=self.least, most=self.most)
 
     def read(self, node: Node) -> int:
         if not isinstance(node, Scalar) or not _NUMBER.fullmatch(node.text):
@@ -167,8 +170,13 @@ class Duration(Struct, frozen=True):
 
     @property
     def expected(self) -> str:
-        form = "30s, 15m, 24h or 7d" + ("" if self.unit_needed else ", or a number of seconds")
-        return f"a time such as {form} (from {duration_word(self.least)} to {duration_word(self.most)})"
+        form = tr("30s, 15m, 24h or 7d") + ("" if self.unit_needed else tr(", or a number of seconds"))
+        return tr(
+            "a time such as {form} (from {duration_word} to {duration_word2})",
+            form=form,
+            duration_word=duration_word(self.least),
+            duration_word2=duration_word(self.most),
+        )
 
     def read(self, node: Node) -> float:
         found = _DURATION.fullmatch(node.text) if isinstance(node, Scalar) else None
@@ -176,7 +184,7 @@ class Duration(Struct, frozen=True):
             raise wrong(node, self.expected)
         seconds = float(found[1]) * _UNITS[found[2] or "s"]
         if self.unit_needed and not found[2] and seconds:
-            raise wrong(node, self.expected, ", which has no unit")
+            raise wrong(node, self.expected, tr(", which has no unit"))
         if not self.least <= seconds <= self.most:
             raise wrong(node, self.expected)
         return seconds
@@ -208,12 +216,14 @@ class ListOf(Struct, Generic[T], frozen=True):
 
     @property
     def expected(self) -> str:
-        return f"a list, each entry {self.kind.expected}"
+        return tr("a list, each entry {expected}", expected=self.kind.expected)
 
     def read(self, node: Node) -> tuple[T, ...]:
         nodes = node.nodes if isinstance(node, Items) else (node,)
         if len(nodes) > self.most:
-            raise Wrong.at(node, f"may have at most {self.most} entries; found {len(nodes)}.")
+            raise Wrong.at(
+                node, tr("may have at most {most} entries; found {nodes}.", most=self.most, nodes=len(nodes))
+            )
         values: list[T] = []
         problems: list[Problem] = []
         for inner in nodes:
@@ -248,7 +258,15 @@ class Texts(Struct, frozen=True):
         for name, (line, inner) in node.entries.items():
             if not isinstance(inner, Scalar) or inner.nothing:
                 problems.append(
-                    Problem(line, f"must be {self.expected}; found {shown(inner)} for `{shown_key(name)}`.")
+                    Problem(
+                        line,
+                        tr(
+                            "must be {expected}; found {inner} for `{shown_key}`.",
+                            expected=self.expected,
+                            inner=shown(inner),
+                            shown_key=shown_key(name),
+                        ),
+                    )
                 )
             elif problem := self.check(name, inner.text):
                 problems.append(Problem(line, problem))
@@ -276,8 +294,8 @@ class Group(Struct, Generic[T], frozen=True):
 
     @property
     def expected(self) -> str:
-        table = "a mapping with " + " or ".join(f"`{key}`" for key in settings_of(self.of(), self.only))
-        return f"text or {table}" if self.short else table
+        table = tr("a mapping with ") + joined(" or ", (f"`{key}`" for key in settings_of(self.of(), self.only)))
+        return tr("text or {table}", table=table) if self.short else table
 
     def read(self, node: Node) -> T:
         known = settings_of(self.of(), self.only)
@@ -289,14 +307,23 @@ class Group(Struct, Generic[T], frozen=True):
         problems: list[Problem] = []
         for key, (line, inner) in node.entries.items():
             if key not in known:
-                problems.append(Problem(line, f"has no key `{shown_key(key)}`; it is {self.expected}."))
+                problems.append(
+                    Problem(
+                        line,
+                        tr(
+                            "has no key `{shown_key}`; it is {expected}.",
+                            shown_key=shown_key(key),
+                            expected=self.expected,
+                        ),
+                    )
+                )
                 continue
             if isinstance(inner, Scalar) and inner.nothing:
                 continue
             try:
                 values[known[key].attribute] = known[key].kind.read(inner)
             except Wrong as error:
-                inside = "" if key == self.short and len(node.entries) == 1 else f"has a `{key}` that "
+                inside = "" if key == self.short and len(node.entries) == 1 else tr("has a `{key}` that ", key=key)
                 problems += [Problem(each.line, inside + each.message) for each in error.problems]
         if problems:
             raise Wrong(problems)

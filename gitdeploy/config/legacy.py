@@ -12,10 +12,13 @@ from gitdeploy.config.hosts import PUBLIC_GIT_HOSTS, SOURCE_TYPES
 from gitdeploy.config.model import Config
 from gitdeploy.config.sections import SourceConfig
 from gitdeploy.errors import ConfigError
+from gitdeploy.messages import tr
 from gitdeploy.text import clean
 
 _WORDS = {
-    word: value for value, words in ((True, "true 1 yes on"), (False, "false 0 no off")) for word in words.split()
+    word: value
+    for value, words in ((True, tr("true 1 yes on")), (False, tr("false 0 no off")))
+    for word in words.split()
 }
 
 
@@ -26,13 +29,13 @@ def with_variables(config: Config, where: dict[str, str]) -> Config:
     if (flag := _take(config, "APP_UPDATE_AUTO_CHECK")) is not None:
         value, origin = flag
         if (auto := _WORDS.get(value.lower())) is None:
-            raise _wrong("APP_UPDATE_AUTO_CHECK", origin, "true or false", value)
+            raise _wrong("APP_UPDATE_AUTO_CHECK", origin, tr("true or false"), value)
         check = replace(check, auto=auto)
         where["check.auto"] = origin
     if (hours := _take(config, "APP_UPDATE_CHECK_INTERVAL")) is not None:
         value, origin = hours
         if not re.fullmatch(r"[0-9]{1,4}(\.[0-9]{1,3})?", value) or not 60 <= float(value) * 3600 <= 366 * 86400:
-            raise _wrong("APP_UPDATE_CHECK_INTERVAL", origin, "a number of hours such as 24", value)
+            raise _wrong("APP_UPDATE_CHECK_INTERVAL", origin, tr("a number of hours such as 24"), value)
         check = replace(check, interval=float(value) * 3600)
         where["check.interval"] = origin
     return replace(config, source=source, check=check)
@@ -45,7 +48,7 @@ def _source(config: Config, where: dict[str, str]) -> SourceConfig:
         value, origin = kind
         word = {"yunxiao": "codeup", "both": "github"}.get(value.lower(), value.lower())
         if word not in SOURCE_TYPES:
-            raise _wrong("APP_UPDATE_SOURCE", origin, "github, yunxiao or both", value)
+            raise _wrong("APP_UPDATE_SOURCE", origin, tr("github, yunxiao or both"), value)
         before = source
         source = _moved(source, word, where)
         where["source.type"] = origin
@@ -93,7 +96,7 @@ def _with_repo(config: Config, source: SourceConfig, where: dict[str, str]) -> S
         where["source.repo"] = origin
         if source.type is None:
             source = replace(source, type="codeup" if name == "APP_UPDATE_YUNXIAO_REPO" else "github")
-            where["source.type"] = f"from {name}"
+            where["source.type"] = tr("from {name}", name=name)
     return source
 
 
@@ -105,10 +108,15 @@ def _with_codeup_behind(config: Config, source: SourceConfig, before: SourceConf
     if (repo := _repository(config, "APP_UPDATE_YUNXIAO_REPO")) is not None:
         behind = replace(behind, repo=repo[0])
     if behind.repo is None:
-        place = "the environment" if origin.startswith("environment") else origin
+        place = tr("the environment") if origin.startswith("environment") else origin
         raise ConfigError(
-            f"APP_UPDATE_SOURCE in {place} is both, GitHub and Codeup, and no repository at Codeup is named.",
-            "Set APP_UPDATE_YUNXIAO_REPO, such as 68720966aa7bbf6cb884753e/group/name, or APP_UPDATE_SOURCE=github.",
+            tr(
+                "APP_UPDATE_SOURCE in {place} is both, GitHub and Codeup, and no repository at Codeup is named.",
+                place=place,
+            ),
+            tr(
+                "Set APP_UPDATE_YUNXIAO_REPO, such as 68720966aa7bbf6cb884753e/group/name, or APP_UPDATE_SOURCE=github."
+            ),
         )
     return replace(source, fallback=(behind, *(each for each in source.fallback if each.type != "codeup")))
 
@@ -123,21 +131,28 @@ def _repository(config: Config, name: str) -> tuple[str, str] | None:
     """The repository that the variable NAME holds, and where it stands. Raises ConfigError for what can be none."""
     repo = _take(config, name)
     if repo is not None and checks.repository(repo[0]):
-        raise _wrong(name, repo[1], "a repository such as scaleflower/otrs-web", repo[0])
+        raise _wrong(name, repo[1], tr("a repository such as scaleflower/otrs-web"), repo[0])
     return repo
 
 
 def _take(config: Config, name: str) -> tuple[str, str] | None:
     """The value of NAME and where it stands; None where it is nowhere or empty."""
     if value := os.environ.get(name, "").strip():
-        return value, f"environment {name}"
+        return value, tr("environment {name}", name=name)
     if value := (config.env.get(name) or "").strip():
-        return value, f"{config.env.name} line {config.env.line_of(name)}"
+        return value, tr("{env} line {line_of}", env=config.env.name, line_of=config.env.line_of(name))
     return None
 
 
 def _wrong(name: str, origin: str, expected: str, value: str) -> ConfigError:
-    place = "the environment" if origin.startswith("environment") else origin
+    place = tr("the environment") if origin.startswith("environment") else origin
     return ConfigError(
-        f"{name} in {place} must be {expected}; found `{clean(value, limit=60)}`.", f"Set {name} right or remove it."
+        tr(
+            "{name} in {place} must be {expected}; found `{value}`.",
+            name=name,
+            place=place,
+            expected=expected,
+            value=clean(value, limit=60),
+        ),
+        tr("Set {name} right or remove it.", name=name),
     )

@@ -31,6 +31,7 @@ from gitdeploy.config.sections import (
 )
 from gitdeploy.config.sections_venv import VenvConfig
 from gitdeploy.errors import ConfigError
+from gitdeploy.messages import tr
 from gitdeploy.text import clean, redact, register_secret
 
 SECTIONS: Mapping[str, type[Any]] = {
@@ -116,8 +117,14 @@ class Config(Section, frozen=True):
             return None
         if not re.fullmatch(r"[\x21-\x7e]+", value):
             raise ConfigError(
-                f"The value of {variable} holds white space or characters other than ASCII, which no token has.",
-                f"Set {variable} again; a line break or a typographic quote may have been copied with it.",
+                tr(
+                    "The value of {variable} holds white space or characters other than ASCII, which no token has.",
+                    variable=variable,
+                ),
+                tr(
+                    "Set {variable} again; a line break or a typographic quote may have been copied with it.",
+                    variable=variable,
+                ),
             )
         return value
 
@@ -132,9 +139,13 @@ class Config(Section, frozen=True):
         def value(found: re.Match[str]) -> str:
             if (content := self.variable(found[1])) is None:
                 raise ConfigError(
-                    f"{found[1]}, which `notify` in deploy.yaml refers to, is set neither in the environment nor in "
-                    f"{self.env_file or '.env'}.",
-                    f"Set {found[1]}, or remove that entry of `notify`.",
+                    tr(
+                        "{found}, which `notify` in deploy.yaml refers to, is set neither in the environment nor "
+                        "in {env_file}.",
+                        found=found[1],
+                        env_file=self.env_file or ".env",
+                    ),
+                    tr("Set {found}, or remove that entry of `notify`.", found=found[1]),
                 )
             register_secret(content)
             return content
@@ -158,9 +169,9 @@ class Config(Section, frozen=True):
         origin = self.where.get(key, "default")
         other = next((change for change in self.overruled if change.key == key), None)
         if other is not None:
-            return f"{origin}; {other.file} says {other.said}"
+            return tr("{origin}; {file} says {said}", origin=origin, file=other.file, said=other.said)
         pinned = self.pins is not None and WHO_DECIDES.get(key, "release") != "release"
-        return f"{origin}, pinned" if pinned and not origin.startswith("environment ") else origin
+        return tr("{origin}, pinned", origin=origin) if pinned and not origin.startswith("environment ") else origin
 
     def _values(self) -> list[tuple[str, Setting, Any]]:
         values = []
@@ -183,7 +194,7 @@ def schema() -> Json:
     order = [name for name in Config.__struct_fields__ if name in top["properties"]]
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "deploy.yaml of gitdeploy",
+        "title": tr("deploy.yaml of gitdeploy"),
         **top,
         "properties": {name: top["properties"][name] for name in order},
     }

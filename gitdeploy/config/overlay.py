@@ -12,6 +12,7 @@ from gitdeploy.config.kinds import Setting, Wrong, settings_of
 from gitdeploy.config.model import SECTIONS, Config
 from gitdeploy.config.parsing import read_document
 from gitdeploy.config.pins import POLICY_VARIABLES, SIGNATURES, WHO_DECIDES, Change, Pins
+from gitdeploy.messages import tr
 from gitdeploy.text import clean, redact
 
 _SHOWN = 200  # characters of a value
@@ -65,7 +66,7 @@ def laid_over(
     changes = []
     for key in differing:
         said, pinned = node_of(table, key), pins.keys.get(key)
-        where = f"{name} line {said.line}" if said is not None else name
+        where = tr("{name} line {line}", name=name, line=said.line) if said is not None else name
         changes.append(Change(key, shown_value(key, pinned), shown_value(key, said), where, key in kept))
         if key in kept:
             table = _with(table, key, pinned)
@@ -85,7 +86,7 @@ def env_laid_over(
         said, pinned = env.get(name) or "", pins.env.get(name, "")
         overruled = by_release and name not in accept
         line = env.line_of(name)
-        where = f"{env.name} line {line}" if line else env.name
+        where = tr("{env} line {line}", env=env.name, line=line) if line else env.name
         changes.append(
             Change(name, json.dumps(pinned), json.dumps(redact(clean(said, limit=_SHOWN))), where, overruled)
         )
@@ -100,7 +101,7 @@ def shown_value(key: str, node: Node | None) -> str:
     try:
         value = _read(each, node)
     except Wrong:
-        return "what can't be read"
+        return tr("what can't be read")
     shown = each.kind.show(value) if value is not None else None
     return redact(clean(json.dumps(shown, ensure_ascii=False), limit=_SHOWN))
 

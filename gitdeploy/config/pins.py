@@ -18,6 +18,7 @@ from msgspec import MsgspecError, Struct, field, json
 
 from gitdeploy.config.document import Node
 from gitdeploy.errors import ConfigError
+from gitdeploy.messages import tr
 from gitdeploy.system.durable import write_durably
 from gitdeploy.text import path_text
 
@@ -133,12 +134,12 @@ def read_pins(root: Path) -> Pins | None:
     except OSError as error:
         if isinstance(error, PermissionError) and os.geteuid() != root.stat().st_uid:
             return None
-        raise _unreadable(path, error.strerror or "it can't be opened") from error
+        raise _unreadable(path, error.strerror or tr("it can't be opened")) from error
     with os.fdopen(descriptor, "rb") as file:
         try:
             return json.decode(file.read(_LARGEST), type=Pins)
         except (OSError, MsgspecError, RecursionError) as error:
-            raise _unreadable(path, "it is damaged") from error
+            raise _unreadable(path, tr("it is damaged")) from error
 
 
 def write_pins(root: Path, pins: Pins) -> None:
@@ -148,6 +149,12 @@ def write_pins(root: Path, pins: Pins) -> None:
 
 def _unreadable(path: Path, why: str) -> ConfigError:
     return ConfigError(
-        f"{path_text(str(path))}, which holds the settings that are pinned on this server, can't be read: {why}.",
-        "See who owns it and its mode (ls -l). Where it is damaged, delete it: what deploy.yaml says now is pinned anew then.",
+        tr(
+            "{path}, which holds the settings that are pinned on this server, can't be read: {why}.",
+            path=path_text(str(path)),
+            why=why,
+        ),
+        tr(
+            "See who owns it and its mode (ls -l). Where it is damaged, delete it: what deploy.yaml says now is pinned anew then."
+        ),
     )

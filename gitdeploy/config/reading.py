@@ -21,12 +21,13 @@ from gitdeploy.config.model import SECTIONS, Config
 from gitdeploy.config.pins import POLICY_VARIABLES, Change, Pins, fingerprint, read_pins
 from gitdeploy.config.together import check_together
 from gitdeploy.errors import ConfigError
+from gitdeploy.messages import joined, tr
 from gitdeploy.text import clean, listing, nearest, path_text, register_secrets
 
 FILE_NAME = "deploy.yaml"
 LARGEST_ENV_FILE = 256 * 1024
 MOST_PROBLEMS = 20  # shown at once
-PINNED = "pinned on this server"
+PINNED = tr("pinned on this server")
 
 
 class Judging(Struct, frozen=True):
@@ -51,7 +52,9 @@ def load(root: Path, file: Path | None = None, judging: Judging | None = None) -
     raw = _read_small_file(path, LARGEST)
     if raw is None:
         if file is not None:
-            raise ConfigError(f"There is no file {path_text(str(file))}.", "Give the path of a deploy.yaml.")
+            raise ConfigError(
+                tr("There is no file {file}.", file=path_text(str(file))), tr("Give the path of a deploy.yaml.")
+            )
         return _configure(root, None, None, Table({}, 1), FILE_NAME, judging or _OURS)
     name = FILE_NAME if file is None else path_text(str(file))
     kept = kept_document(root, raw)
@@ -115,9 +118,17 @@ class _Reading(Struct):
             return
         known = settings_of(SECTIONS[section])
         if not isinstance(node, Table):
-            some = ", ".join(list(known)[:3])
+            some = joined(", ", list(known)[:3])
             self.problems.append(
-                Problem(line, f"`{section}` must be a mapping of settings ({some} ...); found {shown(node)}.")
+                Problem(
+                    line,
+                    tr(
+                        "`{section}` must be a mapping of settings ({some} ...); found {node}.",
+                        section=section,
+                        some=some,
+                        node=shown(node),
+                    ),
+                )
             )
             return
         for key, (inner_line, inner) in node.entries.items():
@@ -136,7 +147,10 @@ class _Reading(Struct):
             try:
                 value = setting.kind.read(node)
             except Wrong as error:
-                self.problems += [Problem(each.line, f"`{dotted}` {each.message}") for each in error.problems]
+                self.problems += [
+                    Problem(each.line, tr("`{dotted}` {each_message}", dotted=dotted, each_message=each.message))
+                    for each in error.problems
+                ]
                 return
         self.values.setdefault(section, {})[setting.attribute] = value
         self.lines[dotted] = line
@@ -144,8 +158,10 @@ class _Reading(Struct):
     def _unknown(self, section: str, key: str, line: int) -> None:
         dotted = shown_key(f"{section}.{key}".lstrip("."))
         nearest = _nearest(section, key)
-        question = f" Did you mean {' or '.join(f'`{each}`' for each in nearest)}?" if nearest else ""
-        self.problems.append(Problem(line, f"`{dotted}` is not known.{question}"))
+        question = (
+            tr(" Did you mean {nearest}?", nearest=" or ".join(f"`{each}`" for each in nearest)) if nearest else ""
+        )
+        self.problems.append(Problem(line, tr("`{dotted}` is not known.{question}", dotted=dotted, question=question)))
 
 
 def _nearest(section: str, key: str) -> list[str]:
@@ -188,7 +204,7 @@ def _configure(
             reading = _Reading(name)
     if not reading.problems:
         reading.table(table)
-    where = {key: f"{name} line {line}" for key, line in reading.lines.items()}
+    where = {key: tr("{name} line {line}", name=name, line=line) for key, line in reading.lines.items()}
     where |= {change.key: PINNED for change in changes if change.overruled}
     sections = {key: cls(**reading.values.get(key, {})) for key, cls in SECTIONS.items()}
     config = Config(
@@ -199,9 +215,14 @@ def _configure(
         key in SECTIONS or key in settings_of(Config) or _nearest("", key) for key in table.entries
     ):
         raise ConfigError(
-            f"{name} is another program's: none of its keys is a setting of gitdeploy's "
-            f"({listing([clean(key, limit=40) for key in table.entries], 3)}).",
-            "Leave it, write gitdeploy's own settings into a file elsewhere, and name that: gitdeploy --config FILE ...",
+            tr(
+                "{name} is another program's: none of its keys is a setting of gitdeploy's ({entries}).",
+                name=name,
+                entries=listing([clean(key, limit=40) for key in table.entries], 3),
+            ),
+            tr(
+                "Leave it, write gitdeploy's own settings into a file elsewhere, and name that: gitdeploy --config FILE ..."
+            ),
         )
     reading.problems += check_together(config, reading.lines)
     if reading.problems:
@@ -216,16 +237,20 @@ def _configure(
 
 def _refused(name: str, problems: list[Problem]) -> ConfigError:
     texts = [
-        f"{name} line {each.line}: {each.message}" if each.line else f"{name}: {each.message}"
+        tr("{name} line {line}: {each_message}", name=name, line=each.line, each_message=each.message)
+        if each.line
+        else tr("{name}: {each_message}", name=name, each_message=each.message)
         for each in sorted(problems)
     ]
-    hint = "`gitdeploy config schema` and deploy.yaml.example name every key."
+    hint = tr("`gitdeploy config schema` and deploy.yaml.example name every key.")
     if len(texts) == 1:
         return ConfigError(texts[0], hint)
     shown_texts = texts[:MOST_PROBLEMS]
     if more := len(texts) - len(shown_texts):
-        shown_texts.append(f"... and {more} more.")
-    return ConfigError(f"{name} has {len(texts)} problems:", hint, details=tuple(shown_texts))
+        shown_texts.append(tr("... and {more} more.", more=more))
+    return ConfigError(
+        tr("{name} has {texts} problems:", name=name, texts=len(texts)), hint, details=tuple(shown_texts)
+    )
 
 
 def _with_env_file(config: Config, judging: Judging, raw: bytes | None) -> Config:
@@ -249,14 +274,14 @@ def _with_what_is_found(config: Config, where: dict[str, str]) -> Config:
     root = config.root
     if not config.app.name:
         config = replace(config, app=replace(config.app, name=path_text(root.absolute().name) or "app"))
-        where["app.name"] = "found: the folder's name"
+        where["app.name"] = tr("found: the folder's name")
     if "venv.path" not in where:
         path = next((name for name in ("venv", ".venv") if _is_venv(root / name)), None) or _lost_link(root)
         config = replace(config, venv=replace(config.venv, path=path))
-        where["venv.path"] = f"found: {path}/" if path else "found: neither venv nor .venv"
+        where["venv.path"] = tr("found: {path}/", path=path) if path else tr("found: neither venv nor .venv")
     if "venv.requirements" not in where and (root / "requirements.txt").is_file():
         config = replace(config, venv=replace(config.venv, requirements=("requirements.txt",)))
-        where["venv.requirements"] = "found: requirements.txt"
+        where["venv.requirements"] = tr("found: requirements.txt")
     return config
 
 
@@ -298,19 +323,26 @@ def _read_small_file(path: Path, most: int, *, links: bool = False) -> bytes | N
     except OSError as error:
         if path.is_symlink() and not links:
             raise ConfigError(
-                f"{name} is a symbolic link, which is not followed.", "Use --config with its target."
+                tr("{name} is a symbolic link, which is not followed.", name=name), tr("Use --config with its target.")
             ) from error
         raise ConfigError(
-            f"{name} can't be read: {error.strerror}.", "See who owns it and its mode (ls -l)."
+            tr("{name} can't be read: {strerror}.", name=name, strerror=error.strerror),
+            tr("See who owns it and its mode (ls -l)."),
         ) from error
     found = os.fstat(descriptor)
     if not stat.S_ISREG(found.st_mode):
         os.close(descriptor)
-        raise ConfigError(f"{name} is not a regular file.", "A folder, pipe or device can't be a settings file.")
+        raise ConfigError(
+            tr("{name} is not a regular file.", name=name), tr("A folder, pipe or device can't be a settings file.")
+        )
     with os.fdopen(descriptor, "rb") as file:
         if links and os.lstat(path).st_uid not in (0, found.st_uid):
-            raise ConfigError(f"{name} is a symbolic link to a file of another user, which is not followed.")
+            raise ConfigError(
+                tr("{name} is a symbolic link to a file of another user, which is not followed.", name=name)
+            )
         raw = file.read(most + 1)
     if len(raw) > most:
-        raise ConfigError(f"{name} has more than {most // 1024} KB, which no settings file needs.")
+        raise ConfigError(
+            tr("{name} has more than {most} KB, which no settings file needs.", name=name, most=most // 1024)
+        )
     return raw

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from gitdeploy.config.document import Problem
 from gitdeploy.config.model import Config
 from gitdeploy.config.sections import SERVICE_KINDS
+from gitdeploy.messages import tr
 
 
 def check_together(config: Config, lines: Mapping[str, int]) -> list[Problem]:
@@ -14,35 +15,41 @@ def check_together(config: Config, lines: Mapping[str, int]) -> list[Problem]:
     problems = []
 
     def problem(key: str, message: str) -> None:
-        problems.append(Problem(lines.get(key, 0), f"`{key}` {message}"))
+        problems.append(Problem(lines.get(key, 0), tr("`{key}` {message}", key=key, message=message)))
 
     service = config.service
     kinds = [kind for kind in SERVICE_KINDS if getattr(service, kind)]
     for kind in kinds[1:]:
-        problem(f"service.{kind}", f"stands beside `service.{kinds[0]}`; an app has one kind of service.")
+        problem(
+            f"service.{kind}", tr("stands beside `service.{kinds}`; an app has one kind of service.", kinds=kinds[0])
+        )
     if service.signal and not service.pidfile:
-        problem("service.signal", "needs `service.pidfile`, which says whom the signal goes to.")
+        problem("service.signal", tr("needs `service.pidfile`, which says whom the signal goes to."))
     if service.log and service.kind not in ("pidfile", "command"):
         problem(
-            "service.log", "is for `service.pidfile` and `service.command`; what others said is asked of their manager."
+            "service.log",
+            tr("is for `service.pidfile` and `service.command`; what others said is asked of their manager."),
         )
     if service.stop_for_switch and service.kind in (None, "pidfile", "command"):
-        problem("service.stop_for_switch", "needs a service that can be stopped: systemd, supervisor or compose.")
+        problem("service.stop_for_switch", tr("needs a service that can be stopped: systemd, supervisor or compose."))
     git = config.git
     if git.verify == "ssh" and not git.allowed_signers:
-        problem("git.verify", "is ssh, which needs `git.allowed_signers`: whose signatures count?")
+        problem("git.verify", tr("is ssh, which needs `git.allowed_signers`: whose signatures count?"))
     if git.allowed_signers and git.verify != "ssh":
-        problem("git.allowed_signers", "has a meaning only with `git.verify: ssh`.")
+        problem("git.allowed_signers", tr("has a meaning only with `git.verify: ssh`."))
     if git.fingerprints and git.verify != "gpg":
-        problem("git.fingerprints", "has a meaning only with `git.verify: gpg`.")
+        problem("git.fingerprints", tr("has a meaning only with `git.verify: gpg`."))
     source = config.source
     if source.agree and not source.fallback:
-        problem("source.agree", "needs `source.fallback`: another source that could agree.")
+        problem("source.agree", tr("needs `source.fallback`: another source that could agree."))
     for name in config.venv.pass_env:
         if name in config.secret_names:
-            problem("venv.pass_env", f"names {name}, which holds a secret of gitdeploy's own: no requirements get it.")
+            problem(
+                "venv.pass_env",
+                tr("names {name}, which holds a secret of gitdeploy's own: no requirements get it.", name=name),
+            )
     health = config.health
     if (health.version or health.headers or health.expect_body is not None) and not health.url:
         key = next(k for k in ("version", "headers", "expect_body") if getattr(health, k))
-        problem(f"health.{key}", "needs `health.url`, whose answer it is about.")
+        problem(f"health.{key}", tr("needs `health.url`, whose answer it is about."))
     return problems

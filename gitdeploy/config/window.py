@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from gitdeploy.config.document import Node, Scalar
 from gitdeploy.config.kinds import Json, Wrong, wrong
+from gitdeploy.messages import tr
 from gitdeploy.text import clean
 
 _FORM = re.compile(
@@ -60,7 +61,7 @@ class Window(Struct, frozen=True):
 class WindowKind:
     """HH:MM-HH:MM, across midnight where the end is the smaller, with an optional time zone behind a space."""
 
-    expected = "a time of day such as 02:00-05:00 or 22:00-04:00 Asia/Shanghai"
+    expected = tr("a time of day such as 02:00-05:00 or 22:00-04:00 Asia/Shanghai")
 
     def read(self, node: Node) -> Window:
         found = _FORM.fullmatch(node.text) if isinstance(node, Scalar) else None
@@ -68,9 +69,11 @@ class WindowKind:
             raise wrong(node, self.expected)
         start, end = int(found[1]) * 60 + int(found[2]), int(found[3]) * 60 + int(found[4])
         if start == end:
-            raise wrong(node, self.expected, ", which is no time at all")
+            raise wrong(node, self.expected, tr(", which is no time at all"))
         if found[5] and not _zone_known(found[5]):
-            raise Wrong.at(node, f"names the time zone `{clean(found[5])}`, which this machine does not know.")
+            raise Wrong.at(
+                node, tr("names the time zone `{found}`, which this machine does not know.", found=clean(found[5]))
+            )
         return Window(start, end, found[5])
 
     def schema(self) -> Json:

@@ -9,6 +9,7 @@ from typing import Any
 
 from gitdeploy.databases.base import ABSENT, Database, Dump, Written
 from gitdeploy.errors import ConfigError
+from gitdeploy.messages import tr
 from gitdeploy.text import clean, redact
 
 
@@ -20,8 +21,11 @@ def open_databases(entries: Sequence[Any], root: Path, environment: Mapping[str,
         url = entry.url or environment.get(entry.env or "", "")
         if not url:
             raise ConfigError(
-                f"{clean(str(entry.env))}, which backup.databases refers to, is set neither in the environment nor in .env.",
-                "Set it, or remove that entry.",
+                tr(
+                    "{env}, which backup.databases refers to, is set neither in the environment nor in .env.",
+                    env=clean(str(entry.env)),
+                ),
+                tr("Set it, or remove that entry."),
             )
         database = _open(url, root, environment)
         found.setdefault(database.identity, database)
@@ -58,8 +62,10 @@ def _open(url: str, root: Path, environment: Mapping[str, str]) -> Database:
         made: Database = _kind(scheme).from_url(url, root, environment)
         return made
     raise ConfigError(
-        f"backup.databases: {redact(clean(scheme, limit=40))} databases can't be dumped by gitdeploy.",
-        "Dump it in a hook: hooks/pre-deploy gets GITDEPLOY_BACKUP_DIR.",
+        tr(
+            "backup.databases: {scheme} databases can't be dumped by gitdeploy.", scheme=redact(clean(scheme, limit=40))
+        ),
+        tr("Dump it in a hook: hooks/pre-deploy gets GITDEPLOY_BACKUP_DIR."),
     )
 
 

@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl, unquote
 from msgspec import Struct, field
 
 from gitdeploy.errors import ConfigError
+from gitdeploy.messages import tr
 from gitdeploy.text import clean, redact, register_secret
 
 
@@ -54,9 +55,9 @@ class Address(Struct, frozen=True):
         )
         shown = redact(clean(url, limit=60)) if not password else f"{url.partition('://')[0]}://…"
         if not made.database:
-            raise ConfigError(f"The database URL {shown} names no database.", "It ends in /NAME.")
+            raise ConfigError(tr("The database URL {shown} names no database.", shown=shown), tr("It ends in /NAME."))
         if any(ord(c) < 32 for part in (made.host, made.port, made.user, made.database, made.password) for c in part):
-            raise ConfigError(f"The database URL {shown} holds a control character.")
+            raise ConfigError(tr("The database URL {shown} holds a control character.", shown=shown))
         return made
 
     def shown(self, scheme: str) -> str:

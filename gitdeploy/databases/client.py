@@ -12,6 +12,7 @@ from pathlib import Path
 from msgspec import Struct, field
 
 from gitdeploy.errors import CommandFailed, DeploymentFailed
+from gitdeploy.messages import tr
 from gitdeploy.system import environment, owner, process
 from gitdeploy.system.completed import Completed
 
@@ -94,7 +95,10 @@ class Client(Struct, frozen=True):
 def require(program: str | None, names: str, package: str) -> str:
     """PROGRAM, or `DeploymentFailed` that says what to install."""
     if program is None:
-        raise DeploymentFailed(f"{names} is not installed.", f"On Debian and Ubuntu: apt-get install {package}")
+        raise DeploymentFailed(
+            tr("{names} is not installed.", names=names),
+            tr("On Debian and Ubuntu: apt-get install {package}", package=package),
+        )
     return program
 
 
@@ -102,10 +106,10 @@ def failure(done: Completed, what: str, hint: str = "") -> CommandFailed:
     """What a program's end means: "WHAT: its first error"."""
     lines = [line.strip() for line in done.error_text.splitlines() if line.strip()]
     if done.timed_out or not lines:
-        return CommandFailed(f"{what} ({done.ending}).", hint)
+        return CommandFailed(tr("{what} ({ending}).", what=what, ending=done.ending), hint)
     at = next((number for number, line in enumerate(lines) if "error" in line.lower()), len(lines) - 1)
     said = _PROGRAM_ERROR.sub("", lines[at])
-    return CommandFailed(f"{what}: {said}", hint, details=tuple(lines[at + 1 : at + 6]))
+    return CommandFailed(tr("{what}: {said}", what=what, said=said), hint, details=tuple(lines[at + 1 : at + 6]))
 
 
 def private_file(path: Path) -> Path:

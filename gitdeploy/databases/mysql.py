@@ -25,6 +25,7 @@ from gitdeploy.databases.base import Dump, Written
 from gitdeploy.databases.bookkeeping import DJANGO, is_bookkeeping
 from gitdeploy.databases.client import DUMP_LIMIT, Client, failure, make_durable, private_file, require
 from gitdeploy.errors import CommandFailed, DeploymentFailed, GitDeployError
+from gitdeploy.messages import joined, tr
 from gitdeploy.system import faultpoints
 from gitdeploy.system.environment import which
 from gitdeploy.text import duration_text, listing, path_text
@@ -63,7 +64,7 @@ class MySQL(Struct, frozen=True):
                 session.ask("SELECT 1")
                 session.program("mariadb-dump", "mysqldump")
         except GitDeployError as error:
-            return [(error.message, error.hint or "Correct backup.databases in deploy.yaml, or start the server.")]
+            return [(error.message, error.hint or tr("Correct backup.databases in deploy.yaml, or start the server."))]
         return []
 
     def warnings(self) -> list[str]:
@@ -73,14 +74,22 @@ class MySQL(Struct, frozen=True):
         said = []
         if found:
             said.append(
-                f"{self.name}: {listing(found, 5)} can't be dumped in the same moment as the others: the engine has no "
-                "transactions. Make them InnoDB, or stop the app meanwhile (service.stop_for_switch)."
+                tr(
+                    "{name}: {found} can't be dumped in the same moment as the others: the engine has no "
+                    "transactions. Make them InnoDB, or stop the app meanwhile (service.stop_for_switch).",
+                    name=self.name,
+                    found=listing(found, 5),
+                )
             )
         if may == "0":
             pattern = sql.identifier(self.address.database.replace("_", "\\_") + "\\_gitdeploy\\_%")
             said.append(
-                f"{self.name}: its account may not make the schema that a dump is restored into. An administrator types: "
-                f"GRANT ALL ON {pattern}.* TO its account"
+                tr(
+                    "{name}: its account may not make the schema that a dump is restored into. An "
+                    "administrator types: GRANT ALL ON {pattern}.* TO its account",
+                    name=self.name,
+                    pattern=pattern,
+                )
             )
         return said
 
@@ -108,7 +117,7 @@ class MySQL(Struct, frozen=True):
         with suppress(GitDeployError, ValueError), self._session() as session:
             tables = session.names(sql.TABLES)
             if tables and float(session.ask(sql.SIZE) or 0) <= _LARGEST_COUNTED:
-                answer = session.ask("; ".join(f"SELECT COUNT(*) FROM {sql.identifier(name)}" for name in tables))  # noqa: S608
+                answer = session.ask(joined("; ", (f"SELECT COUNT(*) FROM {sql.identifier(name)}" for name in tables)))  # noqa: S608
                 return {name: int(number) for name, number in zip(tables, answer.splitlines(), strict=True)}
         return {}
 
@@ -190,9 +199,12 @@ class MySQL(Struct, frozen=True):
             except CommandFailed as error:
                 pattern = sql.identifier(self.address.database.replace("_", "\\_") + "\\_gitdeploy\\_%")
                 raise CommandFailed(
-                    f"{error.message} (It was left as it is.)",
-                    f"A dump is restored into a new schema first. An administrator types: GRANT ALL ON {pattern}.* TO "
-                    "its account. Then try again.",
+                    tr("{message} (It was left as it is.)", message=error.message),
+                    tr(
+                        "A dump is restored into a new schema first. An administrator types: GRANT ALL ON "
+                        "{pattern}.* TO its account. Then try again.",
+                        pattern=pattern,
+                    ),
                 ) from error
             try:
                 for name in (_TABLES, _CODE, _VIEWS):  # the last two as a trial: they are made again after the swap
@@ -206,7 +218,13 @@ class MySQL(Struct, frozen=True):
             faultpoints.point("database restored")
             session.drop(new)
             session.drop(old)
-        on_line(f"{self.name}: restored into a new schema and swapped in, {duration_text(time.monotonic() - begun)}")
+        on_line(
+            tr(
+                "{name}: restored into a new schema and swapped in, {monotonic}",
+                name=self.name,
+                monotonic=duration_text(time.monotonic() - begun),
+            )
+        )
 
     def tidy(self) -> None:
         with self._session() as session:
@@ -230,7 +248,7 @@ class MySQL(Struct, frozen=True):
                 session.drop_code(live)
                 faultpoints.point("database bare")
                 if moves:
-                    session.do(f"RENAME TABLE {', '.join(moves)}")
+                    session.do(f"RENAME TABLE {joined(', ', moves)}")
             except CommandFailed:
                 for name in (_CODE, _VIEWS):  # whatever of it had not been dropped yet is there already
                     session.load(present / name, live, force=True)
@@ -281,7 +299,7 @@ class _Session(Struct, frozen=True):
 
     def program(self, *names: str) -> str:
         found = next((path for name in names if (path := which(name))), None)
-        return require(found, " or ".join(names), _PACKAGE)
+        return require(found, joined(" or ", names), _PACKAGE)
 
     def ask(self, question: str) -> str:
         """The answer to one or several statements. Raises `CommandFailed`."""
@@ -301,7 +319,7 @@ class _Session(Struct, frozen=True):
         env: Mapping[str, str] = {}
         done = self.database.client.run(words, env, stdin=text.encode(), writes=writes, timeout=limit)
         if not done.ok:
-            raise failure(done, f"The database {self.database.name} can't be used")
+            raise failure(done, tr("The database {database} can't be used", database=self.database.name))
         return done.text
 
     def make(self, schema: str) -> None:
@@ -320,8 +338,8 @@ class _Session(Struct, frozen=True):
         if not done.ok and not force:
             raise failure(
                 done,
-                f"The dump of {self.database.name} can't be loaded into {schema}",
-                f"The dump: {path_text(str(file))}",
+                tr("The dump of {database} can't be loaded into {schema}", database=self.database.name, schema=schema),
+                tr("The dump: {file}", file=path_text(str(file))),
             )
 
     def dump(self, options: Sequence[str], file: Path, on_line: OnLine, names: Sequence[str] = ()) -> None:
@@ -336,11 +354,13 @@ class _Session(Struct, frozen=True):
         done = self.database.client.run(words, {}, into=private_file(file), timeout=DUMP_LIMIT, on_line=on_line)
         if not done.ok:
             hint = (
-                "Routines of other accounts: GRANT SELECT ON mysql.proc (MariaDB) or GRANT SHOW_ROUTINE ON *.* (MySQL)."
+                tr(
+                    "Routines of other accounts: GRANT SELECT ON mysql.proc (MariaDB) or GRANT SHOW_ROUTINE ON *.* (MySQL)."
+                )
                 if "SHOW CREATE" in done.error_text
                 else ""
             )
-            raise failure(done, f"The database {self.database.name} can't be dumped", hint)
+            raise failure(done, tr("The database {database} can't be dumped", database=self.database.name), hint)
 
     def dump_code(self, place: Path, views: Sequence[str], on_line: OnLine) -> None:
         """Triggers, routines and events to one file, views to another. What there is none of isn't asked for: it may
@@ -371,7 +391,7 @@ class _Session(Struct, frozen=True):
             *(("FUNCTION", name) for name in self.names(sql.ROUTINES, schema, kind="FUNCTION")),
         ]
         if found:
-            self.do("; ".join(f"DROP {kind} IF EXISTS {where}.{sql.identifier(name)}" for kind, name in found))
+            self.do(joined("; ", (f"DROP {kind} IF EXISTS {where}.{sql.identifier(name)}" for kind, name in found)))
 
 
 def _prove(file: Path, name: str) -> None:
@@ -381,7 +401,10 @@ def _prove(file: Path, name: str) -> None:
             opened.seek(max(0, file.stat().st_size - 4096))
             if _END in opened.read():
                 return
-            problem = "its end is missing"
+            problem = tr("its end is missing")
     except OSError as error:
         problem = os.strerror(error.errno or 0)
-    raise DeploymentFailed(f"The dump of {name} is damaged: {problem}.", f"It is {path_text(str(file))}")
+    raise DeploymentFailed(
+        tr("The dump of {name} is damaged: {problem}.", name=name, problem=problem),
+        tr("It is {file}", file=path_text(str(file))),
+    )

@@ -24,6 +24,7 @@ from gitdeploy.databases.base import Dump, Written
 from gitdeploy.databases.bookkeeping import DJANGO, by_counters, is_bookkeeping
 from gitdeploy.databases.client import DUMP_LIMIT, Client, failure, make_durable, private_file, require
 from gitdeploy.errors import CommandFailed, DeploymentFailed, GitDeployError
+from gitdeploy.messages import joined, tr
 from gitdeploy.system import faultpoints, interruption
 from gitdeploy.system.environment import which
 from gitdeploy.text import duration_text, path_text
@@ -81,12 +82,21 @@ class PostgreSQL(Struct, frozen=True):
                 if _major(found) and _major(found) < version:
                     return [
                         (
-                            f"{self.name}: its server is PostgreSQL {version}, and {found} is older and can't dump it.",
-                            f"On Debian and Ubuntu: apt-get install {_PACKAGE}-{version}",
+                            tr(
+                                "{name}: its server is PostgreSQL {version}, and {found} is older and can't dump it.",
+                                name=self.name,
+                                version=version,
+                                found=found,
+                            ),
+                            tr(
+                                "On Debian and Ubuntu: apt-get install {package}-{version}",
+                                package=_PACKAGE,
+                                version=version,
+                            ),
                         )
                     ]
         except GitDeployError as error:
-            return [(error.message, error.hint or "Correct backup.databases in deploy.yaml, or start the server.")]
+            return [(error.message, error.hint or tr("Correct backup.databases in deploy.yaml, or start the server."))]
         return []
 
     def warnings(self) -> list[str]:
@@ -151,7 +161,7 @@ class PostgreSQL(Struct, frozen=True):
             words = [program, "--format=custom", "--no-password", "--lock-wait-timeout=60s"]
             done = self.client.run(words, session.env, into=file, timeout=DUMP_LIMIT, on_line=on_line)
             if not done.ok:
-                raise failure(done, f"The database {self.name} can't be dumped", _hint(done.error_text))
+                raise failure(done, tr("The database {name} can't be dumped", name=self.name), _hint(done.error_text))
             session.prove(file)
         make_durable(file)
         faultpoints.point("database dumped")
@@ -179,7 +189,7 @@ class PostgreSQL(Struct, frozen=True):
                     return
                 except CommandFailed as error:
                     session.drop(beside, f"{self._short}_gitdeploy_new")
-                    on_line(f"Not restored into a new database ({error.message})")
+                    on_line(tr("Not restored into a new database ({message})", message=error.message))
             self._restore_in_place(session, file, on_line)
 
     def tidy(self) -> None:
@@ -204,13 +214,19 @@ class PostgreSQL(Struct, frozen=True):
         words = [session.program("pg_restore"), "--exit-on-error", "--no-password", f"--dbname={_conninfo(new)}"]
         done = self.client.run(words, session.env, out_of=file, writes=True, timeout=DUMP_LIMIT, on_line=on_line)
         if not done.ok:
-            raise failure(done, f"The dump of {self.name} can't be restored")
+            raise failure(done, tr("The dump of {name} can't be restored", name=self.name))
         session.do(new, "ANALYZE")
         faultpoints.point("database beside")
         session.swap(maintenance, new, old)
         faultpoints.point("database restored")
         session.drop(maintenance, old)
-        on_line(f"{self.name}: restored into a new database and swapped in, {duration_text(time.monotonic() - begun)}")
+        on_line(
+            tr(
+                "{name}: restored into a new database and swapped in, {monotonic}",
+                name=self.name,
+                monotonic=duration_text(time.monotonic() - begun),
+            )
+        )
 
     def _restore_in_place(self, session: _Session, file: Path, on_line: OnLine) -> None:
         begun = time.monotonic()
@@ -224,12 +240,18 @@ class PostgreSQL(Struct, frozen=True):
         if not done.ok:
             raise failure(
                 done,
-                f"The database {self.name} can't be restored and was left as it is",
-                f"Its role may need CREATEDB, or more rights on what others own in it. The dump: {file}",
+                tr("The database {name} can't be restored and was left as it is", name=self.name),
+                tr("Its role may need CREATEDB, or more rights on what others own in it. The dump: {file}", file=file),
             )
         faultpoints.point("database restored")
         session.do(self.address.database, "ANALYZE")
-        on_line(f"{self.name}: restored in place in one transaction, {duration_text(time.monotonic() - begun)}")
+        on_line(
+            tr(
+                "{name}: restored in place in one transaction, {monotonic}",
+                name=self.name,
+                monotonic=duration_text(time.monotonic() - begun),
+            )
+        )
 
     # ---- the server ----
 
@@ -304,7 +326,9 @@ class _Session(Struct, frozen=True):
         limit = DUMP_LIMIT if writes else 120.0
         done = self.database.client.run(words, env, writes=writes, timeout=limit)
         if not done.ok:
-            raise failure(done, f"The database {self.database.name} can't be used", _hint(done.error_text))
+            raise failure(
+                done, tr("The database {database} can't be used", database=self.database.name), _hint(done.error_text)
+            )
         return done.text
 
     def prove(self, file: Path) -> None:
@@ -313,8 +337,12 @@ class _Session(Struct, frozen=True):
         done = self.database.client.run(words, self.env, out_of=file, timeout=DUMP_LIMIT)
         if not done.ok:
             raise DeploymentFailed(
-                f"The dump of {self.database.name} is damaged: {(done.error_text.splitlines() or [done.ending])[-1]}.",
-                f"It is {path_text(str(file))}",
+                tr(
+                    "The dump of {database} is damaged: {error_text}.",
+                    database=self.database.name,
+                    error_text=(done.error_text.splitlines() or [done.ending])[-1],
+                ),
+                tr("It is {file}", file=path_text(str(file))),
             )
 
     def beside(self) -> str | None:
@@ -333,7 +361,7 @@ class _Session(Struct, frozen=True):
         """CREATE DATABASE with encoding and locale, its settings and rights, as the dump has them, for NAME."""
         listed = self._restore_text(file, "--create", "--list")
         lines = [line for line in listed.splitlines() if _OWN_ENTRIES.match(line)]
-        with self.database.client.handed_file("\n".join(lines) + "\n") as wanted:
+        with self.database.client.handed_file(joined("\n", lines) + "\n") as wanted:
             text = self._restore_text(file, "--create", f"--use-list={wanted}", "--file=-")
         found = [_OWN_STATEMENT.fullmatch(line) for line in text.splitlines()]
         return [f"{each[1]}{sql.identifier(name)}{each[3]}" for each in found if each]
@@ -341,7 +369,7 @@ class _Session(Struct, frozen=True):
     def _restore_text(self, file: Path, *options: str) -> str:
         done = self.database.client.run([self.program("pg_restore"), *options], self.env, out_of=file)
         if not done.ok:
-            raise failure(done, f"The dump of {self.database.name} can't be read")
+            raise failure(done, tr("The dump of {database} can't be read", database=self.database.name))
         return done.text
 
     def swap(self, maintenance: str, new: str, old: str) -> None:
@@ -357,7 +385,7 @@ class _Session(Struct, frozen=True):
                 self.do(maintenance, statements)
                 return
             except CommandFailed:
-                self.do(maintenance, f"{allow} true")
+                self.do(maintenance, tr("{allow} true", allow=allow))
                 if attempt == _SWAP_TRIES - 1:
                     raise
                 interruption.sleep(0.5)
@@ -371,12 +399,12 @@ class _Session(Struct, frozen=True):
             if not _NOT_OURS.match(line) and not (schema and schema[1] in there):
                 entries.append(line)
         client = self.database.client
-        with client.handed_file("\n".join(entries) + "\n") as wanted, client.handed_file(sql.EMPTY) as first:
+        with client.handed_file(joined("\n", entries) + "\n") as wanted, client.handed_file(sql.EMPTY) as first:
             restore = [self.program("pg_restore"), "--single-transaction", f"--use-list={wanted}", "--file=-"]
             words = ["/bin/sh", "-c", 'cat "$1" && shift && exec "$@"', "sh", str(first), *restore]
             done = client.run(words, self.env, out_of=file, into=script, timeout=DUMP_LIMIT)
         if not done.ok:
-            raise failure(done, f"The dump of {self.database.name} can't be read")
+            raise failure(done, tr("The dump of {database} can't be read", database=self.database.name))
         make_durable(script)
 
 
@@ -393,7 +421,7 @@ def _conninfo(database: str) -> str:
 
 def _hint(said: str) -> str:
     if "lock" in said and "timeout" in said:
-        return "Something holds a lock on a table: a long transaction, another migration. Try again later."
+        return tr("Something holds a lock on a table: a long transaction, another migration. Try again later.")
     if "password" in said or "authentication" in said:
-        return "See that the URL has the right user and password, or that ~/.pgpass has."
+        return tr("See that the URL has the right user and password, or that ~/.pgpass has.")
     return ""

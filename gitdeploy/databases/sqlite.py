@@ -22,6 +22,7 @@ from gitdeploy.databases.bookkeeping import DJANGO
 from gitdeploy.databases.client import make_durable, private_file
 from gitdeploy.databases.sqlite_compare import compare, count_rows
 from gitdeploy.errors import ConfigError, DeploymentFailed
+from gitdeploy.messages import tr
 from gitdeploy.system import faultpoints
 from gitdeploy.text import clean, path_text
 
@@ -51,8 +52,11 @@ class SQLite(Struct, frozen=True):
                 text = "/" + text[2:].partition("/")[2]
         if text in ("", ":memory:") or "mode=memory" in url.partition("?")[2]:
             raise ConfigError(
-                f"backup.databases: {clean(url, limit=60)} is a database in memory: nothing of it can be dumped.",
-                "Name the file that the app uses, or remove that entry.",
+                tr(
+                    "backup.databases: {url} is a database in memory: nothing of it can be dumped.",
+                    url=clean(url, limit=60),
+                ),
+                tr("Name the file that the app uses, or remove that entry."),
             )
         if not (root / text).exists() and (root / written).exists():
             text = written  # a name with a % in it, as SQLAlchemy takes it
@@ -67,12 +71,17 @@ class SQLite(Struct, frozen=True):
         try:
             found = self.path.stat()
         except OSError:
-            return f"sqlite {os.path.realpath(self.path)}"
-        return f"sqlite {found.st_dev}:{found.st_ino}"
+            return tr("sqlite {realpath}", realpath=os.path.realpath(self.path))
+        return tr("sqlite {st_dev}:{st_ino}", st_dev=found.st_dev, st_ino=found.st_ino)
 
     def problems(self) -> list[tuple[str, str]]:
         if not self.path.is_file():
-            return [(f"The database {self.name} does not exist.", "Correct backup.databases in deploy.yaml.")]
+            return [
+                (
+                    tr("The database {name} does not exist.", name=self.name),
+                    tr("Correct backup.databases in deploy.yaml."),
+                )
+            ]
         return []
 
     def warnings(self) -> list[str]:
@@ -98,7 +107,7 @@ class SQLite(Struct, frozen=True):
                         query = f"SELECT {column} FROM {table} ORDER BY 1"  # noqa: S608  # both names are ours
                         digest.update(repr(connection.execute(query).fetchall()).encode())
         except sqlite3.Error as error:
-            return f"unreadable: {error}"
+            return tr("unreadable: {error}", error=error)
         return digest.hexdigest()
 
     def recorded(self, table: str) -> frozenset[str] | None:
@@ -110,7 +119,9 @@ class SQLite(Struct, frozen=True):
                 quoted = table.replace('"', '""')
                 rows = connection.execute(f'SELECT {columns} FROM "{quoted}"').fetchall()  # noqa: S608  # a name, quoted
         except sqlite3.Error as error:
-            raise DeploymentFailed(f"The database {self.name} can't be read: {error}.") from error
+            raise DeploymentFailed(
+                tr("The database {name} can't be read: {error}.", name=self.name, error=error)
+            ) from error
         return frozenset(str(row[0]) for row in rows)
 
     def rows(self) -> dict[str, int]:
@@ -144,7 +155,8 @@ class SQLite(Struct, frozen=True):
         begun, moment = time.monotonic(), datetime.now(UTC)
         if not self.path.is_file():
             raise DeploymentFailed(
-                f"The database {self.name} does not exist.", "Correct backup.databases in deploy.yaml."
+                tr("The database {name} does not exist.", name=self.name),
+                tr("Correct backup.databases in deploy.yaml."),
             )
         file = folder / f"{hashlib.sha256(str(self.path).encode()).hexdigest()[:12]}.sqlite3"
         fingerprint = self.fingerprint()
@@ -158,11 +170,13 @@ class SQLite(Struct, frozen=True):
                 target.execute("PRAGMA journal_mode=DELETE")
                 answer = target.execute("PRAGMA integrity_check(1)").fetchone()[0]
         except sqlite3.Error as error:
-            raise DeploymentFailed(f"The database {self.name} can't be dumped: {error}.") from error
+            raise DeploymentFailed(
+                tr("The database {name} can't be dumped: {error}.", name=self.name, error=error)
+            ) from error
         if answer != "ok":
             raise DeploymentFailed(
-                f"The dump of {self.name} is not whole: {answer}.",
-                "The database itself may be damaged: PRAGMA integrity_check",
+                tr("The dump of {name} is not whole: {answer}.", name=self.name, answer=answer),
+                tr("The database itself may be damaged: PRAGMA integrity_check"),
             )
         make_durable(file)
         faultpoints.point("database dumped")
@@ -200,7 +214,9 @@ class SQLite(Struct, frozen=True):
                 os.fsync(copy.fileno())
             with closing(sqlite3.connect(f"file:{quote(str(beside))}?mode=ro&immutable=1", uri=True)) as connection:
                 if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
-                    raise DeploymentFailed(f"The dump of {self.name} is damaged; the database was left as it is.")
+                    raise DeploymentFailed(
+                        tr("The dump of {name} is damaged; the database was left as it is.", name=self.name)
+                    )
             _empty_log(path)
             for ending in ("-wal", "-shm", "-journal"):
                 Path(f"{path}{ending}").unlink(missing_ok=True)
@@ -214,7 +230,9 @@ class SQLite(Struct, frozen=True):
             faultpoints.point("database restored")
             make_durable(path)
         except (OSError, sqlite3.Error) as error:
-            raise DeploymentFailed(f"The database {self.name} can't be restored: {error}.") from error
+            raise DeploymentFailed(
+                tr("The database {name} can't be restored: {error}.", name=self.name, error=error)
+            ) from error
         finally:
             beside.unlink(missing_ok=True)
 

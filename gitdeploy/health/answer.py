@@ -6,6 +6,7 @@ import socket
 
 from msgspec import Struct
 
+from gitdeploy.messages import tr
 from gitdeploy.text import clean, duration_text, redact
 
 
@@ -19,11 +20,11 @@ class Answer(Struct, frozen=True):
 def connection_problem(error: OSError, limit: float) -> str:
     """Why nothing could be asked, in a few words: `connection refused`, `no answer in 10 s`."""
     if isinstance(error, ConnectionRefusedError):
-        return "connection refused"
+        return tr("connection refused")
     if isinstance(error, TimeoutError):
-        return f"no answer in {duration_text(limit)}"
+        return tr("no answer in {limit}", limit=duration_text(limit))
     if isinstance(error, socket.gaierror):
-        return "the host's name is not known"
+        return tr("the host's name is not known")
     if isinstance(error, ConnectionResetError | BrokenPipeError):
-        return "connection closed without an answer"
+        return tr("connection closed without an answer")
     return clean(redact(error.strerror or str(error) or type(error).__name__), limit=200)

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from gitdeploy.messages import tr
 from gitdeploy.system.proc import Identity
 from gitdeploy.text import clean
 
@@ -32,11 +33,20 @@ def old_process(
         if not each.alive():
             continue
         if started_after is not None and _started(each) + _SLACK < started_after:
-            return f"{name}: process {each.pid}{_called(each.pid)} started before the switch and has the old code"
+            return tr(
+                "{name}: process {pid}{called} started before the switch and has the old code",
+                name=name,
+                pid=each.pid,
+                called=_called(each.pid),
+            )
         if generation is not None and (other := other_generation(each.pid, generation)):
-            return (
-                f"{name}: process {each.pid}{_called(each.pid)} uses packages of the venv {clean(other)}, not of "
-                f"{generation.name}"
+            return tr(
+                "{name}: process {pid}{called} uses packages of the venv {other}, not of {generation}",
+                name=name,
+                pid=each.pid,
+                called=_called(each.pid),
+                other=clean(other),
+                generation=generation.name,
             )
     return None
 
@@ -49,7 +59,7 @@ def _started(each: Identity) -> float:
 
 def _called(pid: int) -> str:
     try:
-        return f" ({clean(Path(f'/proc/{pid}/comm').read_text().strip())})"
+        return tr(" ({read_text})", read_text=clean(Path(f"/proc/{pid}/comm").read_text().strip()))
     except OSError:
         return ""
 

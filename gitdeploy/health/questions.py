@@ -8,6 +8,7 @@ from pathlib import Path
 
 from gitdeploy.config import HealthConfig
 from gitdeploy.health.answer import Answer, connection_problem
+from gitdeploy.messages import joined, tr
 from gitdeploy.system import environment as environment_
 from gitdeploy.system import owner, process
 from gitdeploy.text import clean, duration_text, redact
@@ -52,12 +53,12 @@ def ask(
     for address in health.tcp:
         if bad := _ask_tcp(address, limit):
             return Answer(f"{address}: {bad}")
-        seen.append(f"{address}: accepts connections")
+        seen.append(tr("{address}: accepts connections", address=address))
     if health.command:
         if bad := _ask_command(health.command, min(COMMAND_LIMIT, health.timeout), root, environment or {}):
             return Answer(bad)
-        seen.append(f"{_shown(health.command)}: exit code 0")
-    return Answer(None, "; ".join(seen))
+        seen.append(tr("{shown}: exit code 0", shown=_shown(health.command)))
+    return Answer(None, joined("; ", seen))
 
 
 def _ask_tcp(address: str, limit: float) -> str | None:
@@ -83,8 +84,10 @@ def _ask_command(command: str, limit: float, root: Path | None, environment: Map
     if done.ok:
         return None
     said = done.error_text.splitlines()
-    ending = f"no end in {duration_text(limit)}" if done.timed_out else done.ending
-    return f"{_shown(command)}: {ending}" + (f", {said[-1]}" if said else "")
+    ending = tr("no end in {limit}", limit=duration_text(limit)) if done.timed_out else done.ending
+    return tr("{shown}: {ending}", shown=_shown(command), ending=ending) + (
+        tr(", {said}", said=said[-1]) if said else ""
+    )
 
 
 def _shown(command: str) -> str:

@@ -14,6 +14,7 @@ from gitdeploy.errors import GitDeployError, Interrupted
 from gitdeploy.health.answer import Answer
 from gitdeploy.health.proof import old_process
 from gitdeploy.health.questions import ANSWER_LIMIT, ask
+from gitdeploy.messages import joined, tr
 from gitdeploy.system import interruption
 from gitdeploy.system.proc import Identity
 from gitdeploy.text import LOOKED_THROUGH, duration_text, telling_lines
@@ -22,7 +23,7 @@ CRASHES = 3  # so many starts by the service's manager while we wait are a crash
 BAD_IN_A_ROW = 3  # so many bad answers in a row while watching: one may be a hiccup
 LAST_LINES = 12  # of each service's log, in the error
 _LOOK_AGAIN = 1.0  # seconds between two looks at a service's log, or at the service while nothing is asked yet
-_TIMES = ("", "once", "twice", "three times", "four times", "five times", "six times")
+_TIMES = ("", "once", "twice", tr("three times"), tr("four times"), tr("five times"), tr("six times"))
 
 OnLine = Callable[[str], object]
 
@@ -103,14 +104,14 @@ class _Watch(Struct):
             if bad := old_process(service.name, service.processes(), self.started_after, self.generation):
                 return Answer(bad)
         if not answer.seen:
-            return Answer(None, "; ".join(f"{service.name}: up" for service in self.services))
+            return Answer(None, joined("; ", (tr("{service}: up", service=service.name) for service in self.services)))
         return answer
 
     def crashed(self, before: Sequence[int | None]) -> str | None:
         """Which service its manager has had to start again since BEFORE, an earlier `restarts_before`."""
         for service, first, second in zip(self.services, before, self.restarts_before, strict=True):
             if first is not None and second is not None and second > first:
-                return f"{service.name} crashed and was started again"
+                return tr("{service} crashed and was started again", service=service.name)
         return None
 
     def in_vain(self) -> str | None:
@@ -128,7 +129,12 @@ class _Watch(Struct):
                 return bad.rstrip(".")
         for service, first, now in zip(self.services, self.restarts_at_first, self._restarts(), strict=True):
             if first is not None and now is not None and now - first >= CRASHES:
-                return f"{service.name} crashes again and again ({now - first} times in {self._waited()})"
+                return tr(
+                    "{service} crashes again and again ({now} times in {waited})",
+                    service=service.name,
+                    now=now - first,
+                    waited=self._waited(),
+                )
         return None
 
     def say_log(self) -> None:
@@ -144,11 +150,11 @@ class _Watch(Struct):
 
     def failure(self, sentence: str) -> HealthFailed:
         details = [
-            f"{service.name} said: {line}"
+            tr("{service} said: {line}", service=service.name, line=line)
             for service in self.services
             for line in telling_lines(service.last_lines(LOOKED_THROUGH, self._log_from()), LAST_LINES)
         ]
-        return HealthFailed(f"{sentence}.", details=tuple(details))
+        return HealthFailed(tr("{sentence}.", sentence=sentence), details=tuple(details))
 
     def _log_from(self) -> float:
         return self.started_after if self.started_after is not None else self.begun
@@ -180,7 +186,7 @@ def wait_healthy(
     root: the checkout, where `health.command` runs. environment: the app's, which it gets beside a clean one.
     """
     if not (health.configured or services):
-        return Health(True, "no health check configured")
+        return Health(True, tr("no health check configured"))
     watch = _Watch(health, services, expected_version, started_after, generation, root, environment, on_line)
     _start_period(watch)
     begun = time.monotonic()
@@ -203,7 +209,11 @@ def wait_healthy(
         interruption.sleep(health.interval)
     always = all(reason == reasons[0] for reason in reasons)
     waited = duration_text(max(time.monotonic() - begun, health.timeout))
-    raise watch.failure(f"{reasons[-1]} for {waited}" if always else f"{reasons[-1]}, still after {waited}")
+    raise watch.failure(
+        tr("{reasons} for {waited}", reasons=reasons[-1], waited=waited)
+        if always
+        else tr("{reasons}, still after {waited}", reasons=reasons[-1], waited=waited)
+    )
 
 
 def _start_period(watch: _Watch) -> None:
@@ -241,10 +251,12 @@ def soak(
         after = duration_text(time.monotonic() - begun)
         if crashed or watch.in_vain() or bad >= BAD_IN_A_ROW:
             watch.say_log()
-            raise watch.failure(f"{crashed or answer.bad} {after} after it had been well")
+            raise watch.failure(
+                tr("{crashed} {after} after it had been well", crashed=crashed or answer.bad, after=after)
+            )
         if gone := _gone(mains):
-            raise watch.failure(f"{gone} {after} after it had been well")
-    return Health(True, f"well for {duration_text(health.soak)} more")
+            raise watch.failure(tr("{gone} {after} after it had been well", gone=gone, after=after))
+    return Health(True, tr("well for {soak} more", soak=duration_text(health.soak)))
 
 
 def _mains(services: Sequence[Watched]) -> list[tuple[str, Identity]]:
@@ -259,7 +271,7 @@ def _mains(services: Sequence[Watched]) -> list[tuple[str, Identity]]:
 def _gone(mains: Sequence[tuple[str, Identity]]) -> str | None:
     for name, main in mains:
         if not main.alive():
-            return f"{name}: its process {main.pid} ended"
+            return tr("{name}: its process {pid} ended", name=name, pid=main.pid)
     return None
 
 
@@ -272,4 +284,4 @@ def _new_lines(before: list[str], now: list[str]) -> list[str]:
 
 
 def _times(number: int) -> str:
-    return _TIMES[number] if number < len(_TIMES) else f"{number} times"
+    return _TIMES[number] if number < len(_TIMES) else tr("{number} times", number=number)

@@ -17,6 +17,7 @@ from packaging.version import InvalidVersion, Version
 
 from gitdeploy.config import HealthConfig, HealthVersion
 from gitdeploy.health.answer import Answer, connection_problem
+from gitdeploy.messages import tr
 from gitdeploy.text import clean, redact
 
 _BODY_LIMIT = 1024 * 1024  # bytes of an answer that are read
@@ -65,26 +66,50 @@ def ask_url(url: str, health: HealthConfig, version: str | None, limit: float) -
     try:
         status, headers, body = _get(url, health, limit)
     except ssl.SSLError as error:
-        return Answer(f"TLS: {clean(getattr(error, 'verify_message', '') or error.reason or str(error), limit=200)}")
+        return Answer(
+            tr(
+                "TLS: {getattr}",
+                getattr=clean(getattr(error, "verify_message", "") or error.reason or str(error), limit=200),
+            )
+        )
     except OSError as error:
         return Answer(connection_problem(error, limit))
     except http.client.RemoteDisconnected:
-        return Answer("connection closed without an answer")
+        return Answer(tr("connection closed without an answer"))
     except (http.client.HTTPException, ValueError) as error:
-        return Answer(f"no valid HTTP answer ({type(error).__name__})")
+        return Answer(tr("no valid HTTP answer ({name__})", name__=type(error).__name__))
     if status != health.expect:
-        return Answer(f"{status} instead of {health.expect}{_explained(status, headers, body)}")
+        return Answer(
+            tr(
+                "{status} instead of {expect}{explained}",
+                status=status,
+                expect=health.expect,
+                explained=_explained(status, headers, body),
+            )
+        )
     if health.expect_body and health.expect_body not in body.decode("utf-8", "replace"):
-        return Answer(f"{status}, but the answer does not contain `{clean(health.expect_body, limit=60)}`")
+        return Answer(
+            tr(
+                "{status}, but the answer does not contain `{expect_body}`",
+                status=status,
+                expect_body=clean(health.expect_body, limit=60),
+            )
+        )
     if health.version is None or version is None:
         return Answer(None, str(status))
     said = _version_said(health.version, headers, body)
     if said is None:
         where = health.version.header or health.version.json
-        return Answer(f"{status}, but the answer says no version (looked for `{clean(str(where))}`)")
+        return Answer(
+            tr(
+                "{status}, but the answer says no version (looked for `{where}`)",
+                status=status,
+                where=clean(str(where)),
+            )
+        )
     if not same_version(said, version):
-        return Answer(f"it says version {clean(said, limit=40)}, not {version}")
-    return Answer(None, f"{status}, version {clean(said, limit=40)}")
+        return Answer(tr("it says version {said}, not {version}", said=clean(said, limit=40), version=version))
+    return Answer(None, tr("{status}, version {said}", status=status, said=clean(said, limit=40)))
 
 
 def _get(url: str, health: HealthConfig, limit: float) -> tuple[int, http.client.HTTPMessage, bytes]:
@@ -140,7 +165,7 @@ def is_loopback(host: str) -> bool:
 def _explained(status: int, headers: http.client.HTTPMessage, body: bytes) -> str:
     """What helps a person: where a redirect leads, the first words of an error page of plain text or JSON."""
     if 300 <= status < 400 and (place := headers.get("Location")):
-        return f" (redirects to {redact(clean(place, limit=120))}; ask that address itself)"
+        return tr(" (redirects to {place}; ask that address itself)", place=redact(clean(place, limit=120)))
     kind = headers.get_content_type()
     if status >= 400 and kind in ("text/plain", "application/json") and body.strip():
         return f" ({redact(clean(body[:400].decode('utf-8', 'replace').strip(), limit=120))})"

@@ -17,6 +17,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from gitdeploy.errors import GitDeployError, UsageError
+from gitdeploy.messages import tr
 from gitdeploy.text import clean, listing, nearest, path_text
 
 _STAGE = re.compile(r"# Stage:\s+([a-z-]+) (\d\d)")
@@ -44,8 +45,8 @@ def library() -> tuple[ReadyHook, ...]:
                 if path.is_file() and re.fullmatch(r"[a-z-]+", path.name)
             )
     raise GitDeployError(
-        "This installation of gitdeploy has no hook library.",
-        "Install it anew, from where `gitdeploy self` says it came.",
+        tr("This installation of gitdeploy has no hook library."),
+        tr("Install it anew, from where `gitdeploy self` says it came."),
     )
 
 
@@ -62,8 +63,10 @@ def find(name: str) -> ReadyHook:
         return hooks[name]
     near = nearest(name, hooks, 2)
     raise UsageError(
-        f"The hook library has no `{clean(name, limit=60)}`.",
-        f"Did you mean {' or '.join(near)}?" if near else "See what there is: gitdeploy hooks library",
+        tr("The hook library has no `{name}`.", name=clean(name, limit=60)),
+        tr("Did you mean {near}?", near=" or ".join(near))
+        if near
+        else tr("See what there is: gitdeploy hooks library"),
     )
 
 
@@ -80,9 +83,12 @@ def install(root: Path, folder: str, hook: ReadyHook, *, stage: str | None = Non
     there = [f"{parent}/{name}" for parent, name in places if os.path.lexists(root / parent / name)]
     if there and not force:
         raise UsageError(
-            f"{listing([path_text(path) for path in there])} {'is' if len(there) == 1 else 'are'} there already; "
-            "nothing was written.",
-            "To replace what is there, changes of yours included: --force",
+            tr(
+                "{there} {there2} there already; nothing was written.",
+                there=listing([path_text(path) for path in there]),
+                there2="is" if len(there) == 1 else "are",
+            ),
+            tr("To replace what is there, changes of yours included: --force"),
         )
     content = hook.path.read_bytes()
     for parent, name in places:
@@ -91,8 +97,16 @@ def install(root: Path, folder: str, hook: ReadyHook, *, stage: str | None = Non
                 _write(descriptor, name, content, root.stat())
         except OSError as error:
             raise GitDeployError(
-                f"{path_text(parent)}/{name} can't be written: {error.strerror}.",
-                f"{path_text(folder)} and what is in it must be folders of the checkout's owner, not links.",
+                tr(
+                    "{parent}/{name} can't be written: {strerror}.",
+                    parent=path_text(parent),
+                    name=name,
+                    strerror=error.strerror,
+                ),
+                tr(
+                    "{folder} and what is in it must be folders of the checkout's owner, not links.",
+                    folder=path_text(folder),
+                ),
             ) from error
     return [f"{parent}/{name}" for parent, name in places]
 

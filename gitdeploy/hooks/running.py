@@ -19,6 +19,7 @@ from msgspec import Struct
 
 from gitdeploy.config import HooksConfig
 from gitdeploy.errors import GitDeployError
+from gitdeploy.messages import tr
 from gitdeploy.system import environment as environment_
 from gitdeploy.system import owner, process
 from gitdeploy.system.ourselves import user_word
@@ -116,7 +117,13 @@ def _on_disk(root: Path, folder: Path, stage: str) -> Iterator[Hook]:
         return
     except OSError as error:
         name = path_text(os.path.relpath(several, root))
-        yield Hook(stage, name, (), several, problem=f"{name} can't be read: {error.strerror}.")
+        yield Hook(
+            stage,
+            name,
+            (),
+            several,
+            problem=tr("{name} can't be read: {strerror}.", name=name, strerror=error.strerror),
+        )
         return
     for name in names:
         if not _NEVER.fullmatch(name):
@@ -128,8 +135,12 @@ def _hook(root: Path, path: Path, stage: str) -> Hook:
     try:
         status = path.stat()
     except OSError as error:
-        why = "is a link that leads nowhere" if path.is_symlink() else f"can't be looked at: {error.strerror}"
-        return Hook(stage, name, (str(path),), path, problem=f"{name} {why}.")
+        why = (
+            tr("is a link that leads nowhere")
+            if path.is_symlink()
+            else tr("can't be looked at: {strerror}", strerror=error.strerror)
+        )
+        return Hook(stage, name, (str(path),), path, problem=tr("{name} {why}.", name=name, why=why))
     problem = _problem(root, path, name, status) or _stranger(root, path, name, status)
     return Hook(
         stage, name, (str(path),), path, owner.user_name(status.st_uid), stat.filemode(status.st_mode)[1:], problem
@@ -140,21 +151,25 @@ def _problem(root: Path, path: Path, name: str, status: os.stat_result) -> str |
     """Why the file can't be run as a hook, in words that say what to type; None where it can."""
     real = os.path.realpath(path)
     if not real.startswith(os.path.realpath(root) + "/"):
-        return f"{name} is a link that leaves the checkout (to {path_text(real)}); copy the file instead."
+        return tr(
+            "{name} is a link that leaves the checkout (to {real}); copy the file instead.",
+            name=name,
+            real=path_text(real),
+        )
     if path.is_symlink():
         return linked(name)
     if stat.S_ISDIR(status.st_mode):
-        where = f"; several hooks belong in {name}.d" if path.name in STAGES else ""
-        return f"{name} is a folder, not an executable file{where}."
+        where = tr("; several hooks belong in {name}.d", name=name) if path.name in STAGES else ""
+        return tr("{name} is a folder, not an executable file{where}.", name=name, where=where)
     if not stat.S_ISREG(status.st_mode):
-        return f"{name} is no regular file."
+        return tr("{name} is no regular file.", name=name)
     if not status.st_mode & 0o111:
         return not_executable(name)
     try:
         with open(path, "rb") as file:
             begin = file.read(512)
     except OSError as error:
-        return f"{name} can't be read: {error.strerror}."
+        return tr("{name} can't be read: {strerror}.", name=name, strerror=error.strerror)
     return _bad_start(root, name, begin)
 
 
@@ -164,7 +179,14 @@ def _stranger(root: Path, path: Path, name: str, status: os.stat_result) -> str 
     for place, found in ((name, status), (path_text(os.path.relpath(path.parent, root)), path.parent.stat())):
         if found.st_uid not in trusted:
             user = owner.user_name(trusted[1])
-            return f"{place} belongs to {owner.user_name(found.st_uid)}, and {user} would run it: chown {user_word(trusted[1])} {shell_word(place)}"
+            return tr(
+                "{place} belongs to {user_name}, and {user} would run it: chown {user_word} {place2}",
+                place=place,
+                user_name=owner.user_name(found.st_uid),
+                user=user,
+                user_word=user_word(trusted[1]),
+                place2=shell_word(place),
+            )
     return None
 
 
@@ -182,31 +204,44 @@ def stage_of(folder: str, path: str) -> str | None:
 
 def linked(name: str) -> str:
     """What is said of a hook that is a link: it may lead to what no release has."""
-    return f"{name} is a symbolic link; copy the file instead."
+    return tr("{name} is a symbolic link; copy the file instead.", name=name)
 
 
 def not_executable(name: str) -> str:
     """What is said of a hook without the right to be run."""
     word = shell_word(name)
-    return f"{name} is not executable: chmod +x {word} (and git update-index --chmod=+x {word})."
+    return tr(
+        "{name} is not executable: chmod +x {word} (and git update-index --chmod=+x {word}).", name=name, word=word
+    )
 
 
 def _bad_start(root: Path, name: str, begin: bytes) -> str | None:
     if begin.startswith(b"\x7fELF"):
         return None
     if begin.startswith(b"\xef\xbb\xbf"):
-        return f"{name} begins with a byte order mark, so its #! line is not seen; save it as UTF-8 without BOM."
+        return tr(
+            "{name} begins with a byte order mark, so its #! line is not seen; save it as UTF-8 without BOM.", name=name
+        )
     if not begin.startswith(b"#!"):
-        return f"{name} has no #! line, so the system can't run it; its first line should be #!/bin/sh or the like."
+        return tr(
+            "{name} has no #! line, so the system can't run it; its first line should be #!/bin/sh or the like.",
+            name=name,
+        )
     first = begin.partition(b"\n")[0]
     if first.endswith(b"\r"):
-        return f"{name} has Windows line ends (CRLF), so its interpreter is not found: sed -i 's/\\r$//' {name}"
+        return tr(
+            "{name} has Windows line ends (CRLF), so its interpreter is not found: sed -i 's/\\r$//' {name}", name=name
+        )
     words = first[2:].split()
     if not words:
-        return f"{name} has an empty #! line."
+        return tr("{name} has an empty #! line.", name=name)
     interpreter = os.fsdecode(words[0])
     if not os.path.exists(os.path.join(root, interpreter)):
-        return f"{name} wants the interpreter {path_text(interpreter)}, which does not exist."
+        return tr(
+            "{name} wants the interpreter {interpreter}, which does not exist.",
+            name=name,
+            interpreter=path_text(interpreter),
+        )
     return None
 
 
@@ -303,19 +338,22 @@ def _run(
         now = None
     if now is None or (now.st_dev, now.st_ino) != (before.st_dev, before.st_ino):
         raise HookFailed(
-            f"{hook.name} removed or replaced the checkout {path_text(str(root))} itself.",
-            "A hook may change files in the checkout, but not the folder.",
+            tr("{hook} removed or replaced the checkout {root} itself.", hook=hook.name, root=path_text(str(root))),
+            tr("A hook may change files in the checkout, but not the folder."),
         )
     if done.ok:
         return
     ending = (
-        f"took longer than {duration_text(timeout)}, ended with all it had started" if done.timed_out else done.ending
+        tr("took longer than {timeout}, ended with all it had started", timeout=duration_text(timeout))
+        if done.timed_out
+        else done.ending
     )
     lines = list(last)
     told = telling_line(lines)
     shown = telling_lines(lines, _LAST_LINES)
     raise HookFailed(
-        f"{hook.name} failed ({ending})" + (f": {told}" if told else "; it said nothing."),
-        "Fix the hook, or give it more time: hooks.timeout in deploy.yaml" if done.timed_out else "",
+        tr("{hook} failed ({ending})", hook=hook.name, ending=ending)
+        + (tr(": {told}", told=told) if told else tr("; it said nothing.")),
+        tr("Fix the hook, or give it more time: hooks.timeout in deploy.yaml") if done.timed_out else "",
         details=tuple(shown[:-1] if shown[-1:] == [told] else shown),
     )

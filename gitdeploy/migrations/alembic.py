@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 
 from msgspec import Struct
 
+from gitdeploy.messages import tr
 from gitdeploy.migrations.base import Change, Files, Migration, assigned, constant, parsed
 from gitdeploy.text import clean, listing
 
@@ -33,13 +34,18 @@ def compare(before: Files, after: Files) -> Iterator[Change]:
         warnings: tuple[str, ...] = ()
         if len(heads[1]) > 1:
             warnings = (
-                f"The migrations in {clean(folder)} have {len(heads[1])} heads ({listing(heads[1], 5)}): `upgrade head` "
-                "refuses that; `upgrade heads` or a merge revision is needed.",
+                tr(
+                    "The migrations in {folder} have {heads} heads ({heads2}): `upgrade head` refuses that; "
+                    "`upgrade heads` or a merge revision is needed.",
+                    folder=clean(folder),
+                    heads=len(heads[1]),
+                    heads2=listing(heads[1], 5),
+                ),
             )
         flask = b"flask" in after.get(f"{folder}/env.py", b"").lower()
         words = "python -m flask db downgrade" if flask else "python -m alembic downgrade"
         back = heads[0][0] if len(heads[0]) == 1 else "base" if not heads[0] else ""
-        reverse = f"{words} {shlex.quote(back)}" if added and back else ""
+        reverse = tr("{words} {back}", words=words, back=shlex.quote(back)) if added and back else ""
         name = "flask-migrate" if flask else "alembic"
         recorded = tuple(each.revision for each in _in_order(new) if each.revision not in old)
         table = _table(after.get(f"{folder}/env.py", b""))
@@ -86,11 +92,11 @@ def _reversible(module: ast.Module) -> tuple[bool, str]:
         if isinstance(statement, ast.FunctionDef) and statement.name == "downgrade":
             acts = [line for line in statement.body if not _does_nothing(line)]
             if not acts:
-                return False, "its downgrade() does nothing"
+                return False, tr("its downgrade() does nothing")
             if isinstance(acts[0], ast.Raise):
-                return False, "its downgrade() refuses"
+                return False, tr("its downgrade() refuses")
             return True, ""
-    return False, "it has no downgrade()"
+    return False, tr("it has no downgrade()")
 
 
 def _does_nothing(statement: ast.stmt) -> bool:

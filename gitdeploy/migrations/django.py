@@ -7,6 +7,7 @@ import re
 import shlex
 from collections.abc import Iterator
 
+from gitdeploy.messages import tr
 from gitdeploy.migrations.base import Change, Files, Migration, assigned, constant, parsed
 from gitdeploy.text import clean
 
@@ -67,7 +68,7 @@ def _reversible(operations: ast.expr | None) -> tuple[bool | None, str]:
     if operations is None:
         return True, ""
     if not isinstance(operations, ast.List | ast.Tuple):
-        return None, "its operations are computed"
+        return None, tr("its operations are computed")
     unknown = ""
     for operation in operations.elts:
         known, why = _operation(operation)
@@ -79,15 +80,15 @@ def _reversible(operations: ast.expr | None) -> tuple[bool | None, str]:
 
 def _operation(operation: ast.expr) -> tuple[bool | None, str]:
     if not isinstance(operation, ast.Call):
-        return None, "one of its operations is computed"
+        return None, tr("one of its operations is computed")
     name = operation.func.attr if isinstance(operation.func, ast.Attribute) else getattr(operation.func, "id", "")
     if name in _NEEDS:
         given = [keyword.value for keyword in operation.keywords if keyword.arg == _NEEDS[name]] or operation.args[1:2]
         back = bool(given) and not (isinstance(given[0], ast.Constant) and constant(given[0]) is None)
-        return (True, "") if back else (False, f"{name} without {_NEEDS[name]}")
+        return (True, "") if back else (False, tr("{name} without {needs}", name=name, needs=_NEEDS[name]))
     if name == "SeparateDatabaseAndState":
         inner = [keyword.value for keyword in operation.keywords if keyword.arg == "database_operations"]
         return _reversible((inner or operation.args[:1] or [ast.List([])])[0])
     if _REVERSIBLE.fullmatch(name):
         return True, ""
-    return None, f"{clean(name, limit=60)} is an operation of its own"
+    return None, tr("{name} is an operation of its own", name=clean(name, limit=60))

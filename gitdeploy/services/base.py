@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 from gitdeploy.errors import Fault, GitDeployError
+from gitdeploy.messages import tr
 from gitdeploy.system import interruption
 from gitdeploy.system.proc import Identity
 from gitdeploy.text import LOOKED_THROUGH, telling_lines
@@ -82,7 +83,7 @@ def await_settled(service: Service, limit: float, on_line: OnLine | None = None)
     told = False
     while (doing := service.changing()) is not None and time.monotonic() < end:
         if on_line is not None and not told:
-            on_line(f"{doing} Waiting for it, up to {limit:.0f} s.")
+            on_line(tr("{doing} Waiting for it, up to {limit} s.", doing=doing, limit=f"{limit:.0f}"))
             told = True
         interruption.sleep(_LOOK)
     return doing
@@ -93,7 +94,9 @@ def failed(
 ) -> ServiceFailed:
     """A `ServiceFailed`: "otrs-web.service could not be restarted: SAID", with the service's own last lines. FAULT: of the
     server where its manager refused; else the app did not come up."""
-    message = f"{service.name} could not be {what}" + (f": {said}" if said else ".")
+    message = tr("{service} could not be {what}", service=service.name, what=what) + (
+        tr(": {said}", said=said) if said else "."
+    )
     error = ServiceFailed(message, hint, details=said_by(service, since))
     error.fault = fault
     return error
@@ -102,7 +105,7 @@ def failed(
 def said_by(service: Service, since: float | None = None) -> tuple[str, ...]:
     """The telling end of its own log, for the details of an error."""
     lines = telling_lines(service.last_lines(LOOKED_THROUGH, since), 12)
-    return tuple(f"{service.name} said: {line}" for line in lines)
+    return tuple(tr("{service} said: {line}", service=service.name, line=line) for line in lines)
 
 
 class _Manageable(Protocol):

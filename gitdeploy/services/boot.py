@@ -13,6 +13,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from gitdeploy.errors import DeploymentFailed, UsageError
+from gitdeploy.messages import joined, tr
 from gitdeploy.services import privileged
 from gitdeploy.services.systemd import NO_SYSTEMD, booted, unit_name
 from gitdeploy.system import environment, ourselves, process
@@ -62,7 +63,7 @@ class BootUnit(Struct, frozen=True):
 
     def files(self) -> list[tuple[Path, str]]:
         """Path and text of everything that is installed."""
-        before = f"Before={' '.join(self.before)}\n\n" if self.before else "\n"
+        before = f"Before={joined(' ', self.before)}\n\n" if self.before else "\n"
         drop_in = _DROP_IN_TEXT.format(
             root=path_text(str(self.root)), before=before, user=ourselves.user_word(self.owner)
         )
@@ -79,7 +80,7 @@ class BootUnit(Struct, frozen=True):
     def text(self) -> str:
         """All of it, as a person would put it there by hand."""
         parts = [f"# {path}\n{text}" for path, text in self.files()]
-        return "\n".join([*parts, f"# then: systemctl daemon-reload; systemctl enable '{self.instance}'"])
+        return joined("\n", [*parts, f"# then: systemctl daemon-reload; systemctl enable '{self.instance}'"])
 
     def install(self) -> list[Path]:
         """Write the files and enable the unit; the files written. Raises `UsageError`, `DeploymentFailed`, where root
@@ -88,12 +89,16 @@ class BootUnit(Struct, frozen=True):
             return [Path(path) for path in privileged.install_boot_unit(self.before)]
         if os.geteuid() != 0:
             raise UsageError(
-                "Only root can install a unit for boot.",
-                f"As root: {ourselves.again('recover', '--install-unit', uid=0)}\n"
-                "See what it would write: gitdeploy recover --print-unit",
+                tr("Only root can install a unit for boot."),
+                tr(
+                    "As root: {again}\nSee what it would write: gitdeploy recover --print-unit",
+                    again=ourselves.again("recover", "--install-unit", uid=0),
+                ),
             )
         if not booted():
-            raise DeploymentFailed(NO_SYSTEMD, "Make your init run `gitdeploy recover --boot` before the app starts.")
+            raise DeploymentFailed(
+                NO_SYSTEMD, tr("Make your init run `gitdeploy recover --boot` before the app starts.")
+            )
         written = []
         for path, text in self.files():
             try:
@@ -103,12 +108,17 @@ class BootUnit(Struct, frozen=True):
                 beside.chmod(0o644)
                 os.rename(beside, path)
             except OSError as error:
-                raise DeploymentFailed(f"{path_text(str(path))} can't be written: {error.strerror}.") from error
+                raise DeploymentFailed(
+                    tr("{path} can't be written: {strerror}.", path=path_text(str(path)), strerror=error.strerror)
+                ) from error
             written.append(path)
         for words in (("daemon-reload",), self.enable):
             argv = [which("systemctl") or "/usr/bin/systemctl", *words]
             done = process.run(argv, cwd="/", env=environment.clean_environment(), timeout=60)
-            done.check(f"systemctl {words[0]}", "The files are written; systemctl says what it does not like.")
+            done.check(
+                tr("systemctl {words}", words=words[0]),
+                tr("The files are written; systemctl says what it does not like."),
+            )
         return written
 
 
@@ -122,7 +132,7 @@ def boot_unit(root: Path, units: Sequence[str], *, owner: int | None = None, sup
 def _command() -> str:
     """How this gitdeploy is called, absolute and as a unit file wants it: as typed, else the script beside this
     interpreter or in PATH, else the module."""
-    return " ".join(_quoted(word) for word in ourselves.program())
+    return joined(" ", (_quoted(word) for word in ourselves.program()))
 
 
 def _quoted(word: str) -> str:

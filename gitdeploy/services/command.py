@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from msgspec import Struct
 
+from gitdeploy.messages import tr
 from gitdeploy.services.base import OnLine, ServiceFailed, said_by
 from gitdeploy.services.logfile import LogFile
 from gitdeploy.system import environment, process
@@ -49,18 +50,21 @@ class Command(Struct):
             leave_daemons=True,
         )
         if not done.ok:
-            ending = f"not done after {duration_text(self.timeout)}" if done.timed_out else done.ending
+            ending = (
+                tr("not done after {timeout}", timeout=duration_text(self.timeout)) if done.timed_out else done.ending
+            )
             *lines, last = done.error_text.splitlines() or [""]
             error = ServiceFailed(
-                f"The restart command `{self.name}` failed ({ending})" + (f": {last}" if last else "."),
-                "service.command in deploy.yaml",
+                tr("The restart command `{name}` failed ({ending})", name=self.name, ending=ending)
+                + (f": {last}" if last else "."),
+                tr("service.command in deploy.yaml"),
                 details=(*lines, *said_by(self, begun)),
             )
             error.fault = "release"
             raise error
 
     def stop(self, on_line: OnLine | None = None) -> None:
-        raise ServiceFailed(f"`{self.name}` restarts the app, but nothing says how to stop it.")
+        raise ServiceFailed(tr("`{name}` restarts the app, but nothing says how to stop it.", name=self.name))
 
     def start(self, on_line: OnLine | None = None) -> None:
         self.restart(on_line)

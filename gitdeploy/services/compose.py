@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 from msgspec import Struct
 
+from gitdeploy.messages import joined, tr
 from gitdeploy.services.base import OnLine, ServiceFailed, described, failed
 from gitdeploy.system import environment as environment_
 from gitdeploy.system import owner as owners
@@ -23,13 +24,15 @@ from gitdeploy.system.proc import Identity
 from gitdeploy.text import clean, duration_text, path_text, telling_line
 
 _ASK = 20.0  # seconds for a question
-_NO_DOCKER = ("There is no docker on this machine.", "Install Docker with its compose plugin.")
+_NO_DOCKER = (tr("There is no docker on this machine."), tr("Install Docker with its compose plugin."))
 _NO_COMPOSE = (
-    "Docker has no compose here: neither `docker compose` nor `docker-compose` works.",
-    "Install Docker's compose plugin (Debian and Ubuntu: the package docker-compose).",
+    tr("Docker has no compose here: neither `docker compose` nor `docker-compose` works."),
+    tr("Install Docker's compose plugin (Debian and Ubuntu: the package docker-compose)."),
 )
 _OWN_MOUNTS = ("/etc/hostname", "/etc/hosts", "/etc/resolv.conf")  # an engine puts its own files there in a container
-_FORMAT = "{{.State.Status}}|{{.State.Pid}}|{{.RestartCount}}|{{if .State.Health}}{{.State.Health.Status}}{{end}}|{{.State.ExitCode}}"
+_FORMAT = tr(
+    "{{{{.State.Status}}}}|{{{{.State.Pid}}}}|{{{{.RestartCount}}}}|{{{{if .State.Health}}}}{{{{.State.Health.Status}}}}{{{{end}}}}|{{{{.State.ExitCode}}}}"
+)
 
 
 class Container(Struct, frozen=True):
@@ -70,7 +73,7 @@ class Compose(Struct):
         self.ids = ()
         done = self._compose(*verb, "--", self.name, timeout=self.timeout, on_line=on_line, marked=True)
         if done.timed_out:
-            raise failed(self, done_word, f"not done after {duration_text(self.timeout)}.")
+            raise failed(self, done_word, tr("not done after {timeout}.", timeout=duration_text(self.timeout)))
         if not done.ok:
             raise failed(self, done_word, _why(done), fault="server")
 
@@ -97,22 +100,35 @@ class Compose(Struct):
     def is_up(self) -> str | None:
         containers = self.containers()
         if not containers:
-            return f"The compose service {self.name} has no container."
+            return tr("The compose service {name} has no container.", name=self.name)
         for each in containers:
             if each.status == "restarting":
-                return f"The container of {self.name} crashed (exit code {each.exit_code}) and is started again."
+                return tr(
+                    "The container of {name} crashed (exit code {exit_code}) and is started again.",
+                    name=self.name,
+                    exit_code=each.exit_code,
+                )
             if each.status != "running":
-                return f"The container of {self.name} is {clean(each.status)} (exit code {each.exit_code})."
+                return tr(
+                    "The container of {name} is {status} (exit code {exit_code}).",
+                    name=self.name,
+                    status=clean(each.status),
+                    exit_code=each.exit_code,
+                )
             if each.health not in ("", "healthy"):
-                return f"The container of {self.name} is {clean(each.health)} by its own health check."
+                return tr(
+                    "The container of {name} is {health} by its own health check.",
+                    name=self.name,
+                    health=clean(each.health),
+                )
         return None
 
     def changing(self) -> str | None:
         for each in self.containers():
             if each.status in ("created", "restarting", "removing"):
-                return f"The container of {self.name} is {each.status}."
+                return tr("The container of {name} is {status}.", name=self.name, status=each.status)
             if (each.status, each.health) == ("running", "starting"):
-                return f"The container of {self.name} is starting by its own health check."
+                return tr("The container of {name} is starting by its own health check.", name=self.name)
         return None
 
     def gave_up(self) -> str | None:
@@ -149,16 +165,43 @@ class Compose(Struct):
         done = self._compose("config", "--services", timeout=_ASK)
         user = owners.user_name(self.owner if owners.must_drop(self.owner) else os.geteuid())
         if not done.ok:
-            hint = f"{self._called()} config, in the checkout, as {user}: it needs a compose file there, and {user} the right to use Docker."
-            return [(f"{self._called()} can't be asked about {self.name}: {_why(done)}", hint)]
+            hint = tr(
+                "{called} config, in the checkout, as {user}: it needs a compose file there, and {user} "
+                "the right to use Docker.",
+                called=self._called(),
+                user=user,
+            )
+            return [
+                (
+                    tr(
+                        "{called} can't be asked about {name}: {why}",
+                        called=self._called(),
+                        name=self.name,
+                        why=_why(done),
+                    ),
+                    hint,
+                )
+            ]
         names = done.text.split()
         if self.name not in names:
-            there = ", ".join(clean(name) for name in names) or "none"
+            there = joined(", ", (clean(name) for name in names)) or "none"
             return [
-                (f"The compose file in {path_text(str(self.root))} has no service {self.name}.", f"It has: {there}.")
+                (
+                    tr(
+                        "The compose file in {root} has no service {name}.",
+                        root=path_text(str(self.root)),
+                        name=self.name,
+                    ),
+                    tr("It has: {there}.", there=there),
+                )
             ]
         if not (asked := self._compose("ps", "--quiet", "--all", "--", self.name, timeout=_ASK)).ok:
-            return [(f"Docker does not answer: {_why(asked)}", f"Is it running, and may {user} use it?")]
+            return [
+                (
+                    tr("Docker does not answer: {why}", why=_why(asked)),
+                    tr("Is it running, and may {user} use it?", user=user),
+                )
+            ]
         return [self._inside()] if runs_in_container(words_of(asked)) else []
 
     # ---- calling ----
@@ -170,7 +213,9 @@ class Compose(Struct):
     def _ids(self) -> list[str]:
         done = self._compose("ps", "--quiet", "--all", "--", self.name, timeout=_ASK)
         if not done.ok:
-            raise ServiceFailed(f"{self._called()} can't be asked about {self.name}: {_why(done)}")
+            raise ServiceFailed(
+                tr("{called} can't be asked about {name}: {why}", called=self._called(), name=self.name, why=_why(done))
+            )
         return words_of(done)
 
     def _ids_outside(self) -> list[str]:
@@ -182,8 +227,11 @@ class Compose(Struct):
 
     def _inside(self) -> tuple[str, str]:
         return (
-            f"gitdeploy runs inside the container of {self.name}, which it has to restart, and would be ended with it.",
-            "Run it outside the container, on the machine that Docker runs on.",
+            tr(
+                "gitdeploy runs inside the container of {name}, which it has to restart, and would be ended with it.",
+                name=self.name,
+            ),
+            tr("Run it outside the container, on the machine that Docker runs on."),
         )
 
     def _program(self) -> tuple[str, ...] | None:
@@ -248,5 +296,5 @@ def runs_in_container(ids: Sequence[str]) -> bool:
         mounts = [line.split(" ") for line in Path("/proc/self/mountinfo").read_text().splitlines()]
     except OSError:
         return False
-    own = groups + " ".join(words[3] for words in mounts if words[4] in _OWN_MOUNTS)
+    own = groups + joined(" ", (words[3] for words in mounts if words[4] in _OWN_MOUNTS))
     return any(each in own for each in ids)

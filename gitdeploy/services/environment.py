@@ -19,6 +19,7 @@ from pathlib import Path
 from msgspec import Struct, field
 
 from gitdeploy.errors import GitDeployError
+from gitdeploy.messages import tr
 from gitdeploy.services.base import Service
 from gitdeploy.services.compose import Compose
 from gitdeploy.services.pidfile import PidFile
@@ -100,21 +101,28 @@ def _systemd(unit: SystemdUnit) -> Told:
     facts = unit.facts()
     values = _pairs(facts.get("Environment", ""))
     unread = []
-    for pattern, ignored in re.findall(r"(\S.*?) \(ignore_errors=(yes|no)\)", facts.get("EnvironmentFiles", "")):
+    for pattern, ignored in re.findall(tr("(\\S.*?) \\(ignore_errors=(yes|no)\\)"), facts.get("EnvironmentFiles", "")):
         for name in sorted(glob.glob(pattern)) or [pattern]:
             try:
                 values.update(environment_file(Path(name).read_text("utf-8", "surrogateescape")))
             except FileNotFoundError:
                 if ignored == "no":
-                    unread.append(f"The EnvironmentFile {path_text(name)} of {unit.name} does not exist.")
+                    unread.append(
+                        tr("The EnvironmentFile {name} of {unit} does not exist.", name=path_text(name), unit=unit.name)
+                    )
             except OSError as error:
                 # The running process had it read by systemd.
                 running = _of(unit)
                 values = {**running, **values}
                 if not running:
                     unread.append(
-                        f"The EnvironmentFile {path_text(name)} of {unit.name} can't be read ({error.strerror}): hooks and "
-                        "checks do without what is in it."
+                        tr(
+                            "The EnvironmentFile {name} of {unit} can't be read ({strerror}): hooks and checks do "
+                            "without what is in it.",
+                            name=path_text(name),
+                            unit=unit.name,
+                            strerror=error.strerror,
+                        )
                     )
     for name in facts.get("UnsetEnvironment", "").split():
         values.pop(name.partition("=")[0], None)
@@ -203,7 +211,16 @@ def _listed(text: str) -> dict[str, str]:
 def _compose(service: Compose) -> Told:
     done = service.config("--format", "json")
     if not done.ok:
-        return Told({}, (f"The environment of the compose service {service.name} can't be told: {done.error_text}",))
+        return Told(
+            {},
+            (
+                tr(
+                    "The environment of the compose service {service} can't be told: {error_text}",
+                    service=service.name,
+                    error_text=done.error_text,
+                ),
+            ),
+        )
     try:
         found = json.loads(done.stdout)["services"][service.name].get("environment") or {}
         return Told({str(name): str(value) for name, value in found.items() if value is not None})

@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from gitdeploy.messages import tr
 from gitdeploy.services.base import Service
 from gitdeploy.services.privileged import ThroughRoot
 from gitdeploy.services.systemd import SystemdUnit, booted
@@ -14,9 +15,11 @@ from gitdeploy.system import proc
 from gitdeploy.system.environment import which
 
 NO_ESCAPE = (
-    "gitdeploy runs inside the service that it has to restart, and would be ended with it.",
-    "Start it from outside: a login shell, a unit of its own (docs/services.md), or give the app's user a manager of its "
-    "own: loginctl enable-linger USER",
+    tr("gitdeploy runs inside the service that it has to restart, and would be ended with it."),
+    tr(
+        "Start it from outside: a login shell, a unit of its own (docs/services.md), or give the app's user a manager of its "
+        "own: loginctl enable-linger USER"
+    ),
 )
 
 

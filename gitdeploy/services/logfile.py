@@ -14,6 +14,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from gitdeploy.messages import tr
 from gitdeploy.system import owner as owners
 from gitdeploy.system.trusted import walk
 from gitdeploy.text import clean, path_text
@@ -49,9 +50,9 @@ class LogFile(Struct):
             with self._opened() as descriptor:
                 return self._end(descriptor, most, since)
         except _NotRead as refused:
-            return [f"({path_text(self.path)} is not read: {refused})"]
+            return [tr("({path} is not read: {refused})", path=path_text(self.path), refused=refused)]
         except OSError as error:
-            return [f"({path_text(self.path)} can't be read: {error.strerror})"]
+            return [tr("({path} can't be read: {strerror})", path=path_text(self.path), strerror=error.strerror)]
 
     def _end(self, descriptor: int, most: int, since: float | None) -> list[str]:
         found = os.fstat(descriptor)
@@ -69,14 +70,14 @@ class LogFile(Struct):
     def _opened(self) -> Iterator[int]:
         """A descriptor for reading. Raises `OSError` and `_NotRead`."""
         if owners.must_drop(self.owner):
-            raise _NotRead(f"root reads no file that {owners.user_name(self.owner)} names")
+            raise _NotRead(tr("root reads no file that {user_name} names", user_name=owners.user_name(self.owner)))
         place = walk(str(self.root / self.path), _trusted)
         try:
             found = os.fstat(place)
             if not stat.S_ISREG(found.st_mode):
-                raise _NotRead("it is no plain file")
+                raise _NotRead(tr("it is no plain file"))
             if found.st_nlink != 1:
-                raise _NotRead("it has a second name somewhere (a hard link)")
+                raise _NotRead(tr("it has a second name somewhere (a hard link)"))
             descriptor = os.open(f"/proc/self/fd/{place}", os.O_RDONLY | os.O_CLOEXEC)
         finally:
             os.close(place)
@@ -89,4 +90,4 @@ class LogFile(Struct):
 def _trusted(_path: str, found: os.stat_result, _more: bool) -> None:
     """Raise `_NotRead` for a link of somebody's whom we have no reason to follow."""
     if stat.S_ISLNK(found.st_mode) and found.st_uid not in (0, os.geteuid()):
-        raise _NotRead(f"there is a link of {owners.user_name(found.st_uid)}'s on the way")
+        raise _NotRead(tr("there is a link of {user_name}'s on the way", user_name=owners.user_name(found.st_uid)))

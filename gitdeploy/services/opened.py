@@ -15,6 +15,7 @@ from pathlib import Path
 from msgspec import Struct, field
 
 from gitdeploy.errors import GitDeployError
+from gitdeploy.messages import tr
 from gitdeploy.services.base import Service
 from gitdeploy.services.pidfile import PidFile
 from gitdeploy.services.units import is_gitdeploy, only_starts
@@ -24,7 +25,7 @@ from gitdeploy.system import proc
 _MAGIC = b"SQLite format 3\0"
 _ENDINGS = (".db", ".db3", ".sqlite", ".sqlite3")
 _BESIDE = re.compile(r"(.+)-(?:wal|shm|journal)")
-_DELETED = " (deleted)"
+_DELETED = tr(" (deleted)")
 _PORTS = {5432: "PostgreSQL", 3306: "MySQL"}
 _SOCKETS = (
     (re.compile(r".*/\.s\.PGSQL\.\d+"), "PostgreSQL"),
@@ -150,8 +151,8 @@ def _servers(pid: int, links: Iterable[str]) -> Iterator[str]:
                 words = line.split()
                 port = int(words[2].rpartition(":")[2], 16)
                 if words[3] == _ESTABLISHED and words[9] in inodes and port in _PORTS:
-                    yield f"{_PORTS[port]} at port {port}"
+                    yield tr("{ports} at port {port}", ports=_PORTS[port], port=port)
     for path in peers(inodes):
         for pattern, kind in _SOCKETS:
             if pattern.fullmatch(path):
-                yield f"{kind} at {path}"
+                yield tr("{kind} at {path}", kind=kind, path=path)

@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 
 from msgspec import Struct
 
+from gitdeploy.messages import joined, tr
 from gitdeploy.services.base import OnLine, ServiceFailed, said_by
 from gitdeploy.services.logfile import LogFile
 from gitdeploy.system import interruption, proc
@@ -94,11 +95,23 @@ class PidFile(Struct):
         """The process to tell, once what an earlier, killed run had told it is over: a gunicorn that has made a second
         master takes no further USR2, and a process that was ended has to be started again by whoever does that."""
         if self.signal == "USR2" and (second := self._second()) is not None:
-            say(f"{self.name}: a second master, process {second.pid}, was started before; it takes over first")
+            say(
+                tr(
+                    "{name}: a second master, process {pid}, was started before; it takes over first",
+                    name=self.name,
+                    pid=second.pid,
+                )
+            )
             if self.is_up() is None and (old := self._process()) != second:
                 self._send(old, "TERM")
                 if not self._wait(lambda: not old.alive()):
-                    raise ServiceFailed(f"{self.name}: the old gunicorn (process {old.pid}) did not end after TERM.")
+                    raise ServiceFailed(
+                        tr(
+                            "{name}: the old gunicorn (process {pid}) did not end after TERM.",
+                            name=self.name,
+                            pid=old.pid,
+                        )
+                    )
             self._wait(lambda: self._read(self.path) == second.pid or not second.alive())
         if self.changing() is not None:
             self._wait(lambda: self.changing() is None)
@@ -118,7 +131,7 @@ class PidFile(Struct):
         """The process stays and makes new children; one without children can only be told."""
         before = proc.identities(proc.descendants(old.pid))
         self._send(old, self.signal)
-        say(f"sent {self.signal} to process {old.pid}")
+        say(tr("sent {signal} to process {pid}", signal=self.signal, pid=old.pid))
         if not before:
             interruption.sleep(0.3)
             self._still_there(old)
@@ -130,19 +143,24 @@ class PidFile(Struct):
 
         if not self._wait(taken_over):
             left = [str(each.pid) for each in before if each.alive()]
-            said = f"{self.name}: {duration_text(self.timeout)} after {self.signal}, "
+            said = tr(
+                "{name}: {timeout} after {signal}, ",
+                name=self.name,
+                timeout=duration_text(self.timeout),
+                signal=self.signal,
+            )
             if not left:
-                raise _did_not_come_up(f"{said}there is no new worker.")
+                raise _did_not_come_up(tr("{said}there is no new worker.", said=said))
             raise ServiceFailed(
-                f"{said}old workers still run ({', '.join(left[:5])}).",
-                "service.timeout says how long they may take to finish their requests.",
+                tr("{said}old workers still run ({left}).", said=said, left=", ".join(left[:5])),
+                tr("service.timeout says how long they may take to finish their requests."),
             )
 
     def _second_master(self, old: Identity, say: OnLine) -> None:
         """gunicorn: a new master beside the old one; only when its workers live does the old one go. A release that
         can't start leaves the old one serving."""
         self._send(old, "USR2")
-        say(f"sent USR2 to gunicorn {old.pid}: a second master starts beside it")
+        say(tr("sent USR2 to gunicorn {pid}: a second master starts beside it", pid=old.pid))
         beside = Path(f"{self.path}.2")
         new: Identity | None = None
         ready_since: float | None = None
@@ -154,29 +172,41 @@ class PidFile(Struct):
             new = new or (proc.identity(found) if found and proc.parent(found) == old.pid else None)
             if new is not None and not new.alive():
                 raise _did_not_come_up(
-                    f"{self.name}: the second gunicorn (process {new.pid}) ended at its start; the first goes on "
-                    "serving the old code."
+                    tr(
+                        "{name}: the second gunicorn (process {pid}) ended at its start; the first goes on "
+                        "serving the old code.",
+                        name=self.name,
+                        pid=new.pid,
+                    )
                 )
             workers = proc.descendants(new.pid) if new else []
             ready_since = (ready_since or time.monotonic()) if workers else None
             if time.monotonic() > end:
                 raise _did_not_come_up(
-                    f"{self.name}: no second gunicorn with workers within {duration_text(self.timeout)}.",
-                    "gunicorn needs --pid and must not be a child that its starter replaces by itself.",
+                    tr(
+                        "{name}: no second gunicorn with workers within {timeout}.",
+                        name=self.name,
+                        timeout=duration_text(self.timeout),
+                    ),
+                    tr("gunicorn needs --pid and must not be a child that its starter replaces by itself."),
                 )
         point("second master ready")
         self._send(old, "TERM")  # QUIT would cut the requests that it is answering
         if not self._wait(lambda: not old.alive()):
-            raise ServiceFailed(f"{self.name}: the old gunicorn (process {old.pid}) did not end after TERM.")
+            raise ServiceFailed(
+                tr("{name}: the old gunicorn (process {pid}) did not end after TERM.", name=self.name, pid=old.pid)
+            )
         assert new is not None
         self._wait(lambda: self._read(self.path) == new.pid)
-        say(f"process {new.pid} has taken over")
+        say(tr("process {pid} has taken over", pid=new.pid))
 
     def _until_replaced(self, old: Identity, say: OnLine) -> None:
         self._send(old, self.signal)
-        say(f"sent {self.signal} to process {old.pid}")
+        say(tr("sent {signal} to process {pid}", signal=self.signal, pid=old.pid))
         if not self._wait(lambda: not old.alive()):
-            raise ServiceFailed(f"{self.name}: process {old.pid} did not end after {self.signal}.")
+            raise ServiceFailed(
+                tr("{name}: process {pid} did not end after {signal}.", name=self.name, pid=old.pid, signal=self.signal)
+            )
 
         def there() -> bool:
             pid = self._read(self.path)
@@ -185,13 +215,20 @@ class PidFile(Struct):
 
         if not self._wait(there):
             raise _did_not_come_up(
-                f"{self.name}: process {old.pid} ended after {self.signal}, and nothing started it again within "
-                f"{duration_text(self.timeout)}.",
-                "TERM suits a process that something else starts again; else set service.command.",
+                tr(
+                    "{name}: process {pid} ended after {signal}, and nothing started it again within {timeout}.",
+                    name=self.name,
+                    pid=old.pid,
+                    signal=self.signal,
+                    timeout=duration_text(self.timeout),
+                ),
+                tr("TERM suits a process that something else starts again; else set service.command."),
             )
 
     def stop(self, on_line: OnLine | None = None) -> None:
-        raise ServiceFailed(f"{self.name} names a process that can be told to restart, but not how to start it again.")
+        raise ServiceFailed(
+            tr("{name} names a process that can be told to restart, but not how to start it again.", name=self.name)
+        )
 
     def start(self, on_line: OnLine | None = None) -> None:
         self._process()
@@ -209,11 +246,15 @@ class PidFile(Struct):
         """Where something else starts it again, a process that has ended is about to be replaced; so is the first of two
         gunicorn masters."""
         if self.signal == "USR2" and (second := self._second()) is not None:
-            return f"{self.name}: process {second.pid} is taking over."
+            return tr("{name}: process {pid} is taking over.", name=self.name, pid=second.pid)
         if self.signal in ("TERM", "INT", "QUIT"):
             pid = self._read(self.path)
             if pid is not None and proc.identity(pid) is None:
-                return f"{self.name} names process {pid}, which has ended; nothing has started it again yet."
+                return tr(
+                    "{name} names process {pid}, which has ended; nothing has started it again yet.",
+                    name=self.name,
+                    pid=pid,
+                )
         return None
 
     def gave_up(self) -> str | None:
@@ -266,41 +307,59 @@ class PidFile(Struct):
         pid = self._read(self.path)
         if pid is None:
             raise ServiceFailed(
-                f"{self.name} does not hold a process id; is the app running?",
-                "Start the app once by hand; service.pidfile is the file that it writes its pid to.",
+                tr("{name} does not hold a process id; is the app running?", name=self.name),
+                tr("Start the app once by hand; service.pidfile is the file that it writes its pid to."),
             )
         found = proc.identity(pid)
         if found is None:
             raise ServiceFailed(
-                f"{self.name} names process {pid}, which does not run.",
-                "Start the app once by hand: gitdeploy only sends it a signal.",
+                tr("{name} names process {pid}, which does not run.", name=self.name, pid=pid),
+                tr("Start the app once by hand: gitdeploy only sends it a signal."),
             )
         if (open_ := self._named_by_others(proc.owner_of(pid), self.path)) is not None:
             place = shell_word(open_.path)
             raise ServiceFailed(
-                f"{self.name} names process {pid}, and {open_.who} can change {path_text(open_.path)} (mode {open_.mode:04o}) and "
-                "so the number: root signals only processes of whoever can write it.",
-                f"Let only root write it: chown -h root {place} && chmod go-w {place}",
+                tr(
+                    "{name} names process {pid}, and {who} can change {open_} (mode {mode}) and so the "
+                    "number: root signals only processes of whoever can write it.",
+                    name=self.name,
+                    pid=pid,
+                    who=open_.who,
+                    open_=path_text(open_.path),
+                    mode=f"{open_.mode:04o}",
+                ),
+                tr("Let only root write it: chown -h root {place} && chmod go-w {place}", place=place),
             )
         if why_not := self._not_the_app(pid):
-            raise ServiceFailed(f"{self.name} names process {pid}, {why_not}, so it gets no signal.")
+            raise ServiceFailed(
+                tr(
+                    "{name} names process {pid}, {why_not}, so it gets no signal.",
+                    name=self.name,
+                    pid=pid,
+                    why_not=why_not,
+                )
+            )
         return found
 
     def _not_the_app(self, pid: int) -> str | None:
-        uid, shown = proc.owner_of(pid), clean(" ".join(proc.command_line(pid)[:2]), limit=60)
+        uid, shown = proc.owner_of(pid), clean(joined(" ", proc.command_line(pid)[:2]), limit=60)
         if pid == os.getpid():
-            return "which is gitdeploy itself"
+            return tr("which is gitdeploy itself")
         if uid != self.owner and (os.geteuid() != 0 or self.owner != 0):
-            return f"which is {owners.user_name(uid) if uid is not None else 'nobody'}'s ({shown})"
+            return tr(
+                "which is {user_name}'s ({shown})",
+                user_name=owners.user_name(uid) if uid is not None else "nobody",
+                shown=shown,
+            )
         if not proc.runs_from(pid, self.root):
-            return f"which does not run from this checkout ({shown})"
+            return tr("which does not run from this checkout ({shown})", shown=shown)
         started = proc.started_at(pid)
         try:
             written = self.path.stat().st_mtime
         except OSError:
-            return "and the file is gone"
+            return tr("and the file is gone")
         if started is not None and started > written + _REUSED:
-            return f"which is younger than the file ({shown}): the number was used again"
+            return tr("which is younger than the file ({shown}): the number was used again", shown=shown)
         return None
 
     def _named_by_others(self, uid: int | None, path: Path) -> Weak | None:
@@ -342,15 +401,30 @@ class PidFile(Struct):
             pass
         except PermissionError as error:
             raise ServiceFailed(
-                f"{owners.user_name(os.geteuid())} may not send {name} to process {to.pid} of {self.name}."
+                tr(
+                    "{user_name} may not send {name} to process {pid} of {name2}.",
+                    user_name=owners.user_name(os.geteuid()),
+                    name=name,
+                    pid=to.pid,
+                    name2=self.name,
+                )
             ) from error
-        raise ServiceFailed(f"{self.name}: process {to.pid} ended before it could be sent {name}.")
+        raise ServiceFailed(
+            tr("{name}: process {pid} ended before it could be sent {name2}.", name=self.name, pid=to.pid, name2=name)
+        )
 
     def _still_there(self, main: Identity) -> None:
         if not main.alive():
             raise _did_not_come_up(
-                f"{self.name}: process {main.pid} ended on {self.signal}, and nothing starts it again.",
-                "Start the app by hand. With gunicorn, signal: USR2 keeps the old one serving until the new one works.",
+                tr(
+                    "{name}: process {pid} ended on {signal}, and nothing starts it again.",
+                    name=self.name,
+                    pid=main.pid,
+                    signal=self.signal,
+                ),
+                tr(
+                    "Start the app by hand. With gunicorn, signal: USR2 keeps the old one serving until the new one works."
+                ),
             )
 
     def _wait(self, until: Callable[[], bool]) -> bool:

@@ -21,6 +21,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from gitdeploy.messages import tr
 from gitdeploy.services.base import OnLine, Service, ServiceFailed
 from gitdeploy.services.logfile import LogFile
 from gitdeploy.services.supervisor import Supervisor
@@ -168,8 +169,10 @@ def _request(message: Mapping[str, Any], timeout: float, on_line: OnLine | None)
                 raise failure
             else:
                 return answer["done"]
-    raise ServiceFailed("The process of root that controls services did not answer.", "systemctl status shows more.")
+    raise ServiceFailed(
+        tr("The process of root that controls services did not answer."), "systemctl status shows more."
+    )
 
 
 def _gone() -> ServiceFailed:
-    return ServiceFailed("The process of root that controls services is gone.", "Run gitdeploy again.")
+    return ServiceFailed(tr("The process of root that controls services is gone."), tr("Run gitdeploy again."))

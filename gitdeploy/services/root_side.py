@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from gitdeploy.errors import GitDeployError
+from gitdeploy.messages import tr
 from gitdeploy.services import boot, privileged
 from gitdeploy.services.base import OnLine, ServiceFailed
 from gitdeploy.services.privileged import MOST, Launch
@@ -79,7 +80,7 @@ def _answer(reply: socket.socket, data: bytes, root: Path, owner: int, launch: L
         told = {"message": error.message[:8000], "hint": error.hint[:4000], "details": details, "fault": error.fault}
         say({"error": told})
     except (ValueError, KeyError, TypeError, AttributeError):
-        say({"error": {"message": "That is not asked of root.", "hint": "", "details": []}})
+        say({"error": {"message": tr("That is not asked of root."), "hint": "", "details": []}})
 
 
 def _do(
@@ -93,8 +94,8 @@ def _do(
     if message["verb"] == "install_boot_unit":
         if not boot_unit:
             raise ServiceFailed(
-                "The unit for boot is installed only where root types that.",
-                "As root: gitdeploy recover --install-unit",
+                tr("The unit for boot is installed only where root types that."),
+                tr("As root: gitdeploy recover --install-unit"),
             )
         return _install_boot_unit([str(unit) for unit in message["units"]], root, owner)
     verb, wanted = message["verb"], message["service"]

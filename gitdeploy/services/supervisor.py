@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 from msgspec import Struct
 
+from gitdeploy.messages import tr
 from gitdeploy.services import supervisor_logs
 from gitdeploy.services.base import OnLine, ServiceFailed, await_settled, described, failed
 from gitdeploy.services.supervisor_logs import Stream
@@ -27,13 +28,13 @@ _ASK = 15.0  # seconds for a question
 _CONFIGS = ("/etc/supervisor/supervisord.conf", "/etc/supervisord.conf")
 _LINE = re.compile(r"^(\S+)\s+(STOPPED|STARTING|RUNNING|BACKOFF|STOPPING|EXITED|FATAL|UNKNOWN)\b\s*(.*)$")
 _WORDS = {
-    "STARTING": "is still starting",
-    "BACKOFF": "ended right after its start and is started again",
-    "STOPPING": "is being stopped",
-    "STOPPED": "is stopped",
-    "EXITED": "has ended",
-    "FATAL": "ended after each start, and supervisor has given up",
-    "UNKNOWN": "is in a state that supervisor doesn't know",
+    "STARTING": tr("is still starting"),
+    "BACKOFF": tr("ended right after its start and is started again"),
+    "STOPPING": tr("is being stopped"),
+    "STOPPED": tr("is stopped"),
+    "EXITED": tr("has ended"),
+    "FATAL": tr("ended after each start, and supervisor has given up"),
+    "UNKNOWN": tr("is in a state that supervisor doesn't know"),
 }
 
 
@@ -89,11 +90,11 @@ class Supervisor(Struct):
             raise ServiceFailed(*why_not)
         done = self._call([verb, self.target], timeout=self.timeout, on_line=on_line, marked=True)
         if done.timed_out:
-            raise failed(self, done_word, f"not done after {duration_text(self.timeout)}.")
+            raise failed(self, done_word, tr("not done after {timeout}.", timeout=duration_text(self.timeout)))
         wrong = [line for line in done.text.splitlines() if "ERROR" in line and "(not running)" not in line]
         if wrong or (not done.ok and verb == "restart"):
             said = clean(wrong[0] if wrong else done.error_text or done.ending)
-            died = any(words in said for words in ("spawn error", "abnormal termination"))
+            died = any(words in said for words in (tr("spawn error"), tr("abnormal termination")))
             raise failed(self, done_word, said, fault="release" if died else "server")
 
     # ---- asking ----
@@ -106,13 +107,18 @@ class Supervisor(Struct):
         if found or "no such" in done.text.lower() + done.error_text.lower():
             return tuple(found)
         raise ServiceFailed(
-            f"supervisor can't be asked about {self.name}: {done.error_text or done.ending}", self._hint()
+            tr(
+                "supervisor can't be asked about {name}: {error_text}",
+                name=self.name,
+                error_text=done.error_text or done.ending,
+            ),
+            self._hint(),
         )
 
     def is_up(self) -> str | None:
         programs = self.programs()
         if not programs:
-            return f"supervisor knows no program {self.name}."
+            return tr("supervisor knows no program {name}.", name=self.name)
         for program in programs:
             if program.state != "RUNNING":
                 return f"{program.name} {_WORDS[program.state]}{_because(program)}."
@@ -163,13 +169,20 @@ class Supervisor(Struct):
 
     def problems(self) -> list[tuple[str, str]]:
         if which("supervisorctl") is None:
-            return [("There is no supervisorctl on this machine.", "apt install supervisor, or set another service.")]
+            return [
+                (
+                    tr("There is no supervisorctl on this machine."),
+                    tr("apt install supervisor, or set another service."),
+                )
+            ]
         try:
             programs = self.programs()
         except ServiceFailed as error:
             return [(error.message, error.hint)]
         if not programs:
-            return [(f"supervisor knows no program or group {self.name}.", "supervisorctl status lists them.")]
+            return [
+                (tr("supervisor knows no program or group {name}.", name=self.name), "supervisorctl status lists them.")
+            ]
         why_not = self._not_ours(programs)
         return [why_not] if why_not else []
 
@@ -185,9 +198,18 @@ class Supervisor(Struct):
                 ours = self._configured_for_owner(program.name.rpartition(":")[2], user)
             if not ours:
                 return (
-                    f"The program {program.name} does not run as {user} from {path_text(str(self.root))}, so root does "
-                    f"not restart it for {user}'s app.",
-                    f"Give it user={user} and directory={self.root}, or restart it yourself (--no-restart).",
+                    tr(
+                        "The program {program} does not run as {user} from {root}, so root does not restart it "
+                        "for {user}'s app.",
+                        program=program.name,
+                        user=user,
+                        root=path_text(str(self.root)),
+                    ),
+                    tr(
+                        "Give it user={user} and directory={root}, or restart it yourself (--no-restart).",
+                        user=user,
+                        root=self.root,
+                    ),
                 )
         return None
 
@@ -203,9 +225,10 @@ class Supervisor(Struct):
 
     def _hint(self) -> str:
         user = owners.user_name(os.geteuid())
-        return (
-            f"Is supervisord running, and may {user} use its socket? In supervisord.conf, [unix_http_server]: "
-            f"chmod=0770 and chown=root:{user}."
+        return tr(
+            "Is supervisord running, and may {user} use its socket? In supervisord.conf, "
+            "[unix_http_server]: chmod=0770 and chown=root:{user}.",
+            user=user,
         )
 
     def _call(
@@ -215,7 +238,7 @@ class Supervisor(Struct):
         is another user's."""
         program = which("supervisorctl")
         if program is None:
-            raise ServiceFailed("There is no supervisorctl on this machine.", "apt install supervisor")
+            raise ServiceFailed(tr("There is no supervisorctl on this machine."), tr("apt install supervisor"))
         return process.run(
             [program, *words],
             cwd="/" if owners.must_drop(self.owner) else self.root,
@@ -231,7 +254,7 @@ class Supervisor(Struct):
 
 def _because(program: Program) -> str:
     return (
-        f" ({clean(program.said, limit=120)})"
+        tr(" ({said})", said=clean(program.said, limit=120))
         if program.said and program.state in ("BACKOFF", "FATAL", "EXITED")
         else ""
     )

@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 from msgspec import Struct
 
 from gitdeploy.errors import GitDeployError
+from gitdeploy.messages import tr
 from gitdeploy.services.base import OnLine, ServiceFailed, described, failed
 from gitdeploy.services.units import discover
 from gitdeploy.system import environment as environment_
@@ -34,23 +35,29 @@ _PROPERTIES = (
     "Environment,EnvironmentFiles,UnsetEnvironment"
 )
 _ASK = 15.0  # seconds for a question to systemd
-_NO_RIGHT = ("authentication required", "access denied", "authorization", "not authorized", "permission denied")
-_SUDO_NO = ("password is required", "not allowed to execute", "not in the sudoers", "may not run sudo")
+_NO_RIGHT = (
+    tr("authentication required"),
+    tr("access denied"),
+    "authorization",
+    tr("not authorized"),
+    tr("permission denied"),
+)
+_SUDO_NO = (tr("password is required"), tr("not allowed to execute"), tr("not in the sudoers"), tr("may not run sudo"))
 _ENDINGS = {
-    "timeout": "did not become ready in time",
-    "watchdog": "missed its watchdog",
-    "oom-kill": "was killed for lack of memory",
-    "start-limit-hit": "crashed too often in a row and is not started again",
-    "protocol": "did not tell systemd that it is ready",
-    "resources": "could not be started for lack of resources",
+    "timeout": tr("did not become ready in time"),
+    "watchdog": tr("missed its watchdog"),
+    "oom-kill": tr("was killed for lack of memory"),
+    "start-limit-hit": tr("crashed too often in a row and is not started again"),
+    "protocol": tr("did not tell systemd that it is ready"),
+    "resources": tr("could not be started for lack of resources"),
 }
-NO_SYSTEMD = "This machine was not started by systemd, so there are no units here."
+NO_SYSTEMD = tr("This machine was not started by systemd, so there are no units here.")
 
 
 def unit_name(text: str) -> str:
     """The full name: `otrs-web` is `otrs-web.service`. Raises `ServiceFailed` for what is no unit's name."""
     if not _UNIT.fullmatch(text):
-        raise ServiceFailed(f"{clean(text, limit=80)} is no name of a systemd unit.")
+        raise ServiceFailed(tr("{text} is no name of a systemd unit.", text=clean(text, limit=80)))
     return text if text.endswith(_TYPES) else f"{text}.service"
 
 
@@ -95,11 +102,20 @@ class SystemdUnit(Struct):
         if done.ok:
             return
         if done.timed_out:
-            state = self.is_up() or f"{self.name} is up now"
-            raise failed(self, done_word, f"not done after {duration_text(self.timeout)}; {state}")
+            state = self.is_up() or tr("{name} is up now", name=self.name)
+            raise failed(
+                self,
+                done_word,
+                tr("not done after {timeout}; {state}", timeout=duration_text(self.timeout), state=state),
+            )
         if _refused(done):
             raise ServiceFailed(
-                f"{self.name} could not be {done_word}: {owners.user_name(os.geteuid())} has no right to do so.",
+                tr(
+                    "{name} could not be {done_word}: {user_name} has no right to do so.",
+                    name=self.name,
+                    done_word=done_word,
+                    user_name=owners.user_name(os.geteuid()),
+                ),
                 self._right_hint(),
             )
         raise failed(self, done_word, self.is_up() or done.error_text)
@@ -112,23 +128,25 @@ class SystemdUnit(Struct):
         if active == "active" and sub not in ("auto-restart", "auto-restart-queued"):
             return None
         if facts.get("LoadState") == "not-found":
-            return f"There is no unit {self.name}."
+            return tr("There is no unit {name}.", name=self.name)
         if sub.startswith("auto-restart"):
-            return f"{self.name} crashed ({_ending(facts)}) and is started again."
+            return tr("{name} crashed ({ending}) and is started again.", name=self.name, ending=_ending(facts))
         if active == "failed":
-            return f"{self.name} has failed ({_ending(facts)})."
+            return tr("{name} has failed ({ending}).", name=self.name, ending=_ending(facts))
         if active == "activating":
-            return f"{self.name} is still starting."
+            return tr("{name} is still starting.", name=self.name)
         if active == "deactivating" and facts.get("Result") not in (None, "", "success"):
-            return f"{self.name} crashed ({_ending(facts)})."
-        return f"{self.name} is {'down' if active == 'inactive' else active} ({sub})."
+            return tr("{name} crashed ({ending}).", name=self.name, ending=_ending(facts))
+        return tr(
+            "{name} is {active} ({sub}).", name=self.name, active="down" if active == "inactive" else active, sub=sub
+        )
 
     def changing(self) -> str | None:
         facts = self.facts()
         words = {
-            "activating": "is still starting",
-            "deactivating": "is being stopped",
-            "reloading": "is being reloaded",
+            "activating": tr("is still starting"),
+            "deactivating": tr("is being stopped"),
+            "reloading": tr("is being reloaded"),
         }
         word = words.get(facts.get("ActiveState", ""))
         return f"{self.name} {word}." if word else None
@@ -164,7 +182,11 @@ class SystemdUnit(Struct):
         done = self._show(self._manager())
         if not done.ok:
             raise ServiceFailed(
-                f"systemd can't be asked about {self.name}: {done.error_text or done.ending}.",
+                tr(
+                    "systemd can't be asked about {name}: {error_text}.",
+                    name=self.name,
+                    error_text=done.error_text or done.ending,
+                ),
                 "" if booted() else NO_SYSTEMD,
             )
         return parse_show(done.text)
@@ -195,26 +217,38 @@ class SystemdUnit(Struct):
 
     def problems(self) -> list[tuple[str, str]]:
         if which("systemctl") is None or not booted():
-            hint = "Set service.supervisor, service.compose, service.pidfile or service.command in deploy.yaml."
+            hint = tr("Set service.supervisor, service.compose, service.pidfile or service.command in deploy.yaml.")
             return [(f"{self.name}: {NO_SYSTEMD}", hint)]
         facts = self.facts()
         state = facts.get("LoadState")
         if state == "not-found":
             units = discover(self.root, None)
-            hint = f"From this checkout run: {listing(units)}." if units else "systemctl list-units --type=service"
-            return [(f"There is no systemd unit {self.name}.", f"Set service.systemd in deploy.yaml. {hint}")]
+            hint = (
+                tr("From this checkout run: {units}.", units=listing(units))
+                if units
+                else "systemctl list-units --type=service"
+            )
+            return [
+                (
+                    tr("There is no systemd unit {name}.", name=self.name),
+                    tr("Set service.systemd in deploy.yaml. {hint}", hint=hint),
+                )
+            ]
         if state == "masked":
-            return [(f"The unit {self.name} is masked.", f"systemctl unmask {self.name}")]
+            return [(tr("The unit {name} is masked.", name=self.name), f"systemctl unmask {self.name}")]
         if state not in ("loaded", "merged"):
             why = facts.get("LoadError", "").strip('" ') or state
             return [
-                (f"The unit {self.name} can't be loaded: {clean(str(why))}.", f"systemd-analyze verify {self.name}")
+                (
+                    tr("The unit {name} can't be loaded: {why}.", name=self.name, why=clean(str(why))),
+                    tr("systemd-analyze verify {name}", name=self.name),
+                )
             ]
         if why_not := self._not_ours(facts):
             return [why_not]
         if not self._may_control(facts):
             user = owners.user_name(os.geteuid())
-            return [(f"{user} may not restart {self.name}.", self._right_hint())]
+            return [(tr("{user} may not restart {name}.", user=user, name=self.name), self._right_hint())]
         return []
 
     def _require_ours(self) -> dict[str, str]:
@@ -228,20 +262,43 @@ class SystemdUnit(Struct):
         if not owners.must_drop(self.owner) or self.user:
             return None
         name, user = facts.get("Id") or self.name, owners.user_name(self.owner)
-        hint = f"Give it User={user} and WorkingDirectory={self.root}, or restart it yourself (--no-restart)."
+        hint = tr(
+            "Give it User={user} and WorkingDirectory={root}, or restart it yourself (--no-restart).",
+            user=user,
+            root=self.root,
+        )
         if not name.endswith(".service"):
             for triggered in facts.get("Triggers", "").split():
                 other = SystemdUnit(triggered, self.root, self.owner, user=False)
                 return other._not_ours(other.facts())
-            return (f"{name} starts no service of {user}, so root does not touch it for {user}'s app.", hint)
+            return (
+                tr(
+                    "{name} starts no service of {user}, so root does not touch it for {user}'s app.",
+                    name=name,
+                    user=user,
+                ),
+                hint,
+            )
         if facts.get("DynamicUser") == "yes" or _uid(facts.get("User", "")) != self.owner:
             return (
-                f"{name} runs as {facts.get('User') or 'root'}, and the checkout belongs to {user}: root does not "
-                f"restart it for {user}'s app.",
+                tr(
+                    "{name} runs as {facts}, and the checkout belongs to {user}: root does not restart it "
+                    "for {user}'s app.",
+                    name=name,
+                    facts=facts.get("User") or "root",
+                    user=user,
+                ),
                 hint,
             )
         if not self._from_checkout(facts):
-            return (f"{name} does not run from {path_text(str(self.root))}, so root does not restart it.", hint)
+            return (
+                tr(
+                    "{name} does not run from {root}, so root does not restart it.",
+                    name=name,
+                    root=path_text(str(self.root)),
+                ),
+                hint,
+            )
         return None
 
     def _from_checkout(self, facts: Mapping[str, str]) -> bool:
@@ -268,9 +325,12 @@ class SystemdUnit(Struct):
 
     def _right_hint(self) -> str:
         user = owners.user_name(os.geteuid())
-        return (
-            f"Let {user} restart just this unit, by polkit or by sudo (docs/services.md shows both): "
-            f"{user} ALL=(root) NOPASSWD: {_systemctl()} restart {self.name}, … Or run gitdeploy as root."
+        return tr(
+            "Let {user} restart just this unit, by polkit or by sudo (docs/services.md shows both): "
+            "{user} ALL=(root) NOPASSWD: {systemctl} restart {name}, … Or run gitdeploy as root.",
+            user=user,
+            systemctl=_systemctl(),
+            name=self.name,
         )
 
     # ---- calling ----
@@ -373,5 +433,5 @@ def _ending(facts: Mapping[str, str]) -> str:
     if result in _ENDINGS:
         return _ENDINGS[result]
     if result in ("signal", "core-dump"):
-        return f"killed by signal {status}"
-    return f"exit code {status}" if status not in ("", "0") else result or "exit code 0"
+        return tr("killed by signal {status}", status=status)
+    return tr("exit code {status}", status=status) if status not in ("", "0") else result or tr("exit code 0")

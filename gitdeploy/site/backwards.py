@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from gitdeploy.checkout.lineage import Lineage, lineage, pushed_commits
 from gitdeploy.errors import PolicyError
+from gitdeploy.messages import tr
 from gitdeploy.site.site import Site
 from gitdeploy.text import count
 from gitdeploy.versions import CodeState, read_version
@@ -27,7 +28,10 @@ def lower(origin: CodeState, target: CodeState, site: Site) -> PolicyError | Non
     then = read_version(target.tag or "", prefix)
     if now is None or then is None or then >= now:
         return None
-    return PolicyError(f"{target.tag} is older than {origin.name}, which is live.", _ways(site, target))
+    return PolicyError(
+        tr("{target_tag} is older than {origin}, which is live.", target_tag=target.tag, origin=origin.name),
+        _ways(site, target),
+    )
 
 
 def direction(site: Site, origin: CodeState, target: CodeState) -> Direction:
@@ -38,21 +42,29 @@ def direction(site: Site, origin: CodeState, target: CodeState) -> Direction:
     if found.lacks == 0:
         return Direction()
     if not found.related and not found.cut:
-        sentence = f"{target.name} has no history in common with {origin.tag if _is_release(site, origin) else 'HEAD'}"
-        return Direction(doubt=_by_itself(sentence, target), said=f"{sentence}.")
+        sentence = tr(
+            "{target} has no history in common with {origin_tag}",
+            target=target.name,
+            origin_tag=origin.tag if _is_release(site, origin) else "HEAD",
+        )
+        return Direction(doubt=_by_itself(sentence, target), said=tr("{sentence}.", sentence=sentence))
     if _is_release(site, origin):
         return Direction()  # releases are made on branches of their own: there the number decides
     pushed = pushed_commits(site.repository, origin.commit, target.commit)
     if pushed == 0:
         return Direction()  # made on this server: preflight names them, and the ways out
-    sentence = f"HEAD has {count(pushed, 'commit')} that {target.name} lacks"
-    return Direction(doubt=_by_itself(sentence, target), said=f"{sentence}.")
+    sentence = tr("HEAD has {count} that {target} lacks", count=count(pushed, "commit"), target=target.name)
+    return Direction(doubt=_by_itself(sentence, target), said=tr("{sentence}.", sentence=sentence))
 
 
 def ahead(site: Site, target: CodeState, commits: int) -> PolicyError:
     """The refusal where the newest release is what HEAD is made of, COMMITS ago."""
     return PolicyError(
-        f"HEAD is {count(commits, 'commit')} after {target.tag}, the newest release: installing it would be a downgrade.",
+        tr(
+            "HEAD is {count} after {target_tag}, the newest release: installing it would be a downgrade.",
+            count=count(commits, "commit"),
+            target_tag=target.tag,
+        ),
         _ways(site, target),
     )
 
@@ -60,21 +72,32 @@ def ahead(site: Site, target: CodeState, commits: int) -> PolicyError:
 def _behind(site: Site, origin: CodeState, target: CodeState, found: Lineage) -> PolicyError:
     live = _live(site, origin)
     message = (
-        f"{target.name} was made before {live}, and this shallow clone tells no more: installing it would be a downgrade."
+        tr(
+            "{target} was made before {live}, and this shallow clone tells no more: installing it "
+            "would be a downgrade.",
+            target=target.name,
+            live=live,
+        )
         if found.cut
-        else f"{live} is {count(found.lacks, 'commit')} after {target.name}: installing it would be a downgrade."
+        else tr(
+            "{live} is {count} after {target}: installing it would be a downgrade.",
+            live=live,
+            count=count(found.lacks, "commit"),
+            target=target.name,
+        )
     )
     return PolicyError(message, _ways(site, target))
 
 
 def _by_itself(sentence: str, target: CodeState) -> PolicyError:
     return PolicyError(
-        f"{sentence}, so it is not chosen automatically.", f"To install it: gitdeploy upgrade {target.tag}"
+        tr("{sentence}, so it is not chosen automatically.", sentence=sentence),
+        tr("To install it: gitdeploy upgrade {target_tag}", target_tag=target.tag),
     )
 
 
 def _live(site: Site, origin: CodeState) -> str:
-    return f"{origin.tag}, which is live," if _is_release(site, origin) else "HEAD"
+    return tr("{origin_tag}, which is live,", origin_tag=origin.tag) if _is_release(site, origin) else "HEAD"
 
 
 def _is_release(site: Site, origin: CodeState) -> bool:
@@ -82,7 +105,10 @@ def _is_release(site: Site, origin: CodeState) -> bool:
 
 
 def _ways(site: Site, target: CodeState) -> str:
-    again = f"To install the old release all the same: gitdeploy upgrade {target.tag} --allow-downgrade"
+    again = tr(
+        "To install the old release all the same: gitdeploy upgrade {target_tag} --allow-downgrade",
+        target_tag=target.tag,
+    )
     if all(target.tag != backup.tag for backup in site.backups()):
         return again
-    return f"To go back to the backup: gitdeploy rollback {target.tag}." + f" {again}"
+    return tr("To go back to the backup: gitdeploy rollback {target_tag}.", target_tag=target.tag) + f" {again}"

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable
 
 from gitdeploy.errors import Fault, GitDeployError, Interrupted
+from gitdeploy.messages import joined
 
 # What a program says that could not do its work for a fault of the machine, whoever wrote the program.
 _SERVER_SAYS = re.compile(
@@ -43,7 +44,7 @@ def fault_of(step: str, cause: GitDeployError, *, of_release: bool) -> Fault:
         return "nobody"
     if not of_release or cause.fault != "release":
         return cause.fault if cause.fault == "nobody" else "server"
-    said = "\n".join((cause.message, *cause.details))
+    said = joined("\n", (cause.message, *cause.details))
     if step == "requirements":
         certain = _CONTRADICTION.search(said) and not _PERHAPS_THE_INDEX.search(said)
         return "release" if certain else "server"

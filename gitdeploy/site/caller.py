@@ -6,6 +6,7 @@ import getpass
 import os
 import re
 
+from gitdeploy.messages import tr
 from gitdeploy.text import clean
 
 
@@ -16,9 +17,9 @@ def performer() -> str:
     try:
         name = getpass.getuser()
     except (KeyError, OSError):
-        name = f"uid {os.getuid()}"
+        name = tr("uid {getuid}", getuid=os.getuid())
     before = os.environ.get("SUDO_USER")
-    return f"{before} (as {name})" if before and before != name else name
+    return tr("{before} (as {name})", before=before, name=name) if before and before != name else name
 
 
 def request_id() -> str:

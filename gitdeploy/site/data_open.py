@@ -8,6 +8,7 @@ from pathlib import Path
 
 from gitdeploy.databases import Database
 from gitdeploy.errors import GitDeployError
+from gitdeploy.messages import tr
 from gitdeploy.services import open_services
 from gitdeploy.services.opened import Opened, OpenFile, opened_by
 from gitdeploy.site.site import Site
@@ -35,7 +36,9 @@ def open_paths(site: Site, opened: Opened) -> list[str]:
     real = os.path.realpath(site.root)
     names = [os.path.realpath(file.path) for file in _of_the_app(site, opened) if not file.deleted]
     below = [os.path.relpath(name, real) for name in names if name.startswith(real + "/")]
-    return sorted(f"{name}{ending}" for name in below for ending in ("", "-wal", "-shm", "-journal"))
+    return sorted(
+        tr("{name}{ending}", name=name, ending=ending) for name in below for ending in ("", "-wal", "-shm", "-journal")
+    )
 
 
 def open_warnings(site: Site, databases: Sequence[Database], opened: Opened, environment: dict[str, str]) -> list[str]:
@@ -43,8 +46,13 @@ def open_warnings(site: Site, databases: Sequence[Database], opened: Opened, env
     files = _of_the_app(site, opened)
     said = _empty(databases)
     said += [
-        f"The app (process {file.pid}) has a database open that is {path_text(str(file.path))} no more: the file was deleted or "
-        "replaced. What it writes there is lost when it ends. Restart the app, then look at the database again."
+        tr(
+            "The app (process {pid}) has a database open that is {file} no more: the file was "
+            "deleted or replaced. What it writes there is lost when it ends. Restart the app, then "
+            "look at the database again.",
+            pid=file.pid,
+            file=path_text(str(file.path)),
+        )
         for file in files
         if _replaced(file, databases)
     ]
@@ -56,13 +64,19 @@ def open_warnings(site: Site, databases: Sequence[Database], opened: Opened, env
     missing = [server for server in opened.servers if _KINDS[server.partition(" ")[0]] not in kinds]
     if missing:
         said.append(
-            f"The app is connected to {listing(missing, 3)}, and backup.databases names no such database: nothing of it is "
-            "backed up."
+            tr(
+                "The app is connected to {missing}, and backup.databases names no such database: nothing "
+                "of it is backed up.",
+                missing=listing(missing, 3),
+            )
         )
     if not databases and not said and (name := next((v for v in _VARIABLES if environment.get(v)), None)) is not None:
         said.append(
-            f"{name} is set, and backup.databases names no database: nothing of it is backed up. "
-            f"In deploy.yaml: backup: {{databases: [{{env: {name}}}]}}"
+            tr(
+                "{name} is set, and backup.databases names no database: nothing of it is backed up. In "
+                "deploy.yaml: backup: {{databases: [{{env: {name}}}]}}",
+                name=name,
+            )
         )
     return said
 
@@ -72,8 +86,8 @@ def unseen(opened: Opened) -> str | None:
     if not opened.closed:
         return None
     owners = {user_name(uid) for pid in opened.closed if (uid := proc.owner_of(pid)) is not None}
-    whose = f"{listing(sorted(owners), 3)}'s" if owners else "another user's"
-    return f"Which databases the app has open can't be told: its processes are {whose}."
+    whose = tr("{owners}'s", owners=listing(sorted(owners), 3)) if owners else tr("another user's")
+    return tr("Which databases the app has open can't be told: its processes are {whose}.", whose=whose)
 
 
 def _of_the_app(site: Site, opened: Opened) -> list[OpenFile]:
@@ -84,7 +98,10 @@ def _of_the_app(site: Site, opened: Opened) -> list[OpenFile]:
 
 def _empty(databases: Sequence[Database]) -> list[str]:
     return [
-        f"The database {database.name} is an empty file: the app's data are elsewhere, or there are none yet."
+        tr(
+            "The database {database} is an empty file: the app's data are elsewhere, or there are none yet.",
+            database=database.name,
+        )
         for database in databases
         if database.kind == "sqlite" and database.files()[0].is_file() and not database.size()
     ]
@@ -100,16 +117,29 @@ def _not_named(site: Site, databases: Sequence[Database], others: list[OpenFile]
     real = os.path.realpath(site.root)
     names = [_shown(file.path, real) for file in others]
     it = "it" if len(names) == 1 else "them"
-    open_now = {f"sqlite {file.device}:{file.inode}" for file in files}
+    open_now = {tr("sqlite {device}:{inode}", device=file.device, inode=file.inode) for file in files}
     unopened = [d.name for d in databases if d.kind == "sqlite" and d.identity not in open_now]
     add = listing([f"sqlite:///{name}" for name in names], 3)
     if not databases:
-        said = f"The app has {listing(names, 3)} open, and backup.databases names no database: nothing of {it} is backed up."
+        said = tr(
+            "The app has {names} open, and backup.databases names no database: nothing of {it} is backed up.",
+            names=listing(names, 3),
+            it=it,
+        )
     elif unopened and len(unopened) == len([d for d in databases if d.kind == "sqlite"]):
-        said = f"backup.databases names {listing(unopened, 3)}, but the app has {listing(names, 3)} open: nothing of {it} is backed up."
+        said = tr(
+            "backup.databases names {unopened}, but the app has {names} open: nothing of {it} is backed up.",
+            unopened=listing(unopened, 3),
+            names=listing(names, 3),
+            it=it,
+        )
     else:
-        said = f"The app has {listing(names, 3)} open too, and backup.databases doesn't name {it}: nothing of {it} is backed up."
-    return f"{said} To have it dumped, name it there: {add}"
+        said = tr(
+            "The app has {names} open too, and backup.databases doesn't name {it}: nothing of {it} is backed up.",
+            names=listing(names, 3),
+            it=it,
+        )
+    return tr("{said} To have it dumped, name it there: {add}", said=said, add=add)
 
 
 def _shown(path: Path, real: str) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from gitdeploy.config import Config
+from gitdeploy.messages import tr
 
-WITHOUT_A_PAUSE = (
+WITHOUT_A_PAUSE = tr(
     "A migration will run while the app accepts writes. If the upgrade fails, the database goes back to its dump, and what "
-    "was written since then is only in a copy that is kept. To avoid that: service: {stop_for_switch: true} (down until "
-    "after the migration), or maintenance: {file: FILE} that the app obeys (until it is healthy)."
+    "was written since then is only in a copy that is kept. To avoid that: service: {{stop_for_switch: true}} (down until "
+    "after the migration), or maintenance: {{file: FILE}} that the app obeys (until it is healthy)."
 )
 
 

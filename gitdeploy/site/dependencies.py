@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from gitdeploy import venvs
+from gitdeploy.messages import tr
 from gitdeploy.text import listing, path_text
 from gitdeploy.venvs import Requirements
 from gitdeploy.venvs.described import LOCKS
@@ -28,7 +29,11 @@ def uninstalled_here(root: Path, requirements: Requirements) -> str | None:
         return None
     found = list(_described(root))
     return (
-        f"{listing(found, 3)} {'says' if len(found) == 1 else 'say'} what the app needs, and nothing installs it."
+        tr(
+            "{found} {found2} what the app needs, and nothing installs it.",
+            found=listing(found, 3),
+            found2="says" if len(found) == 1 else "say",
+        )
         if found
         else None
     )
@@ -37,8 +42,8 @@ def uninstalled_here(root: Path, requirements: Requirements) -> str | None:
 def what_installs(requirements: Requirements) -> str:
     """Why no package needs to change, as far as that was seen."""
     if requirements.nothing:
-        return "a copy of the live one; no file says what is to be installed (venv.requirements)"
-    return "a copy of the live one, the requirements installed into it; no package is known to change"
+        return tr("a copy of the live one; no file says what is to be installed (venv.requirements)")
+    return tr("a copy of the live one, the requirements installed into it; no package is known to change")
 
 
 def way_to_install(root: Path) -> str:
@@ -64,16 +69,20 @@ def _described(root: Path) -> Iterator[str]:
 
 
 def shown_names(paths: Sequence[str]) -> str:
-    return f"{listing([path_text(path) for path in paths], 3)} {'changes' if len(paths) == 1 else 'change'}"
+    return tr(
+        "{paths} {paths2}",
+        paths=listing([path_text(path) for path in paths], 3),
+        paths2="changes" if len(paths) == 1 else "change",
+    )
 
 
 def way_to(paths: Sequence[str]) -> str:
     best = sorted((path for path in paths if venvs.can_install(path)), key=_rank)
     if best:
-        return f"venv: {{requirements: [{best[0]}]}} in deploy.yaml"
+        return tr("venv: {{requirements: [{best}]}} in deploy.yaml", best=best[0])
     if any(os.path.basename(path) in ("setup.py", "setup.cfg") for path in paths):
-        return "venv: {self: editable} in deploy.yaml"
-    return "let the release bring a requirements.txt"
+        return tr("venv: {{self: editable}} in deploy.yaml")
+    return tr("let the release bring a requirements.txt")
 
 
 def _rank(path: str) -> tuple[int, str]:

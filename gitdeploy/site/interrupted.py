@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
+from gitdeploy.messages import tr
 from gitdeploy.state import Database, DeploymentRow
 from gitdeploy.text import clean
 from gitdeploy.versions import CodeState
@@ -46,26 +47,40 @@ class Interruption(Struct, frozen=True):
     @property
     def what(self) -> str:
         """`deployment 3, upgrade v1.0.0 -> v1.1.0, at migrate`."""
-        return f"deployment {self.deployment}, {self.action} {self.origin.name} -> {self.target.name}, at {self.step}"
+        return tr(
+            "deployment {deployment}, {action} {origin} -> {target}, at {step}",
+            deployment=self.deployment,
+            action=self.action,
+            origin=self.origin.name,
+            target=self.target.name,
+            step=self.step,
+        )
 
     @property
     def outlook(self) -> str:
         """What a recovery does, in a sentence."""
         old, new = self.origin.name, self.target.name
         if self.recovery == "discard":
-            return f"Nothing live was touched: {old} stays live."
+            return tr("Nothing live was touched: {old} stays live.", old=old)
         if self.recovery == "finish":
-            return f"It was final already: recovery finishes it, and {new} stays live."
+            return tr("It was final already: recovery finishes it, and {new} stays live.", new=new)
         if self.recovery == "settle":
             why = f": {self.failed}" if self.failed else "."
-            return f"Files and venv are those of {old} again; its service and health are not settled{why}"
-        return f"Recovery undoes it, and {old} is live again." + (
-            f" The last try failed: {self.failed}" if self.failed else ""
+            return tr(
+                "Files and venv are those of {old} again; its service and health are not settled{why}", old=old, why=why
+            )
+        return tr("Recovery undoes it, and {old} is live again.", old=old) + (
+            tr(" The last try failed: {failed}", failed=self.failed) if self.failed else ""
         )
 
     @property
     def sentence(self) -> str:
-        return f"{self.what[:1].upper()}{self.what[1:]}, was interrupted. {self.outlook}"
+        return tr(
+            "{what}{what2}, was interrupted. {outlook}",
+            what=self.what[:1].upper(),
+            what2=self.what[1:],
+            outlook=self.outlook,
+        )
 
 
 def read_interruption(database: Database, row: DeploymentRow | None = None) -> Interruption | None:
@@ -89,7 +104,7 @@ def read_interruption(database: Database, row: DeploymentRow | None = None) -> I
         row.started_at,
         CodeState.from_dict(row.origin),
         CodeState.from_dict(row.target),
-        (begun or shown or ["its beginning"])[-1],
+        (begun or shown or [tr("its beginning")])[-1],
         known.get(newest, "undo"),
         clean(failures[-1]) if failures else "",
     )

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from gitdeploy.errors import GitDeployError, Interrupted
+from gitdeploy.messages import tr
 from gitdeploy.site.blame import absolved, fault_of
 from gitdeploy.site.site import Site
 from gitdeploy.state import BadRelease, Database
@@ -38,22 +39,28 @@ def requirements_remembered(work: Work) -> Iterator[None]:
     try:
         yield
     except GitDeployError as error:
-        reason = f"Wanted {work.target.name}, {cause_sentence('build', error)}"
+        reason = tr(
+            "Wanted {target}, {cause_sentence}", target=work.target.name, cause_sentence=cause_sentence("build", error)
+        )
         remember_bad(work, work.action, "requirements", error, reason, of_release=True)
         raise
 
 
 def bad_sentence(target: CodeState) -> str:
-    return f"{target.full} is not installed by itself again."
+    return tr("{full} is not installed by itself again.", full=target.full)
 
 
 def cause_sentence(step: str, cause: GitDeployError) -> str:
     """`failed at health: …`, `interrupted at switch by SIGTERM.`"""
     if isinstance(cause, Interrupted):
         killed = cause.signal_number == signal.SIGKILL  # found out afterwards, in words
-        return f"interrupted at {step}" + (f": {cause.message}" if killed else f" by {cause.signal_name}.")
+        return tr("interrupted at {step}", step=step) + (
+            tr(": {cause_message}", cause_message=cause.message)
+            if killed
+            else tr(" by {signal_name}.", signal_name=cause.signal_name)
+        )
     first = cause.message.splitlines()[0] if cause.message else "unknown"
-    return f"failed at {step}: " + (first if first.endswith((".", "!", "?")) else f"{first}.")
+    return tr("failed at {step}: ", step=step) + (first if first.endswith((".", "!", "?")) else f"{first}.")
 
 
 class FailedHere:

@@ -6,6 +6,7 @@ from gitdeploy.checkout import remote as remotes
 from gitdeploy.checkout import remote_names
 from gitdeploy.checkout.remote_access import Credentials
 from gitdeploy.errors import GitDeployError, NotFound, SourceError
+from gitdeploy.messages import tr
 from gitdeploy.site.remotes import checkout_git
 from gitdeploy.site.site import Site
 from gitdeploy.text import clean
@@ -25,14 +26,18 @@ def missing_tag(
     if is_branch:
         name = clean(tag, limit=80)
         return NotFound(
-            f"{name} is a branch of {remote_names.shown_remote(remote)}, and branches aren't followed.",
-            "A release is a tag. They are listed by: gitdeploy releases",
+            tr(
+                "{name} is a branch of {shown_remote}, and branches aren't followed.",
+                name=name,
+                shown_remote=remote_names.shown_remote(remote),
+            ),
+            tr("A release is a tag. They are listed by: gitdeploy releases"),
         )
     having = [name for name, tags in checkout_git(site).remotes_with_tags(remote).items() if tag in tags]
     if not having:
         return error
     return type(error)(
         error.message,
-        f"The remote {clean(having[0])} has it: set source.remote: {clean(having[0])} in deploy.yaml.",
+        tr("The remote {having} has it: set source.remote: {having} in deploy.yaml.", having=clean(having[0])),
         details=error.details,
     )

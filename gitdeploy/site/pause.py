@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from gitdeploy.messages import tr
 from gitdeploy.text import clean
 
 PAUSED = "hold"  # in the database: deployments are paused (`gitdeploy lock`), by whom, since when, why
@@ -12,5 +13,10 @@ PAUSED = "hold"  # in the database: deployments are paused (`gitdeploy lock`), b
 def paused_sentence(paused: str) -> str:
     """`Deployments are paused by alice since …: message`."""
     facts = json.loads(paused)
-    why = f": {clean(facts['message'])}" if facts.get("message") else "."
-    return f"Deployments are paused by {clean(facts['who'])} since {facts['since']}{why}"
+    why = tr(": {facts}", facts=clean(facts["message"])) if facts.get("message") else "."
+    return tr(
+        "Deployments are paused by {facts} since {facts2}{why}",
+        facts=clean(facts["who"]),
+        facts2=facts["since"],
+        why=why,
+    )

@@ -22,6 +22,7 @@ from gitdeploy.config.pins import (
     write_pins,
 )
 from gitdeploy.errors import DeploymentFailed, UsageError
+from gitdeploy.messages import joined, tr
 from gitdeploy.system.durable import write_durably
 from gitdeploy.text import clean, path_text, shell_word
 
@@ -131,8 +132,10 @@ def require_pinned(keys: Iterable[str]) -> None:
     """Each of KEYS is a setting that is pinned. Raises `UsageError`."""
     for key in keys:
         if key not in POLICY_VARIABLES and WHO_DECIDES.get(key, "release") == "release":
-            known = ", ".join(name for name, who in WHO_DECIDES.items() if who != "release")
-            raise UsageError(f"{clean(key, limit=60)} is no pinned setting.", f"Pinned are: {known}.")
+            known = joined(", ", (name for name, who in WHO_DECIDES.items() if who != "release"))
+            raise UsageError(
+                tr("{key} is no pinned setting.", key=clean(key, limit=60)), tr("Pinned are: {known}.", known=known)
+            )
 
 
 def accept_here(site: Site, keys: Collection[str]) -> list[Change]:
@@ -147,8 +150,8 @@ def accept_here(site: Site, keys: Collection[str]) -> list[Change]:
         known.add("git.allowed_signers")
     if missing := next((key for key in keys if key not in known), None):
         raise UsageError(
-            f"`{missing}` is as it is pinned: there is nothing to accept.",
-            f"To accept what a release changes: gitdeploy config accept {missing} --release TAG",
+            tr("`{missing}` is as it is pinned: there is nothing to accept.", missing=missing),
+            tr("To accept what a release changes: gitdeploy config accept {missing} --release TAG", missing=missing),
         )
     _write(site, pins)
     return taken
@@ -163,10 +166,14 @@ def accept_of_release(site: Site, after: Config, tag: str, keys: Collection[str]
     changes = {change.key: change for change in after.changes}
     for key in keys:
         if key not in changes:
-            raise UsageError(f"{tag} doesn't change `{key}`.", f"What it changes: gitdeploy plan {shell_word(tag)}")
+            raise UsageError(
+                tr("{tag} doesn't change `{key}`.", tag=tag, key=key),
+                tr("What it changes: gitdeploy plan {tag}", tag=shell_word(tag)),
+            )
         if key in POLICY_VARIABLES or key == "git.allowed_signers":
             raise UsageError(
-                f"`{key}` is accepted with the upgrade.", f"gitdeploy upgrade {shell_word(tag)} --accept-config {key}"
+                tr("`{key}` is accepted with the upgrade.", key=key),
+                f"gitdeploy upgrade {shell_word(tag)} --accept-config {key}",
             )
     pins, table = read_pins(site.root) or Pins(), table_of(after.text)
     _write(site, replace(pins, accepted={**pins.accepted, **{key: node_of(table, key) for key in keys}}))
@@ -188,8 +195,8 @@ def _write(site: Site, pins: Pins) -> None:
         write_pins(site.root, pins)
     except OSError as error:
         raise DeploymentFailed(
-            f"{path_text(str(site.root / PLACE))} can't be written: {error.strerror}.",
-            "Run gitdeploy as the owner of the checkout, and see that its disk is neither full nor read-only.",
+            tr("{root} can't be written: {strerror}.", root=path_text(str(site.root / PLACE)), strerror=error.strerror),
+            tr("Run gitdeploy as the owner of the checkout, and see that its disk is neither full nor read-only."),
         ) from error
 
 

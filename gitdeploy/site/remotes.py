@@ -19,6 +19,7 @@ from gitdeploy.checkout.remote_access import Credentials
 from gitdeploy.checkout.remote_names import GLANCE_LIMIT, remote_url
 from gitdeploy.config import TOKEN_VARIABLES, SourceConfig
 from gitdeploy.errors import GitDeployError
+from gitdeploy.messages import tr
 from gitdeploy.sources.addresses import is_public, kind_of, may_carry_a_token, read_address, repository_of
 from gitdeploy.sources.changelog import unsigned
 from gitdeploy.state import Database
@@ -144,7 +145,7 @@ class CheckoutRemote(Struct, frozen=True):
 
     def tag_message(self, tag: str) -> str | None:
         words = ("for-each-ref", "--format=%(objecttype)%00%(contents)", f"refs/tags/{tag}")
-        done = self.repository.run(*words).check(f"Reading the tag {tag}")
+        done = self.repository.run(*words).check(tr("Reading the tag {tag}", tag=tag))
         kind, _, message = done.stdout.decode("utf-8", "replace").partition("\0")
         return unsigned(message.rstrip("\n")).strip() if kind == "tag" else None
 
@@ -153,7 +154,7 @@ class CheckoutRemote(Struct, frozen=True):
             return {}
         names = [f"refs/tags/{tag}" for tag in tags]
         words = ("for-each-ref", "--format=%(refname:strip=2) %(creatordate:iso-strict)", *names)
-        done = self.repository.run(*words).check("Reading the dates of tags")
+        done = self.repository.run(*words).check(tr("Reading the dates of tags"))
         lines = (line.rpartition(" ") for line in done.stdout.decode("utf-8", "replace").splitlines())
         return {tag: date for tag, _, date in lines if tag and date}
 
@@ -211,7 +212,7 @@ class CheckoutRemote(Struct, frozen=True):
 
     def contained(self) -> frozenset[str]:
         words = ("for-each-ref", "--merged=HEAD", "--format=%(objectname) %(*objectname)", "refs/tags/")
-        done = self.repository.run(*words).check("Reading the tags that HEAD has")
+        done = self.repository.run(*words).check(tr("Reading the tags that HEAD has"))
         return frozenset(done.stdout.decode("ascii", "replace").split())
 
     def commits_after(self, commit: str) -> int | None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from gitdeploy.checkout.git import Repository
 from gitdeploy.config import Config
 from gitdeploy.errors import DeploymentFailed
+from gitdeploy.messages import tr
 from gitdeploy.state import NAME
 from gitdeploy.system.ourselves import user_word
 from gitdeploy.system.trusted import Weak, weak, weak_below
@@ -115,11 +116,17 @@ def _refuse(root: Path, found: Weak | None, *, secret: bool = False) -> None:
     elif outside:
         what = path_text(found.path)
     else:
-        what = f"its {path_text(inside)}"
-    by = f"is {found.who}'s" if found.uid != 0 else f"can be written to by {found.who}"
+        what = tr("its {inside}", inside=path_text(inside))
+    by = tr("is {who}'s", who=found.who) if found.uid != 0 else tr("can be written to by {who}", who=found.who)
     raise DeploymentFailed(
-        f"The checkout {shown} is root's, but {what} {by} (mode {found.mode:04o}): root follows nothing that others can "
-        "change.",
+        tr(
+            "The checkout {shown} is root's, but {what} {by} (mode {mode}): root follows nothing "
+            "that others can change.",
+            shown=shown,
+            what=what,
+            by=by,
+            mode=f"{found.mode:04o}",
+        ),
         _hint(root, found, "" if outside else inside, secret=secret),
     )
 
@@ -130,15 +137,27 @@ def _hint(root: Path, found: Weak, inside: str, *, secret: bool) -> str:
     tree = inside not in ("", ".") and os.path.isdir(found.path)
     if found.uid == 0:
         if found.gid == 0 and not found.mode & 0o002:
-            return f"Take away its access control list: setfacl -b {place} && chmod go-w {place}"
-        return f"Look at what is there, then: chmod {'-R ' if tree else ''}go-w {place}"
-    everything = f"Give all of it to one of them: chown -R {user_word(found.uid)} {shell_word(str(root))}"
+            return tr("Take away its access control list: setfacl -b {place} && chmod go-w {place}", place=place)
+        return tr("Look at what is there, then: chmod {tree}go-w {place}", tree="-R " if tree else "", place=place)
+    everything = tr(
+        "Give all of it to one of them: chown -R {user_word} {root}",
+        user_word=user_word(found.uid),
+        root=shell_word(str(root)),
+    )
     if not inside:
         return everything
     if secret:
-        return f"{everything}\nOr give it to root: chown root:{found.gid} {place} && chmod u=rw,g=r,o= {place}"
+        return tr(
+            "{everything}\nOr give it to root: chown root:{gid} {place} && chmod u=rw,g=r,o= {place}",
+            everything=everything,
+            gid=found.gid,
+            place=place,
+        )
     recursive = "-R " if tree else ""
-    return (
-        f"{everything}\n"
-        f"Or look at what is there, then give it to root: chown -h {recursive}root {place} && chmod {recursive}go-w {place}"
+    return tr(
+        "{everything}\nOr look at what is there, then give it to root: chown -h {recursive}root "
+        "{place} && chmod {recursive}go-w {place}",
+        everything=everything,
+        recursive=recursive,
+        place=place,
     )

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from gitdeploy.checkout.lineage import lineage
 from gitdeploy.checkout.signature import Signed, made_at, verify
 from gitdeploy.errors import ConfigError, GitDeployError, PolicyError
+from gitdeploy.messages import tr
 from gitdeploy.site.policy import signers_in_force
 from gitdeploy.site.site import Site
 from gitdeploy.text import shell_word
@@ -25,7 +26,9 @@ def require_signature(site: Site, origin: CodeState, target: CodeState, *, older
     try:
         signers = signers_in_force(site) if config.verify == "ssh" else None
     except OSError as error:
-        raise ConfigError(f"The file of git.allowed_signers can't be read: {error.strerror}.") from error
+        raise ConfigError(
+            tr("The file of git.allowed_signers can't be read: {strerror}.", strerror=error.strerror)
+        ) from error
     signed = verify(site.repository, tag, config.verify, signers)
     if config.verify == "gpg":
         _require_listed(site, origin, tag, signed)
@@ -42,16 +45,27 @@ def _require_listed(site: Site, origin: CodeState, tag: str, signed: Signed) -> 
     key = signed.keys[-1]
     if listed.intersection(signed.keys):
         return
-    way = f"If that key is right, list it in deploy.yaml: git: {{fingerprints: [{key}]}}"
+    way = tr("If that key is right, list it in deploy.yaml: git: {{fingerprints: [{key}]}}", key=key)
     if listed:
-        raise PolicyError(f"{tag} is signed by the key {key}, which git.fingerprints doesn't list.", way)
+        raise PolicyError(
+            tr("{tag} is signed by the key {key}, which git.fingerprints doesn't list.", tag=tag, key=key), way
+        )
     try:
         before = verify(site.repository, origin.tag or "", "gpg", None).keys if origin.tag else ()
     except GitDeployError:
         before = ()
     if not set(before).intersection(signed.keys):
-        whose = "which isn't the key that signed the live release" if before else "and the live release isn't signed"
-        raise PolicyError(f"{tag} is signed by the key {key}, {whose}; git.fingerprints lists none.", way)
+        whose = (
+            tr("which isn't the key that signed the live release")
+            if before
+            else tr("and the live release isn't signed")
+        )
+        raise PolicyError(
+            tr(
+                "{tag} is signed by the key {key}, {whose}; git.fingerprints lists none.", tag=tag, key=key, whose=whose
+            ),
+            way,
+        )
 
 
 def _require_place(site: Site, origin: CodeState, target: CodeState) -> None:
@@ -60,19 +74,33 @@ def _require_place(site: Site, origin: CodeState, target: CodeState) -> None:
     if not found.related:
         if found.cut:
             raise PolicyError(
-                f"This shallow clone doesn't tell whether {target.tag} shares history with what is live, which git.verify wants.",
-                f"Fetch the whole history: git fetch --unshallow {shell_word(site.config.source.remote)}",
+                tr(
+                    "This shallow clone doesn't tell whether {target_tag} shares history with what is live, "
+                    "which git.verify wants.",
+                    target_tag=target.tag,
+                ),
+                tr(
+                    "Fetch the whole history: git fetch --unshallow {remote}",
+                    remote=shell_word(site.config.source.remote),
+                ),
             )
         raise PolicyError(
-            f"{target.tag} shares no history with what is live: its signature may be of another project's release.",
-            "If it is this app's all the same, install it once by hand, or clone it anew.",
+            tr(
+                "{target_tag} shares no history with what is live: its signature may be of another project's release.",
+                target_tag=target.tag,
+            ),
+            tr("If it is this app's all the same, install it once by hand, or clone it anew."),
         )
     prefix = site.config.source.tag_prefix
     live, wanted = (read_version(each.tag or each.version or "", prefix) for each in (origin, target))
     if found.brings == 0 and live is not None and wanted is not None and wanted > live:
         raise PolicyError(
-            f"{target.tag} is an older commit than {origin.name}, which is live, under a higher version.",
-            "A release doesn't get a new number. Ask its author.",
+            tr(
+                "{target_tag} is an older commit than {origin}, which is live, under a higher version.",
+                target_tag=target.tag,
+                origin=origin.name,
+            ),
+            tr("A release doesn't get a new number. Ask its author."),
         )
 
 
@@ -81,9 +109,17 @@ def _require_newer(site: Site, origin: CodeState, target: CodeState, signed: Sig
     newest = max(live, site.config.pins.newest if site.config.pins is not None else 0)
     if signed.made < newest:
         raise PolicyError(
-            f"{target.tag} was signed on {_day(signed.made)}, before {_day(newest)}, when the newest signed release that was "
-            "live here was made.",
-            f"To install it all the same: gitdeploy upgrade {shell_word(target.tag or '')} --allow-downgrade",
+            tr(
+                "{target_tag} was signed on {day}, before {day2}, when the newest signed release that "
+                "was live here was made.",
+                target_tag=target.tag,
+                day=_day(signed.made),
+                day2=_day(newest),
+            ),
+            tr(
+                "To install it all the same: gitdeploy upgrade {target_tag} --allow-downgrade",
+                target_tag=shell_word(target.tag or ""),
+            ),
         )
 
 

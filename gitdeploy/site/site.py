@@ -24,6 +24,7 @@ from gitdeploy.checkout.remote_access import network_access
 from gitdeploy.config import Config
 from gitdeploy.config.envfile import EnvFile
 from gitdeploy.errors import ConfigError, DeploymentFailed, GitDeployError
+from gitdeploy.messages import joined, tr
 from gitdeploy.site.policy import judging, keep_policy
 from gitdeploy.site.remotes import fetch_places
 from gitdeploy.site.roots_own import narrow_umask, refuse_unsafe, refuse_unsafe_parts, refuse_unsafe_venv
@@ -63,8 +64,12 @@ class Site(Struct, frozen=True):
         root = find_root(folder)
         if must_drop(uid := root.stat().st_uid):
             raise DeploymentFailed(
-                f"Root does not work in {path_text(str(root))}, which is {_user(uid)}'s: what is there may be hostile.",
-                f"Do it as {_user(uid)}, or with the command gitdeploy, which becomes {_user(uid)} by itself.",
+                tr(
+                    "Root does not work in {root}, which is {user}'s: what is there may be hostile.",
+                    root=path_text(str(root)),
+                    user=_user(uid),
+                ),
+                tr("Do it as {user}, or with the command gitdeploy, which becomes {user} by itself.", user=_user(uid)),
             )
         if os.geteuid() == 0:
             refuse_unsafe(root, config_file)
@@ -158,13 +163,14 @@ class Site(Struct, frozen=True):
             if missing:
                 file.parent.mkdir(exist_ok=True)
                 with file.open("a") as out:
-                    out.write(("" if not text or text.endswith("\n") else "\n") + "\n".join(missing) + "\n")
+                    out.write(("" if not text or text.endswith("\n") else "\n") + joined("\n", missing) + "\n")
                     out.flush()
                     os.fsync(out.fileno())
                 sync_directory(file.parent)
         except OSError as error:
             raise DeploymentFailed(
-                f"{path_text(str(file))} can't be written: {error.strerror}.", "Run gitdeploy as the checkout's owner."
+                tr("{file} can't be written: {strerror}.", file=path_text(str(file)), strerror=error.strerror),
+                tr("Run gitdeploy as the checkout's owner."),
             ) from error
 
     # ---- the venv ----
@@ -216,7 +222,13 @@ class Site(Struct, frozen=True):
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise ConfigError(f"{path_text(self.config.env_file)} can't be read: {error.strerror}.") from error
+            raise ConfigError(
+                tr(
+                    "{env_file} can't be read: {strerror}.",
+                    env_file=path_text(self.config.env_file),
+                    strerror=error.strerror,
+                )
+            ) from error
 
     def release_at(self, commit: str) -> CodeState:
         return live_release(
@@ -260,13 +272,15 @@ def find_root(folder: Path) -> Path:
         refuse_gone_folder()
     start = Path(os.path.abspath(folder))
     if not start.is_dir():
-        raise ConfigError(f"{path_text(str(start))} is no folder.", "gitdeploy -C DIR takes the app's checkout.")
+        raise ConfigError(
+            tr("{start} is no folder.", start=path_text(str(start))), "gitdeploy -C DIR takes the app's checkout."
+        )
     for candidate in (start, *start.parents):
         if os.path.lexists(candidate / ".git"):
             return candidate
     raise ConfigError(
-        f"{path_text(str(start))} is in no git checkout.",
-        "Go to the folder of your app's checkout, or name it: gitdeploy -C DIR",
+        tr("{start} is in no git checkout.", start=path_text(str(start))),
+        tr("Go to the folder of your app's checkout, or name it: gitdeploy -C DIR"),
     )
 
 
@@ -274,7 +288,7 @@ def _user(number: int) -> str:
     try:
         return pwd.getpwuid(number).pw_name
     except KeyError:
-        return f"user {number}"
+        return tr("user {number}", number=number)
 
 
 def kept_data(database: Database | None) -> list[str]:
@@ -288,7 +302,7 @@ def head_of(site: Site) -> str:
     head = site.repository.resolve("HEAD")
     if head is None:
         raise GitDeployError(
-            "The checkout's HEAD leads to no commit.",
-            "To see why, and what to type: gitdeploy doctor",
+            tr("The checkout's HEAD leads to no commit."),
+            tr("To see why, and what to type: gitdeploy doctor"),
         )
     return head

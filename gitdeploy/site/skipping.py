@@ -11,6 +11,7 @@ from msgspec import Struct
 from msgspec.structs import asdict
 
 from gitdeploy.errors import PolicyError
+from gitdeploy.messages import tr
 from gitdeploy.state import Database
 from gitdeploy.state.sqlite import now
 from gitdeploy.text import clean, shell_word
@@ -34,8 +35,14 @@ class Skip(Struct, frozen=True):
     @property
     def sentence(self) -> str:
         """`v1.3.0 is skipped here by alice since 2026-11-30: slow`."""
-        why = f": {clean(self.reason)}" if self.reason else "."
-        return f"{clean(self.tag)} is skipped here by {clean(self.by)} since {self.at[:10]}{why}"
+        why = tr(": {reason}", reason=clean(self.reason)) if self.reason else "."
+        return tr(
+            "{tag} is skipped here by {by} since {at}{why}",
+            tag=clean(self.tag),
+            by=clean(self.by),
+            at=self.at[:10],
+            why=why,
+        )
 
     @property
     def way(self) -> str:
@@ -116,15 +123,24 @@ def after_deployment(
         return None
     if there >= then if there is not None else action == "upgrade":
         return None
-    verb = "rolled back" if action == "rollback" else "restored" if action == "restore" else "downgraded"
-    return skip(database, origin.tag, reason=f"{verb} to {target.name}", by=by, how=BACK)
+    verb = tr("rolled back") if action == "rollback" else "restored" if action == "restore" else "downgraded"
+    return skip(database, origin.tag, reason=tr("{verb} to {target}", verb=verb, target=target.name), by=by, how=BACK)
 
 
 def refusal(found: Skip, tag: str) -> PolicyError:
     """Why TAG is not installed unless it is named."""
     kept = found.sentence
     if found.tag != tag:
-        kept = f"{clean(tag)} is older than a release from which somebody went back: {found.sentence}"
+        kept = tr(
+            "{tag} is older than a release from which somebody went back: {sentence}",
+            tag=clean(tag),
+            sentence=found.sentence,
+        )
     return PolicyError(
-        kept, f"To install it all the same: gitdeploy upgrade {shell_word(tag)}\nTo lift the skip: {found.way}"
+        kept,
+        tr(
+            "To install it all the same: gitdeploy upgrade {tag}\nTo lift the skip: {way}",
+            tag=shell_word(tag),
+            way=found.way,
+        ),
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
+from gitdeploy.messages import joined, tr
 from gitdeploy.state import DeploymentRow, Holder
 from gitdeploy.versions import CodeState, read_version, valid_tag
 
@@ -67,7 +68,7 @@ class Status(Struct, frozen=True):
             "locked_by": _holder_as_dict(self.holder),
             "held": self.held,
             "skipped": [skip.as_dict() for skip in self.skipped],
-            "limited": " ".join(self.limited) if self.limited is not None else None,
+            "limited": joined(" ", self.limited) if self.limited is not None else None,
         }
 
 
@@ -121,7 +122,7 @@ def release_state(release: Release, live: CodeState, prefix: str, contained: fro
         return "live"
     version = read_version(release.tag, prefix)
     if version is None:
-        return "no version"
+        return tr("no version")
     current = read_version(live.tag or live.version or "", prefix) or read_version(live.version or "")
     if current is not None and version <= current:
         return "older"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gitdeploy.errors import UsageError
+from gitdeploy.messages import tr
 from gitdeploy.text import clean
 from gitdeploy.versions import valid_tag
 
@@ -11,4 +12,7 @@ def check_tag(tag: str) -> None:
     """Raise `UsageError` for what can't be a release's tag."""
     problem = valid_tag(tag)
     if problem is not None:
-        raise UsageError(f"`{clean(tag, limit=80)}` can't be a release: {problem}", "`gitdeploy releases` lists them.")
+        raise UsageError(
+            tr("`{tag}` can't be a release: {problem}", tag=clean(tag, limit=80), problem=problem),
+            tr("`gitdeploy releases` lists them."),
+        )

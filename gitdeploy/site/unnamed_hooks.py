@@ -10,10 +10,13 @@ from pathlib import Path
 from gitdeploy.checkout.changes import FileChange
 from gitdeploy.config import Config
 from gitdeploy.hooks.running import FOLDER, STAGES, stage_of
+from gitdeploy.messages import tr
 from gitdeploy.site.site import Site
 from gitdeploy.text import listing, path_text
 
-WAYS = "If it holds hooks of gitdeploy's, write into deploy.yaml:  hooks: {dir: hooks}   If not:  hooks: {dir: null}"
+WAYS = tr(
+    "If it holds hooks of gitdeploy's, write into deploy.yaml:  hooks: {{dir: hooks}}   If not:  hooks: {{dir: null}}"
+)
 
 
 def unnamed(site: Site, config: Config, coming: Iterable[FileChange] = ()) -> list[str]:
@@ -50,5 +53,10 @@ def ran_before(site: Site) -> bool:
 
 def not_run(names: list[str]) -> str:
     """That NAMES, of `unnamed`, aren't run, and why."""
-    verb = "isn't run" if len(names) == 1 else "aren't run"
-    return f"{listing(names, 5)} {verb}: deploy.yaml doesn't name the folder {FOLDER}."
+    verb = tr("isn't run") if len(names) == 1 else tr("aren't run")
+    return tr(
+        "{names} {verb}: deploy.yaml doesn't name the folder {folder}.",
+        names=listing(names, 5),
+        verb=verb,
+        folder=FOLDER,
+    )

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from gitdeploy.checkout.facts import is_object_id
 from gitdeploy.checkout.git import Repository
+from gitdeploy.messages import tr
 from gitdeploy.site.status import Status
 from gitdeploy.system import bounds
 from gitdeploy.system.ourselves import again, user_word
@@ -39,17 +40,32 @@ def _refusal(repository: Repository) -> tuple[str, str] | None:
     me, owner = os.geteuid(), repository.root.stat().st_uid
     if owner != me:
         return (
-            f"The checkout {path_text(str(repository.root))} belongs to {user_name(owner)}, and you are {user_name(me)}.",
-            f"Run it as its owner: {again(uid=owner)}",
+            tr(
+                "The checkout {root} belongs to {user_name}, and you are {user_name2}.",
+                root=path_text(str(repository.root)),
+                user_name=user_name(owner),
+                user_name2=user_name(me),
+            ),
+            tr("Run it as its owner: {again}", again=again(uid=owner)),
         )
     for place in dict.fromkeys((repository.root / ".git", repository.git_dir, repository.common_dir)):
         for found in (os.lstat(place), os.stat(place)):
             if found.st_uid not in (me, 0):
                 them = user_name(found.st_uid)
                 return (
-                    f"The checkout {path_text(str(repository.root))} is yours, but {path_text(str(place))} belongs to {them}: "
-                    f"its settings and filters would run as {user_name(me)}.",
-                    f"Look at its config first. To take it over: sudo chown -hR {user_word(me)} {shell_word(str(place))}",
+                    tr(
+                        "The checkout {root} is yours, but {place} belongs to {them}: its settings and filters "
+                        "would run as {user_name}.",
+                        root=path_text(str(repository.root)),
+                        place=path_text(str(place)),
+                        them=them,
+                        user_name=user_name(me),
+                    ),
+                    tr(
+                        "Look at its config first. To take it over: sudo chown -hR {user_word} {place}",
+                        user_word=user_word(me),
+                        place=shell_word(str(place)),
+                    ),
                 )
     return None
 

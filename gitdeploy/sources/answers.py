@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from gitdeploy.errors import SourceError
+from gitdeploy.messages import tr
 from gitdeploy.sources.changelog import unsigned
 from gitdeploy.text import clean
 
@@ -26,9 +27,9 @@ def read_json(raw: bytes) -> Any:
     except NotJson:
         raise
     except RecursionError as error:
-        raise NotJson("it is nested without end") from error
+        raise NotJson(tr("it is nested without end")) from error
     except UnicodeError as error:
-        raise NotJson("it holds bytes or characters that are no text") from error
+        raise NotJson(tr("it holds bytes or characters that are no text")) from error
     except ValueError as error:
         raise NotJson(clean(str(error), limit=120)) from error
     return data
@@ -37,12 +38,12 @@ def read_json(raw: bytes) -> Any:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
     if len(made) != len(pairs):
-        raise NotJson("a key stands twice in one object")
+        raise NotJson(tr("a key stands twice in one object"))
     return made
 
 
 def _constant(name: str) -> Any:
-    raise NotJson(f"{name} is no JSON")
+    raise NotJson(tr("{name} is no JSON", name=name))
 
 
 class Item:
@@ -51,7 +52,7 @@ class Item:
     def __init__(self, data: Any, host: str, what: str) -> None:
         self.host, self.what = host, what
         if not isinstance(data, dict):
-            raise _wrong(host, what, "it", "an object", data)
+            raise _wrong(host, what, "it", tr("an object"), data)
         self.data: dict[str, Any] = data
 
     def text(self, name: str) -> str:
@@ -83,7 +84,7 @@ class Item:
     def flag(self, name: str) -> bool:
         value = self.data.get(name)
         if value is not None and not isinstance(value, bool):
-            raise self._wrong(f"`{name}`", "true or false", value)
+            raise self._wrong(f"`{name}`", tr("true or false"), value)
         return bool(value)
 
     def inner(self, name: str) -> Item | None:
@@ -96,18 +97,24 @@ class Item:
 
 
 def _wrong(host: str, place: str, what: str, wanted: str, found: object) -> SourceError:
-    kind = {dict: "an object", list: "a list", str: "text", bool: "true or false", type(None): "nothing"}
-    where = "" if place == "it" else f"in {place}, "
+    kind = {dict: tr("an object"), list: tr("a list"), str: "text", bool: tr("true or false"), type(None): "nothing"}
+    where = "" if place == "it" else tr("in {place}, ", place=place)
     return SourceError(
-        f"{host}'s answer is not what it should be: {where}{what} must be {wanted}, "
-        f"not {kind.get(type(found), 'a number')}.",
-        "If source.url is set, see that it is the address of the API; else the host may have changed it.",
+        tr(
+            "{host}'s answer is not what it should be: {where}{what} must be {wanted}, not {kind}.",
+            host=host,
+            where=where,
+            what=what,
+            wanted=wanted,
+            kind=kind.get(type(found), "a number"),
+        ),
+        tr("If source.url is set, see that it is the address of the API; else the host may have changed it."),
     )
 
 
 def items(data: Any, host: str, what: str) -> Iterator[Item]:
     """The objects of a list. Raises `SourceError` for anything else."""
     if not isinstance(data, list):
-        raise _wrong(host, "it", "it", "a list", data)
+        raise _wrong(host, "it", "it", tr("a list"), data)
     for number, each in enumerate(data, 1):
         yield Item(each, host, f"{what} {number}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 from msgspec import Struct
 from msgspec.structs import asdict
 
+from gitdeploy.messages import tr
 from gitdeploy.text import clean, count
 
 if TYPE_CHECKING:
@@ -94,10 +95,14 @@ class CheckResult(Struct, frozen=True):
         if self.latest_tag is None:
             return (self.reason or "There is no release").rstrip(".")
         if self.commits_ahead:
-            return f"HEAD is {count(self.commits_ahead, 'commit')} after {newest}, the newest release"
+            return tr(
+                "HEAD is {count} after {newest}, the newest release",
+                count=count(self.commits_ahead, "commit"),
+                newest=newest,
+            )
         if self.is_older:
-            return f"{live}, which is live, is newer than the newest release, {newest}"
-        return f"{live} is the newest release"
+            return tr("{live}, which is live, is newer than the newest release, {newest}", live=live, newest=newest)
+        return tr("{live} is the newest release", live=live)
 
 
 class HttpStore(Protocol):
@@ -181,7 +186,7 @@ class Host(Struct, frozen=True):
     name: str
     rights: str
     token_variable: str
-    address_hint: str = "Check source.url: it must be the address of the API, not of the web page."
+    address_hint: str = tr("Check source.url: it must be the address of the API, not of the web page.")
     hourly_without_token: int = 0
     withheld: str = ""  # why a token that is set was not sent; empty: it was, or there is none
 

@@ -12,6 +12,7 @@ from packaging.version import Version
 
 from gitdeploy.config import Config
 from gitdeploy.errors import PolicyError, SourceError, Unreachable, UsageError
+from gitdeploy.messages import joined, tr
 from gitdeploy.sources.base import CheckResult, GitRemote, HttpStore, Release, Source
 from gitdeploy.sources.choosing import Chooser, Chosen, Place
 from gitdeploy.sources.judging import NoRelease, Rules, is_future, why_none
@@ -50,8 +51,13 @@ class Catalogue:
             if known is None:
                 raise
             cached = self._result(current, known[1], known[0], from_cache=True)
-            texts = [error.message, *error.details, f"This is the answer of {self._age(known[0])} ago.", error.hint]
-            return replace(cached, warning=" ".join(filter(None, texts)))
+            texts = [
+                error.message,
+                *error.details,
+                tr("This is the answer of {age} ago.", age=self._age(known[0])),
+                error.hint,
+            ]
+            return replace(cached, warning=joined(" ", filter(None, texts)))
 
     def newest(self, current: CodeState) -> CheckResult:
         """The same to act upon: the source is asked now. Raises `SourceError` where those who know can't be asked."""
@@ -68,7 +74,11 @@ class Catalogue:
                 error.hint,
                 details=(
                     *error.details,
-                    f"{tag} was the newest release {self._age(known[0])} ago; to install that: gitdeploy upgrade {tag}",
+                    tr(
+                        "{tag} was the newest release {age} ago; to install that: gitdeploy upgrade {tag}",
+                        tag=tag,
+                        age=self._age(known[0]),
+                    ),
                 ),
             ) from error
 
@@ -99,7 +109,7 @@ class Catalogue:
             shown = with_local_dates(self.git, shown)
             if not shown:
                 none = self._why_none(source, found)
-                warnings.append(f"{none.reason}. {none.way}")
+                warnings.append(tr("{reason}. {way}", reason=none.reason, way=none.way))
             if not all:
                 return shown
             chosen = {r.tag for r in versions}
@@ -120,7 +130,8 @@ class Catalogue:
         found, _, _ = self._first(look)
         if found is None:
             raise UsageError(
-                f"The source has no release {clean(tag, limit=80)}.", "`gitdeploy releases --all` lists them."
+                tr("The source has no release {tag}.", tag=clean(tag, limit=80)),
+                tr("`gitdeploy releases --all` lists them."),
             )
         return with_local_dates(self.git, [found])[0]
 
@@ -202,14 +213,20 @@ class Catalogue:
                 raise self._not_cleared(places[0].source, chosen, failures)
             troubles = _instead(place.source, failures)
             if chosen.unclear:
-                troubles += (f"{_tags(chosen.unclear)} wait: {places[0].source.name} could not be asked about them.",)
+                troubles += (
+                    tr(
+                        "{tags} wait: {source} could not be asked about them.",
+                        tags=_tags(chosen.unclear),
+                        source=places[0].source.name,
+                    ),
+                )
             return chosen, troubles
         raise _all_failed(failures)
 
     @staticmethod
     def _not_cleared(host: Source, chosen: Chosen, failures: list[SourceError]) -> SourceError:
         error = failures[0]
-        where = "The git remote" if chosen.source.kind == "git" else chosen.source.name
+        where = tr("The git remote") if chosen.source.kind == "git" else chosen.source.name
         tag = clean(chosen.unclear[0].tag)
         return type(error)(
             error.message,
@@ -217,9 +234,16 @@ class Catalogue:
             details=(
                 *error.details,
                 *(other.message for other in failures[1:]),
-                f"{where} has {_tags(chosen.unclear)}; only {host.name} knows whether they are drafts or prereleases, so none "
-                "is chosen.",
-                f"To install it all the same: gitdeploy upgrade {tag}. To go by tags alone: source.type: git",
+                tr(
+                    "{where} has {tags}; only {host} knows whether they are drafts or prereleases, so none is chosen.",
+                    where=where,
+                    tags=_tags(chosen.unclear),
+                    host=host.name,
+                ),
+                tr(
+                    "To install it all the same: gitdeploy upgrade {tag}. To go by tags alone: source.type: git",
+                    tag=tag,
+                ),
             ),
         )
 
@@ -246,19 +270,23 @@ class Catalogue:
             top = next(iter(source.details(chosen.passed[:1])), chosen.standing)
         if live is not None and chosen.passed:
             warnings.append(
-                f"{_tags(chosen.passed)} {'counts as a newer version' if len(passed) == 1 else 'count as newer versions'} than "
-                f"{clean(current.tag or '')}, but {clean(current.tag or '')} was made after: passed over. Leave them out: "
-                "source.tags"
+                tr(
+                    "{tags} {passed} than {current_tag}, but {current_tag} was made after: passed over. "
+                    "Leave them out: source.tags",
+                    tags=_tags(chosen.passed),
+                    passed=tr("counts as a newer version") if len(passed) == 1 else tr("count as newer versions"),
+                    current_tag=clean(current.tag or ""),
+                )
             )
         if top is None:
             held_back = any(self.rules.is_release(release) for release in chosen.found)
-            none = NoRelease("; ".join((*chosen.dated, *chosen.held)[:3]), "")
+            none = NoRelease(joined("; ", (*chosen.dated, *chosen.held)[:3]), "")
             if not none.reason:
                 none = self._why_none(source, chosen.found)
             return Newest(
                 None, source.name, tuple(warnings), none.reason, none.way or None, passed=passed, held_back=held_back
             )
-        warnings += [f"{why}." for why in chosen.dated[:3]]
+        warnings += [tr("{why}.", why=why) for why in chosen.dated[:3]]
         return Newest(
             with_notes(self.git, source, top),
             source.name,
@@ -293,21 +321,34 @@ class Catalogue:
                 missing.append(error.message)
                 continue
             if there is None:
-                missing.append(f"{other.name} doesn't have {release.tag}.")
+                missing.append(tr("{other} doesn't have {release_tag}.", other=other.name, release_tag=release.tag))
                 continue
             pair = _comparable(here, there)
             if pair is None:
-                missing.append(f"{other.name} doesn't say which commit {release.tag} is.")
+                missing.append(
+                    tr("{other} doesn't say which commit {release_tag} is.", other=other.name, release_tag=release.tag)
+                )
             elif pair[0] != pair[1]:
                 raise PolicyError(
-                    f"{source.name} and {other.name} disagree about {release.tag}: {pair[0][:12]} and {pair[1][:12]}.",
-                    "One of them was changed, or is a mirror that is behind. Find out which before you upgrade.",
+                    tr(
+                        "{source} and {other} disagree about {release_tag}: {pair} and {pair2}.",
+                        source=source.name,
+                        other=other.name,
+                        release_tag=release.tag,
+                        pair=pair[0][:12],
+                        pair2=pair[1][:12],
+                    ),
+                    tr("One of them was changed, or is a mirror that is behind. Find out which before you upgrade."),
                 )
             else:
                 return replace(release, commit=here.commit or there.commit)
         raise SourceError(
-            f"Nobody but {source.name} says which commit {release.tag} is, and source.agree wants two that agree.",
-            "Make the other source reachable, or set source.agree: false.",
+            tr(
+                "Nobody but {source} says which commit {release_tag} is, and source.agree wants two that agree.",
+                source=source.name,
+                release_tag=release.tag,
+            ),
+            tr("Make the other source reachable, or set source.agree: false."),
             details=tuple(missing),
         )
 
@@ -351,7 +392,7 @@ class Catalogue:
             checked_at=datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds"),
             from_cache=from_cache,
             commit=release.commit if release else None,
-            warning=" ".join(newest.warnings) or None,
+            warning=joined(" ", newest.warnings) or None,
             commits_ahead=ahead,
             reason=newest.reason,
             way=newest.way,
@@ -367,7 +408,9 @@ def _instead(source: Source, failures: list[SourceError]) -> tuple[str, ...]:
     """That SOURCE answered instead of the first, and why."""
     if not failures:
         return ()
-    instead = f"This is the answer of {'the git remote' if source.kind == 'git' else source.name} instead."
+    instead = tr(
+        "This is the answer of {source} instead.", source=tr("the git remote") if source.kind == "git" else source.name
+    )
     return (f"{failures[0].message} {instead} {failures[0].hint}".strip(),)
 
 

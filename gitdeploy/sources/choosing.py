@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from packaging.version import Version
 
 from gitdeploy.config import SourceConfig
+from gitdeploy.messages import tr
 from gitdeploy.sources.base import GitRemote, Release, Source
 from gitdeploy.sources.judging import Rules, is_future
 from gitdeploy.sources.listing import listed
@@ -82,7 +83,13 @@ class Chooser:
                 r.tag for r in candidates if r.tag != top.tag and self.rules.order(r)[0] == self.rules.order(top)[0]
             ]
             if equal:
-                chosen.warnings.append(f"{top.tag} and {', '.join(equal[:3])} name the same version; {top.tag} counts.")
+                chosen.warnings.append(
+                    tr(
+                        "{top_tag} and {equal} name the same version; {top_tag} counts.",
+                        top_tag=top.tag,
+                        equal=", ".join(equal[:3]),
+                    )
+                )
         return chosen
 
     def _rank(self, release: Release) -> tuple[Version, str] | None:
@@ -148,8 +155,13 @@ class Chooser:
             chosen.newer += cleared
         if most == 1 and not chosen.newer and len(newer) > MOST_ASKED:
             chosen.warnings.append(
-                f"{chosen.source.name} holds the {MOST_ASKED} highest releases back, from "
-                f"{clean(newer[0].tag)} on; lower ones were not looked at. source.tags can leave them out."
+                tr(
+                    "{source} holds the {most_asked} highest releases back, from {tag} on; lower ones were "
+                    "not looked at. source.tags can leave them out.",
+                    source=chosen.source.name,
+                    most_asked=MOST_ASKED,
+                    tag=clean(newer[0].tag),
+                )
             )
 
     def _standing(self, chosen: Chosen, others: Sequence[Release]) -> None:

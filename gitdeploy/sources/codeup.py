@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 from gitdeploy.errors import ConfigError, SourceError
+from gitdeploy.messages import joined, tr
 from gitdeploy.sources import webhooks
 from gitdeploy.sources.answers import Item, items
 from gitdeploy.sources.base import Announcement, Host, Order, Page, Release, Setup
@@ -35,9 +36,12 @@ class CodeupSource:
         organization = first if re.fullmatch(r"[0-9a-f]{24}", first) else None
         if not setup.repo or (organization is None and setup.url is None) or (organization and not rest):
             raise ConfigError(
-                "source.repo must be ORGANIZATION/GROUP/NAME for Codeup, where the organization is 24 hex digits; it is "
-                f"{clean(setup.repo or 'not set', limit=80)}.",
-                "It stands in the address of the repository's page. For a region edition set source.url instead.",
+                tr(
+                    "source.repo must be ORGANIZATION/GROUP/NAME for Codeup, where the organization is 24 "
+                    "hex digits; it is {repo}.",
+                    repo=clean(setup.repo or tr("not set"), limit=80),
+                ),
+                tr("It stands in the address of the repository's page. For a region edition set source.url instead."),
             )
         self.setup, self.organization = setup, organization
         base = (setup.url or API).rstrip("/")
@@ -74,12 +78,12 @@ class CodeupSource:
         """The list, bare or in the old API's envelope, and how many there are."""
         if not isinstance(answer.data, dict):
             return answer.data, answer.number("x-total")
-        envelope = Item(answer.data, self.name, "the answer")
+        envelope = Item(answer.data, self.name, tr("the answer"))
         if "result" not in answer.data or not envelope.flag("success"):
-            said = " ".join(filter(None, (envelope.maybe("errorCode"), envelope.maybe("errorMessage"))))
+            said = joined(" ", filter(None, (envelope.maybe("errorCode"), envelope.maybe("errorMessage"))))
             raise SourceError(
-                f"Codeup refuses: {clean(said, limit=200) or 'it does not say why'}.",
-                "Check source.repo, and that the token has the right 代码管理 / 标签 / 只读 (tags: read).",
+                tr("Codeup refuses: {said}.", said=clean(said, limit=200) or tr("it does not say why")),
+                tr("Check source.repo, and that the token has the right 代码管理 / 标签 / 只读 (tags: read)."),
             )
         total = answer.data.get("total")
         return answer.data["result"], total if isinstance(total, int) else None
@@ -108,7 +112,7 @@ class CodeupSource:
         answer = self.client.get(
             f"{self.path}/files/{quoted(path)}?ref={quoted(tag)}", none_for=(403, 404), fresh_for=JUST_ASKED
         )
-        return decoded(Item(answer.data, self.name, "a file")) if isinstance(answer.data, dict) else None
+        return decoded(Item(answer.data, self.name, tr("a file"))) if isinstance(answer.data, dict) else None
 
     def git_url(self) -> str | None:
         return f"{WEB}/{self.setup.repo}.git" if self.organization else None

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from gitdeploy.config import SOURCE_GROUP, TOKEN_VARIABLES, Config, SourceConfig
 from gitdeploy.errors import ConfigError
+from gitdeploy.messages import tr
 from gitdeploy.sources.addresses import (
     Address,
     api_of,
@@ -53,13 +54,20 @@ def source_class(kind: str) -> type[Source]:
             loaded: type[Source] = point.load()
         except Exception as error:  # a package of somebody else's: whatever it raises must become a sentence
             raise ConfigError(
-                f"The source `{clean(kind)}` of {clean(point.value)} can't be loaded: {redact(clean(str(error)))}.",
-                "Install the package that brings it again, into the environment that gitdeploy runs in.",
+                tr(
+                    "The source `{kind}` of {point} can't be loaded: {error}.",
+                    kind=clean(kind),
+                    point=clean(point.value),
+                    error=redact(clean(str(error))),
+                ),
+                tr("Install the package that brings it again, into the environment that gitdeploy runs in."),
             ) from error
         return loaded
     raise ConfigError(
-        f"There is no source of the type `{clean(kind)}`.",
-        "Install the package that brings it into the environment that gitdeploy runs in, or set another source.type.",
+        tr("There is no source of the type `{kind}`.", kind=clean(kind)),
+        tr(
+            "Install the package that brings it into the environment that gitdeploy runs in, or set another source.type."
+        ),
     )
 
 
@@ -93,10 +101,10 @@ def find(source: SourceConfig, git: GitRemote) -> Found:
     if source.type not in _BUILT_IN:
         return _at(source, source.type, repo, None)
     if address is None or repo is None or (is_public(address) and kind_of(address) != source.type):
-        where = f", and the remote {clean(source.remote)} is elsewhere" if address else ""
+        where = tr(", and the remote {remote} is elsewhere", remote=clean(source.remote)) if address else ""
         raise ConfigError(
-            f"source.type is {source.type}, but source.repo isn't set{where}.",
-            "Set source.repo in deploy.yaml: the repository as its host names it, such as scaleflower/otrs-web.",
+            tr("source.type is {type}, but source.repo isn't set{where}.", type=source.type, where=where),
+            tr("Set source.repo in deploy.yaml: the repository as its host names it, such as scaleflower/otrs-web."),
         )
     return _at(source, source.type, repo, address)
 
@@ -144,13 +152,22 @@ def token_for(config: Config, source: SourceConfig, found: Found) -> tuple[str |
     if found.kind != "git" and found.url is not None and not may_carry_a_token(found.url):
         return (
             None,
-            f"{variable} is set and was not sent, since {clean(found.url)} is plain http: an address with https takes it.",
+            tr(
+                "{variable} is set and was not sent, since {url} is plain http: an address with https takes it.",
+                variable=variable,
+                url=clean(found.url),
+            ),
         )
     if found.place == "ssh" or (found.place == "remote" and source.token_env is None):
         name = clean(found.url or source.remote)
         return (
             None,
-            f"{variable} is set and was not sent, since {name} is only guessed from the remote: source.url names it.",
+            tr(
+                "{variable} is set and was not sent, since {name} is only guessed from the remote: "
+                "source.url names it.",
+                variable=variable,
+                name=name,
+            ),
         )
     return token, ""
 
@@ -167,9 +184,11 @@ def make_source(
 ) -> Source:
     """The source itself. Asks nothing yet. store: None for one that won't be asked. everything: tags that can't be releases are wanted too."""
     token, withheld = token_for(config, source, found)
-    variable = source.token_env or TOKEN_VARIABLES.get(found.kind) or "the variable that source.token_env names"
+    variable = source.token_env or TOKEN_VARIABLES.get(found.kind) or tr("the variable that source.token_env names")
     if found.place == "ssh" or (found.place == "remote" and source.token_env is None and found.kind != "git"):
-        variable = f"source.url and {variable}"  # a host that is guessed from a name is given none
+        variable = tr(
+            "source.url and {variable}", variable=variable
+        )  # a host that is guessed from a name is given none
 
     def client(host: Host, base: str, headers: Mapping[str, str]) -> Client:
         from gitdeploy.sources.http import Client

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar
 
 from gitdeploy.errors import SourceError
+from gitdeploy.messages import tr
 from gitdeploy.sources.base import Announcement, Order, Page, Release, Setup
 from gitdeploy.sources.webhooks import WebhookRefused
 from gitdeploy.text import clean, redact
@@ -28,8 +29,11 @@ class GitSource:
         url = git.remote_url(remote)
         if url is None:
             raise SourceError(
-                f"The checkout has no remote `{clean(remote)}`, so there is nowhere to learn of releases.",
-                "Add it: git remote add origin URL, or name another: source: {remote: …} in deploy.yaml.",
+                tr(
+                    "The checkout has no remote `{remote}`, so there is nowhere to learn of releases.",
+                    remote=clean(remote),
+                ),
+                tr("Add it: git remote add origin URL, or name another: source: {{remote: …}} in deploy.yaml."),
             )
         tags = git.ls_remote_tags(remote)
         yield Page([self._release(tag, oid, commit, redact(url)) for tag, (oid, commit) in tags.items()])
@@ -65,4 +69,4 @@ class GitSource:
 
     @staticmethod
     def parse_webhook(headers: Mapping[str, str], body: bytes, secret: str) -> Announcement:  # noqa: ARG004  # the protocol's shape
-        raise WebhookRefused("A plain git remote sends no webhooks that gitdeploy knows.", 404)
+        raise WebhookRefused(tr("A plain git remote sends no webhooks that gitdeploy knows."), 404)

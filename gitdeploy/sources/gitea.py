@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from gitdeploy.errors import ConfigError
+from gitdeploy.messages import tr
 from gitdeploy.sources import webhooks
 from gitdeploy.sources.base import Announcement, Host, Setup
 from gitdeploy.sources.rest import ForgeSource, host_name, web_address
@@ -19,8 +20,8 @@ class GiteaSource(ForgeSource):
     def __init__(self, setup: Setup) -> None:
         if not setup.url:
             raise ConfigError(
-                "source.type is gitea, which needs source.url: the address of your host.",
-                "Set source.url in deploy.yaml, for instance https://codeberg.org/api/v1",
+                tr("source.type is gitea, which needs source.url: the address of your host."),
+                tr("Set source.url in deploy.yaml, for instance https://codeberg.org/api/v1"),
             )
         self.base = setup.url.rstrip("/")
         if not self.base.endswith("/api/v1"):

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 
 from msgspec.structs import replace
 
+from gitdeploy.messages import tr
 from gitdeploy.sources import webhooks
 from gitdeploy.sources.answers import Item, items
 from gitdeploy.sources.base import Announcement, Host, Page, Release, Setup
@@ -57,7 +58,7 @@ class GitHubSource(ForgeSource):
         answer = self.client.get(f"{self.path}/git/tags/{release.object_id}", none_for=(404,), fresh_for=JUST_ASKED)
         if answer.data is None:
             return release
-        item = Item(answer.data, self.name, f"tag {clean(release.tag, limit=60)}")
+        item = Item(answer.data, self.name, tr("tag {release_tag}", release_tag=clean(release.tag, limit=60)))
         target, tagger = item.inner("object"), item.inner("tagger")
         commit = target.maybe("sha") if target and target.maybe("type") == "commit" else None
         return replace(

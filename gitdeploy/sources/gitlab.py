@@ -9,6 +9,7 @@ from typing import ClassVar
 from msgspec.structs import replace
 
 from gitdeploy.errors import ConfigError
+from gitdeploy.messages import tr
 from gitdeploy.sources import webhooks
 from gitdeploy.sources.answers import Item, items
 from gitdeploy.sources.base import Announcement, Host, Order, Page, Release, Setup
@@ -27,8 +28,8 @@ class GitLabSource:
     def __init__(self, setup: Setup) -> None:
         if not setup.repo:
             raise ConfigError(
-                "source.repo must be set for GitLab: GROUP/NAME.",
-                "Set source.repo in deploy.yaml, or source.type: git.",
+                tr("source.repo must be set for GitLab: GROUP/NAME."),
+                tr("Set source.repo in deploy.yaml, or source.type: git."),
             )
         self.base = (setup.url or API).rstrip("/")
         if not self.base.endswith("/api/v4"):
@@ -94,20 +95,27 @@ class GitLabSource:
 
     def _item(self, tag: str) -> Item | None:
         answer = self.client.get(f"{self.path}/releases/{quoted(tag)}", none_for=(404,), fresh_for=JUST_ASKED)
-        return Item(answer.data, self.name, f"release {clean(tag, limit=60)}") if answer.data is not None else None
+        return (
+            Item(answer.data, self.name, tr("release {tag}", tag=clean(tag, limit=60)))
+            if answer.data is not None
+            else None
+        )
 
     def release(self, tag: str) -> Release | None:
         answer = self.client.get(f"{self.path}/repository/tags/{quoted(tag)}", none_for=(404,))
         if answer.data is None:
             next(iter(self.pages()))  # a project that is hidden from us answers so too, and its list says that
             return None
-        return next(iter(self.details([self._tag(Item(answer.data, self.name, f"tag {clean(tag, limit=60)}"))])), None)
+        return next(
+            iter(self.details([self._tag(Item(answer.data, self.name, tr("tag {tag}", tag=clean(tag, limit=60))))])),
+            None,
+        )
 
     def file(self, tag: str, path: str) -> str | None:
         answer = self.client.get(
             f"{self.path}/repository/files/{quoted(path)}?ref={quoted(tag)}", none_for=(404,), fresh_for=JUST_ASKED
         )
-        return decoded(Item(answer.data, self.name, "a file")) if answer.data is not None else None
+        return decoded(Item(answer.data, self.name, tr("a file"))) if answer.data is not None else None
 
     def _web(self) -> str:
         return web_address(self.base, "/api/v4")

@@ -24,6 +24,7 @@ import urllib3
 from msgspec import Struct
 
 from gitdeploy.errors import SourceError, Unreachable
+from gitdeploy.messages import tr
 from gitdeploy.sources import refusals
 from gitdeploy.sources.answers import NotJson, read_json
 from gitdeploy.sources.base import Host, HttpStore
@@ -121,7 +122,11 @@ class Client:
         url = path if "://" in path else self.base + path
         if _origin(url) != _origin(self.base):
             raise SourceError(
-                f"{self.host.name} points to another host ({_shown_host(url)}), which is not asked.",
+                tr(
+                    "{host} points to another host ({shown_host}), which is not asked.",
+                    host=self.host.name,
+                    shown_host=_shown_host(url),
+                ),
                 self.host.address_hint,
             )
         known = self._known(url)
@@ -210,7 +215,7 @@ class Client:
             if _origin(target) != _origin(place):
                 raise refusals.redirected(self.host, target)
             place = target
-        raise SourceError(f"{self.host.name} redirects without end.", self.host.address_hint)
+        raise SourceError(tr("{host} redirects without end.", host=self.host.name), self.host.address_hint)
 
     def _once(self, url: str, etag: str | None) -> _Reply:
         headers = {**self.headers, **({"If-None-Match": etag} if etag else {})}
@@ -242,8 +247,8 @@ class Client:
 
     def _too_slow(self) -> SourceError:
         return Unreachable(
-            f"{self.host.name} gave no whole answer in {ONE_TIME:.0f} s.",
-            "Check the network or the proxy, then try again; source.fallback names another source.",
+            tr("{host} gave no whole answer in {one_time} s.", host=self.host.name, one_time=f"{ONE_TIME:.0f}"),
+            tr("Check the network or the proxy, then try again; source.fallback names another source."),
         )
 
     def _explained(self, error: Exception) -> Exception:
@@ -255,7 +260,8 @@ class Client:
         coding = headers.get("content-encoding", "identity").strip().lower()
         if coding not in ("identity", "gzip", ""):
             raise SourceError(
-                f"{self.host.name} sends its answer packed in a way that was not asked for.", self.host.address_hint
+                tr("{host} sends its answer packed in a way that was not asked for.", host=self.host.name),
+                self.host.address_hint,
             )
         unpacker = zlib.decompressobj(wbits=31) if coding == "gzip" else None
         size = received = 0
@@ -267,15 +273,18 @@ class Client:
                 size += len(data)
                 if size > LARGEST:
                     raise SourceError(
-                        f"{self.host.name}'s answer is larger than {LARGEST // 1024 // 1024} MB, which no list of "
-                        "releases needs.",
+                        tr(
+                            "{host}'s answer is larger than {largest} MB, which no list of releases needs.",
+                            host=self.host.name,
+                            largest=LARGEST // 1024 // 1024,
+                        ),
                         self.host.address_hint,
                     )
                 yield data
         promised = headers.get("content-length", "")
         short = promised.isdigit() and received < int(promised) and response.status_code == 200
         if short or (unpacker is not None and received and not unpacker.eof):
-            raise urllib3.exceptions.ProtocolError("the answer was cut short")
+            raise urllib3.exceptions.ProtocolError(tr("the answer was cut short"))
 
     def _json(self, reply: _Reply) -> Any:
         kind = reply.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -283,15 +292,21 @@ class Client:
             raise refusals.web_page(self.host, self.base)
         if kind != "application/json" and not kind.endswith("+json"):
             raise SourceError(
-                f"{self.host.name} answers with {clean(kind, limit=60) or 'something that has no type'}, not with JSON.",
+                tr(
+                    "{host} answers with {kind}, not with JSON.",
+                    host=self.host.name,
+                    kind=clean(kind, limit=60) or tr("something that has no type"),
+                ),
                 self.host.address_hint,
             )
         try:
             return read_json(reply.body)
         except NotJson as error:
             said = SourceError(
-                f"{self.host.name}'s answer is no whole JSON: {error}.",
-                "It may have been cut short on its way: try again. If that doesn't help, a proxy may be in between.",
+                tr("{host}'s answer is no whole JSON: {error}.", host=self.host.name, error=error),
+                tr(
+                    "It may have been cut short on its way: try again. If that doesn't help, a proxy may be in between."
+                ),
             )
             raise _TryAgain(said) from error
 
@@ -313,8 +328,12 @@ class Client:
             bundle = self.git_setting("http.sslCAInfo", self.base)
         if bundle is not None and not os.path.exists(bundle):
             raise SourceError(
-                f"{origin} names {redact(clean(bundle, limit=200))}, which does not exist, so no certificate can be checked.",
-                f"Set {origin} right, or remove it.",
+                tr(
+                    "{origin} names {bundle}, which does not exist, so no certificate can be checked.",
+                    origin=origin,
+                    bundle=redact(clean(bundle, limit=200)),
+                ),
+                tr("Set {origin} right, or remove it.", origin=origin),
             )
         return {"proxies": dict(proxies), "verify": bundle or True}
 

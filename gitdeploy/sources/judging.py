@@ -9,6 +9,7 @@ from msgspec import Struct
 from packaging.version import Version
 
 from gitdeploy.config import SourceConfig
+from gitdeploy.messages import tr
 from gitdeploy.sources.base import Release, Source
 from gitdeploy.text import clean, count, listing
 from gitdeploy.versions import admitted, matches, order, read_version, scheme_prefix, valid_tag
@@ -43,10 +44,16 @@ class Rules:
     def held_back(self, release: Release, now: float) -> str | None:
         """Why the host's own word keeps RELEASE (with its details) from being chosen; None where it doesn't."""
         if release.prerelease and self.config.channel == "stable":
-            return f"{clean(release.tag)} is a prerelease, which source.channel: stable leaves out"
+            return tr(
+                "{release_tag} is a prerelease, which source.channel: stable leaves out", release_tag=clean(release.tag)
+            )
         if is_future(release, now):
             date = clean(release.published_at or "")[:16].replace("T", " ")
-            return f"{clean(release.tag)} is dated {date}, which is yet to come; check this server's clock"
+            return tr(
+                "{release_tag} is dated {date}, which is yet to come; check this server's clock",
+                release_tag=clean(release.tag),
+                date=date,
+            )
         return None
 
 
@@ -71,15 +78,23 @@ def why_none(
     """Why none of the tags FOUND at SOURCE is a release to upgrade to. ELSEWHERE: tags of the other remotes, by their names."""
     config = rules.config
     where = clean(remote if source.kind == "git" else source.name, limit=100)
-    shown = f"{where} shows no release"
+    shown = tr("{where} shows no release", where=where)
     if not found:
-        return _no_tags(f"{shown}: it has no tags, and branches aren't followed", config, source, elsewhere)
+        return _no_tags(
+            tr("{shown}: it has no tags, and branches aren't followed", shown=shown), config, source, elsewhere
+        )
     within = [release.tag for release in found if matches(release.tag, config.tags)]
     if not within:
         names = _named([release.tag for release in found])
         return NoRelease(
-            f"{shown}: none of its {count(len(found), 'tag')} matches source.tags, {clean(config.tags)} ({names})",
-            "Change source.tags in deploy.yaml, or remove it: then all tags that name a version count.",
+            tr(
+                "{shown}: none of its {count} matches source.tags, {tags} ({names})",
+                shown=shown,
+                count=count(len(found), "tag"),
+                tags=clean(config.tags),
+                names=names,
+            ),
+            tr("Change source.tags in deploy.yaml, or remove it: then all tags that name a version count."),
         )
     versions = [release for release in found if rules.is_release(release)]
     if not versions:
@@ -87,35 +102,54 @@ def why_none(
     names = _named([release.tag for release in sorted(versions, key=rules.order, reverse=True)])
     if all(version.is_prerelease for version in map(rules.version, versions) if version is not None):
         return NoRelease(
-            f"{where} shows only prereleases ({names})", "source.channel: prerelease in deploy.yaml takes them."
+            tr("{where} shows only prereleases ({names})", where=where, names=names),
+            tr("source.channel: prerelease in deploy.yaml takes them."),
         )
     return NoRelease(
-        f"{where} shows no release that is chosen automatically ({names})", "One of them by name: gitdeploy upgrade TAG"
+        tr("{where} shows no release that is chosen automatically ({names})", where=where, names=names),
+        tr("One of them by name: gitdeploy upgrade TAG"),
     )
 
 
 def _no_tags(reason: str, config: SourceConfig, source: Source, elsewhere: Mapping[str, Sequence[str]]) -> NoRelease:
     for name, tags in elsewhere.items():
         if any(read_version(tag, config.tag_prefix) for tag in tags):
-            way = f"Take the releases from there: set source.remote: {clean(name)} in deploy.yaml (with source.type: git)."
+            way = tr(
+                "Take the releases from there: set source.remote: {name} in deploy.yaml (with source.type: git).",
+                name=clean(name),
+            )
             if source.kind != "git":
-                way = f"Check source.repo. {way}"
-            return NoRelease(f"{reason}. The remote {clean(name)} has {count(len(tags), 'tag')}", way)
-    return NoRelease(reason, "A release is a tag that names a version: git tag v1.0.0, and push it.")
+                way = tr("Check source.repo. {way}", way=way)
+            return NoRelease(
+                tr(
+                    "{reason}. The remote {name} has {count}",
+                    reason=reason,
+                    name=clean(name),
+                    count=count(len(tags), "tag"),
+                ),
+                way,
+            )
+    return NoRelease(reason, tr("A release is a tag that names a version: git tag v1.0.0, and push it."))
 
 
 def _no_versions(shown: str, tags: Sequence[str], config: SourceConfig) -> NoRelease:
     if config.tag_prefix and not any(tag.startswith(config.tag_prefix) for tag in tags):
         return NoRelease(
-            f"{shown}: none of its tags begins with source.tag_prefix, {clean(config.tag_prefix)} ({_named(tags)})",
-            "Change source.tag_prefix in deploy.yaml, or remove it.",
+            tr(
+                "{shown}: none of its tags begins with source.tag_prefix, {tag_prefix} ({named})",
+                shown=shown,
+                tag_prefix=clean(config.tag_prefix),
+                named=_named(tags),
+            ),
+            tr("Change source.tag_prefix in deploy.yaml, or remove it."),
         )
-    reason = f"{shown}: none of its tags names a version ({_named(tags)})"
+    reason = tr("{shown}: none of its tags names a version ({named})", shown=shown, named=_named(tags))
     prefix = None if config.tag_prefix else scheme_prefix(tags)
     if prefix is not None:
-        return NoRelease(reason, f"Set source.tag_prefix: {prefix} in deploy.yaml.")
+        return NoRelease(reason, tr("Set source.tag_prefix: {prefix} in deploy.yaml.", prefix=prefix))
     return NoRelease(
-        reason, "A release is a tag that names a version, such as v1.2.3; source.tag_prefix says what stands before."
+        reason,
+        tr("A release is a tag that names a version, such as v1.2.3; source.tag_prefix says what stands before."),
     )
 
 

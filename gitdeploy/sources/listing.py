@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from packaging.version import Version
 
+from gitdeploy.messages import tr
 from gitdeploy.sources.base import Page, Release, Source
 
 MOST_PAGES = 50  # of one list, before it is left at that
@@ -48,8 +49,14 @@ def listed(
             break
     if not page.more and not (page.total is not None and len(found) < page.total):
         return found, None
-    of = f" of {page.total}" if page.total else ""
-    which = "newest by date" if source.order == "date" else "first that it lists"
+    of = tr(" of {total}", total=page.total) if page.total else ""
+    which = tr("newest by date") if source.order == "date" else tr("first that it lists")
     return found, (
-        f"{source.name} has more tags than were looked at: the {len(found)}{of} {which}. source.tags can narrow them."
+        tr(
+            "{source} has more tags than were looked at: the {found}{of} {which}. source.tags can narrow them.",
+            source=source.name,
+            found=len(found),
+            of=of,
+            which=which,
+        )
     )

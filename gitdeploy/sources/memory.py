@@ -12,6 +12,7 @@ from msgspec import Struct
 from msgspec.structs import asdict, replace
 
 from gitdeploy.config import SourceConfig
+from gitdeploy.messages import tr
 from gitdeploy.sources.base import GitRemote, HttpStore, Release
 from gitdeploy.versions import order
 
@@ -98,9 +99,12 @@ class Memory:
         here = newest.release.tag if newest.release else None
         prefix = self.config.tag_prefix
         if isinstance(tag, str) and tag not in newest.passed and order(here, prefix) < order(tag, prefix):
-            sentence = (
-                f"The newest release is {here or 'none'} now and was {tag} before: {newest.source} may be an old mirror, "
-                "or that release was withdrawn."
+            sentence = tr(
+                "The newest release is {here} now and was {tag} before: {source} may be an old mirror, "
+                "or that release was withdrawn.",
+                here=here or "none",
+                tag=tag,
+                source=newest.source,
             )
             return replace(newest, warnings=(*newest.warnings, sentence))
         if here is not None:

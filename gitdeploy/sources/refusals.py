@@ -10,20 +10,21 @@ from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
 from gitdeploy.errors import SourceError, Unreachable
+from gitdeploy.messages import joined, tr
 from gitdeploy.sources.answers import NotJson, read_json
 from gitdeploy.sources.base import Host
 from gitdeploy.text import clean, duration_text, redact
 
-_BURST = ("secondary rate limit", "secondary-rate-limit", "abuse detection", "abuse-rate-limit")
+_BURST = (tr("secondary rate limit"), "secondary-rate-limit", tr("abuse detection"), "abuse-rate-limit")
 _RIGHTS = (
-    "not accessible by",
+    tr("not accessible by"),
     "insufficient_scope",
-    "insufficient scope",
-    "required scope",
+    tr("insufficient scope"),
+    tr("required scope"),
     "permission",
     "unauthorized",
 )
-_FALLBACK = "Check the network, then try again; source.fallback names another source for such times."
+_FALLBACK = tr("Check the network, then try again; source.fallback names another source for such times.")
 
 
 def refusal(
@@ -42,56 +43,89 @@ def refusal(
         return _forbidden(host, headers, low, said, token)
     if status == 404:
         return SourceError(
-            f"{host.name} has no such repository, or hides it from {'this token' if token else 'those without a token'} "
-            f"(404){said}",
-            "Check source.repo. "
+            tr("{host} has no such repository, or hides it from {token} (404){said}", host=host.name, token=tr("this token") if token else tr("those without a token"), said=said),
+            tr("Check source.repo. ")
             + (
-                f"The token needs {host.rights}." if token
-                else host.withheld or f"A private one needs {host.token_variable}: {host.rights}."
+                tr("The token needs {rights}.", rights=host.rights) if token
+                else host.withheld or tr("A private one needs {token_variable}: {rights}.", token_variable=host.token_variable, rights=host.rights)
             ),
         )  # fmt: skip
     if status >= 500:
-        return SourceError(f"{host.name} has a fault of its own ({status}){said}", _FALLBACK)
-    return SourceError(f"{host.name} answers with status {status}{said}", host.address_hint)
+        return SourceError(
+            tr("{host} has a fault of its own ({status}){said}", host=host.name, status=status, said=said), _FALLBACK
+        )
+    return SourceError(
+        tr("{host} answers with status {status}{said}", host=host.name, status=status, said=said), host.address_hint
+    )
 
 
 def _forbidden(host: Host, headers: Mapping[str, str], low: str, said: str, token: str | None) -> SourceError:
     """A 403 that is no limit: the host's own words say which of its reasons it is."""
     if token is None:
-        hint = host.withheld or f"Set {host.token_variable}: a token with {host.rights}."
-        return SourceError(f"{host.name} forbids that (403){said}", hint)
+        hint = host.withheld or tr(
+            "Set {token_variable}: a token with {rights}.", token_variable=host.token_variable, rights=host.rights
+        )
+        return SourceError(tr("{host} forbids that (403){said}", host=host.name, said=said), hint)
     if "x-github-sso" in headers or "saml" in low:
         url = re.search(r"url=(https://[^\s;,]+)", headers.get("x-github-sso", ""))
-        where = f": {clean(url[1], limit=300)}" if url else " (in its settings: Configure SSO)."
+        where = f": {clean(url[1], limit=300)}" if url else tr(" (in its settings: Configure SSO).")
         return SourceError(
-            f"{host.name} wants the token of {host.token_variable} authorized for single sign-on (SAML, 403){said}",
-            f"Authorize the token for the organization{where}",
+            tr(
+                "{host} wants the token of {token_variable} authorized for single sign-on (SAML, 403){said}",
+                host=host.name,
+                token_variable=host.token_variable,
+                said=said,
+            ),
+            tr("Authorize the token for the organization{where}", where=where),
         )
     if "ip allow list" in low or "ip address" in low:
         return SourceError(
-            f"{host.name} refuses this server's address, not the token (403){said}",
-            "Have the address of this server added to the organization's list of allowed addresses.",
+            tr("{host} refuses this server's address, not the token (403){said}", host=host.name, said=said),
+            tr("Have the address of this server added to the organization's list of allowed addresses."),
         )
     if any(mark in low for mark in _RIGHTS):
         return SourceError(
-            f"The token of {host.token_variable} lacks a right at {host.name} (403){said}",
-            f"The token needs {host.rights}.",
+            tr(
+                "The token of {token_variable} lacks a right at {host} (403){said}",
+                token_variable=host.token_variable,
+                host=host.name,
+                said=said,
+            ),
+            tr("The token needs {rights}.", rights=host.rights),
         )
     return SourceError(
-        f"{host.name} forbids that (403){said}",
-        f"Where it doesn't say why: the token of {host.token_variable} needs {host.rights}, and its owner access.",
+        tr("{host} forbids that (403){said}", host=host.name, said=said),
+        tr(
+            "Where it doesn't say why: the token of {token_variable} needs {rights}, and its owner access.",
+            token_variable=host.token_variable,
+            rights=host.rights,
+        ),
     )
 
 
 def _unauthorized(host: Host, said: str, token: str | None) -> SourceError:
     if token is None:
         return SourceError(
-            f"{host.name} wants to know who asks (401){said}",
-            host.withheld or f"Set {host.token_variable} in .env or the environment: a token with {host.rights}.",
+            tr("{host} wants to know who asks (401){said}", host=host.name, said=said),
+            host.withheld
+            or tr(
+                "Set {token_variable} in .env or the environment: a token with {rights}.",
+                token_variable=host.token_variable,
+                rights=host.rights,
+            ),
         )
     return SourceError(
-        f"{host.name} refused the token of {host.token_variable} (401){said}",
-        f"It may have expired. Make a new one with {host.rights} and put it into {host.token_variable}.",
+        tr(
+            "{host} refused the token of {token_variable} (401){said}",
+            host=host.name,
+            token_variable=host.token_variable,
+            said=said,
+        ),
+        tr(
+            "It may have expired. Make a new one with {rights} and put it into {token_variable}.",
+            rights=host.rights,
+            token_variable=host.token_variable,
+        ),
     )
 
 
@@ -103,10 +137,14 @@ def _is_limit(status: int, headers: Mapping[str, str], low: str) -> bool:
 def _burst(host: Host, headers: Mapping[str, str], now: float) -> SourceError:
     """A secondary limit: too many requests in a short time, whatever the hourly limit still has."""
     wait = retry_after(headers, now)
-    when = f"; free again in {_minutes(wait)}" if wait is not None else ""
+    when = tr("; free again in {minutes}", minutes=_minutes(wait)) if wait is not None else ""
     return SourceError(
-        f"{host.name}'s secondary rate limit: too many requests came from here in a short time{when}.",
-        "Wait a few minutes, then try again. The token and its rights are not the reason.",
+        tr(
+            "{host}'s secondary rate limit: too many requests came from here in a short time{when}.",
+            host=host.name,
+            when=when,
+        ),
+        tr("Wait a few minutes, then try again. The token and its rights are not the reason."),
     )
 
 
@@ -118,25 +156,31 @@ def _limit(host: Host, headers: Mapping[str, str], token: str | None, now: float
     most = headers.get("x-ratelimit-limit", headers.get("ratelimit-limit", ""))
     if not re.fullmatch(r"[0-9]{1,9}", most):
         most = str(host.hourly_without_token or "") if token is None else ""
-    who = "" if token else " without a token"
+    who = "" if token else tr(" without a token")
     allowed = (
-        f"allows {most} requests an hour{who}, and they are used up" if most else f"allows no more requests now{who}"
+        tr("allows {most} requests an hour{who}, and they are used up", most=most, who=who)
+        if most
+        else tr("allows no more requests now{who}", who=who)
     )
     when = ""
     if wait is not None:
         at = datetime.fromtimestamp(now + wait).astimezone()
-        when = f"; free again at {at:%H:%M}, in {_minutes(wait)}"
+        when = tr("; free again at {at}, in {minutes}", at=f"{at:%H:%M}", minutes=_minutes(wait))
     hint = (
-        f"Set {host.token_variable}: with a token the limit is far higher."
+        tr("Set {token_variable}: with a token the limit is far higher.", token_variable=host.token_variable)
         if token is None
-        else "Ask less often (check.interval), or wait."
+        else tr("Ask less often (check.interval), or wait.")
     )
     return SourceError(f"{host.name} {allowed}{when}.", hint)
 
 
 def _minutes(wait: float) -> str:
     minutes = round(wait / 60)
-    return f"{minutes} minute{'' if minutes == 1 else 's'}" if 1 <= minutes < 120 else duration_text(wait)
+    return (
+        tr("{minutes} minute{minutes2}", minutes=minutes, minutes2="" if minutes == 1 else "s")
+        if 1 <= minutes < 120
+        else duration_text(wait)
+    )
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:
@@ -152,9 +196,14 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
 def redirected(host: Host, target: str) -> SourceError:
     """The answer leads to another origin, where the token must not go."""
     where = clean(urlsplit(target).hostname or "?", limit=100)
-    login = "a login page" if "login" in target.lower() or "signin" in target.lower() else "another address"
+    login = tr("a login page") if "login" in target.lower() or "signin" in target.lower() else tr("another address")
     return SourceError(
-        f"{host.name} redirects to {login} ({where}), which is not followed: the address or the token is wrong.",
+        tr(
+            "{host} redirects to {login} ({where}), which is not followed: the address or the token is wrong.",
+            host=host.name,
+            login=login,
+            where=where,
+        ),
         host.address_hint,
     )
 
@@ -162,8 +211,12 @@ def redirected(host: Host, target: str) -> SourceError:
 def web_page(host: Host, base: str) -> SourceError:
     """HTML where JSON should be."""
     return SourceError(
-        f"{host.name} answers with a web page instead of data: {clean(urlsplit(base).hostname or base, limit=100)} is "
-        "not its API there, or a login page or proxy is in between.",
+        tr(
+            "{host} answers with a web page instead of data: {hostname} is not its API there, or a "
+            "login page or proxy is in between.",
+            host=host.name,
+            hostname=clean(urlsplit(base).hostname or base, limit=100),
+        ),
         host.address_hint,
     )
 
@@ -174,26 +227,33 @@ def connection_failure(host: Host, address: str, error: Exception) -> tuple[Sour
     whole = f"{type(error).__name__} {error} {text}".lower()
     if "proxy" in whole and ("407" in whole or "tunnel" in whole or "proxyerror" in whole):
         return Unreachable(
-            f"The proxy on the way to {host.name} refused the connection: {text}.",
-            "Check https_proxy and no_proxy in the environment (and git's http.proxy).",
+            tr("The proxy on the way to {host} refused the connection: {text}.", host=host.name, text=text),
+            tr("Check https_proxy and no_proxy in the environment (and git's http.proxy)."),
         ), False
     if "name or service not known" in whole or "resolve" in whole or "name resolution" in whole:
         return Unreachable(
-            f"{host.name} can't be found: the name {address} has no address (DNS).", _FALLBACK
+            tr("{host} can't be found: the name {address} has no address (DNS).", host=host.name, address=address),
+            _FALLBACK,
         ), "temporary" in whole
     if "certificate" in whole or "ssl" in whole:
         return Unreachable(
-            f"The TLS certificate of {address} can't be trusted: {text}.",
-            "Check the clock, and REQUESTS_CA_BUNDLE where the host has a CA of its own.",
+            tr("The TLS certificate of {address} can't be trusted: {text}.", address=address, text=text),
+            tr("Check the clock, and REQUESTS_CA_BUNDLE where the host has a CA of its own."),
         ), "eof" in whole
     if "timed out" in whole or "timeout" in whole:
-        return Unreachable(f"{host.name} ({address}) gave no answer in time.", _FALLBACK), True
+        return Unreachable(
+            tr("{host} ({address}) gave no answer in time.", host=host.name, address=address), _FALLBACK
+        ), True
     if "refused" in whole:
-        return Unreachable(f"{host.name} ({address}) refuses connections.", _FALLBACK), True
+        return Unreachable(
+            tr("{host} ({address}) refuses connections.", host=host.name, address=address), _FALLBACK
+        ), True
     if "incomplete" in whole or "cut short" in whole or "aborted" in whole or "reset" in whole or "closed" in whole:
         why = "" if "incomplete" in text.lower() or "cut short" in text else f": {text}"
-        return Unreachable(f"The answer of {host.name} was cut short{why}.", _FALLBACK), True
-    return Unreachable(f"{host.name} ({address}) can't be reached: {text}.", _FALLBACK), True
+        return Unreachable(tr("The answer of {host} was cut short{why}.", host=host.name, why=why), _FALLBACK), True
+    return Unreachable(
+        tr("{host} ({address}) can't be reached: {text}.", host=host.name, address=address, text=text), _FALLBACK
+    ), True
 
 
 def _innermost(error: BaseException) -> str:
@@ -222,5 +282,5 @@ def _said(body: bytes) -> str:
             value = data.get(name)
             if isinstance(value, str) and value and value not in words:
                 words.append(value)
-    said = redact(clean(" ".join(words), limit=200)).rstrip(".")
-    return f": {said}." if said else "."
+    said = redact(clean(joined(" ", words), limit=200)).rstrip(".")
+    return tr(": {said}.", said=said) if said else "."

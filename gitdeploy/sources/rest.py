@@ -12,6 +12,7 @@ from urllib.parse import quote, urlsplit
 from msgspec.structs import replace
 
 from gitdeploy.errors import ConfigError
+from gitdeploy.messages import tr
 from gitdeploy.sources.answers import Item, items
 from gitdeploy.sources.base import Host, Order, Page, Release, Setup
 from gitdeploy.sources.http import Answer, Client
@@ -80,8 +81,12 @@ class ForgeSource:
         owner, _, name = (setup.repo or "").partition("/")
         if not owner or not name or "/" in name:
             raise ConfigError(
-                f"source.repo must be OWNER/NAME for {host.name}; it is {clean(setup.repo or 'not set', limit=80)}.",
-                "Set source.repo in deploy.yaml, for instance scaleflower/otrs-web.",
+                tr(
+                    "source.repo must be OWNER/NAME for {host}; it is {repo}.",
+                    host=host.name,
+                    repo=clean(setup.repo or tr("not set"), limit=80),
+                ),
+                tr("Set source.repo in deploy.yaml, for instance scaleflower/otrs-web."),
             )
         self.setup, self.host = setup, host
         self.client: Client = setup.client(host, base, headers)
@@ -143,7 +148,10 @@ class ForgeSource:
             f"{self.path}/releases/tags/{quoted(release.tag)}", none_for=(404,), fresh_for=JUST_ASKED
         )
         if answer.data is not None:
-            return self.merged(release, Item(answer.data, self.name, f"release {clean(release.tag, limit=60)}"))
+            return self.merged(
+                release,
+                Item(answer.data, self.name, tr("release {release_tag}", release_tag=clean(release.tag, limit=60))),
+            )
         return None if self._drafted(release.tag) else self.annotated(release)
 
     def _drafted(self, tag: str) -> bool:
@@ -184,7 +192,7 @@ class ForgeSource:
         answer = self.client.get(
             f"{self.path}/contents/{quoted(path)}?ref={quoted(tag)}", none_for=(404,), fresh_for=JUST_ASKED
         )
-        return decoded(Item(answer.data, self.name, "a file")) if isinstance(answer.data, dict) else None
+        return decoded(Item(answer.data, self.name, tr("a file"))) if isinstance(answer.data, dict) else None
 
     def web(self) -> str:
         """The host's own address, for people and git."""

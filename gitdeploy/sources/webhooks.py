@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gitdeploy.errors import GitDeployError
+from gitdeploy.messages import tr
 from gitdeploy.sources.base import Announcement
 from gitdeploy.versions import valid_tag
 
@@ -45,7 +46,7 @@ def same(given: str, wanted: str) -> bool:
 def require_secret(secret: str) -> None:
     """An empty secret verifies everything, so it verifies nothing here."""
     if not secret:
-        raise WebhookRefused("No webhook secret is set, so no webhook can prove itself.")
+        raise WebhookRefused(tr("No webhook secret is set, so no webhook can prove itself."))
 
 
 def check_hmac(given: str, body: bytes, secret: str, *, what: str) -> None:
@@ -53,14 +54,14 @@ def check_hmac(given: str, body: bytes, secret: str, *, what: str) -> None:
     require_secret(secret)
     wanted = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
     if not same(given, wanted):
-        raise WebhookRefused(f"{what} is missing or not that of this body and secret.")
+        raise WebhookRefused(tr("{what} is missing or not that of this body and secret.", what=what))
 
 
 def check_token(given: str, secret: str, *, what: str) -> None:
     """GIVEN is the secret itself. Raises `WebhookRefused`."""
     require_secret(secret)
     if not same(given, secret):
-        raise WebhookRefused(f"{what} is missing or not the secret.")
+        raise WebhookRefused(tr("{what} is missing or not the secret.", what=what))
 
 
 def check_timed_signature(given: str, stamp: str, secret: str, now: float, *, what: str) -> None:
@@ -68,9 +69,9 @@ def check_timed_signature(given: str, stamp: str, secret: str, now: float, *, wh
     require_secret(secret)
     wanted = hmac.new(secret.encode(), f"{stamp}\n{secret}".encode(), hashlib.sha256).digest()
     if not same(given, base64.b64encode(wanted).decode()):
-        raise WebhookRefused(f"{what} is missing or not that of this time and secret.")
+        raise WebhookRefused(tr("{what} is missing or not that of this time and secret.", what=what))
     if not re.fullmatch(r"[0-9]{10,16}", stamp, re.ASCII) or abs(int(stamp) / 1000 - now) > OLDEST:
-        raise WebhookRefused(f"{what} is of another time: an old delivery sent again, or a wrong clock.")
+        raise WebhookRefused(tr("{what} is of another time: an old delivery sent again, or a wrong clock.", what=what))
 
 
 def announcement(headers: Mapping[str, str], body: bytes, *, event: str, delivery: str) -> Announcement:
@@ -79,9 +80,9 @@ def announcement(headers: Mapping[str, str], body: bytes, *, event: str, deliver
     try:
         data: Any = json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise WebhookRefused("The webhook's body is not JSON.", 400) from error
+        raise WebhookRefused(tr("The webhook's body is not JSON."), 400) from error
     if not isinstance(data, dict):
-        raise WebhookRefused("The webhook's body is not a JSON object.", 400)
+        raise WebhookRefused(tr("The webhook's body is not a JSON object."), 400)
     number = header(headers, delivery)
     return Announcement(
         event=re.sub(r"[^A-Za-z0-9 _.-]", "", header(headers, event))[:64],

@@ -8,6 +8,7 @@ import signal
 from msgspec import Struct
 
 from gitdeploy.errors import CommandFailed
+from gitdeploy.messages import joined, tr
 from gitdeploy.text import clean, redact
 
 _PROGRESS = re.compile(
@@ -41,24 +42,28 @@ class Completed(Struct, frozen=True):
         advice are left out."""
         raw = (self.stderr.strip() or self.stdout.strip())[-16000:].decode("utf-8", "replace")
         lines = [line for line in raw.splitlines() if line.strip() and not _PROGRESS.match(line)]
-        return redact(clean("\n".join(lines[-12:])[-4000:], lines=True))
+        return redact(clean(joined("\n", lines[-12:])[-4000:], lines=True))
 
     @property
     def ending(self) -> str:
         """In words: `exit code 3`, `killed by SIGKILL (out of memory?)`, `took longer than its limit`."""
         if self.timed_out:
-            return f"still running after {self.duration:.0f} s, ended"
+            return tr("still running after {duration} s, ended", duration=f"{self.duration:.0f}")
         if self.returncode >= 0:
-            return f"exit code {self.returncode}"
+            return tr("exit code {returncode}", returncode=self.returncode)
         try:
             name = signal.Signals(-self.returncode).name
         except ValueError:
-            name = f"signal {-self.returncode}"
-        return f"killed by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
+            name = tr("signal {returncode}", returncode=-self.returncode)
+        return tr("killed by {name}", name=name) + (tr(" (out of memory?)") if name == "SIGKILL" else "")
 
     def check(self, what: str, hint: str = "") -> Completed:
         """Return self, or raise `CommandFailed`: "WHAT failed (exit code 1): last lines"."""
         if self.ok:
             return self
         said = self.error_text
-        raise CommandFailed(f"{what} failed ({self.ending})" + (f": {said}" if said else "."), hint)
+        raise CommandFailed(
+            tr("{what} failed ({ending})", what=what, ending=self.ending)
+            + (tr(": {said}", said=said) if said else "."),
+            hint,
+        )

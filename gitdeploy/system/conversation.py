@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import Generic, TypeVar
 
 from gitdeploy.errors import CommandFailed
+from gitdeploy.messages import tr
 from gitdeploy.system import bounds, faultpoints, interruption
 from gitdeploy.system.memory import limit_memory
 from gitdeploy.text import clean, redact
@@ -102,7 +103,9 @@ class Conversation:
             )
         except (OSError, ValueError) as error:
             os.close(self._said)
-            raise CommandFailed(f"{clean(self._name)} can't be executed: {error}.") from error
+            raise CommandFailed(
+                tr("{name} can't be executed: {error}.", name=clean(self._name), error=error)
+            ) from error
         limit_memory(self._child.pid, memory)
         assert self._child.stdin is not None
         assert self._child.stdout is not None
@@ -141,7 +144,7 @@ class Conversation:
             selector.register(self._from, selectors.EVENT_READ)
             while len(reader.answers) < answers and not self.over:
                 if time.monotonic() > deadline:
-                    raise CommandFailed(f"{clean(self._name)} gave no answer in time.")
+                    raise CommandFailed(tr("{name} gave no answer in time.", name=clean(self._name)))
                 for key, _ in selector.select(0.5):
                     if key.fileobj is self._to:
                         left = left[self._tell(left) :]

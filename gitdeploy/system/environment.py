@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 
 from gitdeploy.errors import ConfigError
+from gitdeploy.messages import tr
 
 STANDARD_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # What a child may inherit; all else (GIT_*, PYTHON*, LD_*, VIRTUAL_ENV, tokens) stays here.
@@ -43,4 +44,4 @@ def refuse_gone_folder() -> None:
     try:
         os.getcwd()
     except FileNotFoundError as error:
-        raise ConfigError("The folder you are in is gone.", "Go to the app's folder anew: cd DIR") from error
+        raise ConfigError(tr("The folder you are in is gone."), tr("Go to the app's folder anew: cd DIR")) from error

@@ -11,10 +11,11 @@ from pathlib import Path
 
 from gitdeploy.called import CALLED_IN
 from gitdeploy.errors import UsageError
+from gitdeploy.messages import joined, tr
 from gitdeploy.system.trusted import weak, weak_below
 from gitdeploy.text import path_text
 
-INSTALL = (
+INSTALL = tr(
     "Install one for root: python3 -m venv /opt/gitdeploy && /opt/gitdeploy/bin/pip install WHEEL-OR-FOLDER-OF-ROOTS"
 )
 _PACKAGE = 5  # folders deep
@@ -36,7 +37,7 @@ def again(*words: str, uid: int | None = None) -> str:
     without WORDS what was typed, or `…` where a program asked instead of a command line."""
     typed = [shlex.quote(word) for word in words or _typed()] or ["…"]
     before = [] if uid is None else ["sudo", *([] if uid == 0 else ["-u", user_word(uid, "#")])]
-    return " ".join([*before, *map(shlex.quote, program()), *typed])
+    return joined(" ", [*before, *map(shlex.quote, program()), *typed])
 
 
 def _typed() -> list[str]:
@@ -72,11 +73,16 @@ def refuse_changeable(folder: Path) -> None:
         return
     who = found.who
     if folder.is_dir() and found.uid == folder.stat().st_uid != 0:
-        run_it = f"Run it as {who}: {again(uid=found.uid)}\n"
+        run_it = tr("Run it as {who}: {again}\n", who=who, again=again(uid=found.uid))
     else:
         run_it = ""
     raise UsageError(
-        f"Root does not run a gitdeploy that {who} can change ({path_text(found.path)}, mode {found.mode:04o}).",
+        tr(
+            "Root does not run a gitdeploy that {who} can change ({found}, mode {mode}).",
+            who=who,
+            found=path_text(found.path),
+            mode=f"{found.mode:04o}",
+        ),
         f"{run_it}{INSTALL}",
     )
 
@@ -85,8 +91,14 @@ def _refuse_where_we_are_called() -> None:
     """With `python -m` Python has looked for modules in the working directory first, before any code of ours ran."""
     if CALLED_IN is not None and (found := weak(CALLED_IN)) is not None:
         raise UsageError(
-            f"Root does not run `python -m gitdeploy` in {path_text(CALLED_IN)}: Python imports modules from there, and "
-            f"others than root can write to {path_text(found.path)}.",
-            f"Call the program itself, {path_text(os.path.join(os.path.dirname(sys.executable), 'gitdeploy'))}, or go "
-            "elsewhere first: cd /",
+            tr(
+                "Root does not run `python -m gitdeploy` in {called_in}: Python imports modules from "
+                "there, and others than root can write to {found}.",
+                called_in=path_text(CALLED_IN),
+                found=path_text(found.path),
+            ),
+            tr(
+                "Call the program itself, {dirname}, or go elsewhere first: cd /",
+                dirname=path_text(os.path.join(os.path.dirname(sys.executable), "gitdeploy")),
+            ),
         )

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from gitdeploy.errors import GitDeployError
+from gitdeploy.messages import tr
 from gitdeploy.system.environment import which
 
 # What stays of root's environment when root becomes the app's user.
@@ -32,7 +33,7 @@ def user_name(uid: int) -> str:
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
-        return f"user {uid}"
+        return tr("user {uid}", uid=uid)
 
 
 def command_as(argv: Sequence[str], uid: int) -> list[str]:
@@ -45,8 +46,11 @@ def command_as(argv: Sequence[str], uid: int) -> list[str]:
     setpriv = which("setpriv")
     if setpriv is None:
         raise GitDeployError(
-            f"The checkout belongs to {user_name(uid)}, and without setpriv root can't run commands as {user_name(uid)}.",
-            f"Install util-linux, or run gitdeploy as {user_name(uid)}.",
+            tr(
+                "The checkout belongs to {user_name}, and without setpriv root can't run commands as {user_name}.",
+                user_name=user_name(uid),
+            ),
+            tr("Install util-linux, or run gitdeploy as {user_name}.", user_name=user_name(uid)),
         )
     gid, groups = uid, "--clear-groups"
     with suppress(KeyError):
@@ -72,7 +76,7 @@ def become(uid: int, gid: int) -> None:
     os.setresgid(gid, gid, gid)
     os.setresuid(uid, uid, uid)
     if 0 in (*os.getresuid(), *os.getresgid()) and gid != 0:
-        raise GitDeployError(f"This process could not become {user_name(uid)}.")
+        raise GitDeployError(tr("This process could not become {user_name}.", user_name=user_name(uid)))
     for name in list(os.environ):
         if name not in _KEPT and not name.startswith(("APP_", "GITDEPLOY_", "LC_")):
             del os.environ[name]

@@ -25,6 +25,7 @@ from functools import cache
 from typing import IO, Protocol
 
 from gitdeploy.errors import CommandFailed
+from gitdeploy.messages import tr
 from gitdeploy.system import bounds, faultpoints, interruption
 from gitdeploy.system.completed import Completed
 from gitdeploy.system.groups import end_group, signal_group
@@ -222,13 +223,23 @@ def _start(
 def _cannot_start(program: str, cwd: str | os.PathLike[str], error: Exception) -> str:
     if isinstance(error, OSError):
         if not os.path.isdir(cwd):
-            return f"The folder {clean(os.fspath(cwd))} does not exist, so {clean(program)} can't run there."
+            return tr(
+                "The folder {fspath} does not exist, so {program} can't run there.",
+                fspath=clean(os.fspath(cwd)),
+                program=clean(program),
+            )
         if error.errno == errno.ENOEXEC:
-            return f"{clean(program)} can't be executed: its first line is no #! line and it is no program."
+            return tr(
+                "{program} can't be executed: its first line is no #! line and it is no program.",
+                program=clean(program),
+            )
         if error.errno == errno.ENOENT and os.path.exists(program):
-            return f"{clean(program)} can't be executed: the interpreter in its first line does not exist (CRLF line ends?)."
-        return f"{clean(program)} can't be executed: {error.strerror}."
-    return f"{clean(program)} can't be executed: {error}."
+            return tr(
+                "{program} can't be executed: the interpreter in its first line does not exist (CRLF line ends?).",
+                program=clean(program),
+            )
+        return tr("{program} can't be executed: {strerror}.", program=clean(program), strerror=error.strerror)
+    return tr("{program} can't be executed: {error}.", program=clean(program), error=error)
 
 
 def detach(

@@ -17,6 +17,7 @@ from contextlib import suppress
 
 from msgspec import Struct
 
+from gitdeploy.messages import tr
 from gitdeploy.system.owner import user_name
 
 _LINKS = 16  # so many links on the way are no circle
@@ -39,7 +40,9 @@ class Weak(Struct, frozen=True):
         """Who can change it: `otrs`, `the group www-data`, `everybody`."""
         if self.uid != 0:
             return user_name(self.uid)
-        return "everybody" if self.mode & stat.S_IWOTH else f"the group {group_name(self.gid)}"
+        return (
+            "everybody" if self.mode & stat.S_IWOTH else tr("the group {group_name}", group_name=group_name(self.gid))
+        )
 
 
 def walk(path: str, see: Callable[[str, os.stat_result, bool], object]) -> int:

@@ -17,6 +17,7 @@ from gitdeploy.checkout.local import read_local
 from gitdeploy.checkout.ownership import foreign, in_words
 from gitdeploy.errors import GitDeployError
 from gitdeploy.hooks import running
+from gitdeploy.messages import tr
 from gitdeploy.services import open_services
 from gitdeploy.site import unnamed_hooks
 from gitdeploy.site.app_environment import check_environment
@@ -45,8 +46,12 @@ def examine(site: Site, *, only: Collection[str] = ()) -> Iterator[Finding]:
         except GitDeployError as error:
             found = [Finding(about, "problem", error.message, error.hint)]
         except OSError as error:
-            name = f"{path_text(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
-            found = [Finding(about, "problem", f"{name}{error.strerror}.", "See who owns it and its mode (ls -l).")]
+            name = (
+                tr("{filename}: ", filename=path_text(error.filename))
+                if isinstance(error.filename, str | bytes)
+                else ""
+            )
+            found = [Finding(about, "problem", f"{name}{error.strerror}.", tr("See who owns it and its mode (ls -l)."))]
         yield from found
 
 
@@ -69,11 +74,20 @@ def _owner(site: Site) -> Iterator[Finding]:
         yield Finding(
             "owner",
             "warning",
-            f"Not everything belongs to the owner of {path_text(str(site.root))}: {listing(others, 5)}.",
-            f"As root: chown -Rh {only}{user_word(owner)} {shell_word(str(site.root))}",
+            tr(
+                "Not everything belongs to the owner of {root}: {others}.",
+                root=path_text(str(site.root)),
+                others=listing(others, 5),
+            ),
+            tr(
+                "As root: chown -Rh {only}{user_word} {root}",
+                only=only,
+                user_word=user_word(owner),
+                root=shell_word(str(site.root)),
+            ),
         )
     else:
-        yield Finding("owner", "ok", "The checkout has one owner.")
+        yield Finding("owner", "ok", tr("The checkout has one owner."))
 
 
 def _settings(site: Site) -> Iterator[Finding]:
@@ -84,7 +98,7 @@ def _settings(site: Site) -> Iterator[Finding]:
     wrong += preconditions.filter_problems(repository, settings, tree) if settings else []
     yield from (Finding("settings", "problem", problem.message, problem.hint) for problem in wrong)
     if not wrong:
-        yield Finding("settings", "ok", "None of git's settings is in the way.")
+        yield Finding("settings", "ok", tr("None of git's settings is in the way."))
 
 
 def _pinned(site: Site) -> Iterator[Finding]:
@@ -93,15 +107,21 @@ def _pinned(site: Site) -> Iterator[Finding]:
         yield Finding(
             "pinned",
             "warning",
-            f"`{each.key}` is pinned on this server: {each.pinned}; {each.file} says {each.said}, which doesn't count.",
-            f"To pin what the file says: gitdeploy config accept {each.key}",
+            tr(
+                "`{key}` is pinned on this server: {pinned}; {file} says {said}, which doesn't count.",
+                key=each.key,
+                pinned=each.pinned,
+                file=each.file,
+                said=each.said,
+            ),
+            tr("To pin what the file says: gitdeploy config accept {key}", key=each.key),
         )
     if site.config.git.verify == "gpg" and not site.config.git.fingerprints:
         yield Finding(
             "pinned",
             "warning",
-            "git.fingerprints lists no key: only the one that signed what is live counts.",
-            "List those that sign releases: git: {fingerprints: [...]} in deploy.yaml",
+            tr("git.fingerprints lists no key: only the one that signed what is live counts."),
+            tr("List those that sign releases: git: {{fingerprints: [...]}} in deploy.yaml"),
         )
 
 
@@ -112,22 +132,25 @@ def _disk(site: Site) -> Iterator[Finding]:
         yield Finding(
             "disk",
             "problem",
-            "The checkout's file system is read-only.",
-            f"dmesg says why. As root: mount -o remount,rw {shell_word(_mount(site.root))}",
+            tr("The checkout's file system is read-only."),
+            tr("dmesg says why. As root: mount -o remount,rw {mount}", mount=shell_word(_mount(site.root))),
         )
     elif free < LITTLE_SPACE:
         yield Finding(
             "disk",
             "warning",
-            f"{size_text(free)} free on the checkout's disk.",
-            "To see which old backups could go: gitdeploy prune --keep 1 --dry-run",
+            tr("{free} free on the checkout's disk.", free=size_text(free)),
+            tr("To see which old backups could go: gitdeploy prune --keep 1 --dry-run"),
         )
     elif found.f_files and found.f_favail < found.f_files // 50:
         yield Finding(
-            "disk", "warning", f"{found.f_favail} inodes free on the checkout's disk.", "Delete small files (caches)."
+            "disk",
+            "warning",
+            tr("{f_favail} inodes free on the checkout's disk.", f_favail=found.f_favail),
+            tr("Delete small files (caches)."),
         )
     else:
-        yield Finding("disk", "ok", f"{size_text(free)} free.")
+        yield Finding("disk", "ok", tr("{free} free.", free=size_text(free)))
 
 
 def _mount(place: Path) -> str:
@@ -137,7 +160,7 @@ def _mount(place: Path) -> str:
 
 def _state(site: Site) -> Iterator[Finding]:
     if not site.state.exists():
-        yield Finding("state", "ok", "No deployment yet.")
+        yield Finding("state", "ok", tr("No deployment yet."))
         return
     database = Database.read(site.state.database)
     if database is not None:
@@ -148,39 +171,45 @@ def _state(site: Site) -> Iterator[Finding]:
             yield Finding(
                 "state",
                 "problem",
-                f"Deployment {unfinished[-1].id} was interrupted.",
-                "Put it right: gitdeploy recover",
+                tr("Deployment {id} was interrupted.", id=unfinished[-1].id),
+                tr("Put it right: gitdeploy recover"),
             )
         ahead = (datetime.fromisoformat(newest[0].started_at) - datetime.now(UTC)).total_seconds() if newest else 0
         if ahead > 60:
             yield Finding(
                 "clock",
                 "warning",
-                f"The clock is {duration_text(ahead)} behind the start of the last deployment.",
-                "Set it: timedatectl set-ntp true",
+                tr("The clock is {ahead} behind the start of the last deployment.", ahead=duration_text(ahead)),
+                tr("Set it: timedatectl set-ntp true"),
             )
     good, damaged = store.read_all(site.state.backups)
     for entry in damaged:
         yield Finding(
             "backups",
             "problem",
-            f"Backup {entry.id} can't be used: {clean(entry.problem)}.",
-            f"Its files may still be of use ({store.where_files_are(entry.id)}). Without them: "
-            f"git update-ref -d {store.REFS}{entry.id} && rm -rf {shell_word(str(site.state.backups / entry.id))}",
+            tr("Backup {entry} can't be used: {problem}.", entry=entry.id, problem=clean(entry.problem)),
+            tr(
+                "Its files may still be of use ({where_files_are}). Without them: git update-ref -d "
+                "{refs}{entry} && rm -rf {backups}",
+                where_files_are=store.where_files_are(entry.id),
+                refs=store.REFS,
+                entry=entry.id,
+                backups=shell_word(str(site.state.backups / entry.id)),
+            ),
         )
     lost = [b.id for b in good if not _is_there(site.repository, b.snapshot.commit)]
     if lost:
         yield Finding(
             "backups",
             "problem",
-            f"The objects of {listing(lost, 3)} are missing or damaged.",
+            tr("The objects of {lost} are missing or damaged.", lost=listing(lost, 3)),
             refetch(site.config.source.remote),
         )
     if not damaged and not lost:
         said = (
-            f"{count(len(good), 'backup')}, complete."
+            tr("{count}, complete.", count=count(len(good), "backup"))
             if good
-            else "There is no backup yet; every upgrade makes one first."
+            else tr("There is no backup yet; every upgrade makes one first.")
         )
         yield Finding("backups", "ok", said)
 
@@ -203,8 +232,12 @@ def _source(site: Site) -> Iterator[Finding]:
             yield Finding(
                 "source",
                 "warning",
-                f"{source.token_env} is set neither in the environment nor in {site.config.env_file or '.env'}.",
-                "A public repository needs no token; a private one can't be read without.",
+                tr(
+                    "{token_env} is set neither in the environment nor in {env_file}.",
+                    token_env=source.token_env,
+                    env_file=site.config.env_file or ".env",
+                ),
+                tr("A public repository needs no token; a private one can't be read without."),
             )
     with site.open_database() as database:
         begun = time.monotonic()
@@ -214,9 +247,18 @@ def _source(site: Site) -> Iterator[Finding]:
         yield Finding("source", level, result.warning)
     took = duration_text(time.monotonic() - begun)
     if result.latest_tag is None:
-        yield Finding("source", "warning", f"{result.reason}.", result.way or "")
+        yield Finding("source", "warning", tr("{reason}.", reason=result.reason), result.way or "")
     elif not result.from_cache:
-        yield Finding("source", "ok", f"{result.source}: the newest release is {result.latest_tag} ({took}).")
+        yield Finding(
+            "source",
+            "ok",
+            tr(
+                "{source}: the newest release is {latest_tag} ({took}).",
+                source=result.source,
+                latest_tag=result.latest_tag,
+                took=took,
+            ),
+        )
 
 
 def _hooks(site: Site) -> Iterator[Finding]:
@@ -227,14 +269,17 @@ def _hooks(site: Site) -> Iterator[Finding]:
         level: Level = "problem" if unnamed_hooks.ran_before(site) else "warning"
         yield Finding("hooks", level, unnamed_hooks.not_run(unnamed), unnamed_hooks.WAYS)
     elif not wrong:
-        yield Finding("hooks", "ok", f"{count(len(found), 'hook')}, runnable." if found else "None.")
+        yield Finding("hooks", "ok", tr("{count}, runnable.", count=count(len(found), "hook")) if found else "None.")
 
 
 def _service(site: Site) -> Iterator[Finding]:
     services = open_services(site.config.service, site.root)
     if not services:
         yield Finding(
-            "service", "warning", "No service is configured: an upgrade restarts nothing.", "service: in deploy.yaml"
+            "service",
+            "warning",
+            tr("No service is configured: an upgrade restarts nothing."),
+            tr("service: in deploy.yaml"),
         )
     for service in services:
         wrong = service.problems()
@@ -243,9 +288,9 @@ def _service(site: Site) -> Iterator[Finding]:
             continue
         down = service.is_up()
         if down:
-            yield Finding("service", "problem", f"{service.name}: {clean(down)}", "Start it, and look at its log.")
+            yield Finding("service", "problem", f"{service.name}: {clean(down)}", tr("Start it, and look at its log."))
         else:
-            yield Finding("service", "ok", f"{service.name} is up.")
+            yield Finding("service", "ok", tr("{service} is up.", service=service.name))
 
 
 def _health(site: Site) -> Iterator[Finding]:
@@ -253,16 +298,18 @@ def _health(site: Site) -> Iterator[Finding]:
         yield Finding(
             "health",
             "warning",
-            "No health check: a release that starts and fails stays live.",
-            "health: in deploy.yaml",
+            tr("No health check: a release that starts and fails stays live."),
+            tr("health: in deploy.yaml"),
         )
         return
     environment = check_environment(site, site.config) if site.config.health.command else None
     wrong = health.check_once(site.config.health, root=site.root, environment=environment)
     if wrong:
-        yield Finding("health", "problem", clean(wrong), "A release can't be told from a broken one until it answers.")
+        yield Finding(
+            "health", "problem", clean(wrong), tr("A release can't be told from a broken one until it answers.")
+        )
     else:
-        yield Finding("health", "ok", "The app answers.")
+        yield Finding("health", "ok", tr("The app answers."))
 
 
 def _databases(site: Site) -> Iterator[Finding]:

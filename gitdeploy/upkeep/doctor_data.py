@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from gitdeploy.databases import open_databases
 from gitdeploy.hooks.running import find_hooks
+from gitdeploy.messages import tr
 from gitdeploy.site.app_environment import app_environment, service_environment
 from gitdeploy.site.data_open import look_open, open_warnings, unseen
 from gitdeploy.site.data_risk import writes_at_risk
@@ -24,7 +25,7 @@ def look_at_data(site: Site) -> Iterator[Finding]:
         yield from (Finding(_ABOUT, "problem", message, hint) for message, hint in wrong)
         if not wrong:
             yield from (Finding(_ABOUT, "warning", text) for text in database.warnings())
-            yield Finding(_ABOUT, "ok", f"{database.name} can be dumped.")
+            yield Finding(_ABOUT, "ok", tr("{database} can be dumped.", database=database.name))
     yield from (Finding(_ABOUT, "warning", text) for text in service_environment(site).unread)
     opened = look_open(site)
     yield from (Finding(_ABOUT, "warning", text) for text in open_warnings(site, databases, opened, environment))

@@ -12,6 +12,7 @@ from gitdeploy.checkout.git import Repository
 from gitdeploy.checkout.local import FIRST_CHECKOUT, operation_under_way, stop_words
 from gitdeploy.checkout.program import git_version, program
 from gitdeploy.errors import GitDeployError
+from gitdeploy.messages import tr
 from gitdeploy.site.site import Site
 from gitdeploy.state import DeploymentLock
 from gitdeploy.text import count, listing, path_text, shell_word
@@ -29,7 +30,7 @@ def look_at_git(site: Site) -> Iterator[Finding]:
         return
     head = repository.resolve("HEAD")
     assert head is not None
-    yield Finding("git", "ok", f"git {version}; {site.release_at(head).full} is live.")
+    yield Finding("git", "ok", tr("git {version}; {full} is live.", version=version, full=site.release_at(head).full))
     if word := operation_under_way(repository):
         yield Finding("git", "problem", f"git is in the middle of a {word}.", stop_words(word))
     held = DeploymentLock(site.state.lock).holder() is not None
@@ -37,8 +38,8 @@ def look_at_git(site: Site) -> Iterator[Finding]:
         yield Finding(
             "git",
             "warning",
-            f"{path_text(str(lock))} is there: another git is at work, or was killed.",
-            "If none runs, this removes it: gitdeploy recover",
+            tr("{lock} is there: another git is at work, or was killed.", lock=path_text(str(lock))),
+            tr("If none runs, this removes it: gitdeploy recover"),
         )
 
 
@@ -46,27 +47,42 @@ def _head_problem(site: Site) -> tuple[str, str] | None:
     """(what is wrong with HEAD, what to type); None where it leads to a commit."""
     repository, live = site.repository, _last_live(site)
     commit = shell_word(live.commit) if live is not None else "COMMIT"
-    known = f"{live.full} was live. " if live is not None else ""
+    known = tr("{full} was live. ", full=live.full) if live is not None else ""
     file = repository.git_dir / "HEAD"
     text = file.read_text("utf-8", "replace").strip() if file.is_file() else ""
     if not text.startswith("ref: refs/") and not is_object_id(text):
         return (
-            "HEAD is empty or damaged, as a power cut leaves it; to git this is no repository.",
-            f"{known}Write it into HEAD: echo {commit} > {shell_word(str(file))}",
+            tr("HEAD is empty or damaged, as a power cut leaves it; to git this is no repository."),
+            tr(
+                "{known}Write it into HEAD: echo {commit} > {file}",
+                known=known,
+                commit=commit,
+                file=shell_word(str(file)),
+            ),
         )
     reference = text.removeprefix("ref: ")
     if text.startswith("ref: ") and (name := repository.common_dir / reference).is_file() and not _good_ref(name):
         return (
-            f"{reference}, which HEAD names, is empty or damaged.",
-            f"{known}Write it anew: rm {shell_word(str(name))} && git update-ref {shell_word(reference)} {commit}",
+            tr("{reference}, which HEAD names, is empty or damaged.", reference=reference),
+            tr(
+                "{known}Write it anew: rm {name} && git update-ref {reference} {commit}",
+                known=known,
+                name=shell_word(str(name)),
+                reference=shell_word(reference),
+                commit=commit,
+            ),
         )
     with suppress(ObjectsUnreadable):
         if repository.resolve("HEAD") is not None:
             return None
     if text.startswith("ref: ") and repository.resolve(reference) is None and not _is_packed(repository, reference):
-        way = FIRST_CHECKOUT if live is None else f"{known}Bring it back: git update-ref HEAD {commit}"
-        return "HEAD leads to no commit: its branch has none.", way
-    return "Objects of HEAD's commit are missing or damaged.", refetch(site.config.source.remote)
+        way = (
+            FIRST_CHECKOUT
+            if live is None
+            else tr("{known}Bring it back: git update-ref HEAD {commit}", known=known, commit=commit)
+        )
+        return tr("HEAD leads to no commit: its branch has none."), way
+    return tr("Objects of HEAD's commit are missing or damaged."), refetch(site.config.source.remote)
 
 
 def _is_packed(repository: Repository, reference: str) -> bool:
@@ -92,30 +108,35 @@ def look_at_objects(site: Site) -> Iterator[Finding]:
         yield Finding(
             "objects",
             "problem",
-            f"{count(len(empty), 'object')} of the repository {'is an empty file' if len(empty) == 1 else 'are empty files'}, "
-            "as a power cut leaves them; git fails on them.",
-            f"Delete them: gitdeploy doctor --repair\n{refetch(site.config.source.remote)}",
+            tr(
+                "{count} of the repository {empty}, as a power cut leaves them; git fails on them.",
+                count=count(len(empty), "object"),
+                empty=tr("is an empty file") if len(empty) == 1 else tr("are empty files"),
+            ),
+            tr("Delete them: gitdeploy doctor --repair\n{refetch}", refetch=refetch(site.config.source.remote)),
         )
         return
     bad = [path for path in _loose_refs(site.repository) if not _good_ref(path)]
     names = {path: str(path.relative_to(site.repository.common_dir)) for path in bad}
     of_backups = [name for name in names.values() if name.startswith(REFS)]
     if of_backups:
-        yield Finding("objects", "problem", _empty_refs(of_backups), "Write them anew: gitdeploy recover")
+        yield Finding("objects", "problem", _empty_refs(of_backups), tr("Write them anew: gitdeploy recover"))
     if others := [path for path in bad if names[path] not in of_backups]:
         yield Finding(
             "objects",
             "problem",
             _empty_refs([names[path] for path in others]),
-            f"Delete them, and fetch what the remote has: rm {' '.join(shell_word(str(path)) for path in others)} && "
-            "git fetch --tags",
+            tr(
+                "Delete them, and fetch what the remote has: rm {others} && git fetch --tags",
+                others=" ".join(shell_word(str(path)) for path in others),
+            ),
         )
     if not bad:
-        yield Finding("objects", "ok", "No object and no ref is empty.")
+        yield Finding("objects", "ok", tr("No object and no ref is empty."))
 
 
 def _empty_refs(names: list[str]) -> str:
-    return f"{listing(names, 5)}: empty or damaged; git refuses to fetch beside such a ref."
+    return tr("{names}: empty or damaged; git refuses to fetch beside such a ref.", names=listing(names, 5))
 
 
 def _empty_objects(repository: Repository) -> list[Path]:
@@ -145,6 +166,6 @@ def mend_objects(site: Site) -> Iterator[Finding]:
         yield Finding(
             "objects",
             "mended",
-            f"{count(len(empty), 'empty object')} deleted.",
+            tr("{count} deleted.", count=count(len(empty), tr("empty object"))),
             refetch(site.config.source.remote),
         )

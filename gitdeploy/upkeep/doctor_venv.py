@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gitdeploy import venvs
+from gitdeploy.messages import joined, tr
 from gitdeploy.site.dependencies import uninstalled_here, way_to_install
 from gitdeploy.site.site import Site, head_of
 from gitdeploy.system.owner import user_name
@@ -19,32 +20,38 @@ def look_at_venv(site: Site) -> Iterator[Finding]:
     """How the venv stands, and whether anything installs what the app says that it needs."""
     live = site.live_venv()
     if live is None:
-        yield Finding("venv", "ok", "The app has none.")
+        yield Finding("venv", "ok", tr("The app has none."))
         return
     yield from _left_over(site)
     if wrong := venvs.examine(live):
-        yield Finding("venv", "problem", wrong, f"Build it anew: gitdeploy upgrade {_live_tag(site)} --rebuild-venv")
+        yield Finding(
+            "venv",
+            "problem",
+            wrong,
+            tr("Build it anew: gitdeploy upgrade {live_tag} --rebuild-venv", live_tag=_live_tag(site)),
+        )
         return
     other = venvs.other_than_live(site.config.venv, live, site.state.pythons)
     if other is not None and other.path is None and not other.downloaded:
         yield Finding(
-            "venv", "problem", f"venv.python is {site.config.venv.python}, and this server has no such interpreter, or it doesn't start.",
-            "Install it, or name another: venv: {python: /usr/bin/python3}",
+            "venv", "problem", tr("venv.python is {python}, and this server has no such interpreter, or it doesn't start.", python=site.config.venv.python),
+            tr("Install it, or name another: venv: {{python: /usr/bin/python3}}"),
         )  # fmt: skip
     elif other is not None:
         yield Finding(
             "venv", "warning",
-            f"venv.python is {site.config.venv.python}, and the venv has Python {live.python}: the next upgrade builds it anew.",
-            "See what it will hold: gitdeploy plan",
+            tr("venv.python is {python}, and the venv has Python {python2}: the next upgrade builds it " "anew.", python=site.config.venv.python, python2=live.python),
+            tr("See what it will hold: gitdeploy plan"),
         )  # fmt: skip
     yield from _others_files(live.real)
     requirements = venvs.read_requirements(Checkout(site.root), site.config.venv, live, root=site.root)
-    yield from (Finding("venv", "problem", text, "See venv: in deploy.yaml.") for text in requirements.problems)
+    yield from (Finding("venv", "problem", text, tr("See venv: in deploy.yaml.")) for text in requirements.problems)
     if said := uninstalled_here(site.root, requirements):
         yield Finding("venv", "warning", said, way_to_install(site.root))
     if requirements.extras and not site.config.venv.extras:
-        said = (
-            f"The app itself is installed with {listing(requirements.extras, 5)}, by the packages that are in the venv."
+        said = tr(
+            "The app itself is installed with {extras}, by the packages that are in the venv.",
+            extras=listing(requirements.extras, 5),
         )
         yield Finding("venv", "ok", said)
     edited = venvs.differences(live.real)
@@ -52,11 +59,16 @@ def look_at_venv(site: Site) -> Iterator[Finding]:
         yield Finding(
             "venv",
             "warning",
-            f"Written in place since it went live: {listing([path_text(name) for name in edited], 3)}.",
-            "Through hard links other generations may have changed too. Put such changes into a package.",
+            tr(
+                "Written in place since it went live: {edited}.",
+                edited=listing([path_text(name) for name in edited], 3),
+            ),
+            tr("Through hard links other generations may have changed too. Put such changes into a package."),
         )
     else:
-        yield Finding("venv", "ok", f"Python {live.python}, its libraries load; nothing was changed in place.")
+        yield Finding(
+            "venv", "ok", tr("Python {python}, its libraries load; nothing was changed in place.", python=live.python)
+        )
 
 
 def _live_tag(site: Site) -> str:
@@ -67,12 +79,15 @@ def _live_tag(site: Site) -> str:
 
 def _left_over(site: Site) -> Iterator[Finding]:
     if left := venvs.undeletable(site.state.venvs):
-        words = " ".join(shell_word(str(path)) for path in left)
+        words = joined(" ", (shell_word(str(path)) for path in left))
         yield Finding(
             "venv",
             "warning",
-            f"{count(len(left), 'old generation')} could not be deleted whole: files of another user's are in it. Nothing uses it.",
-            f"As root: rm -rf {words}",
+            tr(
+                "{count} could not be deleted whole: files of another user's are in it. Nothing uses it.",
+                count=count(len(left), tr("old generation")),
+            ),
+            tr("As root: rm -rf {words}", words=words),
         )
 
 
@@ -96,7 +111,16 @@ def _others_files(venv: Path) -> Iterator[Finding]:
         yield Finding(
             "venv",
             "warning",
-            f"{path_text(os.path.relpath(path, venv))} in the venv belongs to {user_name(uid)}; "
-            "old copies of such files can't be deleted by the app's user.",
-            f"As root: chown -R --from={uid} {owner} {shell_word(os.fspath(venv))}",
+            tr(
+                "{relpath} in the venv belongs to {user_name}; old copies of such files can't be deleted "
+                "by the app's user.",
+                relpath=path_text(os.path.relpath(path, venv)),
+                user_name=user_name(uid),
+            ),
+            tr(
+                "As root: chown -R --from={uid} {owner} {fspath}",
+                uid=uid,
+                owner=owner,
+                fspath=shell_word(os.fspath(venv)),
+            ),
         )

@@ -11,6 +11,7 @@ from gitdeploy import venvs
 from gitdeploy.backups import copying
 from gitdeploy.backups import store as backups
 from gitdeploy.errors import GitDeployError
+from gitdeploy.messages import tr
 from gitdeploy.site.site import Site
 from gitdeploy.site.submodule_refs import drop_refs
 from gitdeploy.state.prepared import prepared_stages
@@ -72,11 +73,15 @@ def prune(site: Site, *, keep: int, line: Callable[[str], object], dry_run: bool
         try:
             venvs.remove(path)
         except GitDeployError as error:  # files of another user's in it; the deployment is whole all the same
-            line(f"{error.message} {error.hint}")
+            line(tr("{message} {hint}", message=error.message, hint=error.hint))
     if going or free:
         line(
-            f"Dropped {count(len(going), 'old backup')} and {count(len(free), 'venv generation')}"
-            + (f", {size_text(size)}" if size else "")
+            tr(
+                "Dropped {count} and {count2}",
+                count=count(len(going), tr("old backup")),
+                count2=count(len(free), tr("venv generation")),
+            )
+            + (tr(", {size}", size=size_text(size)) if size else "")
             + "."
         )
     return pruned

@@ -11,6 +11,7 @@ from msgspec import Struct
 from packaging.version import Version
 
 from gitdeploy.errors import GitDeployError
+from gitdeploy.messages import tr
 from gitdeploy.site.memory import FailedHere
 from gitdeploy.site.pause import PAUSED, paused_sentence
 from gitdeploy.site.site import Site
@@ -81,11 +82,17 @@ def look(site: Site, database: Database, live: CodeState, *, moment: datetime | 
 def skipped(skips: Skips, tag: str) -> str:
     """Why the skipped release TAG is not installed; empty where it isn't skipped."""
     found = skips.against(tag)
-    return f"{found.sentence} Let it be installed: {found.way}" if found is not None else ""
+    return (
+        tr("{sentence} Let it be installed: {way}", sentence=found.sentence, way=found.way) if found is not None else ""
+    )
 
 
 def failed_before(bad: BadRelease) -> str:
-    return f"{clean(bad.tag)} failed here before, so it is not installed by itself again: {clean(bad.reason)}"
+    return tr(
+        "{bad_tag} failed here before, so it is not installed by itself again: {reason}",
+        bad_tag=clean(bad.tag),
+        reason=clean(bad.reason),
+    )
 
 
 def _known(database: Database, bad: BadRelease) -> bool:
@@ -101,15 +108,25 @@ def decide(site: Site, database: Database, live: CodeState, now: datetime) -> De
     """The newest release that `check` of deploy.yaml admits that didn't fail here and isn't skipped, and whether its time has come."""
     settings = site.config.check
     if settings.upgrade == "never":
-        return Decision(None, "Releases are installed by hand (check.upgrade: never).")
+        return Decision(None, tr("Releases are installed by hand (check.upgrade: never)."))
     if _live_version(site, live) is None and settings.upgrade != "all":
         return Decision(
             None,
-            f"HEAD is no release, so what is a `check.upgrade: {settings.upgrade}` can't be told. By hand: gitdeploy upgrade",
+            tr(
+                "HEAD is no release, so what is a `check.upgrade: {upgrade}` can't be told. By hand: gitdeploy upgrade",
+                upgrade=settings.upgrade,
+            ),
         )
     found = candidates(updates.newer(site, database, live), live, site)
     if not found:
-        return Decision(None, f"Nothing newer than {live.name} that `check.upgrade: {settings.upgrade}` admits.")
+        return Decision(
+            None,
+            tr(
+                "Nothing newer than {live} that `check.upgrade: {upgrade}` admits.",
+                live=live.name,
+                upgrade=settings.upgrade,
+            ),
+        )
     failed = FailedHere.read(site, database)
     found_bad = {r.tag: bad for r in found if (bad := failed.find(r.tag, r.commit, r.object_id)) is not None}
     skips = Skips.read(database, site.config.source.tag_prefix)
@@ -122,13 +139,17 @@ def decide(site: Site, database: Database, live: CodeState, now: datetime) -> De
     if not old:
         ripe = min(since[release.tag] for release in good) + timedelta(seconds=settings.min_age)
         wait = duration_text((ripe - now).total_seconds())
-        reason = f"{good[0].tag} is younger than check.min_age admits; {wait} are left."
+        reason = tr("{tag} is younger than check.min_age admits; {wait} are left.", tag=good[0].tag, wait=wait)
         return Decision(good[0].tag, reason, ripe)
     wanted = old[0].tag
     if (paused := database.meta_get(PAUSED)) is not None:
         return Decision(wanted, paused_sentence(paused))
     if settings.window is not None and not settings.window.contains(now):
-        return Decision(wanted, f"{wanted} waits for the window {settings.window}.", settings.window.opens(now))
+        return Decision(
+            wanted,
+            tr("{wanted} waits for the window {window}.", wanted=wanted, window=settings.window),
+            settings.window.opens(now),
+        )
     return Decision(wanted)
 
 
@@ -197,12 +218,16 @@ def _tell_once(site: Site, database: Database, result: CheckResult) -> tuple[boo
     database.meta_put(TOLD, name)  # before sending: a crash in between must not make it a message a day
     from gitdeploy import notify as sending
 
-    sentence = f"{result.latest_tag} is available; {result.current_version or 'an unknown version'} is live."
+    sentence = tr(
+        "{latest_tag} is available; {current_version} is live.",
+        latest_tag=result.latest_tag,
+        current_version=result.current_version or tr("an unknown version"),
+    )
     notes = clean(result.release_notes or "", lines=True, limit=2000)
     message = sending.Message(
         "update_available",
         site.name,
-        f"{site.name}: update available",
+        tr("{site}: update available", site=site.name),
         f"{sentence}\n\n{notes}".strip(),
         clean(result.current_version or ""),
         clean(result.latest_tag or ""),

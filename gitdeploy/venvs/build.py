@@ -13,6 +13,7 @@ from urllib.parse import quote
 from msgspec import Struct
 
 from gitdeploy.errors import DeploymentFailed, GitDeployError
+from gitdeploy.messages import tr
 from gitdeploy.system import environment, faultpoints, process
 from gitdeploy.system.durable import write_below
 from gitdeploy.text import listing, path_text
@@ -111,8 +112,12 @@ class Builder:
         except OSError as error:
             self.discard(name)
             raise DeploymentFailed(
-                f"The new venv can't be written: {path_text(str(error.filename or target))}: {error.strerror}.",
-                "The live venv was not touched.",
+                tr(
+                    "The new venv can't be written: {filename}: {strerror}.",
+                    filename=path_text(str(error.filename or target)),
+                    strerror=error.strerror,
+                ),
+                tr("The live venv was not touched."),
             ) from error
         except BaseException:
             self.discard(name)
@@ -147,14 +152,19 @@ class Builder:
         with ExitStack() as beside:
             if live is None or not cloned:
                 if live is not None and live.problem is not None:
-                    warnings.append(f"{live.problem} The venv is built anew; packages installed by hand are not in it.")
-                on_progress("making a new venv")
+                    warnings.append(
+                        tr(
+                            "{problem} The venv is built anew; packages installed by hand are not in it.",
+                            problem=live.problem,
+                        )
+                    )
+                on_progress(tr("making a new venv"))
                 self._make(target, live, on_line)
                 start: dict[str, str] = packages(target)
                 installer = installing.choose(self.config, requirements, settings, target)
                 prefix = beside.enter_context(_prefix_asked(target))
             else:
-                on_progress("cloning the live venv")
+                on_progress(tr("cloning the live venv"))
                 installer = installing.choose(self.config, requirements, settings, live.real)
                 linked, prefix = self._clone(live, target, installer, settings, beside)
                 start = before
@@ -163,13 +173,13 @@ class Builder:
             interpreter = os.path.realpath(python)
             tag = prefix()
         if installer.name == "pip":
-            on_line(f"Installing with pip: {installer.reason}.")
-        on_progress(f"installing with {installer.name}")
+            on_line(tr("Installing with pip: {reason}.", reason=installer.reason))
+        on_progress(tr("installing with {installer}", installer=installer.name))
         installer = self._install(
             target, requirements, reader, installer, settings, on_line, compiling=not (cloned and tag)
         )
         name_link(target, live.link if live is not None else self.root / (self.config.path or "venv"))
-        on_progress("compiling and checking")
+        on_progress(tr("compiling and checking"))
         now = packages(target)
         changes = _changes(start, now)
         with ExitStack() as beside:
@@ -223,7 +233,7 @@ class Builder:
             _point_to_checkout(target, folder, self.root)
             if built := keep_built(folder, released, target, self.root):
                 shown = listing([path_text(path) for path in built], 5)
-                on_line(f"Builds wrote {shown}: it goes live with the release.")
+                on_line(tr("Builds wrote {shown}: it goes live with the release.", shown=shown))
         shutil.rmtree(folder, ignore_errors=True)
         return installer
 
@@ -238,7 +248,9 @@ class Builder:
             prefixes = prefixes_of(live.real, live.link)
             rewrite(target, prefixes, live.real)
             if left := strays(target, prefixes):
-                raise DeploymentFailed(f"Scripts of the new venv still name the live one: {listing(left, 5)}.")
+                raise DeploymentFailed(
+                    tr("Scripts of the new venv still name the live one: {left}.", left=listing(left, 5))
+                )
             asked.append(beside.enter_context(_prefix_asked(target)))
             beside.enter_context(installing.introduced(installer, target, settings, self.cache))
 
@@ -264,7 +276,7 @@ class Builder:
                 env=environment.clean_environment(),
                 timeout=120,
                 tied=True,
-            ).check("Making a new venv")
+            ).check(tr("Making a new venv"))
         self._seed(target)
 
     def _seed(self, target: Path) -> None:
@@ -279,7 +291,7 @@ class Builder:
                 timeout=120,
                 tied=True,
                 umask=installing.UMASK,
-            ).check("Installing pip into the new venv")  # fmt: skip
+            ).check(tr("Installing pip into the new venv"))  # fmt: skip
 
     def _materialise(self, folder: Path, requirements: Requirements, reader: TreeReader) -> None:
         if requirements.needs_tree:
@@ -294,7 +306,7 @@ class Builder:
         """What the installer says it did is there. Raises `DeploymentFailed`."""
         if os.path.realpath(target / "bin" / "python") != interpreter:
             raise DeploymentFailed(
-                "A package replaced the venv's own bin/python.", "Such a package can't be installed."
+                tr("A package replaced the venv's own bin/python."), tr("Such a package can't be installed.")
             )
         touched = {*changes.added, *changes.changed}
         for site in site_folders(target):
@@ -305,7 +317,9 @@ class Builder:
                 record = site / entry / "RECORD"
                 if not record.exists():
                     if name in touched:
-                        raise DeploymentFailed(f"{path_text(entry)} in the new venv has no RECORD: it was cut off.")
+                        raise DeploymentFailed(
+                            tr("{entry} in the new venv has no RECORD: it was cut off.", entry=path_text(entry))
+                        )
                     continue
                 if name in touched:
                     missing = [
@@ -314,12 +328,18 @@ class Builder:
                     ]  # fmt: skip
                     if missing:
                         raise DeploymentFailed(
-                            f"{path_text(entry)} in the new venv lacks {listing([path_text(p) for p in missing], 3)}."
+                            tr(
+                                "{entry} in the new venv lacks {missing}.",
+                                entry=path_text(entry),
+                                missing=listing([path_text(p) for p in missing], 3),
+                            )
                         )
         absent = sorted(name for name, always in requirements.names.items() if always and name not in now)
         # The system's packages may do (--system-site-packages), or what a path file adds: the interpreter knows.
         if absent and (absent := sorted(set(absent) - set(seen_by(target)))):
-            raise DeploymentFailed(f"The installer reported success, but {listing(absent, 5)} is not in the new venv.")
+            raise DeploymentFailed(
+                tr("The installer reported success, but {absent} is not in the new venv.", absent=listing(absent, 5))
+            )
 
 
 def _files(target: Path, live: LiveVenv | None, linked: Mapping[str, File]) -> tuple[dict[str, File], list[str]]:
@@ -346,8 +366,11 @@ def _prefix_asked(target: Path) -> Iterator[Callable[[], str]]:
         said = answer()
         if os.path.realpath(said.prefix) != os.path.realpath(target):
             raise DeploymentFailed(
-                f"The new venv's interpreter says that its prefix is {path_text(said.prefix)}, not the new venv.",
-                "Its pyvenv.cfg is missing or damaged. Build it anew: gitdeploy upgrade --rebuild-venv",
+                tr(
+                    "The new venv's interpreter says that its prefix is {prefix}, not the new venv.",
+                    prefix=path_text(said.prefix),
+                ),
+                tr("Its pyvenv.cfg is missing or damaged. Build it anew: gitdeploy upgrade --rebuild-venv"),
             )
         return said.tag
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from gitdeploy.errors import CommandFailed
+from gitdeploy.messages import tr
 from gitdeploy.system import environment, process
 from gitdeploy.venvs.live import INTERPRETER_LIMIT
 
@@ -31,7 +32,7 @@ def wheels(python: Path) -> dict[str, str]:
             cwd="/",
             env=environment.clean_environment(),
             timeout=INTERPRETER_LIMIT,
-        ).check("Looking for Python's own pip")
+        ).check(tr("Looking for Python's own pip"))
     except CommandFailed:
         return {}
     found: dict[str, str] = {}

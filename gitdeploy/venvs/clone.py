@@ -21,6 +21,7 @@ from pathlib import Path
 from msgspec import Struct, field
 
 from gitdeploy.errors import DeploymentFailed, GitDeployError
+from gitdeploy.messages import tr
 from gitdeploy.system import interruption
 from gitdeploy.text import path_text
 from gitdeploy.venvs.built import BUILT
@@ -37,8 +38,8 @@ _LEFT_OUT = (".lock",)  # uv's, in the venv's root
 _BLOCK = 4096
 _LINK_REFUSED = frozenset((errno.EPERM, errno.EMLINK, errno.EXDEV, errno.EOPNOTSUPP, errno.ENOSYS, errno.EACCES))
 _CURES = {
-    errno.ENOSPC: " Make room: gitdeploy prune",
-    errno.EACCES: " Give the venv to its app's user again, as root: chown -R --reference=.git venv/",
+    errno.ENOSPC: tr(" Make room: gitdeploy prune"),
+    errno.EACCES: tr(" Give the venv to its app's user again, as root: chown -R --reference=.git venv/"),
 }
 _NO_REFLINK = frozenset(
     (errno.EOPNOTSUPP, errno.EXDEV, errno.EINVAL, errno.ENOTTY, errno.ENOSYS, errno.EPERM, errno.ETXTBSY)
@@ -71,8 +72,13 @@ def clone(source: Path, target: Path, *, link_mode: str = "auto", on_start: Call
         return _Cloner(source, target, link_mode).run(on_start)
     except OSError as error:
         raise DeploymentFailed(
-            f"Copying the venv to {path_text(str(target))} failed at {path_text(str(error.filename or source))}: {error.strerror}.",
-            "The live venv was not touched." + _CURES.get(error.errno or 0, ""),
+            tr(
+                "Copying the venv to {target} failed at {filename}: {strerror}.",
+                target=path_text(str(target)),
+                filename=path_text(str(error.filename or source)),
+                strerror=error.strerror,
+            ),
+            tr("The live venv was not touched.") + _CURES.get(error.errno or 0, ""),
         ) from error
 
 

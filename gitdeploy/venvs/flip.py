@@ -20,6 +20,7 @@ from msgspec import Struct
 from msgspec.structs import asdict
 
 from gitdeploy.errors import DeploymentFailed
+from gitdeploy.messages import tr
 from gitdeploy.system import faultpoints
 from gitdeploy.text import path_text, shell_word
 from gitdeploy.venvs import durable
@@ -110,11 +111,11 @@ def apply(flip: Flip) -> float:
     Raises `DeploymentFailed` where the venv is no longer what the plan was made for.
     """
     if not os.path.isdir(os.path.join(os.path.dirname(flip.link), flip.new)):
-        raise DeploymentFailed(f"The venv generation {path_text(flip.new)} is gone, so it can't go live.")
+        raise DeploymentFailed(tr("The venv generation {new} is gone, so it can't go live.", new=path_text(flip.new)))
     if state(flip) == "foreign":
         raise DeploymentFailed(
-            f"{path_text(flip.link)} was changed by somebody since this deployment looked at it.",
-            "Nothing was changed there. Run the upgrade again.",
+            tr("{link} was changed by somebody since this deployment looked at it.", link=path_text(flip.link)),
+            tr("Nothing was changed there. Run the upgrade again."),
         )
     if flip.adopt_as:
         _adopt(flip, flip.adopt_as)
@@ -194,13 +195,19 @@ def _put_link(link: str, text: str) -> None:
 def _move_aside(flip: Flip) -> tuple[str, ...]:
     """What stands at the link and is neither the old nor the new venv gets a name of its own beside it."""
     if not os.path.lexists(flip.link):
-        return (f"{path_text(flip.link)} had been deleted meanwhile; it is back.",)
+        return (tr("{link} had been deleted meanwhile; it is back.", link=path_text(flip.link)),)
     number = 1
     while os.path.lexists(aside := f"{flip.link}.found-{number}"):
         number += 1
     os.rename(flip.link, aside)
     faultpoints.point("venv moved aside")
-    return (f"Something else had been put at {path_text(flip.link)}; it is now {path_text(aside)}.",)
+    return (
+        tr(
+            "Something else had been put at {link}; it is now {aside}.",
+            link=path_text(flip.link),
+            aside=path_text(aside),
+        ),
+    )
 
 
 def _clear(flip: Flip) -> None:
@@ -244,21 +251,37 @@ def problems(flip: Flip) -> list[tuple[str, str]]:
     if not os.access(parent, os.W_OK | os.X_OK):
         found.append(
             (
-                f"{path_text(parent)} can't be written by this user, so the venv in it can't be switched.",
-                "Run gitdeploy as the owner of that folder, or give it the right to write there.",
+                tr(
+                    "{parent} can't be written by this user, so the venv in it can't be switched.",
+                    parent=path_text(parent),
+                ),
+                tr("Run gitdeploy as the owner of that folder, or give it the right to write there."),
             )
         )
     if flip.adopt_as and _is_folder(flip.link) and (number := _movable(flip.link, flip.adopt_as)):
         name = path_text(flip.link)
         if number in (errno.EBUSY, errno.EXDEV):
-            why = "is a mount point" if number == errno.EBUSY else "is on another mount, or part of a container's image"
-            message = f"The venv {name} {why}, so it can't be replaced by a link to a generation."
+            why = (
+                tr("is a mount point")
+                if number == errno.EBUSY
+                else tr("is on another mount, or part of a container's image")
+            )
+            message = tr(
+                "The venv {name} {why}, so it can't be replaced by a link to a generation.", name=name, why=why
+            )
             old, first = shell_word(flip.link), shell_word(f"{flip.link}.first")
-            away = f"umount {old} && rmdir {old}" if number == errno.EBUSY else f"rm -rf {old}"
-            hint = f"Make it a link once, while the app is stopped: cp -a {old} {first} && {away} && ln -s {shell_word(os.path.basename(flip.link) + '.first')} {old}"
+            away = tr("umount {old} && rmdir {old}", old=old) if number == errno.EBUSY else f"rm -rf {old}"
+            hint = tr(
+                "Make it a link once, while the app is stopped: cp -a {old} {first} && {away} && ln -s "
+                "{basename} {old}",
+                old=old,
+                first=first,
+                away=away,
+                basename=shell_word(os.path.basename(flip.link) + ".first"),
+            )
         else:
-            message = f"The venv {name} can't be moved: {os.strerror(number)}."
-            hint = "Run gitdeploy as the owner of the venv and of the folder that it is in."
+            message = tr("The venv {name} can't be moved: {strerror}.", name=name, strerror=os.strerror(number))
+            hint = tr("Run gitdeploy as the owner of the venv and of the folder that it is in.")
         found.append((message, hint))
     found += _relative_links(flip)
     return found
@@ -294,8 +317,17 @@ def _relative_links(flip: Flip) -> list[tuple[str, str]]:
             ):
                 found.append(
                     (
-                        f"{path_text(path)} is a relative link out of the venv ({path_text(text)}), which would break when the venv gets its place among the generations.",
-                        f"Make it absolute: ln -sfn {shell_word(os.path.realpath(path))} {shell_word(path)}",
+                        tr(
+                            "{path} is a relative link out of the venv ({text}), which would break when the venv "
+                            "gets its place among the generations.",
+                            path=path_text(path),
+                            text=path_text(text),
+                        ),
+                        tr(
+                            "Make it absolute: ln -sfn {realpath} {path}",
+                            realpath=shell_word(os.path.realpath(path)),
+                            path=shell_word(path),
+                        ),
                     )
                 )
     return found

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gitdeploy.errors import GitDeployError
+from gitdeploy.messages import tr
 from gitdeploy.system import faultpoints, interruption
 from gitdeploy.text import path_text, shell_word
 from gitdeploy.venvs.seal import partial_path, read_facts, seal_path
@@ -122,8 +123,13 @@ def _delete(folder: Path) -> None:
         except OSError as error:
             if not left:
                 raise GitDeployError(
-                    f"{path_text(str(folder))} can't be deleted: {path_text(str(error.filename))}: {error.strerror}.",
-                    f"Nothing uses it. Delete it as root: rm -rf {shell_word(str(folder))}",
+                    tr(
+                        "{folder} can't be deleted: {filename}: {strerror}.",
+                        folder=path_text(str(folder)),
+                        filename=path_text(str(error.filename)),
+                        strerror=error.strerror,
+                    ),
+                    tr("Nothing uses it. Delete it as root: rm -rf {folder}", folder=shell_word(str(folder))),
                 ) from error
             if isinstance(error, PermissionError):
                 _make_writable(folder)

@@ -17,6 +17,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from gitdeploy.errors import DeploymentFailed
+from gitdeploy.messages import tr
 from gitdeploy.system import environment as environment_
 from gitdeploy.system import process
 from gitdeploy.system.completed import Completed
@@ -41,7 +42,7 @@ _BUILD_FAILED = re.compile(
     r"fatal error: \S+: No such file|command '\S+' failed|[Ff]ailed (?:to )?build|error: command|pg_config|build backend"
     r"|can't find (?:the )?Rust|cargo"
 )
-_NETWORK_MARKS = ("error sending request", "connect", "dns", "timed out", "network", "failed to fetch")
+_NETWORK_MARKS = (tr("error sending request"), "connect", "dns", tr("timed out"), "network", tr("failed to fetch"))
 
 
 class Installer(Struct, frozen=True):
@@ -55,13 +56,13 @@ def choose(config: VenvConfig, requirements: Requirements, settings: InstallerSe
     """uv, unless the configuration says pip or uv can't do what the files, pip's own settings or VENV ask for."""
     reason = ""
     if config.installer == "pip":
-        reason = "venv.installer is pip"
+        reason = tr("venv.installer is pip")
     elif config.installer == "auto" and requirements.pip_only:
-        reason = f"uv can't do this: {requirements.pip_only[0]}"
+        reason = tr("uv can't do this: {pip_only}", pip_only=requirements.pip_only[0])
     elif config.installer == "auto" and settings.cannot_pass:
         reason = f"pip's setting `{settings.cannot_pass[0]}` can't be passed on to uv"
     elif _counts_the_systems(config, venv, requirements):
-        reason = "the venv sees the system's packages (--system-site-packages), which uv doesn't count"
+        reason = tr("the venv sees the system's packages (--system-site-packages), which uv doesn't count")
     return Installer("pip", reason) if reason else Installer("uv")
 
 
@@ -123,16 +124,31 @@ def _install(installer: Installer, run: _Run, files: Sequence[str], *, alone: bo
         return installer
     _refuse_killed(installer, done)
     if installer.name == "uv" and _pip_may_try(run, done) and (command := pip_command(run.venv)) is not None:
-        run.on_line(f"uv refuses: {done.error_text.splitlines()[-1].strip() if done.error_text else done.ending}")
-        run.on_line("Trying with pip, which takes what uv doesn't.")
+        run.on_line(
+            tr(
+                "uv refuses: {error_text}",
+                error_text=done.error_text.splitlines()[-1].strip() if done.error_text else done.ending,
+            )
+        )
+        run.on_line(tr("Trying with pip, which takes what uv doesn't."))
         if _pip(run, files, command).ok:
             return Installer("pip", "uv refused")
     built = _BUILD_FAILED.search(done.error_text)
-    needs = "What the build of a package needs from the environment: venv.env and venv.path_dirs. " if built else ""
+    needs = tr("What the build of a package needs from the environment: venv.env and venv.path_dirs. ") if built else ""
     if run.requirements.itself:
-        needs += "To leave the app's own install as it is: venv: {self: false}. "
-    hint = f"The live venv was not touched. {needs}Mend the requirements, or see the whole output: gitdeploy log"
-    raise RequirementsFailed(f"Installing the release's requirements failed ({done.ending}): {done.error_text}", hint)
+        needs += tr("To leave the app's own install as it is: venv: {{self: false}}. ")
+    hint = tr(
+        "The live venv was not touched. {needs}Mend the requirements, or see the whole output: gitdeploy log",
+        needs=needs,
+    )
+    raise RequirementsFailed(
+        tr(
+            "Installing the release's requirements failed ({ending}): {error_text}",
+            ending=done.ending,
+            error_text=done.error_text,
+        ),
+        hint,
+    )
 
 
 def _pip_may_try(run: _Run, done: Completed) -> bool:
@@ -152,16 +168,20 @@ def _refuse_killed(installer: Installer, done: Completed) -> None:
     if done.timed_out:
         return
     if done.returncode == -signal.SIGKILL:
-        said = f"{installer.name} was killed (SIGKILL) while it installed the release's requirements"
+        said = tr(
+            "{installer} was killed (SIGKILL) while it installed the release's requirements", installer=installer.name
+        )
     elif _KILLED_CHILD.search(done.error_text):
-        said = f"A program that {installer.name} ran to build a package was killed (SIGKILL)"
+        said = tr("A program that {installer} ran to build a package was killed (SIGKILL)", installer=installer.name)
     else:
         return
-    last = f" It said last: {done.error_text}" if done.error_text else ""
+    last = tr(" It said last: {error_text}", error_text=done.error_text) if done.error_text else ""
     raise DeploymentFailed(
-        f"{said}: most likely the server ran out of memory.{last}",
-        "The live venv was not touched. The kernel's log tells (journalctl -k, or dmesg: `Out of memory`). Make room in "
-        "memory, or add swap, then run the command again.",
+        tr("{said}: most likely the server ran out of memory.{last}", said=said, last=last),
+        tr(
+            "The live venv was not touched. The kernel's log tells (journalctl -k, or dmesg: `Out of memory`). Make room in "
+            "memory, or add swap, then run the command again."
+        ),
     )
 
 
@@ -196,12 +216,12 @@ def _uv(run: _Run, files: Sequence[str], *, alone: bool) -> Completed:
     low = done.error_text.lower()
     if not done.ok and not done.timed_out and "cache entry" in low and run.settings.uv_cache is None:
         # uv writes its cache without fsync: after a power cut there may be emptied files in it, which it never mends.
-        run.on_line("The package cache is damaged; it is made anew.")
+        run.on_line(tr("The package cache is damaged; it is made anew."))
         shutil.rmtree(run.cache / "uv", ignore_errors=True)
         done = attempt()
         low = done.error_text.lower()
     if done.returncode > 0 and not done.timed_out and any(mark in low for mark in _NETWORK_MARKS):
-        run.on_line("The package index can't be reached; trying with what is cached.")
+        run.on_line(tr("The package index can't be reached; trying with what is cached."))
         offline = attempt("--offline")
         return offline if offline.ok else done
     return done
@@ -218,8 +238,8 @@ def _pip(run: _Run, files: Sequence[str], command: Sequence[str] | None = None) 
     command = command or pip_command(run.venv)
     if command is None:
         raise DeploymentFailed(
-            "pip is needed, and neither the venv nor its Python has one.",
-            "Install it: apt-get install python3-venv, or set venv: {installer: uv}",
+            tr("pip is needed, and neither the venv nor its Python has one."),
+            tr("Install it: apt-get install python3-venv, or set venv: {{installer: uv}}"),
         )
     return process.run(
         [

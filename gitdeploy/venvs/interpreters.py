@@ -10,6 +10,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from gitdeploy.errors import CommandFailed, DeploymentFailed
+from gitdeploy.messages import tr
 from gitdeploy.system import environment, process
 from gitdeploy.text import path_text
 from gitdeploy.venvs.live import INTERPRETER_LIMIT, LiveVenv
@@ -84,8 +85,12 @@ def download(python: str, pythons: Path, on_line: Callable[[str], object]) -> st
     found = _known_to_uv(python, str(pythons)) if done.ok else None
     if found is None:
         raise DeploymentFailed(
-            f"uv could not download Python {python} (venv.python): {done.error_text or done.ending}",
-            "Install it, or name one that is there: venv: {python: /usr/bin/python3}",
+            tr(
+                "uv could not download Python {python} (venv.python): {error_text}",
+                python=python,
+                error_text=done.error_text or done.ending,
+            ),
+            tr("Install it, or name one that is there: venv: {{python: /usr/bin/python3}}"),
         )
     return found
 
@@ -98,7 +103,9 @@ def base_python(config: VenvConfig, live: LiveVenv | None, pythons: Path, on_lin
         if found is None and config.python_downloads and can_be_downloaded(config.python):
             return download(config.python, pythons, on_line)
         if found is None:
-            raise DeploymentFailed(f"The interpreter {path_text(config.python)} (venv.python) can't be found.")
+            raise DeploymentFailed(
+                tr("The interpreter {python} (venv.python) can't be found.", python=path_text(config.python))
+            )
         return found
     version = live.python if live is not None else None
     short = ".".join((version or "").split(".")[:2])
@@ -111,7 +118,8 @@ def base_python(config: VenvConfig, live: LiveVenv | None, pythons: Path, on_lin
         if known is not None:
             return known
     raise DeploymentFailed(
-        "There is no Python to build the venv with.", "Install one, or name it: venv: {python: /usr/bin/python3.11}"
+        tr("There is no Python to build the venv with."),
+        tr("Install one, or name it: venv: {{python: /usr/bin/python3.11}}"),
     )
 
 
@@ -145,7 +153,7 @@ def _asked(path: str | None) -> Wanted | None:
     try:
         done = process.run(
             [path, "-I", "-c", _QUESTION], cwd="/", env=environment.clean_environment(), timeout=INTERPRETER_LIMIT
-        ).check("Asking venv.python")
+        ).check(tr("Asking venv.python"))
     except CommandFailed:
         return None
     real, _, version = done.text.strip().rpartition(" ")

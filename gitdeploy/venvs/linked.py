@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gitdeploy.errors import DeploymentFailed
+from gitdeploy.messages import tr
 from gitdeploy.text import path_text
 
 
@@ -11,6 +12,6 @@ class Linked(DeploymentFailed):
 
     def __init__(self, path: str) -> None:
         super().__init__(
-            f"{path_text(path)} is a symbolic link, and no link is followed there.",
-            "Commit the file itself in its place.",
+            tr("{path} is a symbolic link, and no link is followed there.", path=path_text(path)),
+            tr("Commit the file itself in its place."),
         )

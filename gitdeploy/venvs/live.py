@@ -12,6 +12,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from gitdeploy.errors import CommandFailed
+from gitdeploy.messages import tr
 from gitdeploy.system import completed, environment, process
 from gitdeploy.text import clean, path_text
 
@@ -49,13 +50,15 @@ def live_venv(link: Path, venvs: Path) -> LiveVenv | None:
         known = [python_version(path) for path in sorted(venvs.iterdir()) if path.is_dir()] if venvs.is_dir() else []
         if not known:
             return None
-        return LiveVenv(link, link, None, known[-1], f"The venv {path_text(str(link))} is gone.")
+        return LiveVenv(link, link, None, known[-1], tr("The venv {link} is gone.", link=path_text(str(link))))
     target = os.readlink(link) if stat.S_ISLNK(found.st_mode) else None
     real = Path(os.path.realpath(link))
     generation = real.name if target is not None and os.fspath(real.parent) == os.path.realpath(venvs) else None
     if not real.is_dir():
-        what = f"points to {path_text(target)}, which is no folder" if target else "is no folder"
-        return LiveVenv(link, real, generation, None, f"The venv {path_text(str(link))} {what}.", target)
+        what = tr("points to {target}, which is no folder", target=path_text(target)) if target else tr("is no folder")
+        return LiveVenv(
+            link, real, generation, None, tr("The venv {link} {what}.", link=path_text(str(link)), what=what), target
+        )
     return LiveVenv(link, real, generation, python_version(real), problem(real), target)
 
 
@@ -97,25 +100,36 @@ def site_folders(venv: Path) -> list[Path]:
 
 def problem(venv: Path) -> str | None:
     """A sentence that says why VENV cannot be used as it is, or None. Starts the interpreter only if its name hides its version."""
-    shown = f"The venv {path_text(str(venv))}"
+    shown = tr("The venv {venv}", venv=path_text(str(venv)))
     if not (venv / "pyvenv.cfg").is_file():
-        return f"{shown} has no pyvenv.cfg, so an installer would write into the base Python."
+        return tr("{shown} has no pyvenv.cfg, so an installer would write into the base Python.", shown=shown)
     python = venv / "bin" / "python"
     if not os.path.lexists(python):
-        return f"{shown} has no bin/python."
+        return tr("{shown} has no bin/python.", shown=shown)
     behind = os.path.realpath(python)
     if not os.path.exists(behind):
-        return f"{shown} needs the interpreter {path_text(behind)}, which is gone."
+        return tr("{shown} needs the interpreter {behind}, which is gone.", shown=shown, behind=path_text(behind))
     if not os.access(behind, os.X_OK) or os.path.isdir(behind):
-        return f"{shown} needs the interpreter {path_text(behind)}, which this user can't execute."
+        return tr(
+            "{shown} needs the interpreter {behind}, which this user can't execute.",
+            shown=shown,
+            behind=path_text(behind),
+        )
     made_for = list(library_versions(venv))
     named = re.fullmatch(r"(?:python|pypy)(\d+\.\d+)t?", os.path.basename(behind))
     try:
         actual = named[1] if named else ask(python).version.rpartition(".")[0]
     except CommandFailed as error:
-        return f"{shown} is broken: {error.message}"
+        return tr("{shown} is broken: {message}", shown=shown, message=error.message)
     if made_for and actual not in made_for:
-        return f"{shown} was made for Python {made_for[0]}, but its interpreter {path_text(behind)} is {actual} now, which doesn't see its packages."
+        return tr(
+            "{shown} was made for Python {made_for}, but its interpreter {behind} is {actual} now, "
+            "which doesn't see its packages.",
+            shown=shown,
+            made_for=made_for[0],
+            behind=path_text(behind),
+            actual=actual,
+        )
     return None
 
 
@@ -148,11 +162,17 @@ def asked(python: Path) -> Iterator[Callable[[], Interpreter]]:
 
 
 def _answer(python: Path, done: completed.Completed) -> Interpreter:
-    answer = done.check(f"Starting {path_text(str(python))}")
+    answer = done.check(tr("Starting {python}", python=path_text(str(python))))
     # The last line: a .pth of some package may print at every start.
     found = re.search(r"^said:([0-9a-f]+):([0-9a-f]+):([0-9a-f]*)$", answer.text[answer.text.rfind("\n") + 1 :])
     if found is None:
-        raise CommandFailed(f"{path_text(str(python))} starts, but doesn't answer: {clean(answer.text, limit=200)}")
+        raise CommandFailed(
+            tr(
+                "{python} starts, but doesn't answer: {answer}",
+                python=path_text(str(python)),
+                answer=clean(answer.text, limit=200),
+            )
+        )
     return Interpreter(*(os.fsdecode(bytes.fromhex(word)) for word in found.groups()))
 
 
@@ -168,11 +188,15 @@ def examine(live: LiveVenv) -> str | None:
             cwd="/",
             env=environment.clean_environment(),
             timeout=INTERPRETER_LIMIT,
-        ).check(f"Importing Python's own libraries with {path_text(str(python))}")
+        ).check(tr("Importing Python's own libraries with {python}", python=path_text(str(python))))
     except CommandFailed as error:
         return error.message
     if os.path.realpath(said.prefix) != os.path.realpath(live.real):
-        return f"{path_text(str(python))} says that its prefix is {clean(said.prefix)}: it is no venv's interpreter."
+        return tr(
+            "{python} says that its prefix is {prefix}: it is no venv's interpreter.",
+            python=path_text(str(python)),
+            prefix=clean(said.prefix),
+        )
     return None
 
 

@@ -18,6 +18,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from gitdeploy.messages import joined, tr
 from gitdeploy.system import environment, process
 from gitdeploy.text import clean, listing
 from gitdeploy.venvs.described import PYLOCK
@@ -62,16 +63,16 @@ def lines_of(path: str, data: bytes, read: Reader, groups: tuple[str, ...], extr
         if name == "pyproject.toml":
             return _project(_toml(data), groups, extras)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise Cannot(f"can't be read: {clean(str(error), limit=160)}") from error
+        raise Cannot(tr("can't be read: {error}", error=clean(str(error), limit=160))) from error
     raise Cannot(_refusal(name))
 
 
 def _refusal(name: str) -> str:
     if name in ("setup.py", "setup.cfg"):
-        return "can't be named in venv.requirements; the app itself is installed by: venv: {self: editable}"
+        return tr("can't be named in venv.requirements; the app itself is installed by: venv: {{self: editable}}")
     if name == "Pipfile":
-        return "says no versions; Pipfile.lock does: venv: {requirements: [Pipfile.lock]}"
-    return "is conda's, and gitdeploy installs with uv and pip only"
+        return tr("says no versions; Pipfile.lock does: venv: {{requirements: [Pipfile.lock]}}")
+    return tr("is conda's, and gitdeploy installs with uv and pip only")
 
 
 def _toml(data: bytes) -> dict[str, Any]:
@@ -113,7 +114,7 @@ def _uv(path: str, data: bytes, read: Reader, groups: tuple[str, ...], extras: t
                 (place / member).mkdir(parents=True, exist_ok=True)
                 (place / member / "pyproject.toml").write_bytes(project)
             elif member == ".":
-                raise Cannot("lies beside no pyproject.toml, which it belongs to")
+                raise Cannot(tr("lies beside no pyproject.toml, which it belongs to"))
         done = process.run(
             [uv_program(), "export", "--frozen", "--offline", "--no-config", "--no-cache", "--no-header",
              "--no-annotate", "--no-emit-project", *([] if "dev" in groups else ["--no-dev"]), *words,
@@ -123,7 +124,7 @@ def _uv(path: str, data: bytes, read: Reader, groups: tuple[str, ...], extras: t
             timeout=_EXPORT_LIMIT,
         )  # fmt: skip
     if not done.ok:
-        raise Cannot(f"can't be exported by uv: {done.error_text.removeprefix('error: ')}")
+        raise Cannot(tr("can't be exported by uv: {error_text}", error_text=done.error_text.removeprefix("error: ")))
     text = _below(done.text, folder)
     lines = [line for line in text.replace("\\\n", " ").splitlines() if line.strip()]
     hashed = bool(lines) and all("--hash=" in line for line in lines)
@@ -158,7 +159,9 @@ def _pylock(lock: Mapping[str, Any]) -> Lines:
 def _line(name: str, version: str, marker: str, hashes: Iterable[str], extras: Iterable[str] = ()) -> str:
     wanted = ",".join(extras)
     shown = f"{name}[{wanted}]" if wanted else name
-    return " ".join([f"{shown}=={version}", *([f"; {marker}"] if marker else []), *(f"--hash={one}" for one in hashes)])
+    return joined(
+        " ", [f"{shown}=={version}", *([f"; {marker}"] if marker else []), *(f"--hash={one}" for one in hashes)]
+    )
 
 
 def _joined(lines: list[str], python: str = "") -> Lines:
@@ -174,8 +177,12 @@ def _locked(package: Mapping[str, Any], marker: str, kind: str) -> str:
     source = package.get("source") or {}
     if source.get("type") not in (None, "legacy") or any(key in package for key in ("path", "git", "url", "ref")):
         raise Cannot(
-            f"takes {clean(name, limit=60)} from elsewhere than an index, which gitdeploy can't read from it; "
-            f"let the release bring what `{kind}` exports as requirements.txt"
+            tr(
+                "takes {name} from elsewhere than an index, which gitdeploy can't read from it; let the "
+                "release bring what `{kind}` exports as requirements.txt",
+                name=clean(name, limit=60),
+                kind=kind,
+            )
         )
     return _line(name, str(package["version"]), marker, (file["hash"] for file in package.get("files", ())))
 
@@ -183,7 +190,14 @@ def _locked(package: Mapping[str, Any], marker: str, kind: str) -> str:
 def _chosen(names: Iterable[str], offered: Iterable[str], setting: str, what: str) -> None:
     """Raises `Cannot` where NAMES (of SETTING) has one that isn't OFFERED."""
     if missing := sorted(set(names) - set(offered)):
-        raise Cannot(f"has no {what} {listing([clean(name, limit=60) for name in missing], 3)} ({setting})")
+        raise Cannot(
+            tr(
+                "has no {what} {missing} ({setting})",
+                what=what,
+                missing=listing([clean(name, limit=60) for name in missing], 3),
+                setting=setting,
+            )
+        )
 
 
 def _poetry(lock: Mapping[str, Any], groups: tuple[str, ...], extras: tuple[str, ...]) -> Lines:
@@ -192,8 +206,10 @@ def _poetry(lock: Mapping[str, Any], groups: tuple[str, ...], extras: tuple[str,
     version = tuple(int(part) for part in _text(about.get("lock-version")).split(".") if part.isdecimal())
     if version < (2, 1):
         raise Cannot(
-            "was written by Poetry 1, and doesn't say which packages are for development; write it with Poetry 2 "
-            "(`poetry lock`), or let the release bring `poetry export -o requirements.txt`"
+            tr(
+                "was written by Poetry 1, and doesn't say which packages are for development; write it with Poetry 2 "
+                "(`poetry lock`), or let the release bring `poetry export -o requirements.txt`"
+            )
         )
     packages = lock.get("package", ())
     _chosen(groups, (group for package in packages for group in package.get("groups", ())), "venv.groups", "group")
@@ -203,9 +219,9 @@ def _poetry(lock: Mapping[str, Any], groups: tuple[str, ...], extras: tuple[str,
         of = [group for group in package.get("groups", ("main",)) if group in ("main", *groups)]
         said = package.get("markers", "")
         markers = {said} if isinstance(said, str) else {said.get(group, "") for group in of}
-        marker = "" if "" in markers else " or ".join(f"({one})" for one in sorted(markers))
+        marker = "" if "" in markers else joined(" or ", (f"({one})" for one in sorted(markers)))
         if of:
-            lines.append(_locked(package, _without_extras(marker, extras), "poetry export"))
+            lines.append(_locked(package, _without_extras(marker, extras), tr("poetry export")))
     return _joined(lines, _text(about.get("python-versions")))
 
 
@@ -222,13 +238,15 @@ def _pdm(lock: Mapping[str, Any], groups: tuple[str, ...], extras: tuple[str, ..
     about = lock.get("metadata", {})
     if "inherit_metadata" not in about.get("strategy", ()):
         raise Cannot(
-            "doesn't say which packages are for development; write it with `pdm lock -S inherit_metadata`, or let the "
-            "release bring `pdm export -o requirements.txt`"
+            tr(
+                "doesn't say which packages are for development; write it with `pdm lock -S inherit_metadata`, or let the "
+                "release bring `pdm export -o requirements.txt`"
+            )
         )
-    _chosen((*groups, *extras), about.get("groups", ()), "venv.groups, venv.extras", "group")
+    _chosen((*groups, *extras), about.get("groups", ()), tr("venv.groups, venv.extras"), "group")
     wanted = {"default", *groups, *extras}
     lines = [
-        _locked(package, _text(package.get("marker")), "pdm export")
+        _locked(package, _text(package.get("marker")), tr("pdm export"))
         for package in lock.get("package", ())
         if not wanted.isdisjoint(package.get("groups", ("default",)))
     ]
@@ -245,8 +263,11 @@ def _pipfile(lock: Mapping[str, Any], groups: tuple[str, ...]) -> Lines:
             version = _text(said.get("version"))
             if not version.startswith("=="):
                 raise Cannot(
-                    f"takes {clean(name, limit=60)} from elsewhere than an index, which gitdeploy can't read from it; "
-                    "let the release bring what `pipenv requirements` says as requirements.txt"
+                    tr(
+                        "takes {name} from elsewhere than an index, which gitdeploy can't read from it; let the "
+                        "release bring what `pipenv requirements` says as requirements.txt",
+                        name=clean(name, limit=60),
+                    )
                 )
             marker = _text(said.get("markers"))
             lines.append(_line(name, version[2:], marker, said.get("hashes", ()), said.get("extras", ())))
@@ -266,7 +287,7 @@ def _project(project: Mapping[str, Any], groups: tuple[str, ...], extras: tuple[
     dynamic = about.get("dynamic", ())
     if not about or "dependencies" in dynamic or (extras and "optional-dependencies" in dynamic):
         if groups:
-            raise Cannot("leaves its dependencies to its build backend, which knows no groups (venv.groups)")
+            raise Cannot(tr("leaves its dependencies to its build backend, which knows no groups (venv.groups)"))
         return Lines(None, tree=True, python=python)
     lines = [str(line) for line in about.get("dependencies", ())]
     offered = {canonical(name): said for name, said in about.get("optional-dependencies", {}).items()}
@@ -289,7 +310,7 @@ def _group(known: Mapping[str, Any], name: str, outer: tuple[str, ...]) -> Itera
     """The lines of a dependency group and of those that it includes. Raises `Cannot`."""
     _chosen((name,), known, "venv.groups", "group")
     if name in outer:
-        raise Cannot(f"has a group that includes itself: {clean(name, limit=60)}")
+        raise Cannot(tr("has a group that includes itself: {name}", name=clean(name, limit=60)))
     for line in known[name]:
         if isinstance(line, str):
             yield line

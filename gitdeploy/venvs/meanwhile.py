@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from gitdeploy.messages import tr
 from gitdeploy.text import clean
 from gitdeploy.venvs.live import Installed
 
@@ -28,15 +29,17 @@ def changed_packages(before: Mapping[str, Installed], now: Mapping[str, Installe
         if one == other:
             continue
         if one is None and other is not None:
-            said.append(f"{name} {other.version} is new")
+            said.append(tr("{name} {version} is new", name=name, version=other.version))
         elif other is None and one is not None:
-            said.append(f"{name} {one.version} is gone")
+            said.append(tr("{name} {version} is gone", name=name, version=one.version))
         elif one is not None and other is not None:
             again = one.version == other.version
             said.append(
-                f"{name} {other.version} was installed again"
+                tr("{name} {version} was installed again", name=name, version=other.version)
                 if again
-                else f"{name} is {other.version} instead of {one.version}"
+                else tr(
+                    "{name} is {version} instead of {version2}", name=name, version=other.version, version2=one.version
+                )
             )
     return said
 
@@ -53,7 +56,11 @@ def installer_at(link: Path) -> str | None:
         words = _words(f"/proc/{entry}/cmdline")
         at = next((n for n, word in enumerate(words[:_FIRST_WORDS]) if _INSTALLERS.fullmatch(_base(word))), None)
         if at is not None and _VERBS & set(words[at:]) and _names(entry, words, places):
-            return f"{clean(' '.join([_base(words[at]), *words[at + 1 :]]), limit=80)} (process {entry})"
+            return tr(
+                "{what} (process {entry})",
+                what=clean(" ".join([_base(words[at]), *words[at + 1 :]]), limit=80),
+                entry=entry,
+            )
     return None
 
 

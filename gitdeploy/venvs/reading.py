@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from gitdeploy.messages import joined, tr
 from gitdeploy.text import clean, path_text
 from gitdeploy.venvs.described import LOCKS, is_known
 from gitdeploy.venvs.itself import Own, offers, project_needs
@@ -95,11 +96,19 @@ class Scan:
         """Read PATH (from the checkout's root), which NAMED_BY names, and all that it includes."""
         shown = path_text(path)
         if re.match(r"[a-z][a-z0-9+.-]+:", path, re.IGNORECASE):
-            self.problems.append(f"{named_by} includes {clean(path, limit=200)}; only files of the release are read.")
+            self.problems.append(
+                tr(
+                    "{named_by} includes {path}; only files of the release are read.",
+                    named_by=named_by,
+                    path=clean(path, limit=200),
+                )
+            )
             return
         name = os.path.normpath(path)
         if name.startswith(("/", "../")) or name == "..":
-            self.problems.append(f"{named_by} includes {shown}, which is outside of the checkout.")
+            self.problems.append(
+                tr("{named_by} includes {shown}, which is outside of the checkout.", named_by=named_by, shown=shown)
+            )
             return
         if name in self.files:
             return
@@ -110,13 +119,19 @@ class Scan:
             return
         if data is None:
             if not optional:
-                self.problems.append(f"{named_by} names {shown}, which this release doesn't have.")
+                self.problems.append(
+                    tr("{named_by} names {shown}, which this release doesn't have.", named_by=named_by, shown=shown)
+                )
             return
         lock = not constraint and is_known(name)
         self.size += 0 if lock and len(data) <= LARGEST_LOCK else len(data)
         if self.size > LARGEST or len(self.files) >= MOST_FILES:
             self.problems.append(
-                f"The requirements files are larger than {LARGEST // 1_000_000} MB together (at {shown})."
+                tr(
+                    "The requirements files are larger than {largest} MB together (at {shown}).",
+                    largest=LARGEST // 1_000_000,
+                    shown=shown,
+                )
             )
             return
         self.files[name] = data
@@ -125,7 +140,7 @@ class Scan:
             return
         text = self._decoded(data, shown)
         for number, line in _lines(text):
-            self._line(line, name, f"{shown}, line {number}", constraint)
+            self._line(line, name, tr("{shown}, line {number}", shown=shown, number=number), constraint)
 
     def _lock(self, name: str, data: bytes, shown: str) -> None:
         """A lock or project file: as requirement lines, or for uv to read."""
@@ -138,8 +153,12 @@ class Scan:
             return
         if meant.python and self.python and not satisfies(self.python, meant.python, unreadable=True):
             self.problems.append(
-                f"{shown} is for Python {clean(meant.python, limit=60)}, and the venv has {self.python}; name a newer "
-                "one: venv.python."
+                tr(
+                    "{shown} is for Python {python}, and the venv has {python2}; name a newer one: venv.python.",
+                    shown=shown,
+                    python=clean(meant.python, limit=60),
+                    python2=self.python,
+                )
             )
         self.origins += meant.origins
         if os.path.basename(name) == "pyproject.toml":
@@ -147,7 +166,9 @@ class Scan:
         if meant.text is None:
             self.whole_tree |= meant.tree
             if self.config.installer == "pip":
-                self.problems.append(f"{shown} can only be installed from with uv, and venv.installer is pip.")
+                self.problems.append(
+                    tr("{shown} can only be installed from with uv, and venv.installer is pip.", shown=shown)
+                )
             for _, line in _lines(meant.shown):
                 self._line(line, name, shown, constraint=False)
             return
@@ -182,7 +203,9 @@ class Scan:
             path: editable for path, editable in found.items() if path not in self.local and self._is_project(path)
         }
         if wanted in ("editable", "always") and "." not in {*found, *self.local}:
-            self.problems.append("venv.self wants the app itself installed, and this release has no pyproject.toml.")
+            self.problems.append(
+                tr("venv.self wants the app itself installed, and this release has no pyproject.toml.")
+            )
         extras = f"[{','.join(self.extras)}]" if self.extras else ""
         lines = [
             f"{'-e ' if editable else ''}{f'.{extras}' if path == '.' else f'./{path}'}"
@@ -234,9 +257,11 @@ class Scan:
                     text = data.decode(encoding)
                 except (LookupError, UnicodeDecodeError):
                     break
-                self.pip_only.append(f"{shown} is written in {encoding}, which uv can't read")
+                self.pip_only.append(
+                    tr("{shown} is written in {encoding}, which uv can't read", shown=shown, encoding=encoding)
+                )
                 return text
-        self.problems.append(f"{shown} is not UTF-8; save it as UTF-8.")
+        self.problems.append(tr("{shown} is not UTF-8; save it as UTF-8.", shown=shown))
         return data.decode("utf-8", "replace")
 
     def _line(self, line: str, name: str, place: str, constraint: bool) -> None:
@@ -244,17 +269,17 @@ class Scan:
             try:
                 words = shlex.split(line)
             except ValueError:
-                self.problems.append(f"{place} can't be read: {clean(line, limit=120)}")
+                self.problems.append(tr("{place} can't be read: {line}", place=place, line=clean(line, limit=120)))
                 return
             self._options(words, name, place)
             return
         self.variables.update(_VARIABLE.findall(line))
         if _VARIABLE.search(line):
-            self.pip_only.append(f"{place} has a variable in a requirement, which uv doesn't fill in")
+            self.pip_only.append(tr("{place} has a variable in a requirement, which uv doesn't fill in", place=place))
         if "--hash" in line:
             self.hashed = True
         if any(option in line for option in _PIP_ONLY_PER_LINE):
-            self.pip_only.append(f"{place} has options that only pip knows for one requirement")
+            self.pip_only.append(tr("{place} has options that only pip knows for one requirement", place=place))
         pin = _PIN.match(line)
         # A plain pin says all by itself, and most lines are one: what else there may be takes longer to load than to read.
         asked = f"=={pin[2]}" if pin and ";" not in line else _asked_version(line.partition(" --")[0], self.python)
@@ -274,7 +299,7 @@ class Scan:
                 self.unpinned[package] = asked
 
     def _options(self, words: list[str], name: str, place: str) -> None:
-        self.variables.update(_VARIABLE.findall(" ".join(words)))
+        self.variables.update(_VARIABLE.findall(joined(" ", words)))
         while words:
             option, said = split_option(words.pop(0))
             takes = option in (
@@ -309,12 +334,14 @@ class Scan:
             elif option == "--require-hashes":
                 self.hashed = True
             elif option in _PIP_ONLY_OPTIONS:
-                self.pip_only.append(f"{place} says {option}, which uv ignores")
+                self.pip_only.append(tr("{place} says {option}, which uv ignores", place=place, option=option))
 
     def _editable(self, value: str, place: str) -> None:
         self.origins += addresses_in(value)
         if re.match(r"(git|hg|svn|bzr)\+", value):
-            self.pip_only.append(f"{place} installs from a version control system with -e, which uv doesn't do")
+            self.pip_only.append(
+                tr("{place} installs from a version control system with -e, which uv doesn't do", place=place)
+            )
         elif not re.match(r"[a-z][a-z0-9+.-]+://", value, re.IGNORECASE) or value.startswith("file:"):
             self._local(value, place, editable=True)
 
@@ -325,7 +352,9 @@ class Scan:
             return
         name = os.path.normpath(path)
         if name.startswith("../") or name == "..":
-            self.problems.append(f"{place} installs {path_text(path)}, which is outside of the checkout.")
+            self.problems.append(
+                tr("{place} installs {path}, which is outside of the checkout.", place=place, path=path_text(path))
+            )
             return
         self.local[name] = self._identity(name, editable)
         self.origins += of_project(name, self.reader.read)

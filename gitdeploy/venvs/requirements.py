@@ -10,6 +10,7 @@ from typing import Any
 
 from msgspec import Struct, field
 
+from gitdeploy.messages import tr
 from gitdeploy.venvs.interpreters import Wanted
 from gitdeploy.venvs.itself import Own, own_installs
 from gitdeploy.venvs.live import LiveVenv, interpreter_identity, packages
@@ -86,9 +87,9 @@ def read_requirements(
     if not sources and config.itself != "never" and any(own.path == "." for own in owns):
         sources = scan.found_lock()
     for path in sources:
-        scan.file(path, "the configuration", optional=sources == DEFAULT_FILES)
+        scan.file(path, tr("the configuration"), optional=sources == DEFAULT_FILES)
     for path in config.constraints:
-        scan.file(path, "the configuration", constraint=True)
+        scan.file(path, tr("the configuration"), constraint=True)
     itself = scan.itself(owns)
     key, later = _key(scan, config, live, sources, other)
     roots = tuple(scan.written.get(path, path) for path in sources if path in scan.files)

@@ -17,6 +17,7 @@ from typing import Any
 from msgspec import Struct, field
 
 from gitdeploy.errors import GitDeployError
+from gitdeploy.messages import tr
 from gitdeploy.system import faultpoints, interruption
 from gitdeploy.text import path_text, shell_word
 from gitdeploy.venvs.built import BUILT
@@ -133,8 +134,14 @@ def sealed_files(generation: Path) -> dict[str, File] | None:
             found[name] = File(int(size), int(mtime), int(inode))
     except (zlib.error, ValueError) as error:
         raise GitDeployError(
-            f"The seal {path_text(str(seal_path(generation)))} is damaged, so nothing tells whether the venv is as it was.",
-            f"Compare the venv's packages by hand, then delete the seal: rm {shell_word(str(seal_path(generation)))}",
+            tr(
+                "The seal {seal_path} is damaged, so nothing tells whether the venv is as it was.",
+                seal_path=path_text(str(seal_path(generation))),
+            ),
+            tr(
+                "Compare the venv's packages by hand, then delete the seal: rm {seal_path}",
+                seal_path=shell_word(str(seal_path(generation))),
+            ),
         ) from error
     return found
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from gitdeploy.errors import CommandFailed
+from gitdeploy.messages import tr
 from gitdeploy.system import environment, process
 from gitdeploy.venvs.live import INTERPRETER_LIMIT, LiveVenv, canonical, settings_of, site_folders
 
@@ -44,7 +45,7 @@ def seen_by(venv: Path) -> dict[str, str]:
             cwd="/",
             env=environment.clean_environment(),
             timeout=INTERPRETER_LIMIT,
-        ).check("Asking for the venv's packages")
+        ).check(tr("Asking for the venv's packages"))
         said = json.loads(done.text.rstrip().rpartition("\n")[2])
     except (CommandFailed, ValueError):
         return {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from gitdeploy.errors import DeploymentFailed
+from gitdeploy.messages import tr
 from gitdeploy.system import environment
 
 
@@ -18,6 +19,6 @@ def uv_program() -> str:
         found = environment.which("uv")
         if found is None:
             raise DeploymentFailed(
-                "uv is not installed beside gitdeploy.", "Install gitdeploy again, with its dependencies."
+                "uv is not installed beside gitdeploy.", tr("Install gitdeploy again, with its dependencies.")
             ) from error
         return found

@@ -8,6 +8,7 @@ from flask import Response, jsonify, request
 from msgspec import Struct
 
 from gitdeploy.errors import GitDeployError
+from gitdeploy.messages import joined, tr
 from gitdeploy.sources.webhooks import WebhookRefused
 from gitdeploy.web.errors import NotLoggedIn, WebError
 from gitdeploy.web.words.messages import translated
@@ -45,14 +46,14 @@ def error_answer(error: GitDeployError) -> Response:
     language, as far as that is known."""
     own = {"error": _translated(error.message), "hint": _translated(error.hint)}
     more = {"translated": own} if any(own.values()) else {}
-    message = "\n".join((error.message, *error.details))
+    message = joined("\n", (error.message, *error.details))
     answer = jsonify(success=False, error=message, hint=error.hint, kind=error.kind, **more)
     answer.status_code = status_of(error)
     wait = getattr(error, "wait", None)
     if wait is not None:
         answer.headers[RETRY_AFTER] = str(wait)
     if isinstance(error, NotLoggedIn):
-        answer.headers["WWW-Authenticate"] = 'Bearer realm="gitdeploy"'
+        answer.headers["WWW-Authenticate"] = tr('Bearer realm="gitdeploy"')
     return answer
 
 

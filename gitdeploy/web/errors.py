@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from gitdeploy.errors import GitDeployError
+from gitdeploy.messages import tr
 
 
 class WebError(GitDeployError):
@@ -76,7 +77,9 @@ class TooManyTries(WebError):
     status = 429
 
     def __init__(self, wait: float) -> None:
-        super().__init__("Too many wrong tokens from your address.", f"Try again in {max(1, round(wait))} seconds.")
+        super().__init__(
+            tr("Too many wrong tokens from your address."), tr("Try again in {max} seconds.", max=max(1, round(wait)))
+        )
         self.wait = max(1, round(wait))
 
 

@@ -15,6 +15,7 @@ from gitdeploy.checkout.objects.process import GitFailed, Process
 from gitdeploy.checkout.program import SHORT, git_version, program
 from gitdeploy.checkout.readers import Readers
 from gitdeploy.errors import UsageError
+from gitdeploy.messages import tr
 from gitdeploy.system.completed import Completed
 
 _ENCODING = re.compile(rb"\nencoding ([^\n]+)")
@@ -50,7 +51,7 @@ class Command(git.Git):
         """As git.Git.execute. Without `kill_after_timeout` a command has a minute. The variables in `env` and in
         `custom_environment` are added to ours. Raises `GitFailed`."""
         if isinstance(command, str) or shell:
-            raise UsageError("git is run from a list of words here, never by a shell.")
+            raise UsageError(tr("git is run from a list of words here, never by a shell."))
         words = [str(word) for word in command[1:]]
         extra = {**self._environment, **(env or {})}
 

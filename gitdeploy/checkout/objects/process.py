@@ -10,6 +10,7 @@ from typing import IO, Any
 
 from gitdeploy.checkout.objects.library import git
 from gitdeploy.errors import CommandFailed
+from gitdeploy.messages import tr
 from gitdeploy.system.completed import Completed
 
 
@@ -21,7 +22,11 @@ class GitFailed(CommandFailed, git.GitCommandError):
         options |= {at + 1 for at in options} | {at for at, word in enumerate(words) if word.startswith("-")}
         what = next((word for at, word in enumerate(words) if at not in options), "")
         said = done.error_text
-        CommandFailed.__init__(self, f"git {what} failed ({done.ending})" + (f": {said}" if said else "."))
+        CommandFailed.__init__(
+            self,
+            tr("git {what} failed ({ending})", what=what, ending=done.ending)
+            + (tr(": {said}", said=said) if said else "."),
+        )
         git.GitCommandError.__init__(self, list(done.argv), done.returncode or 1, done.stderr, done.stdout)
 
     def __str__(self) -> str:

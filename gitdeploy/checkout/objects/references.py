@@ -9,13 +9,17 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 from gitdeploy.checkout.objects.command import Command
 from gitdeploy.checkout.objects.library import git
 from gitdeploy.errors import UsageError
+from gitdeploy.messages import tr
 
 if TYPE_CHECKING:
     from gitdeploy.checkout.objects.repo import Objects
 
 
 def refuse(what: str, instead: str) -> NoReturn:
-    raise UsageError(f"{what} is not written here: it would not be synced to disk.", f"Let git do it: {instead}")
+    raise UsageError(
+        tr("{what} is not written here: it would not be synced to disk.", what=what),
+        tr("Let git do it: {instead}", instead=instead),
+    )
 
 
 class _Named:
@@ -35,7 +39,7 @@ class _Named:
         return reference(repo, path)
 
     def _written(self, *what: object, **how: object) -> NoReturn:
-        refuse("A reference", "repo.git.update_ref(NAME, COMMIT)")
+        refuse(tr("A reference"), tr("repo.git.update_ref(NAME, COMMIT)"))
 
     set_object = set_reference = set_commit = log_append = create = delete = rename = _written
 
@@ -85,7 +89,7 @@ class Index(git.IndexFile):
     """GitPython takes the names in it for UTF-8."""
 
     def _set_cache_(self, attr: str) -> None:
-        raise UsageError("The index is not read here.", "Ask git: repo.git.ls_files('-z')")
+        raise UsageError(tr("The index is not read here."), tr("Ask git: repo.git.ls_files('-z')"))
 
     def write(self, *what: object, **how: object) -> NoReturn:
-        refuse("The index", "repo.git.add(PATH)")
+        refuse(tr("The index"), "repo.git.add(PATH)")

@@ -13,6 +13,7 @@ from gitdeploy.checkout.objects.library import IterableList, git
 from gitdeploy.checkout.objects.references import Head, Index, Remote, Tag, reference, refuse
 from gitdeploy.checkout.objects.settings import as_file
 from gitdeploy.errors import ConfigError
+from gitdeploy.messages import tr
 
 _LONG_IDS = re.compile(rb'(?i)objectformat\s*=\s*"?sha256')  # it may stand in no other file (git-config(1))
 
@@ -24,7 +25,8 @@ class Objects(git.Repo):
         """Starts no process. Raises `ConfigError` for a repository with SHA-256 ids, which GitPython doesn't know."""
         if _LONG_IDS.search((repository.common_dir / "config").read_bytes()):
             raise ConfigError(
-                "GitPython can't read a repository with SHA-256 ids.", "Run git itself: subprocess.run(['git', 'log'])"
+                tr("GitPython can't read a repository with SHA-256 ids."),
+                tr("Run git itself: subprocess.run(['git', 'log'])"),
             )
         # Not that of git.Repo, which goes by GIT_DIR, GIT_WORK_TREE and others of this process's environment.
         self.repository = repository
@@ -92,7 +94,7 @@ class Objects(git.Repo):
         return found
 
     def create_head(self, *what: object, **how: object) -> NoReturn:
-        refuse("A branch", "repo.git.branch(NAME, COMMIT)")
+        refuse(tr("A branch"), tr("repo.git.branch(NAME, COMMIT)"))
 
     # ---- settings ----
 
@@ -107,4 +109,4 @@ class Objects(git.Repo):
         return Index(self, os.path.join(self.git_dir, "index"))
 
     def config_writer(self, config_level: object = None) -> NoReturn:
-        refuse("A setting", "repo.git.config(NAME, VALUE)")
+        refuse(tr("A setting"), tr("repo.git.config(NAME, VALUE)"))

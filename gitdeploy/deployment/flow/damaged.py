@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from gitdeploy.deployment.record.events import Line
 from gitdeploy.deployment.record.work import Caller
+from gitdeploy.messages import tr
 from gitdeploy.site.site import Site
 from gitdeploy.state import Database, DeploymentLock
 from gitdeploy.state.sqlite import DatabaseDamaged
@@ -26,11 +27,18 @@ def move_aside_if_damaged(site: Site, caller: Caller) -> bool:
             place = site.state.path / f"state.db.damaged-{stamp}"
             for ending in ("", "-wal", "-shm"):
                 with suppress(FileNotFoundError):
-                    os.rename(f"{site.state.database}{ending}", f"{place}{ending}")
+                    os.rename(
+                        tr("{database}{ending}", database=site.state.database, ending=ending),
+                        tr("{place}{ending}", place=place, ending=ending),
+                    )
         caller.listener(
             Line(
-                f"{error.message} It was moved to {path_text(place.name)}; deployments' history starts anew, backups are "
-                "complete without it.",
+                tr(
+                    "{message} It was moved to {place}; deployments' history starts anew, backups are "
+                    "complete without it.",
+                    message=error.message,
+                    place=path_text(place.name),
+                ),
                 "warning",
             )
         )

@@ -15,6 +15,7 @@ from gitdeploy.deployment.plan.make import Plan
 from gitdeploy.deployment.plan.options import Options
 from gitdeploy.deployment.prepare.release import Chosen, Nothing, moved_tag, newest, prepared_commit
 from gitdeploy.errors import GitDeployError, NotFound, SourceError
+from gitdeploy.messages import tr
 from gitdeploy.site.backwards import direction, lower
 from gitdeploy.site.missing import missing_tag
 from gitdeploy.site.remotes import fetch_places
@@ -56,7 +57,7 @@ def look(
             if now.fetched:
                 with suppress(GitDeployError):
                     remotes.drop_incoming(site.repository, tag)
-        moved = moved_tag(tag, now.commit, [(local, "here"), (database.first_seen(tag), "when it was first seen")])
+        moved = moved_tag(tag, now.commit, [(local, "here"), (database.first_seen(tag), tr("when it was first seen"))])
         backwards = lower(plan.origin, plan.target, site) or way.refusal
         refusals = [moved if not options.accept_moved_tag else None, backwards if not options.allow_downgrade else None]
         problems = [Problem(error.message, error.hint, refused=True) for error in refusals if error is not None]
@@ -79,8 +80,16 @@ def _remembered(site: Site, database: Database, target: CodeState) -> tuple[str,
     """What is known here against TARGET: it failed, it is skipped."""
     said = []
     if (bad := database.bad_release(target.commit)) is not None:
-        where = f" (gitdeploy log {bad.deployment})" if bad.deployment is not None else ""
-        said.append(f"{clean(bad.tag)} failed here before, on {moment_text(bad.at)}: {clean(bad.reason)}{where}")
+        where = tr(" (gitdeploy log {deployment})", deployment=bad.deployment) if bad.deployment is not None else ""
+        said.append(
+            tr(
+                "{bad_tag} failed here before, on {at}: {reason}{where}",
+                bad_tag=clean(bad.tag),
+                at=moment_text(bad.at),
+                reason=clean(bad.reason),
+                where=where,
+            )
+        )
     if (skip := Skips.read(database, site.config.source.tag_prefix).against(target.tag)) is not None:
         said.append(skip.sentence)
     return tuple(said)
@@ -112,7 +121,9 @@ def _as_it_is_now(site: Site, tag: str, local: str | None) -> _Now:
             return _Now(local) if found.commit == local else _fetched(site, tag)
     if failure is None:
         return _fetched(site, tag)  # it is gone there: the same refusal as that of an upgrade
-    return _Now(local, warnings=(f"{failure.message} Going by {tag} as it was fetched before.",))
+    return _Now(
+        local, warnings=(tr("{message} Going by {tag} as it was fetched before.", message=failure.message, tag=tag),)
+    )
 
 
 def _fetched(site: Site, tag: str) -> _Now:

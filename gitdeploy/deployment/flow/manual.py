@@ -13,6 +13,7 @@ from gitdeploy.deployment.record.work import Session, record
 from gitdeploy.errors import UsageError
 from gitdeploy.hooks import running
 from gitdeploy.hooks.running import STAGES, HookContext
+from gitdeploy.messages import tr
 from gitdeploy.site.app_environment import hook_caller, withheld
 from gitdeploy.site.site import head_of, kept_data
 from gitdeploy.text import clean, listing
@@ -34,12 +35,17 @@ def make_backup(session: Session, label: str) -> Backup:
             work.backup = identity
             generation = plan.venv.live.generation if plan.venv is not None else None
             backup = create_backup(
-                work, plan, identity, "made by hand", clean(label, limit=200), generation=generation, dumps=True
+                work, plan, identity, tr("made by hand"), clean(label, limit=200), generation=generation, dumps=True
             )
             set_outcome(site.state.backups, identity, "good")
             shown.summary = identity
         work.end(
-            "succeeded", f"{identity} holds {live.name} as it is now.  Bring it back: gitdeploy restore {identity}"
+            "succeeded",
+            tr(
+                "{identity} holds {live} as it is now.  Bring it back: gitdeploy restore {identity}",
+                identity=identity,
+                live=live.name,
+            ),
         )
     return backup
 
@@ -47,7 +53,10 @@ def make_backup(session: Session, label: str) -> Backup:
 def run_hooks(session: Session, stage: str, on_line: Callable[[str], object]) -> int:
     """Run the hooks of STAGE as if a deployment to what is live did."""
     if stage not in STAGES:
-        raise UsageError(f"There is no stage `{clean(stage, limit=40)}`.", f"The stages: {listing(STAGES)}.")
+        raise UsageError(
+            tr("There is no stage `{stage}`.", stage=clean(stage, limit=40)),
+            tr("The stages: {stages}.", stages=listing(STAGES)),
+        )
     site = session.site
     live = site.release_at(head_of(site))
     link = site.venv_link

@@ -34,6 +34,7 @@ from gitdeploy.deployment.record.replaced import closing
 from gitdeploy.deployment.record.tell import owe, send_owed
 from gitdeploy.deployment.record.work import CHANGING, Replaces, Result, Session, Unsettled, Work
 from gitdeploy.errors import DeploymentFailed, GitDeployError, Interrupted, RollbackFailed
+from gitdeploy.messages import joined, tr
 from gitdeploy.site.blame import same_failure
 from gitdeploy.site.site import Site
 from gitdeploy.site.submodule_refs import drop_refs
@@ -89,7 +90,8 @@ def _recover_one(session: Session, row: DeploymentRow, replaces: Replaces) -> Re
     ended = markers.end_marked(_children(records), _leaders(records))
     if ended:
         journal.line(
-            f"Ended {count(len(ended), 'process', 'processes')} that the killed run had left behind.", "warning"
+            tr("Ended {count} that the killed run had left behind.", count=count(len(ended), "process", "processes")),
+            "warning",
         )
     if replaces is Replaces.NOTHING:
         _refuse_fourth_try(session, row, records)
@@ -106,7 +108,9 @@ def _recover_one(session: Session, row: DeploymentRow, replaces: Replaces) -> Re
             journal.write("recovery-failed", "", {"error": error.message, "settings": _settings(session.site)})
         if session.unsettled is None:
             raise
-        journal.line(f"{error.message} Going on with `{session.caller.command}`.", "warning")
+        journal.line(
+            tr("{message} Going on with `{command}`.", message=error.message, command=session.caller.command), "warning"
+        )
         return None
 
 
@@ -114,7 +118,11 @@ def _give_up_without_stage(work: Work, records: list[Record], error: StageGone) 
     planned = any(record.kind == "plan" for record in records)  # it may be the very record that is missing
     before = parsed_config(work.site, _record(records).before) if planned else work.site.config
     end_maintenance(work.site, before, records, undone=True)
-    return work.end("failed", f"{error.message} Given up for `{work.session.caller.command}`.", error)
+    return work.end(
+        "failed",
+        tr("{message} Given up for `{command}`.", message=error.message, command=work.session.caller.command),
+        error,
+    )
 
 
 def _refuse_fourth_try(session: Session, row: DeploymentRow, records: list[Record]) -> None:
@@ -127,10 +135,17 @@ def _refuse_fourth_try(session: Session, row: DeploymentRow, records: list[Recor
     first, *others = [str(data.get("error")) for data in failed]
     if all(same_failure(first, other) for other in others):
         raise RollbackFailed(
-            f"Recovering deployment {row.id} failed {TRIES} times the same way: {first}",
-            "Fix that, then: gitdeploy recover --again\n"
-            "Without hooks, service and health: gitdeploy recover --no-hooks --no-restart\n"
-            f"Whole log: gitdeploy log {row.id}",
+            tr(
+                "Recovering deployment {row} failed {tries} times the same way: {first}",
+                row=row.id,
+                tries=TRIES,
+                first=first,
+            ),
+            tr(
+                "Fix that, then: gitdeploy recover --again\nWithout hooks, service and health: gitdeploy "
+                "recover --no-hooks --no-restart\nWhole log: gitdeploy log {row}",
+                row=row.id,
+            ),
         )
 
 
@@ -145,16 +160,24 @@ def _finish_or_undo(work: Work, record: LiveRecord, records: list[Record], repla
     site, journal = work.site, work.journal
     newest = _newest(records)
     if newest == "commit":
-        journal.line(f"The interrupted deployment {work.id} was final already: finishing it.")
+        journal.line(tr("The interrupted deployment {work} was final already: finishing it.", work=work.id))
         manifest = Manifest.read(site.state.stage / record.stage)
         return finish(work, record, moved(manifest, site.root) if manifest else None, record.configuration(site))
     live = Live.rebuild(site, journal, record)
     if live is None and newest == "undone":
         # The stage goes last of all: the old release was settled before.
-        return work.end("rolled_back", f"{site.name} runs {work.origin.name} again{closing(records)}")
+        return work.end(
+            "rolled_back",
+            tr(
+                "{site} runs {origin} again{closing}", site=site.name, origin=work.origin.name, closing=closing(records)
+            ),
+        )
     if live is None:
         raise _stage_gone(site, record)
-    journal.line(f"Deployment {work.id} was interrupted: going back to {work.origin.name}.", "warning")
+    journal.line(
+        tr("Deployment {work} was interrupted: going back to {origin}.", work=work.id, origin=work.origin.name),
+        "warning",
+    )
     step, cause = _cause(records)
     if newest != "undone":
         engine.undo_all(journal, engine.begun_steps(records, live_steps(live)), step, cause)
@@ -183,7 +206,7 @@ def _cause(records: list[Record]) -> tuple[str, GitDeployError]:
             cause.fault = "server" if fault == "server" else "release"
             return record.step, cause
     begun = [record.step for record in records if record.kind == "begin"]
-    return begun[-1], Interrupted(signal.SIGKILL, "it was killed, or the server went down.")
+    return begun[-1], Interrupted(signal.SIGKILL, tr("it was killed, or the server went down."))
 
 
 def _children(records: list[Record]) -> list[str]:
@@ -206,7 +229,8 @@ def _record(records: list[Record]) -> LiveRecord:
     plan = next((record for record in records if record.kind == "plan"), None)
     if plan is None:
         raise StageGone(
-            "The journal has no plan of the interrupted deployment.", "Bring a backup back: gitdeploy restore latest"
+            tr("The journal has no plan of the interrupted deployment."),
+            tr("Bring a backup back: gitdeploy restore latest"),
         )
     return LiveRecord.from_dict(plan.data)
 
@@ -217,20 +241,28 @@ def _stage_gone(site: Site, record: LiveRecord) -> StageGone:
     kept = [backup.id for backup in site.backups()]
     backup = record.backup if record.backup in kept else next(iter(kept), None)
     ways = (
-        [f"Bring {'its' if backup == record.backup else 'another'} backup back: gitdeploy restore {backup}"]
+        [
+            tr(
+                "Bring {backup} backup back: gitdeploy restore {backup2}",
+                backup="its" if backup == record.backup else "another",
+                backup2=backup,
+            )
+        ]
         if backup
         else []
     )
     if record.backup not in kept:
-        ways.insert(0, f"Its backup {record.backup} is gone too.")
+        ways.insert(0, tr("Its backup {backup} is gone too.", backup=record.backup))
     if side is not None:
-        ways.append(f"Or go on from {side.name}, whose files are whole: gitdeploy upgrade TAG")
+        ways.append(tr("Or go on from {side}, whose files are whole: gitdeploy upgrade TAG", side=side.name))
     elif backup is None:
-        ways.append("Put a release in its place: gitdeploy upgrade TAG --discard-local-changes")
+        ways.append(tr("Put a release in its place: gitdeploy upgrade TAG --discard-local-changes"))
     error = StageGone(
-        f"The stage {path_text(str(site.state.stage / record.stage))} of the interrupted deployment is gone, so it can't "
-        "be undone file by file.",
-        "\n".join(ways),
+        tr(
+            "The stage {stage} of the interrupted deployment is gone, so it can't be undone file by file.",
+            stage=path_text(str(site.state.stage / record.stage)),
+        ),
+        joined("\n", ways),
     )
     error.whole = side is not None
     return error
@@ -262,10 +294,15 @@ def _throw_away(work: Work, records: list[Record]) -> Result:
         drop_incoming(work.site.repository, work.target.tag)
     sweep_incoming(work.site.repository.git_dir, every=not prepared_stages(work.site.state.stage))
     work.backup = None
-    sentence = f"Deployment {work.id} was interrupted before it touched anything live: {work.site.name} runs {work.origin.name} as before."
+    sentence = tr(
+        "Deployment {work} was interrupted before it touched anything live: {site} runs {origin} as before.",
+        work=work.id,
+        site=work.site.name,
+        origin=work.origin.name,
+    )
     if stage and work.action in CHANGING:
         owe(work, work.site.config, "failed", sentence, error="interrupted")
-    return work.end("interrupted", sentence, DeploymentFailed("Interrupted before anything live was touched."))
+    return work.end("interrupted", sentence, DeploymentFailed(tr("Interrupted before anything live was touched.")))
 
 
 # ---- what else a kill can leave ----

@@ -28,6 +28,7 @@ from gitdeploy.deployment.prepare.stage import free_stage_name, stage_files
 from gitdeploy.deployment.prepare.submodule_states import recorded_states
 from gitdeploy.deployment.record.work import CHANGING, Result, Session, record
 from gitdeploy.errors import DeploymentFailed, UsageError
+from gitdeploy.messages import tr
 from gitdeploy.site.site import Site, head_of, kept_data
 from gitdeploy.state import Database
 from gitdeploy.text import clean
@@ -54,14 +55,17 @@ def restore(
             shown.summary = preflight_summary(plan)
         # What could not be settled is taken up anew though no file changes: hooks, service, health.
         if plan.nothing_to_do and not options.with_data and session.unsettled is None:
-            return work.end("nothing_to_do", f"{site.name} is already in the state of backup {backup.id}.")
+            return work.end(
+                "nothing_to_do",
+                tr("{site} is already in the state of backup {backup}.", site=site.name, backup=backup.id),
+            )
         stage = free_stage_name(site.state.stage, work.id)
         preparation = Preparation(work, plan, stage, with_data=options.with_data)
         work.journal.write("prepare", "", {"stage": preparation.stage})
         work.start()
         try:
             venv.name_generation(preparation)
-            make_backup(preparation, f"before restore of {backup.id}")
+            make_backup(preparation, tr("before restore of {backup}", backup=backup.id))
             venv.build_venv(preparation)
             stage_files(preparation, recorded_modes(backup))
             live = ready.into_live(preparation, data_from=backup.id if options.with_data else None)
@@ -130,8 +134,12 @@ def ensure_objects(site: Site, backup: Backup) -> None:
     repository = site.repository
     if repository.resolve(commit) is None:
         raise DeploymentFailed(
-            f"The objects of backup {backup.id} (commit {commit[:12]}) are missing or damaged in the repository.",
-            f"{refetch(site.config.source.remote)}\nTo look at the rest: gitdeploy doctor",
+            tr(
+                "The objects of backup {backup} (commit {commit}) are missing or damaged in the repository.",
+                backup=backup.id,
+                commit=commit[:12],
+            ),
+            tr("{refetch}\nTo look at the rest: gitdeploy doctor", refetch=refetch(site.config.source.remote)),
         )
     repository.mend_ref(BACKUP_REFS + backup.id, commit)
     if repository.resolve(BACKUP_REFS + backup.id) != commit:
@@ -152,7 +160,9 @@ def _last_good(site: Site, database: Database | None, wanted: str | None, found:
         for backup in found:
             if backup.tag == wanted or backup.version in (wanted, version):
                 return backup
-        raise UsageError(f"There is no backup of {clean(wanted, limit=60)}.", "`gitdeploy backups` lists them.")
+        raise UsageError(
+            tr("There is no backup of {wanted}.", wanted=clean(wanted, limit=60)), tr("`gitdeploy backups` lists them.")
+        )
     row = None
     if database is not None:
         row = next((r for r in database.deployments() if r.status == "succeeded" and r.action in CHANGING), None)
@@ -163,6 +173,6 @@ def _last_good(site: Site, database: Database | None, wanted: str | None, found:
         if backup.reason.startswith("before ") and store.outcome(site.state.backups, backup.id) == "good":
             return backup
     raise UsageError(
-        "There is no successful deployment to undo.",
-        "`gitdeploy backups` lists what `gitdeploy restore` can bring back.",
+        tr("There is no successful deployment to undo."),
+        tr("`gitdeploy backups` lists what `gitdeploy restore` can bring back."),
     )

@@ -14,6 +14,7 @@ from gitdeploy.deployment.flow.restore import last_good, restore
 from gitdeploy.deployment.plan.options import Options
 from gitdeploy.deployment.record.work import CHANGING, Result, Session, record
 from gitdeploy.errors import NotFound, PolicyError
+from gitdeploy.messages import tr
 from gitdeploy.site.site import Site, head_of
 from gitdeploy.state import Database, DeploymentRow
 from gitdeploy.versions import CodeState, read_version
@@ -52,7 +53,10 @@ def restore_named(session: Session, wanted: Named, options: Options) -> Result:
     if found.id is None and wanted.id is not None and session.recovered is not None:
         live = site.release_at(head_of(site))
         return _done(
-            session, live, f"Backup {wanted.id} held what is live, and went with the interrupted deployment", "restore"
+            session,
+            live,
+            tr("Backup {wanted} held what is live, and went with the interrupted deployment", wanted=wanted.id),
+            "restore",
         )
     return restore(session, backups.find(site.state.backups, found.reference), options)
 
@@ -81,7 +85,7 @@ def rollback(session: Session, asked: Asked, options: Options, *, forward: bool 
     live = site.release_at(head_of(site))
     if asked.version is not None:
         if session.recovered is not None and asked.version in (live.tag, live.version, f"v{live.version}"):
-            return _done(session, live, f"Recovery brought {live.name} back")
+            return _done(session, live, tr("Recovery brought {live} back", live=live.name))
         backup = last_good(site, database, asked.version, with_data=options.with_data)
         return restore(session, backup, options, "rollback", live)
     undo = asked.succeeded
@@ -94,8 +98,13 @@ def rollback(session: Session, asked: Asked, options: Options, *, forward: bool 
     last = last_changing(database)
     if last is not None and last.id != undo:
         raise PolicyError(
-            f"Deployment {last.id} ({last.action}) put {live.name} live while this waited, so it is not undone unasked.",
-            "To undo it: gitdeploy rollback --yes",
+            tr(
+                "Deployment {last} ({action}) put {live} live while this waited, so it is not undone unasked.",
+                last=last.id,
+                action=last.action,
+                live=live.name,
+            ),
+            tr("To undo it: gitdeploy rollback --yes"),
         )
     found = choice(site, database, live, with_data=options.with_data)
     if found.forward and not forward:
@@ -106,18 +115,25 @@ def rollback(session: Session, asked: Asked, options: Options, *, forward: bool 
 def _how(row: DeploymentRow, *, stays: bool) -> str:
     target = CodeState.from_dict(row.target).name
     if stays:
-        return f"Deployment {row.id} was that rollback"
-    return f"Deployment {row.id} ({row.action} to {target}) is undone"
+        return tr("Deployment {row} was that rollback", row=row.id)
+    return tr("Deployment {row} ({action} to {target}) is undone", row=row.id, action=row.action, target=target)
 
 
 def _done(session: Session, live: CodeState, how: str, action: str = "rollback") -> Result:
     """Nothing is left to do; it goes into the log all the same."""
     site = session.site
     older = before(site, live)
-    further = f" To go back further: {_command(older)}" if older is not None else ""
+    further = tr(" To go back further: {command}", command=_command(older)) if older is not None else ""
     with record(session, action, live, live) as work:
         return work.end(
-            "nothing_to_do", f"{how}, and {site.name} runs {live.name}: nothing else was rolled back.{further}"
+            "nothing_to_do",
+            tr(
+                "{how}, and {site} runs {live}: nothing else was rolled back.{further}",
+                how=how,
+                site=site.name,
+                live=live.name,
+                further=further,
+            ),
         )
 
 
@@ -133,12 +149,16 @@ class Choice(Struct, frozen=True):
     @property
     def forward_sentence(self) -> str:
         newer = CodeState(self.backup.version, self.backup.tag, self.backup.commit).name
-        return f"The last deployment went back to {self.live.name}: undoing it goes forward again to {newer}."
+        return tr(
+            "The last deployment went back to {live}: undoing it goes forward again to {newer}.",
+            live=self.live.name,
+            newer=newer,
+        )
 
     @property
     def ways(self) -> str:
-        further = f"\nTo go back further: {_command(self.older)}" if self.older is not None else ""
-        return f"To go forward: {_command(self.backup)}{further}"
+        further = tr("\nTo go back further: {command}", command=_command(self.older)) if self.older is not None else ""
+        return tr("To go forward: {command}{further}", command=_command(self.backup), further=further)
 
 
 def choice(site: Site, database: Database | None, live: CodeState, *, with_data: bool = False) -> Choice:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from gitdeploy.deployment import flow
 from gitdeploy.deployment.record.work import Caller, Replaces, Session
 from gitdeploy.errors import LockedError
+from gitdeploy.messages import tr
 from gitdeploy.site.pause import PAUSED, paused_sentence
 from gitdeploy.site.site import Site
 from gitdeploy.state import DeploymentLock
@@ -42,7 +43,7 @@ def open_session(
         if goes_on and (session.recovered is not None or session.unsettled is not None):
             session.site = site.read_again()  # what was read before may be of the release that is gone again
         if pausable and (paused := database.meta_get(PAUSED)) is not None:
-            raise LockedError(paused_sentence(paused), "Resume them: gitdeploy unlock")
+            raise LockedError(paused_sentence(paused), tr("Resume them: gitdeploy unlock"))
         with (
             session.site.repository.asking()
         ):  # not earlier: recovery takes a git that runs here for the holder of a stale lock

@@ -14,6 +14,7 @@ from gitdeploy.deployment.prepare.preflight import checked
 from gitdeploy.deployment.prepare.preparation import Preparation
 from gitdeploy.deployment.prepare.release import Chosen, Nothing, choose, fetch
 from gitdeploy.deployment.record.work import Result, Session, Work, record
+from gitdeploy.messages import joined, tr
 from gitdeploy.site.memory import requirements_remembered
 from gitdeploy.site.site import Site, head_of, kept_data
 from gitdeploy.state import Database
@@ -39,7 +40,7 @@ def upgrade(session: Session, tag: str | None, options: Options) -> Result:
         try:
             venv.name_generation(preparation)
             reused = shelf.take_prepared(preparation)
-            backup.make_backup(preparation, f"before upgrade to {fetched.target.name}")
+            backup.make_backup(preparation, tr("before upgrade to {target}", target=fetched.target.name))
             if reused:
                 shelf.adopt_backup_place(preparation)
             else:
@@ -74,7 +75,13 @@ def prepare_upgrade(session: Session, tag: str | None, options: Options) -> Resu
         except BaseException:
             preparation.discard()
             raise
-        sentence = f"{fetched.target.name} is prepared. {site.name} still runs {origin.name}.  Go live: gitdeploy upgrade {fetched.target.tag}"
+        sentence = tr(
+            "{target} is prepared. {site} still runs {origin}.  Go live: gitdeploy upgrade {target_tag}",
+            target=fetched.target.name,
+            site=site.name,
+            origin=origin.name,
+            target_tag=fetched.target.tag,
+        )
         return work.end("succeeded", sentence)
 
 
@@ -86,11 +93,13 @@ def _planned(
     chosen = choose(work, tag, options)
     if isinstance(chosen, Nothing):
         work.aim(work.origin)
-        return _nothing_to_do(work, f"{chosen.sentence}.")
+        return _nothing_to_do(work, tr("{sentence}.", sentence=chosen.sentence))
     fetched = fetch(work, chosen, options)
     preparation = _prepare(work, fetched, options)
     if preparation.plan.nothing_to_do and not anew:
-        return _nothing_to_do(work, f"{work.site.name} runs {fetched.target.name} already.")
+        return _nothing_to_do(
+            work, tr("{site} runs {target} already.", site=work.site.name, target=fetched.target.name)
+        )
     return fetched, preparation
 
 
@@ -129,14 +138,19 @@ def _prepare(work: Work, chosen: Chosen, options: Options) -> Preparation:
 
 def preflight_summary(plan: Plan) -> str:
     """`nothing in the way; .env is kept`."""
-    parts = ["nothing in the way"]
+    parts = [tr("nothing in the way")]
     if plan.kept:
-        parts.append(f"kept: {listing(plan.kept, 3)}")
+        parts.append(tr("kept: {kept}", kept=listing(plan.kept, 3)))
     if plan.tree.kept_data:
-        parts.append(f"no longer tracked, left in place: {listing([path_text(p) for p in plan.tree.kept_data], 3)}")
+        parts.append(
+            tr(
+                "no longer tracked, left in place: {kept_data}",
+                kept_data=listing([path_text(p) for p in plan.tree.kept_data], 3),
+            )
+        )
     if plan.tree.merged:
-        parts.append(f"merged: {listing([path_text(path) for path in plan.tree.merged], 3)}")
-    return "; ".join(parts)
+        parts.append(tr("merged: {merged}", merged=listing([path_text(path) for path in plan.tree.merged], 3)))
+    return joined("; ", parts)
 
 
 def _nothing_to_do(work: Work, sentence: str) -> Result:

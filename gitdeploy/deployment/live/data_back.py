@@ -26,6 +26,7 @@ from gitdeploy.deployment.plan.migrations import migrations_between, way_back
 from gitdeploy.deployment.record.engine import Effect
 from gitdeploy.deployment.record.replaced import RECORD, Kept, kept_of, written_text
 from gitdeploy.errors import DeploymentFailed, GitDeployError
+from gitdeploy.messages import tr
 from gitdeploy.site.keeping import database_files
 from gitdeploy.state import Record
 from gitdeploy.system import faultpoints
@@ -85,9 +86,13 @@ def after_rollback(live: Live, began: set[str], *, stop: bool) -> DataBack:
     except (GitDeployError, OSError) as error:
         message = error.message if isinstance(error, GitDeployError) else f"{error.filename}: {error.strerror}."
         raise DataNotBack(
-            f"the data could not be put back: {message}",
-            f"The dumps and files from before are in {folder}, what was replaced in {folder / REPLACED}. Mend what it "
-            "says, then: gitdeploy recover",
+            tr("the data could not be put back: {message}", message=message),
+            tr(
+                "The dumps and files from before are in {folder}, what was replaced in {folder2}. Mend "
+                "what it says, then: gitdeploy recover",
+                folder=folder,
+                folder2=folder / REPLACED,
+            ),
         ) from error
 
 
@@ -97,13 +102,17 @@ def _stop(live: Live) -> None:
         try:
             service.stop(live.journal.output)
         except GitDeployError as error:
-            live.journal.line(f"It goes on running while its data are put back: {error.message}", "warning")
+            live.journal.line(
+                tr("It goes on running while its data are put back: {message}", message=error.message), "warning"
+            )
 
 
 def _nothing_known(live: Live, began: set[str]) -> DataBack:
     if "migrate" not in began or live.before.backup.databases:
         return DataBack()
-    said = "A migrate hook had begun, and gitdeploy knows no database (backup.databases): what it changed there was NOT put back."
+    said = tr(
+        "A migrate hook had begun, and gitdeploy knows no database (backup.databases): what it changed there was NOT put back."
+    )
     return DataBack((said, *_reverse(live)), whole=False)
 
 
@@ -160,7 +169,12 @@ class _Back(Struct, frozen=True):
             note(self.live.journal, self.folder, replace(kept, reader=f"ls {shown}"), self.keep_for)
         said = listing([path_text(str(place)) for place in places])
         return [
-            f"{path_text(path)} was put back as it was; what it held meanwhile is kept: {said}. {self._written('path', path)}"
+            tr(
+                "{path} was put back as it was; what it held meanwhile is kept: {said}. {written}",
+                path=path_text(path),
+                said=said,
+                written=self._written("path", path),
+            )
         ]
 
     # ---- databases ----
@@ -176,16 +190,20 @@ class _Back(Struct, frozen=True):
                 database.restore(self.folder / DUMPS, dump, journal.output)
             faultpoints.point("data restored")
             journal.write("data-back", dump.name)
-        sentence = f"{dump.name} was put back from the dump made before"
+        sentence = tr("{dump} was put back from the dump made before", dump=dump.name)
         kept = self._kept("database", dump.name)
         if kept is None or not kept.file:
-            return f"{sentence}; nothing was there meanwhile."
+            return tr("{sentence}; nothing was there meanwhile.", sentence=sentence)
         places = [str(record.data["file"]) for record in self._records(RECORD, dump.name)]
         sizes = size_text(sum(int(record.data["size"]) for record in self._records(RECORD, dump.name)))
         shown = listing([path_text(place) for place in places])
-        return (
-            f"{sentence}; what it held meanwhile ({sizes}) is kept: {shown} (to look at it: {kept.reader}). "
-            f"{self._written('database', dump.name)}"
+        return tr(
+            "{sentence}; what it held meanwhile ({sizes}) is kept: {shown} (to look at it: {reader}). {written}",
+            sentence=sentence,
+            sizes=sizes,
+            shown=shown,
+            reader=kept.reader,
+            written=self._written("database", dump.name),
         )
 
     def _back_already(self, database: AppDatabase, dump: Dump) -> bool:
@@ -200,7 +218,11 @@ class _Back(Struct, frozen=True):
         kept = self._kept(kind, name)
         if kept is None:
             return ""
-        return f"{written_text(kept)} The copy is kept until {moment_text(kept.keep_until)}."
+        return tr(
+            "{written_text} The copy is kept until {keep_until}.",
+            written_text=written_text(kept),
+            keep_until=moment_text(kept.keep_until),
+        )
 
     @property
     def keep_for(self) -> float:
@@ -209,8 +231,12 @@ class _Back(Struct, frozen=True):
     def left_alone(self, dumps: list[tuple[AppDatabase, Dump]]) -> list[str]:
         """`restore_data: never`: what isn't done is said."""
         said = [
-            f"The schema of {dump.name} was changed and is NOT put back (backup.restore_data: never). "
-            f"To do it: gitdeploy restore {self.backup.id} --with-data."
+            tr(
+                "The schema of {dump} was changed and is NOT put back (backup.restore_data: never). To "
+                "do it: gitdeploy restore {backup} --with-data.",
+                dump=dump.name,
+                backup=self.backup.id,
+            )
             for database, dump in dumps
             if database.fingerprint() != dump.fingerprint
         ]
@@ -219,7 +245,10 @@ class _Back(Struct, frozen=True):
         paths = [p for p in self.backup.included if self.aside.differs(self.folder / INCLUDED / p, root / p)]
         if paths:
             said.append(
-                f"{listing([path_text(path) for path in paths], 5)} changed and is NOT put back (backup.restore_data: "
-                f"never). The copy from before: {path_text(str(self.folder / INCLUDED))}."
+                tr(
+                    "{paths} changed and is NOT put back (backup.restore_data: never). The copy from before: {folder}.",
+                    paths=listing([path_text(path) for path in paths], 5),
+                    folder=path_text(str(self.folder / INCLUDED)),
+                )
             )
         return said + reverse

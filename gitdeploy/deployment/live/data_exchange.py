@@ -17,6 +17,7 @@ from gitdeploy.deployment.live.data_kept import keep_database, note, now_text
 from gitdeploy.deployment.live.placing import Aside, put_in_place, take_away
 from gitdeploy.deployment.record.replaced import UNDONE, Kept, kept_of, told, written_text
 from gitdeploy.errors import DeploymentFailed
+from gitdeploy.messages import tr
 from gitdeploy.site.keeping import database_files
 from gitdeploy.state import Record
 from gitdeploy.text import count, listing, path_text
@@ -40,18 +41,24 @@ def put_back(live: Live, identity: str, *, instead_of: str | None = None, writte
         dump = Dump.from_dict(entry)
         database = database_of(dump, databases)
         if database is None:
-            live.journal.line(f"The dump of {dump.name} is not restored: backup.databases names it no more.", "warning")
+            live.journal.line(
+                tr("The dump of {dump} is not restored: backup.databases names it no more.", dump=dump.name), "warning"
+            )
             continue
         exchange.database(database, dump)
         restored += 1
     shown = [path_text(path) for path in paths]
-    return f"{count(restored, 'database')}, {count(len(paths), 'path')}" + (f" ({listing(shown, 3)})" if paths else "")
+    return tr("{count}, {count2}", count=count(restored, "database"), count2=count(len(paths), "path")) + (
+        tr(" ({shown})", shown=listing(shown, 3)) if paths else ""
+    )
 
 
 def _read(live: Live, identity: str) -> Backup:
     backup = store.read(live.site.state.backups, identity)
     if isinstance(backup, Damaged):
-        raise DeploymentFailed(f"Backup {identity} can't be used for its data: {backup.problem}.")
+        raise DeploymentFailed(
+            tr("Backup {identity} can't be used for its data: {problem}.", identity=identity, problem=backup.problem)
+        )
     return backup
 
 
@@ -106,7 +113,9 @@ class _Exchange(Struct, frozen=True):
                 take_away(site.root, path, aside)
         for path in changed:
             for kept in aside.kept(path):
-                said = f"{path_text(path)}: what it held until now is kept: {path_text(str(kept))}"
+                said = tr(
+                    "{path}: what it held until now is kept: {kept}", path=path_text(path), kept=path_text(str(kept))
+                )
                 self.live.journal.line(said, "warning")
         return changed
 
@@ -145,7 +154,13 @@ class _Exchange(Struct, frozen=True):
         kept = next(k for k in kept_of(self._records()) if (k.kind, k.name) == ("database", dump.name))
         if kept.file and not kept.nothing_written:
             place = path_text(kept.file)
-            said = f"{dump.name}: {written_text(kept)} It is kept: {place} (to look at it: {kept.reader})."
+            said = tr(
+                "{dump}: {written_text} It is kept: {place} (to look at it: {reader}).",
+                dump=dump.name,
+                written_text=written_text(kept),
+                place=place,
+                reader=kept.reader,
+            )
             journal.line(said, "warning")
 
     def _dump_in(self, folder: Path, database: Database) -> Dump | None:

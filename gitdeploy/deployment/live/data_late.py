@@ -19,6 +19,7 @@ from gitdeploy.backups.store import Backup
 from gitdeploy.deployment.live.dumps import dump_into
 from gitdeploy.deployment.live.placing import remove
 from gitdeploy.deployment.record.engine import Effect
+from gitdeploy.messages import joined, tr
 from gitdeploy.site.keeping import database_files
 from gitdeploy.system import faultpoints
 from gitdeploy.system.durable import sync_file_systems
@@ -71,7 +72,7 @@ def save_data(live: Live) -> str:
         found = [dump.as_dict() for dump in dumps]
         store.write(folder.parent, replace(backup, included=included, dumps=found, saved_at=saved))
     parts = [count(len(dumps), "database")] if dumps else []
-    return ", ".join([*parts, *([count(len(included), "path")] if included else [])]) or "nothing to save"
+    return joined(", ", [*parts, *([count(len(included), "path")] if included else [])]) or tr("nothing to save")
 
 
 def _copy_again(root: Path, folder: Path, patterns: Sequence[str], leave: frozenset[Path]) -> list[str]:

@@ -10,6 +10,7 @@ from gitdeploy.backups.places import DUMPS
 from gitdeploy.databases import Database as AppDatabase
 from gitdeploy.databases import Dump
 from gitdeploy.deployment.record.journal import Journal
+from gitdeploy.messages import tr
 from gitdeploy.text import duration_text, size_text
 
 
@@ -26,8 +27,15 @@ def dump_into(databases: Sequence[AppDatabase], folder: Path, journal: Journal) 
 def dump_one(database: AppDatabase, place: Path, journal: Journal) -> Dump:
     """Dump a database into the folder PLACE; its size and the time it took are in the log."""
     begun = time.monotonic()
-    journal.progress("backup", f"dumping {database.name}")
+    journal.progress("backup", tr("dumping {database}", database=database.name))
     dump = database.dump(place, journal.output)
     took = duration_text(time.monotonic() - begun)
-    journal.line(f"Database {database.name} dumped: {size_text(dump.size)} in {took}.")
+    journal.line(
+        tr(
+            "Database {database} dumped: {size} in {took}.",
+            database=database.name,
+            size=size_text(dump.size),
+            took=took,
+        )
+    )
     return dump

@@ -15,6 +15,7 @@ from gitdeploy.deployment.record.replaced import replaced_sentence
 from gitdeploy.deployment.record.tell import owe, send_owed
 from gitdeploy.deployment.record.work import Result, Work
 from gitdeploy.errors import GitDeployError
+from gitdeploy.messages import tr
 from gitdeploy.services import discover, open_services
 from gitdeploy.site import skipping
 from gitdeploy.site.policy import gone_live
@@ -60,10 +61,22 @@ def finish(work: Work, record: LiveRecord, manifest: Manifest | None, config: Co
     undo += " --with-data" if record.data_from else ""
     replaced = replaced_sentence(work.database.records(work.id))
     known = known_to_run(site, record, config)
-    verb = "runs" if known else "is on"
-    sentence = f"{site.name} {verb} {record.target.name}.{replaced}  Undo: {undo}   (backup {record.backup})"
+    verb = "runs" if known else tr("is on")
+    sentence = tr(
+        "{site} {verb} {target}.{replaced}  Undo: {undo}   (backup {backup})",
+        site=site.name,
+        verb=verb,
+        target=record.target.name,
+        replaced=replaced,
+        undo=undo,
+        backup=record.backup,
+    )
     if skipped is not None:
-        sentence += f"\n{clean(skipped.tag)} is not installed by itself from now on. Let it: {skipped.way}"
+        sentence += tr(
+            "\n{skipped_tag} is not installed by itself from now on. Let it: {way}",
+            skipped_tag=clean(skipped.tag),
+            way=skipped.way,
+        )
     if not known:
         sentence += f"\n{still_to_restart(site, record)}"
     owe(work, config, "succeeded", sentence)
@@ -72,7 +85,7 @@ def finish(work: Work, record: LiveRecord, manifest: Manifest | None, config: Co
         site.state.keep_reserve()
         prune(site, keep=site.config.backup.keep, line=work.journal.line)
     except (GitDeployError, OSError) as error:
-        work.journal.line(f"Tidying up: {error}", "warning")
+        work.journal.line(tr("Tidying up: {error}", error=error), "warning")
     send_owed(site, work.database, config)
     work.database.flush_lines()
     return result
@@ -87,9 +100,12 @@ def known_to_run(site: Site, record: LiveRecord, config: Config) -> bool:
 def still_to_restart(site: Site, record: LiveRecord) -> str:
     """What is left to do where gitdeploy restarted nothing: by the systemd units that run from here, where there are any."""
     units = discover(site.root, site.venv_link)
-    how = f": systemctl restart {shell_word(units[0])}" if units else ", the way it was started"
-    next_time = " To have gitdeploy do it: service in deploy.yaml." if record.restart else ""
-    return (
-        f"gitdeploy restarted nothing and asked nothing, so the app may still run {record.origin.name}. "
-        f"Restart it now{how}.{next_time}"
+    how = tr(": systemctl restart {units}", units=shell_word(units[0])) if units else tr(", the way it was started")
+    next_time = tr(" To have gitdeploy do it: service in deploy.yaml.") if record.restart else ""
+    return tr(
+        "gitdeploy restarted nothing and asked nothing, so the app may still run {origin}. "
+        "Restart it now{how}.{next_time}",
+        origin=record.origin.name,
+        how=how,
+        next_time=next_time,
     )

@@ -11,6 +11,7 @@ from gitdeploy.deployment.live.steps import live_steps
 from gitdeploy.deployment.record import engine
 from gitdeploy.deployment.record.work import Result, Work
 from gitdeploy.errors import GitDeployError, Interrupted, RolledBack
+from gitdeploy.messages import joined, tr
 from gitdeploy.site.memory import bad_sentence
 from gitdeploy.system import interruption
 
@@ -36,13 +37,21 @@ def roll_back_result(work: Work, live: Live, step: str, cause: GitDeployError) -
     with interruption.shield():
         settled = settle(work, live, step, cause)
         if isinstance(cause, Interrupted):
-            error: GitDeployError = Interrupted(cause.signal_number, f"Interrupted. {settled.sentence}")
+            error: GitDeployError = Interrupted(
+                cause.signal_number, tr("Interrupted. {sentence}", sentence=settled.sentence)
+            )
         else:
             remembered = work.database.bad_release(live.record.target.commit) is not None
-            bad = f"{bad_sentence(live.record.target)}  " if live.record.action == "upgrade" and remembered else ""
+            bad = (
+                tr("{bad_sentence}  ", bad_sentence=bad_sentence(live.record.target))
+                if live.record.action == "upgrade" and remembered
+                else ""
+            )
             error = RolledBack(
                 settled.sentence,
-                "\n".join(filter(None, (cause.hint, f"{bad}Whole log: gitdeploy log {work.id}"))),
+                joined(
+                    "\n", filter(None, (cause.hint, tr("{bad}Whole log: gitdeploy log {work}", bad=bad, work=work.id)))
+                ),
                 details=cause.details,
                 lines=settled.lines,
             )

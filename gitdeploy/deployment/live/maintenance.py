@@ -13,6 +13,7 @@ from msgspec import Struct
 from gitdeploy.config import Config
 from gitdeploy.deployment.live.live import Live
 from gitdeploy.deployment.record.engine import Effect
+from gitdeploy.messages import tr
 from gitdeploy.site.site import Site
 from gitdeploy.state import Record
 from gitdeploy.system.durable import sync_directory
@@ -61,7 +62,7 @@ class Reopen(Struct):
         live = self.live
         records = live.journal.database.records(live.journal.deployment)
         end_maintenance(live.site, live.before, records, undone=False)
-        return "maintenance off"
+        return tr("maintenance off")
 
     def undo(self, data: dict[str, Any]) -> str:
         return ""

@@ -12,10 +12,11 @@ from gitdeploy.deployment.live.live import Live
 from gitdeploy.deployment.plan.migrations import migrations_between
 from gitdeploy.errors import DeploymentFailed, GitDeployError
 from gitdeploy.hooks.running import find_hooks
+from gitdeploy.messages import tr
 from gitdeploy.migrations import Change
 from gitdeploy.text import listing
 
-_HINT = (
+_HINT = tr(
     "The hook and the app mean different databases. Hooks get the service's environment and env_file; see what else the app "
     "is configured by, or correct backup.databases in deploy.yaml."
 )
@@ -42,21 +43,31 @@ def require_recorded(live: Live) -> None:
     databases = live.databases(live.before)
     if not databases:
         live.journal.line(
-            "Whether the migrations went to the app's database can't be told: backup.databases names none."
+            tr("Whether the migrations went to the app's database can't be told: backup.databases names none.")
         )
         return
     names = listing([database.name for database in databases], 3)
     try:
         found = look_for(changes, databases)
     except GitDeployError as error:
-        live.journal.line(f"Whether the migrations went to {names} can't be told: {error.message}", "warning")
+        live.journal.line(
+            tr("Whether the migrations went to {names} can't be told: {message}", names=names, message=error.message),
+            "warning",
+        )
         return
     if found.absent:
         raise DeploymentFailed(
-            f"The migrate hooks ended well, but {listing(list(found.absent), 3)} is not recorded in {names}.", _HINT
+            tr(
+                "The migrate hooks ended well, but {absent} is not recorded in {names}.",
+                absent=listing(list(found.absent), 3),
+                names=names,
+            ),
+            _HINT,
         )
     if found.unclear:
-        live.journal.line(f"Not recorded in {names}: {listing(list(found.unclear), 3)}.", "warning")
+        live.journal.line(
+            tr("Not recorded in {names}: {unclear}.", names=names, unclear=listing(list(found.unclear), 3)), "warning"
+        )
 
 
 def look_for(changes: Sequence[Change], databases: Sequence[Database]) -> Looked:

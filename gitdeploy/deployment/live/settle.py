@@ -24,6 +24,7 @@ from gitdeploy.deployment.record.replaced import closing
 from gitdeploy.deployment.record.tell import notify
 from gitdeploy.deployment.record.work import Result, Work
 from gitdeploy.errors import ConfigError, GitDeployError, RollbackFailed
+from gitdeploy.messages import joined, tr
 from gitdeploy.services import open_services
 from gitdeploy.site.memory import cause_sentence, remember_bad
 from gitdeploy.site.site import Site
@@ -35,18 +36,21 @@ from gitdeploy.versions import CodeState
 
 # The way out of each part that can fail: what to look at, and the command that does without it.
 WAYS_OUT = {
-    "config": ("Correct it, then: gitdeploy recover", "gitdeploy recover --no-hooks --no-restart"),
-    "build": ("Fix the hook, or hooks.build in deploy.yaml, then: gitdeploy recover", "gitdeploy recover --no-hooks"),
+    "config": (tr("Correct it, then: gitdeploy recover"), "gitdeploy recover --no-hooks --no-restart"),
+    "build": (
+        tr("Fix the hook, or hooks.build in deploy.yaml, then: gitdeploy recover"),
+        "gitdeploy recover --no-hooks",
+    ),
     "restart": (
-        "Fix the service, or service in deploy.yaml, then: gitdeploy recover",
+        tr("Fix the service, or service in deploy.yaml, then: gitdeploy recover"),
         "gitdeploy recover --no-restart",
     ),
-    "health": ("Fix the app, or health in deploy.yaml, then: gitdeploy recover", "gitdeploy recover --no-health"),
+    "health": (tr("Fix the app, or health in deploy.yaml, then: gitdeploy recover"), "gitdeploy recover --no-health"),
 }
 
 
-DATA_AS_THEY_ARE = (
-    "To leave the data as they are: backup: {restore_data: never} in deploy.yaml, then: gitdeploy recover"
+DATA_AS_THEY_ARE = tr(
+    "To leave the data as they are: backup: {{restore_data: never}} in deploy.yaml, then: gitdeploy recover"
 )
 
 
@@ -57,7 +61,7 @@ class Settled(Struct, frozen=True):
 
     @property
     def sentence(self) -> str:
-        return " ".join(self.lines)
+        return joined(" ", self.lines)
 
 
 class SettlingFailed(RollbackFailed):
@@ -65,24 +69,34 @@ class SettlingFailed(RollbackFailed):
 
     def __init__(self, part: str, wanted: str, origin: CodeState, error: GitDeployError, number: int) -> None:
         if part == "data":
-            mended, without = error.hint or "Fix that, then: gitdeploy recover", ""
+            mended, without = error.hint or tr("Fix that, then: gitdeploy recover"), ""
         else:
             mended, without = WAYS_OUT[part]
-        ways = (mended, f"Without it: {without}" if without else DATA_AS_THEY_ARE, f"Whole log: gitdeploy log {number}")
+        ways = (
+            mended,
+            tr("Without it: {without}", without=without) if without else DATA_AS_THEY_ARE,
+            tr("Whole log: gitdeploy log {number}", number=number),
+        )
         super().__init__(
-            f"{wanted} Files and venv are those of {origin.name} again, but {_WHAT[part]}: {error.message}",
-            "\n".join(ways),
+            tr(
+                "{wanted} Files and venv are those of {origin} again, but {what}: {message}",
+                wanted=wanted,
+                origin=origin.name,
+                what=_WHAT[part],
+                message=error.message,
+            ),
+            joined("\n", ways),
             details=error.details,
         )
         self.part, self.wanted, self.why = part, wanted, error.message
 
 
 _WHAT = {
-    "config": "how to go on can't be read",
-    "data": "its data are not back",
-    "build": "its build hooks fail",
-    "restart": "it does not run",
-    "health": "it does not run",
+    "config": tr("how to go on can't be read"),
+    "data": tr("its data are not back"),
+    "build": tr("its build hooks fail"),
+    "restart": tr("it does not run"),
+    "health": tr("it does not run"),
 }
 
 
@@ -111,14 +125,21 @@ def settle(work: Work, live: Live, step: str, cause: GitDeployError) -> Settled:
     records = work.database.records(work.id)
     began = {record.step for record in records if record.kind == "begin"}
     origin, recorded = live.record.origin, live.before
-    wanted = f"Wanted {live.record.target.name}, {cause_sentence(step, cause)}"
+    wanted = tr(
+        "Wanted {target}, {cause_sentence}", target=live.record.target.name, cause_sentence=cause_sentence(step, cause)
+    )
     settling = _Settling(work, live, began)
     try:
         settling.run()
     except _Failed as failed:
         work.journal.write("unsettled", failed.part, {"error": failed.cause.message})
         error = SettlingFailed(failed.part, wanted, origin, failed.cause, work.id)
-        _tell_failure(work, live, "failed", f"{wanted} Undone, but: {failed.cause.message}")
+        _tell_failure(
+            work,
+            live,
+            "failed",
+            tr("{wanted} Undone, but: {cause_message}", wanted=wanted, cause_message=failed.cause.message),
+        )
         raise error from failed.cause
     end_maintenance(work.site, recorded, records, undone=True)
     _remember_bad(work, live, step, cause, wanted)
@@ -167,7 +188,7 @@ class _Settling(Struct):
                 except _Failed as failed:
                     hooks_failed = failed  # the old release is started all the same
             else:
-                self.unverified.append("Its build hooks were not run (--no-hooks).")
+                self.unverified.append(tr("Its build hooks were not run (--no-hooks)."))
         self._restart()
         if hooks_failed is not None:
             raise hooks_failed
@@ -181,7 +202,12 @@ class _Settling(Struct):
             return []
         if isinstance(store.read(live.site.state.backups, identity), store.Backup):
             return []
-        return [f"Backup {identity} is gone: whether data changed can't be told, and nothing of them was put back."]
+        return [
+            tr(
+                "Backup {identity} is gone: whether data changed can't be told, and nothing of them was put back.",
+                identity=identity,
+            )
+        ]
 
     def _read_config(self) -> None:
         """Today's deploy.yaml instead of the one that the journal has; that where nothing is done by it but put data back."""
@@ -191,7 +217,9 @@ class _Settling(Struct):
         except ConfigError as error:
             if asked.hooks or asked.restart:
                 raise
-            self.notes.append(f"{error.message} Data were settled as it was when the deployment began.")
+            self.notes.append(
+                tr("{message} Data were settled as it was when the deployment began.", message=error.message)
+            )
         restart = live.record.restart and asked.restart
         live.services = open_services(live.before.service, live.site.root) if restart else ()
 
@@ -202,11 +230,11 @@ class _Settling(Struct):
         left = bool(self.began & {"stop", "restart"}) or data_back.touched(work.database.records(work.id))
         live.switched_at = None
         if left and live.record.restart and not caller.settling.restart:
-            self.unverified.append("Its service was not restarted and its health not checked (--no-restart).")
+            self.unverified.append(tr("Its service was not restarted and its health not checked (--no-restart)."))
         if not left or not live.services:
             return
         if caller.boot:
-            self.unverified.append("Its service starts after this, at boot.")
+            self.unverified.append(tr("Its service starts after this, at boot."))
             return
         live.switched_at = time.time()
         with _Part("restart"), work.journal.step("restart") as shown:
@@ -214,7 +242,7 @@ class _Settling(Struct):
                 service.restart(work.journal.output)
             shown.summary = listing([service.name for service in live.services])
         if not caller.settling.health:
-            self.unverified.append("Its health was not checked (--no-health).")
+            self.unverified.append(tr("Its health was not checked (--no-health)."))
         elif checks_health(live.before, live):
             self._check_health()
 
@@ -227,15 +255,26 @@ class _Settling(Struct):
             if live.record.unhealthy is None:
                 raise
             # Nothing was made worse: that is how it was found, and somebody has said to go on all the same.
-            self.unverified.append(f"It is unhealthy, as it was before: {failed.cause.message}")
+            self.unverified.append(
+                tr("It is unhealthy, as it was before: {cause_message}", cause_message=failed.cause.message)
+            )
 
     def runs(self) -> str:
         """What is live now, no more than was looked at."""
         name, origin = self.work.site.name, self.live.record.origin.name
         if self.unverified:
-            return f"Files and venv of {name} are those of {origin} again. {' '.join(self.unverified)}"
+            return tr(
+                "Files and venv of {name} are those of {origin} again. {unverified}",
+                name=name,
+                origin=origin,
+                unverified=" ".join(self.unverified),
+            )
         lost = closing(self.work.database.records(self.work.id), told=self.data_whole)
-        return f"{name} runs {origin} again" + (f" ({self.health})" if self.health else "") + lost
+        return (
+            tr("{name} runs {origin} again", name=name, origin=origin)
+            + (f" ({self.health})" if self.health else "")
+            + lost
+        )
 
 
 def todays_config(site: Site, recorded: Config) -> Config:
@@ -247,8 +286,8 @@ def todays_config(site: Site, recorded: Config) -> Config:
     now = site.read_again().config
     if now.text is None and recorded.text:
         raise ConfigError(
-            f"{FILE_NAME} is gone; when the deployment began it was there.",
-            "Put it back, or write a new one: gitdeploy init",
+            tr("{file_name} is gone; when the deployment began it was there.", file_name=FILE_NAME),
+            tr("Put it back, or write a new one: gitdeploy init"),
         )
     return now
 
@@ -267,9 +306,14 @@ def _installed_meanwhile(live: Live) -> list[str]:
         return []
     link = live.flip.link if live.flip is not None else str(place)
     return [
-        f"What was installed meanwhile into the venv of {live.record.target.name} went with it: "
-        f"{listing([clean(name) for name in more], 10)}. To have it again: "
-        f"{path_text(link)}/bin/python -m pip install {clean(shlex.join(more))}"
+        tr(
+            "What was installed meanwhile into the venv of {target} went with it: {more}. To have it "
+            "again: {link}/bin/python -m pip install {more2}",
+            target=live.record.target.name,
+            more=listing([clean(name) for name in more], 10),
+            link=path_text(link),
+            more2=clean(shlex.join(more)),
+        )
     ]
 
 
@@ -278,9 +322,12 @@ def give_up(work: Work, live: Live, step: str, cause: GitDeployError, failed: Se
     end_maintenance(work.site, live.before, work.database.records(work.id), undone=True)
     _remember_bad(work, live, step, cause, failed.wanted)
     forget(work, live)
-    sentence = (
-        f"{failed.wanted} Files and venv are those of {live.record.origin.name} again; not verified, given up for "
-        f"`{work.session.caller.command}`: {failed.why}"
+    sentence = tr(
+        "{wanted} Files and venv are those of {origin} again; not verified, given up for `{command}`: {why}",
+        wanted=failed.wanted,
+        origin=live.record.origin.name,
+        command=work.session.caller.command,
+        why=failed.why,
     )
     return work.end("rolled_back", sentence, failed)
 
@@ -305,5 +352,5 @@ def _tell_failure(work: Work, live: Live, status: str, sentence: str) -> None:
         try:
             run_stage(live, live.before, "on-failure", status=status, error=sentence)
         except GitDeployError as error:
-            work.journal.line(f"on-failure: {error.message}", "warning")
+            work.journal.line(tr("on-failure: {message}", message=error.message), "warning")
     notify(work, live.before, status, sentence, error=sentence)

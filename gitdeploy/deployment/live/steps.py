@@ -23,6 +23,7 @@ from gitdeploy.deployment.live.migrated import require_recorded
 from gitdeploy.deployment.record.engine import Effect, Step
 from gitdeploy.errors import DeploymentFailed, GitDeployError
 from gitdeploy.hooks import running
+from gitdeploy.messages import tr
 from gitdeploy.site.app_environment import check_environment, hook_caller, withheld
 from gitdeploy.system.durable import sync_file_system
 from gitdeploy.text import count, listing
@@ -77,7 +78,9 @@ class Stop(Struct):
             except GitDeployError as error:
                 if self.live.before.service.stop_for_switch:
                     raise
-                self.live.journal.line(f"It goes on running while its data are exchanged: {error.message}", "warning")
+                self.live.journal.line(
+                    tr("It goes on running while its data are exchanged: {message}", message=error.message), "warning"
+                )
         return listing([service.name for service in self.live.services])
 
     def undo(self, data: dict[str, Any]) -> str:
@@ -107,14 +110,14 @@ class Switch(Struct):
         """What is installed by hand while the new venv is made would be missing in it."""
         if at_work := venvs.installer_at(link):
             raise DeploymentFailed(
-                f"Somebody installs packages into the venv right now: {at_work}.",
-                "Wait until that has ended, then run the command again: it takes along what was installed.",
+                tr("Somebody installs packages into the venv right now: {at_work}.", at_work=at_work),
+                tr("Wait until that has ended, then run the command again: it takes along what was installed."),
             )
         before = self.live.packages
         if before is not None and (found := venvs.changed_packages(before, venvs.installed(link.resolve()))):
             raise DeploymentFailed(
-                f"The venv was changed while the deployment was running: {listing(found, 5)}.",
-                "Nothing of it is lost. Run the command again: it takes along what was installed.",
+                tr("The venv was changed while the deployment was running: {found}.", found=listing(found, 5)),
+                tr("Nothing of it is lost. Run the command again: it takes along what was installed."),
             )
 
     def apply(self) -> str:
@@ -122,8 +125,10 @@ class Switch(Struct):
         begun = time.monotonic()
         window = [0.0]
         switch.apply(self.live.manifest, lambda: self._flip(begun, window))
-        self.live.journal.line(f"Live window: {window[0] * 1000:.1f} ms from the first rename to the venv.", "debug")
-        return count(len(self.live.manifest.items), "file") + (" and the venv" if self.live.flip else "")
+        self.live.journal.line(
+            tr("Live window: {window} ms from the first rename to the venv.", window=f"{window[0] * 1000:.1f}"), "debug"
+        )
+        return count(len(self.live.manifest.items), "file") + (tr(" and the venv") if self.live.flip else "")
 
     def _flip(self, begun: float, window: list[float]) -> None:
         ended = time.monotonic() if self.live.flip is None else venv_flip.apply(self.live.flip)
@@ -159,7 +164,10 @@ class Switch(Struct):
             venvs.renew_static(generation, before)
         except OSError as error:
             self.live.journal.line(
-                f"Static files of packages keep their old time ({error.strerror}): collectstatic may skip some.",
+                tr(
+                    "Static files of packages keep their old time ({strerror}): collectstatic may skip some.",
+                    strerror=error.strerror,
+                ),
                 "warning",
             )
 
@@ -243,7 +251,7 @@ class Restart(Struct):
     def wanted(self) -> str | None:
         if self.live.services:
             return None
-        return "" if not self.live.record.restart else "no service is configured: restart the app yourself"
+        return "" if not self.live.record.restart else tr("no service is configured: restart the app yourself")
 
     def ready(self) -> dict[str, Any]:
         return {}
@@ -269,7 +277,7 @@ class Health(Struct):
             return ""  # whoever restarts it by hand looks at it too
         if checks_health(self.live.after, self.live):
             return None
-        return "no health check is configured"
+        return tr("no health check is configured")
 
     def ready(self) -> dict[str, Any]:
         return {}
@@ -294,7 +302,7 @@ def run_stage(live: Live, config: Config, stage: str, *, status: str | None = No
     """Run the hooks of a stage as CONFIG and the hooks folder have them now."""
     found = running.find_hooks(live.site.root, config.hooks, stage)
     if not found:
-        return "no hook"
+        return tr("no hook")
     ran = running.run_hooks(
         found,
         live.hook_context(status=status, error=error),
@@ -304,7 +312,7 @@ def run_stage(live: Live, config: Config, stage: str, *, status: str | None = No
         caller=hook_caller(live.site),
         on_line=live.journal.output,
     )
-    return listing([hook.name for hook in found], 3) if ran else "no hook"
+    return listing([hook.name for hook in found], 3) if ran else tr("no hook")
 
 
 def checks_health(config: Config, live: Live) -> bool:
@@ -327,7 +335,7 @@ def check_health(live: Live, config: Config, version: str | None) -> str:
         environment=environment,
     )
     if config.health.soak:
-        live.journal.progress("health", f"watching for {config.health.soak:.0f} s")
+        live.journal.progress("health", tr("watching for {soak} s", soak=f"{config.health.soak:.0f}"))
         health.soak(
             config.health,
             live.services,

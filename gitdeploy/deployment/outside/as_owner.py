@@ -12,6 +12,7 @@ from pathlib import Path
 
 from gitdeploy.deployment import outside
 from gitdeploy.errors import DeploymentFailed
+from gitdeploy.messages import tr
 from gitdeploy.site.caller import performer
 from gitdeploy.site.site import find_root
 from gitdeploy.system import owner as owners
@@ -36,14 +37,19 @@ def become_owner(folder: Path, config_file: Path | None = None, *, boot_unit: bo
     user = owners.user_name(found.st_uid)
     _trust_path(root, found.st_uid)
     if "GITDEPLOY_PERFORMER" not in os.environ:
-        os.environ["GITDEPLOY_PERFORMER"] = f"{performer()} (as {user})"
+        os.environ["GITDEPLOY_PERFORMER"] = tr("{performer} (as {user})", performer=performer(), user=user)
     root_side.split(root, found.st_uid, outside.launch.root_launcher(root, config_file), boot_unit=boot_unit)
     owners.become(found.st_uid, found.st_gid)
     if not _readable():
         raise DeploymentFailed(
-            f"This gitdeploy is installed where {user} can't read it ({path_text(places()[0])}), and the checkout "
-            f"{path_text(str(root))} is {user}'s.",
-            f"{INSTALL}. Or run it as {user}.",
+            tr(
+                "This gitdeploy is installed where {user} can't read it ({places}), and the checkout "
+                "{root} is {user}'s.",
+                user=user,
+                places=path_text(places()[0]),
+                root=path_text(str(root)),
+            ),
+            tr("{install}. Or run it as {user}.", install=INSTALL, user=user),
         )
     return True
 
@@ -56,9 +62,14 @@ def _trust_path(root: Path, uid: int) -> None:
         entry = os.lstat(place)
         if stat.S_ISLNK(entry.st_mode) and entry.st_uid not in (0, uid):
             raise DeploymentFailed(
-                f"{path_text(str(place))} is a link of {owners.user_name(entry.st_uid)}'s that leads to a checkout of "
-                f"{owners.user_name(uid)}'s, so root does not follow it.",
-                f"Name the checkout itself: gitdeploy -C {shell_word(os.path.realpath(root))}",
+                tr(
+                    "{place} is a link of {user_name}'s that leads to a checkout of {user_name2}'s, so root "
+                    "does not follow it.",
+                    place=path_text(str(place)),
+                    user_name=owners.user_name(entry.st_uid),
+                    user_name2=owners.user_name(uid),
+                ),
+                tr("Name the checkout itself: gitdeploy -C {realpath}", realpath=shell_word(os.path.realpath(root))),
             )
 
 

@@ -25,6 +25,7 @@ from typing import Any
 from msgspec import Struct, field
 
 from gitdeploy.errors import DeploymentFailed, GitDeployError, Interrupted
+from gitdeploy.messages import tr
 from gitdeploy.services import (
     NO_ESCAPE,
     Service,
@@ -74,8 +75,11 @@ class Outcome(Struct, frozen=True):
         if self.exit_code == 0:
             return None
         return DeploymentFailed(
-            f"The process that was to do it ended with exit code {self.exit_code} and said nothing.",
-            "Run the same on the server, in a terminal.",
+            tr(
+                "The process that was to do it ended with exit code {exit_code} and said nothing.",
+                exit_code=self.exit_code,
+            ),
+            tr("Run the same on the server, in a terminal."),
         )
 
 
@@ -149,7 +153,8 @@ class Launched(Struct):
                 return ended
             if time.monotonic() > deadline:
                 raise DeploymentFailed(
-                    f"Not done after {timeout:.0f} s, in {self.where}.", "Watch it: gitdeploy log -f"
+                    tr("Not done after {timeout} s, in {where}.", timeout=f"{timeout:.0f}", where=self.where),
+                    tr("Watch it: gitdeploy log -f"),
                 )
             try:
                 interruption.sleep(_LOOK)
@@ -158,8 +163,8 @@ class Launched(Struct):
                     # The restart of our own service may be what ends us: the deployment must go on.
                     raise Interrupted(
                         signalled.signal_number,
-                        f"The deployment goes on, in {self.where}.",
-                        "Watch it: gitdeploy log -f",
+                        tr("The deployment goes on, in {where}.", where=self.where),
+                        tr("Watch it: gitdeploy log -f"),
                     ) from signalled
                 self.interrupt()
                 with interruption.shield():
@@ -182,8 +187,9 @@ class Launched(Struct):
             with suppress(OSError):
                 said = clean(self.file.output.read_text(errors="replace")[-2000:], lines=True).strip()
             raise DeploymentFailed(
-                f"gitdeploy did not start in {self.where}" + (f": {said.splitlines()[-1]}" if said else "."),
-                "Run it from a login shell to see why; nothing live was touched.",
+                f"gitdeploy did not start in {self.where}"
+                + (tr(": {said}", said=said.splitlines()[-1]) if said else "."),
+                tr("Run it from a login shell to see why; nothing live was touched."),
             )
 
     def _last_words(self, facts: RunFacts) -> Outcome:
@@ -193,8 +199,8 @@ class Launched(Struct):
         if facts.exit_code is not None:
             return Outcome(facts.exit_code, facts.document or {})
         raise DeploymentFailed(
-            f"The deployment in {self.where} was killed before its end.",
-            "The next command puts it right by itself; to do it now: gitdeploy recover",
+            tr("The deployment in {where} was killed before its end.", where=self.where),
+            tr("The next command puts it right by itself; to do it now: gitdeploy recover"),
         )
 
     def _lines(self, deployment: int, since: int) -> list[tuple[int, str, str, str]]:
@@ -249,7 +255,7 @@ def launch(site: Site, words: Sequence[str], *, performer: str, request: str) ->
         if refusal is None:
             return Launched(site, file, _unit_shown(request))
     except ServiceFailed as error:
-        refusal = f"({error.message})"
+        refusal = tr("({message})", message=error.message)
     if _certain_end(services):
         raise DeploymentFailed(f"{NO_ESCAPE[0]} {refusal}".rstrip(), NO_ESCAPE[1])
     try:
@@ -257,9 +263,13 @@ def launch(site: Site, words: Sequence[str], *, performer: str, request: str) ->
         plain = process.detach(argv, cwd="/", env=environment, output=file.output)
     except OSError as error:
         raise DeploymentFailed(
-            f"The deployment can't be started: {path_text(str(error.filename or file.folder))}: {error.strerror}."
+            tr(
+                "The deployment can't be started: {filename}: {strerror}.",
+                filename=path_text(str(error.filename or file.folder)),
+                strerror=error.strerror,
+            )
         ) from error
-    return Launched(site, file, f"process {plain.pid}", plain=plain)
+    return Launched(site, file, tr("process {pid}", pid=plain.pid), plain=plain)
 
 
 def _launch_as_root(site: Site, file: RunFile, words: Sequence[str], performer: str, *, plain: bool) -> Launched:
@@ -269,7 +279,9 @@ def _launch_as_root(site: Site, file: RunFile, words: Sequence[str], performer: 
     try:
         where, begun = privileged.launch_as_root(list(words), file.request, performer, plain=plain)
     except ServiceFailed as error:
-        raise DeploymentFailed(f"{NO_ESCAPE[0]} ({error.message})", NO_ESCAPE[1]) from error
+        raise DeploymentFailed(
+            tr("{no_escape} ({message})", no_escape=NO_ESCAPE[0], message=error.message), NO_ESCAPE[1]
+        ) from error
     return Launched(site, file, where, plain=begun)
 
 
@@ -294,7 +306,7 @@ def root_launcher(root: Path, config_file: Path | None) -> privileged.Launch:
         if not plain:
             raise ServiceFailed(f"No unit could be started {refusal}".rstrip() + ".")
         begun = process.detach(argv, cwd="/", env=environment, output=os.devnull)
-        return f"process {begun.pid}", begun
+        return tr("process {pid}", pid=begun.pid), begun
 
     return start
 
@@ -310,7 +322,7 @@ def _environment(request: str, performer: str) -> dict[str, str]:
 
 
 def _unit_shown(request: str) -> str:
-    return f"the unit {_unit(request)}.service"
+    return tr("the unit {unit}.service", unit=_unit(request))
 
 
 def _unit(request: str) -> str:
@@ -333,7 +345,7 @@ def _start_unit(argv: Sequence[str], request: str, environment: Mapping[str, str
         words = escape_argv(argv, unit, environment_file=Path(name))
         assert words is not None
         done = process.run(words, cwd="/", env=environment_.clean_environment(), timeout=START_LIMIT)
-        return None if done.ok else f"(systemd-run: {done.error_text or done.ending})"
+        return None if done.ok else tr("(systemd-run: {error_text})", error_text=done.error_text or done.ending)
     finally:
         # systemd has read it when systemd-run returns: the service's type is exec.
         os.unlink(name)

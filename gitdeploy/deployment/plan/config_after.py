@@ -12,6 +12,7 @@ from gitdeploy.checkout.changes import LINK, TreePlan
 from gitdeploy.config import Config
 from gitdeploy.deployment.plan.target_files import TargetFiles
 from gitdeploy.errors import PolicyError
+from gitdeploy.messages import tr
 from gitdeploy.site.site import Site
 
 
@@ -32,12 +33,12 @@ def config_after(site: Site, tree: TreePlan, reader: TargetFiles, accept: tuple[
         return _with_new_requirements(site.config, tree)
     if change is not None and change.mode & 0o170000 == LINK:
         raise PolicyError(
-            f"The release makes {name} a symbolic link, which is not followed.",
-            "Such a release can't be installed. Ask its author.",
+            tr("The release makes {name} a symbolic link, which is not followed.", name=name),
+            tr("Such a release can't be installed. Ask its author."),
         )
     content = site.config.text if change is None else b"" if change.kind == "deleted" else reader.read(name) or b""
     brings = change is not None and change.kind != "deleted"
-    where = f"{name} of the release" if brings else name
+    where = tr("{name} of the release", name=name) if brings else name
     path = site.root / name if brings or change is None else None
     config = configuration.parse(content or b"", root=site.root, name=where, file=path, env=env, accept=accept)
     return _with_new_requirements(config, tree)

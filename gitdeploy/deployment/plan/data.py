@@ -17,6 +17,7 @@ from gitdeploy.deployment.plan.data_moves import differing_paths
 from gitdeploy.deployment.plan.data_release import data_name, fits
 from gitdeploy.deployment.plan.threatened import threatened_databases
 from gitdeploy.errors import GitDeployError
+from gitdeploy.messages import tr
 from gitdeploy.services.opened import Opened
 from gitdeploy.site.app_environment import app_environment, service_environment
 from gitdeploy.site.data_open import open_warnings
@@ -87,9 +88,14 @@ def _room_beside(databases: tuple[Database, ...]) -> list[Problem]:
         if (free := found.f_bavail * found.f_frsize) < size:
             problems.append(
                 Problem(
-                    f"Too little space beside the database {database.name} to put a dump back: {size_text(free)} free, "
-                    f"{size_text(size)} needed.",
-                    "Make room there, or do without: backup: {restore_data: never}",
+                    tr(
+                        "Too little space beside the database {database} to put a dump back: {free} free, {size} "
+                        "needed.",
+                        database=database.name,
+                        free=size_text(free),
+                        size=size_text(size),
+                    ),
+                    tr("Make room there, or do without: backup: {{restore_data: never}}"),
                 )
             )
     return problems
@@ -108,31 +114,56 @@ def restore_warnings(site: Site, backup: Backup, *, with_data: bool) -> list[str
     ]
     if differing:
         said.append(
-            f"Kept as it is now, different in the backup: {', '.join(differing)}. To bring it back too: --with-data"
+            tr(
+                "Kept as it is now, different in the backup: {differing}. To bring it back too: --with-data",
+                differing=", ".join(differing),
+            )
         )
     if changed := differing_paths(site, backup):
         said.append(
-            f"Kept as it is now, different in the backup (backup.include): {listing(changed, 5)}. To bring it back too: "
-            "--with-data"
+            tr(
+                "Kept as it is now, different in the backup (backup.include): {changed}. To bring it "
+                "back too: --with-data",
+                changed=listing(changed, 5),
+            )
         )
     if not backup.dumps:
         return said
     if not fits(backup, site.backups()):
-        said.append(f"The data in backup {backup.id} are of {data_name(backup)}: its code may not work with them.")
+        said.append(
+            tr(
+                "The data in backup {backup} are of {data_name}: its code may not work with them.",
+                backup=backup.id,
+                data_name=data_name(backup),
+            )
+        )
     try:
         changed = changed_schemas(
             open_databases(site.config.backup.databases, site.root, app_environment(site)), backup
         )
     except GitDeployError as error:
-        return [*said, f"Whether the databases' schema differs from the backup's can't be said: {error.message}"]
+        return [
+            *said,
+            tr(
+                "Whether the databases' schema differs from the backup's can't be said: {message}",
+                message=error.message,
+            ),
+        ]
     if changed:
         said.append(
-            f"The schema of {listing(changed, 5)} has changed since backup {backup.id}: its code may not work with it. "
-            "To bring the data back too, as they were then: --with-data"
+            tr(
+                "The schema of {changed} has changed since backup {backup}: its code may not work with "
+                "it. To bring the data back too, as they were then: --with-data",
+                changed=listing(changed, 5),
+                backup=backup.id,
+            )
         )
     else:
         said.append(
-            f"Databases stay as they are now; backup {backup.id} has their dumps. To bring them back too: --with-data"
+            tr(
+                "Databases stay as they are now; backup {backup} has their dumps. To bring them back too: --with-data",
+                backup=backup.id,
+            )
         )
     return said
 

@@ -18,6 +18,7 @@ from gitdeploy.checkout.changes import Problem
 from gitdeploy.databases import Database, Dump, database_of, open_databases
 from gitdeploy.deployment.plan.data_release import data_name, fits
 from gitdeploy.errors import GitDeployError
+from gitdeploy.messages import joined, tr
 from gitdeploy.site.app_environment import app_environment
 from gitdeploy.site.keeping import database_files
 from gitdeploy.site.site import Site
@@ -41,7 +42,14 @@ class Move(Struct, frozen=True):
     def text(self) -> str:
         """A line for people."""
         age = _age(self.at)
-        return f"{path_text(self.name)} holds {self.now} now, and goes back to {moment_text(self.at)}{age} ({size_text(self.size)})"
+        return tr(
+            "{name} holds {now} now, and goes back to {at}{age} ({size})",
+            name=path_text(self.name),
+            now=self.now,
+            at=moment_text(self.at),
+            age=age,
+            size=size_text(self.size),
+        )
 
 
 def data_moves(site: Site, backup: Backup) -> tuple[tuple[Move, ...], tuple[Problem, ...], tuple[str, ...]]:
@@ -61,12 +69,21 @@ def data_moves(site: Site, backup: Backup) -> tuple[tuple[Move, ...], tuple[Prob
     moves += _paths(site, backup, databases)
     said = []
     if not fits(backup, site.backups()):
-        said.append(f"The data of backup {backup.id} are of {data_name(backup)}, its code is not.")
+        said.append(
+            tr(
+                "The data of backup {backup} are of {data_name}, its code is not.",
+                backup=backup.id,
+                data_name=data_name(backup),
+            )
+        )
     if moves:
         keep = duration_text(site.config.backup.keep_replaced)
         said.append(
-            f"What they hold now goes into a backup first, which is kept for {keep} at least: "
-            "gitdeploy restore latest --with-data brings it back."
+            tr(
+                "What they hold now goes into a backup first, which is kept for {keep} at least: "
+                "gitdeploy restore latest --with-data brings it back.",
+                keep=keep,
+            )
         )
     return tuple(moves), tuple(problems), tuple(said)
 
@@ -74,8 +91,13 @@ def data_moves(site: Site, backup: Backup) -> tuple[tuple[Move, ...], tuple[Prob
 def _unmatched(dump: Dump, backup: Backup, databases: Sequence[Database]) -> Problem:
     names = listing([database.name for database in databases], 3) or "none"
     return Problem(
-        f"Backup {backup.id} holds a dump of {dump.name}, and backup.databases names no such database (it names: {names}).",
-        f"Name it there, or bring back code and venv alone: gitdeploy restore {backup.id}",
+        tr(
+            "Backup {backup} holds a dump of {dump}, and backup.databases names no such database (it names: {names}).",
+            backup=backup.id,
+            dump=dump.name,
+            names=names,
+        ),
+        tr("Name it there, or bring back code and venv alone: gitdeploy restore {backup}", backup=backup.id),
         refused=True,
     )
 
@@ -91,7 +113,7 @@ def _paths(site: Site, backup: Backup, databases: tuple[Database, ...]) -> list[
             if files:
                 size = content_size(site.root, [path])
                 now = (
-                    f"{size_text(size)}, {count(files, 'file')} otherwise than the backup"
+                    tr("{size}, {count} otherwise than the backup", size=size_text(size), count=count(files, "file"))
                     if live.exists()
                     else "nothing"
                 )
@@ -105,15 +127,19 @@ def _holds(database: Database) -> str:
     try:
         parts = [size_text(database.size())]
         if rows := database.rows():
-            parts.append(f"{count(sum(rows.values()), 'row')} in {count(len(rows), 'table')}")
-        return ", ".join(parts)
+            parts.append(
+                tr("{count} in {count2}", count=count(sum(rows.values()), "row"), count2=count(len(rows), "table"))
+            )
+        return joined(", ", parts)
     except GitDeployError as error:
-        return f"what can't be told ({error.message.rstrip('.')})"
+        return tr("what can't be told ({message})", message=error.message.rstrip("."))
 
 
 def _age(at: str) -> str:
     with suppress(ValueError, TypeError):
-        return f", {duration_text(max(0.0, (datetime.now(UTC) - datetime.fromisoformat(at)).total_seconds()))} ago"
+        return tr(
+            ", {max} ago", max=duration_text(max(0.0, (datetime.now(UTC) - datetime.fromisoformat(at)).total_seconds()))
+        )
     return ""
 
 
@@ -127,7 +153,7 @@ def differing_paths(site: Site, backup: Backup) -> list[str]:
     folder = site.state.backups / backup.id / INCLUDED
     numbers = {path: differing_files(folder / path, site.root / path, left)[0] for path in backup.included}
     return [
-        f"{path_text(path)} ({count(number, 'file')})"
+        tr("{path} ({count})", path=path_text(path), count=count(number, "file"))
         for path, number in numbers.items()
         if number or not os.path.lexists(site.root / path)
     ]

@@ -10,6 +10,7 @@ from gitdeploy.backups import store
 from gitdeploy.backups.store import Backup
 from gitdeploy.deployment.plan.migrations import migrations_between
 from gitdeploy.errors import GitDeployError, PolicyError
+from gitdeploy.messages import tr
 from gitdeploy.site.site import Site
 from gitdeploy.versions import CodeState
 
@@ -96,7 +97,16 @@ def require_fitting(wanted: Backup, found: Sequence[Backup]) -> Backup:
     if same:
         return same[0]
     raise PolicyError(
-        f"Backup {wanted.id} holds the code of {name} with data of {data_name(wanted)}, and no backup holds {name} with data "
-        "of its own.",
-        f"The code alone: gitdeploy restore {wanted.id}   With those data all the same: gitdeploy restore {wanted.id} --with-data",
+        tr(
+            "Backup {wanted} holds the code of {name} with data of {data_name}, and no backup holds "
+            "{name} with data of its own.",
+            wanted=wanted.id,
+            name=name,
+            data_name=data_name(wanted),
+        ),
+        tr(
+            "The code alone: gitdeploy restore {wanted}   With those data all the same: gitdeploy "
+            "restore {wanted} --with-data",
+            wanted=wanted.id,
+        ),
     )

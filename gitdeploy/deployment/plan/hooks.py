@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from gitdeploy.checkout.changes import LINK, FileChange, Problem, TreePlan
 from gitdeploy.config import Config
 from gitdeploy.hooks.running import Hook, linked, not_executable, stage_of
+from gitdeploy.messages import tr
 from gitdeploy.site.site import Site
 from gitdeploy.site.unnamed_hooks import WAYS, not_run, ran_before, unnamed
 from gitdeploy.text import path_text
@@ -79,5 +80,9 @@ def not_asked_for(site: Site, action: str, after: Config, tree: TreePlan) -> tup
     if not names:
         return [], []
     if action == "upgrade" and ran_before(site):
-        return [Problem(f"{not_run(names)} Earlier deployments here ran such hooks.", WAYS, refused=True)], []
+        return [
+            Problem(
+                tr("{not_run} Earlier deployments here ran such hooks.", not_run=not_run(names)), WAYS, refused=True
+            )
+        ], []
     return [], [f"{not_run(names)} {WAYS}"]

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from gitdeploy.checkout.filters import has_filters, read_filtered
 from gitdeploy.checkout.git import Repository
+from gitdeploy.messages import tr
 from gitdeploy.text import MASK, clean, path_text, redact, size_text
 
 MOST_LINES = 20  # of one file's difference; the rest is named
@@ -37,21 +38,33 @@ def kept_differences(repository: Repository, old: str, new: str, kept: Sequence[
             continue
         shown = path_text(name)
         if name not in after:
-            yield f"{shown} is kept as it is here; the release deletes it."
+            yield tr("{shown} is kept as it is here; the release deletes it.", shown=shown)
             continue
-        what = "changed its own version of it" if name in before else "brings one of its own"
+        what = tr("changed its own version of it") if name in before else tr("brings one of its own")
         contents = (before.get(name) or b"", after[name])
         filtered = secret and _is_filtered(repository, new, name, after[name])
         if filtered or _ALL_SECRET.fullmatch(name) or not all(map(_is_text, contents)):
-            why = "its content is not shown" if _ALL_SECRET.fullmatch(name) else "no text"
-            why = "it goes through a filter" if filtered else why
-            yield f"{shown} is kept as it is here; the release {what} ({size_text(len(after[name]))}, {why})."
+            why = tr("its content is not shown") if _ALL_SECRET.fullmatch(name) else tr("no text")
+            why = tr("it goes through a filter") if filtered else why
+            yield tr(
+                "{shown} is kept as it is here; the release {what} ({after}, {why}).",
+                shown=shown,
+                what=what,
+                after=size_text(len(after[name])),
+                why=why,
+            )
             continue
-        yield f"{shown} is kept as it is here; the release {what}:"
+        yield tr("{shown} is kept as it is here; the release {what}:", shown=shown, what=what)
         lines = _difference(*contents)
         yield from (f"  {clean(line, limit=200)}" for line in lines[:MOST_LINES])
         if len(lines) > MOST_LINES:
-            yield f"  … and {len(lines) - MOST_LINES} more lines: git diff {old[:12]} {new[:12]} -- {shown}"
+            yield tr(
+                "  … and {lines} more lines: git diff {old} {new} -- {shown}",
+                lines=len(lines) - MOST_LINES,
+                old=old[:12],
+                new=new[:12],
+                shown=shown,
+            )
 
 
 def _is_filtered(repository: Repository, commit: str, name: str, content: bytes) -> bool:

@@ -38,6 +38,7 @@ from gitdeploy.deployment.plan.unlisted import not_installed
 from gitdeploy.deployment.plan.venv import VenvPlan, plan_venv
 from gitdeploy.errors import DeploymentFailed, PolicyError
 from gitdeploy.hooks.running import Hook, find_hooks
+from gitdeploy.messages import joined, tr
 from gitdeploy.migrations import Change
 from gitdeploy.services import Service, open_services
 from gitdeploy.site.data_open import look_open, open_paths
@@ -146,9 +147,9 @@ class Plan(Struct, frozen=True):
         ]
         if self.venv is not None and not self.venv.unchanged:
             packages = len(self.venv.added) + len(self.venv.changed) + len(self.venv.removed)
-            parts.append(count(packages, "package") if packages else "a new venv")
-        return f"{self.before.app.name}  {self.origin.full} -> {self.target.full}    " + ", ".join(
-            part for part in parts if part
+            parts.append(count(packages, "package") if packages else tr("a new venv"))
+        return f"{self.before.app.name}  {self.origin.full} -> {self.target.full}    " + joined(
+            ", ", (part for part in parts if part)
         )
 
     def as_dict(self) -> dict[str, Any]:

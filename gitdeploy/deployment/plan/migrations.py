@@ -9,6 +9,7 @@ from pathlib import Path
 
 from gitdeploy.checkout.changes import REGULAR, list_tree, tree_difference
 from gitdeploy.checkout.git import Repository
+from gitdeploy.messages import tr
 from gitdeploy.migrations import Change, Files, compare, is_migration
 from gitdeploy.state import NAME
 from gitdeploy.text import listing
@@ -50,9 +51,14 @@ def plan_lines(changes: Sequence[Change]) -> list[str]:
     lines = []
     for change in changes:
         for migration in change.new:
-            word = {True: "", False: "  can't be reversed", None: "  may not be reversible"}[migration.reversible]
-            lines.append(f"{migration.name}{word}" + (f": {migration.why}" if migration.why else ""))
-        lines += [f"{migration.name}  is not in the target: the database stays on it" for migration in change.gone]
+            word = {True: "", False: tr("  can't be reversed"), None: tr("  may not be reversible")}[
+                migration.reversible
+            ]
+            lines.append(f"{migration.name}{word}" + (tr(": {why}", why=migration.why) if migration.why else ""))
+        lines += [
+            tr("{migration}  is not in the target: the database stays on it", migration=migration.name)
+            for migration in change.gone
+        ]
     return lines
 
 
@@ -65,20 +71,29 @@ def way_back(
     changes = [change for change in changes if change.new]
     if not changes:
         return ""
-    stuck = [f"{m.name} ({m.why})" if m.why else m.name for change in changes for m in change.irreversible]
+    stuck = [
+        tr("{m} ({why})", m=m.name, why=m.why) if m.why else m.name for change in changes for m in change.irreversible
+    ]
     if stuck:
-        return f"Its migrations can't simply be reversed: {listing(stuck, 3)}."
+        return tr("Its migrations can't simply be reversed: {stuck}.", stuck=listing(stuck, 3))
     commands = [change.reverse for change in reversed(changes)]
     if not all(commands):
         return ""
     if tag is None or root is None:
-        return f"Its migrations can be reversed by hand first, while they are in the checkout: {' && '.join(commands)}"
+        return tr(
+            "Its migrations can be reversed by hand first, while they are in the checkout: {commands}",
+            commands=" && ".join(commands),
+        )
     folder = shlex.quote(str(root / NAME / f"reverse-{tag.replace('/', '-')}"))
     if venv is not None:
         python = shlex.quote(str(venv / "bin" / "python"))
         commands = [python + command.removeprefix("python") for command in commands]
-    return (
-        "Its migrations can be reversed by hand, as the checkout's owner and with the app's environment: "
-        f"cd {shlex.quote(str(root))} && git worktree add --detach {folder} {shlex.quote(tag)} && "
-        f"(cd {folder} && {' && '.join(commands)}) && git worktree remove --force {folder}"
+    return tr(
+        "Its migrations can be reversed by hand, as the checkout's owner and with the app's "
+        "environment: cd {root} && git worktree add --detach {folder} {tag} && (cd {folder} && "
+        "{commands}) && git worktree remove --force {folder}",
+        root=shlex.quote(str(root)),
+        folder=folder,
+        tag=shlex.quote(tag),
+        commands=" && ".join(commands),
     )

@@ -20,6 +20,7 @@ from gitdeploy.config.envfile import EnvFile
 from gitdeploy.deployment.plan.options import Options
 from gitdeploy.deployment.plan.prepared import is_built
 from gitdeploy.errors import ConfigError
+from gitdeploy.messages import tr
 from gitdeploy.site.site import Site
 from gitdeploy.state import RESERVE_SIZE
 from gitdeploy.system.durable import exists, is_folder
@@ -40,8 +41,8 @@ def repository_problems(site: Site) -> list[Problem]:
         problems.append(Problem(f"git is in the middle of a {word}.", stop_words(word)))
     problems += [
         Problem(
-            f"Another git is at work: {path_text(str(lock))} is there.",
-            "Wait until it has ended; if none runs, `gitdeploy recover` removes a stale lock.",
+            tr("Another git is at work: {lock} is there.", lock=path_text(str(lock))),
+            tr("Wait until it has ended; if none runs, `gitdeploy recover` removes a stale lock."),
         )
         for lock in repository.lock_files()
         if lock.name in ("index.lock", "HEAD.lock") and not is_stale(lock, site.root)  # what acts removes that
@@ -54,11 +55,11 @@ def absent_settings(site: Site, tree: TreePlan) -> tuple[list[Problem], list[str
     hold the address of the app's database; a folder of hooks may be yet to come."""
     env, hooks = site.config.env_file, site.config.hooks.dir
     problems = [
-        Problem(f"env_file names {path_text(name)}, which isn't there.", "Make it (an empty one will do), or take the line out of deploy.yaml.")
+        Problem(tr("env_file names {name}, which isn't there.", name=path_text(name)), tr("Make it (an empty one will do), or take the line out of deploy.yaml."))
         for name in _absent(site, tree, "env_file", env)
     ]  # fmt: skip
     warnings = [
-        f"hooks.dir names {path_text(name)}, which isn't there: no hook of a folder runs."
+        tr("hooks.dir names {name}, which isn't there: no hook of a folder runs.", name=path_text(name))
         for name in _absent(site, tree, "hooks.dir", hooks)
     ]
     return problems, warnings
@@ -78,8 +79,14 @@ def local_commit_problems(repository: Repository, local: Local, goal: Target) ->
     subjects = listing([f"{commit.id[:7]} {commit.subject}" for commit in commits], 3)
     return [
         Problem(
-            f"{count(len(commits), 'commit')} made on this server, which the release doesn't have: {subjects}.",
-            "Push them and make a release of them, or go on without: --discard-local-changes (the backup holds them).",
+            tr(
+                "{count} made on this server, which the release doesn't have: {subjects}.",
+                count=count(len(commits), "commit"),
+                subjects=subjects,
+            ),
+            tr(
+                "Push them and make a release of them, or go on without: --discard-local-changes (the backup holds them)."
+            ),
             refused=True,
             ways=("discard",),
         )
@@ -116,7 +123,13 @@ def disk_needed(site: Site, checkout: CheckoutPlan) -> int:
         found = checkout.owners[prefix].repository.facts(list(blobs))
         for (oid, path), facts in zip(blobs.items(), found, strict=True):
             if facts is None:
-                raise unreadable(f"{path_text(path)} is in the release, but its object {oid[:12]} is missing here")
+                raise unreadable(
+                    tr(
+                        "{path} is in the release, but its object {oid} is missing here",
+                        path=path_text(path),
+                        oid=oid[:12],
+                    )
+                )
             needed += facts.size
     kept = matching_paths(site.root, site.config.git.keep)
     needed += sum(size for path in kept if (size := content_size(site.root, [path])) <= KEPT_LIMIT)
@@ -135,16 +148,24 @@ def disk_problems(site: Site, needed: int, files: int) -> list[Problem]:
         if free < wanted:
             problems.append(
                 Problem(
-                    f"Too little space on the disk of {path_text(str(place))}: {size_text(free)} free, "
-                    f"{size_text(wanted)} needed.",
-                    "Make room. To drop old backups: gitdeploy prune --keep 1",
+                    tr(
+                        "Too little space on the disk of {place}: {free} free, {wanted} needed.",
+                        place=path_text(str(place)),
+                        free=size_text(free),
+                        wanted=size_text(wanted),
+                    ),
+                    tr("Make room. To drop old backups: gitdeploy prune --keep 1"),
                 )
             )
         if found.f_files and found.f_favail < 4 * files + 200:
             problems.append(
                 Problem(
-                    f"Too few inodes on the file system of {path_text(str(place))}: {found.f_favail} free.",
-                    "Delete small files you don't need (old sessions, caches).",
+                    tr(
+                        "Too few inodes on the file system of {place}: {f_favail} free.",
+                        place=path_text(str(place)),
+                        f_favail=found.f_favail,
+                    ),
+                    tr("Delete small files you don't need (old sessions, caches)."),
                 )
             )
     return problems
@@ -158,9 +179,18 @@ def env_problems(site: Site, checkout: CheckoutPlan, reader: TargetFiles) -> lis
         return []
     try:
         if change.mode not in (0o100644, 0o100755):
-            raise ConfigError(f"{path_text(name)} is no plain file in it.")
+            raise ConfigError(tr("{name} is no plain file in it.", name=path_text(name)))
         if change.content is None:
             EnvFile.parse(reader.read(name) or b"", name)
     except ConfigError as error:
-        return [Problem(f"The release brings {path_text(name)}, which can't be read: {error.message}", error.hint)]
+        return [
+            Problem(
+                tr(
+                    "The release brings {name}, which can't be read: {message}",
+                    name=path_text(name),
+                    message=error.message,
+                ),
+                error.hint,
+            )
+        ]
     return []

@@ -14,6 +14,7 @@ from gitdeploy.config import Config
 from gitdeploy.config.pins import WHO_DECIDES, Change, read_pins
 from gitdeploy.deployment.plan.target_files import TargetFiles
 from gitdeploy.errors import ConfigError
+from gitdeploy.messages import joined, tr
 from gitdeploy.site.policy import signers_in_checkout
 from gitdeploy.site.site import Site
 from gitdeploy.text import count, path_text, shell_word
@@ -55,12 +56,28 @@ def policy_findings(
     old = _said_before(site, head, target.commit) if action == "upgrade" else []
     changed = [change for change in overruled if action == "upgrade" and (change.key, change.said) not in old]
     stays = [change for change in overruled if change not in changed]
-    listed = "; ".join(f"`{each.key}` stays {each.pinned} ({each.file}: {each.said})" for each in stays)
-    warnings = [f"What is pinned on this server stays, whatever these files say: {listed}."] if stays else []
+    listed = joined(
+        "; ",
+        (
+            tr(
+                "`{key}` stays {pinned} ({file}: {said})",
+                key=each.key,
+                pinned=each.pinned,
+                file=each.file,
+                said=each.said,
+            )
+            for each in stays
+        ),
+    )
+    warnings = (
+        [tr("What is pinned on this server stays, whatever these files say: {listed}.", listed=listed)] if stays else []
+    )
     if not changed:
         return [], warnings
-    words = " ".join(f"--accept-config {each.key}" for each in changed)
-    hint = f"If that is right: gitdeploy upgrade {shell_word(target.tag or '')} {words}"
+    words = joined(" ", (f"--accept-config {each.key}" for each in changed))
+    hint = tr(
+        "If that is right: gitdeploy upgrade {target_tag} {words}", target_tag=shell_word(target.tag or ""), words=words
+    )
     first, *rest = [Problem(_sentence(target, each), "", refused=True) for each in changed]
     return [Problem(first.message, hint, refused=True), *rest], warnings
 
@@ -83,9 +100,14 @@ def _said_before(site: Site, head: str, target: str) -> list[tuple[str, str]]:
 
 def _sentence(target: CodeState, change: Change) -> str:
     verb = "lowers" if WHO_DECIDES.get(change.key) == "floor" else "changes"
-    return (
-        f"{target.tag} {verb} `{change.key}`, which is pinned on this server: "
-        f"{change.said} instead of {change.pinned} ({change.file})."
+    return tr(
+        "{target_tag} {verb} `{key}`, which is pinned on this server: {said} instead of {pinned} ({file}).",
+        target_tag=target.tag,
+        verb=verb,
+        key=change.key,
+        said=change.said,
+        pinned=change.pinned,
+        file=change.file,
     )
 
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gitdeploy.checkout.changes import Problem
+from gitdeploy.messages import tr
 from gitdeploy.services import Service
 from gitdeploy.services.pidfile import PidFile, Running
 from gitdeploy.site.site import Site
@@ -36,15 +37,30 @@ def staying_behind(site: Site, services: Sequence[Service], *, venv_changes: boo
 
 def _keeping_code(service: PidFile, running: Running) -> list[Problem]:
     """A gunicorn that has loaded the app before it forks gives that same code to the workers that HUP makes."""
-    use = "Set service.signal to USR2: a second gunicorn takes over when it works."
+    use = tr("Set service.signal to USR2: a second gunicorn takes over when it works.")
     if not running.gunicorn:
         return []
     if service.signal == "USR1":
         return [
-            Problem(f"{service.name}: gunicorn only opens its log files again on USR1; it keeps the old code.", use)
+            Problem(
+                tr(
+                    "{service}: gunicorn only opens its log files again on USR1; it keeps the old code.",
+                    service=service.name,
+                ),
+                use,
+            )
         ]
     if service.signal == "HUP" and (by := preloaded(running)):
-        return [Problem(f"{service.name}: gunicorn has the app preloaded ({by}), so HUP keeps the old code.", use)]
+        return [
+            Problem(
+                tr(
+                    "{service}: gunicorn has the app preloaded ({by}), so HUP keeps the old code.",
+                    service=service.name,
+                    by=by,
+                ),
+                use,
+            )
+        ]
     return []
 
 
@@ -58,7 +74,7 @@ def preloaded(running: Running) -> str | None:
         found = _PRELOAD.search(file.read_text("utf-8", "replace")) if file.is_file() else None
     except OSError:
         found = None
-    return f"preload_app in {path_text(file.name)}" if found else None
+    return tr("preload_app in {file}", file=path_text(file.name)) if found else None
 
 
 def _settings_file(running: Running) -> Path:
@@ -74,15 +90,26 @@ def _settings_file(running: Running) -> Path:
 def _keeping_venv(service: PidFile, running: Running, link: Path, venvs: Path) -> Problem | str | None:
     if _inside(running.words[0], venvs):
         return Problem(
-            f"{service.name}: process {running.pid} was started as {path_text(running.words[0])}, so after {service.signal} "
-            "it would have that venv's packages, not the new ones.",
-            f"Stop it, then start it once as:  {_command(link, running.words)}",
+            tr(
+                "{service}: process {pid} was started as {words}, so after {signal} it would have that "
+                "venv's packages, not the new ones.",
+                service=service.name,
+                pid=running.pid,
+                words=path_text(running.words[0]),
+                signal=service.signal,
+            ),
+            tr("Stop it, then start it once as:  {command}", command=_command(link, running.words)),
         )
     if _inside(running.program, venvs):
         place = f"{link}/bin/{os.path.basename(running.program)}"
-        return (
-            f"{service.name}: process {running.pid} runs {path_text(running.program)}, and may start that very file again on "
-            f"{service.signal}. For uWSGI, set binary-path to {path_text(place)}."
+        return tr(
+            "{service}: process {pid} runs {program}, and may start that very file again on "
+            "{signal}. For uWSGI, set binary-path to {place}.",
+            service=service.name,
+            pid=running.pid,
+            program=path_text(running.program),
+            signal=service.signal,
+            place=path_text(place),
         )
     return None
 

@@ -15,6 +15,7 @@ from gitdeploy.checkout.paths import Owner
 from gitdeploy.checkout.plan import CheckoutPlan
 from gitdeploy.deployment.plan.build_tree import as_checkout
 from gitdeploy.errors import DeploymentFailed
+from gitdeploy.messages import tr
 from gitdeploy.system.durable import is_file
 from gitdeploy.text import path_text, size_text
 from gitdeploy.venvs.linked import Linked
@@ -48,7 +49,8 @@ class TargetFiles(Struct, frozen=True):
             return self._on_disk(path) if self._stays(path) else self._of_release(path)
         except OSError as error:
             raise DeploymentFailed(
-                f"{path_text(path)} can't be read: {error.strerror}.", "See who owns it and its mode (ls -l)."
+                tr("{path} can't be read: {strerror}.", path=path_text(path), strerror=error.strerror),
+                tr("See who owns it and its mode (ls -l)."),
             ) from error
 
     def _of_release(self, path: str) -> bytes | None:
@@ -64,7 +66,9 @@ class TargetFiles(Struct, frozen=True):
     def _on_disk(self, path: str) -> bytes | None:
         full = self.root / path
         if full.stat().st_size > LARGEST_READ:
-            raise DeploymentFailed(f"{path_text(path)} is larger than {size_text(LARGEST_READ)}.")
+            raise DeploymentFailed(
+                tr("{path} is larger than {largest_read}.", path=path_text(path), largest_read=size_text(LARGEST_READ))
+            )
         return full.read_bytes()
 
     def tree_id(self, path: str) -> str | None:
@@ -103,7 +107,7 @@ def _export(repository: Repository, goal: Target, folder: Path, paths: Sequence[
     options = filter_options(repository)
     done = repository.run(*words, stdin=stdin, index=index, work_tree=folder, options=options, tied=True)
     refuse_failed_filter(done)
-    done.check("Writing the release's files for its packages")
+    done.check(tr("Writing the release's files for its packages"))
     if paths is None:
         as_checkout(repository, folder, goal.commit, index)
     else:

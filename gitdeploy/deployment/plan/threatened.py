@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from gitdeploy.checkout.changes import Problem
 from gitdeploy.checkout.keep import keep_line
+from gitdeploy.messages import tr
 from gitdeploy.site.keeping import database_paths
 from gitdeploy.text import path_text
 
@@ -31,16 +32,29 @@ def threatened_databases(site: Site, tree: TreePlan, configs: Iterable[Config]) 
             if name == change.path:
                 said.append(
                     Problem(
-                        f"The release {verb} {shown}, which its deploy.yaml names as the app's database, and today's doesn't.",
-                        f"Keep yours, in deploy.yaml:  {keep_line(site.config.git.keep, [name])}",
+                        tr(
+                            "The release {verb} {shown}, which its deploy.yaml names as the app's database, and "
+                            "today's doesn't.",
+                            verb=verb,
+                            shown=shown,
+                        ),
+                        tr(
+                            "Keep yours, in deploy.yaml:  {keep_line}",
+                            keep_line=keep_line(site.config.git.keep, [name]),
+                        ),
                         refused=True,
                     )
                 )
             elif name.startswith(change.path + b"/"):
                 said.append(
                     Problem(
-                        f"The release {verb} {path_text(change.path)}, through which the app's database {shown} is reached.",
-                        "Move the database out of the checkout, and tell the app and backup.databases where it is.",
+                        tr(
+                            "The release {verb} {change}, through which the app's database {shown} is reached.",
+                            verb=verb,
+                            change=path_text(change.path),
+                            shown=shown,
+                        ),
+                        tr("Move the database out of the checkout, and tell the app and backup.databases where it is."),
                         refused=True,
                     )
                 )

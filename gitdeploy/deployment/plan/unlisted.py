@@ -8,6 +8,7 @@ from gitdeploy import venvs
 from gitdeploy.checkout.changes import TreePlan
 from gitdeploy.checkout.git import Repository
 from gitdeploy.deployment.plan.venv import VenvPlan
+from gitdeploy.messages import tr
 from gitdeploy.site.dependencies import it_or_them, shown_names, way_to
 from gitdeploy.text import listing, path_text
 
@@ -28,12 +29,28 @@ def not_installed(repository: Repository, trees: tuple[str, str], tree: TreePlan
         return []
     if venv is None:
         return [
-            f"{shown_names(saying)} in this release, and the app has no venv that gitdeploy installs into (venv.path)."
+            tr(
+                "{shown_names} in this release, and the app has no venv that gitdeploy installs into (venv.path).",
+                shown_names=shown_names(saying),
+            )
         ]
     if nothing:
-        return [f"{shown_names(saying)} in this release. Nothing installs {it_or_them(saying)}: {way_to(saying)}"]
+        return [
+            tr(
+                "{shown_names} in this release. Nothing installs {it_or_them}: {way_to}",
+                shown_names=shown_names(saying),
+                it_or_them=it_or_them(saying),
+                way_to=way_to(saying),
+            )
+        ]
     sources = listing([path_text(path) for path in venv.requirements.sources], 3)
-    return [f"{shown_names(saying)} in this release, and what is installed doesn't: {sources}."]
+    return [
+        tr(
+            "{shown_names} in this release, and what is installed doesn't: {sources}.",
+            shown_names=shown_names(saying),
+            sources=sources,
+        )
+    ]
 
 
 def _says_otherwise(repository: Repository, trees: tuple[str, str], path: str, *, unsure: bool) -> bool:

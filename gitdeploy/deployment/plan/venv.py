@@ -12,6 +12,7 @@ from gitdeploy import venvs
 from gitdeploy.checkout.changes import Problem
 from gitdeploy.config import Config
 from gitdeploy.deployment.plan.options import Options
+from gitdeploy.messages import tr
 from gitdeploy.site.app_environment import withheld
 from gitdeploy.site.site import Site
 from gitdeploy.text import listing
@@ -69,8 +70,11 @@ def plan_venv(
     if other is not None and other.path is None and not other.downloaded:
         problems.append(
             Problem(
-                f"There is no interpreter {after.venv.python} (venv.python) on this server, or it doesn't start.",
-                "Install it, or name one that is there: venv: {python: /usr/bin/python3}",
+                tr(
+                    "There is no interpreter {python} (venv.python) on this server, or it doesn't start.",
+                    python=after.venv.python,
+                ),
+                tr("Install it, or name one that is there: venv: {{python: /usr/bin/python3}}"),
             )
         )
     requirements = venvs.read_requirements(reader, after.venv, live, root=site.root, other=other)
@@ -81,8 +85,13 @@ def plan_venv(
     if brought and not after.venv.allow_index_options:  # which is pinned on this server
         problems.append(
             Problem(
-                f"The release's requirements bring package sources of their own: {listing(brought, 5)}.",
-                "If you trust them: venv: {allow_index_options: true} in the deploy.yaml that is live now; the release's own doesn't count.",
+                tr(
+                    "The release's requirements bring package sources of their own: {brought}.",
+                    brought=listing(brought, 5),
+                ),
+                tr(
+                    "If you trust them: venv: {{allow_index_options: true}} in the deploy.yaml that is live now; the release's own doesn't count."
+                ),
                 refused=True,
             )
         )
@@ -154,10 +163,13 @@ def _origins(after: Config, requirements: venvs.Requirements) -> list[Problem]:
         return []
     places = listing([origin.shown for origin in requirements.origins], 5)
     hosts = dict.fromkeys([*after.venv.allow_sources, *(one.host for one in requirements.origins)])
-    way = f"If you trust those hosts: venv: {{allow_sources: [{', '.join(hosts)}]}} in deploy.yaml on this server."
+    way = tr(
+        "If you trust those hosts: venv: {{allow_sources: [{hosts}]}} in deploy.yaml on this server.",
+        hosts=", ".join(hosts),
+    )
     if "" in hosts:
-        way = "If you trust them: venv: {allow_index_options: true} in deploy.yaml on this server."
-    said = f"The release takes packages from elsewhere than this server's indexes: {places}."
+        way = tr("If you trust them: venv: {{allow_index_options: true}} in deploy.yaml on this server.")
+    said = tr("The release takes packages from elsewhere than this server's indexes: {places}.", places=places)
     return [Problem(said, way, refused=True)]
 
 
@@ -169,11 +181,17 @@ def _variables(site: Site, after: Config, requirements: venvs.Requirements) -> l
     if not asked:
         return []
     own = [name for name in asked if name in never or name.startswith(("APP_UPDATE_", "GITDEPLOY_"))]
-    hint = f"If they may read it: venv: {{pass_env: [{', '.join([*after.venv.pass_env, *asked])}]}} in deploy.yaml on this server."
+    hint = tr(
+        "If they may read it: venv: {{pass_env: [{what}]}} in deploy.yaml on this server.",
+        what=", ".join([*after.venv.pass_env, *asked]),
+    )
     return [
         Problem(
-            f"The release's requirements ask for variables that venv.pass_env doesn't list: {listing(asked, 5)}.",
-            "They are gitdeploy's own secrets: ask the release's author." if own else hint,
+            tr(
+                "The release's requirements ask for variables that venv.pass_env doesn't list: {asked}.",
+                asked=listing(asked, 5),
+            ),
+            tr("They are gitdeploy's own secrets: ask the release's author.") if own else hint,
             refused=True,
         )
     ]

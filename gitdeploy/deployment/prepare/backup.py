@@ -22,6 +22,7 @@ from gitdeploy.deployment.plan.make import Plan
 from gitdeploy.deployment.prepare.preparation import Preparation
 from gitdeploy.deployment.prepare.submodule_states import outside_submodules, record_states
 from gitdeploy.deployment.record.work import Work
+from gitdeploy.messages import tr
 from gitdeploy.site.app_environment import app_environment
 from gitdeploy.site.keeping import database_files
 from gitdeploy.system import faultpoints
@@ -49,8 +50,11 @@ def make_backup(preparation: Preparation, reason: str, label: str = "") -> None:
         shown.summary = identity
         if plan.tree.saved:
             work.journal.line(
-                f"It alone holds your local {'change' if len(plan.tree.saved) == 1 else 'changes'} to "
-                f"{listing([path_text(path) for path in plan.tree.saved])}."
+                tr(
+                    "It alone holds your local {saved} to {saved2}.",
+                    saved="change" if len(plan.tree.saved) == 1 else "changes",
+                    saved2=listing([path_text(path) for path in plan.tree.saved]),
+                )
             )
 
 
@@ -77,7 +81,10 @@ def create_backup(
     also = [path for path in plan.tree.saved if path not in plan.local.changed()]
     own = outside_submodules(site.repository, also)
     snapshot = take_snapshot(
-        site.repository, plan.local.without(leave, site.root), own, f"gitdeploy backup {identity}\n\n{reason}\n"
+        site.repository,
+        plan.local.without(leave, site.root),
+        own,
+        tr("gitdeploy backup {identity}\n\n{reason}\n", identity=identity, reason=reason),
     )
     submodules = record_states(site.repository, plan.local, plan.checkout, also, identity)
     kept, not_copied = _copy_kept(work, folder, leave)
@@ -128,8 +135,7 @@ def _copy_kept(work: Work, folder: Path, leave: frozenset[Path]) -> tuple[list[s
     for path in large:
         size = size_text(copying.content_size(site.root, [path]))
         work.journal.line(
-            f"{path_text(path)} ({size}) stays where it is and is not copied into the backup; "
-            "to have it copied: backup.include.", "warning"
+            tr("{path} ({size}) stays where it is and is not copied into the backup; to have it copied: " "backup.include.", path=path_text(path), size=size), "warning"
         )  # fmt: skip
     return copying.copy_paths(site.root, small, folder / KEPT, leave), large
 

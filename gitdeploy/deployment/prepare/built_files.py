@@ -12,6 +12,7 @@ from pathlib import Path
 from gitdeploy.checkout.changes import FileChange, look
 from gitdeploy.deployment.plan.make import Plan
 from gitdeploy.errors import DeploymentFailed
+from gitdeploy.messages import tr
 from gitdeploy.site.site import Site
 from gitdeploy.text import path_text
 from gitdeploy.venvs.built import BUILT, built_files, note_live
@@ -40,13 +41,16 @@ def _changes(site: Site, plan: Plan, old: Path, new: Path) -> Iterator[FileChang
         parent = live.parent
         if os.path.realpath(parent) != os.path.join(os.path.realpath(site.root), os.path.dirname(path)).rstrip("/"):
             raise DeploymentFailed(
-                f"A build writes {path_text(path)}, and its folder is a link in the checkout: it can't go live.",
-                "Put a folder in the link's place, or install the app without -e.",
+                tr(
+                    "A build writes {path}, and its folder is a link in the checkout: it can't go live.",
+                    path=path_text(path),
+                ),
+                tr("Put a folder in the link's place, or install the app without -e."),
             )
         there = live.is_file() and not live.is_symlink()
         if os.path.lexists(live) and not there:
             raise DeploymentFailed(
-                f"A build writes {path_text(path)}, and there is no file in its place but something else."
+                tr("A build writes {path}, and there is no file in its place but something else.", path=path_text(path))
             )
         if path not in wanted:
             if there and live.read_bytes() == (old / BUILT / path).read_bytes():

@@ -17,6 +17,7 @@ from gitdeploy.checkout.changes import Problem
 from gitdeploy.deployment.plan.make import RESTORE_STAGES, UPGRADE_STAGES, Plan
 from gitdeploy.errors import GitDeployError, Interrupted
 from gitdeploy.hooks.programs import program_of
+from gitdeploy.messages import tr
 from gitdeploy.services import Service
 from gitdeploy.services.base import await_settled
 from gitdeploy.site.app_environment import check_environment
@@ -76,7 +77,7 @@ def checked(site: Site, plan: Plan) -> Plan:
     unhealthy = why_unhealthy(site, plan.services, plan.origin) if plan.options.restart else None
     warnings = plan.warnings
     if unhealthy is not None and (plan.options.unhealthy or plan.action != "upgrade"):
-        warnings = (*warnings, f"The app is unhealthy before anything begins: {unhealthy}")
+        warnings = (*warnings, tr("The app is unhealthy before anything begins: {unhealthy}", unhealthy=unhealthy))
     elif unhealthy is not None:
         problems.append(health_problem(unhealthy))
     return replace(plan, problems=(*plan.problems, *problems), warnings=warnings, unhealthy=unhealthy)
@@ -85,9 +86,11 @@ def checked(site: Site, plan: Plan) -> Plan:
 def health_problem(bad: str) -> Problem:
     """The problem that an upgrade of an unhealthy app has."""
     return Problem(
-        f"The app is unhealthy already, before anything begins: {bad}",
-        "Fix it, or the check (health in deploy.yaml). Where the release is to repair it, or it is down on purpose: "
-        "--unhealthy",
+        tr("The app is unhealthy already, before anything begins: {bad}", bad=bad),
+        tr(
+            "Fix it, or the check (health in deploy.yaml). Where the release is to repair it, or it is down on purpose: "
+            "--unhealthy"
+        ),
     )
 
 
@@ -106,7 +109,11 @@ def hook_problems(site: Site, plan: Plan) -> list[Problem]:
             missing += look.missing_now(now)
         for why in missing:
             found.setdefault(
-                why, Problem(f"hooks.{stage}: {why}", "Correct it in deploy.yaml, or run no hooks: --no-hooks")
+                why,
+                Problem(
+                    tr("hooks.{stage}: {why}", stage=stage, why=why),
+                    tr("Correct it in deploy.yaml, or run no hooks: --no-hooks"),
+                ),
             )
     return list(found.values())
 
@@ -142,7 +149,7 @@ class _Programs(Struct):
         path = ":".join([*folders, os.environ.get("PATH", ""), environment_.STANDARD_PATH])
         if environment_.which(name, path) or (coming and self._other_packages()):
             return None
-        return f"there is no program {clean(name, limit=80)}."
+        return tr("there is no program {name}.", name=clean(name, limit=80))
 
     def _missing_path(self, path: str, coming: bool) -> str | None:
         shown = clean(path, limit=80)
@@ -150,18 +157,22 @@ class _Programs(Struct):
         if coming:
             change = next((c for c in self.plan.tree.changes if os.fsdecode(c.path) == path), None)
             if change is not None and change.kind == "deleted":
-                return f"{shown} is not in {self.plan.target.name}."
+                return tr("{shown} is not in {target}.", shown=shown, target=self.plan.target.name)
             if change is not None:
-                return None if change.mode & 0o111 else f"{shown} is not executable in {self.plan.target.name}."
+                return (
+                    None
+                    if change.mode & 0o111
+                    else tr("{shown} is not executable in {target}.", shown=shown, target=self.plan.target.name)
+                )
             in_venv = self.site.venv_link is not None and full.is_relative_to(self.site.venv_link)
             if (in_venv and self._other_packages()) or (self.made and not full.exists() and self._ignored(path)):
                 return None
         if not full.exists():
-            return f"{shown} does not exist."
+            return tr("{shown} does not exist.", shown=shown)
         return (
             None
             if full.is_file() and os.access(full, os.X_OK)
-            else f"{shown} is not executable: chmod +x {shell_word(path)}"
+            else tr("{shown} is not executable: chmod +x {path}", shown=shown, path=shell_word(path))
         )
 
     def _other_packages(self) -> bool:

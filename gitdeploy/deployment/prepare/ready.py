@@ -11,6 +11,7 @@ from gitdeploy.deployment.plan.make import Plan
 from gitdeploy.deployment.prepare.preparation import Preparation
 from gitdeploy.errors import DeploymentFailed, PolicyError
 from gitdeploy.hooks.running import find_hooks
+from gitdeploy.messages import tr
 from gitdeploy.site.policy import before_the_switch
 from gitdeploy.system import interruption
 
@@ -23,7 +24,7 @@ def refuse_problems(plan: Plan) -> None:
         return
     first, *rest = plan.problems
     kind = PolicyError if plan.exit_code == PolicyError.exit_code else DeploymentFailed
-    details = [text for p in rest for text in (p.message, *([f"  {p.hint}"] if p.hint else []))]
+    details = [text for p in rest for text in (p.message, *([tr("  {p_hint}", p_hint=p.hint)] if p.hint else []))]
     error = kind(first.message, first.hint, details=tuple(details))
     error.refusal = True
     raise error

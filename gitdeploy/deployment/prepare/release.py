@@ -15,6 +15,7 @@ from gitdeploy.checkout.git import INCOMING_REFS
 from gitdeploy.deployment.plan.options import Options
 from gitdeploy.deployment.record.work import Work
 from gitdeploy.errors import GitDeployError, NotFound, PolicyError, SourceError, UsageError
+from gitdeploy.messages import tr
 from gitdeploy.site.backwards import ahead, direction, lower
 from gitdeploy.site.missing import missing_tag
 from gitdeploy.site.remotes import fetch_places
@@ -72,7 +73,7 @@ def newest(site: Site, database: Database, live: CodeState, options: Options) ->
 
     result = upkeep.updates.ask(site, database, live)
     if result.latest_tag is None and result.reason and not result.held_back:
-        raise NotFound(f"{result.reason}.", result.way or "")
+        raise NotFound(tr("{reason}.", reason=result.reason), result.way or "")
     release = CodeState(result.latest_version, result.latest_tag, result.commit or "")
     if result.commits_ahead and result.latest_tag and not result.is_same:
         if options.allow_downgrade:
@@ -80,7 +81,7 @@ def newest(site: Site, database: Database, live: CodeState, options: Options) ->
         raise ahead(site, release, result.commits_ahead)
     if not result.update_available or not result.latest_tag:
         if result.is_same:
-            return Nothing(f"{site.name} runs {live.name}, the newest release")
+            return Nothing(tr("{site} runs {live}, the newest release", site=site.name, live=live.name))
         return Nothing(result.nothing(live.name))
     return release
 
@@ -96,7 +97,7 @@ def fetch(work: Work, chosen: Chosen, options: Options) -> Chosen:
     with work.journal.step("fetch") as shown:
         local = repository.resolve(f"refs/tags/{tag}")
         if local is not None and prepared_commit(site, tag) == local:
-            shown.status, shown.summary = "skipped", "prepared before"
+            shown.status, shown.summary = "skipped", tr("prepared before")
             commit = local
         else:
             work.journal.write("fetch", "", {"tag": tag})  # on disk before a ref that recovery has to know of
@@ -123,7 +124,7 @@ def _check(work: Work, chosen: Chosen, options: Options, commit: str, local: str
     and signed where that is wanted; when that signed tag was made. Raises `PolicyError`, `SourceError`, `UsageError`."""
     tag = chosen.target.tag
     assert tag is not None
-    known_as = [(local, "here"), (work.database.first_seen(tag), "when it was first seen")]
+    known_as = [(local, "here"), (work.database.first_seen(tag), tr("when it was first seen"))]
     if not prepared:
         known_as.append(_said(work, chosen, tag, commit))
     moved = moved_tag(tag, commit, known_as)
@@ -146,8 +147,14 @@ def moved_tag(tag: str, commit: str, known_as: Sequence[tuple[str | None, str]])
     for known, where in known_as:
         if known is not None and known != commit:
             return PolicyError(
-                f"Tag {tag} was moved: its commit is {commit[:12]} now, {where} it is {known[:12]}.",
-                "A release must not change after it was made. Ask its author; if it is right: --accept-moved-tag",
+                tr(
+                    "Tag {tag} was moved: its commit is {commit} now, {where} it is {known}.",
+                    tag=tag,
+                    commit=commit[:12],
+                    where=where,
+                    known=known[:12],
+                ),
+                tr("A release must not change after it was made. Ask its author; if it is right: --accept-moved-tag"),
             )
     return None
 
@@ -157,8 +164,12 @@ def _refuse_unwanted(work: Work, target: CodeState) -> None:
     if target.commit and (bad := work.database.bad_release(target.commit)):
         work.aim(target)  # the log names what was refused
         raise PolicyError(
-            f"{target.full} failed here before, so it is not installed by itself again: {bad.reason}",
-            f"To try it all the same: gitdeploy upgrade {target.tag}",
+            tr(
+                "{full} failed here before, so it is not installed by itself again: {reason}",
+                full=target.full,
+                reason=bad.reason,
+            ),
+            tr("To try it all the same: gitdeploy upgrade {target_tag}", target_tag=target.tag),
         )
     found = Skips.read(work.database, work.site.config.source.tag_prefix).against(target.tag)
     if found is not None and target.tag is not None:
@@ -175,21 +186,24 @@ def _said(work: Work, chosen: Chosen, tag: str, commit: str) -> tuple[str | None
 
     releases = upkeep.updates.catalogue(work.site, work.database)
     if not releases.has_other_word():
-        return chosen.said, "at the source"
-    where = "at the source"
+        return chosen.said, tr("at the source")
+    where = tr("at the source")
     try:
         release, name = releases.said(tag)
-        where = f"at {name}"
+        where = tr("at {name}", name=name)
         if release is None:
             raise UsageError(
-                f"{name} has no tag {tag}, though the git remote has it.", "`gitdeploy releases --all` lists its tags."
+                tr("{name} has no tag {tag}, though the git remote has it.", name=name, tag=tag),
+                tr("`gitdeploy releases --all` lists its tags."),
             )
     except SourceError as error:
         if work.site.config.source.agree:
             raise
         release = releases.remembered(tag)
-        known = "as it said before" if release else "by what git alone knows"
-        work.journal.line(f"{error.message} Going by {tag} {known}.", "warning")
+        known = tr("as it said before") if release else tr("by what git alone knows")
+        work.journal.line(
+            tr("{message} Going by {tag} {known}.", message=error.message, tag=tag, known=known), "warning"
+        )
     if release is None:
         return chosen.said, where
     if release.commit is None and release.object_id is not None:
@@ -208,7 +222,7 @@ def _from_remotes(work: Work, tag: str, local: str | None) -> tuple[str, str]:
     def progress(text: str) -> None:
         nonlocal size
         if found := _RECEIVED.search(text):
-            size = f"{found[1]} of "
+            size = tr("{found} of ", found=found[1])
         work.journal.progress("fetch", text)
 
     def warn(text: str) -> None:
@@ -220,13 +234,17 @@ def _from_remotes(work: Work, tag: str, local: str | None) -> tuple[str, str]:
         except (SourceError, NotFound) as error:
             failure = failure or missing_tag(work.site, name, credentials, tag, error)
             if len(fetch_places(work.site)) > 1:
-                work.journal.line(f"{error.message} Trying the next.", "warning")
+                work.journal.line(tr("{message} Trying the next.", message=error.message), "warning")
             continue
-        return got.commit, f"{size}{tag} from {remote_names.shown_remote(name)}"
+        return got.commit, tr(
+            "{size}{tag} from {shown_remote}", size=size, tag=tag, shown_remote=remote_names.shown_remote(name)
+        )
     assert failure is not None
     if local is not None and work.database.first_seen(tag) == local and isinstance(failure, SourceError):
-        work.journal.line(f"{failure.message} Going by {tag} as it was fetched before.", "warning")
-        return local, "as fetched before; the remote can't be reached"
+        work.journal.line(
+            tr("{message} Going by {tag} as it was fetched before.", message=failure.message, tag=tag), "warning"
+        )
+        return local, tr("as fetched before; the remote can't be reached")
     raise failure
 
 

@@ -17,6 +17,7 @@ from gitdeploy.checkout.times import Newest
 from gitdeploy.deployment.plan.make import Plan
 from gitdeploy.deployment.plan.prepared import venv_facts, venv_fits
 from gitdeploy.deployment.prepare.preparation import Preparation, discard_leftovers
+from gitdeploy.messages import tr
 from gitdeploy.site.site import Site
 from gitdeploy.state.prepared import PREPARED, prepared_stages
 from gitdeploy.system import faultpoints
@@ -74,8 +75,10 @@ def take_prepared(preparation: Preparation) -> bool:
             faultpoints.point("prepared stage taken")
             preparation.stage, preparation.manifest = name, manifest
         elif data["tag"] == plan.target.tag:
-            again = "staging its files" if fits else "preparing"
-            preparation.work.journal.line(f"The app changed since it was prepared: {again} anew.", "warning")
+            again = tr("staging its files") if fits else "preparing"
+            preparation.work.journal.line(
+                tr("The app changed since it was prepared: {again} anew.", again=again), "warning"
+            )
         if fits:
             preparation.generation, preparation.built = data["generation"], data["built"]
             preparation.flip = Flip.from_dict(data["flip"]) if data["flip"] else None

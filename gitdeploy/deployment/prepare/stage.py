@@ -18,6 +18,7 @@ from gitdeploy.deployment.live.live import CHANGED_FILES
 from gitdeploy.deployment.plan.make import Plan
 from gitdeploy.deployment.prepare.built_files import built_changes
 from gitdeploy.deployment.prepare.preparation import Preparation
+from gitdeploy.messages import tr
 from gitdeploy.site.remotes import fetch_places
 from gitdeploy.site.site import Site
 from gitdeploy.text import count
@@ -55,7 +56,7 @@ def stage_files(preparation: Preparation, modes: Modes | None = None) -> None:
             emptied=plan.tree.emptied,
             newest=newest.read(),
             progress=lambda done, total: work.journal.progress(
-                "stage", f"{done} of {total} files", done / max(total, 1)
+                "stage", tr("{done} of {total} files", done=done, total=total), done / max(total, 1)
             ),
         )
         newest.keep(preparation.manifest.newest)

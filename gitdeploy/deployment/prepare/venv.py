@@ -10,6 +10,7 @@ from pathlib import Path
 from gitdeploy import venvs
 from gitdeploy.deployment.plan.target_files import TargetFiles
 from gitdeploy.deployment.prepare.preparation import Preparation
+from gitdeploy.messages import joined, tr
 from gitdeploy.text import count
 from gitdeploy.versions import CodeState
 
@@ -34,7 +35,7 @@ def name_generation(preparation: Preparation) -> None:
 def _free_generation(folder: Path, release: CodeState, ending: str = "") -> str:
     """A name by time and version that no generation has."""
     version = re.sub(r"[^A-Za-z0-9._-]+", "-", release.version or release.commit[:10])
-    base = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{version}{ending}"
+    base = tr("{now}-{version}{ending}", now=f"{datetime.now(UTC):%Y%m%d-%H%M%S}", version=version, ending=ending)
     name, number = base, 1
     while os.path.lexists(folder / name):
         number += 1
@@ -50,12 +51,12 @@ def build_venv(preparation: Preparation) -> None:
         return
     with work.journal.step("build") as shown:
         if preparation.reused is not None:
-            shown.status, shown.summary = "skipped", "prepared before"
+            shown.status, shown.summary = "skipped", tr("prepared before")
             return
         if plan.venv.reuse is not None:
             shown.status = "skipped" if plan.venv.unchanged else "running"
-            same = "no requirements to install" if plan.venv.requirements.nothing else "requirements unchanged"
-            shown.summary = same if plan.venv.unchanged else f"venv {plan.venv.reuse}"
+            same = tr("no requirements to install") if plan.venv.requirements.nothing else tr("requirements unchanged")
+            shown.summary = same if plan.venv.unchanged else tr("venv {reuse}", reuse=plan.venv.reuse)
             return
         preparation.built = preparation.generation
         work.journal.write("build", "", {"generation": preparation.generation})
@@ -78,9 +79,9 @@ def changes_text(changes: venvs.Changes) -> str:
     """`APScheduler 3.10.1 -> 3.10.4, 1 new package`."""
     parts = [f"{name} {old} -> {new}" for name, (old, new) in list(changes.changed.items())[:3]]
     if len(changes.changed) > 3:
-        parts.append(f"{len(changes.changed) - 3} more")
+        parts.append(tr("{changed} more", changed=len(changes.changed) - 3))
     if changes.added:
-        parts.append(count(len(changes.added), "new package"))
+        parts.append(count(len(changes.added), tr("new package")))
     if changes.removed:
-        parts.append(f"{count(len(changes.removed), 'package')} removed")
-    return ", ".join(parts) or "no package changed"
+        parts.append(tr("{count} removed", count=count(len(changes.removed), "package")))
+    return joined(", ", parts) or tr("no package changed")

@@ -20,6 +20,7 @@ from typing import Any, Protocol
 
 from gitdeploy.deployment.record.journal import Journal
 from gitdeploy.errors import GitDeployError, Interrupted, RollbackFailed
+from gitdeploy.messages import tr
 from gitdeploy.site.blame import fault_of
 from gitdeploy.state import Record
 from gitdeploy.system import faultpoints, interruption
@@ -96,8 +97,8 @@ def apply_all(journal: Journal, steps: Sequence[Step], *, roll_back: bool = True
                 raise cause from error
             if not roll_back and not isinstance(error, Interrupted):
                 raise RollbackFailed(
-                    f"{cause.message} Left as it is, because of --no-rollback.",
-                    "`gitdeploy recover` goes back to the old release; `gitdeploy status` shows what is live.",
+                    tr("{cause_message} Left as it is, because of --no-rollback.", cause_message=cause.message),
+                    tr("`gitdeploy recover` goes back to the old release; `gitdeploy status` shows what is live."),
                 ) from error
             undo_all(journal, begun, step.name, cause)
             raise Failed(step.name, cause) from error
@@ -113,15 +114,19 @@ def undo_all(
     journal: Journal, begun: Sequence[tuple[Step, dict[str, Any]]], failed: str, cause: GitDeployError
 ) -> None:
     """Undo in reverse, because of CAUSE in the step FAILED; ends with a durable `undone`. Raises `RollbackFailed`."""
-    reason = f"{failed}: {cause.message}"
+    reason = tr("{failed}: {cause_message}", failed=failed, cause_message=cause.message)
     fault = fault_of(failed, cause, of_release=any(s.name == failed and Effect.RELEASE in s.effects for s, _ in begun))
     with interruption.shield():
         try:
             journal.write("undoing", failed, {"reason": cause.message, "fault": fault})
         except GitDeployError as error:
             raise RollbackFailed(
-                f"The journal can't be written, so nothing was undone ({error.message}) The failure before it: {reason}",
-                "Make room on the disk, then run: gitdeploy recover",
+                tr(
+                    "The journal can't be written, so nothing was undone ({message}) The failure before it: {reason}",
+                    message=error.message,
+                    reason=reason,
+                ),
+                tr("Make room on the disk, then run: gitdeploy recover"),
             ) from error
         for step, data in reversed(begun):
             faultpoints.point(f"undo {step.name}")
@@ -130,13 +135,18 @@ def undo_all(
             except (GitDeployError, OSError) as error:
                 obstacle = as_expected(error)
                 advice = (
-                    f"{obstacle.hint}\nThen"
+                    tr("{obstacle_hint}\nThen", obstacle_hint=obstacle.hint)
                     if isinstance(error, GitDeployError) and obstacle.hint
-                    else "Fix that, then"
+                    else tr("Fix that, then")
                 )
                 raise RollbackFailed(
-                    f"Undoing {step.name} failed: {obstacle.message} The failure before it: {reason}",
-                    f"{advice} run: gitdeploy recover",
+                    tr(
+                        "Undoing {step} failed: {obstacle_message} The failure before it: {reason}",
+                        step=step.name,
+                        obstacle_message=obstacle.message,
+                        reason=reason,
+                    ),
+                    tr("{advice} run: gitdeploy recover", advice=advice),
                 ) from error
             faultpoints.point(f"undid {step.name}")
             if summary:
@@ -156,6 +166,8 @@ def as_expected(error: Exception) -> GitDeployError:
     if isinstance(error, GitDeployError):
         return error
     if isinstance(error, OSError):
-        where = f"{path_text(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
-        return GitDeployError(f"{where}{error.strerror or error}.", "See the whole log: gitdeploy log")
+        where = (
+            tr("{filename}: ", filename=path_text(error.filename)) if isinstance(error.filename, str | bytes) else ""
+        )
+        return GitDeployError(f"{where}{error.strerror or error}.", tr("See the whole log: gitdeploy log"))
     return GitDeployError(str(error))

@@ -12,6 +12,7 @@ from msgspec.structs import asdict
 
 from gitdeploy.deployment.record.events import Level, Line, Listener, Progress, StepChanged, StepStatus
 from gitdeploy.errors import GitDeployError
+from gitdeploy.messages import tr
 from gitdeploy.state import Database
 from gitdeploy.system import proc, process
 from gitdeploy.text import redact
@@ -93,7 +94,7 @@ class Journal:
             step.summary = error.message if isinstance(error, GitDeployError) else str(error) or type(error).__name__
             self._ended(step, begun)
             for detail in error.details if isinstance(error, GitDeployError) else ():
-                self.line(f"    {detail}", "error")
+                self.line(tr("    {detail}", detail=detail), "error")
             raise
         step.status = "done" if step.status == "running" else step.status
         self._ended(step, begun)
@@ -105,7 +106,13 @@ class Journal:
         mark = {"done": "✓", "skipped": "-", "failed": "✗", "undone": "↶"}.get(step.status, " ")
         self.database.line(
             self.deployment,
-            f"{mark} {step.name:<11} {step.summary}  ({step.duration:.2f} s)",
+            tr(
+                "{mark} {step} {summary}  ({duration} s)",
+                mark=mark,
+                step=f"{step.name:<11}",
+                summary=step.summary,
+                duration=f"{step.duration:.2f}",
+            ),
             "error" if step.status == "failed" else "info",
         )
         self.database.step(self.deployment, step.as_dict())

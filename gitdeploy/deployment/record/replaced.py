@@ -8,12 +8,13 @@ from typing import Any
 from msgspec import Struct, field
 from msgspec.structs import asdict
 
+from gitdeploy.messages import joined, tr
 from gitdeploy.state import Record
 from gitdeploy.text import clean, count, listing, moment_text, path_text
 
 RECORD = "data-kept"
 UNDONE = "data-undone"  # the data that a restore had brought went away again: what it had replaced is live
-CLOSED = "; nothing was lost."
+CLOSED = tr("; nothing was lost.")
 _MOST_TABLES = 8
 
 
@@ -62,8 +63,11 @@ def closing(records: Sequence[Record], *, told: bool = True) -> str:
     been changed that could not be put back."""
     replaced = [kept for kept in kept_of(records) if not kept.nothing_written]
     if replaced:
-        return f"; what was written meanwhile into {listing([path_text(k.name) for k in replaced], 5)} is no longer live, but kept."
-    return CLOSED if told else "; its data were not put back."
+        return tr(
+            "; what was written meanwhile into {replaced} is no longer live, but kept.",
+            replaced=listing([path_text(k.name) for k in replaced], 5),
+        )
+    return CLOSED if told else tr("; its data were not put back.")
 
 
 def replaced_sentence(records: Sequence[Record]) -> str:
@@ -71,11 +75,25 @@ def replaced_sentence(records: Sequence[Record]) -> str:
     replaced = [kept for kept in kept_of(records) if not kept.nothing_written]
     if not replaced:
         return ""
-    said = "; ".join(
-        f"{path_text(kept.name)}: {_amount(kept)} since {moment_text(kept.since)}" for kept in replaced[:5]
+    said = joined(
+        "; ",
+        (
+            tr(
+                "{kept}: {amount} since {since}",
+                kept=path_text(kept.name),
+                amount=_amount(kept),
+                since=moment_text(kept.since),
+            )
+            for kept in replaced[:5]
+        ),
     )
     until = moment_text(max(kept.keep_until for kept in replaced))
-    return f" No longer live, kept in backup {replaced[0].backup} until {until}: {said}."
+    return tr(
+        " No longer live, kept in backup {backup} until {until}: {said}.",
+        backup=replaced[0].backup,
+        until=until,
+        said=said,
+    )
 
 
 def _amount(kept: Kept) -> str:
@@ -83,28 +101,45 @@ def _amount(kept: Kept) -> str:
         return count(kept.files, "file")
     rows = sum(kept.rows.values())
     if not rows:
-        return "what was written"
-    return ("" if kept.told else "at least ") + count(rows, "row")
+        return tr("what was written")
+    return ("" if kept.told else tr("at least ")) + count(rows, "row")
 
 
 def written_text(kept: Kept) -> str:
     """What was written since when until when, in a sentence."""
-    between = f"between {moment_text(kept.since)} and {moment_text(kept.until)}" if kept.since else "meanwhile"
+    between = (
+        tr("between {since} and {until}", since=moment_text(kept.since), until=moment_text(kept.until))
+        if kept.since
+        else "meanwhile"
+    )
     if kept.nothing_written:
-        return f"Nothing but the migration was written into it {between}."
+        return tr("Nothing but the migration was written into it {between}.", between=between)
     if kept.files:
-        return f"Changed {between}, no longer live: {count(kept.files, 'file')}."
+        return tr("Changed {between}, no longer live: {count}.", between=between, count=count(kept.files, "file"))
     if not kept.rows:
-        return f"How much was written into it {between} can't be told; none of it is live."
+        return tr("How much was written into it {between} can't be told; none of it is live.", between=between)
     most = sorted(kept.rows.items(), key=lambda pair: -pair[1])
-    rows = listing([f"{count(number, 'row')} in {clean(table, limit=80)}" for table, number in most], _MOST_TABLES)
-    least = "" if kept.told else "at least "
-    return f"Written into it {between}, no longer live: {least}{rows} (those of the migration among them)."
+    rows = listing(
+        [tr("{count} in {table}", count=count(number, "row"), table=clean(table, limit=80)) for table, number in most],
+        _MOST_TABLES,
+    )
+    least = "" if kept.told else tr("at least ")
+    return tr(
+        "Written into it {between}, no longer live: {least}{rows} (those of the migration among them).",
+        between=between,
+        least=least,
+        rows=rows,
+    )
 
 
 def told(kept: Kept) -> str:
     """What became of it in a restore by hand, in sentences."""
-    return (
-        f"{path_text(kept.name)} was put back as it was at {moment_text(kept.since)}. {written_text(kept)} What it held until "
-        f"now is in backup {kept.backup}, kept until {moment_text(kept.keep_until)}."
+    return tr(
+        "{kept} was put back as it was at {since}. {written_text} What it held until now is in "
+        "backup {backup}, kept until {keep_until}.",
+        kept=path_text(kept.name),
+        since=moment_text(kept.since),
+        written_text=written_text(kept),
+        backup=kept.backup,
+        keep_until=moment_text(kept.keep_until),
     )

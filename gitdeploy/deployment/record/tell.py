@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from gitdeploy.config import Config
 from gitdeploy.errors import GitDeployError
+from gitdeploy.messages import tr
 from gitdeploy.text import clean
 
 if TYPE_CHECKING:
@@ -18,10 +19,10 @@ if TYPE_CHECKING:
     from gitdeploy.state import Database
 
 _TITLES = {
-    "started": "deployment begun",
+    "started": tr("deployment begun"),
     "succeeded": "deployed",
-    "rolled_back": "rolled back",
-    "failed": "deployment failed",
+    "rolled_back": tr("rolled back"),
+    "failed": tr("deployment failed"),
 }
 
 
@@ -36,7 +37,7 @@ def owe(work: Work, config: Config, event: str, sentence: str, *, error: str = "
             data = {"sentence": sentence, "from": work.origin.name, "to": work.target.name, "error": error}
             work.journal.write("notify", event, data)
     except GitDeployError as failure:
-        work.journal.line(f"Notification: {failure.message}", "warning")
+        work.journal.line(tr("Notification: {message}", message=failure.message), "warning")
 
 
 def _owed_before(work: Work, event: str) -> bool:

@@ -16,6 +16,7 @@ from gitdeploy.deployment.record.journal import Journal
 from gitdeploy.deployment.record.replaced import kept_of
 from gitdeploy.deployment.record.tell import notify, owe, send_owed
 from gitdeploy.errors import GitDeployError, Interrupted
+from gitdeploy.messages import tr
 from gitdeploy.site.site import Site
 from gitdeploy.state import Database
 from gitdeploy.state.sqlite import now
@@ -163,9 +164,18 @@ class Work(Struct):
             self.session.unsettled.give_up()
             self.session.unsettled = None
         self.begun_in_earnest = True
-        what = "goes to" if self.action == "upgrade" else "goes back to"
+        what = tr("goes to") if self.action == "upgrade" else tr("goes back to")
         notify(
-            self, self.site.config, "started", f"{self.site.name} {what} {self.target.name} (from {self.origin.name})."
+            self,
+            self.site.config,
+            "started",
+            tr(
+                "{site} {what} {target} (from {origin}).",
+                site=self.site.name,
+                what=what,
+                target=self.target.name,
+                origin=self.origin.name,
+            ),
         )
 
     def end(self, status: str, sentence: str, error: GitDeployError | None = None) -> Result:
@@ -228,7 +238,7 @@ def record(session: Session, action: str, origin: CodeState, target: CodeState) 
             row = session.database.deployment(number)
         if row is not None and row.ended_at is None and error.exit_code != 4:
             with suppress(GitDeployError), interruption.shield():
-                sentence = f"{error.message} {standing(work)}"
+                sentence = tr("{message} {standing}", message=error.message, standing=standing(work))
                 error.details = (*error.details, standing(work))
                 told = work.begun_in_earnest and not isinstance(error, Interrupted)
                 if told:
@@ -248,4 +258,4 @@ def _status(work: Work, error: GitDeployError) -> str:
 
 def standing(work: Work) -> str:
     """What is live after a deployment that failed above the line."""
-    return f"{work.site.name} runs {work.origin.name} as before; nothing live was touched."
+    return tr("{site} runs {origin} as before; nothing live was touched.", site=work.site.name, origin=work.origin.name)

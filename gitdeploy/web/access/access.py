@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal, cast
 from flask import Request
 from msgspec import Struct
 
+from gitdeploy.messages import tr
 from gitdeploy.text import clean
 from gitdeploy.web.errors import TooManyTries, WebError
 
@@ -76,8 +77,8 @@ def by_app(authorize: Authorize) -> Access | None:
     if iscoroutine(said):
         said.close()
     raise AuthorizeBroken(
-        f"The app's own login answered with something that names nobody ({kind.__name__}).",
-        "Its developer sees to it that `authorize` returns True, a name or an Access, and None for everybody else.",
+        tr("The app's own login answered with something that names nobody ({name__}).", name__=kind.__name__),
+        tr("Its developer sees to it that `authorize` returns True, a name or an Access, and None for everybody else."),
     )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from flask import Request, Response
 
+from gitdeploy.messages import joined, tr
 from gitdeploy.text import clean
 from gitdeploy.web.errors import Forbidden, NotLoggedIn, TooLarge, WrongContentType
 
@@ -18,18 +19,19 @@ if TYPE_CHECKING:
 BODY_LIMIT = 256 * 1024
 CSRF_HEADER = "X-CSRF-Token"
 
-_POLICY = "; ".join(
+_POLICY = joined(
+    "; ",
     (
         "default-src 'none'",
         "script-src 'self'",
         "style-src 'self'",
-        "img-src 'self' data:",
+        tr("img-src 'self' data:"),
         "font-src 'self'",
         "connect-src 'self'",
         "form-action 'self'",
         "base-uri 'none'",
         "frame-ancestors 'none'",
-    )
+    ),
 )
 HEADERS = {
     "Content-Security-Policy": _POLICY,
@@ -50,8 +52,8 @@ def check_host(request: Request, hosts: tuple[str, ...]) -> None:
     if host is None or not (is_loopback(host) or host in {name.lower() for name in hosts}):
         shown = clean(request.headers.get("Host", ""), limit=80) or "none"
         raise Forbidden(
-            f"This page does not answer to the name `{shown}`.",
-            "The operator adds the name that it is asked for by to `web.hosts` in deploy.yaml.",
+            tr("This page does not answer to the name `{shown}`.", shown=shown),
+            tr("The operator adds the name that it is asked for by to `web.hosts` in deploy.yaml."),
         )
 
 
@@ -75,13 +77,16 @@ def check_size(request: Request) -> None:
     """A body is not large. Raises `TooLarge`; where its length isn't told, reading it does."""
     request.max_content_length = BODY_LIMIT
     if request.content_length is not None and request.content_length > BODY_LIMIT:
-        raise TooLarge(f"A body may hold {BODY_LIMIT // 1024} KB.")
+        raise TooLarge(tr("A body may hold {body_limit} KB.", body_limit=BODY_LIMIT // 1024))
 
 
 def check_type(request: Request, content_type: str) -> None:
     """A body is of just one type: what a form of another site can send is none. Raises `WrongContentType`."""
     if request.mimetype != content_type or request.mimetype_params.get("charset", "utf-8").lower() != "utf-8":
-        raise WrongContentType(f"The body must be {content_type}.", f"Send it with: Content-Type: {content_type}")
+        raise WrongContentType(
+            tr("The body must be {content_type}.", content_type=content_type),
+            tr("Send it with: Content-Type: {content_type}", content_type=content_type),
+        )
 
 
 def check_origin(request: Request, *, needed: bool) -> None:
@@ -89,13 +94,15 @@ def check_origin(request: Request, *, needed: bool) -> None:
     origin = request.headers.get("Origin")
     if origin is None:
         if needed:
-            raise Forbidden("A change needs the header Origin.", "Browsers send it; scripts use a token instead.")
+            raise Forbidden(
+                tr("A change needs the header Origin."), tr("Browsers send it; scripts use a token instead.")
+            )
         return
     own = f"{request.scheme}://{request.headers.get('Host', '')}"
     if _normal(origin) != _normal(own):
         raise Forbidden(
-            f"The request comes from another site ({clean(origin, limit=80)}).",
-            "Behind a proxy: let it pass Host on, send X-Forwarded-Proto, and be named in `web.trusted_proxies`.",
+            tr("The request comes from another site ({origin}).", origin=clean(origin, limit=80)),
+            tr("Behind a proxy: let it pass Host on, send X-Forwarded-Proto, and be named in `web.trusted_proxies`."),
         )
 
 
@@ -111,11 +118,13 @@ def check_access(access: Access | None, needs: str) -> Access:
     """Somebody is there, and may do it. Raises `NotLoggedIn`, `Forbidden`."""
     if access is None:
         raise NotLoggedIn(
-            "You are not logged in.",
-            "Log in on the page, or send a token: Authorization: Bearer TOKEN (`gitdeploy web token add NAME` makes one)",
+            tr("You are not logged in."),
+            tr(
+                "Log in on the page, or send a token: Authorization: Bearer TOKEN (`gitdeploy web token add NAME` makes one)"
+            ),
         )
     if needs == "change" and access.read_only:
-        raise Forbidden(f"{access.name} may only look.", "An administrator's token is needed.")
+        raise Forbidden(tr("{access} may only look.", access=access.name), tr("An administrator's token is needed."))
     return access
 
 
@@ -124,7 +133,7 @@ def check_csrf(access: Access, given: str | None) -> None:
     if access.how == "session" and not hmac.compare_digest(
         (given or "").encode("utf-8", "replace"), access.csrf.encode()
     ):
-        raise Forbidden("The page's proof is missing or old.", "Load the page again, then repeat what you did.")
+        raise Forbidden(tr("The page's proof is missing or old."), tr("Load the page again, then repeat what you did."))
 
 
 def with_headers(response: Response) -> Response:

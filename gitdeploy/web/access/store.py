@@ -20,24 +20,14 @@ from typing import Any
 from msgspec import Struct
 
 from gitdeploy.errors import DeploymentFailed, NotFound, UsageError
+from gitdeploy.messages import tr
 from gitdeploy.state.sqlite import to_wal
 from gitdeploy.text import clean, path_text
 from gitdeploy.web.access.access import IDLE, LONGEST, Access, Proven, environment_binding
 
-_TABLES = """
-CREATE TABLE IF NOT EXISTS token (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, hash TEXT NOT NULL UNIQUE,
-    read_only INTEGER NOT NULL, created_at REAL NOT NULL, used_at REAL
-);
-CREATE TABLE IF NOT EXISTS session (
-    hash TEXT PRIMARY KEY, binding TEXT NOT NULL, name TEXT NOT NULL, read_only INTEGER NOT NULL,
-    created_at REAL NOT NULL, seen_at REAL NOT NULL
-);
-CREATE TABLE IF NOT EXISTS failure (address TEXT NOT NULL, at REAL NOT NULL);
-CREATE TABLE IF NOT EXISTS request (key TEXT PRIMARY KEY, request TEXT NOT NULL, asked TEXT NOT NULL, at REAL NOT NULL);
-CREATE TABLE IF NOT EXISTS delivery (id TEXT PRIMARY KEY, at REAL NOT NULL);
-CREATE INDEX IF NOT EXISTS failure_address ON failure(address, at);
-"""
+_TABLES = tr(
+    "\nCREATE TABLE IF NOT EXISTS token (\n    id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, hash TEXT NOT NULL UNIQUE,\n    read_only INTEGER NOT NULL, created_at REAL NOT NULL, used_at REAL\n);\nCREATE TABLE IF NOT EXISTS session (\n    hash TEXT PRIMARY KEY, binding TEXT NOT NULL, name TEXT NOT NULL, read_only INTEGER NOT NULL,\n    created_at REAL NOT NULL, seen_at REAL NOT NULL\n);\nCREATE TABLE IF NOT EXISTS failure (address TEXT NOT NULL, at REAL NOT NULL);\nCREATE TABLE IF NOT EXISTS request (key TEXT PRIMARY KEY, request TEXT NOT NULL, asked TEXT NOT NULL, at REAL NOT NULL);\nCREATE TABLE IF NOT EXISTS delivery (id TEXT PRIMARY KEY, at REAL NOT NULL);\nCREATE INDEX IF NOT EXISTS failure_address ON failure(address, at);\n"
+)
 _KEEP_REQUESTS = 7 * 86400.0
 _MOST_SESSIONS = 500
 
@@ -77,9 +67,15 @@ class Store:
                 connection.close()
         except (sqlite3.Error, OSError) as error:
             raise DeploymentFailed(
-                f"{path_text(str(self.path))}, which keeps the page's tokens and sessions, can't be used ({error}).",
-                "Run the page as the owner of the checkout; see that the disk is neither full nor read-only. "
-                "A damaged file can be deleted: `gitdeploy web token add NAME` then makes a new token.",
+                tr(
+                    "{path}, which keeps the page's tokens and sessions, can't be used ({error}).",
+                    path=path_text(str(self.path)),
+                    error=error,
+                ),
+                tr(
+                    "Run the page as the owner of the checkout; see that the disk is neither full nor read-only. "
+                    "A damaged file can be deleted: `gitdeploy web token add NAME` then makes a new token."
+                ),
             ) from error
 
     # ---- tokens ----
@@ -88,7 +84,7 @@ class Store:
         """A new token, which is shown this once. Raises `UsageError` for a name that is taken."""
         name = clean(name.strip(), limit=60)
         if not name:
-            raise UsageError("A token needs a name.", "Its name is shown beside everything that it does.")
+            raise UsageError(tr("A token needs a name."), tr("Its name is shown beside everything that it does."))
         token = "gd_" + secrets.token_urlsafe(32)
         with self._open() as connection:
             try:
@@ -98,7 +94,8 @@ class Store:
                 )
             except sqlite3.IntegrityError as error:
                 raise UsageError(
-                    f"There is a token `{name}` already.", f"Revoke it first: gitdeploy web token revoke {name}"
+                    tr("There is a token `{name}` already.", name=name),
+                    tr("Revoke it first: gitdeploy web token revoke {name}", name=name),
                 ) from error
         return token
 
@@ -116,7 +113,8 @@ class Store:
             row = connection.execute("SELECT id FROM token WHERE name=?", (name,)).fetchone()
             if row is None:
                 raise NotFound(
-                    f"There is no token `{clean(name, limit=60)}`.", "`gitdeploy web token list` shows them."
+                    tr("There is no token `{name}`.", name=clean(name, limit=60)),
+                    tr("`gitdeploy web token list` shows them."),
                 )
             connection.execute("DELETE FROM session WHERE binding=?", (f"token:{row[0]}",))
             connection.execute("DELETE FROM token WHERE id=?", (row[0],))

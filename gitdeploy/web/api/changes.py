@@ -7,6 +7,7 @@ from typing import Any
 from gitdeploy.backups.store import REFS
 from gitdeploy.deployment.record.work import Caller
 from gitdeploy.errors import NotFound
+from gitdeploy.messages import tr
 from gitdeploy.text import clean
 from gitdeploy.versions import valid_tag
 from gitdeploy.web.answers import Answer, success
@@ -24,15 +25,16 @@ def start_upgrade() -> Answer:
     tag = bodies.text(asked, "tag", limit=200)
     address = bodies.text(asked, "download_url", limit=2000)
     if tag is None and address is None:
-        raise BadRequest("`tag` is missing.", 'Send {"tag": "v1.2.9.1"}.')
+        raise BadRequest(tr("`tag` is missing."), tr('Send {{"tag": "v1.2.9.1"}}.'))
     if tag is None:
         tag = tag_of(panel().app(), address or "")
         if tag is None:
             raise BadRequest(
-                "This address is none of the configured repository's.", "Send the release's tag instead of an address."
+                tr("This address is none of the configured repository's."),
+                tr("Send the release's tag instead of an address."),
             )
     if (problem := valid_tag(tag)) is not None:
-        raise BadRequest(f"`{clean(tag, limit=80)}` can't be a release: {problem}")
+        raise BadRequest(tr("`{tag}` can't be a release: {problem}", tag=clean(tag, limit=80), problem=problem))
     words = ["upgrade", tag]
     if bodies.flag(asked, "allow_downgrade"):
         words.append("--allow-downgrade")
@@ -40,7 +42,7 @@ def start_upgrade() -> Answer:
     if policy in ("merge", "discard"):
         words.append(f"--{policy}-local-changes")
     elif policy not in (None, "refuse"):
-        raise BadRequest("`local_changes` must be refuse, merge or discard.")
+        raise BadRequest(tr("`local_changes` must be refuse, merge or discard."))
     if bodies.flag(asked, "rebuild_venv"):
         words.append("--rebuild-venv")
     if bodies.flag(asked, "unhealthy"):
@@ -87,7 +89,9 @@ def recover() -> Answer:
     left_out = [f"--no-{part}" for part in ("hooks", "restart", "health") if not bodies.flag(asked, part, True)]
     interrupted = panel().app().interrupted()
     if interrupted is None:
-        return Answer(success(message="Nothing to recover: no deployment was interrupted.", deployment=None, log=[]))
+        return Answer(
+            success(message=tr("Nothing to recover: no deployment was interrupted."), deployment=None, log=[])
+        )
     return start(["recover", *left_out], wait=wait, recovering=interrupted.deployment)
 
 
@@ -96,7 +100,7 @@ def delete_backup() -> dict[str, Any]:
     reference = bodies.text(json_object(), "backup", needed=True, limit=300)
     assert reference is not None
     identity = _backup(reference)
-    panel().app().delete_backup(identity, caller=_caller("delete a backup"))
+    panel().app().delete_backup(identity, caller=_caller(tr("delete a backup")))
     return success({"id": identity})
 
 
@@ -106,7 +110,7 @@ def label_backup() -> dict[str, Any]:
     reference = bodies.text(asked, "backup", needed=True, limit=300)
     assert reference is not None
     identity, label = _backup(reference), bodies.text(asked, "label", limit=200) or ""
-    panel().app().label_backup(identity, label, caller=_caller("label a backup"))
+    panel().app().label_backup(identity, label, caller=_caller(tr("label a backup")))
     return success({"id": identity, "label": clean(label)})
 
 
@@ -141,14 +145,19 @@ def unskip_release() -> dict[str, Any]:
 
 
 def _caller(command: str) -> Caller:
-    return Caller(performer(), f"gitdeploy web: {command}")
+    return Caller(performer(), tr("gitdeploy web: {command}", command=command))
 
 
 def _backup(reference: str) -> str:
     """The id of an existing backup: only whole ids and refs, no prefixes, no paths. Raises `NotFound`, `BadRequest`."""
     identity = reference.removeprefix(REFS)
     if "/" in identity or identity.startswith("."):
-        raise BadRequest("A backup is named by its id or its ref, never by a path.", "The list of backups has both.")
+        raise BadRequest(
+            tr("A backup is named by its id or its ref, never by a path."), tr("The list of backups has both.")
+        )
     if identity not in {backup.id for backup in panel().app().site.backups()}:
-        raise NotFound(f"There is no backup `{clean(identity, limit=80)}`.", "The list of backups has their ids.")
+        raise NotFound(
+            tr("There is no backup `{identity}`.", identity=clean(identity, limit=80)),
+            tr("The list of backups has their ids."),
+        )
     return identity

@@ -14,6 +14,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoM
 from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from gitdeploy.app import App
+from gitdeploy.messages import tr
 from gitdeploy.state import DeploymentRow
 
 
@@ -34,7 +35,7 @@ class Figures:
         app, name = self.app, self.app.site.name
         live = app.live()
         labels = {"app": name, "version": live.version or "", "tag": live.tag or "", "commit": live.commit}
-        yield InfoMetricFamily("gitdeploy_live", "What is live.", value=labels)
+        yield InfoMetricFamily("gitdeploy_live", tr("What is live."), value=labels)
 
         def gauge(what: str, about: str, value: float | None) -> Iterator[Any]:
             if value is not None:
@@ -67,7 +68,7 @@ class Figures:
 
     def _deployments(self, name: str, rows: list[DeploymentRow]) -> Iterator[Any]:
         family = CounterMetricFamily(
-            "gitdeploy_deployments", "Deployments, by how they ended.", labels=["app", "action", "status"]
+            "gitdeploy_deployments", tr("Deployments, by how they ended."), labels=["app", "action", "status"]
         )
         for (action, status), number in sorted(Counter((row.action, row.status) for row in rows).items()):
             family.add_metric([name, action, status], number)
@@ -76,9 +77,9 @@ class Figures:
     def _last(self, name: str, row: DeploymentRow) -> Iterator[Any]:
         words = [name, row.action, row.status]
         for what, about, value in (
-            ("succeeded", "1 where the last deployment succeeded.", row.status in ("succeeded", "nothing_to_do")),
-            ("duration_seconds", "How long the last deployment took.", row.duration),
-            ("end_timestamp_seconds", "When the last deployment ended.", _seconds(row.ended_at)),
+            ("succeeded", tr("1 where the last deployment succeeded."), row.status in ("succeeded", "nothing_to_do")),
+            ("duration_seconds", tr("How long the last deployment took."), row.duration),
+            ("end_timestamp_seconds", tr("When the last deployment ended."), _seconds(row.ended_at)),
         ):
             if value is not None:
                 family = GaugeMetricFamily(
@@ -88,7 +89,7 @@ class Figures:
                 yield family
         steps = GaugeMetricFamily(
             "gitdeploy_last_deployment_step_duration_seconds",
-            "How long each step of the last deployment took.",
+            tr("How long each step of the last deployment took."),
             labels=["app", "step", "status"],
         )
         durations: dict[tuple[str, str], float] = {}

@@ -13,6 +13,7 @@ from flask import request
 
 from gitdeploy.app import App
 from gitdeploy.errors import GitDeployError, LockedError
+from gitdeploy.messages import tr
 from gitdeploy.web.answers import Answer
 from gitdeploy.web.errors import BadRequest, Unprocessable, WebError
 from gitdeploy.web.shared.panel import panel, performer
@@ -21,7 +22,7 @@ from gitdeploy.web.shared.progress import progress
 if TYPE_CHECKING:
     from gitdeploy.deployment.outside.launch import Launched
 
-_JOURNAL = "Look at the server's journal: journalctl -e"
+_JOURNAL = tr("Look at the server's journal: journalctl -e")
 BEGIN = 60.0  # seconds within which the process has begun a deployment or said why not
 TIDYING = 30.0  # seconds that the process of an ended deployment may still take
 LONGEST = 4 * 3600.0  # seconds that a request waits for the end
@@ -48,10 +49,10 @@ def start(words: Sequence[str], *, wait: bool, recovering: int | None = None) ->
     key = request.headers.get("Idempotency-Key")
     if key is not None:
         if not _KEY.fullmatch(key):
-            raise BadRequest("Idempotency-Key must be up to 200 visible ASCII characters.")
+            raise BadRequest(tr("Idempotency-Key must be up to 200 visible ASCII characters."))
         claimed, before = here.store.claim(key, identity, asked)
         if before != asked:
-            raise Unprocessable("This Idempotency-Key stood for something else before.", "Use a new one.")
+            raise Unprocessable(tr("This Idempotency-Key stood for something else before."), tr("Use a new one."))
         if claimed != identity:
             try:
                 return _answer(app, _await_begin(app, claimed, None), wait=wait)
@@ -80,10 +81,11 @@ def _refuse_if_locked(app: App, *, pausable: bool) -> None:
         status = app.going_on()
     if status.holder is not None:
         raise LockedError(
-            f"Another deployment runs: {status.holder.sentence()}.", "Wait for its end; the page shows it."
+            tr("Another deployment runs: {sentence}.", sentence=status.holder.sentence()),
+            tr("Wait for its end; the page shows it."),
         )
     if pausable and status.paused is not None:
-        raise LockedError(status.paused, "An administrator resumes them: on the page, or with gitdeploy unlock")
+        raise LockedError(status.paused, tr("An administrator resumes them: on the page, or with gitdeploy unlock"))
 
 
 def _await_tidied(app: App) -> None:
@@ -101,15 +103,22 @@ def _await_begin(app: App, identity: str, launched: Launched | None) -> int:
         if (found := app.deployment_of(identity)) is not None:
             return found
         if ended is not None:
-            raise ended.error() or NotStarted("The process ended without a deployment.", _JOURNAL)
+            raise ended.error() or NotStarted(tr("The process ended without a deployment."), _JOURNAL)
         time.sleep(0.05)
-    raise NotStarted("The deployment did not begin within a minute.", f"Send it again. {_JOURNAL}")
+    raise NotStarted(
+        tr("The deployment did not begin within a minute."), tr("Send it again. {journal}", journal=_JOURNAL)
+    )
 
 
 def _answer(app: App, deployment: int, *, wait: bool) -> Answer:
     if not wait:
         return Answer(
-            {"success": True, "deployment": deployment, "message": f"Deployment {deployment} has begun."}, 202
+            {
+                "success": True,
+                "deployment": deployment,
+                "message": tr("Deployment {deployment} has begun.", deployment=deployment),
+            },
+            202,
         )
     end = time.monotonic() + LONGEST
     while True:
@@ -117,7 +126,7 @@ def _answer(app: App, deployment: int, *, wait: bool) -> Answer:
         if state["status"] != "running":
             break
         if time.monotonic() > end:
-            return Answer({"success": True, "deployment": deployment, "message": "It still runs.", "log": []}, 202)
+            return Answer({"success": True, "deployment": deployment, "message": tr("It still runs."), "log": []}, 202)
         time.sleep(0.2)
     _await_tidied(app)
     good = state["status"] in ("succeeded", "nothing_to_do")
@@ -125,7 +134,9 @@ def _answer(app: App, deployment: int, *, wait: bool) -> Answer:
         state["message"]
         if state["status"] != "interrupted"
         else (
-            "The deployment's process is gone. What it left is finished or undone by the next command: gitdeploy recover"
+            tr(
+                "The deployment's process is gone. What it left is finished or undone by the next command: gitdeploy recover"
+            )
         )
     )
     body = {"success": good, "deployment": deployment, "status": state["status"], "message": words, "log": state["log"]}

@@ -19,6 +19,7 @@ from msgspec import Struct
 
 from gitdeploy import __version__
 from gitdeploy.errors import GitDeployError, NotFound, UsageError
+from gitdeploy.messages import tr
 from gitdeploy.text import clean, size_text
 from gitdeploy.web.page import facts
 from gitdeploy.web.shared.asking import options_for
@@ -105,7 +106,7 @@ class Parts:
                 bad = facts.bad_releases(self.app).get(plan.target.commit)
                 skip = self.app.skips().against(plan.target.tag)
         else:
-            raise UsageError("`tag` or `backup` is missing.")
+            raise UsageError(tr("`tag` or `backup` is missing."))
         return self._part(
             "plan.html",
             plan=plan,
@@ -169,7 +170,7 @@ def part(app: App, visitor: Visitor, name: str, query: Mapping[str, str]) -> str
         "settings": parts.settings,
     }
     if name not in made:
-        raise NotFound("The page has no such part.")
+        raise NotFound(tr("The page has no such part."))
     return made[name]()
 
 
@@ -181,7 +182,7 @@ def problem(error: GitDeployError, visitor: Visitor) -> str:
 def _number(query: Mapping[str, str], name: str, default: int, most: int) -> int:
     text = query.get(name, str(default))
     if not (text.isascii() and text.isdecimal() and len(text) <= 12 and int(text) <= most):
-        raise UsageError(f"`{name}` must be a whole number up to {most}.")
+        raise UsageError(tr("`{name}` must be a whole number up to {most}.", name=name, most=most))
     return int(text)
 
 

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from gitdeploy.deployment.record.replaced import CLOSED
 from gitdeploy.deployment.record.work import CHANGING
 from gitdeploy.errors import GitDeployError
+from gitdeploy.messages import joined
 from gitdeploy.text import clean, redact
 from gitdeploy.versions import CodeState
 from gitdeploy.web.shared.progress import progress
@@ -300,7 +301,7 @@ def _ending(row: DeploymentRow, words: Words) -> Ending:
     if row.status == "rolled_back":
         if at is not None:  # the step's own words; the message says the rest, as the page does
             details = reason.splitlines()[1:]
-            reason, hint = "\n".join((redact(str(row.steps[at].get("summary") or "")), *details)), ""
+            reason, hint = joined("\n", (redact(str(row.steps[at].get("summary") or "")), *details)), ""
         return Ending(
             "bad",
             words("end.rolled-back", version=new, old=old),
@@ -350,7 +351,7 @@ def read_update(app: App, *, ask: bool = False, force: bool = False) -> Update:
     why, way = "", ""
     if found.latest_tag is None or found.is_older:
         why, way = f"{found.nothing(app.live().name)}.", found.way or ""
-    said = " ".join(filter(None, (found.warning, why)))
+    said = joined(" ", filter(None, (found.warning, why)))
     skip = app.skips().against(found.latest_tag)
     return Update(found, to_html(found.release_notes or ""), bad, skip, said, way or hint)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from flask import make_response, redirect, request, url_for
 
+from gitdeploy.messages import tr
 from gitdeploy.web.access import access
 from gitdeploy.web.errors import NoSuchPage, TooManyTries
 from gitdeploy.web.page import page
@@ -15,7 +16,7 @@ from gitdeploy.web.shared.panel import panel
 def form() -> Any:
     """The form."""
     if panel().authorize is not None:
-        raise NoSuchPage("There is no login of its own here.", "Log in to the app itself.")
+        raise NoSuchPage(tr("There is no login of its own here."), tr("Log in to the app itself."))
     return page.login_page()
 
 
@@ -23,7 +24,7 @@ def log_in() -> Any:
     """Open a session for a right token, under a new id; else the form again."""
     here = panel()
     if here.authorize is not None:
-        raise NoSuchPage("There is no login of its own here.", "Log in to the app itself.")
+        raise NoSuchPage(tr("There is no login of its own here."), tr("Log in to the app itself."))
     token = request.form.get("token", "").strip()[:500]
     try:
         proven = access.check_token(token, request.remote_addr or "", here.store, here.environment_token)

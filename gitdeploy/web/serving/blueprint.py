@@ -12,6 +12,7 @@ from msgspec import Struct
 from werkzeug.exceptions import HTTPException
 
 from gitdeploy.errors import GitDeployError
+from gitdeploy.messages import joined, tr
 from gitdeploy.text import redact
 from gitdeploy.web.access import guard
 from gitdeploy.web.access.access import Authorize
@@ -186,10 +187,17 @@ def _nowhere(**_rest: str) -> Response:
             if endpoint != request.endpoint:
                 allowed.append(method)
     if allowed:
-        answer = error_answer(WrongMethod(f"{request.method} is not possible here.", f"Possible: {', '.join(allowed)}"))
-        answer.headers["Allow"] = ", ".join(allowed)
+        answer = error_answer(
+            WrongMethod(
+                tr("{method} is not possible here.", method=request.method),
+                tr("Possible: {allowed}", allowed=", ".join(allowed)),
+            )
+        )
+        answer.headers["Allow"] = joined(", ", allowed)
         return answer
-    raise NoSuchPage("There is nothing at this address.", "The page is at the address without anything behind it.")
+    raise NoSuchPage(
+        tr("There is nothing at this address."), tr("The page is at the address without anything behind it.")
+    )
 
 
 def _refused(error: GitDeployError) -> Any:
@@ -203,13 +211,15 @@ def _unexpected(error: Exception) -> Any:
     """What nobody foresaw: logged whole, told in a sentence."""
     if isinstance(error, HTTPException):
         if error.code == 413:
-            return error_answer(TooLarge(f"A body may hold {guard.BODY_LIMIT // 1024} KB."))
+            return error_answer(TooLarge(tr("A body may hold {body_limit} KB.", body_limit=guard.BODY_LIMIT // 1024)))
         if error.code is None or error.code >= 500:
             return error
-        return error_answer(BadRequest(redact(error.description or "The request can't be taken.")))
+        return error_answer(BadRequest(redact(error.description or tr("The request can't be taken."))))
     current_app.logger.exception("gitdeploy: the page met an error that it did not foresee")
     answer = error_answer(
-        GitDeployError("The page met an error that it did not foresee.", "The server's own log has the particulars.")
+        GitDeployError(
+            tr("The page met an error that it did not foresee."), tr("The server's own log has the particulars.")
+        )
     )
     answer.status_code = 500
     return answer

@@ -14,6 +14,7 @@ from werkzeug.exceptions import HTTPException
 
 from gitdeploy.config import WebConfig
 from gitdeploy.errors import GitDeployError
+from gitdeploy.messages import tr
 from gitdeploy.web.access import guard
 from gitdeploy.web.answers import error_answer
 from gitdeploy.web.errors import BadRequest, NoSuchPage
@@ -37,8 +38,10 @@ def make_app(
 
     def elsewhere(error: HTTPException) -> Response:
         if error.code is not None and error.code < 500 and error.code != 404:
-            return error_answer(BadRequest("The request can't be taken."))
-        return error_answer(NoSuchPage("There is nothing at this address.", f"The page is at {PREFIX}/"))
+            return error_answer(BadRequest(tr("The request can't be taken.")))
+        return error_answer(
+            NoSuchPage(tr("There is nothing at this address."), tr("The page is at {prefix}/", prefix=PREFIX))
+        )
 
     def to_the_page() -> ResponseReturnValue:
         guard.check_host(request, shared.settings().hosts)
@@ -86,11 +89,17 @@ def warnings(settings: WebConfig, host: str) -> list[str]:
     found = []
     if not settings.trusted_proxies:
         found.append(
-            f"The page is served at {host}, not only to this machine, without TLS: tokens and sessions can be read on the "
-            "way. Put nginx or Caddy with TLS before it, name that in `web.trusted_proxies`, and serve at 127.0.0.1."
+            tr(
+                "The page is served at {host}, not only to this machine, without TLS: tokens and "
+                "sessions can be read on the way. Put nginx or Caddy with TLS before it, name that in "
+                "`web.trusted_proxies`, and serve at 127.0.0.1.",
+                host=host,
+            )
         )
     if not settings.hosts:
         found.append(
-            "`web.hosts` in deploy.yaml is empty, so the page answers only to localhost. Add the names that people type."
+            tr(
+                "`web.hosts` in deploy.yaml is empty, so the page answers only to localhost. Add the names that people type."
+            )
         )
     return found

@@ -8,6 +8,7 @@ from flask import request
 
 from gitdeploy.deployment.plan.options import Options
 from gitdeploy.errors import UsageError
+from gitdeploy.messages import tr
 from gitdeploy.web.errors import BadRequest
 from gitdeploy.web.shared.body import read_object
 
@@ -15,7 +16,7 @@ from gitdeploy.web.shared.body import read_object
 def options_for(local_changes: str | None) -> Options:
     """An upgrade's options with what becomes of LOCAL_CHANGES; None leaves that to deploy.yaml. Raises `UsageError`."""
     if local_changes not in (None, "refuse", "merge", "discard"):
-        raise UsageError("`local_changes` must be refuse, merge or discard.")
+        raise UsageError(tr("`local_changes` must be refuse, merge or discard."))
     return Options(local_changes=local_changes)  # type: ignore[arg-type]  # checked just above
 
 
@@ -30,7 +31,9 @@ def number(name: str, default: int, least: int, most: int) -> int:
     if text is None:
         return default
     if not (text.isascii() and text.isdecimal() and len(text) <= 12 and least <= int(text) <= most):
-        raise BadRequest(f"`{name}` must be a whole number from {least} to {most}.")
+        raise BadRequest(
+            tr("`{name}` must be a whole number from {least} to {most}.", name=name, least=least, most=most)
+        )
     return int(text)
 
 
@@ -38,5 +41,5 @@ def flag(name: str) -> bool:
     """true or false in the query. Raises `BadRequest`."""
     text = request.args.get(name, "false").lower()
     if text not in ("true", "false", "1", "0"):
-        raise BadRequest(f"`{name}` must be true or false.")
+        raise BadRequest(tr("`{name}` must be true or false.", name=name))
     return text in ("true", "1")

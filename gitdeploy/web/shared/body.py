@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from gitdeploy.messages import tr
 from gitdeploy.sources.answers import NotJson, read_json
 from gitdeploy.web.errors import BadRequest
 
@@ -17,11 +18,11 @@ def read_object(raw: bytes) -> dict[str, Any]:
     try:
         found = read_json(raw)
     except NotJson as error:
-        raise BadRequest(f"The body is no JSON object: {error}.") from error
+        raise BadRequest(tr("The body is no JSON object: {error}.", error=error)) from error
     if not isinstance(found, dict):
-        raise BadRequest("The body must be a JSON object.")
+        raise BadRequest(tr("The body must be a JSON object."))
     if _depth(found) > _DEEPEST:
-        raise BadRequest("The body is nested too deeply.")
+        raise BadRequest(tr("The body is nested too deeply."))
     return found
 
 
@@ -30,12 +31,12 @@ def text(body: dict[str, Any], name: str, *, needed: bool = False, limit: int = 
     value = body.get(name)
     if value is None or value == "":
         if needed:
-            raise BadRequest(f"`{name}` is missing.")
+            raise BadRequest(tr("`{name}` is missing.", name=name))
         return None
     if not isinstance(value, str) or len(value) > limit:
-        raise BadRequest(f"`{name}` must be a text of at most {limit} characters.")
+        raise BadRequest(tr("`{name}` must be a text of at most {limit} characters.", name=name, limit=limit))
     if any(0xD800 <= ord(character) <= 0xDFFF for character in value) or "\0" in value:
-        raise BadRequest(f"`{name}` holds characters that no text has.")
+        raise BadRequest(tr("`{name}` holds characters that no text has.", name=name))
     return value
 
 
@@ -43,7 +44,7 @@ def flag(body: dict[str, Any], name: str, default: bool = False) -> bool:
     """true or false of the body. Raises `BadRequest`."""
     value = body.get(name, default)
     if not isinstance(value, bool):
-        raise BadRequest(f"`{name}` must be true or false.")
+        raise BadRequest(tr("`{name}` must be true or false.", name=name))
     return value
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from gitdeploy.app import App
 from gitdeploy.errors import GitDeployError
+from gitdeploy.messages import tr
 from gitdeploy.web.errors import Busy
 from gitdeploy.web.shared.progress import progress
 
@@ -36,8 +37,10 @@ class Follower:
         with self._changed:
             if self._listeners >= self._most:
                 raise Busy(
-                    "There is no room for another live stream." if self._most else "There are no live streams here.",
-                    "Ask upgrade-log every second instead.",
+                    tr("There is no room for another live stream.")
+                    if self._most
+                    else tr("There are no live streams here."),
+                    tr("Ask upgrade-log every second instead."),
                 )
             self._listeners += 1
             if not self._running:

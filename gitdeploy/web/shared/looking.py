@@ -18,6 +18,7 @@ from pathlib import Path
 
 from gitdeploy.app import App
 from gitdeploy.errors import DeploymentFailed, GitDeployError
+from gitdeploy.messages import tr
 from gitdeploy.web.access.store import Store
 
 STEP = 60.0  # seconds between two looks at the clock
@@ -63,7 +64,7 @@ class Looking:
                 if asked is not None or self.due(datetime.now(UTC)):
                     self._start(asked or "gitdeploy web")
             except GitDeployError as error:
-                log.warning("Looking for releases: %s %s", error.message, error.hint)
+                log.warning(tr("Looking for releases: %s %s"), error.message, error.hint)
             time.sleep(CALM)
             self._wake.wait(STEP - CALM)
 
@@ -75,12 +76,14 @@ class Looking:
         if not check.auto:
             return False
         slot = int((now.timestamp() + self._offset % check.interval) // check.interval)
-        if self._store.first_delivery(f"look {check.interval} {slot}"):
+        if self._store.first_delivery(tr("look {interval} {slot}", interval=check.interval, slot=slot)):
             return True
         if check.upgrade == "never" or check.window is None or not check.window.contains(now):
             return False
         # Once in each window too: an interval longer than the window might never meet it.
-        return self._store.first_delivery(f"window {check.window} {check.window.opened(now):%Y-%m-%d}")
+        return self._store.first_delivery(
+            tr("window {window} {opened}", window=check.window, opened=f"{check.window.opened(now):%Y-%m-%d}")
+        )
 
     def _start(self, performer: str) -> None:
         app = self._app()
@@ -96,4 +99,4 @@ class Looking:
             return
         error_said = launched.wait(LONGEST).error()
         if error_said is not None:
-            log.warning("Looking for releases: %s %s", error_said.message, error_said.hint)
+            log.warning(tr("Looking for releases: %s %s"), error_said.message, error_said.hint)

@@ -13,6 +13,7 @@ from flask import current_app, g, request
 from gitdeploy.app import App
 from gitdeploy.config import WebConfig
 from gitdeploy.errors import ConfigError
+from gitdeploy.messages import tr
 from gitdeploy.text import register_secret
 from gitdeploy.web.access import access as accesses
 from gitdeploy.web.access.access import Access, Authorize
@@ -104,8 +105,12 @@ def environment_token() -> str | None:
     register_secret(token)
     if len(token) < accesses.SHORTEST_TOKEN:
         raise ConfigError(
-            f"{accesses.ENVIRONMENT_TOKEN} is shorter than {accesses.SHORTEST_TOKEN} characters, so it could be guessed.",
-            "Make one: python3 -c 'import secrets; print(secrets.token_urlsafe(32))'",
+            tr(
+                "{environment_token} is shorter than {shortest_token} characters, so it could be guessed.",
+                environment_token=accesses.ENVIRONMENT_TOKEN,
+                shortest_token=accesses.SHORTEST_TOKEN,
+            ),
+            tr("Make one: python3 -c 'import secrets; print(secrets.token_urlsafe(32))'"),
         )
     return token
 
@@ -126,7 +131,7 @@ def who() -> Access:
 
 def performer() -> str:
     """Who did it, for the deployment's record: `deploy-bot (web, from 192.0.2.7)`."""
-    return f"{who().name} (web, from {request.remote_addr or 'unknown'})"
+    return tr("{name} (web, from {remote_addr})", name=who().name, remote_addr=request.remote_addr or "unknown")
 
 
 def _stamp(path: Path) -> tuple[int, ...] | None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from gitdeploy.app import App
 from gitdeploy.errors import NotFound
+from gitdeploy.messages import tr
 from gitdeploy.state import Database, DeploymentLock, DeploymentRow
 from gitdeploy.text import clean, log_line
 
@@ -27,7 +28,10 @@ def progress(app: App, deployment: int | None, since: int = 0) -> dict[str, Any]
         if found is not None:
             return found
     if deployment is not None:
-        raise NotFound(f"There is no deployment {deployment}.", "The list of deployments has their numbers.")
+        raise NotFound(
+            tr("There is no deployment {deployment}.", deployment=deployment),
+            tr("The list of deployments has their numbers."),
+        )
     nothing: dict[str, Any] = {"deployment": None, "status": None, "message": "", "steps": [], "log": [], "lines": []}
     return {**nothing, "since": 0, "more": False}
 
