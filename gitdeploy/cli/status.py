@@ -62,6 +62,43 @@ def _limited(status: Status, why: str, way: str) -> str:
     )
 
 
+def _update(app: App, status: Status) -> list[str]:
+    """The release that could be installed, and why it isn't by itself."""
+    lines: list[str] = []
+    bad, skips = app.bad_releases(), app.skips()
+    newest = app.last_check() if bad or status.skipped else None
+    skip = skips.against(newest.latest_tag) if newest is not None else None
+    if newest is not None and newest.commit in bad:
+        number = bad[newest.commit].deployment
+        where = tr(":  gitdeploy log {number}", number=number) if number is not None else ""
+        lines.append(
+            tr(
+                "  update       {latest_tag} failed here before and is not installed by itself again{where}",
+                latest_tag=newest.latest_tag,
+                where=where,
+            )
+        )
+    elif skip is not None:
+        lines.append(
+            tr(
+                "  update       {latest_version} is available{asked}; {sentence}",
+                latest_version=status.latest_version,
+                asked=_asked(status),
+                sentence=skip.sentence,
+            )
+        )
+        lines.append(tr("               Let it be installed: {way}", way=skip.way))
+    else:
+        lines.append(
+            tr(
+                "  update       {latest_version} is available{asked}:  gitdeploy upgrade",
+                latest_version=status.latest_version,
+                asked=_asked(status),
+            )
+        )
+    return lines
+
+
 def _text(app: App, status: Status) -> str:
     live = status.live
     if status.limited is not None:
@@ -78,37 +115,7 @@ def _text(app: App, status: Status) -> str:
         if status.venv["problem"]:
             lines.append(tr("               {venv}", venv=status.venv["problem"]))
     if status.update_available:
-        bad, skips = app.bad_releases(), app.skips()
-        newest = app.last_check() if bad or status.skipped else None
-        skip = skips.against(newest.latest_tag) if newest is not None else None
-        if newest is not None and newest.commit in bad:
-            number = bad[newest.commit].deployment
-            where = tr(":  gitdeploy log {number}", number=number) if number is not None else ""
-            lines.append(
-                tr(
-                    "  update       {latest_tag} failed here before and is not installed by itself again{where}",
-                    latest_tag=newest.latest_tag,
-                    where=where,
-                )
-            )
-        elif skip is not None:
-            lines.append(
-                tr(
-                    "  update       {latest_version} is available{asked}; {sentence}",
-                    latest_version=status.latest_version,
-                    asked=_asked(status),
-                    sentence=skip.sentence,
-                )
-            )
-            lines.append(tr("               Let it be installed: {way}", way=skip.way))
-        else:
-            lines.append(
-                tr(
-                    "  update       {latest_version} is available{asked}:  gitdeploy upgrade",
-                    latest_version=status.latest_version,
-                    asked=_asked(status),
-                )
-            )
+        lines += _update(app, status)
     row = status.last_deployment
     if row is not None:
         goal = CodeState.from_dict(row.target).name

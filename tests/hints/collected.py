@@ -87,11 +87,16 @@ def hints() -> list[Hint]:
     return [Hint(template, place) for template, place in found.items()]
 
 
-def texts() -> Iterator[tuple[str, ast.JoinedStr]]:
-    """(module, text with gaps) of all hints that are written where they are said."""
+def texts() -> Iterator[tuple[str, ast.Call | ast.JoinedStr]]:
+    """(module, sentence or text with its values) of all hints that are written where they are said."""
     for module in _modules():
         for expression in _hint_expressions(module):
-            yield from ((module.name, node) for node in ast.walk(expression) if isinstance(node, ast.JoinedStr))
+            yield from (
+                (module.name, node)
+                for node in ast.walk(expression)
+                if isinstance(node, ast.JoinedStr)
+                or (isinstance(node, ast.Call) and getattr(node.func, "id", "") == "tr")
+            )
 
 
 def _hint_expressions(module: _Module) -> Iterator[ast.expr]:
@@ -120,7 +125,10 @@ def _is_pair(module: _Module, node: ast.Tuple) -> bool:
         return False
     if "tuple[str, str]" not in ast.unparse(function.returns):
         return False
-    return all(isinstance(each, ast.JoinedStr | ast.Constant | ast.Name | ast.BinOp | ast.IfExp) for each in node.elts)
+    return all(
+        isinstance(each, ast.Call | ast.JoinedStr | ast.Constant | ast.Name | ast.BinOp | ast.IfExp)
+        for each in node.elts
+    )
 
 
 def _templates(module: _Module, node: ast.expr | None, seen: tuple[object, ...]) -> set[str]:
@@ -133,6 +141,10 @@ def _templates(module: _Module, node: ast.expr | None, seen: tuple[object, ...])
     if isinstance(node, ast.JoinedStr):
         parts = [_part(module, each, seen) for each in node.values]
         return {"".join(chosen) for chosen in product(*parts)}
+    if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "tr":
+        return _of_sentence(module, node, seen)
+    if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "joined":
+        return _templates(module, node.args[1], seen)
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
         return {
             one + two for one, two in product(*(_templates(module, each, seen) for each in (node.left, node.right)))
@@ -154,12 +166,32 @@ def _templates(module: _Module, node: ast.expr | None, seen: tuple[object, ...])
     return {"{}"}
 
 
+def _of_sentence(module: _Module, node: ast.Call, seen: tuple[object, ...]) -> set[str]:
+    """What `tr("... {name} ...", name=value)` can say."""
+    parts = [{piece} if isinstance(piece, str) else _value(module, piece, seen) for piece in pieces(node)]
+    return {"".join(chosen) for chosen in product(*parts)}
+
+
 def _part(module: _Module, node: ast.expr, seen: tuple[object, ...]) -> set[str]:
     """A value within a text: what is written there where it is a name of a text or a choice of texts."""
-    if not isinstance(node, ast.FormattedValue):
-        return _templates(module, node, seen)
-    if (isinstance(node.value, ast.Name) and node.value.id.isupper()) or isinstance(node.value, ast.IfExp):
-        found = _templates(module, node.value, seen)
+    return _value(module, node.value, seen) if isinstance(node, ast.FormattedValue) else _templates(module, node, seen)
+
+
+def pieces(node: ast.Call | ast.JoinedStr) -> list[str | ast.expr]:
+    """The words and the values of a sentence or text, in their order."""
+    if isinstance(node, ast.JoinedStr):
+        return [part.value if isinstance(part, ast.FormattedValue) else ast.literal_eval(part) for part in node.values]
+    values = {each.arg: each.value for each in node.keywords}
+    split = re.split(r"(\{\{|\}\}|\{\w+\})", ast.literal_eval(node.args[0]))
+    return [
+        values[piece[1:-1]] if piece[:1] == "{" and len(piece) > 2 else piece[:1] if piece in ("{{", "}}") else piece
+        for piece in split
+    ]
+
+
+def _value(module: _Module, node: ast.expr, seen: tuple[object, ...]) -> set[str]:
+    if (isinstance(node, ast.Name) and node.id.isupper()) or isinstance(node, ast.IfExp):
+        found = _templates(module, node, seen)
         return found if len(found) <= 2 else {"{}"}
     return {"{}"}
 

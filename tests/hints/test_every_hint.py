@@ -70,9 +70,9 @@ def test_what_is_typed_is_quoted_for_a_shell() -> None:
     wrong = []
     for place, node in collected.texts():
         before = ""
-        for part in node.values:
-            shown = ast.unparse(part.value) if isinstance(part, ast.FormattedValue) else ""
+        for part in collected.pieces(node):
+            shown = "" if isinstance(part, str) else ast.unparse(part)
             if SHELL.search(before) and re.match(r"(path_text|clean|str)\(", shown):
                 wrong.append(f"{place}:{node.lineno}  {shown}")
-            before += str(part.value) if isinstance(part, ast.Constant) else "X"
+            before += part if isinstance(part, str) else "X"
     assert not wrong
