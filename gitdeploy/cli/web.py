@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import logging
 import signal
+import time
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -15,11 +16,14 @@ from gitdeploy.cli.options import EXAMPLE, global_options, pass_screen
 from gitdeploy.cli.page_port import choose_port, nginx_block, usual_port
 from gitdeploy.cli.screen import Screen
 from gitdeploy.cli.units import web_unit
+from gitdeploy.config.document import Scalar
+from gitdeploy.config.kinds import Duration, Wrong
 from gitdeploy.errors import ConfigError, UsageError
 from gitdeploy.messages import tr
+from gitdeploy.text import clean
 
 if TYPE_CHECKING:
-    from gitdeploy.web.access.store import Store
+    from gitdeploy.web.access.store import Store, TokenRow
 
 
 @click.group("web", context_settings=EXAMPLE, invoke_without_command=True)
@@ -104,24 +108,39 @@ def _stop(_number: int, _frame: Any) -> None:
 
 
 def _first_link(screen: Screen, link: str) -> None:
-    """At the first start, an administrator's token, shown once; later how to get in."""
+    """At the first start a link that opens one session; later how to get in."""
+    from gitdeploy.web.access.access import CODE_LASTS
     from gitdeploy.web.shared.panel import environment_token
 
     store = _store(screen)
     if environment_token() is not None:
         screen.message(tr("Log in with the token in GITDEPLOY_WEB_TOKEN."))
+    elif (code := store.first_code(CODE_LASTS)) is not None:
+        screen.write_error(
+            tr(
+                "Log in (this link works once, within {minutes} minutes):\n  {link}login#{code}\n"
+                "A token that lasts: gitdeploy web token add NAME\n",
+                minutes=round(CODE_LASTS / 60),
+                link=link,
+                code=code,
+            )
+        )
     elif store.tokens():
         screen.message(tr("Log in with a token.  Another one: gitdeploy web token add NAME"))
     else:
-        token = store.add_token("administrator", read_only=False)
-        screen.write_error(
-            tr(
-                "Log in (this link is shown once; only its hash is kept):\n  {link}login#{token}\nAnother "
-                "token: gitdeploy web token add NAME\n",
-                link=link,
-                token=token,
-            )
-        )
+        screen.message(tr("Log in with a token.  Make one: gitdeploy web token add NAME"))
+
+
+def _lasts(_context: click.Context, _parameter: click.Parameter, text: str | None) -> float | None:
+    """Seconds. Raises `UsageError` for what is no length of time."""
+    kind = Duration(least=60, most=3650 * 86400.0, unit_needed=True)
+    try:
+        return kind.read(Scalar(text, True, 1)) if text is not None else None
+    except Wrong as error:
+        raise UsageError(
+            tr("`--expires {text}` is not {expected}.", text=clean(text or "", limit=40), expected=kind.expected),
+            tr("gitdeploy web token add NAME --expires 90d"),
+        ) from error
 
 
 @command.group("token", context_settings=EXAMPLE)
@@ -141,17 +160,18 @@ def token() -> None:
 @token.command("add", context_settings=EXAMPLE)
 @click.argument("name")
 @click.option("--read-only", is_flag=True, help="It may look, and change nothing.")
+@click.option("--expires", metavar="TIME", callback=_lasts, help="It ends after this time: 12h, 90d.")
 @global_options
 @pass_screen
-def add(screen: Screen, /, name: str, read_only: bool) -> None:
+def add(screen: Screen, /, name: str, read_only: bool, expires: float | None) -> None:
     """Make a token. It is shown this once; only its hash is kept.
 
     \b
     Example:
-      gitdeploy web token add deploy-bot
+      gitdeploy web token add deploy-bot --expires 90d
     """
-    made = _store(screen).add_token(name, read_only=read_only)
-    screen.result({"name": name, "read_only": read_only, "token": made}, made)
+    made = _store(screen).add_token(name, read_only=read_only, lasts=expires)
+    screen.result({"name": name, "read_only": read_only, "expires_in": expires, "token": made}, made)
 
 
 @token.command("list", context_settings=EXAMPLE)
@@ -160,7 +180,7 @@ def add(screen: Screen, /, name: str, read_only: bool) -> None:
 def list_tokens(screen: Screen, /) -> None:
     """List the tokens by name.
 
-    And when each was used; never the tokens themselves.
+    And when each was used last and when it ends; never the tokens themselves.
 
     \b
     Example:
@@ -168,8 +188,11 @@ def list_tokens(screen: Screen, /) -> None:
     """
     rows = _store(screen).tokens()
     table = screen.table(
-        [(row.name, "look" if row.read_only else "change", _time(row.created_at), _time(row.used_at)) for row in rows],
-        ("NAME", "MAY", "MADE", "LAST USED"),
+        [
+            (row.name, "look" if row.read_only else "change", *map(_time, (row.created_at, row.used_at)), _end(row))
+            for row in rows
+        ],
+        ("NAME", "MAY", "MADE", "LAST USED", "ENDS"),
     )
     screen.result(
         [
@@ -178,6 +201,7 @@ def list_tokens(screen: Screen, /) -> None:
                 "read_only": row.read_only,
                 "created_at": _iso(row.created_at),
                 "used_at": _iso(row.used_at),
+                "expires_at": _iso(row.expires_at),
             }
             for row in rows
         ],
@@ -222,6 +246,11 @@ def _imported(name: str) -> Any:
 
 def _iso(at: float | None) -> str | None:
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds") if at is not None else None
+
+
+def _end(row: TokenRow) -> str:
+    ended = row.expires_at is not None and row.expires_at <= time.time()
+    return _time(row.expires_at) + (" (ended)" if ended else "")
 
 
 def _time(at: float | None) -> str:

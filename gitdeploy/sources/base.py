@@ -49,7 +49,7 @@ class Page(Struct, frozen=True):
 
 class Announcement(Struct, frozen=True):
     """A webhook whose sender proved itself. `event` is the host's own word; `tag` is None where it is about no tag;
-    `delivery` tells one delivery from its repetition, where the host numbers them."""
+    `delivery` tells one delivery from its repetition, whatever its unsigned headers say; None: nothing does."""
 
     event: str
     tag: str | None

@@ -47,4 +47,4 @@ class GiteaSource(ForgeSource):
     def parse_webhook(headers: Mapping[str, str], body: bytes, secret: str) -> Announcement:
         given = webhooks.header(headers, "X-Gitea-Signature") or webhooks.header(headers, "X-Forgejo-Signature")
         webhooks.check_hmac(given, body, secret, what="X-Gitea-Signature")
-        return webhooks.announcement(headers, body, event="X-Gitea-Event", delivery="X-Gitea-Delivery")
+        return webhooks.announcement(headers, body, event="X-Gitea-Event")

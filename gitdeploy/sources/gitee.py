@@ -43,6 +43,6 @@ class GiteeSource(ForgeSource):
         given, stamp = webhooks.header(headers, "X-Gitee-Token"), webhooks.header(headers, "X-Gitee-Timestamp")
         if webhooks.same(given, secret):
             webhooks.require_secret(secret)
-        else:
-            webhooks.check_timed_signature(given, stamp, secret, time.time(), what="X-Gitee-Token")
-        return webhooks.announcement(headers, body, event="X-Gitee-Event", delivery="X-Gitee-Delivery")
+            return webhooks.announcement(headers, body, event="X-Gitee-Event", delivery="X-Gitee-Delivery")
+        webhooks.check_timed_signature(given, stamp, secret, time.time(), what="X-Gitee-Token")
+        return webhooks.announcement(headers, body, event="X-Gitee-Event", signature=given)

@@ -85,4 +85,4 @@ class GitHubSource(ForgeSource):
     def parse_webhook(headers: Mapping[str, str], body: bytes, secret: str) -> Announcement:
         given = webhooks.header(headers, "X-Hub-Signature-256").removeprefix("sha256=")
         webhooks.check_hmac(given, body, secret, what="X-Hub-Signature-256")
-        return webhooks.announcement(headers, body, event="X-GitHub-Event", delivery="X-GitHub-Delivery")
+        return webhooks.announcement(headers, body, event="X-GitHub-Event")

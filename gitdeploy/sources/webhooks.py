@@ -17,7 +17,6 @@ from gitdeploy.sources.base import Announcement
 from gitdeploy.versions import valid_tag
 
 OLDEST = 3600.0  # seconds that a signed time (Gitee's) may be away from ours
-_DELIVERY = re.compile(r"[A-Za-z0-9-]{1,64}")
 
 
 class WebhookRefused(GitDeployError):
@@ -74,20 +73,27 @@ def check_timed_signature(given: str, stamp: str, secret: str, now: float, *, wh
         raise WebhookRefused(tr("{what} is of another time: an old delivery sent again, or a wrong clock.", what=what))
 
 
-def announcement(headers: Mapping[str, str], body: bytes, *, event: str, delivery: str) -> Announcement:
+def announcement(
+    headers: Mapping[str, str], body: bytes, *, event: str, delivery: str = "", signature: str = ""
+) -> Announcement:
     """EVENT and DELIVERY name the headers; the tag is read from where the hosts put it: a release, a created tag, or a
-    pushed `refs/tags/` ref that isn't being deleted."""
+    pushed `refs/tags/` ref that isn't being deleted.
+
+    What tells the delivery from its repetition is what was proved: the body; with SIGNATURE that one, for it is over
+    no body. The host's number of it counts only where the sender knows the secret itself, and DELIVERY is given.
+    """
     try:
         data: Any = json.loads(body)
     except (ValueError, RecursionError) as error:
         raise WebhookRefused(tr("The webhook's body is not JSON."), 400) from error
     if not isinstance(data, dict):
         raise WebhookRefused(tr("The webhook's body is not a JSON object."), 400)
-    number = header(headers, delivery)
+    number = header(headers, delivery) if delivery else ""
+    proved = [signature.encode()] if signature else [body, number.encode("utf-8", "surrogateescape")]
     return Announcement(
         event=re.sub(r"[^A-Za-z0-9 _.-]", "", header(headers, event))[:64],
         tag=_tag(data),
-        delivery=number if _DELIVERY.fullmatch(number) else None,
+        delivery=hashlib.sha256(b"\0".join(proved)).hexdigest(),
     )
 
 

@@ -11,6 +11,7 @@ _WAYS_OUT = "e2e/test_ways_out.py::"
 
 FOLLOWED_ELSEWHERE = {
     "gitdeploy unskip {}": "test_watch.py::test_what_somebody_went_back_from_is_not_installed_by_the_next_tick",
+    "gitdeploy web token add NAME --expires 90d": "web/test_web_command.py::test_tokens_are_made_listed_and_revoked",
     # by tests beside this one
     "Bring it back: git {}submodule update": _MODULES + "test_the_hint_solves_it",
     "Put it back: {}; or go on: --discard-local-changes": _MODULES + "test_the_hint_solves_it",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import pwd
@@ -12,6 +13,7 @@ import sys
 import urllib.error
 import urllib.request
 from contextlib import suppress
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -68,16 +70,24 @@ def status_with(port: int, token: str) -> int:
         return int(error.code)
 
 
-def test_the_first_start_shows_a_link_once(shop: Shop) -> None:
+def log_in(port: int, code: str) -> int:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    words = {"Content-Type": "application/x-www-form-urlencoded"}
+    connection.request("POST", "/upgrade/login", body=f"token={code}", headers=words)
+    status = connection.getresponse().status
+    connection.close()
+    return status
+
+
+def test_the_first_start_shows_a_link_that_works_once(shop: Shop) -> None:
     with Served(shop) as page:
-        page.hear("Another token")
+        page.hear("A token that lasts: gitdeploy web token add NAME")
+        assert "(this link works once, within 15 minutes)" in page.said
         token = page.said.split("login#")[1].split()[0]
-        assert f"http://127.0.0.1:{page.port}/upgrade/login#gd_" in page.said
-        assert status_with(page.port, token) == 200
-        assert status_with(page.port, token + "x") == 401
-        with socket.socket() as second:
+        assert f"http://127.0.0.1:{page.port}/upgrade/login#once_" in page.said
+        with socket.socket() as other:
             with pytest.raises(OSError):
-                second.bind(("127.0.0.1", page.port))
+                other.bind(("127.0.0.1", page.port))
         taken = shop.gitdeploy("web", "--port", str(page.port), code=2)
         assert "can't be served" in taken.err
         assert "--port" in taken.err
@@ -87,9 +97,19 @@ def test_the_first_start_shows_a_link_once(shop: Shop) -> None:
     assert kept == [], "only its hash is kept"
     assert (shop.app / ".gitdeploy/web.db").stat().st_mode & 0o777 == 0o600
     with Served(shop) as again:
-        again.hear("Log in with a token.  Another one: gitdeploy web token add NAME")
-        assert "login#" not in again.said
-        assert status_with(again.port, token) == 200, "it goes on being right"
+        again.hear("A token that lasts")
+        second = again.said.split("login#")[1].split()[0]
+        assert log_in(again.port, token) == 401, "another start, another link"
+        assert status_with(again.port, second) == 401, "it opens a session, and is no token"
+        assert [log_in(again.port, second) for _ in range(2)] == [303, 401]
+    assert shop.gitdeploy("web", "token", "list").out.splitlines()[1].startswith("administrator  change")
+    with Served(shop) as third:
+        third.hear("Log in with a token.  Another one: gitdeploy web token add NAME")
+        assert "login#" not in third.said
+    shop.gitdeploy("web", "token", "revoke", "administrator")
+    with Served(shop) as last:
+        last.hear("Log in with a token.  Make one: gitdeploy web token add NAME")
+        assert "login#" not in last.said, "whoever reads the journal finds one link, that of the first login"
 
 
 def test_the_environments_token_is_the_only_one(shop: Shop) -> None:
@@ -126,6 +146,15 @@ def test_tokens_are_made_listed_and_revoked(shop: Shop) -> None:
     assert made not in listed
     shop.gitdeploy("web", "token", "revoke", "deploy-bot")
     assert "no token" in shop.gitdeploy("web", "token", "revoke", "deploy-bot", code=2).err
+    lasting = json.loads(shop.gitdeploy("--json", "web", "token", "add", "guest", "--expires", "90d").out)
+    assert lasting["expires_in"] == 90 * 86400
+    rows = json.loads(shop.gitdeploy("web", "token", "list", "--json").out)
+    made_at, ends = (datetime.fromisoformat(rows[-1][key]) for key in ("created_at", "expires_at"))
+    assert ends - made_at == timedelta(days=90)
+    assert "ENDS" in shop.gitdeploy("web", "token", "list").out
+    for wrong in ("90", "1s", "99999d", "soon", "-5d"):
+        assert "--expires 90d" in shop.gitdeploy("web", "token", "add", "x", "--expires", wrong, code=2).err
+    shop.gitdeploy("web", "token", "revoke", "guest")
     assert [row["name"] for row in json.loads(shop.gitdeploy("web", "token", "list", "--json").out)] == ["dashboard"]
 
 

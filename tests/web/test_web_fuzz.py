@@ -39,7 +39,7 @@ def harmless(web: Web, monkeypatch: pytest.MonkeyPatch) -> Web:
         raise LockedError("Another deployment runs.", "Wait.")
 
     monkeypatch.setattr(App, "launch", refuse)
-    monkeypatch.setenv("GITDEPLOY_WEBHOOK_SECRET", "a-secret-of-the-webhook")
+    monkeypatch.setenv("GITDEPLOY_WEBHOOK_SECRET_GITLAB", "a-secret-of-the-webhook")
     web.panel.looking.soon = lambda performer: None  # type: ignore[method-assign]
     web.get("/api/check-update")
     return web

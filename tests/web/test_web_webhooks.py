@@ -45,7 +45,8 @@ RIGHT: dict[str, Callable[[], dict[str, str]]] = {
 @pytest.fixture
 def asked(web: Web, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """By whom a look at the source was asked for."""
-    monkeypatch.setenv("GITDEPLOY_WEBHOOK_SECRET", SECRET)
+    for kind in RIGHT:
+        monkeypatch.setenv(f"GITDEPLOY_WEBHOOK_SECRET_{kind.upper()}", SECRET)
     found: list[str] = []
     monkeypatch.setattr(web.panel.looking, "soon", found.append)
     return found
@@ -77,19 +78,62 @@ def test_who_does_not_know_the_secret_is_not(web: Web, asked: list[str], source:
 
 
 def test_without_a_secret_nobody_is_heard(web: Web, asked: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("GITDEPLOY_WEBHOOK_SECRET")
+    monkeypatch.delenv("GITDEPLOY_WEBHOOK_SECRET_GITHUB")
+    monkeypatch.delenv("GITDEPLOY_WEBHOOK_SECRET_GITLAB")
     empty = hmac.new(b"", BODY, hashlib.sha256).hexdigest()
     assert send(web, "github", {"X-Hub-Signature-256": f"sha256={empty}"}).status_code == 401
     assert send(web, "gitlab", {"X-Gitlab-Token": ""}).status_code == 401
     assert asked == []
 
 
-def test_a_delivery_counts_once(web: Web, asked: list[str]) -> None:
-    headers = {**RIGHT["github"](), "X-GitHub-Delivery": "72d3162e-cc78-11e3-81ab-4c9367dc0958"}
-    assert send(web, "github", headers).status_code == 202
-    again = send(web, "github", headers)
-    assert (again.status_code, again.json["message"]) == (202, "This delivery came before.")
-    assert len(asked) == 1
+OTHER = json.dumps({"ref": "refs/tags/v9.9.10", "ref_type": "tag"}).encode()
+REPLAYS: dict[str, tuple[str, dict[str, str], bytes, bool]] = {
+    "another number": ("github", {"X-GitHub-Delivery": "72d3162e-0000-11e3-81ab-4c9367dc0958"}, BODY, False),
+    "no number": ("github", {"X-GitHub-Delivery": ""}, BODY, False),
+    "the same in other letters": ("github", {"X-Hub-Signature-256": f"SHA256={signature()}"}, BODY, False),
+    "a signature over no body, with another body": ("gitee", {}, OTHER, False),
+    "another body, signed": ("github", {"X-Hub-Signature-256": f"sha256={signature(OTHER)}"}, OTHER, True),
+    "who has the secret sends another number": ("gitlab", {"X-Gitlab-Event-UUID": "2"}, BODY, True),
+    "who has the secret repeats it": ("gitlab", {}, BODY, False),
+}
+
+
+@pytest.mark.parametrize(("source", "headers", "body", "new"), REPLAYS.values(), ids=REPLAYS)
+def test_a_delivery_counts_once(
+    web: Web, asked: list[str], source: str, headers: dict[str, str], body: bytes, new: bool
+) -> None:
+    first = {**RIGHT[source](), "X-GitHub-Delivery": "72d3162e-cc78-11e3-81ab-4c9367dc0958"}
+    assert send(web, source, first).status_code == 202
+    again = send(web, source, {**first, **headers}, body)
+    if again.status_code != 401:
+        assert again.status_code == 202
+        assert (again.json["message"] == "This delivery came before.") is not new
+    assert len(asked) == 1 + new
+
+
+SECRETS: dict[str, tuple[str, str, str, int]] = {
+    "the first source's": ("source: {type: gitlab, repo: a/b}", "", "gitlab", 202),
+    "not another kind's": ("source: {type: gitlab, repo: a/b}", "", "codeup", 401),
+    "not its fallback's": (
+        "source: {type: gitlab, repo: a/b, fallback: [{type: codeup, repo: a/b/c}]}", "", "codeup", 401,
+    ),
+    "one's own": ("source: {type: gitlab, repo: a/b}", "_CODEUP", "codeup", 202),
+    "own one instead of all": ("source: {type: gitlab, repo: a/b}", "_GITLAB", "gitlab", 202),
+    "whose remote tells no host": ("source: {type: git}", "", "gitlab", 401),
+    "whose remote tells its host": ("source: {remote: https://gitlab.com/a/b.git}", "", "gitlab", 202),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("settings", "ending", "kind", "status"), SECRETS.values(), ids=SECRETS)
+def test_a_secret_opens_one_source(
+    web: Web, monkeypatch: pytest.MonkeyPatch, settings: str, ending: str, kind: str, status: int
+) -> None:
+    deploy = web.shop.app / "deploy.yaml"
+    deploy.write_text(deploy.read_text().replace("source: {type: git}", settings))
+    monkeypatch.setenv(f"GITDEPLOY_WEBHOOK_SECRET{ending}", SECRET)
+    monkeypatch.setattr(web.panel.looking, "soon", lambda performer: None)
+    answer = send(web, kind, RIGHT[kind]())
+    assert answer.status_code == status, answer.text
 
 
 def test_what_is_refused(web: Web, asked: list[str]) -> None:
@@ -102,11 +146,12 @@ def test_what_is_refused(web: Web, asked: list[str]) -> None:
         last = send(web, "gitlab", {"X-Gitlab-Token": "guess"})
     assert last.status_code == 429
     assert asked == []
+    assert send(web, "gitlab", RIGHT["gitlab"]()).status_code == 202, "who has the secret is never kept out"
 
 
 def test_a_webhook_upgrades_only_what_policy_admits(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
     """End to end: it says v9.9.9; the source has v1.2.0, whose hook fails, and that is what is tried."""
-    monkeypatch.setenv("GITDEPLOY_WEBHOOK_SECRET", SECRET)
+    monkeypatch.setenv("GITDEPLOY_WEBHOOK_SECRET_GITLAB", SECRET)
     with (web.shop.app / "deploy.yaml").open("a") as out:
         out.write("check: {upgrade: minor}\ngit: {local_changes: merge}\n")
     assert send(web, "gitlab", RIGHT["gitlab"]()).status_code == 202

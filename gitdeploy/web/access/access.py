@@ -26,6 +26,7 @@ ENVIRONMENT_TOKEN = "GITDEPLOY_WEB_TOKEN"  # noqa: S105  # the variable's name
 SHORTEST_TOKEN = 16
 IDLE = 4 * 3600.0  # seconds that a session lasts without a request
 LONGEST = 24 * 3600.0  # seconds that a session lasts at all
+CODE_LASTS = 15 * 60.0  # seconds that the link of the first start can be used
 TRIES, TRIES_WITHIN = 5, 300.0  # wrong tokens from one address, and the seconds that they count for
 
 
@@ -109,15 +110,23 @@ class Proven(Struct, frozen=True):
 
 
 def check_token(token: str, address: str, store: Store, environment_token: str | None) -> Proven | None:
-    """Whose TOKEN it is; None for a wrong one, which is counted against ADDRESS. Raises `TooManyTries`."""
-    key = network_of(address)
-    wait = store.locked_out(key, TRIES, TRIES_WITHIN)
-    if wait > 0:
-        raise TooManyTries(wait)
+    """Whose TOKEN it is. A right one is never kept out; None for a wrong one, which is counted against ADDRESS. Raises
+    `TooManyTries` for one wrong token too many."""
     found = _proven(token, store, environment_token)
     if found is None:
-        store.count_failure(key)
+        count_wrong(network_of(address), TRIES, store)
     return found
+
+
+def check_login(given: str, address: str, store: Store, environment_token: str | None) -> Proven | None:
+    """The same for what is typed into the form: a token, or the code of the first login. Raises `TooManyTries`."""
+    return store.redeem(given) or check_token(given, address, store, environment_token)
+
+
+def count_wrong(key: str, tries: int, store: Store) -> None:
+    """Count what was wrong against KEY. Raises `TooManyTries` where it was wrong TRIES times lately."""
+    if (wait := store.count_failure(key, tries, TRIES_WITHIN)) > 0:
+        raise TooManyTries(wait)
 
 
 def is_right(token: str, store: Store, environment_token: str | None) -> bool:

@@ -1,6 +1,6 @@
-"""web.db in the state directory: hashes of tokens, sessions, wrong tries, and what must not happen twice.
+"""web.db in the state directory: hashes of tokens, login codes and sessions, wrong tries, and what must not happen twice.
 
-A file of its own (mode 0600), so that logins never stand in the way of a deployment's journal. No token and no session id
+A file of its own (mode 0600), so that logins never stand in the way of a deployment's journal. No token, code or session id
 is in it, only their SHA-256: they are random and long, so a slow hash would add nothing.
 """
 
@@ -14,6 +14,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -25,21 +26,38 @@ from gitdeploy.state.sqlite import to_wal
 from gitdeploy.text import clean, path_text
 from gitdeploy.web.access.access import IDLE, LONGEST, Access, Proven, environment_binding
 
-_TABLES = tr(
-    "\nCREATE TABLE IF NOT EXISTS token (\n    id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, hash TEXT NOT NULL UNIQUE,\n    read_only INTEGER NOT NULL, created_at REAL NOT NULL, used_at REAL\n);\nCREATE TABLE IF NOT EXISTS session (\n    hash TEXT PRIMARY KEY, binding TEXT NOT NULL, name TEXT NOT NULL, read_only INTEGER NOT NULL,\n    created_at REAL NOT NULL, seen_at REAL NOT NULL\n);\nCREATE TABLE IF NOT EXISTS failure (address TEXT NOT NULL, at REAL NOT NULL);\nCREATE TABLE IF NOT EXISTS request (key TEXT PRIMARY KEY, request TEXT NOT NULL, asked TEXT NOT NULL, at REAL NOT NULL);\nCREATE TABLE IF NOT EXISTS delivery (id TEXT PRIMARY KEY, at REAL NOT NULL);\nCREATE INDEX IF NOT EXISTS failure_address ON failure(address, at);\n"
-)
+_TABLES = """
+CREATE TABLE IF NOT EXISTS token (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, hash TEXT NOT NULL UNIQUE,
+    read_only INTEGER NOT NULL, created_at REAL NOT NULL, used_at REAL, expires_at REAL
+);
+CREATE TABLE IF NOT EXISTS code (hash TEXT PRIMARY KEY, expires_at REAL NOT NULL, used_at REAL);
+CREATE TABLE IF NOT EXISTS session (
+    hash TEXT PRIMARY KEY, binding TEXT NOT NULL, name TEXT NOT NULL, read_only INTEGER NOT NULL,
+    created_at REAL NOT NULL, seen_at REAL NOT NULL
+);
+CREATE TABLE IF NOT EXISTS failure (address TEXT NOT NULL, at REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS request (key TEXT PRIMARY KEY, request TEXT NOT NULL, asked TEXT NOT NULL, at REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS delivery (id TEXT PRIMARY KEY, at REAL NOT NULL);
+CREATE INDEX IF NOT EXISTS failure_address ON failure(address, at);
+"""
+_VERSION = 2  # 1: tokens without an end, no codes
 _KEEP_REQUESTS = 7 * 86400.0
+_KEEP_ENDED = 30 * 86400.0  # seconds that an expired token is still listed
 _MOST_SESSIONS = 500
+_CODE = "once_"  # what a login code begins with
+_COLUMNS = "id, name, read_only, created_at, used_at, expires_at"
 
 
 class TokenRow(Struct, frozen=True):
-    """A token as it is listed; times in seconds since 1970."""
+    """A token as it is listed; times in seconds since 1970. `expires_at`: when it ends; None: never by itself."""
 
     id: int
     name: str
     read_only: bool
     created_at: float
     used_at: float | None
+    expires_at: float | None
 
 
 class Store:
@@ -59,9 +77,9 @@ class Store:
                 os.close(os.open(self.path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
             connection = sqlite3.connect(self.path, isolation_level=None, timeout=10)
             try:
-                if new or not connection.execute("PRAGMA user_version").fetchone()[0]:
+                if new or connection.execute("PRAGMA user_version").fetchone()[0] < _VERSION:
                     to_wal(connection)
-                    connection.executescript(f"BEGIN IMMEDIATE;{_TABLES}PRAGMA user_version=1;COMMIT;")
+                    _make_tables(connection)
                 yield connection
             finally:
                 connection.close()
@@ -80,18 +98,18 @@ class Store:
 
     # ---- tokens ----
 
-    def add_token(self, name: str, *, read_only: bool) -> str:
-        """A new token, which is shown this once. Raises `UsageError` for a name that is taken."""
+    def add_token(self, name: str, *, read_only: bool, lasts: float | None = None) -> str:
+        """A new token, which is shown this once. lasts: seconds until it ends; None: until it is revoked. An expired one
+        of the same name makes way. Raises `UsageError` for a name that is taken."""
         name = clean(name.strip(), limit=60)
         if not name:
             raise UsageError(tr("A token needs a name."), tr("Its name is shown beside everything that it does."))
         token = "gd_" + secrets.token_urlsafe(32)
-        with self._open() as connection:
+        now = self._clock()
+        with self._open() as connection, _transaction(connection):
+            _end_tokens(connection, "expires_at<? OR (name=? AND expires_at<=?)", (now - _KEEP_ENDED, name, now))
             try:
-                connection.execute(
-                    "INSERT INTO token(name, hash, read_only, created_at) VALUES (?,?,?,?)",
-                    (name, _hash(token), int(read_only), self._clock()),
-                )
+                _insert_token(connection, name, token, read_only, now, lasts)
             except sqlite3.IntegrityError as error:
                 raise UsageError(
                     tr("There is a token `{name}` already.", name=name),
@@ -100,37 +118,64 @@ class Store:
         return token
 
     def tokens(self) -> list[TokenRow]:
-        """All tokens, oldest first."""
+        """All tokens, oldest first, with those that expired lately."""
         with self._open() as connection:
-            rows = connection.execute(
-                "SELECT id, name, read_only, created_at, used_at FROM token ORDER BY id"
-            ).fetchall()
-        return [TokenRow(number, name, bool(only), created, used) for number, name, only, created, used in rows]
+            rows = connection.execute(f"SELECT {_COLUMNS} FROM token ORDER BY id").fetchall()  # noqa: S608
+        return [_token_row(row) for row in rows]
 
     def revoke_token(self, name: str) -> None:
         """End a token and every session that it opened. Raises `NotFound`."""
         with self._open() as connection, _transaction(connection):
-            row = connection.execute("SELECT id FROM token WHERE name=?", (name,)).fetchone()
-            if row is None:
+            if not _end_tokens(connection, "name=?", (name,)):
                 raise NotFound(
                     tr("There is no token `{name}`.", name=clean(name, limit=60)),
                     tr("`gitdeploy web token list` shows them."),
                 )
-            connection.execute("DELETE FROM session WHERE binding=?", (f"token:{row[0]}",))
-            connection.execute("DELETE FROM token WHERE id=?", (row[0],))
 
     def token(self, digest: str) -> TokenRow | None:
-        """The token with this hash; its use is noted once a minute."""
+        """The token with this hash, unless it expired; its use is noted once a minute."""
+        now = self._clock()
         with self._open() as connection:
-            row = connection.execute(
-                "SELECT id, name, read_only, created_at, used_at FROM token WHERE hash=?", (digest,)
-            ).fetchone()
-            if row is None:
+            found = connection.execute(f"SELECT {_COLUMNS} FROM token WHERE hash=?", (digest,)).fetchone()  # noqa: S608
+            row = _token_row(found) if found is not None else None
+            if row is None or _ended(row.expires_at, now):
                 return None
-            now = self._clock()
-            if row[4] is None or now - row[4] > 60:
-                connection.execute("UPDATE token SET used_at=? WHERE id=?", (now, row[0]))
-        return TokenRow(row[0], row[1], bool(row[2]), row[3], row[4])
+            if row.used_at is None or now - row.used_at > 60:
+                connection.execute("UPDATE token SET used_at=? WHERE id=?", (now, row.id))
+        return row
+
+    # ---- the first login ----
+
+    def first_code(self, lasts: float) -> str | None:
+        """A code for the first login, good once and for LASTS seconds; one made before ends. None where there is a token,
+        or somebody came in by a code already: from then on tokens are made on the server."""
+        code = _CODE + secrets.token_urlsafe(32)
+        with self._open() as connection, _transaction(connection):
+            if connection.execute("SELECT 1 FROM token UNION SELECT 1 FROM code WHERE used_at IS NOT NULL").fetchone():
+                return None
+            connection.execute("DELETE FROM code")
+            connection.execute("INSERT INTO code VALUES (?,?,NULL)", (_hash(code), self._clock() + lasts))
+        return code
+
+    def redeem(self, code: str) -> Proven | None:
+        """The administrator whose CODE it is, once; None for a wrong, used or expired one.
+
+        A token that nobody knows stands for the session in the list, until that session ends: revoking it ends both.
+        """
+        if not code.startswith(_CODE):
+            return None
+        now = self._clock()
+        with self._open() as connection, _transaction(connection):
+            used = connection.execute(
+                "UPDATE code SET used_at=? WHERE hash=? AND used_at IS NULL AND expires_at>?", (now, _hash(code), now)
+            )
+            if used.rowcount != 1:
+                return None
+            taken = {row[0] for row in connection.execute("SELECT name FROM token")}
+            name = next(n for n in chain(["administrator"], map("administrator-{}".format, count(2))) if n not in taken)
+            number = _insert_token(connection, name, secrets.token_urlsafe(32), False, now, LONGEST)
+            connection.execute("UPDATE token SET used_at=? WHERE id=?", (now, number))
+        return Proven(name, False, f"token:{number}")
 
     # ---- sessions ----
 
@@ -151,21 +196,27 @@ class Store:
         return session
 
     def session(self, session: str, environment_token: str | None, *, touch: bool = True) -> Access | None:
-        """Whose SESSION it is; None where it ended, or its token did. TOUCH: it is used, so it lasts longer."""
+        """Whose SESSION it is; None where it ended, or its token did. TOUCH: it is used, so it lasts longer, and its token
+        was used too."""
         now = self._clock()
         with self._open() as connection:
             row = connection.execute(
-                "SELECT binding, name, read_only, created_at, seen_at FROM session WHERE hash=?", (_hash(session),)
+                "SELECT binding, session.name, session.read_only, session.created_at, seen_at, token.id, expires_at"
+                " FROM session LEFT JOIN token ON binding = 'token:' || token.id WHERE session.hash=?",
+                (_hash(session),),
             ).fetchone()
             if row is None or now - row[4] > IDLE or now - row[3] > LONGEST:
                 return None
-            binding, name, read_only, _, seen = row
-            if binding.startswith("environment:") and (
-                environment_token is None or binding != environment_binding(environment_token)
-            ):
+            binding, name, read_only, _, seen, token, expires = row
+            if binding.startswith("token:"):
+                alive = token is not None and not _ended(expires, now)
+            else:
+                alive = environment_token is not None and binding == environment_binding(environment_token)
+            if not alive:
                 return None
             if touch and now - seen > 60:
                 connection.execute("UPDATE session SET seen_at=? WHERE hash=?", (now, _hash(session)))
+                connection.execute("UPDATE token SET used_at=? WHERE id=?", (now, token))
         return Access(name, bool(read_only), "session", csrf_of(session))
 
     def close_session(self, session: str) -> None:
@@ -175,21 +226,20 @@ class Store:
 
     # ---- wrong tries ----
 
-    def locked_out(self, address: str, tries: int, within: float) -> float:
-        """Seconds until ADDRESS may try again; 0 where it may now."""
+    def count_failure(self, address: str, tries: int, within: float) -> float:
+        """Count a wrong try of ADDRESS. Seconds until its next one is looked at, where it had TRIES within WITHIN seconds
+        before; 0 where it had fewer. Counted and told in one step, however many ask at once."""
         now = self._clock()
-        with self._open() as connection:
+        with self._open() as connection, _transaction(connection):
+            connection.execute("DELETE FROM failure WHERE at<?", (now - 3600,))
             rows = connection.execute(
                 "SELECT at FROM failure WHERE address=? AND at>? ORDER BY at DESC LIMIT ?",
                 (address, now - within, tries),
             ).fetchall()
-        return float(rows[-1][0]) + within - now if len(rows) >= tries else 0.0
-
-    def count_failure(self, address: str) -> None:
-        at = self._clock()
-        with self._open() as connection, _transaction(connection):
-            connection.execute("DELETE FROM failure WHERE at<?", (at - 3600,))
-            connection.execute("INSERT INTO failure VALUES (?,?)", (address, at))
+            if len(rows) >= tries:
+                return float(rows[-1][0]) + within - now
+            connection.execute("INSERT INTO failure VALUES (?,?)", (address, now))
+        return 0.0
 
     # ---- what must not happen twice ----
 
@@ -224,6 +274,44 @@ def csrf_of(session: str) -> str:
 
 def _hash(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _make_tables(connection: sqlite3.Connection) -> None:
+    with _transaction(connection):
+        if connection.execute("PRAGMA user_version").fetchone()[0] == 1:
+            connection.execute("ALTER TABLE token ADD COLUMN expires_at REAL")
+        for statement in _TABLES.split(";"):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version={_VERSION}")
+
+
+def _insert_token(
+    connection: sqlite3.Connection, name: str, token: str, read_only: bool, now: float, lasts: float | None
+) -> int:
+    """The new token's number. Raises sqlite3.IntegrityError for a name that is taken."""
+    made = connection.execute(
+        "INSERT INTO token(name, hash, read_only, created_at, expires_at) VALUES (?,?,?,?,?)",
+        (name, _hash(token), int(read_only), now, now + lasts if lasts is not None else None),
+    )
+    return int(made.lastrowid or 0)
+
+
+def _end_tokens(connection: sqlite3.Connection, which: str, values: tuple[str | float, ...]) -> int:
+    """Delete the tokens that fulfil WHICH (SQL of this module), and their sessions; how many they were."""
+    ended = connection.execute(f"SELECT id FROM token WHERE {which}", values).fetchall()  # noqa: S608
+    for (number,) in ended:
+        connection.execute("DELETE FROM session WHERE binding=?", (f"token:{number}",))
+        connection.execute("DELETE FROM token WHERE id=?", (number,))
+    return len(ended)
+
+
+def _token_row(row: tuple[Any, ...]) -> TokenRow:
+    number, name, read_only, created, used, expires = row
+    return TokenRow(number, name, bool(read_only), created, used, expires)
+
+
+def _ended(expires_at: float | None, now: float) -> bool:
+    return expires_at is not None and expires_at <= now
 
 
 @contextmanager

@@ -21,13 +21,13 @@ def form() -> Any:
 
 
 def log_in() -> Any:
-    """Open a session for a right token, under a new id; else the form again."""
+    """Open a session for a right token or the first login's code, under a new id; else the form again."""
     here = panel()
     if here.authorize is not None:
         raise NoSuchPage(tr("There is no login of its own here."), tr("Log in to the app itself."))
     token = request.form.get("token", "").strip()[:500]
     try:
-        proven = access.check_token(token, request.remote_addr or "", here.store, here.environment_token)
+        proven = access.check_login(token, request.remote_addr or "", here.store, here.environment_token)
     except TooManyTries as error:
         answer = page.login_page("too-many", error.wait)
         answer.status_code = 429

@@ -6,6 +6,7 @@ import ipaddress
 import logging
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import waitress
 from flask import Flask, Response, redirect, request, url_for
@@ -20,11 +21,13 @@ from gitdeploy.web.answers import error_answer
 from gitdeploy.web.errors import BadRequest, NoSuchPage
 from gitdeploy.web.page.document import templates
 from gitdeploy.web.serving.blueprint import PREFIX, blueprint
+from gitdeploy.web.serving.deadlines import PunctualChannel
 from gitdeploy.web.serving.proxies import BelieveProxies
 from gitdeploy.web.shared import priority
 
 STREAMS = 240  # live streams at once; each holds a thread
 WORKERS = 12  # threads for everything else
+CONNECTIONS = 800  # at once; each is an open file, of the 1024 that a process usually has
 
 
 def make_app(
@@ -59,12 +62,14 @@ def serve(app: Flask, host: str, port: int, ready: Callable[[], None]) -> None:
     logging.getLogger("waitress").setLevel(logging.ERROR)
     templates()
     priority.give_way()
+    sockets: dict[int, Any] = {}
     server = waitress.create_server(
         app,
+        map=sockets,
         host=host.strip("[]"),
         port=port,
         threads=STREAMS + WORKERS,
-        connection_limit=1000,
+        connection_limit=CONNECTIONS,
         asyncore_use_poll=True,
         channel_timeout=30,
         channel_request_lookahead=1,  # so that a stream learns that its client is gone
@@ -74,6 +79,9 @@ def serve(app: Flask, host: str, port: int, ready: Callable[[], None]) -> None:
         expose_tracebacks=False,
         ident="gitdeploy",
     )
+    for listening in list(sockets.values()):  # one, or one for each address of a name
+        if hasattr(listening, "channel_class"):
+            listening.channel_class = PunctualChannel
     ready()
     app.extensions["gitdeploy"]["gitdeploy"].keep_checking()
     server.run()
