@@ -7,5 +7,6 @@ from gitdeploy.lazy import rooms
 if TYPE_CHECKING:
     from gitdeploy.checkout import promised as promised
     from gitdeploy.checkout import remote as remote
+    from gitdeploy.checkout import tag_texts as tag_texts
 else:
-    __getattr__ = rooms(__name__, frozenset("promised remote".split()))
+    __getattr__ = rooms(__name__, frozenset("promised remote tag_texts".split()))

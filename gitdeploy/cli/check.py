@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gitdeploy.cli.notes import notes_text
+from gitdeploy.cli.notes import notes_text, releases_text
 from gitdeploy.cli.options import EXAMPLE, global_options, pass_screen
 from gitdeploy.cli.screen import Screen
 from gitdeploy.errors import SourceError
@@ -58,8 +58,10 @@ def _text(screen: Screen, result: CheckResult) -> str:
     ]
     if result.release_name and result.release_name != result.latest_tag:
         lines.append(clean(result.release_name))
-    if result.release_notes:
-        lines += ["", notes_text(screen, result.release_notes), ""]
+    notes = releases_text(screen, result.releases) if len(result.releases) > 1 else ""
+    notes = notes or notes_text(screen, result.release_notes or "") or releases_text(screen, result.releases)
+    if notes:
+        lines += ["", notes, ""]
     if result.download_url and result.download_url.startswith(("https://", "http://")):
         lines.append(tr("Page:    {download_url}", download_url=clean(result.download_url)))
     bad = screen.app().bad_releases().get(result.commit or "")

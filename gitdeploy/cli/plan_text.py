@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gitdeploy.app import App
+from gitdeploy.cli.notes import releases_text
 from gitdeploy.cli.screen import Screen
 from gitdeploy.deployment.plan.make import Plan
 from gitdeploy.deployment.plan.migrations import plan_lines
@@ -59,11 +60,7 @@ def plan_text(screen: Screen, plan: Plan) -> str:
         lines.append(f"  {'data replaced' if number == 0 else '':<15} {move.text}")
     lines += _afterwards(plan)
     lines.append(f"  disk            {size_text(plan.disk_needed)} at the most")
-    if plan.commit_count:
-        lines += ["", f"  {count(plan.commit_count, 'commit')}:"]
-        lines += [f"    {commit.id[:7]} {commit.subject}" for commit in plan.commits[:12]]
-        if plan.commit_count > 12:
-            lines.append(f"    … and {plan.commit_count - 12} more")
+    lines += _brought(screen, plan)
     lines += [f"  Note: {warning}" for warning in (*plan.remembered, *plan.warnings)]
     if plan.problems:
         lines += ["", f"{count(len(plan.problems), 'problem')}:"]
@@ -73,6 +70,19 @@ def plan_text(screen: Screen, plan: Plan) -> str:
         if place := screen.elsewhere("\n".join(problem.hint for problem in plan.problems)):
             lines.append(f"  {place}")
     return "\n".join(lines)
+
+
+def _brought(screen: Screen, plan: Plan) -> list[str]:
+    """The commits, and what the releases say that come with it."""
+    lines = []
+    if plan.commit_count:
+        lines += ["", f"  {count(plan.commit_count, 'commit')}:"]
+        lines += [f"    {commit.id[:7]} {commit.subject}" for commit in plan.commits[:12]]
+        if plan.commit_count > 12:
+            lines.append(f"    … and {plan.commit_count - 12} more")
+    if notes := releases_text(screen, plan.releases):
+        lines += ["", "  release notes:", *(f"    {line}".rstrip() for line in notes.splitlines())]
+    return lines
 
 
 def _afterwards(plan: Plan) -> list[str]:

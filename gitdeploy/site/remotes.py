@@ -149,6 +149,9 @@ class CheckoutRemote(Struct, frozen=True):
         kind, _, message = done.stdout.decode("utf-8", "replace").partition("\0")
         return unsigned(message.rstrip("\n")).strip() if kind == "tag" else None
 
+    def tag_texts(self, remote: str, tags: Sequence[str], *, whole: bool) -> dict[str, str]:
+        return checkout.tag_texts.tag_texts(self.repository, remote, tags, self.credentials(remote), whole=whole)
+
     def tag_dates(self, tags: Sequence[str]) -> dict[str, str]:
         if not tags:
             return {}

@@ -15,6 +15,7 @@ from gitdeploy.sources.base import (
     HttpStore,
     Page,
     Release,
+    ReleaseNotes,
     Setup,
     Source,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "HttpStore",
     "Page",
     "Release",
+    "ReleaseNotes",
     "Setup",
     "Source",
     "finding",

@@ -39,6 +39,16 @@ class Release(Struct, frozen=True):
     announced: bool = False
 
 
+class ReleaseNotes(Struct, frozen=True):
+    """A release between what is live and the one that is gone to: what it brings. `notes` are Markdown or plain text."""
+
+    tag: str
+    version: str | None
+    name: str
+    published_at: str | None
+    notes: str
+
+
 class Page(Struct, frozen=True):
     """A part of a source's list. `more`: there is a next one; `total`: of all releases, where the host tells."""
 
@@ -59,6 +69,7 @@ class Announcement(Struct, frozen=True):
 class CheckResult(Struct, frozen=True):
     """The answer of `check`: the shape of `check --json`; `commit` is the newest release's, `warning` a sentence.
 
+    `releases`: those between what is live and the newest, that one included, newest first.
     `commits_ahead`: how many commits HEAD is after the newest release, where it is. `reason`: why there is no release,
     `way`: what changes that; `held_back`: there are some, and the channel or the host keeps them back.
     """
@@ -85,9 +96,10 @@ class CheckResult(Struct, frozen=True):
     reason: str | None = None
     way: str | None = None
     held_back: bool = False
+    releases: tuple[ReleaseNotes, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        return {**asdict(self), "releases": [asdict(each) for each in self.releases]}
 
     def nothing(self, live: str) -> str:
         """Why there is nothing to upgrade to; LIVE is what that is called which runs. No full stop at its end."""
@@ -130,6 +142,11 @@ class GitRemote(Protocol):
         ...
 
     def tag_message(self, tag: str) -> str | None: ...
+    def tag_texts(self, remote: str, tags: Sequence[str], *, whole: bool) -> Mapping[str, str]:
+        """What those of TAGS say that are annotated at REMOTE, which is asked for them; WHOLE: also where it hands them out
+        only with the commits behind them."""
+        ...
+
     def tag_dates(self, tags: Sequence[str]) -> Mapping[str, str]:
         """When those of TAGS that are here were made, ISO 8601 with zone: of an annotated tag its own, else its commit's."""
         ...

@@ -13,7 +13,8 @@ from packaging.version import Version
 from gitdeploy.config import Config
 from gitdeploy.errors import PolicyError, SourceError, Unreachable, UsageError
 from gitdeploy.messages import joined, tr
-from gitdeploy.sources.base import CheckResult, GitRemote, HttpStore, Release, Source
+from gitdeploy.sources.base import CheckResult, GitRemote, HttpStore, Release, ReleaseNotes, Source
+from gitdeploy.sources.between import Between
 from gitdeploy.sources.choosing import Chooser, Chosen, Place
 from gitdeploy.sources.judging import NoRelease, Rules, is_future, why_none
 from gitdeploy.sources.listing import listed
@@ -35,6 +36,7 @@ class Catalogue:
         self.config, self.store, self.git, self.clock = config, store, git, clock
         self.rules = Rules(config.source)
         self.memory = Memory(config.source, store, git)
+        self.between = Between(self.rules, self.memory, git)
         self._made: dict[bool, list[Place]] = {}
 
     # ---- asking ----
@@ -46,7 +48,8 @@ class Catalogue:
         if known is not None and not force and 0 <= self.clock() - known[0] < self.config.check.interval:
             return self._result(current, known[1], known[0], from_cache=True)
         try:
-            return self._asked(current, acting=False)
+            found = self._asked(current, acting=False)
+            return replace(found, releases=self.explained(current, found.latest_tag)) if found.is_newer else found
         except SourceError as error:
             if known is None:
                 raise
@@ -86,6 +89,16 @@ class Catalogue:
         """Up to MOST releases that may be chosen over what is live, newest first, asked for now. Raises `SourceError`."""
         chosen, _ = self._choice(current, most, acting=True)
         return [with_local_notes(self.git, release) for release in chosen.newer]
+
+    def explained(self, current: CodeState, tag: str | None, *, here: bool = False) -> tuple[ReleaseNotes, ...]:
+        """The releases from CURRENT, exclusive, to TAG as the last check found them, newest first, their notes asked for
+        where they aren't known. HERE: the objects of TAG were fetched. Raises nothing where notes can't be had."""
+        if tag is not None and self.between.known(current, tag):
+            source, remote = self._places()[0].source, self.config.source.remote
+            self.between.fill(current, tag, source, remote, self.clock())
+            if here and source.tags_only:
+                self.between.fill_here(current, tag, remote)
+        return self.between.known(current, tag)
 
     def last(self, current: CodeState) -> CheckResult | None:
         """The last answer, however old, beside CURRENT; None where there is none. Asks nobody."""
@@ -256,6 +269,8 @@ class Catalogue:
         newest = self.memory.compared_with_highest(replace(newest, warnings=(*troubles, *newest.warnings)))
         now = self.clock()
         self.memory.remember(now, newest)
+        if newest.release is not None and chosen.newer:
+            self.between.note(current, chosen.found, newest.release)
         return self._result(current, newest, now, from_cache=False)
 
     def _newest_of(self, chosen: Chosen, current: CodeState) -> Newest:
@@ -397,6 +412,7 @@ class Catalogue:
             reason=newest.reason,
             way=newest.way,
             held_back=newest.held_back,
+            releases=self.between.known(current, release.tag) if newer and release is not None else (),
         )
 
 

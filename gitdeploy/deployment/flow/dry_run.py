@@ -25,6 +25,7 @@ from gitdeploy.site.skipping import Skips
 from gitdeploy.site.tags import check_tag
 from gitdeploy.state import Database
 from gitdeploy.text import clean, moment_text
+from gitdeploy.upkeep import updates
 from gitdeploy.versions import CodeState, version_text
 
 
@@ -52,6 +53,7 @@ def look(
             if site.config.git.verify != "none":
                 require_signature(site, site.release_at(head_of(site)), target, older=options.allow_downgrade)
             plan = make(site, database, Chosen(target), options)
+            plan = replace(plan, releases=updates.catalogue(site, database).explained(plan.origin, tag, here=True))
             way = direction(site, plan.origin, plan.target)
         finally:
             if now.fetched:

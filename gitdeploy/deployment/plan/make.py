@@ -50,6 +50,7 @@ from gitdeploy.versions import CodeState
 if TYPE_CHECKING:
     from gitdeploy.checkout.modules import Recorded
     from gitdeploy.checkout.submodules import Mode
+    from gitdeploy.sources import ReleaseNotes
 
 UPGRADE_STAGES = ("pre-deploy", "build", "migrate", "post-deploy")
 RESTORE_STAGES = ("pre-restore", "build", "post-restore")
@@ -79,6 +80,7 @@ class Plan(Struct, frozen=True):
     data: tuple[Move, ...] = ()  # what `restore --with-data` replaces
     remembered: tuple[str, ...] = ()  # what is known here against the release: it failed, it is skipped
     brought: tuple[bytes, ...] = ()  # files with settings in them that come with the target
+    releases: tuple[ReleaseNotes, ...] = ()  # those that come with it, with their notes, the target first
     signed: int = 0  # when the release's signed tag was made, seconds since 1970; 0: no signature was wanted
 
     @property
@@ -173,6 +175,7 @@ class Plan(Struct, frozen=True):
             "kept_data": [path_text(path) for path in self.tree.kept_data],
             "merged": [path_text(path) for path in self.tree.merged],
             "local_changes": [path_text(path) for path in self.tree.saved],
+            "releases": [to_builtins(release) for release in self.releases],
             "hooks": {stage: [hook.name for hook in hooks] for stage, hooks in self.hooks.items()},
             "hook_changes": self.hook_changes,
             "migrations": [change.as_dict() for change in self.migrations],

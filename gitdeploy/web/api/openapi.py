@@ -74,6 +74,7 @@ _LOG: dict[str, Schema] = {
     "more": _FLAG,
 }
 
+_NOTES = _object({"tag": _TEXT, "version": _MAYBE, "name": _TEXT, "published_at": _MAYBE, "notes": _TEXT})
 _CHECKED = (
     "latest_tag", "release_name", "release_notes", "release_notes_html", "published_at", "download_url", "tarball_url",
     "zipball_url", "source", "checked_at", "commit", "warning", "error", "hint", "reason", "way",
@@ -88,6 +89,7 @@ _ANSWERS: dict[str, Schema] = {
                 {
                     **dict.fromkeys(_CHECKED, _MAYBE),
                     **dict.fromkeys(("is_newer", "is_same", "is_older", "from_cache", "held_back"), _FLAG),
+                    "releases": _list(_NOTES),
                     "commits_ahead": {"type": ["integer", "null"]},
                 },
             ),

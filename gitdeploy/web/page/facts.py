@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from gitdeploy.deployment.record.replaced import Kept
     from gitdeploy.site.skipping import Skip
     from gitdeploy.site.status import Status
-    from gitdeploy.sources import CheckResult
+    from gitdeploy.sources import CheckResult, ReleaseNotes
     from gitdeploy.state import BadRelease, DeploymentRow, Holder
 
 _WANTED = re.compile(r"^Wanted \S+, ")  # how the journal's sentence begins; the page has named the release already
@@ -123,7 +123,8 @@ class LocalChoice(Struct, frozen=True):
 
 
 class Update(Struct, frozen=True):
-    """What the last check found. `found` None: nothing was ever asked; `problem`: why asking failed just now."""
+    """What the last check found. `found` None: nothing was ever asked; `problem`: why asking failed just now. `earlier`: the
+    releases that come with the newest, with their notes as HTML."""
 
     found: CheckResult | None
     notes: str = ""
@@ -131,6 +132,7 @@ class Update(Struct, frozen=True):
     skip: Skip | None = None
     problem: str = ""
     hint: str = ""
+    earlier: Sequence[tuple[ReleaseNotes, str]] = ()
 
 
 class ReleaseRow(Struct, frozen=True):
@@ -353,7 +355,9 @@ def read_update(app: App, *, ask: bool = False, force: bool = False) -> Update:
         why, way = f"{found.nothing(app.live().name)}.", found.way or ""
     said = joined(" ", filter(None, (found.warning, why)))
     skip = app.skips().against(found.latest_tag)
-    return Update(found, to_html(found.release_notes or ""), bad, skip, said, way or hint)
+    notes = to_html(found.release_notes or (found.releases[0].notes if found.releases else ""))
+    earlier = [(release, to_html(release.notes)) for release in found.releases[1:]]
+    return Update(found, notes, bad, skip, said, way or hint, earlier)
 
 
 def bad_releases(app: App) -> dict[str, BadRelease]:
