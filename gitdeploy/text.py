@@ -170,6 +170,8 @@ _NAMES_AN_ERROR = (
     re.compile(r"(?:^|\s)(?:ERROR|FATAL|CRITICAL|[Ff]atal)\b:?|^[Ee]rror:|\[(?:ERROR|CRITICAL)\]"),
 )
 
+_EXCEPTION = re.compile(r"(?:[\w.]+(?:Error|Exception)|Exception): .*")
+_TRACEBACK = "Traceback (most recent call last):"
 # An exception that another one brought about: gunicorn's handler of signals writes while its log is being written, or
 # whom it wrote to is gone. It says nothing of why the app ended.
 _FOLLOWS_ANOTHER = re.compile(r"RuntimeError: reentrant call inside|(?:^|\s)(?:BrokenPipe|Cancelled)Error: ")
@@ -203,6 +205,28 @@ def telling_line(lines: list[str]) -> str:
         if named := _naming(names, lines):
             return named[-1].strip()
     return lines[-1] if lines else ""
+
+
+def exception_in(lines: list[str]) -> str:
+    """The last of a log's LINES that names an exception, without what a logger put before it; empty where none does."""
+    named = _naming(_NAMES_AN_ERROR[0], lines)
+    found = _EXCEPTION.search(named[-1]) if named else None
+    return clean(found[0].strip(), limit=200) if found is not None else ""
+
+
+def in_a_traceback(lines: list[str]) -> bool:
+    """Whether LINES end in the middle of a Python traceback: what it is about comes last, and isn't there yet."""
+    for line in reversed(lines):
+        if _TRACEBACK in line:
+            return True
+        if line.strip() and not line[0].isspace():
+            return False
+    return False
+
+
+def sentence(text: str) -> str:
+    """TEXT with a full stop, where it doesn't end a sentence already."""
+    return text if text.endswith((".", "!", "?")) else tr("{sentence}.", sentence=text)
 
 
 def nearest(word: str, known: Iterable[str], most: int = 1, likeness: float = 0.6) -> list[str]:

@@ -309,12 +309,32 @@ def test_when_the_time_is_over_it_says_for_how_long_and_what_the_service_said() 
     told: list[str] = []
     with pytest.raises(HealthFailed) as caught:
         wait_healthy(replace(QUICK, url=(url,)), [service], on_line=told.append)
-    assert caught.value.message == f"{url}: connection refused for 1.0 s."
+    assert (
+        caught.value.message
+        == f"{url}: connection refused for 1.0 s (ModuleNotFoundError: No module named 'flask_migrate')."
+    )
     assert caught.value.details[-1] == "otrs-web.service said: ModuleNotFoundError: No module named 'flask_migrate'"
     assert told == [
         "otrs-web.service: Traceback",
         "otrs-web.service: ModuleNotFoundError: No module named 'flask_migrate'",
     ]
+
+
+def test_a_traceback_is_shown_to_its_end(app: App) -> None:
+    app.answer = say(500)
+    service = Watched(log=["Traceback (most recent call last):", '  File "app.py", line 1, in <module>'])
+    later(1.5, lambda: service.log.append("KeyError: 'mood'"))
+    with pytest.raises(HealthFailed, match=r"500 instead of 200 \(ok\) for 1\.0 s \(KeyError: 'mood'\)\.") as caught:
+        wait_healthy(replace(QUICK, url=(app.url,)), [service])
+    assert caught.value.details[-1].endswith("said: KeyError: 'mood'")
+
+
+def test_what_was_last_answered_is_shown_while_it_waits(app: App) -> None:
+    app.answer = in_turn(iter([say(500), say(503), say(), say()]))
+    shown: list[str] = []
+    wait_healthy(replace(QUICK, url=(app.url,), timeout=60.0), (), on_progress=shown.append)
+    assert shown[:2] == ["500 instead of 200 (ok), 0 of 60 s", "503 instead of 200 (ok), 0 of 60 s"]
+    assert shown[2:] == [f"{app.url}: 200, {number} of 2" for number in (1, 2)]
 
 
 def test_new_lines_of_the_service_are_shown_once_while_it_waits(app: App, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,10 +41,10 @@ CHANGES: dict[str, tuple[str, str]] = {
     "backup.databases": ("['sqlite:///a.db']", "[]"), "backup.restore_data": ("auto", "never"),
     "hooks.dir": ("hooks", "deploy"), "hooks.timeout": ("300", "60"),
     **{f"hooks.{stage}": ("[a]", "[b]") for stage in (
-        "pre-deploy", "build", "migrate", "post-deploy", "pre-restore", "post-restore", "on-failure")},
+        "check", "pre-deploy", "build", "migrate", "post-deploy", "pre-restore", "post-restore", "on-failure")},
     "service.systemd": ("a", "b"), "service.supervisor": ("a", "b"), "service.compose": ("a", "b"),
     "service.pidfile": ("a.pid", "b.pid"), "service.signal": ("HUP", "TERM"), "service.command": ("a", "b"),
-    "service.log": ("a.log", "b.log"), "service.stop_for_switch": ("false", "true"), "service.timeout": ("60", "1"),
+    "service.log": ("a.log", "b.log"), "service.import_test": ("true", "false"), "service.stop_for_switch": ("false", "true"), "service.timeout": ("60", "1"),
     "maintenance.file": ("a", "/etc/b"),
     "health.url": ("http://127.0.0.1/", "http://127.0.0.1/health"), "health.command": ("a", "b"),
     "health.tcp": ("127.0.0.1:1", "127.0.0.1:2"), "health.expect": ("200", "204"), "health.expect_body": ("a", "b"),

@@ -127,6 +127,34 @@ def test_the_lines_of_a_log_that_say_why(lines: list[str], shown: list[str]) -> 
 
 
 @pytest.mark.parametrize(
+    ("line", "exception"),
+    [
+        (EXCEPTION, EXCEPTION),
+        (f"app said: {EXCEPTION}", EXCEPTION),
+        (
+            "2026-12-01 [ERROR] sqlalchemy.exc.OperationalError: no such table: a",
+            "sqlalchemy.exc.OperationalError: no such table: a",
+        ),
+        ("[ERROR] Worker failed to boot.", ""),
+        ("Internal Server Error: /health", ""),
+    ],
+)
+def test_the_exception_that_a_log_names(line: str, exception: str) -> None:
+    assert text.exception_in(["started", line, "[INFO] Shutting down"]) == exception
+
+
+def test_a_traceback_that_is_not_written_to_its_end() -> None:
+    whole = [
+        "started",
+        "Traceback (most recent call last):",
+        '  File "app.py", line 1, in <module>',
+        "    import x",
+        EXCEPTION,
+    ]
+    assert [text.in_a_traceback(whole[:size]) for size in range(6)] == [False, False, True, True, True, False]
+
+
+@pytest.mark.parametrize(
     "name", [b"plain", b"two words", b"it's", "数据".encode(), b"-rf", b"\xff", b"a\tb", b"$HOME;`x`", b"a\\b\xff%s'"]
 )
 def test_a_word_of_a_command_line_names_that_very_file(tmp_path: Path, name: bytes) -> None:

@@ -281,6 +281,34 @@ def test_going_back_to_what_is_no_release_stays_too(sample: Sample) -> None:
     assert [skip.tag for skip in App.open(sample.app).skips().all()] == ["v2.0.0"]
 
 
+def test_what_fails_the_same_way_is_tried_again_later_each_time(sample: Sample) -> None:
+    """A failure of the server: the release itself stays eligible, but not at every tick."""
+    sample.gitdeploy("backup")
+
+    def fails(message: str) -> None:
+        with App.open(sample.app).site.open_database() as database:
+            number = database.begin_deployment("upgrade", "watch", {}, {"tag": "v2.0.0", "version": None, "commit": ""})
+            moment = datetime.now(UTC).isoformat()
+            database.update_deployment(number, status="failed", ended_at=moment, error={"message": message})
+
+    for message, hours in (
+        ("no network after 3.1 s", 1),
+        ("no network after 4.0 s", 2),
+        ("no network after 9 s", 4),
+        ("the disk is full", 1),
+    ):
+        fails(message)
+        now = datetime.now(UTC)
+        held = look(sample, "{upgrade: all, interval: 1h}", moment=now + timedelta(hours=hours, minutes=-1))
+        assert held.tag is None
+        assert message in held.reason
+        assert "Sooner: gitdeploy upgrade v2.0.0" in held.reason
+        assert held.again is not None
+        assert (
+            look(sample, "{upgrade: all, interval: 1h}", moment=now + timedelta(hours=hours, minutes=1)).tag == "v2.0.0"
+        )
+
+
 @pytest.mark.parametrize("how", ["forward again", "a failed upgrade", "restored the same"])
 def test_what_nobody_went_back_from_is_skipped_by_nothing(sample: Sample, how: str) -> None:
     if how == "forward again":

@@ -44,6 +44,7 @@ def plan_text(screen: Screen, plan: Plan) -> str:
     ):
         if paths:
             lines.append(f"  {label:<15} {listing([path_text(path) for path in paths], 8)}")
+    lines += _import_test(plan)
     changes = plan.hook_changes
     for stage, hooks in plan.hooks.items():
         names = [hook.name + _WORDS.get(changes.get(hook.name, ""), "") for hook in hooks]
@@ -83,6 +84,12 @@ def _brought(screen: Screen, plan: Plan) -> list[str]:
     if notes := releases_text(screen, plan.releases):
         lines += ["", "  release notes:", *(f"    {line}".rstrip() for line in notes.splitlines())]
     return lines
+
+
+def _import_test(plan: Plan) -> list[str]:
+    """What of the release is loaded beside the live app before it goes live."""
+    shown = listing([load.shown for load in plan.loads], 4)
+    return [f"  import test     {shown}: beside the live app, before the switch"] if shown else []
 
 
 def _afterwards(plan: Plan) -> list[str]:

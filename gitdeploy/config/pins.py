@@ -57,7 +57,7 @@ WHO_DECIDES: Mapping[str, Who] = MappingProxyType(
         # Hooks and health checks are the release's code: they run as the app's user, as the app itself does.
         **dict.fromkeys(
             (
-                "hooks.dir", "hooks.timeout", "hooks.pre-deploy", "hooks.build", "hooks.migrate", "hooks.post-deploy",
+                "hooks.dir", "hooks.timeout", "hooks.check", "hooks.pre-deploy", "hooks.build", "hooks.migrate", "hooks.post-deploy",
                 "hooks.pre-restore", "hooks.post-restore", "hooks.on-failure",
                 "health.url", "health.command", "health.tcp", "health.expect", "health.expect_body", "health.headers",
                 "health.version", "health.start_period", "health.timeout", "health.interval", "health.successes",
@@ -68,7 +68,7 @@ WHO_DECIDES: Mapping[str, Who] = MappingProxyType(
         **dict.fromkeys(
             (
                 "service.systemd", "service.supervisor", "service.compose", "service.pidfile", "service.signal",
-                "service.command", "service.log", "service.stop_for_switch", "service.timeout",
+                "service.command", "service.log", "service.import_test", "service.stop_for_switch", "service.timeout",
                 "maintenance.file",
                 "check.auto", "check.interval", "check.upgrade", "check.window", "check.min_age",
                 "notify",

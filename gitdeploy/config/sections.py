@@ -162,6 +162,11 @@ class HooksConfig(Section, frozen=True):
         empty_is_none=True,
     )
     timeout: float = setting(Duration(1, 7 * DAY), 300.0, "A hook that runs longer is ended with all that it started.")
+    check: tuple[str, ...] = setting(
+        _COMMANDS,
+        (),
+        "Commands in a copy with the new code and venv, beside the live app; one that fails ends the upgrade.",
+    )
     pre_deploy: tuple[str, ...] = setting(
         _COMMANDS, (), "Commands before the switch; the old code is live.", key="pre-deploy"
     )
@@ -211,6 +216,9 @@ class ServiceConfig(Section, frozen=True):
         Text("a path", checks.inside_or_absolute),
         None,
         "The file that the app writes its log to, for `pidfile` and `command`: its last lines are shown when it is not well.",
+    )
+    import_test: bool = setting(
+        Flag(), True, "Whether what the service starts is loaded once, beside the live app, before it goes live."
     )
     stop_for_switch: bool = setting(Flag(), False, "true: stopped from before the switch until after the migration.")
     timeout: float = setting(Duration(1, DAY), 60.0, "How long stopping and starting may take.")

@@ -11,7 +11,7 @@ from gitdeploy.health.answer import Answer, connection_problem
 from gitdeploy.messages import joined, tr
 from gitdeploy.system import environment as environment_
 from gitdeploy.system import owner, process
-from gitdeploy.text import clean, duration_text, redact
+from gitdeploy.text import clean, duration_text, redact, sentence
 
 ANSWER_LIMIT = 10.0  # seconds for one answer: an app's first one may take long
 COMMAND_LIMIT = 60.0  # seconds for one run of `health.command`
@@ -30,7 +30,7 @@ def check_once(
     environment: the app's variables, which it gets beside a clean environment.
     """
     bad = ask(health, expected_version, ANSWER_LIMIT, root, environment).bad
-    return f"{bad}." if bad else None
+    return sentence(bad) if bad else None
 
 
 def ask(

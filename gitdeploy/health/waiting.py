@@ -17,12 +17,22 @@ from gitdeploy.health.questions import ANSWER_LIMIT, ask
 from gitdeploy.messages import joined, tr
 from gitdeploy.system import interruption
 from gitdeploy.system.proc import Identity
-from gitdeploy.text import LOOKED_THROUGH, duration_text, telling_lines
+from gitdeploy.text import (
+    LOOKED_THROUGH,
+    clean,
+    duration_text,
+    exception_in,
+    in_a_traceback,
+    redact,
+    sentence,
+    telling_lines,
+)
 
 CRASHES = 3  # so many starts by the service's manager while we wait are a crash-loop
 BAD_IN_A_ROW = 3  # so many bad answers in a row while watching: one may be a hiccup
 LAST_LINES = 12  # of each service's log, in the error
 _LOOK_AGAIN = 1.0  # seconds between two looks at a service's log, or at the service while nothing is asked yet
+_WRITING = 2.0  # seconds that the rest of a traceback may take to be written
 _TIMES = ("", "once", "twice", tr("three times"), tr("four times"), tr("five times"), tr("six times"))
 
 OnLine = Callable[[str], object]
@@ -71,6 +81,7 @@ class _Watch(Struct):
     root: Path | None
     environment: Mapping[str, str] | None
     on_line: OnLine | None
+    on_progress: OnLine | None = None
     begun: float = field(default_factory=time.time)
     restarts_at_first: list[int | None] = field(default_factory=list)
     restarts_before: list[int | None] = field(default_factory=list)
@@ -148,13 +159,41 @@ class _Watch(Struct):
                 self.on_line(f"{service.name}: {line}")
             self.shown[service.name] = lines
 
-    def failure(self, sentence: str) -> HealthFailed:
-        details = [
-            tr("{service} said: {line}", service=service.name, line=line)
-            for service in self.services
-            for line in telling_lines(service.last_lines(LOOKED_THROUGH, self._log_from()), LAST_LINES)
-        ]
-        return HealthFailed(tr("{sentence}.", sentence=sentence), details=tuple(details))
+    def failure(self, why: str) -> HealthFailed:
+        """WHY, with the exception that a service named last; its log, up to the end of a traceback that is being written."""
+        details: list[str] = []
+        named = ""
+        for service in self.services:
+            lines = whole_log(service, self._log_from())
+            named = named or exception_in(lines)
+            details += [
+                tr("{service} said: {line}", service=service.name, line=line)
+                for line in telling_lines(lines, LAST_LINES)
+            ]
+        return HealthFailed(
+            sentence(tr("{why} ({named})", why=why, named=named) if named and named not in why else why),
+            details=tuple(details),
+        )
+
+    def show(self, answer: Answer, good: int, passed: float) -> None:
+        """Show what was last answered, and how much of the time is over."""
+        if self.on_progress is None:
+            return
+        if answer.bad is None:
+            self.on_progress(
+                tr("{seen}, {good} of {successes}", seen=answer.seen, good=good, successes=self.health.successes)
+            )
+            return
+        asked = (*self.health.url, *self.health.tcp)
+        short = answer.bad.removeprefix(f"{redact(clean(asked[0]))}: ") if len(asked) == 1 else answer.bad
+        self.on_progress(
+            tr(
+                "{short}, {passed} of {timeout} s",
+                short=short,
+                passed=f"{passed:.0f}",
+                timeout=f"{self.health.timeout:.0f}",
+            )
+        )
 
     def _log_from(self) -> float:
         return self.started_after if self.started_after is not None else self.begun
@@ -174,6 +213,7 @@ def wait_healthy(
     started_after: float | None = None,
     generation: Path | None = None,
     on_line: OnLine | None = None,
+    on_progress: OnLine | None = None,
     root: Path | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> Health:
@@ -182,12 +222,15 @@ def wait_healthy(
 
     started_after: seconds since the epoch; a process of a service that is older has the old code.
     generation: the live venv's real path; a process that runs from another one beside it has other packages.
-    on_line: told the services' own log lines as they come, while the app is not well yet.
+    on_line: told the services' own log lines as they come, while the app is not well yet. on_progress: told what was last
+    answered, and how much of the time is over.
     root: the checkout, where `health.command` runs. environment: the app's, which it gets beside a clean one.
     """
     if not (health.configured or services):
         return Health(True, tr("no health check configured"))
-    watch = _Watch(health, services, expected_version, started_after, generation, root, environment, on_line)
+    watch = _Watch(
+        health, services, expected_version, started_after, generation, root, environment, on_line, on_progress
+    )
     _start_period(watch)
     begun = time.monotonic()
     deadline = begun + health.timeout
@@ -196,11 +239,13 @@ def wait_healthy(
         answer = watch.look(min(ANSWER_LIMIT, max(1.0, deadline - time.monotonic())))
         if answer.bad is None:
             good += 1
+            watch.show(answer, good, time.monotonic() - begun)
             if good >= health.successes:
                 return Health(True, f"{answer.seen}, {_times(good)}")
         else:
             good = 0
             reasons.append(answer.bad)
+            watch.show(answer, 0, time.monotonic() - begun)
             watch.say_log()
             if final := watch.in_vain():
                 raise watch.failure(final)
@@ -214,6 +259,14 @@ def wait_healthy(
         if always
         else tr("{reasons}, still after {waited}", reasons=reasons[-1], waited=waited)
     )
+
+
+def whole_log(service: Watched, since: float) -> list[str]:
+    """The end of the service's log since SINCE (seconds since the epoch); a traceback that is just being written is waited for."""
+    end = time.monotonic() + _WRITING
+    while in_a_traceback(lines := service.last_lines(LOOKED_THROUGH, since)) and time.monotonic() < end:
+        interruption.sleep(0.1)
+    return lines
 
 
 def _start_period(watch: _Watch) -> None:

@@ -35,7 +35,7 @@ from gitdeploy.text import (
 )
 
 FOLDER = "hooks"  # the usual name of the folder; it counts where deploy.yaml says so
-STAGES = ("pre-deploy", "build", "migrate", "post-deploy", "pre-restore", "post-restore", "on-failure")
+STAGES = ("check", "pre-deploy", "build", "migrate", "post-deploy", "pre-restore", "post-restore", "on-failure")
 _LAST_LINES = 12
 _KEPT_OUTPUT = 64 * 1024  # bytes of each stream; all of it has gone to the log by then
 # What editors, package managers and merges leave beside a file.

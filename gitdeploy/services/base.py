@@ -11,7 +11,7 @@ from gitdeploy.errors import Fault, GitDeployError
 from gitdeploy.messages import tr
 from gitdeploy.system import interruption
 from gitdeploy.system.proc import Identity
-from gitdeploy.text import LOOKED_THROUGH, telling_lines
+from gitdeploy.text import LOOKED_THROUGH, exception_in, telling_lines
 
 OnLine = Callable[[str], object]
 _LOOK = 0.1  # seconds between two looks at a service that is just starting or stopping
@@ -94,10 +94,16 @@ def failed(
 ) -> ServiceFailed:
     """A `ServiceFailed`: "otrs-web.service could not be restarted: SAID", with the service's own last lines. FAULT: of the
     server where its manager refused; else the app did not come up."""
-    message = tr("{service} could not be {what}", service=service.name, what=what) + (
-        tr(": {said}", said=said) if said else "."
+    details = said_by(service, since)
+    named = exception_in(list(details))
+    if named and named not in said:
+        said = tr("{said} ({named}).", said=said.rstrip("."), named=named) if said else f"{named}."
+    error = ServiceFailed(
+        tr("{service} could not be {what}", service=service.name, what=what)
+        + (tr(": {said}", said=said) if said else "."),
+        hint,
+        details=details,
     )
-    error = ServiceFailed(message, hint, details=said_by(service, since))
     error.fault = fault
     return error
 

@@ -1,20 +1,27 @@
-"""A command that restarts the app: whatever else there is. Nothing more can be known of it."""
+"""A command that restarts the app: whatever else there is. Of what it starts only as much is known as /proc tells."""
 
 from __future__ import annotations
 
+import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
 from msgspec import Struct
 
-from gitdeploy.messages import tr
+from gitdeploy.messages import joined, tr
 from gitdeploy.services.base import OnLine, ServiceFailed, said_by
 from gitdeploy.services.logfile import LogFile
-from gitdeploy.system import environment, process
+from gitdeploy.services.units import ancestors, is_gitdeploy
+from gitdeploy.system import environment, proc, process
 from gitdeploy.system import owner as owners
 from gitdeploy.system.proc import Identity
-from gitdeploy.text import clean, duration_text, redact
+from gitdeploy.text import clean, duration_text, listing, redact
+
+_QUIET = 2.0  # seconds without any process of the app after which none will come
+# As the first process of a container they start again what has ended.
+_MANAGERS = frozenset(("supervisord", "s6-svscan", "runsvdir", "runit", "circusd", "pm2"))
 
 
 class Command(Struct):
@@ -27,6 +34,8 @@ class Command(Struct):
     timeout: float = 60.0
     log: str | None = None
     _log: LogFile | None = None
+    _started: frozenset[Identity] = frozenset()
+    _gone_since: float | None = None
     kind: ClassVar[str] = "command"
 
     def __post_init__(self) -> None:
@@ -38,6 +47,8 @@ class Command(Struct):
 
     def restart(self, on_line: OnLine | None = None) -> None:
         begun = time.time()
+        self._started, self._gone_since = frozenset(), None
+        before = frozenset(self._children_of_nobody())
         if self._log:
             self._log.mark()
         done = process.run(
@@ -62,6 +73,7 @@ class Command(Struct):
             )
             error.fault = "release"
             raise error
+        self._started = frozenset(self._children_of_nobody()) - before
 
     def stop(self, on_line: OnLine | None = None) -> None:
         raise ServiceFailed(tr("`{name}` restarts the app, but nothing says how to stop it.", name=self.name))
@@ -76,7 +88,29 @@ class Command(Struct):
         return None
 
     def gave_up(self) -> str | None:
-        return None
+        """Where what the command had started has ended, and nothing runs from the checkout that could start it again."""
+        if not self._started or any(each.alive() for each in self._started) or any(self._children_of_nobody()):
+            self._gone_since = None
+            return None
+        self._gone_since = self._gone_since or time.monotonic()
+        if time.monotonic() - self._gone_since < _QUIET:
+            return None
+        pids = listing([str(each.pid) for each in sorted(self._started, key=lambda each: each.pid)], 3)
+        return tr(
+            "What `{name}` started has ended (process {pids}), and nothing starts it again.", name=self.name, pids=pids
+        )
+
+    def _children_of_nobody(self) -> Iterator[Identity]:
+        """The owner's processes that run from the checkout and that no manager of services has started: those it would start
+        again. A shell that does so in a loop is one of them itself."""
+        if os.path.basename(joined(" ", proc.command_line(1)[:1])) in _MANAGERS:
+            return
+        ours, group = ancestors(), proc.control_group()
+        for pid in proc.running():
+            if pid in ours or proc.owner_of(pid) != self.owner or proc.control_group(pid) != group:
+                continue
+            if proc.runs_from(pid, self.root) and not is_gitdeploy(pid) and (found := proc.identity(pid)) is not None:
+                yield found
 
     def processes(self) -> tuple[Identity, ...]:
         return ()

@@ -18,7 +18,7 @@ from gitdeploy.errors import GitDeployError
 from gitdeploy.messages import tr
 from gitdeploy.services.base import Service
 from gitdeploy.services.pidfile import PidFile
-from gitdeploy.services.units import is_gitdeploy, only_starts
+from gitdeploy.services.units import ancestors, is_gitdeploy, only_starts
 from gitdeploy.services.unix_peers import peers
 from gitdeploy.system import proc
 
@@ -86,16 +86,8 @@ def app_processes(services: Sequence[Service], root: Path, venv: Path | None) ->
     if not found:
         places = [root] if venv is None else [root, venv]
         found = {pid: None for pid in proc.running() if any(proc.runs_from(pid, place) for place in places)}
-    ours = _ancestors()
+    ours = ancestors()
     return [pid for pid in found if pid > 1 and pid not in ours and not is_gitdeploy(pid) and not only_starts(pid)]
-
-
-def _ancestors() -> set[int]:
-    found, pid = set(), os.getpid()
-    while pid > 1:
-        found.add(pid)
-        pid = proc.parent(pid)
-    return found
 
 
 def _files(pid: int, links: Iterable[str]) -> Iterator[OpenFile]:

@@ -104,13 +104,23 @@ class Supervisor(Struct):
         asked."""
         done = self._call(["status", self.target], timeout=_ASK)
         found = [Program(*match.groups()) for match in map(_LINE.match, done.text.splitlines()) if match]
-        if found or "no such" in done.text.lower() + done.error_text.lower():
+        said = f"{done.text}\n{done.error_text}"
+        if found or "no such process" in said or "no such group" in said:
             return tuple(found)
+        if "no such file" in said or "refused connection" in said:
+            raise ServiceFailed(
+                tr(
+                    "supervisord is not running, so nothing can be told of {service}: {said}",
+                    service=self.name,
+                    said=done.text or done.error_text,
+                ),
+                tr("Start it, as root: systemctl start supervisor"),
+            )
         raise ServiceFailed(
             tr(
-                "supervisor can't be asked about {name}: {error_text}",
-                name=self.name,
-                error_text=done.error_text or done.ending,
+                "supervisor can't be asked about {service}: {ending}",
+                service=self.name,
+                ending=done.error_text or done.ending,
             ),
             self._hint(),
         )

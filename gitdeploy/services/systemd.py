@@ -6,6 +6,7 @@ restart is root's, or given by polkit or sudo: see docs/services.md.
 
 from __future__ import annotations
 
+import glob
 import os
 import pwd
 import re
@@ -34,6 +35,7 @@ _PROPERTIES = (
     "WorkingDirectory,ExecStart,ExecMainCode,ExecMainStatus,CanReload,CanStart,FragmentPath,Triggers,"
     "Environment,EnvironmentFiles,UnsetEnvironment"
 )
+_JOURNALS = ("/var/log/journal", "/run/log/journal")
 _ASK = 15.0  # seconds for a question to systemd
 _NO_RIGHT = (
     tr("authentication required"),
@@ -175,7 +177,10 @@ class SystemdUnit(Struct):
         moment = [f"--since=@{since:.3f}"] if since is not None else []
         argv = [journalctl, "--quiet", "--no-pager", "--output=cat", f"--lines={most}", *words, *moment]
         done = self._as_manager(argv, timeout=_ASK)
-        return [clean(line, limit=500) for line in done.text.splitlines() if line.strip()][-most:] if done.ok else []
+        lines = [clean(line, limit=500) for line in done.text.splitlines() if line.strip()] if done.ok else []
+        if not lines and not self._manager() and (why := unreadable_journal()):
+            return [tr("({why})", why=why)]
+        return lines[-most:]
 
     def facts(self) -> dict[str, str]:
         """What systemd says of the unit. Raises `ServiceFailed` where it can't be asked."""
@@ -381,6 +386,23 @@ class SystemdUnit(Struct):
 
     def as_dict(self) -> dict[str, Any]:
         return {**described(self), "user": self.user}
+
+
+def unreadable_journal() -> str:
+    """Why this user sees nothing of the system's journal, and what helps, in a sentence; empty where it does, or there is none.
+    Its files are readable for root, for the groups systemd-journal and adm, and by access control lists (journald(8))."""
+    if os.geteuid() == 0:
+        return ""
+    files = [path for top in _JOURNALS for path in glob.glob(f"{top}/*/system.journal")]
+    if any(os.access(path, os.R_OK) for path in files) or not (files or any(os.path.isdir(top) for top in _JOURNALS)):
+        return ""
+    user = owners.user_name(os.geteuid())
+    return tr(
+        "{user} may not read the journal, so what the app itself said is missing. As root: "
+        "usermod --append --groups systemd-journal {user}; it counts from {user}'s next login, "
+        "or restart of its service",
+        user=user,
+    )
 
 
 def parse_show(text: str) -> dict[str, str]:

@@ -39,6 +39,15 @@ def unit_of(path: str) -> str | None:
     return None
 
 
+def ancestors() -> set[int]:
+    """This process, and all that started it."""
+    found, pid = set(), os.getpid()
+    while pid > 1:
+        found.add(pid)
+        pid = proc.parent(pid)
+    return found
+
+
 def is_gitdeploy(pid: int) -> bool:
     """Whether it is a gitdeploy: a deployment, the page, `watch`."""
     words = proc.command_line(pid)[:4]

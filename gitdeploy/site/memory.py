@@ -34,15 +34,18 @@ def remember_bad(work: Work, action: str, step: str, cause: GitDeployError, reas
 
 
 @contextmanager
-def requirements_remembered(work: Work) -> Iterator[None]:
-    """Requirements that nobody could install are the release's fault, though nothing live was touched by them."""
+def failure_remembered(work: Work, step: str) -> Iterator[None]:
+    """Requirements that nobody could install, and code that can't be loaded, are the release's fault, though nothing live was
+    touched by them. STEP as for `fault_of`: `requirements`, `check`."""
     try:
         yield
     except GitDeployError as error:
         reason = tr(
-            "Wanted {target}, {cause_sentence}", target=work.target.name, cause_sentence=cause_sentence("build", error)
+            "Wanted {target}, {cause_sentence}",
+            target=work.target.name,
+            cause_sentence=cause_sentence("build" if step == "requirements" else step, error),
         )
-        remember_bad(work, work.action, "requirements", error, reason, of_release=True)
+        remember_bad(work, work.action, step, error, reason, of_release=True)
         raise
 
 

@@ -280,7 +280,7 @@ class Database:
         ):
             state = {**json.loads(text), "at": at}
             if found and found[-1]["name"] == state["name"] and found[-1]["status"] == "running":
-                found[-1] = state
+                found[-1] = {**state, "at": found[-1]["at"]} if state["status"] == "running" else state
             else:
                 found.append(state)
         return found

@@ -20,6 +20,7 @@ from gitdeploy.site.tags import check_tag
 from gitdeploy.state import BadRelease, Database
 from gitdeploy.text import clean, duration_text
 from gitdeploy.upkeep import updates
+from gitdeploy.upkeep.again import next_try
 from gitdeploy.versions import CodeState, order, read_version
 
 if TYPE_CHECKING:
@@ -144,6 +145,9 @@ def decide(site: Site, database: Database, live: CodeState, now: datetime) -> De
     wanted = old[0].tag
     if (paused := database.meta_get(PAUSED)) is not None:
         return Decision(wanted, paused_sentence(paused))
+    again = next_try(database, wanted, settings.interval)
+    if again is not None and now < again.at:
+        return Decision(wanted, again.sentence(wanted), again.at)
     if settings.window is not None and not settings.window.contains(now):
         return Decision(
             wanted,

@@ -67,6 +67,7 @@ BASE: Tree = {
     ".gitignore": "/instance/\n/run/\n/assets/\n/uploads/\n*.log\n__pycache__/\n",
     "restart.sh": Program(RESTART),
     "health.sh": Program(HEALTH),
+    "hooks/check": Program("#!/bin/sh\nexec venv/bin/python -c 'import greeting; open(\"VERSION\").read()'\n"),
     "hooks/pre-deploy": Program(HOOK),
     "hooks/build": Program(BUILD),
     "hooks/migrate": Program(MIGRATE),

@@ -11,6 +11,8 @@ from support.releases import FAILING_HOOK, publish, trees
 from support.sample import differences
 from support.served import Served
 
+# It tells its test from its start, as an app may.
+DIES = "import os\napp = None\nif os.environ.get('GITDEPLOY_STAGE') != 'check':\n    raise SystemExit('this release does not start')\n"
 pytestmark = pytest.mark.xdist_group("running-app")
 
 
@@ -19,7 +21,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     sample = Served(tmp_path_factory.mktemp("running"))
     publish(sample, service_port=sample.port)
     tree = trees(service_port=sample.port)["v1.5.0"]
-    sample.release("v3.0.0", {**tree, "app.py": "raise SystemExit('this release does not start')\n"})
+    sample.release("v3.0.0", {**tree, "app.py": DIES})
     sick = str(tree["app.py"]).replace("    with database", "    return 'sick', 500\n    with database", 1)
     sample.release("v3.0.1", {**tree, "app.py": sick})
     liar = str(tree["app.py"]).replace('VERSION = "1.5.0"', 'VERSION = "1.4.0"')

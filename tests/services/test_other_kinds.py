@@ -52,6 +52,7 @@ def app(machine_for_app: Machine) -> MachineApp:
         made.publish(f"v{number}.0.0")
         made.publish(f"v{number}.1.0")
         made.publish(f"v{number}.2.0", body=sick)
+        made.publish(f"v{number}.4.0", body="import missing_in_this_release\n")
     made.checkout("v1.0.0")
     made.user("./start.sh")
     made.ask()
@@ -67,11 +68,14 @@ def live(app: MachineApp, tag: str) -> None:
 
 
 def up_and_back(app: MachineApp, major: int, user: str | None = "otrs") -> str:
-    """N.1.0 is good; N.2.0 is not, and its way back is. What was said of the failure."""
+    """N.1.0 is good; N.2.0 is not, and its way back is; N.4.0 never goes live. What was said of the failure."""
     app.gitdeploy("upgrade", f"v{major}.1.0", user=user)
     assert app.version() == f"{major}.1.0"
     done = app.gitdeploy("upgrade", f"v{major}.2.0", user=user, code=3)
     assert "500 instead of 200" in done.err
+    assert app.version() == f"{major}.1.0"
+    dies = app.gitdeploy("upgrade", f"v{major}.4.0", user=user, code=1)
+    assert "would not start: ModuleNotFoundError: No module named 'missing_in_this_release' (gunicorn wsgi)" in dies.err
     assert app.version() == f"{major}.1.0"
     return done.err
 
@@ -137,6 +141,10 @@ def test_a_supervisor_program_is_restarted_by_root_and_by_who_may_use_its_socket
     live(app, "v4.0.0")
     app.user("sh", "-c", STOP)  # to its end: it would answer in place of the next one
     app.machine.put("/etc/supervisor/conf.d/otrs.conf", SUPERVISOR)
+    app.machine.put(f"{ROOT}/deploy.yaml", settings("supervisor: otrs-web"), owner=app.uid)
+    down = app.gitdeploy("plan", "v4.1.0", user=None, code=1).out
+    assert "supervisord is not running, so nothing can be told of otrs-web" in down
+    assert "systemctl start supervisor" in down
     app.machine.inside("systemctl", "start", "supervisor")
     app.machine.wait_for("curl", "-sf", f"http://127.0.0.1:{PORT}/health")
     app.machine.wait_for("sh", "-c", "supervisorctl status otrs-web | grep RUNNING")

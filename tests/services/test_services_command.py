@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from support import needs
+from support.waiting import wait_until
 
 from gitdeploy.config import ServiceConfig
 from gitdeploy.services import ServiceFailed, from_dict, open_services, shares_cgroup_with
@@ -38,6 +39,33 @@ def test_what_the_command_starts_lives_on(tmp_path: Path) -> None:
         assert Path(f"/proc/{pid}").exists()
     finally:
         os.kill(pid, 9)
+
+
+@pytest.mark.parametrize(
+    ("command", "in_vain"),
+    [
+        ("sleep 0.2 >/dev/null 2>&1 &", True),
+        ("(sleep 0.2; sleep 30) >/dev/null 2>&1 & echo $! > pid", False),
+        ("(while true; do sleep 0.1; done) >/dev/null 2>&1 & echo $! > pid", False),
+        ("true", False),  # what it told to start the app can't be seen from here
+    ],
+    ids=["ended", "still runs", "is started again", "somewhere else"],
+)
+def test_what_it_started_has_ended_and_nothing_can_come_any_more(tmp_path: Path, command: str, in_vain: bool) -> None:
+    (service,) = open_services(ServiceConfig(command=command), tmp_path)
+    service.restart()
+    try:
+        if in_vain:
+            wait_until(lambda: service.gave_up() is not None, seconds=10)
+            assert "has ended (process " in str(service.gave_up())
+        else:
+            end = time.monotonic() + 2.6
+            while time.monotonic() < end:
+                assert service.gave_up() is None
+                time.sleep(0.2)
+    finally:
+        if (tmp_path / "pid").exists():
+            os.killpg(os.getpgid(int((tmp_path / "pid").read_text())), 9)
 
 
 def test_a_failing_command_says_its_code_and_last_line(tmp_path: Path) -> None:

@@ -37,7 +37,9 @@ def app(machine_for_app: Machine) -> MachineApp:
     made.publish("v2.0.0", body=crash)
     made.settings = SETTINGS
     made.publish("v2.1.0", body="def health():\n    return '500 Sick'\n")
-    made.publish("v2.2.0", body="import flask_migrate_is_missing\n")
+    dies = "import flask_migrate_is_missing\n"
+    made.publish("v2.2.0", body=f"if os.environ.get('GITDEPLOY_STAGE') != 'check':\n    {dies}")
+    made.publish("v2.2.1", body=dies)
     never = {"gunicorn.conf.py": "import time\ndef on_starting(server): time.sleep(600)\n"}
     made.publish("v2.3.0", files=never)
     failing = Program("#!/bin/sh\necho 'column otrs.queue already exists' >&2\nexit 3\n")
@@ -95,6 +97,16 @@ def test_one_that_crashes_after_it_had_been_well(app: MachineApp) -> None:
 def test_one_that_does_not_import_says_what_the_service_said(app: MachineApp) -> None:
     said = rolled_back(app, "v2.2.0")
     assert "otrs-web.service said: ModuleNotFoundError: No module named 'flask_migrate_is_missing'" in said
+
+
+def test_one_that_does_not_import_never_goes_live(app: MachineApp) -> None:
+    live = app.version()
+    done = app.gitdeploy("upgrade", "v2.2.1", user=None, code=1)
+    assert (
+        "v2.2.1 would not start: ModuleNotFoundError: No module named 'flask_migrate_is_missing' (gunicorn wsgi)"
+        in done.err
+    )
+    assert app.version() == live
 
 
 def test_one_that_never_becomes_ready(app: MachineApp) -> None:

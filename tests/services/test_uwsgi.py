@@ -26,6 +26,7 @@ def app(machine_for_app: Machine) -> MachineApp:
         made.publish(f"v{number}.0.0")
         made.publish(f"v{number}.1.0", greeting="2.0")
         made.publish(f"v{number}.2.0", greeting="2.0", body=SICK)
+        made.publish(f"v{number}.3.0", greeting="2.0", body="import missing_in_this_release\n")
     assert f"http-socket = 127.0.0.1:{PORT}\n" in INI
     made.prepare = "mkdir run"
     made.install("v1.0.0", UNIT.replace(UNIT.split("ExecStart=")[1].partition("\n")[0], "/usr/bin/uwsgi uwsgi.ini"))
@@ -37,6 +38,11 @@ def up_and_back(app: MachineApp, major: int) -> str:
     assert app.ask() | {"pid": 0} == {"version": f"{major}.1.0", "greeting": "2.0", "pid": 0}, "the new venv's package"
     said = app.gitdeploy("upgrade", f"v{major}.2.0", user=None, code=3).err
     assert f"otrs-web runs v{major}.1.0 again" in said
+    dies = app.gitdeploy("upgrade", f"v{major}.3.0", user=None, code=1).err
+    assert (
+        "would not start: ModuleNotFoundError: No module named 'missing_in_this_release' (uwsgi wsgi:application)"
+        in dies
+    )
     assert app.version() == f"{major}.1.0"
     return said
 

@@ -10,12 +10,13 @@ from gitdeploy.deployment.plan.kept_diff import kept_differences
 from gitdeploy.deployment.plan.make import Plan, make_plan
 from gitdeploy.deployment.plan.options import Options
 from gitdeploy.deployment.prepare import backup, ready, shelf, stage, venv
+from gitdeploy.deployment.prepare.check import check_release
 from gitdeploy.deployment.prepare.preflight import checked
 from gitdeploy.deployment.prepare.preparation import Preparation
 from gitdeploy.deployment.prepare.release import Chosen, Nothing, choose, fetch
 from gitdeploy.deployment.record.work import Result, Session, Work, record
 from gitdeploy.messages import joined, tr
-from gitdeploy.site.memory import requirements_remembered
+from gitdeploy.site.memory import failure_remembered
 from gitdeploy.site.site import Site, head_of, kept_data
 from gitdeploy.state import Database
 from gitdeploy.state.prepared import prepared_stages
@@ -44,9 +45,11 @@ def upgrade(session: Session, tag: str | None, options: Options) -> Result:
             if reused:
                 shelf.adopt_backup_place(preparation)
             else:
-                with requirements_remembered(work):
+                with failure_remembered(work, "requirements"):
                     venv.build_venv(preparation)
                 stage.stage_files(preparation)
+            with failure_remembered(work, "check"):
+                check_release(preparation)
             live = ready.into_live(preparation)
             ready.run_early_hooks(live, "pre-deploy")
         except BaseException:
@@ -71,6 +74,8 @@ def prepare_upgrade(session: Session, tag: str | None, options: Options) -> Resu
             venv.name_generation(preparation)
             venv.build_venv(preparation)
             stage.stage_files(preparation)
+            with failure_remembered(work, "check"):
+                check_release(preparation)
             shelf.keep_prepared(preparation)
         except BaseException:
             preparation.discard()

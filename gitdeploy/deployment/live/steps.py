@@ -72,16 +72,18 @@ class Stop(Struct):
         return {}
 
     def apply(self) -> str:
+        stopped = []
         for service in self.live.services:
             try:
                 service.stop()
+                stopped.append(service.name)
             except GitDeployError as error:
                 if self.live.before.service.stop_for_switch:
                     raise
                 self.live.journal.line(
                     tr("It goes on running while its data are exchanged: {message}", message=error.message), "warning"
                 )
-        return listing([service.name for service in self.live.services])
+        return listing(stopped) or tr("nothing: it goes on running")
 
     def undo(self, data: dict[str, Any]) -> str:
         return ""  # the service is started again once the old state is back, see settle.py
@@ -331,6 +333,7 @@ def check_health(live: Live, config: Config, version: str | None) -> str:
         started_after=live.switched_at,
         generation=generation,
         on_line=live.journal.output,
+        on_progress=lambda text: live.journal.progress("health", text),
         root=live.site.root,
         environment=environment,
     )

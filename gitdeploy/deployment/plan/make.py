@@ -41,6 +41,7 @@ from gitdeploy.hooks.running import Hook, find_hooks
 from gitdeploy.messages import joined, tr
 from gitdeploy.migrations import Change
 from gitdeploy.services import Service, open_services
+from gitdeploy.services.loads import Load
 from gitdeploy.site.data_open import look_open, open_paths
 from gitdeploy.site.remotes import fetch_places, fetch_promised
 from gitdeploy.site.site import Site
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
     from gitdeploy.checkout.submodules import Mode
     from gitdeploy.sources import ReleaseNotes
 
-UPGRADE_STAGES = ("pre-deploy", "build", "migrate", "post-deploy")
+UPGRADE_STAGES = ("check", "pre-deploy", "build", "migrate", "post-deploy")
 RESTORE_STAGES = ("pre-restore", "build", "post-restore")
 
 
@@ -81,6 +82,7 @@ class Plan(Struct, frozen=True):
     remembered: tuple[str, ...] = ()  # what is known here against the release: it failed, it is skipped
     brought: tuple[bytes, ...] = ()  # files with settings in them that come with the target
     releases: tuple[ReleaseNotes, ...] = ()  # those that come with it, with their notes, the target first
+    loads: tuple[Load, ...] = ()  # what the service starts, which is loaded beside the live app before the switch
     signed: int = 0  # when the release's signed tag was made, seconds since 1970; 0: no signature was wanted
 
     @property
@@ -178,6 +180,7 @@ class Plan(Struct, frozen=True):
             "releases": [to_builtins(release) for release in self.releases],
             "hooks": {stage: [hook.name for hook in hooks] for stage, hooks in self.hooks.items()},
             "hook_changes": self.hook_changes,
+            "import_test": [load.shown for load in self.loads],
             "migrations": [change.as_dict() for change in self.migrations],
             "data": [move.as_dict() for move in self.data],
             "service": [service.name for service in self.services],
@@ -247,7 +250,7 @@ def make_plan(
         action=action, origin=origin, target=target, local=local, goal=goal, checkout=checkout, venv=venv,
         hooks=hooks, services=services, history=commits_between(repository, local.head, goal.commit),
         disk_needed=needed, problems=tuple(said.problems), warnings=tuple(said.warnings), before=config,
-        after=after, options=options, migrations=migrations, brought=brought,
+        after=after, options=options, migrations=migrations, brought=brought, loads=_loads(site, action, services, venv),
     )  # fmt: skip
 
 
@@ -319,6 +322,20 @@ def _hooks(site: Site, action: str, after: Config, tree: TreePlan, said: _Said) 
     said.add(*plan_hooks.not_asked_for(site, action, after, tree))
     said.add(Problem(hook.problem, "", False) for each in hooks.values() for hook in each if hook.problem)
     return hooks
+
+
+def _loads(site: Site, action: str, services: Sequence[Service], venv: VenvPlan | None) -> tuple[Load, ...]:
+    if (
+        action != "upgrade"
+        or venv is None
+        or site.venv_link is None
+        or not site.config.service.import_test
+        or not services
+    ):
+        return ()
+    from gitdeploy.services.starts import loaded_by
+
+    return loaded_by(services, site.root, site.venv_link)
 
 
 def _services(site: Site, venv: VenvPlan | None, said: _Said) -> tuple[Service, ...]:

@@ -17,6 +17,8 @@ from gitdeploy.state import Database
 from gitdeploy.system import proc, process
 from gitdeploy.text import redact
 
+_TELL_AGAIN = 1.0  # seconds between two words on a running step for whoever watches from another process
+
 
 class StepTime(Struct):
     """A step as the summary shows it."""
@@ -43,6 +45,7 @@ class Journal:
         self.deployment = deployment
         self.listener = listener
         self.steps: list[StepTime] = []
+        self._told = 0.0
 
     # ---- durable records ----
 
@@ -79,6 +82,9 @@ class Journal:
 
     def progress(self, name: str, text: str, fraction: float | None = None) -> None:
         self.listener(Progress(name, text, fraction))
+        if time.monotonic() - self._told >= _TELL_AGAIN:
+            self._told = time.monotonic()
+            self.database.step(self.deployment, StepTime(name, "running", 0.0, redact(text)).as_dict())
 
     @contextmanager
     def step(self, name: str) -> Iterator[StepTime]:

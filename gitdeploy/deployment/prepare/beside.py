@@ -1,0 +1,160 @@
+"""A copy of the checkout as it will be, beside it: where the release's code can be tried while the old one serves.
+
+Code and other small files are copied; of SQLite files a copy is made by SQLite, so that nothing which the new code does at its
+start reaches the live data; large files are links. What the switch brings, changes and deletes is so in the copy already.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import stat
+from collections.abc import Collection, Sequence
+from contextlib import closing, suppress
+from itertools import islice
+from pathlib import Path
+
+from msgspec import Struct
+
+from gitdeploy.checkout.manifest import Item
+from gitdeploy.errors import DeploymentFailed
+from gitdeploy.messages import tr
+from gitdeploy.state import NAME
+from gitdeploy.system import interruption
+
+_SMALL = 1 << 20  # bytes: larger files are links
+_LARGEST_DATABASE = 256 << 20  # bytes of a SQLite file that is copied
+_MOST_FILES = 200_000
+_MOST_UNTRACKED = 500  # entries of a folder that no release tracks; one with more is a link
+_SPARE = 64 << 20  # bytes that stay free on the disk
+_SQLITE = b"SQLite format 3\0"
+_BESIDE = ("-wal", "-shm", "-journal")
+_NEVER = frozenset((".git", NAME, "__pycache__"))
+_NOT_COPIED = (".pid", ".sock")
+
+
+def copy_beside(root: Path, place: Path, tracked: Collection[bytes], items: Sequence[Item]) -> None:
+    """Make PLACE a copy of the checkout ROOT with ITEMS of the switch applied. TRACKED: paths of files, whose folders are
+    real ones in the copy. Raises `DeploymentFailed` where there is no room for it, `OSError`."""
+    folders = {b""}
+    for path in (*tracked, *(os.path.relpath(item.live, os.fsencode(root)) for item in items)):
+        while (path := os.path.dirname(path)) not in folders:
+            folders.add(path)
+    _Copy(root, place, frozenset(os.fsdecode(folder) for folder in folders)).folder("")
+    top = os.fsencode(root) + b"/"
+    for item in items:
+        if item.live.startswith(top):
+            _apply(item, os.fsencode(place), item.live[len(top) :])
+
+
+class _Copy(Struct):
+    root: Path
+    place: Path
+    tracked: frozenset[str]  # folders
+    files: int = 0
+
+    def folder(self, name: str) -> None:
+        here = self.place / name
+        here.mkdir(mode=0o700)
+        with os.scandir(self.root / name) as entries:
+            for entry in sorted(entries, key=lambda each: each.name):
+                if entry.name not in _NEVER:
+                    self._entry(entry, f"{name}/{entry.name}" if name else entry.name)
+
+    def _entry(self, entry: os.DirEntry[str], name: str) -> None:
+        there = self.place / name
+        if entry.is_symlink():
+            there.symlink_to(self._target(entry.path))
+        elif entry.is_dir():
+            if name in self.tracked or (_is_small(entry.path) and not os.path.exists(f"{entry.path}/pyvenv.cfg")):
+                self.folder(name)
+            else:
+                there.symlink_to(entry.path)
+        elif entry.is_file() and not name.endswith((*_NOT_COPIED, *_BESIDE)):
+            self._file(entry, there)
+
+    def _target(self, path: str) -> str:
+        """A link that leads out of the checkout leads there from the copy too."""
+        target = os.readlink(path)
+        return target if not target.startswith("../") else os.path.join(os.path.dirname(path), target)
+
+    def _file(self, entry: os.DirEntry[str], there: Path) -> None:
+        self.files += 1
+        if self.files % 200 == 1:
+            interruption.check()
+            self._look_for_room()
+        found = entry.stat()
+        with suppress(PermissionError):
+            if _is_sqlite(entry.path) and found.st_size <= _LARGEST_DATABASE and _copy_database(entry.path, there):
+                return
+            if entry.name.endswith(".log"):
+                there.touch(0o600)  # the app may begin its log anew at its start
+                return
+            if found.st_size <= _SMALL:
+                shutil.copyfile(entry.path, there)
+                there.chmod(stat.S_IMODE(found.st_mode) | stat.S_IWUSR)
+                return
+        there.symlink_to(entry.path)
+
+    def _look_for_room(self) -> None:
+        found = os.statvfs(self.place)
+        if self.files > _MOST_FILES or found.f_bavail * found.f_frsize < _SPARE:
+            raise DeploymentFailed(
+                tr("there are more than {most_files} files in it", most_files=_MOST_FILES)
+                if self.files > _MOST_FILES
+                else tr("there is too little room on the disk for a copy")
+            )
+
+
+def _is_small(path: str) -> bool:
+    """Whether the folder PATH holds few things, all in all."""
+    seen = 0
+    for _, folders, files in os.walk(path):
+        seen += len(folders) + len(files)
+        if seen > _MOST_UNTRACKED:
+            return False
+    return True
+
+
+def _is_sqlite(path: str) -> bool:
+    with open(path, "rb") as file:
+        return file.read(len(_SQLITE)) == _SQLITE
+
+
+def _copy_database(path: str, there: Path) -> bool:
+    """Whether it could be copied whole, while others write to it."""
+    if os.statvfs(there.parent).f_bavail * os.statvfs(there.parent).f_frsize < os.stat(path).st_size + _SPARE:
+        return False
+    try:
+        with (
+            closing(sqlite3.connect(f"{Path(path).as_uri()}?mode=ro", uri=True, timeout=5)) as source,
+            closing(sqlite3.connect(there)) as target,
+        ):
+            source.backup(target)
+    except sqlite3.Error:
+        there.unlink(missing_ok=True)
+        return False
+    return True
+
+
+def _apply(item: Item, place: bytes, name: bytes) -> None:
+    """What the switch will do to the file NAME, done in the copy at PLACE."""
+    there = os.path.join(place, name)
+    above = place
+    for part in islice(name.split(b"/"), name.count(b"/")):
+        above = os.path.join(above, part)
+        if os.path.islink(above) or not os.path.isdir(above):
+            with suppress(FileNotFoundError):
+                os.unlink(above)
+            if item.kind == "deleted":
+                return
+            os.mkdir(above, 0o700)
+    if os.path.isdir(there) and not os.path.islink(there):
+        if item.kind == "deleted":
+            return
+        shutil.rmtree(there)
+    with suppress(FileNotFoundError):
+        os.unlink(there)
+    if item.kind != "deleted":
+        shutil.copy2(item.new, there, follow_symlinks=False)

@@ -1,0 +1,86 @@
+"""What the app's service starts, and which part of the release that loads: read from the unit, from supervisor's
+configuration, or from the running processes. Nothing is started but what asks the service's manager.
+"""
+
+from __future__ import annotations
+
+import configparser
+import os
+import re
+import shlex
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from msgspec import Struct
+
+from gitdeploy.errors import GitDeployError
+from gitdeploy.services.base import Service
+from gitdeploy.services.loads import Load, loads_of
+from gitdeploy.services.opened import app_processes
+from gitdeploy.services.pidfile import PidFile
+from gitdeploy.services.privileged import ThroughRoot
+from gitdeploy.services.supervisor import Supervisor, config_files
+from gitdeploy.services.systemd import SystemdUnit
+from gitdeploy.system import proc
+
+_ARGV = re.compile(r"argv\[\]=(.*?) ; ignore_errors=")
+
+
+class Start(Struct, frozen=True):
+    """A command, and the folder that it is started in."""
+
+    words: tuple[str, ...]
+    folder: Path
+
+
+def loaded_by(services: Sequence[Service], root: Path, venv: Path) -> tuple[Load, ...]:
+    """What of the checkout ROOT each of SERVICES loads at its start with the Python of VENV, each once; nothing where that
+    can't be told (a container, a shell script, an app that is down)."""
+    found: dict[Load, None] = {}
+    for service in services:
+        with suppress(GitDeployError, OSError):
+            plain = service.service if isinstance(service, ThroughRoot) else service
+            for start in _starts(plain, root, venv):
+                found.update(dict.fromkeys(loads_of(start.words, start.folder, root, venv)))
+    return tuple(found)
+
+
+def _starts(service: Service, root: Path, venv: Path) -> Iterator[Start]:
+    if isinstance(service, SystemdUnit):
+        facts = service.facts()
+        folder = facts.get("WorkingDirectory", "").lstrip("-!")
+        for words in _ARGV.findall(facts.get("ExecStart", "")):
+            yield Start(tuple(words.split()), Path(folder) if folder.startswith("/") else root)
+    elif isinstance(service, Supervisor):
+        known = list(_supervised(service.name, root))
+        yield from known or _running([each.pid for each in service.processes()], root)
+    elif isinstance(service, PidFile):
+        yield from _running([service.main().pid], root)
+    elif service.kind == "command":
+        yield from _running(app_processes((service,), root, venv), root)
+
+
+def _running(pids: Sequence[int], root: Path) -> Iterator[Start]:
+    for pid in pids:
+        folder = root
+        with suppress(OSError):
+            folder = Path(os.readlink(f"/proc/{pid}/cwd"))
+        yield Start(tuple(proc.command_line(pid)), folder)
+
+
+def _supervised(name: str, root: Path) -> Iterator[Start]:
+    """The commands of supervisor's program or group NAME, where no expansion stands in them."""
+    group, _, program = name.rpartition(":")
+    for file in config_files():
+        parser = configparser.RawConfigParser(inline_comment_prefixes=(";",), strict=False)
+        with suppress(configparser.Error, OSError, UnicodeDecodeError):
+            parser.read(file, encoding="utf-8")
+        listed = parser.get(f"group:{group or program}", "programs", fallback="").replace(",", " ").split()
+        wanted = listed if program in ("*", "") or (not group and listed) else [program]
+        for each in wanted:
+            command = parser.get(f"program:{each}", "command", fallback="")
+            folder = parser.get(f"program:{each}", "directory", fallback=str(root))
+            if command and "%(" not in command + folder:
+                with suppress(ValueError):
+                    yield Start(tuple(shlex.split(command)), root / folder)
