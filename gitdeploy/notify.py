@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import threading
 import time
@@ -11,7 +12,8 @@ from typing import Any, Protocol
 
 from msgspec import Struct
 
-from gitdeploy.errors import GitDeployError
+from gitdeploy.config import Config
+from gitdeploy.errors import GitDeployError, UsageError
 from gitdeploy.messages import tr
 from gitdeploy.text import clean, redact
 
@@ -22,7 +24,8 @@ _KINDS = {"succeeded": "success", "rolled_back": "warning", "failed": "failure"}
 
 
 class Message(Struct, frozen=True):
-    """What is told: one of `EVENTS`, the app, a title and the text; and what a template may name."""
+    """What is told: one of `EVENTS` (or `test`), the app, a title and the text; and what a template may name. `server`:
+    where it happened, `link`: the page's address of it; both stand below the text."""
 
     event: str
     app: str
@@ -32,9 +35,16 @@ class Message(Struct, frozen=True):
     target: str = ""
     error: str = ""
     deployment: str = ""
+    server: str = ""
+    link: str = ""
+
+    @property
+    def whole(self) -> str:
+        """The text, and below it the server's name and the link."""
+        return "\n".join((self.body, *filter(None, [f"[{self.server}]" if self.server else "", self.link])))
 
     def filled(self, template: str) -> str:
-        """TEMPLATE with `{app}`, `{event}`, `{from}`, `{to}`, `{error}` and `{id}` replaced; other braces stay."""
+        """TEMPLATE with `{app}`, `{event}`, `{from}`, `{to}`, `{error}`, `{id}`, `{server}` and `{link}` replaced; other braces stay."""
         values = {
             "app": self.app,
             "event": self.event,
@@ -42,8 +52,21 @@ class Message(Struct, frozen=True):
             "to": self.target,
             "error": self.error,
             "id": self.deployment,
+            "server": self.server,
+            "link": self.link,
         }
         return re.sub(r"\{(\w+)\}", lambda found: values.get(found[1], found[0]), template)
+
+
+def place_of(config: Config, deployment: int | str | None = None) -> tuple[str, str]:
+    """(the server's name, the address of the page there), which shows DEPLOYMENT; no address where `web.hosts` names none
+    by which the page is asked for from elsewhere."""
+    if not config.web.hosts:
+        return os.uname().nodename, ""
+    secure = bool(config.web.trusted_proxies)
+    name = config.web.hosts[0] if secure else f"{config.web.hosts[0]}:{config.web.port}"
+    shown = f"?deployment={deployment}#opened" if deployment else ""
+    return os.uname().nodename, f"{'https' if secure else 'http'}://{name}/upgrade/{shown}"
 
 
 class Expand(Protocol):
@@ -57,22 +80,43 @@ def wanted(entries: Sequence[Any], event: str) -> list[Any]:
     return [entry for entry in entries if event in entry.events]
 
 
+class Sent(Struct, frozen=True):
+    """How one receiver was told: its number in `notify`, its kind (`mailto`), and what kept it from it, in a sentence."""
+
+    number: int
+    kind: str
+    problem: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"number": self.number, "kind": self.kind, "sent": not self.problem, "problem": self.problem}
+
+
 def send(entries: Sequence[Any], message: Message, expand: Expand, *, timeout: float = TIME_LIMIT) -> list[str]:
     """Send MESSAGE to every entry that wants its event, to all at once. Returns problems as sentences.
 
     timeout: seconds; who hasn't got it by then is given up.
     """
-    receivers = wanted(entries, message.event)
+    try:
+        found = send_all(wanted(entries, message.event), message, expand, timeout=timeout)
+    except UsageError as error:
+        return [f"{error.message} {error.hint}"]
+    return [each.problem for each in found if each.problem]
+
+
+def send_all(receivers: Sequence[Any], message: Message, expand: Expand, *, timeout: float = TIME_LIMIT) -> list[Sent]:
+    """Send MESSAGE to all of RECEIVERS at once, whatever events they want. Raises `UsageError` where apprise isn't
+    installed."""
     if not receivers:
         return []
     try:
         import apprise  # noqa: F401
-    except ImportError:
+    except ImportError as error:
         from gitdeploy.system.installation import Installation
 
-        return [
-            tr("Notifications need apprise, which isn't installed: {extend}", extend=Installation().extend("notify"))
-        ]
+        raise UsageError(
+            tr("Notifications need apprise, which isn't installed."),
+            tr("Install what it needs: {command}", command=Installation().extend("notify")),
+        ) from error
     # Made before the clock runs: apprise reads all its plugins for that, which takes a small machine seconds.
     deliveries = [_Delivery(number, entry, message, expand) for number, entry in enumerate(receivers, 1)]
     end = time.monotonic() + timeout
@@ -80,16 +124,14 @@ def send(entries: Sequence[Any], message: Message, expand: Expand, *, timeout: f
         delivery.start()
     for delivery in deliveries:
         delivery.join(max(0.0, end - time.monotonic()))
+    late = "Notification {number} took longer than {timeout} s and was given up."
     return [
-        tr(
-            "Notification {number} took longer than {timeout} s and was given up.",
-            number=each.number,
-            timeout=f"{timeout:.0f}",
+        Sent(
+            each.number,
+            each.scheme,
+            tr(late, number=each.number, timeout=f"{timeout:.0f}") if each.is_alive() else each.problem,
         )
-        if each.is_alive()
-        else each.problem
         for each in deliveries
-        if each.is_alive() or each.problem
     ]
 
 
@@ -99,7 +141,7 @@ class _Delivery(threading.Thread):
     def __init__(self, number: int, entry: Any, message: Message, expand: Expand) -> None:
         super().__init__(daemon=True)
         self.number, self.message = number, message
-        self.text = message.filled(entry.template) if entry.template else message.body
+        self.text = message.filled(entry.template) if entry.template else message.whole
         self.sender: Any = None
         self.scheme, self.problem = "", ""
         try:
@@ -114,18 +156,18 @@ class _Delivery(threading.Thread):
         if url.lower().startswith(_LOCAL):
             self.problem = tr("Notification {number}: this kind of address is not used.", number=self.number)
             return
-        sender = apprise.Apprise(asset=apprise.AppriseAsset(async_mode=False))  # in this thread: see _Said
-        if sender.add(url):
-            self.sender = sender
-        else:
+        # Without the face that apprise has for many: it sends in threads of its own, whose log _Said couldn't tell apart.
+        self.sender = apprise.Apprise.instantiate(url, asset=apprise.AppriseAsset(async_mode=False))
+        if self.sender is None:
             self.problem = tr("Notification {number}: apprise doesn't know its address.", number=self.number)
 
     def run(self) -> None:
-        if self.sender is None:
+        if self.problem:
             return
         said = _Said()
         log = logging.getLogger("apprise")
         log.addHandler(said)
+        log.setLevel(logging.DEBUG)
         log.propagate = False
         try:
             kind = _KINDS.get(self.message.event, "info")
@@ -146,14 +188,35 @@ class _Delivery(threading.Thread):
             )
 
 
+# What says why in apprise's lines for developers: a system's error, TLS, a mail server's answer. Nothing else of them is
+# shown: they hold addresses, and tokens in those.
+_REASONS = (
+    re.compile(r"(certificate verify failed: [\w ,'.-]+)"),
+    re.compile(r"\[Errno -?\d+\] ([A-Za-z][A-Za-z ]+)"),
+    re.compile(r"\((\d{3}, b?'[^'\\]{1,150})'"),
+    re.compile(
+        r"(Read timed out|[Cc]onnection timed out|timed out|Connection reset by peer|Remote end closed connection)"
+    ),
+)
+
+
 class _Said(logging.Handler):
-    """The last warning that apprise gave in this thread."""
+    """The last warning that apprise gave in this thread, and the reason that it told developers alone."""
 
     def __init__(self) -> None:
-        super().__init__(logging.WARNING)
+        super().__init__(logging.DEBUG)
         self.thread = threading.get_ident()
-        self.last = ""
+        self.warning, self.reason = "", ""
+
+    @property
+    def last(self) -> str:
+        return f"{self.warning.rstrip('.')}: {self.reason}" if self.warning and self.reason else self.warning
 
     def emit(self, record: logging.LogRecord) -> None:
-        if record.thread == self.thread:
-            self.last = redact(clean(record.getMessage(), limit=200))
+        if record.thread != self.thread:
+            return
+        text = record.getMessage()
+        if record.levelno >= logging.WARNING:
+            self.warning = redact(clean(text, limit=200))
+        elif "xception" in text and (found := next(filter(None, (each.search(text) for each in _REASONS)), None)):
+            self.reason = redact(clean(found[1], limit=200)).replace("b'", "").strip()

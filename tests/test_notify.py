@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from support.receivers import Receiver, http_receiver, smtp_receiver
 
+from gitdeploy.config import load
 from gitdeploy.config.sections import NotifyConfig
-from gitdeploy.notify import Message, send
+from gitdeploy.notify import Message, place_of, send
 from gitdeploy.text import register_secret
 
 pytestmark = pytest.mark.filterwarnings(
@@ -81,3 +85,38 @@ def test_a_receiver_that_refuses_one_that_hangs_and_one_that_is_gone_keep_nobody
     assert problems[3] == "Notification 4: apprise doesn't know its address."
     assert problems[4] == "Notification 5: this kind of address is not used."
     assert "s3cret-token" not in str(problems)
+
+
+def test_why_it_could_not_be_sent_is_said_and_no_token_with_it(web: Receiver) -> None:
+    """The reason stands only in what apprise tells developers, beside the whole address."""
+    web.status = 403
+    with http_receiver() as gone:
+        closed = f"json://127.0.0.1:{gone.port}/unregistered-token-4711"
+    problems = tell(NotifyConfig(closed), NotifyConfig(web.url))
+    assert problems[0].endswith(": Connection refused")
+    assert "403" in problems[1]
+    assert "unregistered" not in str(problems)
+
+
+def test_the_servers_name_and_a_link_stand_below_the_text(web: Receiver) -> None:
+    there = {"server": "web1", "link": "https://shop.example.com/upgrade/?deployment=7#opened"}
+    assert tell(NotifyConfig(web.url), message=replace(MESSAGE, **there)) == []
+    assert web.got[0]["message"] == f"Wanted v2.\nRuns v1 again.\n[web1]\n{there['link']}"
+    assert tell(NotifyConfig(web.url, template="{server}: {link}"), message=replace(MESSAGE, **there)) == []
+    assert web.got[1]["message"] == f"web1: {there['link']}"
+
+
+@pytest.mark.parametrize(
+    ("web_settings", "link"),
+    [
+        ("", ""),
+        ("web: {hosts: [shop.example.com]}", "http://shop.example.com:15001/upgrade/?deployment=7#opened"),
+        (
+            "web: {hosts: [shop.example.com], trusted_proxies: [127.0.0.1]}",
+            "https://shop.example.com/upgrade/?deployment=7#opened",
+        ),
+    ],
+)
+def test_the_page_is_linked_to_where_others_reach_it(tmp_path: Path, web_settings: str, link: str) -> None:
+    (tmp_path / "deploy.yaml").write_text(web_settings)
+    assert place_of(load(tmp_path), 7) == (os.uname().nodename, link)

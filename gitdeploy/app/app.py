@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from gitdeploy.deployment.flow.rollback import Asked
     from gitdeploy.deployment.flow.rollback import Choice as RollbackChoice
     from gitdeploy.deployment.outside.launch import Launched
+    from gitdeploy.notify import Sent
     from gitdeploy.site.skipping import Skip
     from gitdeploy.upkeep.drafting import Tried
     from gitdeploy.upkeep.finding import Finding
@@ -212,8 +213,9 @@ class App(Looking):
             and self.site.repository.run("ls-files", "--error-unmatch", "--", relative).ok
         )
 
-    def doctor(self, *, repair: bool = False, caller: Caller | None = None) -> list[Finding]:
-        """Everything that an upgrade needs, looked at. `repair`: first what can be mended safely is."""
+    def doctor(self, *, repair: bool = False, notify: bool = False, caller: Caller | None = None) -> list[Finding]:
+        """Everything that an upgrade needs, looked at. `repair`: first what can be mended safely is. `notify`: each receiver
+        of `notify` is sent a message."""
         self.site.require_owner()
         mended: list[Finding] = []
         if repair:
@@ -222,7 +224,39 @@ class App(Looking):
             if result := self.recover(caller=asked):
                 mended.append(finding.Finding("state", "mended", result.sentence))
         found = list(upkeep.doctor.examine(self.site))
-        return [*mended, *found, *self._said_by_a_plan(found)]
+        notified = self._notified() if notify else []
+        return [*mended, *found, *notified, *self._said_by_a_plan(found)]
+
+    def try_notifications(self, event: str = "test") -> list[Sent]:
+        """Send a test message to every receiver of `notify`, whatever it is told else. Raises `UsageError` without apprise."""
+        from gitdeploy import notify
+
+        self.site.require_owner()
+        config = self.site.config
+        server, link = notify.place_of(config)
+        title = tr("{app}: test of the notifications", app=self.site.name)
+        body = tr("This is a test: {app} on {server} can reach you.", app=self.site.name, server=server)
+        message = notify.Message(event, self.site.name, title, body, server=server, link=link)
+        return notify.send_all(config.notify, message, config.expand)
+
+    def _notified(self) -> list[Finding]:
+        """What doctor says of the notifications: each receiver was sent a message."""
+        try:
+            sent = self.try_notifications()
+        except GitDeployError as error:
+            return [finding.Finding("notify", "problem", error.message, error.hint)]
+        if not sent:
+            return [finding.Finding("notify", "warning", tr("Nobody is notified: `notify` in deploy.yaml is empty."))]
+        return [
+            finding.Finding("notify", "problem", each.problem, tr("Try again: gitdeploy notify test"))
+            if each.problem
+            else finding.Finding(
+                "notify",
+                "ok",
+                tr("Notification {number} ({kind}) was sent a test message.", number=each.number, kind=each.kind),
+            )
+            for each in sent
+        ]
 
     def _said_by_a_plan(self, found: Sequence[Finding]) -> list[Finding]:
         """What an upgrade to the newest release would be refused for, and is not FOUND yet: by the plan of one."""

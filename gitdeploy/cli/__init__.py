@@ -21,7 +21,7 @@ from gitdeploy.text import nearest, path_text, redact
 
 COMMANDS = (
     "init", "status", "check", "releases", "plan", "upgrade", "prepare", "backup", "backups", "restore", "rollback", "recover",
-    "skip", "unskip", "lock", "unlock", "log", "prune", "hooks", "doctor", "config", "web", "watch", "demo", "completion", "self",
+    "skip", "unskip", "lock", "unlock", "log", "prune", "hooks", "doctor", "config", "notify", "web", "watch", "demo", "completion", "self",
 )  # fmt: skip
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 

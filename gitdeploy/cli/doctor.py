@@ -17,9 +17,10 @@ _STATUS = {"ok": "done", "warning": "undone", "problem": "failed", "mended": "do
 @click.option(
     "--repair", is_flag=True, help="Mend what can be mended safely: interrupted deployments, stale locks, refs."
 )
+@click.option("--notify", is_flag=True, help="Send a test message to every receiver of `notify`.")
 @global_options
 @pass_screen
-def command(screen: Screen, /, repair: bool) -> None:
+def command(screen: Screen, /, repair: bool, notify: bool) -> None:
     """Look for what an upgrade would trip over, and say what to do.
 
     Exits with 1 where something is wrong.
@@ -28,9 +29,10 @@ def command(screen: Screen, /, repair: bool) -> None:
     Example:
       gitdeploy doctor
       gitdeploy doctor --repair
+      gitdeploy doctor --notify
     """
     app = screen.app()
-    found = app.doctor(repair=repair, caller=screen.caller(tr("doctor --repair")) if repair else None)
+    found = app.doctor(repair=repair, notify=notify, caller=screen.caller(tr("doctor --repair")) if repair else None)
     problems = sum(finding.level == "problem" for finding in found)
     lines = []
     for finding in found:

@@ -38,7 +38,7 @@ def choose_port(config: Config, host: str, asked: int | None) -> Port:
         hint = (
             tr("A free one: gitdeploy web --port {other}", other=other)
             if other
-            else tr("Choose another one: gitdeploy web --port N")
+            else tr("Stop what uses that port, or choose another: gitdeploy web --port N")
         )
         raise ConfigError(
             tr("The page can't be served at {host}:{wanted}: the port {why}.", host=host, wanted=wanted, why=why), hint

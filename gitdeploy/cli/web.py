@@ -23,6 +23,7 @@ from gitdeploy.messages import tr
 from gitdeploy.text import clean
 
 if TYPE_CHECKING:
+    from gitdeploy.app import App
     from gitdeploy.web.access.store import Store, TokenRow
 
 
@@ -66,9 +67,15 @@ def command(
         text = nginx_block(host, number, settings.hosts)
         screen.result({"port": number, "nginx": text}, text)
         return
+    _serve(screen, app, host, port)
+
+
+def _serve(screen: Screen, app: App, host: str, asked: int | None) -> None:
+    """Serve at HOST and the port ASKED for, or another where nobody chose one and the usual one is taken."""
     server = _imported("serving.server")
     app.site.require_owner()
-    found = choose_port(app.site.config, host, port)
+    settings = app.site.config.web
+    found = choose_port(app.site.config, host, asked)
     port = found.number
     logging.basicConfig(level=logging.WARNING, format="[%(asctime)s] [%(levelname)s] %(message)s")
     application = server.make_app(app.site.root, screen.config_file)

@@ -235,6 +235,9 @@ def _tell_once(site: Site, database: Database, result: CheckResult) -> tuple[boo
         f"{sentence}\n\n{notes}".strip(),
         clean(result.current_version or ""),
         clean(result.latest_tag or ""),
+        "",
+        "",
+        *sending.place_of(site.config),
     )
     try:
         return True, tuple(sending.send(site.config.notify, message, site.config.expand))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -59,7 +60,7 @@ def test_begin_and_end_are_told(app: Sample, told: Receiver) -> None:
     assert titles(told) == [
         "shop: deployment begun", "shop: deployed", "shop: deployment begun", "shop: rolled back",
     ]  # fmt: skip
-    assert told.got[0]["message"] == "shop goes to v2.0.0 (from v1.0.0)."
+    assert told.got[0]["message"] == f"shop goes to v2.0.0 (from v1.0.0).\n[{os.uname().nodename}]"
     assert "Wanted v2.1.0, failed at post-deploy" in told.got[3]["message"]
     assert "shop runs v2.0.0 again" in told.got[3]["message"]
 
@@ -109,3 +110,17 @@ def test_killed_before_it_could_tell_the_next_command_tells_once(
         app.gitdeploy("recover", code=None)
         app.gitdeploy("recover")
         assert titles(told) == ["shop: deployment begun", wanted], name
+
+
+def test_notify_test_and_doctor_try_every_receiver(app: Sample, told: Receiver) -> None:
+    assert "Notification 1 (json) was sent." in app.gitdeploy("notify", "test").out
+    assert told.got[-1]["title"] == "shop: test of the notifications"
+    assert "can reach you" in told.got[-1]["message"]
+    told.status = 403
+    failed = app.gitdeploy("notify", "test", "--json", code=1)
+    assert '"sent": false' in failed.out
+    assert "403" in failed.out
+    before = len(told.got)
+    app.gitdeploy("doctor", code=None)
+    assert len(told.got) == before, "asked for only"
+    assert "403" in app.gitdeploy("doctor", "--notify", code=1).out

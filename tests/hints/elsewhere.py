@@ -14,6 +14,8 @@ FOLLOWED_ELSEWHERE = {
     "Start it, as root: systemctl start supervisor": "services/test_other_kinds.py::test_a_supervisor_program_is_restarted_by_root_and_by_who_may_use_its_socket",
     "gitdeploy unskip {}": "test_watch.py::test_what_somebody_went_back_from_is_not_installed_by_the_next_tick",
     "gitdeploy web token add NAME --expires 90d": "web/test_web_command.py::test_tokens_are_made_listed_and_revoked",
+    "Try again: gitdeploy notify test": "e2e/test_notifications.py::test_notify_test_and_doctor_try_every_receiver",
+    "A free one: gitdeploy web --port {}": "web/test_page_says_how_it_is.py::test_the_apps_own_port_and_one_in_use_are_left_alone",
     # by tests beside this one
     "Bring it back: git {}submodule update": _MODULES + "test_the_hint_solves_it",
     "Put it back: {}; or go on: --discard-local-changes": _MODULES + "test_the_hint_solves_it",

@@ -62,6 +62,7 @@ def send_owed(site: Site, database: Database, config: Config, *, again: bool = F
                 clean(str(facts["to"])),
                 clean(str(facts["error"])),
                 str(deployment),
+                *sending.place_of(site.config, deployment),
             )
             problems = sending.send(config.notify, message, config.expand)
             for problem in problems:
