@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -53,20 +54,83 @@ def test_a_name_with_odd_bytes_is_shown_escaped() -> None:
     assert text.path_text(b"a\nb" + b"\xff" + "中".encode()) == "a\\nb\\xff中"
 
 
+S = "S3cr3t-Passw0rd"
+SECRET_LINES = [
+    f"fatal: https://user:{S}@host/x", f"https://user:p@{S}@h/x", f"https://user:p/{S}@h/x", f"https://user:p@x/{S}@h:8443/x",
+    f"https://{S}@h/x", f"http://{S[:8]}@h/x", f"https://a@{S}@h/x", f"ssh://user:{S}@h/x", f"postgresql://u:a@{S}@h/db",
+    f"mysql://u:{S}:x@h/db", f"redis://:{S}@h:6379/0", f"https:\n//user:{S}@h", f"git+https://user:{S}@h/x@v1",
+    f"https://ghp_{S}@github.com/a/b", f"https://user:{S}%40x@h/", f"DATABASE_URL=postgres://u:{S}@h/db", f"mailto://u:{S}@h",
+    f"https://h/x?private_token={S}", f"https://h/x?a=b&api_key={S}&c=d", f"https://h/x?auth={S}", f"https://h/x?sign={S}",
+    f"GET https://api/x?access_token={S}&y=1", f"https://h/x?key={S}", f"PGPASSWORD={S}", f"--password={S}", f"password={S}",
+    f"password='a b {S}'", f'secret="a b {S}"', f"AWS_SECRET_ACCESS_KEY={S}", f"client_secret={S};", f"pwd={S}",
+    f'{{"password": "{S}"}}', f'{{"db_password" : "a \\" {S}"}}', f"{{'api_key': '{S}'}}", f'"access_token":"{S}"',
+    f"Authorization: Bearer {S}", f"authorization: basic {S}", f"Proxy-Authorization: Basic {S}", f"PRIVATE-TOKEN: {S}",
+    f"JOB-TOKEN: {S}", f"X-Gitlab-Token: {S}", f"X-Api-Key: {S}", f"X-Auth-Token={S}", f"X-Hub-Client-Secret: {S}",
+    f"Cookie: session={S}", f"Set-Cookie: a=b; sid={S}; Path=/", f"> cookie: a=b; c={S}",
+    f"https://hooks.slack.com/services/T0/B0/{S}", f"https://open.feishu.cn/open-apis/bot/v2/hook/{S}",
+    f"https://discord.com/api/webhooks/1/{S}", f"https://x.webhook.office.com/webhookb2/a@b/{S}/c",
+    f"https://api.telegram.org/bot123456:{S}/sendMessage", f"slack://{S}/B/C", f"dingtalk://{S}@ok/", f"tgram://1:{S}/42",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("line", SECRET_LINES)
+def test_secrets_are_masked_wherever_they_stand(line: str) -> None:
+    shown = text.redact(f"before {line} after")
+    assert S not in shown
+    assert S[:8] not in shown
+    assert text.MASK in shown
+    assert shown.startswith("before ")
+    assert text.redact(shown) == shown, "and once is enough"
+
+
 @pytest.mark.parametrize(
     "line",
     [
-        "fatal: https://user:geheim-wort@host/x",
-        "GET https://api/x?access_token=geheim-wort&y=1",
-        "Authorization: Bearer geheim-wort",
-        "PRIVATE-TOKEN: geheim-wort",
-        "https://ghp_geheim-wort-geheim@github.com/a/b",
+        "A token that lasts: gitdeploy web token add NAME", "Log in with the token in GITDEPLOY_WEB_TOKEN.",
+        "X-Gitlab-Token is missing or not the secret.", "git@github.com:a/b.git", "https://git@github.com/a/b.git",
+        "ssh://git@host:22/a/b", "https://h:8443/x@v1", "foo @ https://h:8443/foo-1.0.tar.gz", "pkg @ git+https://h/a/b@v1",
+        "Set source.token_env: APP_UPDATE_GITHUB_TOKEN", "token_env=SHOP_TOKEN", "primary_key=True", "// a: b@c", "keys=3",
+        "https://h/services", "password: it has none", "The cookie: a small one", "otrs-web v1.2.9 (8d1f2c3) -> v1.2.9.1",
+        "http://127.0.0.1:15001/health: 200, three times", "https://h/x?page=2&limit=10", "wang@example.com:/srv/x",
+    ],
+)  # fmt: skip
+def test_what_is_no_secret_stays(line: str) -> None:
+    assert text.redact(line) == line
+
+
+def test_a_long_line_costs_little() -> None:
+    for piece in (
+        "a://",
+        "//a:",
+        "password",
+        "cookie: ",
+        "x-",
+        "https://",
+        '"token": ',
+        "@",
+        ":",
+        "x-a-",
+        "bot",
+        "//a:b@",
+    ):
+        begun = time.process_time()
+        text.redact(piece * (64 * 1024 // len(piece)))
+        assert time.process_time() - begun < 2, piece
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("\x1b[31mred\x1b[0m\n\x1b[1;36;40mcode\x1b[0m", "\x1b[31mred\x1b[0m\n\x1b[1;36;40mcode\x1b[0m"),
+        ("a\x1b]52;c;cm0gLXJmIH4=\x07b", "ab"),
+        ("a\x1b[2J\x1b[Hb", "ab"),
+        ("shown \x1b[8mhidden\x1b[30;40mblack", "shown hiddenblack"),
+        ("safe\rpwned\x9b2Jx\u202ey\x08", "safe pwnedxy"),
+        ("发布\t说明\n", "发布\t说明\n"),
     ],
 )
-def test_secrets_are_masked_wherever_they_stand(line: str) -> None:
-    shown = text.redact(line)
-    assert "geheim-wort" not in shown
-    assert text.MASK in shown
+def test_what_a_terminal_gets(written: str, shown: str) -> None:
+    assert text.for_terminal(written) == shown
 
 
 def test_a_registered_secret_is_masked() -> None:

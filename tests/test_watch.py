@@ -91,11 +91,40 @@ def test_a_release_must_be_old_enough(sample: Sample) -> None:
     assert later.tag == "v2.0.0", "the newest that is old enough; v2.2.0 was noticed just now"
 
 
-def test_a_hosts_date_counts(sample: Sample, monkeypatch: pytest.MonkeyPatch) -> None:
-    release = Release("v2.0.0", "2.0.0", "", "", "", "2026-11-20T00:00:00Z", None, False)
+DAY = timedelta(days=1)
+# (what the source says, of which commit, days after it was first noticed; how many days it then is old)
+AGES = {
+    "no date": (None, "a", 3, 3),
+    "a date long before": ("2020-01-01T00:00:00Z", "a", 0, 0),
+    "the same, three days later": ("2020-01-01T00:00:00Z", "a", 3, 3),
+    "a date after it was noticed": ((MOMENT + 2 * DAY).isoformat(), "a", 3, 1),
+    "a date without a zone": ((MOMENT + 2 * DAY).replace(tzinfo=None).isoformat(), "a", 3, 1),
+    "a date to come": ((MOMENT + 9 * DAY).isoformat(), "a", 3, 3),
+    "no date at all": ("yesterday", "a", 3, 3),
+    "the tag is another commit now": ("2020-01-01T00:00:00Z", "b", 3, 0),
+}
+
+
+@pytest.mark.parametrize(("date", "commit", "days", "age"), AGES.values(), ids=AGES)
+def test_a_release_is_as_old_as_it_is_known_here(
+    sample: Sample, date: str | None, commit: str, days: int, age: int
+) -> None:
+    """The host's date is its author's word, so it makes nothing older than it was seen to be."""
+
+    def release(oid: str) -> Release:
+        return Release("v2.0.0", "2.0.0", "", "", "", date, oid * 40, False)
+
+    now = MOMENT + days * DAY
     with App.open(sample.app).site.open_database() as database:
-        found = watch._since(database, [release], MOMENT)
-    assert found["v2.0.0"] == datetime(2026, 11, 20, tzinfo=UTC)
+        watch._since(database, [release("a")], MOMENT)
+        found = watch._since(database, [release(commit)], now)
+    assert now - found["v2.0.0"] == age * DAY
+
+
+def test_a_clock_that_was_wrong_holds_nothing_back_for_ever(sample: Sample) -> None:
+    look(sample, "{upgrade: all, min_age: 1h}", moment=MOMENT + 900 * DAY)
+    assert look(sample, "{upgrade: all, min_age: 1h}").tag is None
+    assert look(sample, "{upgrade: all, min_age: 1h}", moment=MOMENT + timedelta(hours=1)).tag == "v2.0.0"
 
 
 def test_a_held_deployment_and_a_bad_release_wait(sample: Sample) -> None:

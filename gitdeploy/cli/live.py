@@ -12,7 +12,7 @@ from rich.text import Text
 
 from gitdeploy.cli.marks import MARKS
 from gitdeploy.deployment.record.events import Ended, Event, Line, Progress, Started, StepChanged
-from gitdeploy.text import duration_text
+from gitdeploy.text import clean, duration_text
 
 if TYPE_CHECKING:
     from rich.status import Status
@@ -32,17 +32,17 @@ class LiveListener:
 
     def listen(self, event: Event) -> None:
         if isinstance(event, Started):
-            self.console.print(Text(event.headline))
+            self.console.print(_text(event.headline))
         elif isinstance(event, StepChanged) and event.status == "running":
             self._stop()
-            self.status = self.console.status(Text(f"  {event.name}"), spinner="dots" if _unicode() else "line")
+            self.status = self.console.status(_text(f"  {event.name}"), spinner="dots" if _unicode() else "line")
             self.status.start()
         elif isinstance(event, StepChanged):
             self._stop()
             self._step(event)
         elif isinstance(event, Progress) and self.status is not None:
             share = f" {event.fraction:.0%}" if event.fraction is not None else ""
-            self.status.update(Text(f"  {event.name:<12}{event.text[: self.console.width - 24]}{share}"))
+            self.status.update(_text(f"  {event.name:<12}{event.text[: self.console.width - 24]}{share}"))
         elif isinstance(event, Line):
             self._line(event)
         elif isinstance(event, Ended):
@@ -55,23 +55,28 @@ class LiveListener:
         room = max(20, self.console.width - 30)
         first, *rest = _wrapped(event.summary, room) or [""]
         pad = " " * max(1, room - len(first))
-        self.console.print(Text.assemble("  ", (mark, style), f" {event.name:<12}{first}{pad}{took:>8}"))
+        self.console.print(Text.assemble("  ", (mark, style), _text(f" {event.name:<12}{first}{pad}{took:>8}")))
         for line in rest:
-            self.console.print(Text(" " * 16 + line))
+            self.console.print(_text(" " * 16 + line))
 
     def _line(self, event: Line) -> None:
         if event.level == "debug" and not self.screen.verbose:
             if self.status is not None and event.text.strip():
-                self.status.update(Text(f"  {event.text.strip()[: self.console.width - 8]}"))
+                self.status.update(_text(f"  {event.text.strip()[: self.console.width - 8]}"))
             return
         if event.level in ("warning", "error") or self.screen.verbose:
             style = {"warning": "yellow", "error": "red"}.get(event.level, "dim")
-            self.console.print(Text(f"    {event.text}", style=style))
+            self.console.print(_text(f"    {event.text}", style))
 
     def _stop(self) -> None:
         if self.status is not None:
             self.status.stop()
             self.status = None
+
+
+def _text(text: str, style: str = "") -> Text:
+    """rich leaves escapes in a text as they are."""
+    return Text(clean(text, lines=True), style=style)
 
 
 def _wrapped(text: str, width: int) -> list[str]:

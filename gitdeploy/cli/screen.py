@@ -39,7 +39,7 @@ from gitdeploy.state import StateDirectory
 from gitdeploy.state.requests import RunFile
 from gitdeploy.system import interruption
 from gitdeploy.system.ourselves import refuse_changeable
-from gitdeploy.text import shell_word, without_escapes
+from gitdeploy.text import for_terminal, shell_word, without_escapes
 
 if TYPE_CHECKING:
     from gitdeploy.deployment.record.work import Result
@@ -207,7 +207,7 @@ class Screen(Struct):
         """Ask on a terminal; off one, `--yes` is needed. Raises `UsageError`."""
         if not (is_terminal(sys.stdin) and is_terminal(sys.stderr)) or self.as_json:
             raise UsageError(tr("Nobody is there to be asked: this is no terminal."), tr("Say it with --yes."))
-        return click.confirm(question, default=False, err=True)
+        return click.confirm(for_terminal(question), default=False, err=True)
 
     # ---- a deployment's events ----
 
@@ -264,8 +264,9 @@ def is_terminal(stream: TextIO) -> bool:
 
 
 def _write(stream: TextIO, text: str) -> None:
-    """Write at once, without escape sequences where STREAM is no terminal."""
-    stream.write(text if is_terminal(stream) else without_escapes(text))
+    """Write at once. All that a command says comes by here, so here what others wrote (in names, logs, the state) loses
+    what would command a terminal; where STREAM is none, our colours too."""
+    stream.write(for_terminal(text) if is_terminal(stream) else without_escapes(text))
     stream.flush()
 
 

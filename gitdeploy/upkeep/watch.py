@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 SAID_BAD = "said_bad"  # in the database: the release that failed here, of which was said that it is not tried again
 TOLD = "told_update"  # in the database: the release that people were told about
-NOTICED = "noticed"  # in the database: tag -> when it was first noticed here, for sources that tell no date
-_MOST_NOTICED = 50
+NOTICED = "noticed"  # in the database: tag and commit -> when that was first noticed here
+_MOST_NOTICED = 1000
 
 
 class Look(Struct, frozen=True):
@@ -195,21 +195,29 @@ def _installable(tag: str) -> bool:
 
 
 def _since(database: Database, releases: Sequence[Release], now: datetime) -> dict[str, datetime]:
-    """Since when each release is out: as its source says, else when it was first noticed here."""
+    """Since when each release is out: the later of what its source says, which its author can set, and of when it was
+    first noticed here, as this commit."""
     noticed: dict[str, str] = json.loads(database.meta_get(NOTICED) or "{}")
-    new = {release.tag: now.isoformat() for release in releases if release.tag not in noticed}
+    keys = {release.tag: f"{release.tag} {release.commit or release.object_id or ''}".strip() for release in releases}
+    new = {key: now.isoformat() for key in keys.values() if _moment(noticed.get(key), now) is None}
     if new:
         noticed = dict(list({**noticed, **new}.items())[-_MOST_NOTICED:])
         database.meta_put(NOTICED, json.dumps(noticed))
     found = {}
     for release in releases:
-        text = release.published_at or noticed.get(release.tag, now.isoformat())
-        try:
-            moment = datetime.fromisoformat(text)
-        except ValueError:
-            moment = now
-        found[release.tag] = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+        here = _moment(noticed.get(keys[release.tag]), now) or now
+        found[release.tag] = max(here, _moment(release.published_at, now) or here)
     return found
+
+
+def _moment(text: str | None, now: datetime) -> datetime | None:
+    """TEXT as a time; None for what is none, or is to come: a wrong clock, or an author who plans ahead."""
+    try:
+        moment = datetime.fromisoformat(text or "")
+    except ValueError:
+        return None
+    moment = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    return moment if moment <= now else None
 
 
 def _tell_once(site: Site, database: Database, result: CheckResult) -> tuple[bool, tuple[str, ...]]:

@@ -7,7 +7,9 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -19,9 +21,10 @@ from typing import Any
 
 import pytest
 from click import Context, Group
-from support.sample import Program, Sample
+from support.sample import Program, Sample, Tree
 from support.waiting import free_port, wait_until
 
+import gitdeploy.cli
 from gitdeploy.cli import COMMANDS, cli
 
 FIRST = "20"  # how every backup's id begins
@@ -190,6 +193,67 @@ def test_each_stream_holds_what_belongs_to_it(shop: Sample, words: tuple[str, ..
     assert to_file.code == to_terminal.code == said.code
     if said.code not in (0, 100) and words[0] != "doctor":  # whose findings are its result, however bad
         assert found[-1]["error"]["exit_code"] == said.code
+
+
+# To a terminal: copies to the clipboard, clears the screen, hides what follows, turns its order round, goes back.
+POISON = "\x1b]52;c;cm0gLXJmIH4=\x07\x1b[2J\x1b[8m\u202e\x9b2J\rsafe"
+COMMANDING = ("\x1b]", "\x07", "\x1b[2J", "\x1b[8m", "\u202e", "\x9b", "\rsafe")
+SHOWING = [
+    "status", "log", "log 1", "log -f", "backups", "doctor", "plan v1.3.0", "check", "releases --all", "releases v1.3.0",
+    "restore 20 --dry-run", "restore v1.3.0", "rollback --yes", "hooks", "skip", "lock -m x", "upgrade v1.3.0",
+    "-v upgrade v1.3.0", "config show", "web token list", "recover", "prepare v1.3.0", "watch --once",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def poisoned_once(tmp_path_factory: pytest.TempPathFactory) -> Sample:
+    """An app whose owner, and the author of whose release, write to the terminals of whoever looks."""
+    sample = Sample(tmp_path_factory.mktemp("poison"), venv=False)
+    files: Tree = {
+        "deploy.yaml": "app: {name: shop}\nsource: {type: git}\nhooks: {dir: hooks}\n",
+        "hooks/post-deploy": Program("#!/bin/sh\nprintf '%s\\n' \"$(cat poison)\"; exit $(cat code)\n"),
+        "poison": POISON,
+    }
+    sample.release("v1.0.0", {**files, "code": "0"}, message=f"One {POISON}")
+    sample.release("v1.1.0", {**files, "code": "0"}, message=f"Two {POISON}")
+    sample.release(
+        "v1.3.0", {**files, "code": "3", f"file {POISON[:9]}".replace("/", ""): "x"}, message=f"Three\n\n{POISON}"
+    )
+    sample.install("v1.0.0", branch="main")
+    sample.gitdeploy("upgrade", "v1.1.0")
+    sample.gitdeploy("lock", "-m", f"why {POISON}")
+    sample.gitdeploy("unlock")
+    sample.gitdeploy("skip", "v1.0.0", "--reason", f"slow {POISON}")
+    with sqlite3.connect(sample.app / ".gitdeploy/state.db") as state:
+        for name in ("origin", "target"):
+            for number, text in state.execute(f"SELECT id, {name} FROM deployment").fetchall():
+                poisoned = json.dumps({**json.loads(text), "tag": f"v1{POISON}", "version": f"1{POISON}"})
+                state.execute(f"UPDATE deployment SET {name}=? WHERE id=?", (poisoned, number))
+        state.execute("UPDATE deployment SET performer=performer||?", (POISON,))
+        state.execute("UPDATE line SET text=text||?", (POISON,))
+        state.execute("UPDATE meta SET value=replace(value, 'slow', ?) WHERE value LIKE '%slow%'", ("slow \\u001b[2J",))
+    state.close()
+    sample.keep()
+    return sample
+
+
+@pytest.mark.parametrize("words", SHOWING)
+def test_what_others_wrote_commands_no_terminal(poisoned_once: Sample, words: str) -> None:
+    """Names, logs, notes, output of hooks and the state, on a terminal: all of it goes through one place that cleans it."""
+    poisoned_once.reset()
+    said = run(poisoned_once, *words.split(), out="terminal", err="terminal")
+    assert said.out + said.err
+    for sequence in COMMANDING:
+        assert sequence not in said.out, (sequence, said.out)
+        assert sequence not in said.err, (sequence, said.err)
+
+
+def test_only_the_screen_writes_to_a_terminal() -> None:
+    """A command that wrote by itself would not be cleaned: everything goes through gitdeploy/cli/screen.py."""
+    writing = re.compile(r"\bclick\.(?:s?echo|confirm|prompt)|\bprint\(|sys\.std(?:out|err)\.write|Text\(")
+    folder = Path(gitdeploy.cli.__file__).parent
+    found = {file.name for file in folder.glob("*.py") if writing.search(file.read_text())}
+    assert found == {"screen.py", "live.py", "notes.py"}, "live.py cleans in `_text`, notes.py before it renders"
 
 
 def test_colours_are_there_on_a_terminal(shop: Sample) -> None:

@@ -94,6 +94,20 @@ def test_no_text_gets_through(text: str) -> None:
     Harmless().feed(to_html(text))
 
 
+def test_a_text_that_is_all_marks_is_shown_as_it_was_written() -> None:
+    html = to_html("[<script>] " * 5000)
+    assert html.startswith("<pre>[&lt;script&gt;] [&lt;script&gt;]")
+    Harmless().feed(html)
+    links = "".join(f"* **web:** faster ([#{number}](https://x.example/{number}))\n" for number in range(600))
+    assert to_html(links).count("<a ") == 600, "a long list of changes is none"
+
+
+def test_an_image_in_a_link_is_its_words() -> None:
+    html = to_html("[a ![b](http://c) d](https://e.example) ![f](http://g.example)")
+    assert html.count("<a ") == 2
+    assert ">a b d</a> <a " in html
+
+
 def test_good_notes_stay() -> None:
     html = to_html(
         "# New\n\n* **fast**, `code`\n* ~~old~~ [page](https://example.com/a?b=c&d=e)\n\n|a|b|\n|-|-|\n|1|2|\n"
@@ -109,14 +123,16 @@ def test_good_notes_stay() -> None:
 @pytest.mark.parametrize(
     "notes",
     ["[" * 300_000, "![" * 100_000, "> " * 30_000, "* " * 30_000, "|" * 1_000_000, "`" * 70_000, "a\n" * 500_000,
-     "[a](" * 50_000, "<" * 70_000, "*_" * 40_000, "&" * 70_000],
+     "[a](" * 50_000, "<" * 70_000, "*_" * 40_000, "&" * 70_000, "![](a)" * 10_900, "![](a)" * 1300, "[" * 7_900,
+     "![" * 3_900, "|a|b|\n|-|-|\n" + "|\n" * 30_000, "|a|b|\n|-|-|\n" + "|\n" * 7_900, "*a_ " * 3_900,
+     "[a]: b\n" + "[a]" * 7_900, "a  \n" * 16_000],
     ids=lambda notes: notes[:4],
 )  # fmt: skip
 def test_huge_and_deep_notes_are_cut(notes: str) -> None:
-    """No timing is asserted beyond what would hold a server's thread for a denial of service."""
+    """Each visitor of the page would pay for it. Far below a second on a machine that has nothing else to do."""
     begun = time.process_time()
     html = to_html(notes)
-    assert time.process_time() - begun < 20
+    assert time.process_time() - begun < 2
     assert len(html) < 40 * LIMIT
     if len(notes) > LIMIT:
         assert html.endswith("<p>…</p>")

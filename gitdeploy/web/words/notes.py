@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
+from html import escape
 from typing import Any
 
 import nh3
@@ -10,6 +12,7 @@ import nh3
 from gitdeploy.text import clean
 
 LIMIT = 64 * 1024  # characters; parsing time grows faster than length
+MOST_MARKS = 8000  # that Markdown may mean something by; a text with more is shown as it was written
 _TAGS = {
     "a", "blockquote", "br", "code", "del", "em", "h3", "h4", "h5", "h6", "hr", "li", "ol", "p", "pre", "s", "strong",
     "table", "tbody", "td", "th", "thead", "tr", "ul",
@@ -20,10 +23,11 @@ _SHIFT = {"h1": "h3", "h2": "h4", "h3": "h5", "h4": "h6", "h5": "h6", "h6": "h6"
 @lru_cache(maxsize=128)
 def to_html(notes: str) -> str:
     """Markdown as HTML: no HTML of its own, links only to absolute http(s) addresses, images as links. Headings begin at
-    h3, below those of the page. Cut at 64 KB."""
+    h3, below those of the page. Cut at 64 KB, and no more than a fraction of a second's work whatever it holds."""
     cut = len(notes) > LIMIT
     text = clean(notes[:LIMIT], lines=True)
-    html = _parser().render(text)
+    plain = sum(map(text.count, "[!*_~`|<")) > MOST_MARKS
+    html = f"<pre>{escape(text)}</pre>" if plain else _parser().render(text)
     safe = nh3.clean(
         html,
         tags=_TAGS,
@@ -52,24 +56,26 @@ def _quiet(state: Any) -> None:
     for token in state.tokens:
         if token.type in ("heading_open", "heading_close"):
             token.tag = _SHIFT[token.tag]
-        for child in list(token.children or ()):
-            if child.type == "image":
-                _make_link(token, child)
+        if any(child.type == "image" for child in token.children or ()):
+            token.children = list(_with_links(token.children))
 
 
-def _make_link(parent: Any, image: Any) -> None:
-    address = str(image.attrGet("src") or "")
-    words = image.content or address
-    text = type(image)("text", "", 0, content=words)
-    at = parent.children.index(image)
-    inside = any(t.type == "link_open" for t in parent.children[:at]) and not any(
-        t.type == "link_close" for t in parent.children[:at]
-    )
-    if inside:
-        parent.children[at : at + 1] = [text]
-        return
-    opening = type(image)("link_open", "a", 1, attrs={"href": address})
-    parent.children[at : at + 1] = [opening, text, type(image)("link_close", "a", -1)]
+def _with_links(children: Iterable[Any]) -> Iterator[Any]:
+    """CHILDREN with a link in place of each image; inside a link, which can hold none, only its words."""
+    depth = 0
+    for child in children:
+        depth += (child.type == "link_open") - (child.type == "link_close")
+        if child.type != "image":
+            yield child
+            continue
+        address = str(child.attrGet("src") or "")
+        text = type(child)("text", "", 0, content=child.content or address)
+        if depth:
+            yield text
+        else:
+            yield type(child)("link_open", "a", 1, attrs={"href": address})
+            yield text
+            yield type(child)("link_close", "a", -1)
 
 
 def _attribute(_tag: str, name: str, value: str) -> str | None:
