@@ -43,7 +43,7 @@ CHANGES: dict[str, tuple[str, str]] = {
     **{f"hooks.{stage}": ("[a]", "[b]") for stage in (
         "check", "pre-deploy", "build", "migrate", "post-deploy", "pre-restore", "post-restore", "on-failure")},
     "service.systemd": ("a", "b"), "service.supervisor": ("a", "b"), "service.compose": ("a", "b"),
-    "service.pidfile": ("a.pid", "b.pid"), "service.signal": ("HUP", "TERM"), "service.command": ("a", "b"),
+    "service.pidfile": ("a.pid", "b.pid"), "service.signal": ("HUP", "TERM"), "service.command": ("a", "b"), "service.stop": ("a", "b"), "service.start": ("a", "b"), "service.pid": ("a.pid", "b.pid"),
     "service.log": ("a.log", "b.log"), "service.import_test": ("true", "false"), "service.stop_for_switch": ("false", "true"), "service.timeout": ("60", "1"),
     "maintenance.file": ("a", "/etc/b"),
     "health.url": ("http://127.0.0.1/", "http://127.0.0.1/health"), "health.command": ("a", "b"),
@@ -63,7 +63,7 @@ BESIDE = {
     "git.allowed_signers": "git: {verify: ssh, @}",
     "git.fingerprints": "git: {verify: gpg, @}",
     "service.signal": "service: {pidfile: a.pid, @}",
-    "service.log": "service: {command: a, @}",
+    **{f"service.{name}": "service: {command: a, @}" for name in ("log", "stop", "start", "pid")},
     "service.stop_for_switch": "service: {systemd: a, @}",
     **{f"health.{name}": "health: {url: 'http://127.0.0.1/', @}" for name in ("expect_body", "headers", "version")},
 }

@@ -68,7 +68,7 @@ WHO_DECIDES: Mapping[str, Who] = MappingProxyType(
         **dict.fromkeys(
             (
                 "service.systemd", "service.supervisor", "service.compose", "service.pidfile", "service.signal",
-                "service.command", "service.log", "service.import_test", "service.stop_for_switch", "service.timeout",
+                "service.command", "service.stop", "service.start", "service.pid", "service.log", "service.import_test", "service.stop_for_switch", "service.timeout",
                 "maintenance.file",
                 "check.auto", "check.interval", "check.upgrade", "check.window", "check.min_age",
                 "notify",

@@ -191,7 +191,7 @@ SERVICE_KINDS = ("systemd", "supervisor", "compose", "pidfile", "command")
 
 
 class ServiceConfig(Section, frozen=True):
-    """How the app is restarted. At most one of `SERVICE_KINDS` is set."""
+    """How the app is restarted: by each of `SERVICE_KINDS` that is set, in that order."""
 
     systemd: tuple[str, ...] = setting(
         ListOf(Text("a systemd unit", checks.unit)), (), "systemd unit, or a list of them, in the order of restart."
@@ -212,6 +212,17 @@ class ServiceConfig(Section, frozen=True):
         "The signal for `pidfile`. Default there: HUP.",
     )
     command: str | None = setting(Text("a shell command", checks.command), None, "A command that restarts the app.")
+    stop: str | None = setting(
+        Text("a shell command", checks.command), None, "A command that stops what `command` restarts."
+    )
+    start: str | None = setting(
+        Text("a shell command", checks.command),
+        None,
+        "A command that starts it. Default: `command`. Without `command`, a restart is `stop` and `start`.",
+    )
+    pid: str | None = setting(
+        Text("a path", checks.inside_or_absolute), None, "File with the process id of what `command` or `start` starts."
+    )
     log: str | None = setting(
         Text("a path", checks.inside_or_absolute),
         None,
@@ -224,9 +235,11 @@ class ServiceConfig(Section, frozen=True):
     timeout: float = setting(Duration(1, DAY), 60.0, "How long stopping and starting may take.")
 
     @property
-    def kind(self) -> str | None:
-        """Which of `SERVICE_KINDS` is set; None: nothing is restarted."""
-        return next((kind for kind in SERVICE_KINDS if getattr(self, kind)), None)
+    def kinds(self) -> tuple[str, ...]:
+        """Those of `SERVICE_KINDS` that are set, in the order of restart; empty: nothing is restarted."""
+        return tuple(
+            kind for kind in SERVICE_KINDS if getattr(self, kind) or (kind == "command" and self.start is not None)
+        )
 
 
 class MaintenanceConfig(Section, frozen=True):

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 from gitdeploy.config.document import Problem
 from gitdeploy.config.model import Config
-from gitdeploy.config.sections import SERVICE_KINDS
 from gitdeploy.messages import tr
 
 
@@ -18,20 +17,25 @@ def check_together(config: Config, lines: Mapping[str, int]) -> list[Problem]:
         problems.append(Problem(lines.get(key, 0), tr("`{key}` {message}", key=key, message=message)))
 
     service = config.service
-    kinds = [kind for kind in SERVICE_KINDS if getattr(service, kind)]
-    for kind in kinds[1:]:
-        problem(
-            f"service.{kind}", tr("stands beside `service.{kinds}`; an app has one kind of service.", kinds=kinds[0])
-        )
+    kinds = service.kinds
+    if service.stop and not (service.start or service.command):
+        problem("service.stop", tr("needs `service.start` or `service.command`: what starts it again?"))
+    if service.start and not (service.stop or service.command):
+        problem("service.start", tr("needs `service.stop` or `service.command`: a restart is more than a start."))
+    if service.pid and "command" not in kinds:
+        problem("service.pid", tr("needs `service.command` or `service.start`, which starts that process."))
     if service.signal and not service.pidfile:
         problem("service.signal", tr("needs `service.pidfile`, which says whom the signal goes to."))
-    if service.log and service.kind not in ("pidfile", "command"):
+    if service.log and not {"pidfile", "command"} & set(kinds):
         problem(
             "service.log",
             tr("is for `service.pidfile` and `service.command`; what others said is asked of their manager."),
         )
-    if service.stop_for_switch and service.kind in (None, "pidfile", "command"):
-        problem("service.stop_for_switch", tr("needs a service that can be stopped: systemd, supervisor or compose."))
+    if service.stop_for_switch and (not kinds or "pidfile" in kinds or ("command" in kinds and not service.stop)):
+        problem(
+            "service.stop_for_switch",
+            tr("needs services that can be stopped: systemd, supervisor, compose, or `command` with `stop`."),
+        )
     git = config.git
     if git.verify == "ssh" and not git.allowed_signers:
         problem("git.verify", tr("is ssh, which needs `git.allowed_signers`: whose signatures count?"))

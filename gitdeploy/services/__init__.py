@@ -50,18 +50,17 @@ def open_services(service: ServiceConfig, root: Path, *, owner: int | None = Non
 
 def _open(service: ServiceConfig, root: Path, uid: int) -> tuple[Service, ...]:
     timeout, log = service.timeout, service.log
-    if service.systemd:
-        kind = _kind("systemd")
-        return tuple(kind(unit, root, uid, timeout) for unit in service.systemd)
+    made: list[Service] = [_kind("systemd")(unit, root, uid, timeout) for unit in service.systemd]
     if service.supervisor:
-        return (_kind("supervisor")(service.supervisor, root, uid, timeout),)
+        made.append(_kind("supervisor")(service.supervisor, root, uid, timeout))
     if service.compose:
-        return (_kind("compose")(service.compose, root, uid, timeout),)
+        made.append(_kind("compose")(service.compose, root, uid, timeout))
     if service.pidfile:
-        return (_kind("pidfile")(service.pidfile, root, uid, service.signal or "HUP", timeout, log),)
-    if service.command:
-        return (_kind("command")(service.command, root, uid, timeout, log),)
-    return ()
+        made.append(_kind("pidfile")(service.pidfile, root, uid, service.signal or "HUP", timeout, log))
+    if "command" in service.kinds:
+        more = (service.stop, service.start, service.pid)
+        made.append(_kind("command")(service.command or "", root, uid, timeout, log, *more))
+    return tuple(made)
 
 
 _KINDS = {

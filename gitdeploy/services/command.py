@@ -13,12 +13,14 @@ from msgspec import Struct
 from gitdeploy.messages import joined, tr
 from gitdeploy.services.base import OnLine, ServiceFailed, said_by
 from gitdeploy.services.logfile import LogFile
+from gitdeploy.services.pidfile import PidFile
 from gitdeploy.services.units import ancestors, is_gitdeploy
-from gitdeploy.system import environment, proc, process
+from gitdeploy.system import environment, interruption, proc, process
 from gitdeploy.system import owner as owners
 from gitdeploy.system.proc import Identity
 from gitdeploy.text import clean, duration_text, listing, redact
 
+_WHAT = {"command": tr("restart command"), "stop": tr("stop command"), "start": tr("start command")}
 _QUIET = 2.0  # seconds without any process of the app after which none will come
 # As the first process of a container they start again what has ended.
 _MANAGERS = frozenset(("supervisord", "s6-svscan", "runsvdir", "runit", "circusd", "pm2"))
@@ -26,33 +28,78 @@ _MANAGERS = frozenset(("supervisord", "s6-svscan", "runsvdir", "runit", "circusd
 
 class Command(Struct):
     """`service.command`: run by /bin/sh in the checkout, always as the checkout's owner. What it leaves running (the
-    app itself) lives on. `log`: the file that the app writes, `service.log`."""
+    app itself) lives on. `log`: the file that the app writes, `service.log`; `pid`: the one with its process id. `command` may
+    be empty where `stop_command` and `start_command` are set."""
 
     command: str
     root: Path
     owner: int
     timeout: float = 60.0
     log: str | None = None
+    stop_command: str | None = None
+    start_command: str | None = None
+    pid: str | None = None
     _log: LogFile | None = None
+    _file: PidFile | None = None
     _started: frozenset[Identity] = frozenset()
     _gone_since: float | None = None
     kind: ClassVar[str] = "command"
 
     def __post_init__(self) -> None:
         self._log = LogFile(self.log, self.root, self.owner) if self.log else None
+        self._file = PidFile(self.pid, self.root, self.owner) if self.pid else None
 
     @property
     def name(self) -> str:
-        return redact(clean(self.command, limit=60))
+        return redact(clean(self.command or self.start_command or "", limit=60))
 
     def restart(self, on_line: OnLine | None = None) -> None:
-        begun = time.time()
+        if self.command:
+            self._starting("command", self.command, on_line)
+        else:
+            self.stop(on_line)
+            self.start(on_line)
+
+    def stop(self, on_line: OnLine | None = None) -> None:
+        if self.stop_command is None:
+            raise ServiceFailed(tr("`{name}` restarts the app, but nothing says how to stop it.", name=self.name))
+        if self._file is not None and self._file.is_up() is not None:
+            return
+        running = self.processes()
+        self._run("stop", self.stop_command, on_line)
+        end = time.monotonic() + self.timeout
+        while left := [each for each in running if each.alive()]:
+            if time.monotonic() > end:
+                raise ServiceFailed(
+                    tr(
+                        "{timeout} after `{name}`, process {pid} still runs.",
+                        timeout=duration_text(self.timeout),
+                        name=redact(clean(self.stop_command, limit=60)),
+                        pid=left[0].pid,
+                    ),
+                    tr("service.{setting} in deploy.yaml", setting="stop"),
+                )
+            interruption.sleep(0.05)
+
+    def start(self, on_line: OnLine | None = None) -> None:
+        if self._file is None or self._file.is_up() is not None:
+            which = "start" if self.start_command else "command"
+            self._starting(which, self.start_command or self.command, on_line)
+
+    def _starting(self, which: str, command: str, on_line: OnLine | None) -> None:
+        """Run COMMAND, after which the app runs; what it has started is remembered."""
         self._started, self._gone_since = frozenset(), None
         before = frozenset(self._children_of_nobody())
         if self._log:
             self._log.mark()
+        self._run(which, command, on_line)
+        self._started = frozenset(self._children_of_nobody()) - before
+
+    def _run(self, which: str, command: str, on_line: OnLine | None) -> None:
+        """Run COMMAND, the setting WHICH. Raises `ServiceFailed`."""
+        begun = time.time()
         done = process.run(
-            owners.command_as(["/bin/sh", "-c", self.command], self.owner),
+            owners.command_as(["/bin/sh", "-c", command], self.owner),
             cwd=self.root,
             env=environment.clean_environment(owners.variables(self.owner)),
             timeout=self.timeout,
@@ -60,29 +107,26 @@ class Command(Struct):
             marked=True,
             leave_daemons=True,
         )
-        if not done.ok:
-            ending = (
-                tr("not done after {timeout}", timeout=duration_text(self.timeout)) if done.timed_out else done.ending
+        if done.ok:
+            return
+        ending = tr("not done after {timeout}", timeout=duration_text(self.timeout)) if done.timed_out else done.ending
+        *lines, last = done.error_text.splitlines() or [""]
+        error = ServiceFailed(
+            tr(
+                "The {what} `{name}` failed ({ending})",
+                what=_WHAT[which],
+                name=redact(clean(command, limit=60)),
+                ending=ending,
             )
-            *lines, last = done.error_text.splitlines() or [""]
-            error = ServiceFailed(
-                tr("The restart command `{name}` failed ({ending})", name=self.name, ending=ending)
-                + (f": {last}" if last else "."),
-                tr("service.command in deploy.yaml"),
-                details=(*lines, *said_by(self, begun)),
-            )
-            error.fault = "release"
-            raise error
-        self._started = frozenset(self._children_of_nobody()) - before
-
-    def stop(self, on_line: OnLine | None = None) -> None:
-        raise ServiceFailed(tr("`{name}` restarts the app, but nothing says how to stop it.", name=self.name))
-
-    def start(self, on_line: OnLine | None = None) -> None:
-        self.restart(on_line)
+            + (f": {last}" if last else "."),
+            tr("service.{setting} in deploy.yaml", setting=which),
+            details=(*lines, *said_by(self, begun)),
+        )
+        error.fault = "release"
+        raise error
 
     def is_up(self) -> str | None:
-        return None
+        return self._file.is_up() if self._file is not None else None
 
     def changing(self) -> str | None:
         return None
@@ -113,7 +157,11 @@ class Command(Struct):
                 yield found
 
     def processes(self) -> tuple[Identity, ...]:
-        return ()
+        """Those of the pid file, where there is one."""
+        if self._file is None or self._file.is_up() is not None:
+            return ()
+        main = self._file.main()
+        return (main, *proc.identities(proc.descendants(main.pid)))
 
     def last_lines(self, most: int = 20, since: float | None = None) -> list[str]:
         return self._log.last_lines(most, since) if self._log else []
@@ -132,4 +180,7 @@ class Command(Struct):
             "owner": self.owner,
             "timeout": self.timeout,
             "log": self.log,
+            "stop_command": self.stop_command,
+            "start_command": self.start_command,
+            "pid": self.pid,
         }

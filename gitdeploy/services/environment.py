@@ -21,6 +21,7 @@ from msgspec import Struct, field
 from gitdeploy.errors import GitDeployError
 from gitdeploy.messages import tr
 from gitdeploy.services.base import Service
+from gitdeploy.services.command import Command
 from gitdeploy.services.compose import Compose
 from gitdeploy.services.pidfile import PidFile
 from gitdeploy.services.privileged import ThroughRoot
@@ -73,6 +74,8 @@ def _environment(service: Service) -> Told:
         return _supervisor(service)
     if isinstance(service, Compose):
         return _compose(service)
+    if isinstance(service, Command):
+        return Told(_of(service))
     if isinstance(service, PidFile):
         return Told(_running([service.main().pid]))
     return Told()

@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from gitdeploy.errors import GitDeployError
 from gitdeploy.services.base import Service
+from gitdeploy.services.command import Command
 from gitdeploy.services.loads import Load, loads_of
 from gitdeploy.services.opened import app_processes
 from gitdeploy.services.pidfile import PidFile
@@ -57,8 +58,9 @@ def _starts(service: Service, root: Path, venv: Path) -> Iterator[Start]:
         yield from known or _running([each.pid for each in service.processes()], root)
     elif isinstance(service, PidFile):
         yield from _running([service.main().pid], root)
-    elif service.kind == "command":
-        yield from _running(app_processes((service,), root, venv), root)
+    elif isinstance(service, Command):
+        known_by_file = [each.pid for each in service.processes()[:1]]
+        yield from _running(known_by_file or app_processes((service,), root, venv), root)
 
 
 def _running(pids: Sequence[int], root: Path) -> Iterator[Start]:

@@ -29,9 +29,10 @@ def app_environment(site: Site) -> dict[str, str]:
 
 def service_environment(site: Site) -> Told:
     """What the configured service has. Never raises."""
-    if site.config.service.kind in (None, "command"):
+    service = site.config.service
+    if not service.kinds or (service.kinds == ("command",) and not service.pid):
         return Told()
-    return _asked(site.config.service, site.root, int(time.monotonic() / _FRESH))
+    return _asked(service, site.root, int(time.monotonic() / _FRESH))
 
 
 @lru_cache(maxsize=8)

@@ -138,7 +138,7 @@ NOT_COMMANDS = {
         "A public repository needs no token", "https://, ssh://, user@host:path",
     ],
     "a service manager's, or a database server's own: tests/services and tests/databases have them": [
-        "service.command in deploy.yaml", "{} config, in the checkout, as {}", "It has: {}.", "service.timeout says how long",
+        "service.{} in deploy.yaml", "{} config, in the checkout, as {}", "It has: {}.", "service.timeout says how long",
         "systemctl", "systemd-analyze verify", "See that the URL has the right user", "Something holds a lock on a table",
         "supervisorctl status", "Give it user=", "Give it User=", "Let {} restart just this unit", "This machine was not started by systemd",
         "From this checkout run", "Set service.", "Docker has no compose here", "Install Docker", "There is no docker", "Make your init run", "Start it, and look at its log.",

@@ -87,6 +87,48 @@ def test_it_can_be_restarted_by_a_later_process_from_the_journal(tmp_path: Path)
         same.stop()
 
 
+APP = "setsid sleep 60 >/dev/null 2>&1 & echo $! > pid"
+KILL = "kill $(cat pid); rm pid"
+
+
+@pytest.mark.parametrize("command", [None, f"{KILL}; {APP}"], ids=["stop and start", "a command for it"])
+def test_it_is_stopped_and_started_and_its_process_is_known(tmp_path: Path, command: str | None) -> None:
+    (service,) = open_services(ServiceConfig(command=command, stop=KILL, start=APP, pid="pid"), tmp_path)
+    assert "does not hold a process id" in str(service.is_up())
+    service.start()
+    try:
+        (first,) = service.processes()
+        assert service.is_up() is None
+        service.start()
+        assert service.processes() == (first,), "it ran already"
+        service.restart()
+        (second,) = from_dict(service.as_dict()).processes()
+        assert second != first
+        assert not first.alive()
+    finally:
+        service.stop()
+    assert not second.alive()
+    service.stop()  # nothing runs any more
+
+
+def test_one_that_does_not_stop_is_said(tmp_path: Path) -> None:
+    (service,) = open_services(ServiceConfig(stop="true", start=APP, pid="pid", timeout=0.3), tmp_path)
+    service.start()
+    with pytest.raises(ServiceFailed, match=r"0\.3 s after `true`, process \d+ still runs\."):
+        service.stop()
+    os.kill(service.processes()[0].pid, 9)
+
+
+def test_several_kinds_are_restarted_in_turn(tmp_path: Path) -> None:
+    config = ServiceConfig(systemd=("web", "worker"), supervisor="queue", command="./restart.sh")
+    assert [service.name for service in open_services(config, tmp_path)] == [
+        "web.service",
+        "worker.service",
+        "queue",
+        "./restart.sh",
+    ]
+
+
 @needs.another_user
 def test_root_runs_the_command_as_the_checkouts_owner(tmp_path: Path) -> None:
     for folder in (tmp_path, *tmp_path.parents):

@@ -70,7 +70,7 @@ def look(site: Site, settings_files: Iterable[str] = ()) -> Seen:
     units = _units(site)
     pids = tuple(app_processes((), site.root, site.venv_link))
     asked = site
-    if site.config.service.kind is None and units:
+    if not site.config.service.kinds and units:
         service = ServiceConfig(systemd=tuple(unit.removesuffix(".service") for unit in units))
         asked = replace(site, config=replace(site.config, service=service))
     told = app_environment(asked)
