@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from gitdeploy.checkout.git import Repository
 from gitdeploy.checkout.program import git_version, program
@@ -16,6 +16,7 @@ from gitdeploy.messages import joined, tr
 from gitdeploy.text import register_secret
 
 LOGIN_SETTINGS = r"http\.(.*\.)?extraheader|remote\..*\.url"
+REWRITING = r"url\..*\.insteadof"
 _PARAMETERS = "GIT_CONFIG_PARAMETERS"  # what `-c` becomes for git's children; secrets stand in no command line so
 _PAIRS_SINCE = (2, 31)  # the form of it in which a name may hold a `=`
 
@@ -28,10 +29,64 @@ def own_login(found: Mapping[str, Sequence[str]], remote: str | None) -> dict[st
         if name.endswith("extraheader") and any(_is_login(value) for value in values):
             settings.append((name, ""))  # an empty value forgets those before it (git-config(1), http.extraHeader)
             settings += [(name, value) for value in values if value and not _is_login(value)]
+    settings += _bare_addresses(found, remote)
+    return _parameters(settings)
+
+
+def without_passwords(found: Mapping[str, Sequence[str]], remote: str | None) -> dict[str, str]:
+    """The environment by which REMOTE is asked without the password that stands in its URL: git starts its helpers with
+    the whole URL in their command lines, which each user of the machine can read. FOUND as for `own_login`."""
+    return _parameters(_bare_addresses(found, remote))
+
+
+def login_of_url(found: Mapping[str, Sequence[str]], remote: str | None) -> tuple[str, str, str] | None:
+    """(user, password, URL without both) that stand in the URL of REMOTE; None where there is no password in it."""
     for _, url in _addresses(found, remote):
-        if bare := _without_password(url):
-            register_secret(urlsplit(url).password or "")
-            settings.append((f"url.{bare}.insteadof", url))
+        whole = _rewritten(url, found)
+        if bare := _without_password(whole):
+            parts = urlsplit(whole)
+            return unquote(parts.username or ""), unquote(parts.password or ""), bare
+    return None
+
+
+def bare_word(remote: str) -> str:
+    """REMOTE as it may stand in a command line."""
+    return _without_password(remote) or remote if "://" in remote else remote
+
+
+def names_with_password(repository: Repository) -> list[tuple[str, str]]:
+    """(name, URL without user and password) of the checkout's remotes whose URL holds a password."""
+    found = repository.config(f"^({LOGIN_SETTINGS})$")
+    return [(name, bare) for name, url in _addresses(found, None) if (bare := _without_password(url))]
+
+
+def _bare_addresses(found: Mapping[str, Sequence[str]], remote: str | None) -> list[tuple[str, str]]:
+    """Settings by which git uses the URLs of REMOTE without their passwords, whatever else rewrites them."""
+    settings = []
+    for _, url in _addresses(found, remote):
+        whole = _rewritten(url, found)
+        if bare := _without_password(whole):
+            register_secret(urlsplit(whole).password or "")
+            settings.append((f"url.{bare}.insteadof", url))  # the whole URL, and the longest that fits counts
+    return settings
+
+
+def _rewritten(url: str, found: Mapping[str, Sequence[str]]) -> str:
+    """URL as the user has git rewrite it (git-config(1), url.<base>.insteadOf)."""
+    fitting = [
+        (value, key.removeprefix("url.").removesuffix(".insteadof"))
+        for key, values in found.items()
+        if key.startswith("url.")
+        for value in values
+        if value and url.startswith(value)
+    ]
+    if not fitting:
+        return url
+    value, base = max(fitting, key=lambda pair: len(pair[0]))
+    return base + url.removeprefix(value)
+
+
+def _parameters(settings: Sequence[tuple[str, str]]) -> dict[str, str]:
     if not settings:
         return {}
     if git_version(program()) >= _PAIRS_SINCE:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from urllib.parse import urlsplit
 
 from msgspec import Struct
 
 from gitdeploy.checkout.facts import NO_ACCESS, Access
 from gitdeploy.checkout.git import Repository
-from gitdeploy.checkout.login import LOGIN_SETTINGS, own_login
+from gitdeploy.checkout.login import LOGIN_SETTINGS, REWRITING, bare_word, login_of_url, own_login, without_passwords
 from gitdeploy.checkout.program import git_memory
 from gitdeploy.checkout.settings import FETCHING
 from gitdeploy.system import process
@@ -18,7 +19,7 @@ from gitdeploy.text import register_secret
 
 LOOK_LIMIT = 60.0  # seconds for the list of tags
 _SSH = "ssh -o BatchMode=yes -o ConnectTimeout=15 -o ServerAliveInterval=15 -o ServerAliveCountMax=4"
-_ASKED_OF = rf"^(core\.sshcommand|{LOGIN_SETTINGS})$"
+_ASKED_OF = rf"^(core\.sshcommand|{LOGIN_SETTINGS}|{REWRITING})$"
 
 
 class Credentials(Struct, frozen=True):
@@ -62,10 +63,14 @@ def network_access(repository: Repository, credentials: Credentials | None, remo
         "protocol.ext.allow=never",
         *FETCHING,
     ]
-    access = access_by(credentials)
-    environment |= access.environment
     if credentials is not None:
         environment |= own_login(settings, remote)
+    elif (found := login_of_url(settings, remote)) is not None:
+        user, password, bare = found
+        credentials = Credentials(user, password, "{0.scheme}://{0.netloc}".format(urlsplit(bare)))
+        environment |= without_passwords(settings, remote)
+    access = access_by(credentials)
+    environment |= access.environment
     return Access((*options, *access.options), environment)
 
 
@@ -81,8 +86,11 @@ def ask_remote(
 ) -> Completed:
     """A git command that may use the network."""
     asks = words[0] == "fetch" or (words[0] == "ls-remote" and "--get-url" not in words)
-    remote = words[words.index("--") + 1] if asks else None
+    at = words.index("--") + 1 if "--" in words else 0
+    remote = words[at] if asks else None
     access = network_access(repository, credentials, remote) if asks else NO_ACCESS
+    if remote is not None:
+        words = (*words[:at], bare_word(remote), *words[at + 1 :])
     return process.run(
         [
             *repository.command(repository.git_dir, repository.root),

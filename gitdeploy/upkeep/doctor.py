@@ -14,6 +14,7 @@ from gitdeploy.checkout import preconditions
 from gitdeploy.checkout.facts import ObjectsUnreadable, refetch
 from gitdeploy.checkout.git import Repository
 from gitdeploy.checkout.local import read_local
+from gitdeploy.checkout.login import names_with_password
 from gitdeploy.checkout.ownership import foreign, in_words
 from gitdeploy.errors import GitDeployError
 from gitdeploy.hooks import running
@@ -97,7 +98,23 @@ def _settings(site: Site) -> Iterator[Finding]:
     wrong = preconditions.setting_problems(repository, settings)
     wrong += preconditions.filter_problems(repository, settings, tree) if settings else []
     yield from (Finding("settings", "problem", problem.message, problem.hint) for problem in wrong)
-    if not wrong:
+    with_password = names_with_password(repository)
+    for name, bare in with_password:
+        yield Finding(
+            "settings",
+            "warning",
+            tr(
+                "The URL of the remote {name} holds a password. gitdeploy keeps it out of command lines; git, typed by hand, "
+                "shows it to every user of this machine.",
+                name=clean(name),
+            ),
+            tr(
+                "Name a variable that holds it (git: {{token_env: NAME}} in deploy.yaml), then: git remote set-url {name} {bare}",
+                name=shell_word(name),
+                bare=shell_word(bare),
+            ),
+        )
+    if not wrong and not with_password:
         yield Finding("settings", "ok", tr("None of git's settings is in the way."))
 
 

@@ -76,6 +76,7 @@ FOLLOWED_ELSEWHERE = {
     "Make it (an empty one will do)": "e2e/test_git_settings.py::test_a_setting_that_names_what_is_not_there_is_said",
     "If you trust it: git {}config {} {}{}": "e2e/test_submodules.py::test_a_url_that_is_not_trusted_is_named_with_the_command_that_trusts_it",
     "Its settings say so (git.keep": "e2e/test_submodules.py::test_one_that_is_left_alone",
+    "Name a variable that holds it": "sources/test_git_login.py::test_doctor_names_a_password_in_a_url_and_the_hint_removes_it",
     "If it is an old one: git config": "sources/test_git_login.py::test_without_a_login_of_ours_the_setting_is_named_and_the_hint_removes_it",
     "If it is an old one: git remote set-url": "sources/test_git_login.py::test_a_refused_password_of_the_url_is_named_and_the_hint_removes_it",
     "If you trust it: git config --global --add safe.directory": "sources/test_git_login.py::test_a_remote_of_another_owner_is_one_sentence_with_the_cure",

@@ -95,6 +95,54 @@ def test_a_refused_password_of_the_url_is_named_and_the_hint_removes_it(private:
     private.run("upgrade", "v1.2.10")
 
 
+# Where a password may stand (`source.remote` takes none): settings of the checkout, and of the user.
+PLACES = {
+    "the remote's URL": (("remote.origin.url", "{full}"), None),
+    "a URL that the user rewrites": (("remote.origin.url", "{bare}"), ("url.{user}.insteadOf", "{host}/")),
+}
+
+
+@pytest.mark.parametrize(("own", "users"), PLACES.values(), ids=PLACES)
+def test_a_password_in_a_url_stands_in_no_command_line(
+    private: Shop, tmp_path: Path, own: tuple[str, str], users: tuple[str, str] | None
+) -> None:
+    password = "pa@ss/w%rd"
+    private.host.git_login = ("deploy", password)
+    bare = private.host.git_url
+    words = {"bare": bare, "host": private.host.origin}
+    words["full"] = bare.replace("http://", "http://deploy:pa%40ss%2Fw%25rd@")
+    words["user"] = words["host"].replace("http://", "http://deploy:pa%40ss%2Fw%25rd@") + "/"
+    private.sample.git("config", *(word.format(**words) for word in own))
+    if users is not None:
+        private.sample.git("config", "--global", *(word.format(**words) for word in users))
+    private.configure("  type: git\n")
+    traced = tmp_path / "commands"
+    private.sample.git("config", "--global", "trace2.normalTarget", str(traced))
+    private.run("upgrade", "v1.2.10")
+    commands = traced.read_text()
+    assert "remote-http" in commands, "git started its helper, and the trace says how"
+    helpers = [line for line in commands.splitlines() if "remote-http" in line or " fetch " in line]
+    assert helpers
+    assert not [line for line in helpers if "pa%40ss" in line or "REDACTED" in line or "pa@ss" in line]
+    sent = [request for request in private.host.git_requests if request.status == 200]
+    assert sent, "and yet it was let in"
+
+
+def test_doctor_names_a_password_in_a_url_and_the_hint_removes_it(private: Shop) -> None:
+    private.sample.git(
+        "remote", "set-url", "origin", private.host.git_url.replace("http://", f"http://deploy:{TOKEN}@")
+    )
+    found = private.run("doctor")
+    assert "The URL of the remote origin holds a password." in found.out
+    assert TOKEN not in found.out
+    hint = re.search(r"git remote set-url \S+ \S+", found.out.replace("\n", " "))
+    assert hint is not None
+    subprocess.run(["sh", "-c", hint[0]], cwd=private.sample.app, check=True)
+    assert private.sample.git("remote", "get-url", "origin") == private.host.git_url
+    assert "holds a password" not in private.run("doctor").out
+    private.run("upgrade", "v1.2.10")
+
+
 def test_addresses_that_the_user_has_git_rewrite(private: Shop) -> None:
     """Of a remote and of a bare URL; the login goes to the host that is asked."""
     private.sample.git("config", "--global", f"url.{private.host.origin}/.insteadOf", "shop:")
