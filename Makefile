@@ -6,6 +6,7 @@
 #   make lint     ruff, mypy, import-linter, shellcheck
 #   make check    lint and test
 #   make screenshots  the page as docs/web.md shows it, by the browser's tests
+#   make messages  the sentences of the sources into the catalogues of translations, and compiled
 #   make bench    the figures of docs/performance.md    (ARGS=--quick for a look)
 #   make release  sdist, wheel and SBOM of VERSION=x.y.z in dist/, checked; uploads nothing
 #   make crash    kill it N times: make crash N=2000 SEED=1
@@ -29,7 +30,7 @@ unexport PYTHONUNBUFFERED PYTHONDONTWRITEBYTECODE PYTHONPATH PYTHONHOME
 export LC_ALL := C.UTF-8
 export MAKECMDGOALS
 
-.PHONY: demo test quick lint check bench crash release clean screenshots
+.PHONY: messages demo test quick lint check bench crash release clean screenshots
 
 demo: $(VENV)/.base
 	$(BIN)/gitdeploy demo
@@ -55,6 +56,9 @@ check: lint test
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m bench $(ARGS)
+
+messages: $(VENV)/.dev
+	PYTHONPATH=tests $(BIN)/python -m language.catalogue $(ARGS)
 
 crash: $(VENV)/.dev
 	PYTHONPATH=tests $(BIN)/python -m crash --kills $(N) --seed $(SEED) --jobs $(JOBS) $(ARGS)

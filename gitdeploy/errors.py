@@ -9,7 +9,7 @@ from __future__ import annotations
 import signal
 from typing import Any, ClassVar, Literal
 
-from gitdeploy.messages import joined, tr
+from gitdeploy.messages import joined, said, tr
 
 Fault = Literal["release", "server", "nobody"]  # whose a failure is; nobody: it was interrupted
 
@@ -38,11 +38,11 @@ class GitDeployError(Exception):
         self.document: dict[str, Any] | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """The shape of `--json`: kind, message, hint, exit_code."""
+        """The shape of `--json`: kind, message and hint (each with code and params, see `messages.said`), exit_code."""
         return {
             "kind": self.kind,
-            "message": joined("\n", (self.message, *self.details)),
-            "hint": self.hint,
+            **said(joined("\n", (self.message, *self.details))),
+            **said(self.hint, "hint"),
             "exit_code": self.exit_code,
         }
 

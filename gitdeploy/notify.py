@@ -176,7 +176,7 @@ class _Delivery(threading.Thread):
             )
             why = tr(": {last}", last=said.last) if said.last else "."
         except Exception as error:  # noqa: BLE001  # whatever a plugin of apprise raises
-            done, why = False, f": {redact(clean(str(error), limit=200))}"
+            done, why = False, tr(": {error}", error=redact(clean(str(error), limit=200)))
         finally:
             log.removeHandler(said)
         if not done:

@@ -155,6 +155,18 @@ def shell_word(path: bytes | str) -> str:
     return f"\"$(printf '{octal}')\""
 
 
+def width_of(text: str) -> int:
+    """Columns of a terminal that TEXT takes: two for an East Asian wide character, none for a combining one."""
+    if text.isascii():
+        return len(text)
+    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 0 if unicodedata.combining(c) else 1 for c in text)
+
+
+def padded(text: str, width: int) -> str:
+    """TEXT, filled up with blanks to WIDTH columns."""
+    return text + " " * max(0, width - width_of(text))
+
+
 def size_text(size: float) -> str:
     """Bytes as a person reads them: `0 B`, `812 B`, `1.2 MB`."""
     for unit in ("B", "kB", "MB", "GB"):

@@ -219,7 +219,7 @@ class App(Looking):
         self.site.require_owner()
         mended: list[Finding] = []
         if repair:
-            asked = caller or self._caller(tr("doctor --repair"))
+            asked = caller or self._caller("doctor --repair")
             mended += upkeep.doctor_git.mend_objects(self.site)
             if result := self.recover(caller=asked):
                 mended.append(finding.Finding("state", "mended", result.sentence))
@@ -348,7 +348,7 @@ class App(Looking):
     def run_hooks(self, stage: str, *, on_line: Callable[[str], object]) -> int:
         """Run the hooks of a stage now, outside any deployment. Returns how many ran."""
 
-        with open_session(self.site, self._caller(tr("hooks run {stage}", stage=stage)), pausable=False) as session:
+        with open_session(self.site, self._caller(f"hooks run {stage}"), pausable=False) as session:
             return flow.manual.run_hooks(session, stage, on_line)
 
 

@@ -69,7 +69,7 @@ def unreadable(what: str, said: str = "") -> ObjectsUnreadable:
             tr("{what}: {said}", what=what, said=said), tr("HEAD may be damaged. To see what to type: gitdeploy doctor")
         )
     return ObjectsUnreadable(
-        f"{what}" + (tr(": {said}", said=said) if said else "."),
+        tr("{what}: {said}", what=what, said=said) if said else tr("{what}.", what=what),
         tr(
             "Objects are missing or damaged: git fsck names them. Delete empty ones: gitdeploy "
             "doctor --repair\n{refetch}",

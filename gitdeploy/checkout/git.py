@@ -158,7 +158,7 @@ class Repository(Struct, frozen=True):
 
     def output(self, *words: str, what: str = "", **settings: object) -> bytes:
         """The standard output of a command that must succeed. Raises `CommandFailed`."""
-        return self.run(*words, **settings).check(what or tr("git {words}", words=words[0])).stdout  # type: ignore[arg-type]
+        return self.run(*words, **settings).check(what or f"git {words[0]}").stdout  # type: ignore[arg-type]
 
     # ---- names and objects ----
 

@@ -140,7 +140,7 @@ def _refuse_unreadable(repository: Repository, changes: list[LocalChange]) -> No
     for change in changes:
         full = os.path.join(os.fsencode(repository.root), change.path)
         if change.disk_mode in (0o100644, 0o100755) and not os.access(full, os.R_OK):
-            raise _untold(repository, change.path, tr("Permission denied"))
+            raise _untold(repository, change.path, "Permission denied")
 
 
 def _untold(repository: Repository, path: bytes | str, why: str) -> DeploymentFailed:

@@ -338,7 +338,7 @@ class _Planner(Struct):
             yield Problem(
                 tr(
                     "{count} changed locally: {names}.",
-                    count=count(len(names), tr("tracked file")),
+                    count=count(len(names), "tracked file"),
                     names=listing(names),
                 ),
                 tr(
@@ -355,7 +355,7 @@ class _Planner(Struct):
             yield Problem(
                 tr(
                     "{count} of yours, which the release would overwrite: {names}.",
-                    count=count(len(names), tr("untracked or ignored file")),
+                    count=count(len(names), "untracked or ignored file"),
                     names=listing(names),
                 ),
                 tr(

@@ -90,7 +90,7 @@ def link_problems(settings: Settings, local: Local, tree: TreePlan) -> list[Prob
     if not texts and not coming:
         return []
     links = listing([path_text(path) for path in sorted({*texts, *coming})], 5)
-    again = tr(" && git checkout -- {texts}", texts=" ".join(shell_word(path) for path in texts)) if texts else ""
+    again = f" && git checkout -- {' '.join(shell_word(path) for path in texts)}" if texts else ""
     return [
         Problem(
             tr("core.symlinks is false, and the app has symbolic links: {links}.", links=links),

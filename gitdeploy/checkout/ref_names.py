@@ -27,7 +27,7 @@ def make_way(repository: Repository, tag: str) -> None:
     if in_the_way:
         most = 5
         words = joined(" ", (shlex.quote(path_text(name)) for name in in_the_way))
-        few = tr("git tag -d {words}", words=words)
+        few = f"git tag -d {words}"
         many = f"git tag -l {shlex.quote(path_text(tag) + '/*')} | xargs git tag -d"
         raise DeploymentFailed(
             tr(

@@ -28,12 +28,12 @@ _DAMAGED = re.compile(
     r"object file .* is empty|loose object [0-9a-f]+ .* is corrupt|bad object |did not send all necessary objects"
 )
 _OWN_FAULT = (
-    tr("cannot lock ref"),
-    tr("unable to update local ref"),
-    tr("unable to create"),
-    tr("unable to write"),
-    tr("read-only file system"),
-    tr("insufficient permission"),
+    "cannot lock ref",
+    "unable to update local ref",
+    "unable to create",
+    "unable to write",
+    "read-only file system",
+    "insufficient permission",
 )
 # --refmap= with nothing: whatever remote.NAME.fetch says, no other ref is written.
 _FETCH = ("fetch", "--no-tags", "--no-prune", "--no-write-fetch-head", "--no-recurse-submodules", "--refmap=")

@@ -53,7 +53,13 @@ def shown_remote(remote: str) -> str:
 def named_remote(repository: Repository, remote: str) -> str:
     """The remote for a message: `origin (https://…)`; a URL as it is."""
     url = remote_url(repository, remote)
-    return shown_remote(remote) if url in (None, remote) else f"{shown_remote(remote)} ({shown_remote(url or '')})"
+    return (
+        shown_remote(remote)
+        if url in (None, remote)
+        else tr(
+            "{shown_remote} ({shown_remote2})", shown_remote=shown_remote(remote), shown_remote2=shown_remote(url or "")
+        )
+    )
 
 
 def host_of(url: str) -> str | None:

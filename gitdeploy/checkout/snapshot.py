@@ -85,7 +85,7 @@ def take_snapshot(repository: Repository, local: Local, also: Sequence[bytes], m
         tree = repository.output("write-tree", index=index, tied=True).decode().strip()
     parents = [local.head]
     if index_tree != head_tree:
-        parents.append(_commit(repository, index_tree, [local.head], tr("The index\n")))
+        parents.append(_commit(repository, index_tree, [local.head], "The index\n"))
     commit = _commit(repository, tree, parents, message)
     untracked = tuple(path for path in extra if path in exact)
     return Snapshot(commit, local.head, local.branch, tree, index_tree, tuple(sorted(exact)), untracked, local.hidden)

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from gitdeploy import __version__
+from gitdeploy.cli import language
 from gitdeploy.cli.screen import Screen
 from gitdeploy.errors import DeploymentFailed, GitDeployError, Interrupted, UsageError
 from gitdeploy.messages import tr
@@ -38,7 +39,7 @@ class Commands(click.Group):
         module = importlib.import_module(f"gitdeploy.cli.{cmd_name}")
         command = module.command
         assert isinstance(command, click.Command)
-        return command
+        return language.translate(command)
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         if isinstance(ctx.obj, Screen):
@@ -62,6 +63,10 @@ class Commands(click.Group):
     "-v", "--verbose", is_flag=True, help="Everything that children print; the traceback of an unforeseen error."
 )
 @click.option("--no-color", is_flag=True, help="No colours (as with NO_COLOR).")
+@click.option(
+    "--lang", expose_value=False, callback=language.known_language, metavar="LANG",
+    help="Speak en or zh (else as GITDEPLOY_LANG or the locale says).",
+)  # fmt: skip
 @click.version_option(__version__, "-V", "--version", message="gitdeploy %(version)s")
 @click.pass_context
 def cli(
@@ -93,6 +98,8 @@ def cli(
 
 def run(arguments: list[str]) -> int:
     """Parse, call, render; every expected error ends here with its exit code."""
+    language.choose(arguments)
+    language.translate(cli)
     screen = Screen(as_json="--json" in arguments, verbose="-v" in arguments or "--verbose" in arguments)
     try:
         cli.main(args=arguments, prog_name="gitdeploy", standalone_mode=False, obj=screen)
@@ -122,9 +129,9 @@ def run(arguments: list[str]) -> int:
         code = 128 + number
     except click.ClickException as error:
         if screen.as_json:
-            screen.error(UsageError(error.format_message()))
+            screen.error(UsageError(language.problem(error)))
         else:
-            screen.write_error(tr("Error: {format_message}\n", format_message=error.format_message()))
+            screen.write_error(tr("Error: {problem}\n", problem=language.problem(error)))
             if isinstance(error, click.UsageError) and error.ctx is not None:
                 screen.write_error(tr("See: {command_path} --help\n", command_path=error.ctx.command_path))
         code = 2

@@ -32,7 +32,7 @@ def command(screen: Screen, /, repair: bool, notify: bool) -> None:
       gitdeploy doctor --notify
     """
     app = screen.app()
-    found = app.doctor(repair=repair, notify=notify, caller=screen.caller(tr("doctor --repair")) if repair else None)
+    found = app.doctor(repair=repair, notify=notify, caller=screen.caller("doctor --repair") if repair else None)
     problems = sum(finding.level == "problem" for finding in found)
     lines = []
     for finding in found:

@@ -57,7 +57,7 @@ def _said(done: Drafted) -> list[str]:
         said.append(
             tr(
                 "{holds} {about} {each_message}",
-                holds=tr("ok     ") if each.holds else tr("FAILED "),
+                holds="ok     " if each.holds else "FAILED ",
                 about=f"{each.about:<9}",
                 each_message=each.message,
             )

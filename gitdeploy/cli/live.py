@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
-import textwrap
 from typing import TYPE_CHECKING
 
+from rich.cells import set_cell_size
 from rich.console import Console
 from rich.text import Text
 
-from gitdeploy.cli.marks import MARKS
+from gitdeploy.cli.marks import MARKS, step_title
 from gitdeploy.deployment.record.events import Ended, Event, Line, Progress, Started, StepChanged
-from gitdeploy.text import clean, duration_text
+from gitdeploy.messages import render
+from gitdeploy.text import clean, duration_text, padded, width_of
 
 if TYPE_CHECKING:
     from rich.status import Status
@@ -35,14 +36,17 @@ class LiveListener:
             self.console.print(_text(event.headline))
         elif isinstance(event, StepChanged) and event.status == "running":
             self._stop()
-            self.status = self.console.status(_text(f"  {event.name}"), spinner="dots" if _unicode() else "line")
+            self.status = self.console.status(
+                _text(f"  {step_title(event.name)}"), spinner="dots" if _unicode() else "line"
+            )
             self.status.start()
         elif isinstance(event, StepChanged):
             self._stop()
             self._step(event)
         elif isinstance(event, Progress) and self.status is not None:
             share = f" {event.fraction:.0%}" if event.fraction is not None else ""
-            self.status.update(_text(f"  {event.name:<12}{event.text[: self.console.width - 24]}{share}"))
+            text = _cut(render(event.text), self.console.width - 24)
+            self.status.update(_text(f"  {padded(step_title(event.name), 12)}{text}{share}"))
         elif isinstance(event, Line):
             self._line(event)
         elif isinstance(event, Ended):
@@ -50,23 +54,29 @@ class LiveListener:
 
     def _step(self, event: StepChanged) -> None:
         mark = MARKS[event.status] if _unicode() else {"done": "+", "failed": "x", "undone": "<"}.get(event.status, "-")
-        took = duration_text(event.duration) if event.duration is not None and event.status != "skipped" else ""
+        took = render(duration_text(event.duration)) if event.duration is not None and event.status != "skipped" else ""
         style = {"done": "green", "failed": "red", "undone": "yellow"}.get(event.status, "dim")
         room = max(20, self.console.width - 30)
-        first, *rest = _wrapped(event.summary, room) or [""]
-        pad = " " * max(1, room - len(first))
-        self.console.print(Text.assemble("  ", (mark, style), _text(f" {event.name:<12}{first}{pad}{took:>8}")))
+        first, *rest = self._wrapped(render(event.summary), room) or [""]
+        pad = " " * max(1, room - width_of(first) + 8 - width_of(took))
+        self.console.print(
+            Text.assemble("  ", (mark, style), _text(f" {padded(step_title(event.name), 12)}{first}{pad}{took}"))
+        )
         for line in rest:
             self.console.print(_text(" " * 16 + line))
 
     def _line(self, event: Line) -> None:
         if event.level == "debug" and not self.screen.verbose:
             if self.status is not None and event.text.strip():
-                self.status.update(_text(f"  {event.text.strip()[: self.console.width - 8]}"))
+                self.status.update(_text(f"  {_cut(render(event.text).strip(), self.console.width - 8)}"))
             return
         if event.level in ("warning", "error") or self.screen.verbose:
             style = {"warning": "yellow", "error": "red"}.get(event.level, "dim")
-            self.console.print(_text(f"    {event.text}", style))
+            self.console.print(_text(f"    {render(event.text)}", style))
+
+    def _wrapped(self, text: str, width: int) -> list[str]:
+        """TEXT in lines of WIDTH columns; between Chinese characters a line may end anywhere."""
+        return [piece.plain.rstrip() for line in text.splitlines() for piece in Text(line).wrap(self.console, width)]
 
     def _stop(self) -> None:
         if self.status is not None:
@@ -75,12 +85,13 @@ class LiveListener:
 
 
 def _text(text: str, style: str = "") -> Text:
-    """rich leaves escapes in a text as they are."""
-    return Text(clean(text, lines=True), style=style)
+    """In the language that is spoken; rich leaves escapes in a text as they are."""
+    return Text(clean(render(text), lines=True), style=style)
 
 
-def _wrapped(text: str, width: int) -> list[str]:
-    return [piece for line in text.splitlines() for piece in textwrap.wrap(line, width) or [""]]
+def _cut(text: str, width: int) -> str:
+    """As much of TEXT as WIDTH columns hold."""
+    return text if width_of(text) <= width else set_cell_size(text, max(0, width))
 
 
 def _unicode() -> bool:

@@ -11,7 +11,7 @@ from gitdeploy.app import App
 from gitdeploy.cli.options import EXAMPLE, global_options, pass_screen
 from gitdeploy.cli.screen import Screen
 from gitdeploy.errors import UsageError
-from gitdeploy.messages import joined, tr
+from gitdeploy.messages import heard, joined, tr
 from gitdeploy.site.status import row_as_dict
 from gitdeploy.state import DeploymentRow
 from gitdeploy.text import duration_text
@@ -61,7 +61,7 @@ def command(screen: Screen, /, deployment: int | None, follow: bool, limit: int)
         document = {**row_as_dict(row), "log": [text for _, _, _, text in lines]}
         text = joined("\n", (f"{_time(at)} {text}" for _, at, _, text in lines))
         status = shown_status(row)
-        ending = tr("\n{status}: {error}", status=status, error=row.error["message"]) if row.error else f"\n{status}"
+        ending = tr("\n{status}: {error}", status=status, error=heard(row.error)) if row.error else f"\n{status}"
         screen.result(document, text + ending)
         return
     _follow(screen, app, number)

@@ -1,5 +1,33 @@
-"""Marks of steps on a terminal."""
+"""Marks and names of steps on a terminal."""
 
 from __future__ import annotations
 
+from gitdeploy.messages import render, tr
+
 MARKS = {"done": "✓", "skipped": "-", "failed": "✗", "undone": "↶", "running": "…"}
+_STEPS = {
+    "fetch": tr("fetch"),
+    "preflight": tr("preflight"),
+    "backup": tr("backup"),
+    "build": tr("build"),
+    "check": tr("check"),
+    "stage": tr("stage"),
+    "pre-deploy": tr("pre-deploy"),
+    "pre-restore": tr("pre-restore"),
+    "stop": tr("stop"),
+    "maintenance": tr("maintenance"),
+    "dump": tr("dump"),
+    "switch": tr("switch"),
+    "data": tr("data"),
+    "migrate": tr("migrate"),
+    "restart": tr("restart"),
+    "health": tr("health"),
+    "reopen": tr("reopen"),
+    "post-deploy": tr("post-deploy"),
+    "post-restore": tr("post-restore"),
+}
+
+
+def step_title(name: str) -> str:
+    """A step's name in the language that is spoken; in English the name that the journal has."""
+    return render(_STEPS.get(name, name))

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from gitdeploy.cli.language import known_language
 from gitdeploy.cli.screen import Screen
 from gitdeploy.deployment.plan.options import Options
 from gitdeploy.messages import tr
@@ -24,6 +25,9 @@ def global_options(command: F) -> F:
         screen = context.find_object(Screen)
         if screen is None or not value:
             return
+        if parameter.name == "lang":
+            known_language(context, parameter, value)  # chosen before anything was parsed
+            return
         if parameter.name == "folder":
             screen.folder = Path(value)
         elif parameter.name == "config_file":
@@ -39,6 +43,7 @@ def global_options(command: F) -> F:
     add("-q", "--quiet", is_flag=True, hidden=True)
     add("-v", "--verbose", is_flag=True, hidden=True)
     add("--no-color", is_flag=True, hidden=True)
+    add("--lang", "lang", hidden=True)
     add("-C", "folder", hidden=True)
     add("--config", "config_file", hidden=True)
     return command

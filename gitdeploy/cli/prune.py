@@ -29,7 +29,7 @@ def command(screen: Screen, /, dry_run: bool, keep: int | None, wait: float) -> 
         "{verb} {count} and {count2} ({freed}).",
         verb=verb,
         count=count(len(done.backups), "backup"),
-        count2=count(len(done.generations), tr("venv generation")),
+        count2=count(len(done.generations), "venv generation"),
         freed=size_text(done.freed),
     )
     for label, names in (

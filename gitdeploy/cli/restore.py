@@ -10,7 +10,6 @@ from gitdeploy.cli.asking import ask_before_data
 from gitdeploy.cli.options import EXAMPLE, global_options, pass_screen, to_options, wait_option, yes_option
 from gitdeploy.cli.plan_text import plan_text
 from gitdeploy.cli.screen import Screen
-from gitdeploy.messages import tr
 
 
 @click.command("restore", context_settings=EXAMPLE)
@@ -47,4 +46,4 @@ def command(screen: Screen, /, ref: str, dry_run: bool, wait: float, yes: bool, 
         answered = ["--yes"]
     if screen.moved_out(app, *answered, restart=options.restart):
         return
-    screen.deployment_result(app.restore(ref, options, caller=screen.caller(tr("restore {ref}", ref=ref), wait=wait)))
+    screen.deployment_result(app.restore(ref, options, caller=screen.caller(f"restore {ref}", wait=wait)))

@@ -15,7 +15,6 @@ import os
 import re
 import sys
 import time
-import unicodedata
 import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -31,7 +30,7 @@ from gitdeploy.deployment import outside
 from gitdeploy.deployment.record.events import Ended, Event, Line, Listener, Started, StepChanged
 from gitdeploy.deployment.record.work import Caller
 from gitdeploy.errors import Declined, GitDeployError, RolledBack, UsageError
-from gitdeploy.messages import joined, tr
+from gitdeploy.messages import heard, render, tr
 from gitdeploy.site.caller import performer, request_id
 from gitdeploy.site.roots_own import refuse_unsafe
 from gitdeploy.site.site import find_root
@@ -39,7 +38,7 @@ from gitdeploy.state import StateDirectory
 from gitdeploy.state.requests import RunFile
 from gitdeploy.system import interruption
 from gitdeploy.system.ourselves import refuse_changeable
-from gitdeploy.text import for_terminal, shell_word, without_escapes
+from gitdeploy.text import for_terminal, padded, shell_word, width_of, without_escapes
 
 if TYPE_CHECKING:
     from gitdeploy.deployment.record.work import Result
@@ -117,7 +116,7 @@ class Screen(Struct):
         elif (error := ended.error()) is not None:
             self.error(error)
         elif started.deployment() is None:  # a recovery belongs to the deployment that it recovers
-            self.message(str(ended.document.get("message", "")))
+            self.message(heard(ended.document))
         return True
 
     def _followed(self, level: str, text: str) -> None:
@@ -149,17 +148,18 @@ class Screen(Struct):
         return f"\x1b[{code}m{text}\x1b[0m" if code and self.colours else text
 
     def write(self, text: str) -> None:
-        _write(sys.stdout, text)
+        _write(sys.stdout, render(text))
 
     def write_error(self, text: str) -> None:
-        _write(sys.stderr, text)
+        _write(sys.stderr, render(text))
 
     def result(self, document: Any, text: str) -> None:
         """The result of a command: JSON with --json, else the text."""
         if self.as_json:
             self._write_json(document)
         elif text:
-            self.write(text if text.endswith("\n") else text + "\n")
+            text = render(text)
+            self.write(text if text.endswith("\n") else f"{text}\n")
 
     def _write_json(self, document: Any) -> None:
         self.document = document if isinstance(document, Mapping) else None
@@ -167,22 +167,22 @@ class Screen(Struct):
 
     def message(self, text: str) -> None:
         if not self.quiet and not self.as_json:
-            self.write_error(text + "\n")
+            self.write_error(f"{render(text)}\n")
 
     def error(self, error: GitDeployError) -> None:
         """What happened and what to do."""
         if self.as_json:
             self._write_json(error.document or {"error": error.as_dict()})
             return
-        word = self.coloured("failed", "Refused" if error.exit_code == 7 else "Error")
-        before = "" if isinstance(error, Declined) else f"{word}: "
-        first, *rest = error.lines
-        lines = [f"{before}{first}", *(f"  {line}" for line in (*rest, *error.hint.splitlines()) if line)]
+        word = self.coloured("failed", render(tr("Refused") if error.exit_code == 7 else tr("Error")))
+        before = "" if isinstance(error, Declined) else render(tr("{word}: ", word=word))
+        first, *rest = map(render, error.lines)
+        lines = [f"{before}{first}", *(f"  {line}" for line in (*rest, *render(error.hint).splitlines()) if line)]
         if (place := self.elsewhere(error.hint)) is not None:
-            lines.append(f"  {place}")
+            lines.append(f"  {render(place)}")
         if self.quiet or not isinstance(error, RolledBack):  # whose details were told when the step failed
-            lines += [f"  {line}" for line in error.details]
-        self.write_error(joined("\n", lines) + "\n")
+            lines += [f"  {render(line)}" for line in error.details]
+        self.write_error("\n".join(lines) + "\n")
 
     def elsewhere(self, hint: str) -> str | None:
         """A line that leads to the checkout, where HINT holds a command that wants to be typed there and this isn't it."""
@@ -196,18 +196,16 @@ class Screen(Struct):
 
     def table(self, rows: Sequence[Sequence[str]], header: Sequence[str]) -> str:
         """Columns, aligned by the width that they take on a terminal."""
-        widths = [max(_width(row[at]) for row in (header, *rows)) for at in range(len(header))]
-        lines = []
-        for row in (header, *rows):
-            cells = [text + " " * (widths[at] - _width(text)) for at, text in enumerate(row)]
-            lines.append("  ".join(cells).rstrip())
-        return joined("\n", lines)
+        shown = [[render(cell) for cell in row] for row in (header, *rows)]
+        widths = [max(width_of(row[at]) for row in shown) for at in range(len(header))]
+        lines = ("  ".join(padded(cell, widths[at]) for at, cell in enumerate(row)).rstrip() for row in shown)
+        return "\n".join(lines)
 
     def confirm(self, question: str) -> bool:
         """Ask on a terminal; off one, `--yes` is needed. Raises `UsageError`."""
         if not (is_terminal(sys.stdin) and is_terminal(sys.stderr)) or self.as_json:
             raise UsageError(tr("Nobody is there to be asked: this is no terminal."), tr("Say it with --yes."))
-        return click.confirm(for_terminal(question), default=False, err=True)
+        return click.confirm(for_terminal(render(question)), default=False, err=True)
 
     # ---- a deployment's events ----
 
@@ -233,7 +231,7 @@ class Screen(Struct):
                 self._plain_line(event.level, event.text)
         elif isinstance(event, StepChanged) and event.status != "running":
             level = "error" if event.status == "failed" else "info"
-            took = f" ({event.duration:.1f} s)" if event.duration is not None else ""
+            took = tr(" ({seconds} s)", seconds=f"{event.duration:.1f}") if event.duration is not None else ""
             text = tr("{event}: {summary}", event=event.name, summary=event.summary or event.status)
             if (event.name, event.status) == ("backup", "done"):
                 text = tr("Backup created: {summary}", summary=event.summary)
@@ -244,13 +242,13 @@ class Screen(Struct):
             self._plain_line("info", event.sentence)  # a failure's sentence is the error that the command ends with
 
     def _plain_line(self, level: str, text: str) -> None:
-        self.write_error(f"[{time.strftime('%Y-%m-%d %H:%M:%S')}] [{level.upper()}] {text}\n")
+        self.write_error(f"[{time.strftime('%Y-%m-%d %H:%M:%S')}] [{level.upper()}] {render(text)}\n")
 
     def deployment_result(self, result: Result) -> None:
         """The end of a deployment that did not raise."""
         self.result(result.as_dict(), "")
         if not self.as_json and not self.quiet and is_terminal(sys.stderr):
-            self.write_error(result.sentence + "\n")
+            self.write_error(f"{render(result.sentence)}\n")
         elif result.status == "nothing_to_do" and self.quiet:
             return
         self.exit_code = result.exit_code
@@ -272,10 +270,3 @@ def _write(stream: TextIO, text: str) -> None:
 
 def _nothing(event: Event) -> None:
     """With --json, only the document."""
-
-
-def _width(text: str) -> int:
-    """Columns that TEXT takes: two for East Asian wide characters."""
-    if text.isascii():
-        return len(text)
-    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 0 if unicodedata.combining(c) else 1 for c in text)

@@ -77,7 +77,7 @@ def _once(screen: Screen) -> Look:
         return found
     screen.message(tr("{newer}{told}Upgrading to {tag}.", newer=newer, told=told, tag=found.tag))
     try:
-        result = app.upgrade(found.tag, caller=screen.caller(tr("watch: upgrade {tag}", tag=found.tag), automatic=True))
+        result = app.upgrade(found.tag, caller=screen.caller(f"watch: upgrade {found.tag}", automatic=True))
     except LockedError as error:
         screen.result({**_document(found), "upgrade": None, "reason": error.message}, error.message)
         return found

@@ -16,9 +16,7 @@ from gitdeploy.messages import tr
 from gitdeploy.text import clean
 
 _WORDS = {
-    word: value
-    for value, words in ((True, tr("true 1 yes on")), (False, tr("false 0 no off")))
-    for word in words.split()
+    word: value for value, words in ((True, "true 1 yes on"), (False, "false 0 no off")) for word in words.split()
 }
 
 

@@ -385,7 +385,7 @@ class _Session(Struct, frozen=True):
                 self.do(maintenance, statements)
                 return
             except CommandFailed:
-                self.do(maintenance, tr("{allow} true", allow=allow))
+                self.do(maintenance, f"{allow} true")
                 if attempt == _SWAP_TRIES - 1:
                     raise
                 interruption.sleep(0.5)

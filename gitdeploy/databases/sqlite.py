@@ -71,8 +71,8 @@ class SQLite(Struct, frozen=True):
         try:
             found = self.path.stat()
         except OSError:
-            return tr("sqlite {realpath}", realpath=os.path.realpath(self.path))
-        return tr("sqlite {st_dev}:{st_ino}", st_dev=found.st_dev, st_ino=found.st_ino)
+            return f"sqlite {os.path.realpath(self.path)}"
+        return f"sqlite {found.st_dev}:{found.st_ino}"
 
     def problems(self) -> list[tuple[str, str]]:
         if not self.path.is_file():

@@ -48,11 +48,11 @@ def ask(
         shown = redact(clean(url))
         answer = ask_url(url, health, version, limit)
         if answer.bad:
-            return Answer(f"{shown}: {answer.bad}")
-        seen.append(f"{shown}: {answer.seen}")
+            return Answer(tr("{shown}: {bad}", shown=shown, bad=answer.bad))
+        seen.append(tr("{shown}: {seen}", shown=shown, seen=answer.seen))
     for address in health.tcp:
         if bad := _ask_tcp(address, limit):
-            return Answer(f"{address}: {bad}")
+            return Answer(tr("{address}: {bad}", address=address, bad=bad))
         seen.append(tr("{address}: accepts connections", address=address))
     if health.command:
         if bad := _ask_command(health.command, min(COMMAND_LIMIT, health.timeout), root, environment or {}):

@@ -156,7 +156,7 @@ class _Watch(Struct):
         for service in self.services:
             lines = service.last_lines(50, self._log_from())
             for line in _new_lines(self.shown.get(service.name, []), lines):
-                self.on_line(f"{service.name}: {line}")
+                self.on_line(tr("{service}: {line}", service=service.name, line=line))
             self.shown[service.name] = lines
 
     def failure(self, why: str) -> HealthFailed:
@@ -241,7 +241,7 @@ def wait_healthy(
             good += 1
             watch.show(answer, good, time.monotonic() - begun)
             if good >= health.successes:
-                return Health(True, f"{answer.seen}, {_times(good)}")
+                return Health(True, tr("{seen}, {times}", seen=answer.seen, times=_times(good)))
         else:
             good = 0
             reasons.append(answer.bad)

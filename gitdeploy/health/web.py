@@ -168,7 +168,7 @@ def _explained(status: int, headers: http.client.HTTPMessage, body: bytes) -> st
         return tr(" (redirects to {place}; ask that address itself)", place=redact(clean(place, limit=120)))
     kind = headers.get_content_type()
     if status >= 400 and kind in ("text/plain", "application/json") and body.strip():
-        return f" ({redact(clean(body[:400].decode('utf-8', 'replace').strip(), limit=120))})"
+        return tr(" ({body})", body=redact(clean(body[:400].decode("utf-8", "replace").strip(), limit=120)))
     return ""
 
 

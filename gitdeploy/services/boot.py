@@ -116,7 +116,7 @@ class BootUnit(Struct, frozen=True):
             argv = [which("systemctl") or "/usr/bin/systemctl", *words]
             done = process.run(argv, cwd="/", env=environment.clean_environment(), timeout=60)
             done.check(
-                tr("systemctl {words}", words=words[0]),
+                f"systemctl {words[0]}",
                 tr("The files are written; systemctl says what it does not like."),
             )
         return written

@@ -21,7 +21,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from gitdeploy.messages import tr
+from gitdeploy.messages import heard, tr
 from gitdeploy.services.base import OnLine, Service, ServiceFailed
 from gitdeploy.services.logfile import LogFile
 from gitdeploy.services.supervisor import Supervisor
@@ -163,9 +163,9 @@ def _request(message: Mapping[str, Any], timeout: float, on_line: OnLine | None)
                 if on_line:
                     on_line(str(answer["line"]))
             elif "error" in answer:
-                said = answer["error"]
-                failure = ServiceFailed(said["message"], said["hint"], details=tuple(said["details"]))
-                failure.fault = "release" if said.get("fault") == "release" else "server"
+                refused = answer["error"]
+                failure = ServiceFailed(heard(refused), heard(refused, "hint"), details=tuple(refused["details"]))
+                failure.fault = "release" if refused.get("fault") == "release" else "server"
                 raise failure
             else:
                 return answer["done"]

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from gitdeploy.errors import GitDeployError
-from gitdeploy.messages import tr
+from gitdeploy.messages import said, tr
 from gitdeploy.services import boot, privileged
 from gitdeploy.services.base import OnLine, ServiceFailed
 from gitdeploy.services.privileged import MOST, Launch
@@ -77,8 +77,11 @@ def _answer(reply: socket.socket, data: bytes, root: Path, owner: int, launch: L
         say({"done": _do(message, root, owner, launch, on_line, boot_unit=boot_unit)})
     except GitDeployError as error:
         details = [line[:1000] for line in error.details[-20:]]
-        told = {"message": error.message[:8000], "hint": error.hint[:4000], "details": details, "fault": error.fault}
-        say({"error": told})
+        message, hint = (
+            said(clean(error.message, limit=8000, lines=True)),
+            said(clean(error.hint, limit=4000, lines=True), "hint"),
+        )
+        say({"error": {**message, **hint, "details": details, "fault": error.fault}})
     except (ValueError, KeyError, TypeError, AttributeError):
         say({"error": {"message": tr("That is not asked of root."), "hint": "", "details": []}})
 

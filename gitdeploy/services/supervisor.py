@@ -94,7 +94,7 @@ class Supervisor(Struct):
         wrong = [line for line in done.text.splitlines() if "ERROR" in line and "(not running)" not in line]
         if wrong or (not done.ok and verb == "restart"):
             said = clean(wrong[0] if wrong else done.error_text or done.ending)
-            died = any(words in said for words in (tr("spawn error"), tr("abnormal termination")))
+            died = any(words in said for words in ("spawn error", "abnormal termination"))
             raise failed(self, done_word, said, fault="release" if died else "server")
 
     # ---- asking ----
@@ -131,13 +131,18 @@ class Supervisor(Struct):
             return tr("supervisor knows no program {name}.", name=self.name)
         for program in programs:
             if program.state != "RUNNING":
-                return f"{program.name} {_WORDS[program.state]}{_because(program)}."
+                return tr(
+                    "{program} {words}{because}.",
+                    program=program.name,
+                    words=_WORDS[program.state],
+                    because=_because(program),
+                )
         return None
 
     def changing(self) -> str | None:
         for program in self.programs():
             if program.state in ("STARTING", "STOPPING", "BACKOFF"):
-                return f"{program.name} {_WORDS[program.state]}."
+                return tr("{program} {words}.", program=program.name, words=_WORDS[program.state])
         return None
 
     def gave_up(self) -> str | None:

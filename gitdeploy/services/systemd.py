@@ -38,13 +38,13 @@ _PROPERTIES = (
 _JOURNALS = ("/var/log/journal", "/run/log/journal")
 _ASK = 15.0  # seconds for a question to systemd
 _NO_RIGHT = (
-    tr("authentication required"),
-    tr("access denied"),
+    "authentication required",
+    "access denied",
     "authorization",
-    tr("not authorized"),
-    tr("permission denied"),
+    "not authorized",
+    "permission denied",
 )
-_SUDO_NO = (tr("password is required"), tr("not allowed to execute"), tr("not in the sudoers"), tr("may not run sudo"))
+_SUDO_NO = ("password is required", tr("not allowed to execute"), tr("not in the sudoers"), tr("may not run sudo"))
 _ENDINGS = {
     "timeout": tr("did not become ready in time"),
     "watchdog": tr("missed its watchdog"),
@@ -151,7 +151,7 @@ class SystemdUnit(Struct):
             "reloading": tr("is being reloaded"),
         }
         word = words.get(facts.get("ActiveState", ""))
-        return f"{self.name} {word}." if word else None
+        return tr("{name} {word}.", name=self.name, word=word) if word else None
 
     def gave_up(self) -> str | None:
         facts = self.facts()
@@ -223,7 +223,7 @@ class SystemdUnit(Struct):
     def problems(self) -> list[tuple[str, str]]:
         if which("systemctl") is None or not booted():
             hint = tr("Set service.supervisor, service.compose, service.pidfile or service.command in deploy.yaml.")
-            return [(f"{self.name}: {NO_SYSTEMD}", hint)]
+            return [(tr("{name}: {no_systemd}", name=self.name, no_systemd=NO_SYSTEMD), hint)]
         facts = self.facts()
         state = facts.get("LoadState")
         if state == "not-found":
@@ -246,7 +246,7 @@ class SystemdUnit(Struct):
             return [
                 (
                     tr("The unit {name} can't be loaded: {why}.", name=self.name, why=clean(str(why))),
-                    tr("systemd-analyze verify {name}", name=self.name),
+                    f"systemd-analyze verify {self.name}",
                 )
             ]
         if why_not := self._not_ours(facts):
@@ -411,7 +411,7 @@ def parse_show(text: str) -> dict[str, str]:
     for line in text.splitlines():
         key, equals, value = line.partition("=")
         if equals:
-            facts[key] = f"{facts[key]} {value}" if key in facts else value
+            facts[key] = tr("{facts} {value}", facts=facts[key], value=value) if key in facts else value
     return facts
 
 

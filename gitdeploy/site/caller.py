@@ -17,7 +17,7 @@ def performer() -> str:
     try:
         name = getpass.getuser()
     except (KeyError, OSError):
-        name = tr("uid {getuid}", getuid=os.getuid())
+        name = f"uid {os.getuid()}"
     before = os.environ.get("SUDO_USER")
     return tr("{before} (as {name})", before=before, name=name) if before and before != name else name
 

@@ -117,7 +117,7 @@ def _not_named(site: Site, databases: Sequence[Database], others: list[OpenFile]
     real = os.path.realpath(site.root)
     names = [_shown(file.path, real) for file in others]
     it = "it" if len(names) == 1 else "them"
-    open_now = {tr("sqlite {device}:{inode}", device=file.device, inode=file.inode) for file in files}
+    open_now = {f"sqlite {file.device}:{file.inode}" for file in files}
     unopened = [d.name for d in databases if d.kind == "sqlite" and d.identity not in open_now]
     add = listing([f"sqlite:///{name}" for name in names], 3)
     if not databases:

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-from gitdeploy.messages import tr
+from gitdeploy.messages import heard, tr
 from gitdeploy.state import Database, DeploymentRow
 from gitdeploy.text import clean
 from gitdeploy.versions import CodeState
@@ -65,7 +65,7 @@ class Interruption(Struct, frozen=True):
         if self.recovery == "finish":
             return tr("It was final already: recovery finishes it, and {new} stays live.", new=new)
         if self.recovery == "settle":
-            why = f": {self.failed}" if self.failed else "."
+            why = tr(": {failed}", failed=self.failed) if self.failed else "."
             return tr(
                 "Files and venv are those of {old} again; its service and health are not settled{why}", old=old, why=why
             )
@@ -95,7 +95,7 @@ def read_interruption(database: Database, row: DeploymentRow | None = None) -> I
     begun = [record.step for record in records if record.kind == "begin"]
     newest = next((kind for kind in reversed(kinds) if kind in ("begin", "commit", "undoing", "undone")), None)
     known: dict[str | None, Recovery] = {None: "discard", "commit": "finish", "undone": "settle"}
-    failures = [str(record.data.get("error")) for record in records if record.kind in ("recovery-failed", "unsettled")]
+    failures = [heard(record.data, "error") for record in records if record.kind in ("recovery-failed", "unsettled")]
     shown = [str(step["name"]) for step in database.steps(row.id)]
     return Interruption(
         row.id,

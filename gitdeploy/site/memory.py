@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from gitdeploy.errors import GitDeployError, Interrupted
-from gitdeploy.messages import tr
+from gitdeploy.messages import heard, tr
 from gitdeploy.site.blame import absolved, fault_of
 from gitdeploy.site.site import Site
 from gitdeploy.state import BadRelease, Database
@@ -25,7 +25,7 @@ def remember_bad(work: Work, action: str, step: str, cause: GitDeployError, reas
         return False
     records = work.database.records(work.id)
     began = [record.step for record in records if record.kind == "begin"]
-    later = [(record.step, str(record.data.get("error"))) for record in records if record.kind == "unsettled"]
+    later = [(record.step, heard(record.data, "error")) for record in records if record.kind == "unsettled"]
     if absolved(step, cause.message, began, later):
         return False
     work.database.mark_bad(work.target.commit, work.target.tag or "", reason)
@@ -63,7 +63,9 @@ def cause_sentence(step: str, cause: GitDeployError) -> str:
             else tr(" by {signal_name}.", signal_name=cause.signal_name)
         )
     first = cause.message.splitlines()[0] if cause.message else "unknown"
-    return tr("failed at {step}: ", step=step) + (first if first.endswith((".", "!", "?")) else f"{first}.")
+    return tr("failed at {step}: ", step=step) + (
+        first if first.endswith((".", "!", "?")) else tr("{first}.", first=first)
+    )
 
 
 class FailedHere:

@@ -288,7 +288,7 @@ def _user(number: int) -> str:
     try:
         return pwd.getpwuid(number).pw_name
     except KeyError:
-        return tr("user {number}", number=number)
+        return f"user {number}"
 
 
 def kept_data(database: Database | None) -> list[str]:

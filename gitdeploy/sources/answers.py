@@ -90,7 +90,7 @@ class Item:
     def inner(self, name: str) -> Item | None:
         """An object inside; None where there is none."""
         value = self.data.get(name)
-        return None if value is None else Item(value, self.host, f"{self.what}, `{name}`")
+        return None if value is None else Item(value, self.host, tr("{what}, `{name}`", what=self.what, name=name))
 
     def _wrong(self, what: str, wanted: str, found: object) -> SourceError:
         return _wrong(self.host, self.what, what, wanted, found)
@@ -117,4 +117,4 @@ def items(data: Any, host: str, what: str) -> Iterator[Item]:
     if not isinstance(data, list):
         raise _wrong(host, "it", "it", tr("a list"), data)
     for number, each in enumerate(data, 1):
-        yield Item(each, host, f"{what} {number}")
+        yield Item(each, host, tr("{what} {number}", what=what, number=number))

@@ -13,14 +13,14 @@ from gitdeploy.errors import SourceError, Unreachable
 from gitdeploy.messages import joined, tr
 from gitdeploy.sources.answers import NotJson, read_json
 from gitdeploy.sources.base import Host
-from gitdeploy.text import clean, duration_text, redact
+from gitdeploy.text import clean, count, duration_text, redact
 
-_BURST = (tr("secondary rate limit"), "secondary-rate-limit", tr("abuse detection"), "abuse-rate-limit")
+_BURST = ("secondary rate limit", "secondary-rate-limit", "abuse detection", "abuse-rate-limit")
 _RIGHTS = (
-    tr("not accessible by"),
+    "not accessible by",
     "insufficient_scope",
-    tr("insufficient scope"),
-    tr("required scope"),
+    "insufficient scope",
+    "required scope",
     "permission",
     "unauthorized",
 )
@@ -68,7 +68,7 @@ def _forbidden(host: Host, headers: Mapping[str, str], low: str, said: str, toke
         return SourceError(tr("{host} forbids that (403){said}", host=host.name, said=said), hint)
     if "x-github-sso" in headers or "saml" in low:
         url = re.search(r"url=(https://[^\s;,]+)", headers.get("x-github-sso", ""))
-        where = f": {clean(url[1], limit=300)}" if url else tr(" (in its settings: Configure SSO).")
+        where = tr(": {url}", url=clean(url[1], limit=300)) if url else tr(" (in its settings: Configure SSO).")
         return SourceError(
             tr(
                 "{host} wants the token of {token_variable} authorized for single sign-on (SAML, 403){said}",
@@ -171,16 +171,12 @@ def _limit(host: Host, headers: Mapping[str, str], token: str | None, now: float
         if token is None
         else tr("Ask less often (check.interval), or wait.")
     )
-    return SourceError(f"{host.name} {allowed}{when}.", hint)
+    return SourceError(tr("{host} {allowed}{when}.", host=host.name, allowed=allowed, when=when), hint)
 
 
 def _minutes(wait: float) -> str:
     minutes = round(wait / 60)
-    return (
-        tr("{minutes} minute{minutes2}", minutes=minutes, minutes2="" if minutes == 1 else "s")
-        if 1 <= minutes < 120
-        else duration_text(wait)
-    )
+    return count(minutes, "minute") if 1 <= minutes < 120 else duration_text(wait)
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:
@@ -249,7 +245,7 @@ def connection_failure(host: Host, address: str, error: Exception) -> tuple[Sour
             tr("{host} ({address}) refuses connections.", host=host.name, address=address), _FALLBACK
         ), True
     if "incomplete" in whole or "cut short" in whole or "aborted" in whole or "reset" in whole or "closed" in whole:
-        why = "" if "incomplete" in text.lower() or "cut short" in text else f": {text}"
+        why = "" if "incomplete" in text.lower() or "cut short" in text else tr(": {text}", text=text)
         return Unreachable(tr("The answer of {host} was cut short{why}.", host=host.name, why=why), _FALLBACK), True
     return Unreachable(
         tr("{host} ({address}) can't be reached: {text}.", host=host.name, address=address, text=text), _FALLBACK

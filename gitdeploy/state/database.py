@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Any
 
 from gitdeploy.errors import DeploymentFailed
+from gitdeploy.state import sayings
 from gitdeploy.state.rows import BadRelease, DeploymentRow, Record
 from gitdeploy.state.schema import SCHEMA, SELECT, TABLES, deployment_row
 from gitdeploy.state.sqlite import WAIT, DatabaseDamaged, DiskFull, explained, is_busy, now, quoted_path, to_wal
@@ -46,6 +47,7 @@ class Database:
         self._path = path
         self._give_room: Callable[[], None] | None = None
         self._identity: tuple[int, int] | None = None
+        self._sayings = sayings.there(connection)
         self._buffer: list[tuple[int, str, str, str]] = []
         self._flushed = time.monotonic()
 
@@ -80,7 +82,8 @@ class Database:
                 version = connection.execute("PRAGMA user_version").fetchone()[0]
                 if version == 0:  # another process may make it at this very moment: nothing of it is made twice
                     connection.executescript(f"BEGIN IMMEDIATE;{TABLES}PRAGMA user_version={SCHEMA};COMMIT;")
-                elif version > SCHEMA:
+                connection.executescript(sayings.TABLE)
+                if version > SCHEMA:
                     raise DeploymentFailed(
                         f"{path_text(str(path))} was written by a newer gitdeploy.", "Install that newer gitdeploy."
                     )
@@ -294,13 +297,17 @@ class Database:
 
     def _insert_lines(self, connection: sqlite3.Connection) -> None:
         connection.executemany("INSERT INTO line(deployment, at, level, text) VALUES (?,?,?,?)", self._buffer)
+        sayings.remember(connection, (text for _, _, _, text in self._buffer))
 
     def lines(self, deployment: int, since: int = 0) -> list[tuple[int, str, str, str]]:
-        """(seq, at, level, text) with seq > SINCE, oldest first."""
-        return self._rows(
-            "SELECT seq, at, level, text FROM line WHERE deployment=? AND seq>? AND level<>? ORDER BY seq",
-            deployment, since, _STEP,
-        )  # fmt: skip
+        """(seq, at, level, text) with seq > SINCE, oldest first; a text that was a sentence is one again."""
+        query = "SELECT seq, at, level, text{more} WHERE deployment=? AND seq>? AND level<>? ORDER BY seq"
+        if not self._sayings:
+            return self._rows(query.format(more=" FROM line"), deployment, since, _STEP)
+        rows = self._rows(
+            query.format(more=", code, params FROM line LEFT JOIN said USING (text)"), deployment, since, _STEP
+        )
+        return [(seq, at, level, sayings.recalled(text, code, params)) for seq, at, level, text, code, params in rows]
 
     def closing_line(self, deployment: int) -> str | None:
         """The last line that a deployment said before it had ended; what its process says while it tidies up is later."""
@@ -350,11 +357,18 @@ class Database:
             "SELECT commit_id, tag, reason, at, (SELECT max(id) FROM deployment WHERE action='upgrade' "
             "AND status IN ('rolled_back', 'failed') AND instr(target, commit_id)) FROM bad_release"
         )
-        return {row[0]: BadRelease(*row) for row in rows}
+        return {
+            commit: BadRelease(commit, tag, self._recall(reason), at, number)
+            for commit, tag, reason, at, number in rows
+        }
+
+    def _recall(self, text: str) -> str:
+        return sayings.recall(self._connection, text) if self._sayings else text
 
     def mark_bad(self, commit: str, tag: str, reason: str) -> None:
         with self._transaction() as connection:
             connection.execute("INSERT OR REPLACE INTO bad_release VALUES (?,?,?,?)", (commit, tag, reason, now()))
+            sayings.remember(connection, [reason])
 
     def forgive(self, commit: str) -> None:
         """Forget that a release was bad: it has just succeeded."""

@@ -63,7 +63,7 @@ class RunFile(Struct, frozen=True):
         beside = self.path.with_suffix(".new")
         descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         with open(descriptor, "w", encoding="utf-8") as out:
-            json.dump(to_builtins(facts), out)
+            json.dump(to_builtins(facts, enc_hook=str), out)  # a sentence is a str of its own kind
             out.flush()
             os.fsync(out.fileno())
         os.replace(beside, self.path)

@@ -21,7 +21,6 @@ from urllib.parse import unquote, urlsplit
 from packaging.requirements import InvalidRequirement, Requirement
 
 from gitdeploy import __version__
-from gitdeploy.messages import tr
 from gitdeploy.text import redact
 
 EXTRAS = ("web", "notify")
@@ -133,7 +132,7 @@ class Installation:
     def remove(self) -> str:
         """The command that removes it. What it keeps in each app (`.gitdeploy/`, refs) stays."""
         if self.kind == "pipx":
-            return tr("pipx uninstall gitdeploy")
+            return "pipx uninstall gitdeploy"
         if self.kind == "uv tool":
             return "uv tool uninstall gitdeploy"
         if self.kind == "pip":

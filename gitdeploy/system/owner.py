@@ -33,7 +33,7 @@ def user_name(uid: int) -> str:
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
-        return tr("user {uid}", uid=uid)
+        return f"user {uid}"
 
 
 def command_as(argv: Sequence[str], uid: int) -> list[str]:

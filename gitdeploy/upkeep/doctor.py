@@ -52,7 +52,14 @@ def examine(site: Site, *, only: Collection[str] = ()) -> Iterator[Finding]:
                 if isinstance(error.filename, str | bytes)
                 else ""
             )
-            found = [Finding(about, "problem", f"{name}{error.strerror}.", tr("See who owns it and its mode (ls -l)."))]
+            found = [
+                Finding(
+                    about,
+                    "problem",
+                    tr("{name}{strerror}.", name=name, strerror=error.strerror),
+                    tr("See who owns it and its mode (ls -l)."),
+                )
+            ]
         yield from found
 
 
@@ -305,7 +312,12 @@ def _service(site: Site) -> Iterator[Finding]:
             continue
         down = service.is_up()
         if down:
-            yield Finding("service", "problem", f"{service.name}: {clean(down)}", tr("Start it, and look at its log."))
+            yield Finding(
+                "service",
+                "problem",
+                tr("{service}: {down}", service=service.name, down=clean(down)),
+                tr("Start it, and look at its log."),
+            )
         else:
             yield Finding("service", "ok", tr("{service} is up.", service=service.name))
 

@@ -166,6 +166,6 @@ def mend_objects(site: Site) -> Iterator[Finding]:
         yield Finding(
             "objects",
             "mended",
-            tr("{count} deleted.", count=count(len(empty), tr("empty object"))),
+            tr("{count} deleted.", count=count(len(empty), "empty object")),
             refetch(site.config.source.remote),
         )

@@ -85,7 +85,7 @@ def _left_over(site: Site) -> Iterator[Finding]:
             "warning",
             tr(
                 "{count} could not be deleted whole: files of another user's are in it. Nothing uses it.",
-                count=count(len(left), tr("old generation")),
+                count=count(len(left), "old generation"),
             ),
             tr("As root: rm -rf {words}", words=words),
         )

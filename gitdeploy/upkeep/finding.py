@@ -6,6 +6,8 @@ from typing import Literal
 
 from msgspec import Struct
 
+from gitdeploy.messages import said
+
 Level = Literal["ok", "warning", "problem", "mended"]
 
 
@@ -18,4 +20,4 @@ class Finding(Struct, frozen=True):
     hint: str = ""
 
     def as_dict(self) -> dict[str, str]:
-        return {"about": self.about, "level": self.level, "message": self.message, "hint": self.hint}
+        return {"about": self.about, "level": self.level, **said(self.message), **said(self.hint, "hint")}

@@ -78,8 +78,8 @@ def prune(site: Site, *, keep: int, line: Callable[[str], object], dry_run: bool
         line(
             tr(
                 "Dropped {count} and {count2}",
-                count=count(len(going), tr("old backup")),
-                count2=count(len(free), tr("venv generation")),
+                count=count(len(going), "old backup"),
+                count2=count(len(free), "venv generation"),
             )
             + (tr(", {size}", size=size_text(size)) if size else "")
             + "."

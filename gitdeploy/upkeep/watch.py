@@ -70,7 +70,7 @@ def look(site: Site, database: Database, live: CodeState, *, moment: datetime | 
     if result.warning:
         problems = (*problems, result.warning)
     if not result.update_available:
-        return Look(result, None, f"{result.nothing(live.name)}.", None, told, problems)
+        return Look(result, None, tr("{nothing}.", nothing=result.nothing(live.name)), None, told, problems)
     decision = decide(site, database, live, now)
     tag = decision.wanted if not decision.reason else None
     if bad is None:
@@ -98,7 +98,7 @@ def failed_before(bad: BadRelease) -> str:
 
 def _known(database: Database, bad: BadRelease) -> bool:
     """Whether an earlier look said that BAD failed here; from now on one has."""
-    name = f"{bad.commit} {bad.at}"
+    name = tr("{commit} {at}", commit=bad.commit, at=bad.at)
     if database.meta_get(SAID_BAD) == name:
         return True
     database.meta_put(SAID_BAD, name)

@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gitdeploy.lazy import face
-from gitdeploy.messages import tr
 
 if TYPE_CHECKING:
     from gitdeploy.venvs.build import Builder, Built, Changes
@@ -41,19 +40,19 @@ if TYPE_CHECKING:
 _HOMES = {
     name: module
     for module, names in (
-        ("build", tr("Builder Built Changes")),
-        ("flip", tr("Flip plan_flip")),
-        ("generations", tr("disk_usage in_use matching remove sweep undeletable unfinished")),
-        ("live", tr("Installed LiveVenv examine installed live_venv packages")),
+        ("build", "Builder Built Changes"),
+        ("flip", "Flip plan_flip"),
+        ("generations", "disk_usage in_use matching remove sweep undeletable unfinished"),
+        ("live", "Installed LiveVenv examine installed live_venv packages"),
         ("interpreters", "other_than_live"),
         ("itself", "own_installs"),
-        ("described", tr("can_install says_needs")),
-        ("meanwhile", tr("changed_packages installer_at")),
+        ("described", "can_install says_needs"),
+        ("meanwhile", "changed_packages installer_at"),
         ("reading", "TreeReader"),
         ("renewal", "renew_static"),
         ("requirements", "DEFAULT_FILES Requirements index_options_in read_requirements"),
         ("seal", "differences"),
-        ("system", tr("needed_by_others system_packages")),
+        ("system", "needed_by_others system_packages"),
     )
     for name in names.split()
 }

@@ -270,7 +270,7 @@ def problems(flip: Flip) -> list[tuple[str, str]]:
                 "The venv {name} {why}, so it can't be replaced by a link to a generation.", name=name, why=why
             )
             old, first = shell_word(flip.link), shell_word(f"{flip.link}.first")
-            away = tr("umount {old} && rmdir {old}", old=old) if number == errno.EBUSY else f"rm -rf {old}"
+            away = f"umount {old} && rmdir {old}" if number == errno.EBUSY else f"rm -rf {old}"
             hint = tr(
                 "Make it a link once, while the app is stopped: cp -a {old} {first} && {away} && ln -s "
                 "{basename} {old}",

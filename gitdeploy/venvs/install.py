@@ -42,7 +42,7 @@ _BUILD_FAILED = re.compile(
     r"fatal error: \S+: No such file|command '\S+' failed|[Ff]ailed (?:to )?build|error: command|pg_config|build backend"
     r"|can't find (?:the )?Rust|cargo"
 )
-_NETWORK_MARKS = (tr("error sending request"), "connect", "dns", tr("timed out"), "network", tr("failed to fetch"))
+_NETWORK_MARKS = ("error sending request", "connect", "dns", "timed out", "network", "failed to fetch")
 
 
 class Installer(Struct, frozen=True):

@@ -221,7 +221,7 @@ def _poetry(lock: Mapping[str, Any], groups: tuple[str, ...], extras: tuple[str,
         markers = {said} if isinstance(said, str) else {said.get(group, "") for group in of}
         marker = "" if "" in markers else joined(" or ", (f"({one})" for one in sorted(markers)))
         if of:
-            lines.append(_locked(package, _without_extras(marker, extras), tr("poetry export")))
+            lines.append(_locked(package, _without_extras(marker, extras), "poetry export"))
     return _joined(lines, _text(about.get("python-versions")))
 
 
@@ -246,7 +246,7 @@ def _pdm(lock: Mapping[str, Any], groups: tuple[str, ...], extras: tuple[str, ..
     _chosen((*groups, *extras), about.get("groups", ()), tr("venv.groups, venv.extras"), "group")
     wanted = {"default", *groups, *extras}
     lines = [
-        _locked(package, _text(package.get("marker")), tr("pdm export"))
+        _locked(package, _text(package.get("marker")), "pdm export")
         for package in lock.get("package", ())
         if not wanted.isdisjoint(package.get("groups", ("default",)))
     ]

@@ -149,7 +149,7 @@ class Scan:
         try:
             meant = lines_of(name, data, self.reader.read, self.config.groups, self.extras)
         except Cannot as error:
-            self.problems.append(f"{shown} {error}.")
+            self.problems.append(tr("{shown} {error}.", shown=shown, error=error))
             return
         if meant.python and self.python and not satisfies(self.python, meant.python, unreadable=True):
             self.problems.append(
@@ -330,7 +330,7 @@ class Scan:
                 self._local(value, place, editable=False)
                 self.whole_tree = True
             elif option in INDEX_OPTIONS:
-                self.index_options.append(f"{option} {value}")
+                self.index_options.append(tr("{option} {value}", option=option, value=value))
             elif option == "--require-hashes":
                 self.hashed = True
             elif option in _PIP_ONLY_OPTIONS:

@@ -8,10 +8,9 @@ from flask import Response, jsonify, request
 from msgspec import Struct
 
 from gitdeploy.errors import GitDeployError
-from gitdeploy.messages import joined, tr
+from gitdeploy.messages import joined, render, said
 from gitdeploy.sources.webhooks import WebhookRefused
 from gitdeploy.web.errors import NotLoggedIn, WebError
-from gitdeploy.web.words.messages import translated
 from gitdeploy.web.words.taste import taste
 
 RETRY_AFTER = "Retry-After"
@@ -47,16 +46,17 @@ def error_answer(error: GitDeployError) -> Response:
     own = {"error": _translated(error.message), "hint": _translated(error.hint)}
     more = {"translated": own} if any(own.values()) else {}
     message = joined("\n", (error.message, *error.details))
-    answer = jsonify(success=False, error=message, hint=error.hint, kind=error.kind, **more)
+    answer = jsonify(success=False, kind=error.kind, **said(message, "error"), **said(error.hint, "hint"), **more)
     answer.status_code = status_of(error)
     wait = getattr(error, "wait", None)
     if wait is not None:
         answer.headers[RETRY_AFTER] = str(wait)
     if isinstance(error, NotLoggedIn):
-        answer.headers["WWW-Authenticate"] = tr('Bearer realm="gitdeploy"')
+        answer.headers["WWW-Authenticate"] = 'Bearer realm="gitdeploy"'
     return answer
 
 
 def _translated(text: str) -> str | None:
     language, _ = taste(request.args, request.cookies, request.headers.get("Accept-Language", ""))
-    return translated(text, language)
+    shown = render(text, language)
+    return shown if shown != text else None

@@ -34,7 +34,7 @@ from gitdeploy.deployment.record.replaced import closing
 from gitdeploy.deployment.record.tell import owe, send_owed
 from gitdeploy.deployment.record.work import CHANGING, Replaces, Result, Session, Unsettled, Work
 from gitdeploy.errors import DeploymentFailed, GitDeployError, Interrupted, RollbackFailed
-from gitdeploy.messages import joined, tr
+from gitdeploy.messages import heard, joined, said, tr
 from gitdeploy.site.blame import same_failure
 from gitdeploy.site.site import Site
 from gitdeploy.site.submodule_refs import drop_refs
@@ -105,7 +105,7 @@ def _recover_one(session: Session, row: DeploymentRow, replaces: Replaces) -> Re
         if isinstance(error, StageGone) and (replaces.files or (replaces is Replaces.WHOLE and error.whole)):
             session.unsettled = Unsettled("", partial(_give_up_without_stage, work, records, error))
         with suppress(GitDeployError):
-            journal.write("recovery-failed", "", {"error": error.message, "settings": _settings(session.site)})
+            journal.write("recovery-failed", "", {**said(error.message, "error"), "settings": _settings(session.site)})
         if session.unsettled is None:
             raise
         journal.line(
@@ -132,7 +132,7 @@ def _refuse_fourth_try(session: Session, row: DeploymentRow, records: list[Recor
     tried = session.caller.again or not session.caller.settling.whole
     if tried or len(failed) < TRIES or failed[-1].get("settings") != _settings(session.site):
         return
-    first, *others = [str(data.get("error")) for data in failed]
+    first, *others = [heard(data, "error") for data in failed]
     if all(same_failure(first, other) for other in others):
         raise RollbackFailed(
             tr(
@@ -202,7 +202,7 @@ def _cause(records: list[Record]) -> tuple[str, GitDeployError]:
     for record in records:
         fault = record.data.get("fault") if record.kind == "undoing" else None
         if fault and fault != "nobody":
-            cause = DeploymentFailed(str(record.data["reason"]))
+            cause = DeploymentFailed(heard(record.data, "reason"))
             cause.fault = "server" if fault == "server" else "release"
             return record.step, cause
     begun = [record.step for record in records if record.kind == "begin"]

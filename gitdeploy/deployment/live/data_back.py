@@ -84,7 +84,11 @@ def after_rollback(live: Live, began: set[str], *, stop: bool) -> DataBack:
             )
         )
     except (GitDeployError, OSError) as error:
-        message = error.message if isinstance(error, GitDeployError) else f"{error.filename}: {error.strerror}."
+        message = (
+            error.message
+            if isinstance(error, GitDeployError)
+            else tr("{filename}: {strerror}.", filename=error.filename, strerror=error.strerror)
+        )
         raise DataNotBack(
             tr("the data could not be put back: {message}", message=message),
             tr(

@@ -61,11 +61,11 @@ def finish(work: Work, record: LiveRecord, manifest: Manifest | None, config: Co
     undo += " --with-data" if record.data_from else ""
     replaced = replaced_sentence(work.database.records(work.id))
     known = known_to_run(site, record, config)
-    verb = "runs" if known else tr("is on")
     sentence = tr(
-        "{site} {verb} {target}.{replaced}  Undo: {undo}   (backup {backup})",
+        "{site} runs {target}.{replaced}  Undo: {undo}   (backup {backup})"
+        if known
+        else "{site} is on {target}.{replaced}  Undo: {undo}   (backup {backup})",
         site=site.name,
-        verb=verb,
         target=record.target.name,
         replaced=replaced,
         undo=undo,
@@ -78,7 +78,7 @@ def finish(work: Work, record: LiveRecord, manifest: Manifest | None, config: Co
             way=skipped.way,
         )
     if not known:
-        sentence += f"\n{still_to_restart(site, record)}"
+        sentence += tr("\n{still_to_restart}", still_to_restart=still_to_restart(site, record))
     owe(work, config, "succeeded", sentence)
     result = work.end("succeeded", sentence)
     try:

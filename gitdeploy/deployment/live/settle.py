@@ -24,7 +24,7 @@ from gitdeploy.deployment.record.replaced import closing
 from gitdeploy.deployment.record.tell import notify
 from gitdeploy.deployment.record.work import Result, Work
 from gitdeploy.errors import ConfigError, GitDeployError, RollbackFailed
-from gitdeploy.messages import joined, tr
+from gitdeploy.messages import joined, said, tr
 from gitdeploy.services import open_services
 from gitdeploy.site.memory import cause_sentence, remember_bad
 from gitdeploy.site.site import Site
@@ -132,7 +132,7 @@ def settle(work: Work, live: Live, step: str, cause: GitDeployError) -> Settled:
     try:
         settling.run()
     except _Failed as failed:
-        work.journal.write("unsettled", failed.part, {"error": failed.cause.message})
+        work.journal.write("unsettled", failed.part, said(failed.cause.message, "error"))
         error = SettlingFailed(failed.part, wanted, origin, failed.cause, work.id)
         _tell_failure(
             work,
@@ -267,12 +267,12 @@ class _Settling(Struct):
                 "Files and venv of {name} are those of {origin} again. {unverified}",
                 name=name,
                 origin=origin,
-                unverified=" ".join(self.unverified),
+                unverified=joined(" ", self.unverified),
             )
         lost = closing(self.work.database.records(self.work.id), told=self.data_whole)
         return (
             tr("{name} runs {origin} again", name=name, origin=origin)
-            + (f" ({self.health})" if self.health else "")
+            + (tr(" ({health})", health=self.health) if self.health else "")
             + lost
         )
 

@@ -25,7 +25,7 @@ from typing import Any
 from msgspec import Struct, field
 
 from gitdeploy.errors import DeploymentFailed, GitDeployError, Interrupted
-from gitdeploy.messages import tr
+from gitdeploy.messages import heard, tr
 from gitdeploy.services import (
     NO_ESCAPE,
     Service,
@@ -69,9 +69,9 @@ class Outcome(Struct, frozen=True):
 
     def error(self) -> GitDeployError | None:
         """The error that it ended with, as its JSON says it."""
-        said = self.document.get("error")
-        if isinstance(said, dict):
-            return _Ended(said, self.exit_code)
+        error = self.document.get("error")
+        if isinstance(error, dict):
+            return _Ended(error, self.exit_code)
         if self.exit_code == 0:
             return None
         return DeploymentFailed(
@@ -86,9 +86,9 @@ class Outcome(Struct, frozen=True):
 class _Ended(GitDeployError):
     """An error that another process ended with."""
 
-    def __init__(self, said: Mapping[str, Any], exit_code: int) -> None:
-        super().__init__(clean(str(said.get("message", "")), lines=True), clean(str(said.get("hint", "")), lines=True))
-        self.kind = str(said.get("kind", "failed"))  # type: ignore[misc]
+    def __init__(self, error: Mapping[str, Any], exit_code: int) -> None:
+        super().__init__(clean(heard(error), lines=True), clean(heard(error, "hint"), lines=True))
+        self.kind = str(error.get("kind", "failed"))  # type: ignore[misc]
         self.exit_code = exit_code
 
 
@@ -183,12 +183,13 @@ class Launched(Struct):
             return
         time.sleep(_DIED_GRACE)
         if self.file.read() is None:
-            said = ""
+            printed = ""
             with suppress(OSError):
-                said = clean(self.file.output.read_text(errors="replace")[-2000:], lines=True).strip()
+                printed = clean(self.file.output.read_text(errors="replace")[-2000:], lines=True).strip()
             raise DeploymentFailed(
-                f"gitdeploy did not start in {self.where}"
-                + (tr(": {said}", said=said.splitlines()[-1]) if said else "."),
+                tr("gitdeploy did not start in {where}: {last}", where=self.where, last=printed.splitlines()[-1])
+                if printed
+                else tr("gitdeploy did not start in {where}.", where=self.where),
                 tr("Run it from a login shell to see why; nothing live was touched."),
             )
 
@@ -338,7 +339,7 @@ def _start_unit(argv: Sequence[str], request: str, environment: Mapping[str, str
     try:
         descriptor, name = tempfile.mkstemp(prefix="gitdeploy-", suffix=".env", dir=folder)
     except OSError as error:
-        return f"({folder}: {error.strerror})"
+        return tr("({folder}: {strerror})", folder=folder, strerror=error.strerror)
     try:
         with open(descriptor, "w", encoding="utf-8", errors="surrogateescape") as file:
             file.write(environment_file(environment))

@@ -85,4 +85,4 @@ def not_asked_for(site: Site, action: str, after: Config, tree: TreePlan) -> tup
                 tr("{not_run} Earlier deployments here ran such hooks.", not_run=not_run(names)), WAYS, refused=True
             )
         ], []
-    return [], [f"{not_run(names)} {WAYS}"]
+    return [], [tr("{not_run} {ways}", not_run=not_run(names), ways=WAYS)]

@@ -38,7 +38,7 @@ from gitdeploy.deployment.plan.unlisted import not_installed
 from gitdeploy.deployment.plan.venv import VenvPlan, plan_venv
 from gitdeploy.errors import DeploymentFailed, PolicyError
 from gitdeploy.hooks.running import Hook, find_hooks
-from gitdeploy.messages import joined, tr
+from gitdeploy.messages import joined, said, tr
 from gitdeploy.migrations import Change
 from gitdeploy.services import Service, open_services
 from gitdeploy.services.loads import Load
@@ -185,7 +185,7 @@ class Plan(Struct, frozen=True):
             "data": [move.as_dict() for move in self.data],
             "service": [service.name for service in self.services],
             "disk_needed": self.disk_needed,
-            "problems": [{"message": problem.message, "hint": problem.hint} for problem in self.problems],
+            "problems": [{**said(problem.message), **said(problem.hint, "hint")} for problem in self.problems],
             "config_changes": changes_as_dicts(self.after),
             "warnings": list(self.warnings),
             "remembered": list(self.remembered),

@@ -84,7 +84,7 @@ def create_backup(
         site.repository,
         plan.local.without(leave, site.root),
         own,
-        tr("gitdeploy backup {identity}\n\n{reason}\n", identity=identity, reason=reason),
+        f"gitdeploy backup {identity}\n\n{reason}\n",
     )
     submodules = record_states(site.repository, plan.local, plan.checkout, also, identity)
     kept, not_copied = _copy_kept(work, folder, leave)

@@ -81,7 +81,7 @@ def changes_text(changes: venvs.Changes) -> str:
     if len(changes.changed) > 3:
         parts.append(tr("{changed} more", changed=len(changes.changed) - 3))
     if changes.added:
-        parts.append(count(len(changes.added), tr("new package")))
+        parts.append(count(len(changes.added), "new package"))
     if changes.removed:
         parts.append(tr("{count} removed", count=count(len(changes.removed), "package")))
     return joined(", ", parts) or tr("no package changed")

@@ -20,7 +20,7 @@ from typing import Any, Protocol
 
 from gitdeploy.deployment.record.journal import Journal
 from gitdeploy.errors import GitDeployError, Interrupted, RollbackFailed
-from gitdeploy.messages import tr
+from gitdeploy.messages import said, tr
 from gitdeploy.site.blame import fault_of
 from gitdeploy.state import Record
 from gitdeploy.system import faultpoints, interruption
@@ -118,7 +118,7 @@ def undo_all(
     fault = fault_of(failed, cause, of_release=any(s.name == failed and Effect.RELEASE in s.effects for s, _ in begun))
     with interruption.shield():
         try:
-            journal.write("undoing", failed, {"reason": cause.message, "fault": fault})
+            journal.write("undoing", failed, {**said(cause.message, "reason"), "fault": fault})
         except GitDeployError as error:
             raise RollbackFailed(
                 tr(
@@ -169,5 +169,8 @@ def as_expected(error: Exception) -> GitDeployError:
         where = (
             tr("{filename}: ", filename=path_text(error.filename)) if isinstance(error.filename, str | bytes) else ""
         )
-        return GitDeployError(f"{where}{error.strerror or error}.", tr("See the whole log: gitdeploy log"))
+        return GitDeployError(
+            tr("{where}{strerror}.", where=where, strerror=error.strerror or error),
+            tr("See the whole log: gitdeploy log"),
+        )
     return GitDeployError(str(error))

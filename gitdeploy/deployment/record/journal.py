@@ -12,7 +12,7 @@ from msgspec.structs import asdict
 
 from gitdeploy.deployment.record.events import Level, Line, Listener, Progress, StepChanged, StepStatus
 from gitdeploy.errors import GitDeployError
-from gitdeploy.messages import tr
+from gitdeploy.messages import said, tr
 from gitdeploy.state import Database
 from gitdeploy.system import proc, process
 from gitdeploy.text import redact
@@ -33,7 +33,7 @@ class StepTime(Struct):
             "name": self.name,
             "status": self.status,
             "duration": round(self.duration, 3),
-            "summary": self.summary,
+            **said(self.summary, "summary"),
         }
 
 

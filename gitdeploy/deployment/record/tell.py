@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from gitdeploy.config import Config
 from gitdeploy.errors import GitDeployError
-from gitdeploy.messages import tr
+from gitdeploy.messages import heard, said, tr
 from gitdeploy.text import clean
 
 if TYPE_CHECKING:
@@ -34,7 +34,12 @@ def owe(work: Work, config: Config, event: str, sentence: str, *, error: str = "
 
     try:
         if wanted(config.notify, event) and not _owed_before(work, event):
-            data = {"sentence": sentence, "from": work.origin.name, "to": work.target.name, "error": error}
+            data = {
+                **said(sentence, "sentence"),
+                **said(error, "error"),
+                "from": work.origin.name,
+                "to": work.target.name,
+            }
             work.journal.write("notify", event, data)
     except GitDeployError as failure:
         work.journal.line(tr("Notification: {message}", message=failure.message), "warning")
@@ -56,11 +61,11 @@ def send_owed(site: Site, database: Database, config: Config, *, again: bool = F
             message = sending.Message(
                 event,
                 site.name,
-                f"{site.name}: {_TITLES.get(event, event)}",
-                str(facts["sentence"]),
+                tr("{site}: {titles}", site=site.name, titles=_TITLES.get(event, event)),
+                heard(facts, "sentence"),
                 clean(str(facts["from"])),
                 clean(str(facts["to"])),
-                clean(str(facts["error"])),
+                clean(heard(facts, "error")),
                 str(deployment),
                 *sending.place_of(site.config, deployment),
             )

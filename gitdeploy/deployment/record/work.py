@@ -16,7 +16,7 @@ from gitdeploy.deployment.record.journal import Journal
 from gitdeploy.deployment.record.replaced import kept_of
 from gitdeploy.deployment.record.tell import notify, owe, send_owed
 from gitdeploy.errors import GitDeployError, Interrupted
-from gitdeploy.messages import tr
+from gitdeploy.messages import said, tr
 from gitdeploy.site.site import Site
 from gitdeploy.state import Database
 from gitdeploy.state.sqlite import now
@@ -87,7 +87,7 @@ class Result(Struct, frozen=True):
             "duration": round(self.duration, 3),
             "steps": list(self.steps),
             "log": list(self.log),
-            "message": self.sentence,
+            **said(self.sentence),
             "replaced": list(self.replaced),
             "error": self.error.as_dict() if self.error is not None else None,
         }

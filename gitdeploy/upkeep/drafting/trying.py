@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from gitdeploy.messages import said
 from gitdeploy.site.site import Site
 from gitdeploy.upkeep.doctor import examine
 
@@ -19,7 +20,7 @@ class Tried(Struct, frozen=True):
     hint: str = ""
 
     def as_dict(self) -> dict[str, str | bool]:
-        return {"about": self.about, "holds": self.holds, "message": self.message, "hint": self.hint}
+        return {"about": self.about, "holds": self.holds, **said(self.message), **said(self.hint, "hint")}
 
 
 def tries(site: Site) -> tuple[Tried, ...]:

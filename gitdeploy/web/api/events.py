@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from flask import Response, request
 
 from gitdeploy.errors import GitDeployError
-from gitdeploy.messages import tr
 from gitdeploy.web.shared.asking import number
 from gitdeploy.web.shared.panel import Panel, panel
 
@@ -62,7 +61,7 @@ def _events(
         try:
             version, state, event = follower.look(deployment, since)
         except GitDeployError:  # a release that is just going live may bring a deploy.yaml that can't be read
-            yield tr(": nothing can be read now\n\n")
+            yield ": nothing can be read now\n\n"
             time.sleep(1)
             continue
         facts = (state["deployment"], state["status"], state["since"], state["steps"])
@@ -73,4 +72,4 @@ def _events(
             yield "event: end\ndata: {}\n\n"
             return
         if not state["more"] and not follower.wait(version, BEAT):
-            yield tr(": still here\n\n")
+            yield ": still here\n\n"

@@ -35,8 +35,16 @@ def _good(data: Schema | None = None, **more: Schema) -> Schema:
     return _object({"success": {"const": True}, **({"data": data} if data is not None else {}), **more})
 
 
+def _made(name: str) -> dict[str, Schema]:
+    """How the sentence NAME was made, as `messages.said` puts it beside: what an older gitdeploy wrote has none of it."""
+    before = "" if name == "message" else f"{name}_"
+    return {f"{before}code": _TEXT, f"{before}params": {"type": "object"}}
+
+
 _RELEASE3 = _object({"version": _MAYBE, "tag": _MAYBE, "commit": _TEXT})
-_ERROR_INSIDE = _object({"kind": _TEXT, "message": _TEXT, "hint": _TEXT, "exit_code": _WHOLE})
+_ERROR_INSIDE = _object(
+    {"kind": _TEXT, "message": _TEXT, "hint": _TEXT, "exit_code": _WHOLE}, {**_made("message"), **_made("hint")}
+)
 _STEP = _object(
     {
         "name": _TEXT,
@@ -44,7 +52,7 @@ _STEP = _object(
         "duration": _NUMBER,
         "summary": _TEXT,
     },
-    {"at": _TEXT},
+    {"at": _TEXT, **_made("summary")},
 )
 _DEPLOYMENT_FACTS: dict[str, Schema] = {
     "action": _TEXT,
@@ -201,7 +209,7 @@ _BEGUN = _object({"success": {"const": True}, "deployment": _WHOLE, "message": _
 _STARTING = ("start_upgrade", "restore_backup", "rollback", "recover", "make_backup")
 ERROR = _object(
     {"success": {"const": False}, "error": _TEXT, "hint": _TEXT, "kind": _TEXT},
-    {"translated": _object({"error": _MAYBE, "hint": _MAYBE})},
+    {**_made("error"), **_made("hint"), "translated": _object({"error": _MAYBE, "hint": _MAYBE})},
 )
 
 _POLICY: Schema = {"enum": ["refuse", "merge", "discard"]}

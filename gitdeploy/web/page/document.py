@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from gitdeploy import __version__
 from gitdeploy.errors import GitDeployError, NotFound, UsageError
-from gitdeploy.messages import tr
+from gitdeploy.messages import Message, render, speaking, tr
 from gitdeploy.text import clean, size_text
 from gitdeploy.web.page import facts
 from gitdeploy.web.shared.asking import options_for
@@ -196,33 +196,45 @@ def templates() -> Environment:
         loader=FileSystemLoader(FOLDER / "templates"),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_spoken,
         trim_blocks=True,
         lstrip_blocks=True,
         auto_reload=False,
     )
     environment.filters.update(
-        clean=lambda text: clean(str(text)), json=_json, size=size_text, moment=_moment, tone=facts.tone
+        clean=lambda text: clean(text if isinstance(text, str) else str(text)),
+        json=_json,
+        size=size_text,
+        moment=_moment,
+        tone=facts.tone,
+        english=lambda text: clean(str(text)),
     )
     for name in environment.list_templates():
         environment.get_template(name)  # now: an upgrade may put another gitdeploy's in their place
     return environment
 
 
+def _spoken(value: object) -> object:
+    """A sentence in the visitor's language; anything else as it is."""
+    return render(value) if isinstance(value, Message) else value
+
+
 def _render(template: str, visitor: Visitor, **values: Any) -> str:
-    return (
-        templates()
-        .get_template(template)
-        .render(
-            t=Words(visitor.language),
-            visitor=visitor,
-            base=visitor.base,
-            version=__version__,
-            languages=LANGUAGES,
-            themes=THEMES,
-            asset=asset_version,
-            **values,
+    with speaking(visitor.language):
+        return (
+            templates()
+            .get_template(template)
+            .render(
+                t=Words(visitor.language),
+                visitor=visitor,
+                base=visitor.base,
+                version=__version__,
+                languages=LANGUAGES,
+                themes=THEMES,
+                asset=asset_version,
+                **values,
+            )
         )
-    )
 
 
 @cache

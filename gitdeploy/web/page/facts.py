@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from gitdeploy.deployment.record.replaced import CLOSED
 from gitdeploy.deployment.record.work import CHANGING
 from gitdeploy.errors import GitDeployError
-from gitdeploy.messages import joined
+from gitdeploy.messages import heard, joined, tr
 from gitdeploy.text import clean, redact
 from gitdeploy.versions import CodeState
 from gitdeploy.web.shared.progress import progress
@@ -191,7 +191,7 @@ def time_zone(now: datetime) -> str:
     """The zone of NOW, the server's: `CET (UTC+01:00)`, and `UTC` alone."""
     hours = f"{now:%z}"
     offset, name = f"UTC{hours[:3]}:{hours[3:5]}", now.tzname() or ""
-    return "UTC" if name == "UTC" else f"{name} ({offset})" if name.isalpha() else offset
+    return "UTC" if name == "UTC" else tr("{name} ({offset})", name=name, offset=offset) if name.isalpha() else offset
 
 
 def _live_since(rows: Sequence[DeploymentRow], commit: str) -> str | None:
@@ -250,7 +250,7 @@ def read_steps(steps: Sequence[Mapping[str, Any]], words: Words) -> list[Step]:
                 title=words.known(f"step.{key}", clean(key)),
                 status=status,
                 spoken=words(f"run.step-{status}"),
-                summary=clean(redact(str(step.get("summary") or "")), lines=True),
+                summary=clean(redact(heard(step, "summary")), lines=True),
                 took=took if status not in ("running", "skipped", "pending") else "",
             )
         )
@@ -285,7 +285,7 @@ def ending(row: DeploymentRow, words: Words, data: Sequence[Kept] = ()) -> Endin
 def _ending(row: DeploymentRow, words: Words) -> Ending:
     old, new = name_of(row.origin), name_of(row.target)
     error = row.error or {}
-    reason, hint = redact(str(error.get("message") or "")), redact(str(error.get("hint") or ""))
+    reason, hint = redact(heard(error)), redact(heard(error, "hint"))
     names = step_keys(row.steps)
     at = next((at for at, step in enumerate(row.steps) if step["status"] == "failed"), None)
     step = words.known(f"step.{names[at]}", names[at]) if at is not None else ""
@@ -303,7 +303,7 @@ def _ending(row: DeploymentRow, words: Words) -> Ending:
     if row.status == "rolled_back":
         if at is not None:  # the step's own words; the message says the rest, as the page does
             details = reason.splitlines()[1:]
-            reason, hint = joined("\n", (redact(str(row.steps[at].get("summary") or "")), *details)), ""
+            reason, hint = joined("\n", (redact(heard(row.steps[at], "summary")), *details)), ""
         return Ending(
             "bad",
             words("end.rolled-back", version=new, old=old),
@@ -352,7 +352,7 @@ def read_update(app: App, *, ask: bool = False, force: bool = False) -> Update:
     bad = bad_releases(app).get(found.commit or "")
     why, way = "", ""
     if found.latest_tag is None or found.is_older:
-        why, way = f"{found.nothing(app.live().name)}.", found.way or ""
+        why, way = tr("{nothing}.", nothing=found.nothing(app.live().name)), found.way or ""
     said = joined(" ", filter(None, (found.warning, why)))
     skip = app.skips().against(found.latest_tag)
     notes = to_html(found.release_notes or (found.releases[0].notes if found.releases else ""))

@@ -76,14 +76,12 @@ class Looking:
         if not check.auto:
             return False
         slot = int((now.timestamp() + self._offset % check.interval) // check.interval)
-        if self._store.first_delivery(tr("look {interval} {slot}", interval=check.interval, slot=slot)):
+        if self._store.first_delivery(f"look {check.interval} {slot}"):
             return True
         if check.upgrade == "never" or check.window is None or not check.window.contains(now):
             return False
         # Once in each window too: an interval longer than the window might never meet it.
-        return self._store.first_delivery(
-            tr("window {window} {opened}", window=check.window, opened=f"{check.window.opened(now):%Y-%m-%d}")
-        )
+        return self._store.first_delivery(f"window {check.window} {f'{check.window.opened(now):%Y-%m-%d}'}")
 
     def _start(self, performer: str) -> None:
         app = self._app()

@@ -12,7 +12,7 @@ from pathlib import Path
 from markupsafe import Markup
 from msgspec import Struct
 
-from gitdeploy.web.words.messages import translated
+from gitdeploy.messages import render
 
 LANGUAGES = {"en": "English", "zh": "中文"}
 _HTML_LANGUAGE = {"en": "en", "zh": "zh-CN"}
@@ -50,7 +50,10 @@ class Words(Struct, frozen=True):
         return _HTML_LANGUAGE[self.language]
 
     def __call__(self, key: str, **values: object) -> Markup:
-        return Markup(catalogue()[key][self.language]).format(**values)  # noqa: S704  # our own text; values are escaped
+        shown = {
+            name: render(value, self.language) if isinstance(value, str) else value for name, value in values.items()
+        }
+        return Markup(catalogue()[key][self.language]).format(**shown)  # noqa: S704  # our own text; values are escaped
 
     def known(self, key: str, otherwise: str) -> str:
         """The text of KEY where there is one: for words that come from the journal, such as a step's name."""
@@ -59,7 +62,8 @@ class Words(Struct, frozen=True):
 
     def said(self, message: str) -> str | None:
         """MESSAGE of the deployment in this language; None where it stays as it is."""
-        return translated(message, self.language)
+        shown = render(message, self.language)
+        return shown if shown != message else None
 
     def section(self, beginning: str) -> list[str]:
         """The keys that begin so."""
