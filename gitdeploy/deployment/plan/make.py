@@ -33,6 +33,7 @@ from gitdeploy.deployment.plan.migrations import migrations_between
 from gitdeploy.deployment.plan.options import Options
 from gitdeploy.deployment.plan.policy import changes_as_dicts, policy_findings, with_signers
 from gitdeploy.deployment.plan.services import staying_behind
+from gitdeploy.deployment.plan.settings_lost import settings_lost
 from gitdeploy.deployment.plan.target_files import TargetFiles
 from gitdeploy.deployment.plan.unlisted import not_installed
 from gitdeploy.deployment.plan.venv import VenvPlan, plan_venv
@@ -228,8 +229,9 @@ def make_plan(
     reader = TargetFiles(repository, site.root, goal, checkout, filtered=preconditions.is_filtered(settings))
     said = _Said()
     _look_at_checkout(site, local, goal, checkout, settings, env, said)
-    if action == "upgrade" and policy != "discard":
-        said.add(obstacles.local_commit_problems(repository, local, goal))
+    if action == "upgrade":
+        said.add(obstacles.local_commit_problems(repository, local, goal) if policy != "discard" else ())
+        said.add((), settings_lost(site, local, goal, policy, keep))
     said.add(obstacles.env_problems(site, checkout, reader))
     after = config_after(site, tree, reader, options.accept_config)
     after, brought = with_signers(site, after, tree, reader, options.accept_config)
