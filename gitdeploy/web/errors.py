@@ -63,6 +63,13 @@ class WrongContentType(WebError):
     status = 415
 
 
+class NotAgreed(WebError):
+    """What would be replaced was not agreed to: `yes` is missing."""
+
+    kind = "not_agreed"
+    status = 409
+
+
 class Unprocessable(WebError):
     """Understood, and not possible."""
 

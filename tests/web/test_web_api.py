@@ -340,6 +340,22 @@ def test_a_rollback(web: Web) -> None:
     assert web.post("/api/rollback", {"version": "9.9"}).status_code in (400, 404)
 
 
+def test_data_are_replaced_only_for_who_agrees(web: Web) -> None:
+    settings = web.shop.app / ".env"
+    settings.write_text("A=1\n")
+    assert web.post("/api/start-upgrade", {"tag": "v1.1.0"}).json["success"] is True
+    settings.write_text("A=2\n")
+    newest = web.get("/api/backup-list").json["data"][0]["id"]
+    for path, body in (("/api/restore-backup", {"backup_path": newest}), ("/api/rollback", {})):
+        refused = web.post(path, {**body, "with_data": True})
+        assert refused.status_code == 409
+        assert ".env" in refused.json["error"]
+        assert refused.json["hint"] == 'To agree to it: "yes": true'
+    assert (settings.read_text(), live_version(web.shop)) == ("A=2\n", "VERSION = '1.1.0'\n")
+    assert web.post("/api/rollback", {"with_data": True, "yes": True}).json["success"] is True
+    assert (settings.read_text(), live_version(web.shop)) == ("A=1\n", "VERSION = '1.0.0'\n")
+
+
 def test_a_plan_for_each_choice_of_what_becomes_of_local_changes(web: Web) -> None:
     with (web.shop.app / "main.py").open("a") as file:
         file.write("# mine\n")

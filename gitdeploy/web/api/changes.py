@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from gitdeploy.backups.store import REFS
+from gitdeploy.backups.store import REFS, Backup
 from gitdeploy.deployment.record.work import Caller
 from gitdeploy.errors import NotFound
-from gitdeploy.messages import tr
+from gitdeploy.messages import joined, tr
 from gitdeploy.text import clean
 from gitdeploy.versions import valid_tag
 from gitdeploy.web.answers import Answer, success
 from gitdeploy.web.api.addresses import tag_of
 from gitdeploy.web.api.start import start
-from gitdeploy.web.errors import BadRequest
+from gitdeploy.web.errors import BadRequest, NotAgreed
 from gitdeploy.web.shared import body as bodies
 from gitdeploy.web.shared.asking import json_object
 from gitdeploy.web.shared.panel import panel, performer
@@ -57,6 +57,8 @@ def restore_backup() -> Answer:
     assert reference is not None
     words = ["restore", _backup(reference)]
     if bodies.flag(asked, "with_data"):
+        if not bodies.flag(asked, "yes"):
+            raise _not_agreed(panel().app().find_backup(words[1]))
         words += ["--with-data", "--yes"]
     return start(words, wait=bodies.flag(asked, "wait", True))
 
@@ -67,12 +69,32 @@ def rollback() -> Answer:
     app = panel().app()
     version = bodies.text(asked, "version", limit=200)
     with_data = bodies.flag(asked, "with_data")
+    backup: Backup | None = None
     if version is not None or app.interrupted() is None:
-        app.backup_for_rollback(version, with_data=with_data)  # there is one; and what names one is no option
+        # There is one; and what names one is no option.
+        backup = app.backup_for_rollback(version, with_data=with_data)
+    if with_data and not bodies.flag(asked, "yes"):
+        raise _not_agreed(backup)
     words = ["rollback", "--yes", *([version] if version else [])]
     if with_data:
         words.append("--with-data")
     return start(words, wait=bodies.flag(asked, "wait", True))
+
+
+def _not_agreed(backup: Backup | None) -> NotAgreed:
+    """What a restore of BACKUP with its data would replace, and how to agree to it."""
+    if backup is None:
+        return NotAgreed(
+            tr("What would be replaced can be named only once the interrupted deployment is recovered."),
+            tr('Recover it first (api/recover); or agree unseen: "yes": true'),
+        )
+    moves, _, notes = panel().app().data_moves(backup)
+    named = joined("; ", (move.text for move in moves)) or tr("nothing")
+    return NotAgreed(
+        tr("With the data of {backup}, these are replaced: {named}.", backup=backup.id, named=named),
+        tr('To agree to it: "yes": true'),
+        details=notes,
+    )
 
 
 def make_backup() -> Answer:

@@ -230,9 +230,11 @@ _BODIES: dict[str, Schema] = {
         open_=True,
     ),
     "restore_backup": _object(
-        {"backup_path": {"type": "string", "maxLength": 300}}, {"with_data": _FLAG, **_WAIT}, open_=True
+        {"backup_path": {"type": "string", "maxLength": 300}}, {"with_data": _FLAG, "yes": _FLAG, **_WAIT}, open_=True
     ),
-    "rollback": _object({}, {"version": {"type": "string", "maxLength": 200}, "with_data": _FLAG, **_WAIT}, open_=True),
+    "rollback": _object(
+        {}, {"version": {"type": "string", "maxLength": 200}, "with_data": _FLAG, "yes": _FLAG, **_WAIT}, open_=True
+    ),
     "recover": _object({}, {"hooks": _FLAG, "restart": _FLAG, "health": _FLAG, **_WAIT}, open_=True),
     "make_backup": _object({}, {"label": {"type": "string", "maxLength": 200}, **_WAIT}, open_=True),
     "delete_backup": _object({"backup": {"type": "string", "maxLength": 300}}, open_=True),

@@ -250,7 +250,8 @@ const changes = {
   upgrade: (d) =>
     send("/api/start-upgrade", { tag: d.tag, ...(d.localChanges && { local_changes: d.localChanges }), wait: false }, d.key),
   restore: (d, dialog) =>
-    send("/api/restore-backup", { backup_path: d.backup, with_data: Boolean(find("#with-data", dialog)?.checked), wait: false }, d.key),
+    // The dialog names what is replaced: whoever ticks the box agrees to it.
+    send("/api/restore-backup", { backup_path: d.backup, ...(find("#with-data", dialog)?.checked && { with_data: true, yes: true }), wait: false }, d.key),
   delete: (d) => send("/api/delete-backup", { backup: d.backup }),
   label: (d, dialog) => send("/api/label-backup", { backup: d.backup, label: find("input", dialog).value.trim() }),
   hold: (d, dialog) => send("/api/lock", { message: find("input", dialog).value.trim() }),
