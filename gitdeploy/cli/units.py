@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from gitdeploy.cli.sandbox import sandbox
 from gitdeploy.config.window import Window
 from gitdeploy.messages import joined
 from gitdeploy.site.site import Site
@@ -28,6 +29,7 @@ After=network.target
 
 [Service]
 {_service(site)}
+{sandbox(site)}
 ExecStart={_command(site, config_file)} web
 # The administrator's token, where it isn't to be made at the first start: GITDEPLOY_WEB_TOKEN=... (mode 0600, root's)
 EnvironmentFile=-/etc/gitdeploy/{name}.env
@@ -54,6 +56,7 @@ Wants=network-online.target
 
 [Service]
 {_service(site)}
+{sandbox(site)}
 ExecStart={command} watch
 EnvironmentFile=-/etc/gitdeploy/{name}.env
 Restart=on-failure
@@ -73,6 +76,7 @@ Wants=network-online.target
 [Service]
 Type=oneshot
 {_service(site)}
+{sandbox(site)}
 ExecStart={command} watch --once
 EnvironmentFile=-/etc/gitdeploy/{name}.env
 TimeoutStartSec=infinity

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from support.machine_app import ROOT, MachineApp
+from support.machine_app import ROOT, SETTINGS, MachineApp
 from support.sample import Program
 from support.waiting import wait_until
 from systemd_root import Machine
@@ -42,7 +42,7 @@ class Page(MachineApp):
 
 @pytest.fixture(scope="module")
 def page(machine_for_app: Machine) -> Page:
-    made = Page(machine_for_app)
+    made = Page(machine_for_app, settings=f"{SETTINGS}check: {{auto: false, upgrade: all}}\n")
     slow = {"hooks/migrate": Program(SLOW["hooks/migrate"])}
     for number in range(4):
         made.publish(f"v1.{number}.0", files=slow)
@@ -84,5 +84,76 @@ def test_a_deployment_outlives_the_pages_server(page: Page, tag: str, linger: bo
     state = page.ended(begun["deployment"])
     assert state["status"] == "succeeded", state["log"]
     assert state["performer"] == "li (web, from 127.0.0.1)"
-    assert [line for line in state["log"] if "migrating" in line][-1].strip() == "migrating 6"
+    assert [line for line in state["log"] if "migrating" in line][-1].strip().endswith("migrating 6")
     assert page.version() == tag.removeprefix("v")
+
+
+# (what a deployment or hook in such a unit tries, whether it can)
+TRIES = {
+    "write to /etc": ("touch /etc/otrs-own/file", False),
+    "write to /usr": ("touch /usr/local/otrs-own/file", False),
+    "gain root's rights": ("test $(/usr/local/bin/id-of-root) != 0", True),
+    "see others' /tmp": ("test -e /tmp/of-others", False),
+    "write to /tmp": ("touch /tmp/own", True),
+    "write to the checkout": (f"touch {ROOT}/.gitdeploy/own && rm {ROOT}/.gitdeploy/own", True),
+    "make a folder setgid": (
+        f"mkdir {ROOT}/.gitdeploy/d && chmod g+s {ROOT}/.gitdeploy/d; rmdir {ROOT}/.gitdeploy/d",
+        True,
+    ),
+    "change the kernel's settings": ("echo 1 > /proc/sys/vm/own", False),
+    "let the group write by default": ("test $(umask) = 0022", True),
+    "reach the network": (f"curl -sf {PAGE}/healthz", True),
+}
+
+
+@pytest.fixture(scope="module")
+def tried(page: Page) -> dict[str, bool]:
+    """What becomes of TRIES in a unit with the sandbox that the page's has."""
+    unit = page.machine.inside("systemctl", "cat", "otrs-web-page").stdout
+    inside = page.machine.inside
+    inside("sh", "-c", "mkdir -p /etc/otrs-own /usr/local/otrs-own && chown otrs /etc/otrs-own /usr/local/otrs-own")
+    inside(
+        "sh",
+        "-c",
+        "echo x > /tmp/of-others; cp /usr/bin/id /usr/local/bin/id-setuid; chmod u+s /usr/local/bin/id-setuid",
+    )
+    inside(
+        "sh",
+        "-c",
+        "printf '#!/bin/sh\\n/usr/local/bin/id-setuid -u\\n' > /usr/local/bin/id-of-root; chmod 755 /usr/local/bin/id-of-root",
+    )
+    lines = "\n".join(
+        f'({words}) >/dev/null 2>&1 && echo "yes {name}" || echo "no {name}"' for name, (words, _) in TRIES.items()
+    )
+    page.machine.put("/usr/local/bin/tries", f"#!/bin/sh\n{lines}\n", mode=0o755)
+    kept = [
+        line
+        for line in unit.splitlines()
+        if not line.startswith(("#", "ExecStart", "Restart", "KillMode", "EnvironmentFile", "WantedBy", "[Install]"))
+    ]
+    page.machine.unit("tries.service", "\n".join(kept) + "\nType=oneshot\nExecStart=/usr/local/bin/tries\n")
+    inside("systemctl", "start", "tries")
+    said = inside("journalctl", "-u", "tries", "-o", "cat").stdout
+    found = {
+        line.partition(" ")[2]: line.startswith("yes ") for line in said.splitlines() if line[:3] in ("yes", "no ")
+    }
+    assert found.keys() == TRIES.keys(), said
+    return found
+
+
+@pytest.mark.parametrize("name", TRIES)
+def test_what_the_pages_unit_may_not_do(tried: dict[str, bool], name: str) -> None:
+    assert tried[name] is TRIES[name][1]
+
+
+def test_watch_upgrades_from_inside_its_unit(page: Page) -> None:
+    """With all that the sandbox takes away: a migration runs, the app's own unit is restarted, and it is healthy."""
+    page.publish("v1.4.0", files={"hooks/migrate": Program(SLOW["hooks/migrate"])})
+    unit = page.user("gitdeploy", "-C", ROOT, "watch", "--once", "--print-unit").stdout.partition("# /etc/systemd")[2]
+    service = unit.partition("# /etc/systemd")[0]
+    assert "NoNewPrivileges=yes" in service
+    command = next(line for line in service.splitlines() if line.startswith("ExecStart="))
+    service = service.replace(command, f"ExecStart=/usr/local/bin/gitdeploy -C {ROOT} watch --once")
+    page.machine.unit("otrs-web-watch.service", service.partition("\n")[2])
+    page.machine.inside("systemctl", "start", "otrs-web-watch")
+    assert page.version() == "1.4.0", page.machine.inside("journalctl", "-u", "otrs-web-watch", "-o", "cat").stdout
