@@ -130,16 +130,23 @@ def _render(text: str, language: str) -> str:
     return _filled(_template(text, language), values)
 
 
+def template_in(language: str, one: str, more: str = "", number: int | None = None) -> str:
+    """The template ONE (or MORE, where NUMBER is given and wants the plural) in LANGUAGE; in English where LANGUAGE has
+    none."""
+    known = _catalogue(language) if language != "en" and one else None
+    if known is None:
+        return one if not more or number == 1 else more
+    if number is None and not more:
+        return known.gettext(one)
+    return known.ngettext(one, more or one, 2 if number is None else number)
+
+
 def _template(text: Message, language: str) -> str:
-    known = _catalogue(language)
-    if known is None or not text.template:
-        return text.template
     number = text.values.get("number", "")
     if number.isdecimal() and len(text.values) == 1:
-        found = known.ngettext(text.template, "", int(number))
-        if found:
-            return found
-    return known.gettext(text.template)
+        found = template_in(language, text.template, "", int(number))
+        return found if found != text.template else template_in(language, text.template)
+    return template_in(language, text.template)
 
 
 def _join_of(template: str, values: Mapping[str, str], language: str) -> str | None:

@@ -15,7 +15,6 @@ import io
 import json
 import re
 import sys
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -25,9 +24,11 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
 from gitdeploy.messages import DOMAIN, FOLDER, LOCALES
+from gitdeploy.web.words.texts import texts
 
 PROJECT = Path(__file__).resolve().parents[2]
 SOURCES = PROJECT / "gitdeploy"
+PAGE = "gitdeploy/web/words/texts.toml"
 GAP = re.compile(r"\{\w*\}")
 _HELP = frozenset(("help", "short_help", "epilog"))
 _DECORATORS = frozenset(("command", "group"))
@@ -49,24 +50,14 @@ def sentences() -> list[Sentence]:
         for template, more in _of_module(ast.parse(path.read_text(encoding="utf-8"))):
             if _has_words(template) and (template not in found or (more and not found[template].more)):
                 found[template] = Sentence(template, more, place)
-    for template in page_texts():
-        found.setdefault(template, Sentence(template, "", "gitdeploy/web/words/texts.toml"))
+    for text in texts().values():
+        if _has_words(text.english):
+            found.setdefault(
+                text.one or text.english, Sentence(text.one or text.english, text.english if text.one else "", PAGE)
+            )
     found.setdefault(", ", Sentence(", ", "", "gitdeploy/messages.py"))
     found.setdefault("; ", Sentence("; ", "", "gitdeploy/messages.py"))
     return list(found.values())
-
-
-def page_texts() -> list[str]:
-    """The page's English, as `texts.toml` has it under keys."""
-    with (SOURCES / "web/words/texts.toml").open("rb") as file:
-        sections = tomllib.load(file)
-    return [text for entries in sections.values() for text in _english(entries) if _has_words(text)]
-
-
-def _english(entries: dict[str, object]) -> Iterator[str]:
-    for entry in entries.values():
-        if isinstance(entry, str):
-            yield entry
 
 
 def _has_words(template: str) -> bool:
@@ -82,7 +73,7 @@ def _of_module(tree: ast.Module) -> Iterator[tuple[str, str]]:
 
 
 def _of_call(node: ast.Call) -> Iterator[tuple[str, str]]:
-    name = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
+    name = called(node)
     words = [_text(argument) for argument in node.args]
     if name == "tr" and node.args:
         yield from ((text, "") for text in _choices(node.args[0]))
@@ -97,6 +88,19 @@ def _of_call(node: ast.Call) -> Iterator[tuple[str, str]]:
         text = _text(keyword.value)
         if keyword.arg in _HELP and text is not None:
             yield _escaped(text), ""
+
+
+def called(node: ast.Call) -> str:
+    """The name of what NODE calls."""
+    return node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
+
+
+def words_of(node: ast.JoinedStr) -> bool:
+    """Whether an f-string has words of its own, and not only names, marks and a command."""
+    text = "".join(str(part.value) if isinstance(part, ast.Constant) else "{}" for part in node.values)
+    return bool(re.search(r"[A-Za-z]{2,} [a-z]{2,}", text)) and not re.match(
+        r"(sudo|git|gitdeploy|chmod|mv|rm|ls|uv|pip) ", text
+    )
 
 
 def _choices(node: ast.expr) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The page's words: which language, and the sentences of the catalogue `texts.toml` in it."""
+"""The page's words: which language, and the sentences of `texts.toml` in it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from markupsafe import Markup
 from msgspec import Struct
 
-from gitdeploy.messages import render
+from gitdeploy.messages import render, template_in
 
 LANGUAGES = {"en": "English", "zh": "中文"}
 _HTML_LANGUAGE = {"en": "en", "zh": "zh-CN"}
@@ -21,12 +21,27 @@ _WEIGHTED = re.compile(
 )
 
 
+class Text(Struct, frozen=True):
+    """An English text of the page; `one`: its singular, where a number decides."""
+
+    english: str
+    one: str = ""
+
+    def said(self, language: str, number: int | None = None) -> str:
+        """In LANGUAGE, with its gaps; NUMBER decides between its forms."""
+        return template_in(language, self.one or self.english, self.english, number)
+
+
 @cache
-def catalogue() -> Mapping[str, Mapping[str, str]]:
-    """`section.name` -> {en, zh and, where a number decides, one}."""
+def texts() -> Mapping[str, Text]:
+    """`section.name` -> the English text."""
     with (Path(__file__).parent / "texts.toml").open("rb") as file:
         sections = tomllib.load(file)
-    return {f"{section}.{name}": entry for section, entries in sections.items() for name, entry in entries.items()}
+    return {
+        f"{section}.{name}": Text(entry) if isinstance(entry, str) else Text(entry["more"], entry["one"])
+        for section, entries in sections.items()
+        for name, entry in entries.items()
+    }
 
 
 def preferred(accept_language: str) -> str:
@@ -53,12 +68,12 @@ class Words(Struct, frozen=True):
         shown = {
             name: render(value, self.language) if isinstance(value, str) else value for name, value in values.items()
         }
-        return Markup(catalogue()[key][self.language]).format(**shown)  # noqa: S704  # our own text; values are escaped
+        return Markup(texts()[key].said(self.language)).format(**shown)  # noqa: S704  # our own text; values are escaped
 
     def known(self, key: str, otherwise: str) -> str:
         """The text of KEY where there is one: for words that come from the journal, such as a step's name."""
-        entry = catalogue().get(key)
-        return entry[self.language] if entry is not None else otherwise
+        entry = texts().get(key)
+        return entry.said(self.language) if entry is not None else otherwise
 
     def said(self, message: str) -> str | None:
         """MESSAGE of the deployment in this language; None where it stays as it is."""
@@ -67,13 +82,11 @@ class Words(Struct, frozen=True):
 
     def section(self, beginning: str) -> list[str]:
         """The keys that begin so."""
-        return [key for key in catalogue() if key.startswith(beginning)]
+        return [key for key in texts() if key.startswith(beginning)]
 
     def count(self, key: str, number: int) -> Markup:
         """`1 commit`, `14 commits`."""
-        if number == 1 and self.language == "en":
-            return Markup(catalogue()[key]["one"]).format(count=number)  # noqa: S704
-        return self(key, count=number)
+        return Markup(texts()[key].said(self.language, number)).format(count=number)  # noqa: S704
 
     def age(self, moment: str | None, now: datetime | None = None) -> str:
         """`3 hours ago`; MOMENT is ISO 8601. Empty where there is none or it can't be read."""
