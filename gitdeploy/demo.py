@@ -26,6 +26,7 @@ from uv import find_uv_bin
 
 from gitdeploy.checkout.program import program
 from gitdeploy.errors import GitDeployError
+from gitdeploy.messages import render, tr
 from gitdeploy.system import environment, process
 
 LIMIT = 120.0
@@ -114,26 +115,28 @@ class _Tour:
         )
 
     def run(self) -> None:
-        self._say("A git remote with three releases; the third is broken. An app on v1.0.0, with a venv, running.")
+        self._say(tr("A git remote with three releases; the third is broken. An app on v1.0.0, with a venv, running."))
         self._make_remote()
         self._make_app()
         self._ask("v1.0.0", "hello")
-        self._say("Is there something newer? What would the upgrade do?")
+        self._say(tr("Is there something newer? What would the upgrade do?"))
         self._gitdeploy("releases")
         self._gitdeploy("plan", "v1.1.0")
-        self._say("The upgrade: a backup first, the new venv off to the side, one switch, a restart, the health check.")
+        self._say(
+            tr("The upgrade: a backup first, the new venv off to the side, one switch, a restart, the health check.")
+        )
         self._gitdeploy("upgrade", "v1.1.0")
         self._ask("v1.1.0", "hello, world")
-        self._say("v1.2.0 starts, but it is not healthy. gitdeploy notices and goes back by itself (exit code 3).")
+        self._say(tr("v1.2.0 starts, but it is not healthy. gitdeploy notices and goes back by itself (exit code 3)."))
         self._gitdeploy("upgrade", "v1.2.0", expected=3)
         self._ask("v1.1.0", "hello, world")
-        self._say("The backups, and the first state brought back.")
+        self._say(tr("The backups, and the first state brought back."))
         self._gitdeploy("backups")
         self._gitdeploy("rollback", "--yes")
         self._ask("v1.0.0", "hello")
         self._gitdeploy("status")
         self._gitdeploy("log")
-        self._say("That was it: the old release, the new one, never anything between.")
+        self._say(tr("That was it: the old release, the new one, never anything between."))
 
     def stop(self) -> None:
         with suppress(OSError, ValueError):
@@ -179,13 +182,13 @@ class _Tour:
 
     def _run(self, argv: list[str], cwd: Path, *, leave_daemons: bool = False) -> None:
         done = process.run(argv, cwd=cwd, env=self.environment, timeout=LIMIT, leave_daemons=leave_daemons)
-        done.check(f"The demo's {Path(argv[0]).name}")
+        done.check(tr("The demo's {name}", name=Path(argv[0]).name))
 
     # ---- the tour ----
 
     def _say(self, text: str) -> None:
         self.tell("")
-        self.tell(f"# {text}")
+        self.tell(f"# {render(text)}")
 
     def _gitdeploy(self, *words: str, expected: int = 0) -> None:
         self.tell(f"$ gitdeploy {' '.join(words)}")
@@ -199,11 +202,16 @@ class _Tour:
         )
         if done.returncode != expected:
             raise GitDeployError(
-                f"The demo's `gitdeploy {' '.join(words)}` ended with exit code {done.returncode}, not {expected}.",
-                "Please report it with the output above.",
+                tr(
+                    "The demo's `gitdeploy {words}` ended with exit code {returncode}, not {expected}.",
+                    words=" ".join(words),
+                    returncode=done.returncode,
+                    expected=expected,
+                ),
+                tr("Please report it with the output above."),
             )
         if expected:
-            self.tell(f"(exit code {done.returncode})")
+            self.tell(render(tr("(exit code {returncode})", returncode=done.returncode)))
 
     def _ask(self, version: str, says: str) -> None:
         """What the running app answers must be VERSION's."""
@@ -225,7 +233,7 @@ class _Tour:
             time.sleep(0.1)
         log = self.app / "run" / "log"
         raise GitDeployError(
-            f"The demo's app answers {answer or 'nothing'}, not {wanted}.",
+            tr("The demo's app answers {answer}, not {wanted}.", answer=answer or "nothing", wanted=wanted),
             log.read_text(errors="replace")[-500:] if log.exists() else "",
         )
 

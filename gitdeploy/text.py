@@ -167,6 +167,26 @@ def padded(text: str, width: int) -> str:
     return text + " " * max(0, width - width_of(text))
 
 
+_PIECES = re.compile(
+    r"\s+|[\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff00-\uffef]|[^\s\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff00-\uffef]+"
+)
+_NOT_FIRST = "，。、；：！？）》」』”’…"  # what no line of Chinese begins with
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    """TEXT, one paragraph, in lines of at most WIDTH columns: between words, and between Chinese characters. A word that is
+    wider stands on a line of its own."""
+    lines, line, used = [], "", 0
+    for piece in _PIECES.findall(" ".join(text.split())):
+        wide = width_of(piece)
+        if used + wide > width and line and piece not in _NOT_FIRST:
+            lines.append(line.rstrip())
+            line, used = "", 0
+        if line or piece.strip():
+            line, used = line + piece, used + wide
+    return [*lines, line.rstrip()] if line.strip() else lines
+
+
 def size_text(size: float) -> str:
     """Bytes as a person reads them: `0 B`, `812 B`, `1.2 MB`."""
     for unit in ("B", "kB", "MB", "GB"):

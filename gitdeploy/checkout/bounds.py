@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from gitdeploy.checkout.git import Repository
 from gitdeploy.errors import PolicyError
+from gitdeploy.messages import tr
 from gitdeploy.text import count, size_text
 
 MOST_ENTRIES = 2_000_000  # files and folders: Chromium has half a million
@@ -100,9 +101,18 @@ def _whole(read: dict[Pair, _Read], top: Pair) -> tuple[int, int]:
 
 
 def _too_many(entries: int, size: int = 0, *, exact: bool = True) -> PolicyError:
-    many = f"{entries:,} files and folders" if exact else f"more than {count(entries, 'file')} and folders"
-    paths = f", whose paths take {size_text(size)}" if size > MOST_BYTES else ""
+    many = (
+        tr("{entries} files and folders", entries=f"{entries:,}")
+        if exact
+        else tr("more than {count} and folders", count=count(entries, "file"))
+    )
+    paths = tr(", whose paths take {size}", size=size_text(size)) if size > MOST_BYTES else ""
     return PolicyError(
-        f"The release has {many} that the live one hasn't{paths}; gitdeploy lists up to {MOST_ENTRIES:,}.",
-        "Such a release can't be installed. Ask its author.",
+        tr(
+            "The release has {many} that the live one hasn't{paths}; gitdeploy lists up to {most_entries}.",
+            many=many,
+            paths=paths,
+            most_entries=f"{MOST_ENTRIES:,}",
+        ),
+        tr("Such a release can't be installed. Ask its author."),
     )

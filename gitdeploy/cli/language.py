@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import click
 
 from gitdeploy.messages import LANGUAGES, render, speak, spoken, tr
+from gitdeploy.text import padded, width_of, wrapped
 
 CHOICES = ("en", "zh")
 
@@ -70,6 +71,27 @@ class Formatter(click.HelpFormatter):
     def write_usage(self, prog: str, args: str = "", prefix: str | None = None) -> None:
         super().write_usage(prog, args, prefix if prefix is not None else render(tr("Usage: ")))
 
+    def write_text(self, text: str) -> None:
+        for paragraph in text.split("\n\n"):
+            lines = paragraph.strip("\n").split("\n")
+            kept = lines[0].strip() == "\b"
+            shown = lines[1:] if kept else wrapped(paragraph, self.width - self.current_indent)
+            self.write("".join(f"{' ' * self.current_indent}{line}\n" for line in shown))
+            self.write("\n")
+
+    def write_dl(self, rows: Iterable[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
+        rows = list(rows)
+        first = min(max((width_of(name) for name, _ in rows), default=0), col_max) + col_spacing
+        for option, about in rows:
+            start, name = " " * self.current_indent, option
+            lines = wrapped(render(_OF_CLICK.get(about, about)), max(20, self.width - self.current_indent - first))
+            if width_of(name) > first - col_spacing:
+                self.write(f"{start}{name}\n")
+                name = ""
+            for line in lines or [""]:
+                self.write(f"{start}{padded(name, first)}{line}".rstrip() + "\n")
+                name = ""
+
     def write_heading(self, heading: str) -> None:
         super().write_heading(render(_HEADINGS.get(heading, heading)))
 
@@ -80,6 +102,10 @@ class Context(click.Context):
     formatter_class = Formatter
 
 
+_OF_CLICK = {
+    "Show this message and exit.": tr("Show this message and exit."),
+    "Show the version and exit.": tr("Show the version and exit."),
+}
 _HEADINGS = {"Options": tr("Options"), "Commands": tr("Commands"), "Arguments": tr("Arguments")}
 
 

@@ -13,7 +13,7 @@ from rich.text import Text
 from gitdeploy.cli.marks import MARKS, step_title
 from gitdeploy.deployment.record.events import Ended, Event, Line, Progress, Started, StepChanged
 from gitdeploy.messages import render
-from gitdeploy.text import clean, duration_text, padded, width_of
+from gitdeploy.text import clean, duration_text, padded, width_of, wrapped
 
 if TYPE_CHECKING:
     from rich.status import Status
@@ -57,7 +57,7 @@ class LiveListener:
         took = render(duration_text(event.duration)) if event.duration is not None and event.status != "skipped" else ""
         style = {"done": "green", "failed": "red", "undone": "yellow"}.get(event.status, "dim")
         room = max(20, self.console.width - 30)
-        first, *rest = self._wrapped(render(event.summary), room) or [""]
+        first, *rest = [piece for line in render(event.summary).splitlines() for piece in wrapped(line, room)] or [""]
         pad = " " * max(1, room - width_of(first) + 8 - width_of(took))
         self.console.print(
             Text.assemble("  ", (mark, style), _text(f" {padded(step_title(event.name), 12)}{first}{pad}{took}"))
@@ -73,10 +73,6 @@ class LiveListener:
         if event.level in ("warning", "error") or self.screen.verbose:
             style = {"warning": "yellow", "error": "red"}.get(event.level, "dim")
             self.console.print(_text(f"    {render(event.text)}", style))
-
-    def _wrapped(self, text: str, width: int) -> list[str]:
-        """TEXT in lines of WIDTH columns; between Chinese characters a line may end anywhere."""
-        return [piece.plain.rstrip() for line in text.splitlines() for piece in Text(line).wrap(self.console, width)]
 
     def _stop(self) -> None:
         if self.status is not None:

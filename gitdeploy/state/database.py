@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Any
 
 from gitdeploy.errors import DeploymentFailed
+from gitdeploy.messages import tr
 from gitdeploy.state import sayings
 from gitdeploy.state.rows import BadRelease, DeploymentRow, Record
 from gitdeploy.state.schema import SCHEMA, SELECT, TABLES, deployment_row
@@ -85,7 +86,8 @@ class Database:
                 connection.executescript(sayings.TABLE)
                 if version > SCHEMA:
                     raise DeploymentFailed(
-                        f"{path_text(str(path))} was written by a newer gitdeploy.", "Install that newer gitdeploy."
+                        tr("{path} was written by a newer gitdeploy.", path=path_text(str(path))),
+                        tr("Install that newer gitdeploy."),
                     )
             except BaseException:
                 connection.close()
@@ -142,9 +144,11 @@ class Database:
             try:
                 found = self._path.stat()
             except OSError as error:
-                raise DatabaseDamaged(f"{path_text(str(self._path))} was removed while it was in use.") from error
+                raise DatabaseDamaged(
+                    tr("{path} was removed while it was in use.", path=path_text(str(self._path)))
+                ) from error
             if (found.st_dev, found.st_ino) != self._identity:
-                raise DatabaseDamaged(f"{path_text(str(self._path))} was replaced while it was in use.")
+                raise DatabaseDamaged(tr("{path} was replaced while it was in use.", path=path_text(str(self._path))))
         try:
             # Said each time, so that nothing that fails can leave the lesser one behind for a record that must last.
             self._connection.execute(f"PRAGMA synchronous={'NORMAL' if carried else 'FULL'}")

@@ -10,6 +10,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from gitdeploy.errors import ConfigError, DeploymentFailed
+from gitdeploy.messages import tr
 from gitdeploy.system import faultpoints
 from gitdeploy.text import path_text
 
@@ -17,11 +18,9 @@ NAME = ".gitdeploy"
 RESERVE_SIZE = 1 << 20  # given up when the disk is full, so that the journal can always tell the end
 SPARE_FILES = 24  # empty files given up when inodes are used up: SQLite's -wal and -shm, temporary links
 
-_README = """\
-gitdeploy keeps its state here: the deployment journal (state.db), venv generations, backups.
-Backups are also git refs (refs/gitdeploy/backups/*). Don't delete or edit anything by hand:
-`gitdeploy prune` makes room, `gitdeploy backups` shows what is held.
-"""
+_README = tr(
+    "gitdeploy keeps its state here: the deployment journal (state.db), venv generations, backups.\nBackups are also git refs (refs/gitdeploy/backups/*). Don't delete or edit anything by hand:\n`gitdeploy prune` makes room, `gitdeploy backups` shows what is held.\n"
+)
 
 
 class StateDirectory(Struct, frozen=True):
@@ -82,14 +81,18 @@ class StateDirectory(Struct, frozen=True):
         except FileNotFoundError:
             return False
         except OSError as error:
-            raise DeploymentFailed(f"{path_text(str(self.path))} can't be read: {error.strerror}.") from error
+            raise DeploymentFailed(
+                tr("{path} can't be read: {strerror}.", path=path_text(str(self.path)), strerror=error.strerror)
+            ) from error
         if not stat.S_ISDIR(found.st_mode):
             raise ConfigError(
-                f"{path_text(str(self.path))} is no directory, and gitdeploy keeps its state there.",
-                "Move it away and run the command again.",
+                tr("{path} is no directory, and gitdeploy keeps its state there.", path=path_text(str(self.path))),
+                tr("Move it away and run the command again."),
             )
         if os.geteuid() == 0 and found.st_uid not in (0, self.root.stat().st_uid):
-            raise ConfigError(f"{path_text(str(self.path))} belongs to neither root nor the owner of the checkout.")
+            raise ConfigError(
+                tr("{path} belongs to neither root nor the owner of the checkout.", path=path_text(str(self.path)))
+            )
         return True
 
     def ensure(self) -> None:
@@ -105,8 +108,8 @@ class StateDirectory(Struct, frozen=True):
                 readme.write_text(_README)
         except OSError as error:
             raise DeploymentFailed(
-                f"{path_text(str(self.path))} can't be written: {error.strerror}.",
-                "Run gitdeploy as the owner of the checkout, and see that its disk is neither full nor read-only.",
+                tr("{path} can't be written: {strerror}.", path=path_text(str(self.path)), strerror=error.strerror),
+                tr("Run gitdeploy as the owner of the checkout, and see that its disk is neither full nor read-only."),
             ) from error
 
     def has_reserve(self) -> bool:

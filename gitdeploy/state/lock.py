@@ -20,6 +20,7 @@ from msgspec import Struct
 from msgspec.structs import asdict
 
 from gitdeploy.errors import DeploymentFailed, LockedError
+from gitdeploy.messages import tr
 from gitdeploy.system import interruption
 from gitdeploy.system.proc import Identity
 from gitdeploy.text import clean, duration_text, path_text
@@ -45,9 +46,13 @@ class Holder(Struct, frozen=True):
 
     def sentence(self) -> str:
         ago = (datetime.now(UTC) - datetime.fromisoformat(self.since)).total_seconds()
-        return (
-            f"{clean(self.who)} runs `{clean(self.command, limit=80)}` on {clean(self.host)} "
-            f"(pid {self.pid}, for {duration_text(max(0, ago))})"
+        return tr(
+            "{who} runs `{command}` on {host} (pid {pid}, for {max})",
+            who=clean(self.who),
+            command=clean(self.command, limit=80),
+            host=clean(self.host),
+            pid=self.pid,
+            max=duration_text(max(0, ago)),
         )
 
 
@@ -68,8 +73,10 @@ class DeploymentLock:
                 holder = self.holder()
                 if time.monotonic() >= (end if holder else max(end, nobody)):
                     raise LockedError(
-                        f"Another deployment runs: {holder.sentence()}." if holder else "Another deployment runs.",
-                        "Wait for it (`--wait SECONDS`), or watch it: gitdeploy log -f",
+                        tr("Another deployment runs: {sentence}.", sentence=holder.sentence())
+                        if holder
+                        else tr("Another deployment runs."),
+                        tr("Wait for it (`--wait SECONDS`), or watch it: gitdeploy log -f"),
                     )
                 interruption.sleep(min(0.1, max(0.01, end - time.monotonic())))
         except BaseException:
@@ -109,11 +116,16 @@ class DeploymentLock:
         except OSError as error:
             if error.errno == errno.ENOSPC:
                 raise DeploymentFailed(
-                    f"{path_text(str(self.path))} can't be made: the disk is full.", "Make room, then try again."
+                    tr("{path} can't be made: the disk is full.", path=path_text(str(self.path))),
+                    tr("Make room, then try again."),
                 ) from error
             raise DeploymentFailed(
-                f"The lock {path_text(str(self.path))} can't be opened: {error.strerror}.",
-                "Run gitdeploy as the owner of the checkout.",
+                tr(
+                    "The lock {path} can't be opened: {strerror}.",
+                    path=path_text(str(self.path)),
+                    strerror=error.strerror,
+                ),
+                tr("Run gitdeploy as the owner of the checkout."),
             ) from error
 
     def _try(self, descriptor: int) -> bool:
@@ -123,9 +135,13 @@ class DeploymentLock:
             return False
         except OSError as error:
             raise DeploymentFailed(
-                f"The file system of {path_text(str(self.path))} can't lock files ({error.strerror}), "
-                "so two deployments could not be kept apart.",
-                "Put the checkout on a local disk, or on an NFS mount with locking.",
+                tr(
+                    "The file system of {path} can't lock files ({strerror}), so two deployments could not "
+                    "be kept apart.",
+                    path=path_text(str(self.path)),
+                    strerror=error.strerror,
+                ),
+                tr("Put the checkout on a local disk, or on an NFS mount with locking."),
             ) from error
         return True
 

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from gitdeploy.errors import DeploymentFailed
+from gitdeploy.messages import tr
 from gitdeploy.text import path_text
 
 WAIT = 10.0  # seconds that another process's transaction is waited for
@@ -66,15 +67,17 @@ def explained(error: Exception, path: Path) -> DeploymentFailed:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     unwritable = code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR) or isinstance(error, OSError)
     if code == sqlite3.SQLITE_FULL or getattr(error, "errno", 0) == errno.ENOSPC or (unwritable and _is_full(path)):
-        return DiskFull(f"{name} can't be written: the disk is full.", "Make room, then try again.")
+        return DiskFull(tr("{name} can't be written: the disk is full.", name=name), tr("Make room, then try again."))
     if unwritable or code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
         return DeploymentFailed(
-            f"{name} can't be opened for writing ({error}).",
-            "Run gitdeploy as the owner of the checkout; see that the disk is neither full, read-only nor failing (dmesg).",
+            tr("{name} can't be opened for writing ({error}).", name=name, error=error),
+            tr(
+                "Run gitdeploy as the owner of the checkout; see that the disk is neither full, read-only nor failing (dmesg)."
+            ),
         )
     if code == sqlite3.SQLITE_BUSY:
-        return DeploymentFailed(f"{name} is locked by another program.", "Try again in a moment.")
+        return DeploymentFailed(tr("{name} is locked by another program.", name=name), tr("Try again in a moment."))
     return DatabaseDamaged(
-        f"{name} is damaged ({error}).",
-        "`gitdeploy recover` moves it aside and goes on from the backups' own manifests.",
+        tr("{name} is damaged ({error}).", name=name, error=error),
+        tr("`gitdeploy recover` moves it aside and goes on from the backups' own manifests."),
     )

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gitdeploy.hooks.running import FOLDER, stage_of
+from gitdeploy.messages import tr
 from gitdeploy.site import unnamed_hooks
 from gitdeploy.text import listing, path_text
 from gitdeploy.upkeep.drafting.lines import Line
@@ -27,22 +28,31 @@ def hook_lines(seen: Seen) -> Iterator[Line]:
     else:
         yield Line(
             "hooks.migrate", ["alembic upgrade head"],
-            question="nothing was found that migrates a database: does the app need something? See: gitdeploy hooks library",
+            question=tr("nothing was found that migrates a database: does the app need something? See: gitdeploy hooks library"),
         )  # fmt: skip
 
 
 def _django(seen: Seen, manage: str) -> Iterator[Line]:
     asks = (
-        "" if "django" in seen.packages else f"{manage} is Django's, but the venv has no Django: is it the right venv?"
+        ""
+        if "django" in seen.packages
+        else tr("{manage} is Django's, but the venv has no Django: is it the right venv?", manage=manage)
     )
     module = settings_module(seen.root, manage, {})
     if module and module.rpartition(".")[2] in _FOR_DEVELOPERS and not seen.environment.get("DJANGO_SETTINGS_MODULE"):
-        asks = (
-            f"{manage} takes {module}, a developer's by its name: where does the server's DJANGO_SETTINGS_MODULE stand?"
+        asks = tr(
+            "{manage} takes {module}, a developer's by its name: where does the server's DJANGO_SETTINGS_MODULE stand?",
+            manage=manage,
+            module=module,
         )
-    yield Line("hooks.migrate", [f"python {manage} migrate --noinput"], f"because of {manage}, Django's", asks)
+    yield Line(
+        "hooks.migrate",
+        [f"python {manage} migrate --noinput"],
+        tr("because of {manage}, Django's", manage=manage),
+        asks,
+    )
     if seen.settings.text("STATIC_ROOT"):
-        said = f"because of STATIC_ROOT in {seen.settings.told_in['STATIC_ROOT']}"
+        said = tr("because of STATIC_ROOT in {told_in}", told_in=seen.settings.told_in["STATIC_ROOT"])
         yield Line("hooks.build", [f"python {manage} collectstatic --noinput"], said, asks)
 
 
@@ -55,12 +65,17 @@ def _flask(seen: Seen) -> Line | None:
     where = "" if folder == "migrations" else f" --directory {folder}"
     asks = ""
     if not seen.has_program("flask") or "flask-migrate" not in seen.packages:
-        asks = f"because of {folder}/env.py; but flask and Flask-Migrate aren't in the venv: what migrates it?"
+        asks = tr(
+            "because of {folder}/env.py; but flask and Flask-Migrate aren't in the venv: what migrates it?",
+            folder=folder,
+        )
     elif "FLASK_APP" not in seen.environment and not any(
         map(seen.has, ("wsgi.py", "app.py", ".flaskenv", "wsgi", "app"))
     ):
-        asks = f"because of {folder}/env.py; but which app is it? flask --app NAME, or FLASK_APP in .env"
-    return Line("hooks.migrate", [f"flask db upgrade{where}"], f"because of {folder}/env.py", asks)
+        asks = tr(
+            "because of {folder}/env.py; but which app is it? flask --app NAME, or FLASK_APP in .env", folder=folder
+        )
+    return Line("hooks.migrate", [f"flask db upgrade{where}"], tr("because of {folder}/env.py", folder=folder), asks)
 
 
 def _alembic(seen: Seen) -> Line | None:
@@ -73,9 +88,9 @@ def _alembic(seen: Seen) -> Line | None:
     asks = (
         ""
         if seen.has_program("alembic")
-        else f"because of {found[0]}; but alembic isn't in the venv: what migrates it?"
+        else tr("because of {found}; but alembic isn't in the venv: what migrates it?", found=found[0])
     )
-    return Line("hooks.migrate", [f"alembic{option} upgrade head"], f"because of {found[0]}", asks)
+    return Line("hooks.migrate", [f"alembic{option} upgrade head"], tr("because of {found}", found=found[0]), asks)
 
 
 def _hook_folder(root: Path) -> tuple[str, str]:
@@ -83,11 +98,15 @@ def _hook_folder(root: Path) -> tuple[str, str]:
     found = unnamed_hooks.named_like_hooks(root)
     ours = [name for name in found if _is_ours(root / name, stage_of(FOLDER, name) or "")]
     if ours:
-        return FOLDER, f"because of {listing([path_text(name) for name in ours], 3)}"
+        return FOLDER, tr("because of {ours}", ours=listing([path_text(name) for name in ours], 3))
     free = next((name for name in _HOOK_FOLDERS if not os.path.lexists(root / name)), _HOOK_FOLDERS[-1])
     if free == FOLDER:
-        return free, f"executables {free}/migrate, {free}/post-deploy.d/*: docs/hooks.md"
-    return free, f"executables {free}/migrate; what is in {FOLDER}/ looks like the app's own and isn't run"
+        return free, tr("executables {free}/migrate, {free}/post-deploy.d/*: docs/hooks.md", free=free)
+    return free, tr(
+        "executables {free}/migrate; what is in {folder}/ looks like the app's own and isn't run",
+        free=free,
+        folder=FOLDER,
+    )
 
 
 def _is_ours(path: Path, stage: str) -> bool:

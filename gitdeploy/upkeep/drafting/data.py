@@ -13,6 +13,7 @@ from gitdeploy.config import DatabaseConfig
 from gitdeploy.config.checks import database_url
 from gitdeploy.databases import open_databases
 from gitdeploy.errors import GitDeployError
+from gitdeploy.messages import tr
 from gitdeploy.services.opened import opened_by
 from gitdeploy.text import listing, path_text, redact, size_text
 from gitdeploy.upkeep.drafting.expressions import UNKNOWN, FromVariable
@@ -42,18 +43,20 @@ def database_lines(seen: Seen) -> Iterator[Line]:
     for value, why in found.values():
         wrong, identity = _tried(seen, value)
         if wrong is not None:
-            failed.append(Line("backup.databases", [value], question=f"{why}, but: {wrong}"))
+            failed.append(Line("backup.databases", [value], question=tr("{why}, but: {wrong}", why=why, wrong=wrong)))
         elif identity not in identities:
             identities.add(identity)
             good.append(value)
             reasons[why] = None
     if good:
-        yield Line("backup.databases", good, f"{listing(list(reasons), 2)}; dumped before each upgrade")
+        yield Line(
+            "backup.databases", good, tr("{reasons}; dumped before each upgrade", reasons=listing(list(reasons), 2))
+        )
     yield from failed
     if not found:
         yield Line(
             "backup.databases", [{"env": "DATABASE_URL"}],
-            question="no database was found: has it one? postgresql, mysql, sqlite are dumped before each upgrade",
+            question=tr("no database was found: has it one? postgresql, mysql, sqlite are dumped before each upgrade"),
         )  # fmt: skip
 
 
@@ -61,17 +64,17 @@ def _databases(seen: Seen) -> Iterator[tuple[Any, str]]:
     """(as deploy.yaml has it, where it was found) of each database, the surest first."""
     named = next((name for name in _URL_VARIABLES if "://" in seen.told.get(name, "")), None)
     if named is not None:
-        yield {"env": named}, f"{named}, as the service, the environment or .env has it"
+        yield {"env": named}, tr("{named}, as the service, the environment or .env has it", named=named)
     for file in opened_by((), seen.root, seen.site.venv_link).files:
         if not file.deleted and not file.path.is_relative_to(os.path.realpath(seen.site.state.path)):
-            yield _sqlite_url(seen, str(file.path)), "the app has it open"
+            yield _sqlite_url(seen, str(file.path)), tr("the app has it open")
     settings = [*_of_settings(seen)]
     yield from settings
     if named is None and not settings:
         for folder in (seen.root, seen.root / "instance", seen.root / "data"):
             for path in sorted(folder.glob("*")):
                 if path.name.endswith(_LOCAL_ENDINGS) and path.is_file() and _may_be_database(path):
-                    yield _sqlite_url(seen, str(path)), "a database file in the checkout"
+                    yield _sqlite_url(seen, str(path)), tr("a database file in the checkout")
 
 
 def _of_settings(seen: Seen) -> Iterator[tuple[Any, str]]:
@@ -79,13 +82,15 @@ def _of_settings(seen: Seen) -> Iterator[tuple[Any, str]]:
     values, told_in = seen.settings.values, seen.settings.told_in
     for name in ("SQLALCHEMY_DATABASE_URI", "SQLALCHEMY_DATABASE_URL", "DATABASE_URL"):
         if isinstance(url := values.get(name), str) and "://" in url:
-            yield _as_entry(seen, url), f"{name} in {told_in[name]}"
+            yield _as_entry(seen, url), tr("{name} in {told_in}", name=name, told_in=told_in[name])
             break
     databases = values.get("DATABASES")
     for alias, said in (databases if isinstance(databases, dict) else {}).items():
         if not isinstance(said, dict):
             continue
-        place = f"DATABASES in {told_in['DATABASES']}" + ("" if alias == "default" else f" ({alias})")
+        place = tr("DATABASES in {told_in}", told_in=told_in["DATABASES"]) + (
+            "" if alias == "default" else f" ({alias})"
+        )
         if isinstance(url := said.get("url"), str):
             yield _as_entry(seen, url), place
         elif isinstance(url := _django_url(seen, said), str):
@@ -135,7 +140,7 @@ def _may_be_database(path: Path) -> bool:
 def _tried(seen: Seen, value: Any) -> tuple[str | None, str]:
     """(why the database VALUE can't be dumped, which one it is)."""
     if isinstance(value, str) and (wrong := database_url(value)) is not None:
-        return f"it {wrong.partition('; found')[0]}", ""
+        return tr("it {wrong}", wrong=wrong.partition("; found")[0]), ""
     entry = DatabaseConfig(url=value) if isinstance(value, str) else DatabaseConfig(env=value["env"])
     try:
         (database,) = open_databases([entry], seen.root, seen.told)
@@ -153,9 +158,16 @@ def upload_lines(seen: Seen) -> Iterator[Line]:
     for name in _UPLOADS:
         path = _inside(seen, seen.settings.text(name))
         if path is not None and (seen.root / path).is_dir():
-            said = f"uploads ({name} in {seen.settings.told_in[name]}), {_size(seen.root / path)}"
+            said = tr(
+                "uploads ({name} in {told_in}), {size}",
+                name=name,
+                told_in=seen.settings.told_in[name],
+                size=_size(seen.root / path),
+            )
             yield Line(
-                "backup.include", [path], question=f"{said}; no release touches them. Copy them into each backup?"
+                "backup.include",
+                [path],
+                question=tr("{said}; no release touches them. Copy them into each backup?", said=said),
             )
             return
 
@@ -178,7 +190,7 @@ def _size(folder: Path) -> str:
                 continue
             number += 1
             if number >= _MOST_COUNTED:
-                return f"more than {size_text(total)}"
+                return tr("more than {total}", total=size_text(total))
     return size_text(total)
 
 
@@ -198,19 +210,23 @@ def keep_lines(seen: Seen, known: tuple[str, ...] = ()) -> Iterator[Line]:
     ]
     sure = [name for name in local if name in changed or name in databases]
     kept = list(dict.fromkeys([".env", *known, *sure, *uploads]))
-    why = "local content that survives every release"
+    why = tr("local content that survives every release")
     if own := [name for name in (*sure, *uploads) if name not in known and name != ".env"]:
-        why = f"tracked, but local by the look of it: {listing([path_text(name) for name in own], 5)}"
+        why = tr("tracked, but local by the look of it: {own}", own=listing([path_text(name) for name in own], 5))
     yield Line("git.keep", kept, why)
     others = [name for name in (*changed, *local) if not _covered(name, kept)]
     if others:
         shown = listing([path_text(name) for name in dict.fromkeys(others)], 5)
         differ = (
-            "changed here though tracked"
+            tr("changed here though tracked")
             if any(name in changed for name in others)
-            else "tracked, and named like a server's own"
+            else tr("tracked, and named like a server's own")
         )
-        said = f"{differ}: {shown}. Does the server or the app write there? What is kept gets no changes of a release"
+        said = tr(
+            "{differ}: {shown}. Does the server or the app write there? What is kept gets no changes of a release",
+            differ=differ,
+            shown=shown,
+        )
         yield Line("git.keep", [*kept, *dict.fromkeys(others[:10])], question=said)
 
 

@@ -11,6 +11,7 @@ from gitdeploy.checkout.facts import ObjectsUnreadable
 from gitdeploy.config import HooksConfig, parse
 from gitdeploy.errors import ConfigError, GitDeployError
 from gitdeploy.hooks.programs import program_of
+from gitdeploy.messages import tr
 from gitdeploy.site.site import Site, head_of
 from gitdeploy.system.environment import which
 from gitdeploy.text import clean, listing, path_text
@@ -55,7 +56,7 @@ def _lines(seen: Seen, recipe: Recipe | None) -> list[Line]:
     found = [
         Line("app.name", seen.site.name),
         *source_lines(seen.site),
-        Line("git.local_changes", "refuse", "tracked files changed by hand: refuse | merge | discard"),
+        Line("git.local_changes", "refuse", tr("tracked files changed by hand: refuse | merge | discard")),
         *keep_lines(seen, tuple(of("git.keep"))),
         *_submodules(seen),
         *venv_lines(seen, of("venv.requirements")),
@@ -94,12 +95,12 @@ def _submodules(seen: Seen) -> Iterator[Line]:
         done = seen.site.repository.run("config", "--file", ".gitmodules", "--get-regexp", r"^submodule\..*\.path$")
         paths = [line.partition(" ")[2] for line in done.text.splitlines()]
         here = [path for path in paths if seen.has(f"{path}/.git")]
-        shown = f"initialised here: {listing([path_text(path) for path in here], 4) or 'none'}" + (
-            f"; not: {listing([path_text(path) for path in paths if path not in here], 4)}"
+        shown = tr("initialised here: {here}", here=listing([path_text(path) for path in here], 4) or "none") + (
+            tr("; not: {paths}", paths=listing([path_text(path) for path in paths if path not in here], 4))
             if len(here) < len(paths)
             else ""
         )
-        yield Line("git.submodules", "auto", f"as they are, and new ones; {shown}")
+        yield Line("git.submodules", "auto", tr("as they are, and new ones; {shown}", shown=shown))
         needs = [
             path
             for path in here
@@ -107,7 +108,10 @@ def _submodules(seen: Seen) -> Iterator[Line]:
             if seen.has(f"{path}/{name}")
         ]
         if needs:
-            said = f"{listing([path_text(path) for path in dict.fromkeys(needs)], 3)} may have packages of its own: are they to be installed?"
+            said = tr(
+                "{fromkeys} may have packages of its own: are they to be installed?",
+                fromkeys=listing([path_text(path) for path in dict.fromkeys(needs)], 3),
+            )
             names = [
                 f"{path}/requirements.txt" for path in dict.fromkeys(needs) if seen.has(f"{path}/requirements.txt")
             ]
@@ -133,7 +137,11 @@ def _loadable(site: Site, lines: Sequence[Line]) -> tuple[Line, ...]:
     good: list[Line] = []
     for line in lines:
         refused = _refusal(site, [*good, line])
-        good.append(line if refused is None else replace(line, question=f"{line.why}; but {clean(refused, limit=200)}"))
+        good.append(
+            line
+            if refused is None
+            else replace(line, question=tr("{why}; but {refused}", why=line.why, refused=clean(refused, limit=200)))
+        )
     return tuple(good)
 
 
@@ -153,7 +161,12 @@ def _tried_programs(seen: Seen, line: Line) -> Line:
     for command in line.value:
         name = program_of(command)
         if name is not None and not _is_there(seen, name):
-            return replace(line, question=f"{line.why}; but there is no program {clean(name, limit=60)}: what runs it?")
+            return replace(
+                line,
+                question=tr(
+                    "{why}; but there is no program {name}: what runs it?", why=line.why, name=clean(name, limit=60)
+                ),
+            )
     return line
 
 
@@ -163,19 +176,25 @@ def _is_there(seen: Seen, name: str) -> bool:
 
 def _notes(seen: Seen, recipe: Recipe | None) -> dict[str, list[str]]:
     notes = [
-        "deploy.yaml: how gitdeploy deploys this app. Drafted by `gitdeploy init` from what it found; every key is optional, and a line "
-        "that stands commented with a question is for you to decide.",
-        "All keys with their meaning: deploy.yaml.example of gitdeploy, or: gitdeploy config schema",
+        tr(
+            "deploy.yaml: how gitdeploy deploys this app. Drafted by `gitdeploy init` from what it found; every key is optional, and a line "
+            "that stands commented with a question is for you to decide."
+        ),
+        tr("All keys with their meaning: deploy.yaml.example of gitdeploy, or: gitdeploy config schema"),
     ]
     if recipe is not None:
-        notes.append(f"Recognised: {recipe.name} ({recipe.home}); {_tried(recipe)}.")
+        notes.append(
+            tr("Recognised: {recipe} ({home}); {tried}.", recipe=recipe.name, home=recipe.home, tried=_tried(recipe))
+        )
         notes += recipe.notes
     if not any(says_needs(name) for name in seen.names):
-        notes.append("Nothing in the checkout says which packages the app needs, so none is installed with a release.")
+        notes.append(
+            tr("Nothing in the checkout says which packages the app needs, so none is installed with a release.")
+        )
     return {"": notes}
 
 
 def _tried(recipe: Recipe) -> str:
     if not recipe.tried:
-        return "what is known of it is from its documents and was not tried"
-    return f"what is known of it was tried with {listing(list(recipe.tried), 3)}"
+        return tr("what is known of it is from its documents and was not tried")
+    return tr("what is known of it was tried with {tried}", tried=listing(list(recipe.tried), 3))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
 
-from gitdeploy.text import clean
+from gitdeploy.messages import render
+from gitdeploy.text import clean, width_of, wrapped
 
 SECTIONS = ("app", "source", "git", "venv", "backup", "hooks", "service", "health")
 _COMMENTS_AT = 34  # the column in which comments begin
@@ -58,9 +58,9 @@ def _written(line: Line, *, section_is_live: bool) -> Iterator[str]:
     rows = [f"{start}{name}: {flow(line.value)}".rstrip()]
     if len(rows[0]) > _WIDTH and isinstance(line.value, list | tuple):
         rows = [f"{start}{name}:", *(f"{start}  - {flow(each)}" for each in line.value)]
-    said = clean(line.question or line.why)
+    said = clean(render(line.question or line.why))
     together = f"{rows[0]:<{_COMMENTS_AT}} # {said}" if said else rows[0]
-    if said and (len(together) > _WIDTH or len(rows) > 1):
+    if said and (width_of(together) > _WIDTH or len(rows) > 1):
         yield from _comments("  " if section_is_live else "", [said])
         yield from rows
     else:
@@ -69,7 +69,7 @@ def _written(line: Line, *, section_is_live: bool) -> Iterator[str]:
 
 def _comments(start: str, said: Iterable[str]) -> Iterator[str]:
     for text in said:
-        yield from (f"{start}# {row}" for row in textwrap.wrap(clean(text), _WIDTH - len(start) - 2) or [""])
+        yield from (f"{start}# {row}" for row in wrapped(clean(render(text)), _WIDTH - len(start) - 2) or [""])
 
 
 def flow(value: Any) -> str:

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from gitdeploy import venvs
 from gitdeploy.config import VenvConfig
+from gitdeploy.messages import joined, tr
 from gitdeploy.text import count, listing, path_text
 from gitdeploy.upkeep.drafting.lines import Line
 from gitdeploy.upkeep.drafting.seen import Seen
@@ -62,9 +63,9 @@ def venv_lines(seen: Seen, known: Sequence[str] = ()) -> Iterator[Line]:
     """The venv, what is installed into it, with which groups and extras. KNOWN: files that a recipe names."""
     venv = seen.site.config.venv
     if venv.path is None:
-        yield Line("venv.path", "venv", question="none was found (venv, .venv): where is it?")
+        yield Line("venv.path", "venv", question=tr("none was found (venv, .venv): where is it?"))
         return
-    yield Line("venv.path", venv.path, "found here" if seen.packages else "")
+    yield Line("venv.path", venv.path, tr("found here") if seen.packages else "")
     files = list(known)
     if files:
         yield Line("venv.requirements", files)  # a recipe's own line takes its place
@@ -125,10 +126,14 @@ def _requirements(found: Sequence[_Candidate]) -> Iterator[Line]:
     best = found[0]
     if not best.whole:
         lacks = len(best.names) - best.there
-        said = f"{count(lacks, 'package')} of {path_text(best.path)} not in the venv: what was it made from?"
+        said = tr(
+            "{count} of {best} not in the venv: what was it made from?",
+            count=count(lacks, "package"),
+            best=path_text(best.path),
+        )
         sure = os.path.basename(best.path) in LOCKS or best.path == "requirements.txt"
-        why = f"because of {path_text(best.path)}" + (
-            f" ({count(lacks, 'package')} of it not in the venv now)" if lacks else ""
+        why = tr("because of {best}", best=path_text(best.path)) + (
+            tr(" ({count} of it not in the venv now)", count=count(lacks, "package")) if lacks else ""
         )
         yield Line("venv.requirements", [best.path], why, "" if sure else said)
         return
@@ -145,22 +150,33 @@ def _requirements(found: Sequence[_Candidate]) -> Iterator[Line]:
                 continue  # the lock decides
             chosen.append(other)
             covered |= more
-    why = f"because of {path_text(best.path)}: " if len(chosen) == 1 else ""
+    why = tr("because of {best}: ", best=path_text(best.path)) if len(chosen) == 1 else ""
     yield Line(
         "venv.requirements",
         [one.path for one in chosen],
-        f"{why}all {count(len(covered), 'package')} of it are in the venv",
+        tr("{why}all {count} of it are in the venv", why=why, count=count(len(covered), "package")),
     )
     partly = [
         other for other in found[1:]
         if not other.whole and other.there and other.names - covered and not _FOR_DEVELOPERS.search(other.path)
     ][:_MOST_NAMED]  # fmt: skip
     if partly:
-        said = ", ".join(f"{path_text(one.path)} ({one.there} of {len(one.names)} in the venv)" for one in partly)
+        said = joined(
+            ", ",
+            (
+                tr(
+                    "{one} ({there} of {names} in the venv)",
+                    one=path_text(one.path),
+                    there=one.there,
+                    names=len(one.names),
+                )
+                for one in partly
+            ),
+        )
         yield Line(
             "venv.requirements",
             [*(one.path for one in chosen), partly[0].path],
-            question=f"are these installed too: {said}?",
+            question=tr("are these installed too: {said}?", said=said),
         )
 
 
@@ -183,9 +199,17 @@ def _choices(seen: Seen, file: str) -> Iterator[Line]:
             more = set(read.names) - set(base.names) if read is not None else set()
             (inside if more and all(package in seen.packages for package in more) else outside).append(name)
         if inside:
-            yield Line(key, inside, f"their packages are all in the venv; {path_text(file)} offers {listing(names, 6)}")
+            yield Line(
+                key,
+                inside,
+                tr(
+                    "their packages are all in the venv; {file} offers {names}",
+                    file=path_text(file),
+                    names=listing(names, 6),
+                ),
+            )
         elif outside:
-            said = f"{path_text(file)} offers {listing(names, 6)}; does the server need one?"
+            said = tr("{file} offers {names}; does the server need one?", file=path_text(file), names=listing(names, 6))
             yield Line(key, outside[:1], question=said)
 
 
@@ -216,17 +240,24 @@ def _itself(seen: Seen, *, described: bool) -> Iterator[Line]:
     live = seen.site.live_venv()
     owns = venvs.own_installs(live.real, seen.root) if live is not None else []
     if owns and live is not None:
-        shown = [f"{own.name}{' (editable)' if own.editable else ''}" for own in owns]
+        shown = [
+            tr("{own}{editable}", own=own.name, editable=tr(" (editable)") if own.editable else "") for own in owns
+        ]
         yield Line(
-            "venv.self", "auto", f"installed in the venv from here: {listing(shown, 3)}; renewed with each release"
+            "venv.self",
+            "auto",
+            tr("installed in the venv from here: {shown}; renewed with each release", shown=listing(shown, 3)),
         )
         extras = [extra for own in owns for extra in seen_extras(live.real, own.name, seen.packages, live.python)]
         if extras:
-            said = f"installed with {listing(extras, 5)}, by the packages in the venv; `extras` names them for good. Are they right?"
+            said = tr(
+                "installed with {extras}, by the packages in the venv; `extras` names them for good. Are they right?",
+                extras=listing(extras, 5),
+            )
             yield Line("venv.extras", extras, question=said)
     elif not described and any(map(seen.has, ("setup.py", "pyproject.toml"))):
         yield Line(
             "venv.self",
             "editable",
-            question="nothing installs what the app needs: was it installed as pip install -e . does?",
+            question=tr("nothing installs what the app needs: was it installed as pip install -e . does?"),
         )

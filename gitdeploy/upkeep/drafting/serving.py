@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from gitdeploy.config import HealthConfig, HealthVersion
 from gitdeploy.health.web import ask_url
+from gitdeploy.messages import joined, tr
 from gitdeploy.services.listening import listening
 from gitdeploy.services.supervisor import config_files
 from gitdeploy.system import proc
@@ -57,27 +58,35 @@ def service_lines(seen: Seen) -> Iterator[Line]:
     """What restarts the app: one kind of service."""
     if seen.units:
         names = [unit.removesuffix(".service") for unit in seen.units]
-        which = "its unit runs from here" if len(names) == 1 else "they run from here; the one that serves comes first"
+        which = (
+            tr("its unit runs from here")
+            if len(names) == 1
+            else tr("they run from here; the one that serves comes first")
+        )
         yield Line("service.systemd", names[0] if len(names) == 1 else names, which)
         return
     if programs := list(_supervised(seen)):
-        yield Line("service.supervisor", programs[0], "supervisor starts it from here")
+        yield Line("service.supervisor", programs[0], tr("supervisor starts it from here"))
         return
     if script := next(filter(partial(_is_program, seen.root), _RESTARTERS), None):
-        yield Line("service.command", f"./{script}", f"because of {script}: it must restart the app, and end")
+        yield Line(
+            "service.command", f"./{script}", tr("because of {script}: it must restart the app, and end", script=script)
+        )
         return
     if running := next(_pid_files(seen), None):
         file, words = running
-        yield Line("service.pidfile", file, f"because of the process in it: {words}")
+        yield Line("service.pidfile", file, tr("because of the process in it: {words}", words=words))
         yield Line(
-            "service.signal", "HUP", "reloads it (gunicorn, uWSGI); USR2: a second gunicorn; TERM: another starts it"
+            "service.signal",
+            "HUP",
+            tr("reloads it (gunicorn, uWSGI); USR2: a second gunicorn; TERM: another starts it"),
         )
         return
-    nothing = (
+    nothing = tr(
         "no systemd unit, supervisor program, restart script or pid file of this checkout was found: what restarts it?"
     )
     yield Line("service.systemd", "my-app", question=nothing)
-    yield Line("service.command", "./restart.sh", question="or supervisor: NAME, compose: SERVICE, pidfile: FILE?")
+    yield Line("service.command", "./restart.sh", question=tr("or supervisor: NAME, compose: SERVICE, pidfile: FILE?"))
 
 
 def _supervised(seen: Seen) -> Iterator[str]:
@@ -110,7 +119,7 @@ def _pid_files(seen: Seen) -> Iterator[tuple[str, str]]:
                 continue
             pid = int(text) if text.strip().isascii() and text.strip().isdigit() else 0
             if pid > 1 and any(proc.runs_from(pid, place) for place in places):
-                yield str(path.relative_to(seen.root)), clean(" ".join(proc.command_line(pid)), limit=60)
+                yield str(path.relative_to(seen.root)), clean(joined(" ", proc.command_line(pid)), limit=60)
 
 
 # ---- the address ----
@@ -118,20 +127,20 @@ def _pid_files(seen: Seen) -> Iterator[tuple[str, str]]:
 
 def addresses(seen: Seen) -> list[Address]:
     """Where the app may be asked, the surest first: where its processes listen, what its commands and gunicorn's file say."""
-    found = [Address(f"{host}:{port}", "its process listens there") for host, port in listening(seen.processes)]
+    found = [Address(f"{host}:{port}", tr("its process listens there")) for host, port in listening(seen.processes)]
     for words in (words for words in seen.commands if serves(words)):
         found += _of_command(seen, words)
     found += _of_gunicorn(seen, "gunicorn.conf.py")
     if arguments := seen.environment.get("GUNICORN_CMD_ARGS"):
         found += _of_command(seen, tuple(arguments.split()))
     if (port := seen.environment.get("PORT", "")).isdigit():
-        found.append(Address(f"127.0.0.1:{port}", "PORT says so"))
+        found.append(Address(f"127.0.0.1:{port}", tr("PORT says so")))
     return list({address.place: address for address in reversed(found)}.values())[::-1]
 
 
 def _of_command(seen: Seen, words: Sequence[str]) -> Iterator[Address]:
     """What the arguments of a server's command say."""
-    host, port, said = "127.0.0.1", "", "the command that starts it says so"
+    host, port, said = "127.0.0.1", "", tr("the command that starts it says so")
     for word, value in zip(words, (*words[1:], ""), strict=True):
         option, mark, after = word.partition("=")
         value = after if mark else value
@@ -157,7 +166,7 @@ def _of_gunicorn(seen: Seen, path: str) -> Iterator[Address]:
         bind = settings.values.get("bind")
         for each in bind if isinstance(bind, list) else [bind]:
             if isinstance(each, str):
-                yield from _parsed(each, f"bind in {name}")
+                yield from _parsed(each, tr("bind in {name}", name=name))
 
 
 def _parsed(text: str, why: str) -> Iterator[Address]:
@@ -189,31 +198,37 @@ def health_lines(seen: Seen, known: Sequence[str], version: str | None) -> Itera
                 if ask_url(url, HealthConfig(headers=headers), None, _LIMIT).bad is None:
                     yield from _answered(url, headers, place, version)
                     return
-        yield Line("health.tcp", place.place, f"{place.why}; none of {listing(paths, 4)} answered 200")
         yield Line(
-            "health.url", f"http://{place.place}{first_path}", question="which address answers 200 where it is healthy?"
+            "health.tcp", place.place, tr("{why}; none of {paths} answered 200", why=place.why, paths=listing(paths, 4))
+        )
+        yield Line(
+            "health.url",
+            f"http://{place.place}{first_path}",
+            question=tr("which address answers 200 where it is healthy?"),
         )
         return
     if asked:
         place = asked[0]
-        said = f"{place.why}, but it doesn't answer now: does it run? Does this address answer 200 then?"
+        said = tr("{why}, but it doesn't answer now: does it run? Does this address answer 200 then?", why=place.why)
         yield Line("health.url", f"http://{place.place}{first_path}", question=said)
         return
     socket = next((place.place for place in places if place.is_socket), None)
-    said = "at which address does it answer 200? Without health a release that starts and fails stays live"
+    said = tr("at which address does it answer 200? Without health a release that starts and fails stays live")
     if socket is not None:
-        said = f"it listens at {socket}: at which address of the web server before it does it answer 200?"
+        said = tr(
+            "it listens at {socket}: at which address of the web server before it does it answer 200?", socket=socket
+        )
     yield Line("health.url", f"http://127.0.0.1:8000{first_path}", question=said)
 
 
 def _answered(url: str, headers: dict[str, str], place: Address, version: str | None) -> Iterator[Line]:
-    yield Line("health.url", url, f"it answers 200 now; {place.why}")
+    yield Line("health.url", url, tr("it answers 200 now; {why}", why=place.why))
     if headers:
-        yield Line("health.headers", headers, "without it the app refuses the request (ALLOWED_HOSTS)")
+        yield Line("health.headers", headers, tr("without it the app refuses the request (ALLOWED_HOSTS)"))
     if version is not None:
         with_version = HealthConfig(headers=headers, version=HealthVersion(json="version"))
         if ask_url(url, with_version, version, _LIMIT).bad is None:
-            yield Line("health.version", {"json": "version"}, "the answer says the version that is live")
+            yield Line("health.version", {"json": "version"}, tr("the answer says the version that is live"))
 
 
 def _hosts(seen: Seen) -> list[dict[str, str]]:

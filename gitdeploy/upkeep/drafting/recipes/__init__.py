@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from gitdeploy.messages import tr
 from gitdeploy.upkeep.drafting.lines import Line
 
 FOLDER = Path(__file__).parent
@@ -64,7 +65,12 @@ class Recipe(Struct, frozen=True, forbid_unknown_fields=True):
             if not line.ask and any(other.key == line.key and other.sure for other in found):
                 continue
             found.append(
-                Line(line.key, _filled(line.value, environment), line.why or f"as {self.name} has it", line.ask)
+                Line(
+                    line.key,
+                    _filled(line.value, environment),
+                    line.why or tr("as {name} has it", name=self.name),
+                    line.ask,
+                )
             )
         return found
 
