@@ -17,7 +17,7 @@ from gitdeploy.system.environment import which
 
 # What stays of root's environment when root becomes the app's user.
 _KEPT = frozenset(
-    "PATH LANG LANGUAGE TZ TERM COLUMNS LINES NO_COLOR PYTHONPATH LD_LIBRARY_PATH PYTHONDONTWRITEBYTECODE SSL_CERT_FILE "
+    "PATH LANG LANGUAGE GITDEPLOY_LANG TZ TERM COLUMNS LINES NO_COLOR PYTHONPATH LD_LIBRARY_PATH PYTHONDONTWRITEBYTECODE SSL_CERT_FILE "
     "SSL_CERT_DIR REQUESTS_CA_BUNDLE http_proxy https_proxy all_proxy no_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY "
     "NO_PROXY".split()
 )
