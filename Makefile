@@ -30,7 +30,7 @@ unexport PYTHONUNBUFFERED PYTHONDONTWRITEBYTECODE PYTHONPATH PYTHONHOME
 export LC_ALL := C.UTF-8
 export MAKECMDGOALS
 
-.PHONY: messages demo test quick lint check bench crash release clean screenshots
+.PHONY: messages demo test quick lint check bench crash lock locked release clean screenshots
 
 demo: $(VENV)/.base
 	$(BIN)/gitdeploy demo
@@ -62,6 +62,16 @@ messages: $(VENV)/.dev
 
 crash: $(VENV)/.dev
 	PYTHONPATH=tests $(BIN)/python -m crash --kills $(N) --seed $(SEED) --jobs $(JOBS) $(ARGS)
+
+# What development and CI may be installed from, byte for byte the same everywhere: anew after each change of pyproject.toml.
+lock: $(VENV)/.dev
+	echo editables | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	  --extra dev --output-file requirements-dev.lock pyproject.toml -
+
+locked: | $(BIN)/python $(BIN)/pip
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $(VENV)/.dev $(VENV)/.base
 
 release: $(VENV)/.dev
 	@VENV="$(VENV)" .ci/release "$(VERSION)"

@@ -32,6 +32,7 @@ PLACES = {
     "test_lanes.py": "quick",
     "test_carrying_on.py": "quick",
     "test_config.py": "quick",
+    "test_dependencies.py": "quick",
     "test_envfile.py": "quick",
     "test_health.py": "quick",
     "test_hooks.py": "quick",
