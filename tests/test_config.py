@@ -128,7 +128,7 @@ def _needed(name: str, key: str) -> dict[str, Any]:
         ("servise: {systemd: x}\n", "deploy.yaml line 1: `servise` is not known. Did you mean `service`?"),
         ("\nhealth:\n  urls: http://x\n", "deploy.yaml line 3: `health.urls` is not known. Did you mean `health.url`?"),
         ("git:\n  local-changes: merge\n", "Did you mean `git.local_changes`?"),
-        ("keep: [.env]\n", "Did you mean `git.keep` or `backup.keep`?"),
+        ("keep: [.env]\n", "Did you mean `git.keep` or `backup.keep` or `log.keep`?"),
         ("health: {timeout: soon}\n", "line 1: `health.timeout` must be"),
         ("backup: {keep: 0}\n", "`backup.keep` must be a whole number from 1 to 10000; found `0`."),
         ("backup: {keep: 1.5}\n", "`backup.keep` must be a whole number"),

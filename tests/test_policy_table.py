@@ -37,7 +37,7 @@ CHANGES: dict[str, tuple[str, str]] = {
     "venv.pass_env": ("[]", "[AWS_KEY]"),
     "venv.extra_args": ("[]", "[--find-links, /tmp]"), "venv.env": ("{}", "{http_proxy: 'http://evil.example'}"),
     "venv.path_dirs": ("[]", "[/tmp/bin]"), "env_file": (".env", "settings.env"),
-    "backup.keep": ("5", "1"), "backup.keep_replaced": ("30d", "1d"), "backup.include": ("[a, b]", "[b]"),
+    "backup.keep": ("5", "1"), "backup.keep_replaced": ("30d", "1d"), "log.keep": ("1y", "1d"), "backup.include": ("[a, b]", "[b]"),
     "backup.databases": ("['sqlite:///a.db']", "[]"), "backup.restore_data": ("auto", "never"),
     "hooks.dir": ("hooks", "deploy"), "hooks.timeout": ("300", "60"),
     **{f"hooks.{stage}": ("[a]", "[b]") for stage in (

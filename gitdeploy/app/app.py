@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from msgspec.structs import replace
 
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from gitdeploy.deployment.outside.launch import Launched
     from gitdeploy.notify import Sent
     from gitdeploy.site.skipping import Skip
+    from gitdeploy.upkeep.differing import Difference
     from gitdeploy.upkeep.drafting import Tried
     from gitdeploy.upkeep.finding import Finding
     from gitdeploy.upkeep.prune import Pruned
@@ -277,6 +278,8 @@ class App(Looking):
 
         with open_session(self.site, caller or self._caller("prune"), pausable=False) as session:
             wanted = session.site.config.backup.keep if keep is None else keep
+            if not dry_run:
+                upkeep.prune.forget_old(session.site, session.database)
             return upkeep.prune.prune(session.site, keep=wanted, line=_quiet, dry_run=dry_run)
 
     def delete_backup(self, reference: str, *, caller: Caller | None = None) -> Backup:
@@ -286,6 +289,27 @@ class App(Looking):
             backup = self.find_backup(reference)
             backups.store.remove(self.site.state.backups, backup.id, self.site.repository)
         return backup
+
+    def export_backup(self, reference: str, out: IO[bytes]) -> Backup:
+        """Write a backup to OUT as one file, for another disk or server. Changes nothing here."""
+        self.site.require_owner()
+        backup = self.find_backup(reference)
+        flow.restore.ensure_objects(self.site, backup)
+        upkeep.carrying.export_backup(self.site, backup, out)
+        return backup
+
+    def import_backup(self, source: IO[bytes], *, other_app: bool = False, caller: Caller | None = None) -> Backup:
+        """Take the backup in SOURCE, which `export_backup` wrote somewhere, among those of this app; `restore` brings it
+        back. Raises `DeploymentFailed` for a file that isn't what it says, `UsageError` for another app's."""
+        with open_session(self.site, caller or self._caller(tr("import a backup")), pausable=False) as session:
+            return upkeep.carrying.import_backup(session.site, source, other_app=other_app)
+
+    def backup_difference(self, reference: str) -> Difference:
+        """What is otherwise now than in a backup, by name."""
+        self.site.require_owner()
+        backup = self.find_backup(reference)
+        flow.restore.ensure_objects(self.site, backup)
+        return upkeep.differing.difference(self.site, backup)
 
     def label_backup(self, reference: str, label: str, *, caller: Caller | None = None) -> Backup:
         """Label a backup, which is then never pruned; an empty LABEL takes it away."""

@@ -7,6 +7,7 @@ import fcntl
 import os
 import shutil
 import stat
+import zlib
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -182,12 +183,15 @@ def differing_files(copy: Path, live: Path, leave: frozenset[Path] = frozenset()
 
 
 def _files(place: Path, leave: frozenset[Path]) -> dict[str, tuple[int, int]]:
-    """Path below PLACE -> size and time of each file."""
+    """Path below PLACE -> size and time of each file; of a link what tells its target."""
     names = [Path(base, name) for base, _, files in os.walk(place) for name in files] or [place]
     found = {}
     for name in names:
         with suppress(OSError):
             facts = name.lstat()
             if name not in leave:
-                found[os.path.relpath(name, place)] = (facts.st_size, facts.st_mtime_ns)
+                # A link's own time is that of its copying; what it leads to says whether it is the same.
+                link = stat.S_ISLNK(facts.st_mode)
+                mark = zlib.crc32(os.fsencode(os.readlink(name))) if link else facts.st_mtime_ns
+                found[os.path.relpath(name, place)] = (facts.st_size, mark)
     return found

@@ -142,7 +142,7 @@ def write(folder: Path, backup: Backup) -> None:
     place.mkdir(mode=0o700, exist_ok=True)
     temporary = place / f"{MANIFEST}.{os.urandom(4).hex()}"
     with temporary.open("w", encoding="ascii") as out:
-        json.dump(_as_document(backup), out, indent=1)
+        json.dump(as_document(backup), out, indent=1)
         out.flush()
         os.fsync(out.fileno())
     faultpoints.point("backup manifest")
@@ -156,12 +156,14 @@ def write(folder: Path, backup: Backup) -> None:
     faultpoints.point("backup written")
 
 
-def _as_document(backup: Backup) -> dict[str, Any]:
+def as_document(backup: Backup) -> dict[str, Any]:
+    """The manifest as JSON values."""
     states = {path: {**one.snapshot.as_dict(), "source": one.source} for path, one in backup.submodules.items()}
     return {**asdict(backup), "snapshot": backup.snapshot.as_dict(), "submodules": states}
 
 
-def _from_document(data: Mapping[str, Any]) -> Backup:
+def from_document(data: Mapping[str, Any]) -> Backup:
+    """What `as_document` made. Raises `KeyError`, `TypeError` and `AttributeError` for what is none."""
     states = {
         path: SubmoduleState(Snapshot.from_dict(each), str(each.get("source", "")))
         for path, each in data.get("submodules", {}).items()
@@ -176,7 +178,7 @@ def read(folder: Path, identity: str) -> Backup | Damaged:
         data = json.loads((folder / identity / MANIFEST).read_bytes())
         if data.get("format") != 1:
             return Damaged(identity, tr("its manifest is of a newer gitdeploy"))
-        backup = _from_document(data)
+        backup = from_document(data)
         if backup.id != identity or not re.fullmatch(r"[0-9a-f]{40,64}", backup.commit):
             return Damaged(identity, tr("its manifest is not its own"))
     except FileNotFoundError:

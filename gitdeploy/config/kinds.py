@@ -20,8 +20,8 @@ T_co = TypeVar("T_co", covariant=True)
 T = TypeVar("T")
 Json = dict[str, Any]
 
-_DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)(ms|s|m|h|d)?")
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)(ms|s|m|h|d|y)?")
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "y": 365 * 86400.0}
 _NUMBER = re.compile(r"-?(?:0|[1-9]\d{0,11})")
 
 
@@ -190,7 +190,7 @@ class Duration(Struct, frozen=True):
         return seconds
 
     def schema(self) -> Json:
-        text: Json = {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?(ms|s|m|h|d)$"}
+        text: Json = {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?(ms|s|m|h|d|y)$"}
         number: Json = (
             {"const": 0} if self.unit_needed else {"type": "number", "minimum": self.least, "maximum": self.most}
         )
@@ -201,9 +201,9 @@ class Duration(Struct, frozen=True):
 
 
 def duration_word(seconds: float) -> str:
-    """Seconds as one would write them in the file: `0s`, `300s`, `24h`, `7d`; `500ms`."""
-    for unit, size in (("d", 86400), ("h", 3600)):
-        if (seconds > size and seconds % size == 0) or (seconds == size and unit == "h"):
+    """Seconds as one would write them in the file: `0s`, `300s`, `24h`, `7d`, `1y`; `500ms`."""
+    for unit, size in (("y", 365 * 86400), ("d", 86400), ("h", 3600)):
+        if (seconds > size and seconds % size == 0) or (seconds == size and unit != "d"):
             return f"{seconds / size:.0f}{unit}"
     return f"{seconds:.0f}s" if seconds == int(seconds) else f"{round(seconds * 1000)}ms"
 

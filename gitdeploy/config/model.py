@@ -22,6 +22,7 @@ from gitdeploy.config.sections import (
     GitConfig,
     HealthConfig,
     HooksConfig,
+    LogConfig,
     MaintenanceConfig,
     NotifyConfig,
     ServiceConfig,
@@ -45,6 +46,7 @@ SECTIONS: Mapping[str, type[Any]] = {
     "maintenance": MaintenanceConfig,
     "health": HealthConfig,
     "check": CheckConfig,
+    "log": LogConfig,
     "web": WebConfig,
 }
 
@@ -75,6 +77,7 @@ class Config(Section, frozen=True):
     maintenance: MaintenanceConfig = field(default_factory=MaintenanceConfig)
     health: HealthConfig = field(default_factory=HealthConfig)
     check: CheckConfig = field(default_factory=CheckConfig)
+    log: LogConfig = field(default_factory=LogConfig)
     notify: tuple[NotifyConfig, ...] = setting(
         ListOf(Group(lambda: NotifyConfig, short="url", check=has_url)),
         (),

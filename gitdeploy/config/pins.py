@@ -52,7 +52,7 @@ WHO_DECIDES: Mapping[str, Who] = MappingProxyType(
         **dict.fromkeys(
             ("venv.allow_index_options", "venv.allow_sources", "venv.python_downloads", "venv.pass_env", "venv.extra_args", "venv.env", "venv.path_dirs", "env_file"), "server"
         ),
-        **dict.fromkeys(("backup.keep", "backup.keep_replaced", "backup.include", "backup.databases"), "floor"),
+        **dict.fromkeys(("backup.keep", "backup.keep_replaced", "log.keep", "backup.include", "backup.databases"), "floor"),
         "backup.restore_data": "server",
         # Hooks and health checks are the release's code: they run as the app's user, as the app itself does.
         **dict.fromkeys(

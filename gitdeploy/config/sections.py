@@ -349,6 +349,14 @@ def has_url(made: NotifyConfig) -> str | None:
     return None if made.url else "must have a `url`."
 
 
+class LogConfig(Section, frozen=True):
+    keep: float = setting(
+        Duration(DAY, 36500 * DAY, unit_needed=True),
+        365 * DAY,
+        "Deployments and their logs are kept for so long; those whose backup is still there for longer.",
+    )
+
+
 class WebConfig(Section, frozen=True):
     host: str = setting(
         Text("an address", checks.listen_address), "127.0.0.1", "The address that the page is served at."

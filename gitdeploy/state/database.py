@@ -11,7 +11,7 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -29,6 +29,7 @@ from gitdeploy.text import path_text
 _STEP = "step"  # the level of lines that are no text but the state of a step
 
 
+_NEWEST = 20  # deployments that are never forgotten
 CACHED = 200  # answers of hosts that are kept
 
 
@@ -225,6 +226,23 @@ class Database:
             action, action, status, status,
         )  # fmt: skip
         return deployment_row(rows[0]) if rows else None
+
+    def forget(self, before: str, backups: Collection[str]) -> int:
+        """Delete deployments that ended before BEFORE (ISO 8601, UTC) with all that was said of them; how many. The newest
+        twenty stay, those whose backup is among BACKUPS, and what people are still to be told of."""
+        owed = {deployment for deployment, _, _ in self.owed()}
+        rows = self._rows(
+            "SELECT id, backup FROM deployment WHERE ended_at IS NOT NULL AND ended_at<? "
+            "AND id NOT IN (SELECT id FROM deployment ORDER BY id DESC LIMIT ?)",
+            before, _NEWEST,
+        )  # fmt: skip
+        going = [number for number, backup in rows if number not in owed and backup not in backups]
+        if going:
+            with self._transaction(carried=True) as connection:
+                for table, column in (("line", "deployment"), ("record", "deployment"), ("deployment", "id")):
+                    query = f"DELETE FROM {table} WHERE {column}=?"  # noqa: S608  # names of our own
+                    connection.executemany(query, [(number,) for number in going])
+        return len(going)
 
     # ---- the journal ----
 

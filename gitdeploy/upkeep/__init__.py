@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 from gitdeploy.lazy import rooms
 
 if TYPE_CHECKING:
+    from gitdeploy.upkeep import carrying as carrying
+    from gitdeploy.upkeep import differing as differing
     from gitdeploy.upkeep import doctor as doctor
     from gitdeploy.upkeep import doctor_data as doctor_data
     from gitdeploy.upkeep import doctor_git as doctor_git
@@ -18,5 +20,7 @@ if TYPE_CHECKING:
 else:
     __getattr__ = rooms(
         __name__,
-        frozenset("doctor doctor_data doctor_git doctor_venv drafting finding prune sizes updates watch".split()),
+        frozenset(
+            "carrying differing doctor doctor_data doctor_git doctor_venv drafting finding prune sizes updates watch".split()
+        ),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from msgspec import Struct
@@ -14,6 +15,7 @@ from gitdeploy.errors import GitDeployError
 from gitdeploy.messages import tr
 from gitdeploy.site.site import Site
 from gitdeploy.site.submodule_refs import drop_refs
+from gitdeploy.state import Database
 from gitdeploy.state.prepared import prepared_stages
 from gitdeploy.text import count, size_text
 
@@ -85,3 +87,9 @@ def prune(site: Site, *, keep: int, line: Callable[[str], object], dry_run: bool
             + "."
         )
     return pruned
+
+
+def forget_old(site: Site, database: Database) -> int:
+    """Deployments older than `log.keep` go out of state.db, but for those whose backup is still there; how many."""
+    before = datetime.now(UTC) - timedelta(seconds=site.config.log.keep)
+    return database.forget(before.isoformat(timespec="milliseconds"), {backup.id for backup in site.backups()})

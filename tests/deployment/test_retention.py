@@ -17,6 +17,8 @@ from gitdeploy.backups.store import Backup, find, new_id, read_all, set_outcome,
 from gitdeploy.checkout.snapshot import Snapshot
 from gitdeploy.errors import DeploymentFailed, NotFound, UsageError
 from gitdeploy.site.site import Site
+from gitdeploy.state import Database
+from gitdeploy.state.sqlite import now
 from gitdeploy.upkeep.prune import held_generations, prune
 
 SNAPSHOT = Snapshot("c", "h", None, "t", "i", (), (), ())
@@ -142,3 +144,25 @@ def test_a_generation_stays_as_long_as_something_needs_it(checkout: Checkout) ->
     assert [backup.id[-4:] for backup in site.backups()] == ["v1.2"]
     assert prune(site, keep=1, line=said.append).generations == ()
     assert len(said) == 1, "nothing dropped, nothing said"
+
+
+def test_old_deployments_go_out_of_the_database_but_not_those_with_a_backup(tmp_path: Path) -> None:
+    """The newest twenty stay, what runs, what people are still to be told of, and what a backup belongs to."""
+    with Database.open(tmp_path / "state.db") as database:
+        for number in range(1, 31):
+            made = database.begin_deployment("upgrade", "li", {"commit": "1"}, {"commit": "2"})
+            assert made == number
+            database.line(made, "said")
+            database.write(made, "plan", "", {})
+            if number != 4:
+                ended = "2020-01-01T00:00:00.000+00:00" if number < 29 else now()
+                backup = "kept" if number == 2 else "gone"
+                database.update_deployment(made, status="succeeded", ended_at=ended, backup=backup)
+        database.write(3, "notify", "succeeded", {})
+        assert database.forget("2021-01-01T00:00:00.000+00:00", {"kept"}) == 7
+        left = [row.id for row in database.deployments()]
+        assert sorted(left) == [2, 3, 4, *range(11, 31)]
+        assert database.lines(1) == []
+        assert database.records(1) == []
+        assert [text for _, _, _, text in database.lines(2)] == ["said"]
+        assert database.begin_deployment("upgrade", "li", {}, {}) == 31, "no number is given twice"

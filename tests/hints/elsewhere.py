@@ -16,6 +16,13 @@ FOLLOWED_ELSEWHERE = {
     "gitdeploy web token add NAME --expires 90d": "web/test_web_command.py::test_tokens_are_made_listed_and_revoked",
     "Try again: gitdeploy notify test": "e2e/test_notifications.py::test_notify_test_and_doctor_try_every_receiver",
     "A free one: gitdeploy web --port {}": "web/test_page_says_how_it_is.py::test_the_apps_own_port_and_one_in_use_are_left_alone",
+    "To import it all the same: --other-app": "e2e/test_backups_elsewhere.py::test_what_is_refused_says_the_way_that_then_works",
+    "Name a new file.": "e2e/test_backups_elsewhere.py::test_what_is_refused_says_the_way_that_then_works",
+    "Name another place.": "e2e/test_backups_elsewhere.py::test_what_is_refused_says_the_way_that_then_works",
+    "Name a file, or pipe it somewhere.": "e2e/test_backups_elsewhere.py::test_through_a_pipe_and_twice_the_same",
+    "Export it anew where it came from": "e2e/test_backups_elsewhere.py::test_a_backup_comes_back_on_another_server_byte_for_byte",
+    "Signatures are wanted (git.verify). Fetch its release first": "e2e/test_backups_elsewhere.py::test_where_signatures_are_wanted_a_commit_from_a_file_alone_is_no_release",
+    "Fetch the rest: git fetch --unshallow": "e2e/test_backups_elsewhere.py::test_what_an_export_leaves_out_is_said",
     # by tests beside this one
     "Bring it back: git {}submodule update": _MODULES + "test_the_hint_solves_it",
     "Put it back: {}; or go on: --discard-local-changes": _MODULES + "test_the_hint_solves_it",
@@ -145,6 +152,7 @@ NOT_COMMANDS = {
         "From this checkout run", "Set service.", "Docker has no compose here", "Install Docker", "There is no docker", "Make your init run", "Start it, and look at its log.",
     ],
     "judgement on one's own files, code or data": [
+        "Copy the whole checkout instead, .git and .gitdeploy with it.",
         "Restore another backup (gitdeploy backups)", "See venv: in deploy.yaml.", "let the release bring a requirements.txt",
         "venv: {self: editable}", "Through hard links other generations", "Move the database out of the checkout",
         "The database itself may be damaged", "It is {}", "{} and what is in it must be folders", "A hook may change files in the checkout",

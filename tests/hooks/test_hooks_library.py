@@ -569,3 +569,33 @@ def test_nginx_shows_the_maintenance_page_between_on_and_off(app: Path, web: Rec
             assert page() == (200, "the app")
         finally:
             server.terminate()
+
+
+def test_a_backup_is_handed_to_restic_or_rclone_whole_or_not_at_all(
+    app: Path, tmp_path: Path, monkeypatch: Any
+) -> None:
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for name, text in {
+        "restic": 'echo "$@" >"$OUT/words"; cat >"$OUT/restic"',
+        "rclone": 'echo "$@" >"$OUT/words"; cat >"$OUT/rclone"',
+        "gitdeploy": '[ "${6-}" != gone ] || exit 1\nfor file; do :; done\necho "$@" >"$file"',
+    }.items():
+        (tools / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tools / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
+    monkeypatch.setenv("OUT", str(tmp_path))
+    assert "says nowhere" in run(app, "backup-elsewhere")[0]
+    monkeypatch.setenv("BACKUP_TO", "restic:")
+    assert run(app, "backup-elsewhere", backup="20261201-000000-v1") == [
+        "otrs-web-20261201-000000-v1.backup is kept elsewhere (restic:)."
+    ]
+    assert "--stdin-filename otrs-web-20261201-000000-v1.backup" in (tmp_path / "words").read_text()
+    assert "backups export 20261201-000000-v1" in (tmp_path / "restic").read_text()
+    (app / ".env").write_text("BACKUP_TO='rclone:crypt:shop'\n")
+    monkeypatch.delenv("BACKUP_TO")
+    assert "is kept elsewhere" in run(app, "backup-elsewhere", backup="20261201-000000-v1")[0]
+    assert "rcat crypt:shop/otrs-web-20261201-000000-v1.backup" in (tmp_path / "words").read_text()
+    (tmp_path / "rclone").unlink()
+    assert "could NOT be copied" in run(app, "backup-elsewhere", backup="gone")[-1]
+    assert not (tmp_path / "rclone").exists(), "nothing of an export that failed is handed on"

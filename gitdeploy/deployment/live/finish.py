@@ -21,7 +21,7 @@ from gitdeploy.site import skipping
 from gitdeploy.site.policy import gone_live
 from gitdeploy.site.site import KEPT_DATA, Site, kept_data
 from gitdeploy.text import clean, shell_word
-from gitdeploy.upkeep.prune import prune
+from gitdeploy.upkeep.prune import forget_old, prune
 
 
 def finish(work: Work, record: LiveRecord, manifest: Manifest | None, config: Config) -> Result:
@@ -84,6 +84,7 @@ def finish(work: Work, record: LiveRecord, manifest: Manifest | None, config: Co
     try:
         site.state.keep_reserve()
         prune(site, keep=site.config.backup.keep, line=work.journal.line)
+        forget_old(site, work.database)
     except (GitDeployError, OSError) as error:
         work.journal.line(tr("Tidying up: {error}", error=error), "warning")
     send_owed(site, work.database, config)

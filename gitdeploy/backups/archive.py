@@ -1,0 +1,286 @@
+"""A backup as one file, to be copied off the server: what stands in it, written and read.
+
+A compressed tar: `export.json` first, which lists every other member with size and SHA-256; `objects.bundle` (git's
+own format, git-bundle(1)); and below `files/` what the backup's folder holds. What is read is believed in nothing: a
+member that isn't listed, another size or hash, a path that leads outside, a link or a device ends the reading.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import re
+import stat
+import tarfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+import msgspec
+from msgspec import Struct
+
+from gitdeploy.errors import DeploymentFailed
+from gitdeploy.messages import tr
+from gitdeploy.system import interruption
+from gitdeploy.text import clean, path_text
+
+LISTING = "export.json"
+BUNDLE = "objects.bundle"
+FILES = "files/"
+FORMAT = 1
+MOST_LISTED = 64 << 20  # bytes of export.json
+MOST_MEMBERS = 500_000
+_LONGEST_NAME = 8192  # bytes
+_BLOCK = 1 << 20
+_ID = re.compile(r"\d{8}-\d{6}-[A-Za-z0-9][A-Za-z0-9._-]{0,80}")
+_HASH = re.compile(r"[0-9a-f]{64}")
+
+
+class Entry(Struct, frozen=True, forbid_unknown_fields=True):
+    """A member: its path in the archive, permissions, bytes and hash. A link has `link`, a path beside it, and no bytes; a
+    folder neither."""
+
+    path: str
+    mode: int
+    size: int = 0
+    sha256: str = ""
+    link: str = ""
+    folder: bool = False
+
+
+class Package(Struct, frozen=True):
+    """An installed distribution of the backup's venv; `sha256`: of its RECORD, which has the hashes of its files."""
+
+    name: str
+    version: str
+    sha256: str
+
+
+class Listing(Struct, frozen=True):
+    """`export.json`: what the archive is. `manifest`: the backup's own, as its server had it."""
+
+    format: int
+    app: str
+    backup: str
+    manifest: Mapping[str, Any]
+    entries: Sequence[Entry]
+    packages: Sequence[Package] = ()
+
+
+def refused(why: str) -> DeploymentFailed:
+    return DeploymentFailed(
+        tr("This file can't be imported: {why}.", why=why),
+        tr("Export it anew where it came from: gitdeploy backups export ID FILE"),
+    )
+
+
+# ---- writing ----
+
+
+def entries_of(folder: Path, leave: Sequence[str]) -> list[Entry]:
+    """Everything below FOLDER but the names of LEAVE at its top. Sockets and pipes are left out."""
+    found: list[Entry] = []
+    for base, folders, files in os.walk(folder):
+        folders.sort()
+        top = Path(base) == folder
+        if top:
+            folders[:] = [name for name in folders if name not in leave]
+        for name in sorted([*folders, *files]):
+            if top and name in leave:
+                continue
+            place = Path(base, name)
+            facts = place.lstat()
+            path = FILES + str(place.relative_to(folder))
+            mode = stat.S_IMODE(facts.st_mode) & 0o777
+            if stat.S_ISLNK(facts.st_mode):
+                found.append(Entry(path, mode, link=os.readlink(place)))
+            elif stat.S_ISDIR(facts.st_mode):
+                found.append(Entry(path, mode, folder=True))
+            elif stat.S_ISREG(facts.st_mode):
+                found.append(Entry(path, mode, facts.st_size, file_hash(place)))
+    return found
+
+
+def file_hash(path: Path) -> str:
+    made = hashlib.sha256()
+    with path.open("rb") as source:
+        while block := source.read(_BLOCK):
+            interruption.check()
+            made.update(block)
+    return made.hexdigest()
+
+
+def write(out: IO[bytes], listing: Listing, bundle: Path, folder: Path) -> None:
+    """Write the archive to OUT, which need not be seekable. FOLDER: the backup's."""
+    with tarfile.open(fileobj=out, mode="w|gz", format=tarfile.GNU_FORMAT) as tar:
+        text = json.dumps(msgspec.to_builtins(listing), indent=1).encode()  # its own: names may be no UTF-8
+        _add(tar, LISTING, len(text), io.BytesIO(text))
+        for entry in listing.entries:
+            if entry.folder or entry.link:
+                continue
+            place = bundle if entry.path == BUNDLE else folder / entry.path.removeprefix(FILES)
+            with place.open("rb") as source:
+                _add(tar, entry.path, entry.size, source)
+
+
+def _add(tar: tarfile.TarFile, name: str, size: int, source: IO[bytes]) -> None:
+    interruption.check()
+    member = tarfile.TarInfo(name)
+    member.size, member.mode = size, 0o600
+    tar.addfile(member, source)
+
+
+# ---- reading ----
+
+
+class _Plain(tarfile.TarInfo):
+    """A member without headers of any length, which the library would read into memory whole."""
+
+    def _proc_member(self, tar: tarfile.TarFile) -> tarfile.TarInfo:
+        long_name = self.type == tarfile.GNUTYPE_LONGNAME and self.size <= _LONGEST_NAME
+        if not long_name and self.type not in (tarfile.REGTYPE, tarfile.AREGTYPE):
+            raise tarfile.ReadError("a member of another kind")
+        made: tarfile.TarInfo = super()._proc_member(tar)  # type: ignore[misc]  # not in its types
+        return made
+
+
+class Reader:
+    """An archive that is read from its beginning to its end. Every method raises `DeploymentFailed` for what it mustn't be."""
+
+    def __init__(self, source: IO[bytes]) -> None:
+        try:
+            self._tar = tarfile.open(fileobj=source, mode="r|gz", tarinfo=_Plain)  # noqa: SIM115  # read on in `unpack`
+            self._members = iter(self._tar)
+            self.listing = self._read_listing()
+        except (tarfile.TarError, EOFError, OSError, UnicodeError) as error:
+            raise refused(tr("it is no export of a backup ({error})", error=clean(str(error), limit=100))) from error
+        self.entries = {entry.path: entry for entry in self.listing.entries}
+        check_listing(self.listing)
+
+    @property
+    def size(self) -> int:
+        """Bytes that all members need."""
+        return sum(entry.size for entry in self.listing.entries)
+
+    def _read_listing(self) -> Listing:
+        member = next(self._members, None)
+        if member is None or member.name != LISTING or not member.isreg() or member.size > MOST_LISTED:
+            raise refused(tr("it does not begin with its list"))
+        source = self._tar.extractfile(member)
+        assert source is not None
+        try:
+            return msgspec.convert(json.loads(source.read()), Listing)
+        except (msgspec.ValidationError, ValueError, RecursionError) as error:
+            raise refused(tr("its list can't be read ({error})", error=clean(str(error), limit=120))) from error
+
+    def unpack(self, folder: Path) -> None:
+        """Write all members below FOLDER, an empty one of our own: files first, links last, so that nothing is ever written
+        through one."""
+        missing = {path for path, entry in self.entries.items() if not entry.folder and not entry.link}
+        for entry in self.listing.entries:
+            if entry.folder:
+                (folder / entry.path).mkdir(parents=True, mode=0o700, exist_ok=True)
+        try:
+            for member in self._members:
+                self._tar.members = []  # type: ignore[attr-defined]  # else it would remember each
+                if member.name not in missing:
+                    raise refused(tr("{name} is not in its list", name=path_text(member.name[:200])))
+                entry = self.entries[member.name]
+                if not member.isreg() or member.size != entry.size:
+                    raise refused(tr("{name} is not what its list says", name=path_text(member.name)))
+                source = self._tar.extractfile(member)
+                assert source is not None
+                self._write(source, entry, folder)
+                missing.discard(member.name)
+        except (tarfile.TarError, EOFError) as error:
+            raise refused(tr("it is cut off or damaged ({error})", error=clean(str(error), limit=100))) from error
+        if missing:
+            raise refused(tr("{name} is missing in it", name=path_text(min(missing))))
+        for entry in self.listing.entries:
+            if entry.link:
+                place = folder / entry.path
+                place.parent.mkdir(parents=True, exist_ok=True)
+                place.symlink_to(entry.link)
+        for entry in reversed(self.listing.entries):
+            if entry.folder:
+                (folder / entry.path).chmod(entry.mode | 0o700)
+
+    def _write(self, source: IO[bytes], entry: Entry, folder: Path) -> None:
+        place = folder / entry.path
+        place.parent.mkdir(parents=True, mode=0o700, exist_ok=True)
+        made = hashlib.sha256()
+        with place.open("xb") as out:
+            os.fchmod(out.fileno(), entry.mode)
+            for block in _blocks(source):
+                made.update(block)
+                out.write(block)
+        if made.hexdigest() != entry.sha256:
+            raise refused(tr("{name} has another hash than its list says", name=path_text(entry.path)))
+
+
+def _blocks(source: IO[bytes]) -> Iterator[bytes]:
+    while block := source.read(_BLOCK):
+        interruption.check()
+        yield block
+
+
+def check_listing(listing: Listing) -> None:
+    """Refuse a list with paths that lead outside, twice the same, or links that do."""
+    if listing.format != FORMAT:
+        raise refused(tr("it is of a newer gitdeploy"))
+    if not _ID.fullmatch(listing.backup):
+        raise refused(tr("its backup has no proper id"))
+    if len(listing.entries) > MOST_MEMBERS:
+        raise refused(tr("it lists more than {number} files", number=MOST_MEMBERS))
+    seen: set[str] = set()
+    kinds = {entry.path: entry for entry in listing.entries}
+    for entry in listing.entries:
+        shown = path_text(entry.path[:200])
+        inside = entry.path.removeprefix(FILES) if entry.path.startswith(FILES) else None
+        if entry.path != BUNDLE and (inside is None or not is_inside(inside)):
+            raise refused(tr("{shown} leads outside of it", shown=shown))
+        if entry.path in seen:
+            raise refused(tr("{shown} stands in it twice", shown=shown))
+        seen.add(entry.path)
+        if entry.size < 0 or not 0 <= entry.mode <= 0o777:
+            raise refused(tr("{shown} has an impossible size or mode", shown=shown))
+        if entry.link and not _stays(entry):
+            raise refused(tr("{shown} is a link that leads outside of it", shown=shown))
+        if not entry.link and not entry.folder and not _HASH.fullmatch(entry.sha256):
+            raise refused(tr("{shown} has no hash", shown=shown))
+        parent = entry.path.rpartition("/")[0]
+        while parent:
+            if parent in kinds and not kinds[parent].folder:
+                raise refused(tr("{shown} lies below what is no folder", shown=shown))
+            parent = parent.rpartition("/")[0]
+    if BUNDLE not in seen:
+        raise refused(tr("it holds no git objects"))
+
+
+def is_inside(path: str) -> bool:
+    """Whether PATH is a relative one without tricks: no `..`, no empty part, nothing of git's or gitdeploy's own."""
+    parts = path.split("/")
+    return (
+        bool(path)
+        and "\0" not in path
+        and len(path) < 4096
+        and all(part not in ("", ".", "..") for part in parts)
+        and not any(part.lower() in (".git", ".gitdeploy") for part in parts)
+    )
+
+
+def _stays(entry: Entry) -> bool:
+    """Whether a link leads to something below the same kept or included path's part of the archive."""
+    if entry.link.startswith("/") or "\0" in entry.link:
+        return False
+    parts = entry.path.removeprefix(FILES).split("/")[:-1]
+    for part in entry.link.split("/"):
+        if part == "..":
+            if len(parts) < 2:
+                return False
+            parts.pop()
+        elif part not in ("", "."):
+            parts.append(part)
+    return True

@@ -1,0 +1,337 @@
+"""A backup as one file: off the server, into another one, back byte for byte; and files that nobody should believe."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import os
+import shutil
+import sqlite3
+import stat
+import tarfile
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.sample import Done, Sample, Tree
+
+SETTINGS = """\
+app: {name: shop}
+source: {type: git}
+venv: {path: null}
+git: {keep: [.env], local_changes: discard}
+service: {command: "true"}
+backup: {databases: ["sqlite:///shop.db"], include: [uploads]}
+"""
+
+
+def tree(version: str) -> Tree:
+    return {
+        "deploy.yaml": SETTINGS,
+        "VERSION": version,
+        ".gitignore": "shop.db*\nuploads/\n.env\n/venv\n",
+        "a folder/naïve 文件.txt": f"of {version}\n",
+    }
+
+
+def state(app: Path) -> dict[str, tuple[int, bytes]]:
+    """Path -> kind and permissions, bytes or link; without git's and gitdeploy's own."""
+    found = {}
+    for base, folders, files in os.walk(app):
+        folders[:] = [name for name in folders if name not in (".git", ".gitdeploy")]
+        for name in files:
+            path = Path(base, name)
+            if name.startswith("shop.db"):
+                continue
+            content = os.fsencode(os.readlink(path)) if path.is_symlink() else path.read_bytes()
+            found[str(path.relative_to(app))] = (stat.S_IFMT(path.lstat().st_mode), content)
+    return found
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Sample:
+    """v1.0.0 with a changed file, a secret, uploads and rows; and its backup."""
+    shop = Sample(tmp_path_factory.mktemp("here"), venv=False)
+    shop.release("v1.0.0", tree("1.0.0"))
+    shop.release("v2.0.0", tree("2.0.0"))
+    shop.install("v1.0.0", branch="main")
+    (shop.app / ".env").write_text("SECRET=here\n")
+    (shop.app / ".env").chmod(0o600)
+    (shop.app / "VERSION").write_text("1.0.0, changed by hand\n")
+    (shop.app / "uploads/deep").mkdir(parents=True)
+    (shop.app / "uploads/deep/scan").write_bytes(os.urandom(5000))
+    (shop.app / "uploads/latest").symlink_to("deep/scan")
+    with closing(sqlite3.connect(shop.app / "shop.db")) as database:
+        database.execute("CREATE TABLE orders (what)")
+        database.execute("INSERT INTO orders VALUES ('a book')")
+        database.commit()
+    shop.gitdeploy("backup", "--label", "to carry")
+    return shop
+
+
+@pytest.fixture(scope="module")
+def exported(made: Sample) -> Path:
+    file = made.folder / "shop.backup"
+    said = made.gitdeploy("backups", "export", "latest", str(file)).out
+    assert "On another server, in the app's checkout: gitdeploy backups import shop.backup" in said
+    assert file.stat().st_mode & 0o777 == 0o600, "it holds the secrets of .env"
+    return file
+
+
+@pytest.fixture
+def there(made: Sample, tmp_path: Path) -> Sample:
+    """Another server: a fresh clone on v2.0.0, with data of its own."""
+    other = Sample(tmp_path / "there", venv=False)
+    shutil.rmtree(other.remote, ignore_errors=True)
+    shutil.copytree(made.remote, other.remote)
+    other.install("v2.0.0", branch="main")
+    (other.app / ".env").write_text("SECRET=there\n")
+    with closing(sqlite3.connect(other.app / "shop.db")) as database:
+        database.execute("CREATE TABLE orders (what)")
+        database.commit()
+    return other
+
+
+def test_a_backup_comes_back_on_another_server_byte_for_byte(made: Sample, exported: Path, there: Sample) -> None:
+    imported = json.loads(there.gitdeploy("backups", "import", str(exported), "--json").out)
+    before = state(there.app)
+    assert before["VERSION"][1] == b"2.0.0", "an import changes nothing live"
+    assert "data" in imported["holds"]
+    there.gitdeploy("restore", imported["id"], "--with-data", "--yes")
+    assert state(there.app) == state(made.app)
+    with closing(sqlite3.connect(there.app / "shop.db")) as database:
+        assert database.execute("SELECT what FROM orders").fetchall() == [("a book",)]
+    assert there.git("rev-parse", "HEAD") == made.git("rev-parse", "HEAD")
+    assert "changed by hand" in there.git("diff")
+    there.gitdeploy("restore", "latest", "--with-data", "--yes")
+    after = {path: what for path, what in state(there.app).items() if not path.startswith("uploads/")}
+    assert after == before, "and away again, but for a folder that was not there then"
+
+
+def test_through_a_pipe_and_twice_the_same(made: Sample, exported: Path, there: Sample) -> None:
+    piped = made.folder / "piped"
+    with piped.open("wb") as out:
+        process = made.start("backups", "export", "latest", "-", stdout=out)
+        assert process.wait(60) == 0
+    assert gzip.decompress(piped.read_bytes()) == gzip.decompress(exported.read_bytes())
+    assert there.gitdeploy("backups", "import", str(piped)).code == 0
+    assert "There is a backup" in there.gitdeploy("backups", "import", str(piped), code=2).err
+
+
+def test_what_is_refused_says_the_way_that_then_works(exported: Path, there: Sample) -> None:
+    listing, content = members(exported)
+    listing["app"] = "shop-of-before"
+    file = there.folder / "renamed.backup"
+    file.write_bytes(pack(listing, content))
+    assert "--other-app" in there.gitdeploy("backups", "import", str(file), code=2).err
+    there.gitdeploy("backups", "import", str(file), "--other-app")
+    assert "Name a new file." in there.gitdeploy("backups", "export", "latest", str(file), code=2).err
+    there.gitdeploy("backups", "export", "latest", str(file.with_name("new")))
+    nowhere = there.gitdeploy("backups", "export", "latest", str(there.folder / "no/file"), code=1)
+    assert "Name another place." in nowhere.err
+
+
+def test_where_signatures_are_wanted_a_commit_from_a_file_alone_is_no_release(exported: Path, tmp_path: Path) -> None:
+    """The checkout knows no commit of the file's: nobody vouches for it, however whole it is."""
+    other = Sample(tmp_path / "other", venv=False)
+    verify = SETTINGS.replace("git: {", "git: {verify: ssh, allowed_signers: /nowhere, ")
+    other.release("v9.0.0", {**tree("9.0.0"), "deploy.yaml": verify})
+    other.install("v9.0.0", branch="main")
+    refused = other.gitdeploy("backups", "import", str(exported), code=7).err
+    assert "is none that this checkout has" in refused
+    assert "gitdeploy prepare TAG" in refused
+    assert "gitdeploy/backups" not in other.git("for-each-ref")
+
+
+def members(file: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
+    with tarfile.open(file) as tar:
+        content = {member.name: tar.extractfile(member).read() for member in tar}  # type: ignore[union-attr]
+    return json.loads(content.pop("export.json")), content
+
+
+def pack(listing: dict[str, Any], content: dict[str, bytes], *more: tarfile.TarInfo) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w:gz", format=tarfile.GNU_FORMAT) as tar:
+        for name, data in {"export.json": json.dumps(listing).encode(), **content}.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+        for member in more:
+            tar.addfile(member)
+    return out.getvalue()
+
+
+def entry(listing: dict[str, Any], path: str) -> dict[str, Any]:
+    found: dict[str, Any] = next(each for each in listing["entries"] if each["path"].startswith(path))
+    return found
+
+
+def added(listing: dict[str, Any], content: dict[str, bytes], path: str, data: bytes = b"x", **more: Any) -> None:
+    facts = {"mode": 0o644, "size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    listing["entries"].append({"path": path, **facts, **more})
+    if "link" not in more:
+        content[path] = data
+
+
+Hostile = Callable[[dict[str, Any], dict[str, bytes]], bytes | None]
+
+
+def outside(path: str) -> Hostile:
+    return lambda listing, content: added(listing, content, path)
+
+
+def links(path: str, target: str) -> Hostile:
+    return lambda listing, content: added(listing, content, path, b"", link=target, sha256="")
+
+
+def through_a_link(listing: dict[str, Any], content: dict[str, bytes]) -> None:
+    added(listing, content, "files/include/uploads/out", b"", link="deep", sha256="")
+    added(listing, content, "files/include/uploads/out/file")
+
+
+def manifest(**more: Any) -> Hostile:
+    return lambda listing, content: listing["manifest"].update(more)
+
+
+def other_bytes(listing: dict[str, Any], content: dict[str, bytes]) -> None:
+    content["files/kept/.env"] = content["files/kept/.env"].replace(b"here", b"mine")
+
+
+def longer(listing: dict[str, Any], content: dict[str, bytes]) -> None:
+    content["files/kept/.env"] += b"more"
+
+
+def dropped(listing: dict[str, Any], content: dict[str, bytes]) -> None:
+    del content["files/kept/.env"]
+
+
+def unlisted(listing: dict[str, Any], content: dict[str, bytes]) -> None:
+    content["files/kept/more"] = b"x"
+
+
+def huge(listing: dict[str, Any], content: dict[str, bytes]) -> None:
+    entry(listing, "files/kept/.env")["size"] = 1 << 60
+
+
+def setuid(listing: dict[str, Any], content: dict[str, bytes]) -> None:
+    entry(listing, "files/kept/.env")["mode"] = 0o4755
+
+
+def no_bundle(listing: dict[str, Any], content: dict[str, bytes]) -> None:
+    data = b"# v2 git bundle\n"
+    content["objects.bundle"] = data
+    entry(listing, "objects.bundle").update(size=len(data), sha256=hashlib.sha256(data).hexdigest())
+
+
+def tar_link(kind: bytes) -> Hostile:
+    def made(listing: dict[str, Any], content: dict[str, bytes]) -> bytes:
+        member = tarfile.TarInfo("files/kept/passwd")
+        member.type, member.linkname = kind, "/etc/passwd"
+        return pack(listing, content, member)
+
+    return made
+
+
+def long_header(listing: dict[str, Any], content: dict[str, bytes]) -> bytes:
+    """A header of a gigabyte, which the library would read into memory."""
+    out = io.BytesIO()
+    with gzip.GzipFile(fileobj=out, mode="wb", compresslevel=1) as zipped:
+        member = tarfile.TarInfo("x")
+        member.type, member.size = tarfile.XHDTYPE, 1 << 30
+        zipped.write(member.tobuf(tarfile.USTAR_FORMAT))
+        for _ in range(1 << 8):
+            zipped.write(b"0" * (1 << 22))
+    return out.getvalue()
+
+
+CASES: dict[str, tuple[Hostile, str]] = {
+    "above": (outside("files/../../evil"), "leads outside"),
+    "absolute": (outside("/etc/evil"), "leads outside"),
+    "git's own": (outside("files/kept/.git/hooks/post-checkout"), "leads outside"),
+    "gitdeploy's own": (outside("files/kept/.gitdeploy/x"), "leads outside"),
+    "the manifest itself": (outside("manifest.json"), "leads outside"),
+    "link out": (links("files/include/uploads/out", "../../../../../etc"), "link that leads outside"),
+    "absolute link": (links("files/kept/out", "/etc/passwd"), "link that leads outside"),
+    "through a link": (through_a_link, "below what is no folder"),
+    "other bytes": (other_bytes, "another hash"),
+    "longer": (longer, "not what its list says"),
+    "missing": (dropped, "missing in it"),
+    "not listed": (unlisted, "not in its list"),
+    "huge": (huge, "Make room"),
+    "setuid": (setuid, "impossible size or mode"),
+    "no git bundle": (no_bundle, "git refuses"),
+    "hard link": (tar_link(tarfile.LNKTYPE), "can't be imported"),
+    "symbolic link": (tar_link(tarfile.SYMTYPE), "can't be imported"),
+    "device": (tar_link(tarfile.CHRTYPE), "can't be imported"),
+    "long header": (long_header, "can't be imported"),
+    "no tar": (lambda listing, content: b"nothing of the kind", "no export of a backup"),
+    "another commit": (manifest(commit="1" * 40), "not those of its manifest"),
+    "kept outside": (manifest(kept=["../../etc/passwd"]), "leads outside"),
+    "data outside": (manifest(included=["/etc"]), "leads outside"),
+    "dump outside": (manifest(dumps=[{"name": "shop.db", "kind": "sqlite", "file": "../../x"}]), "leads outside"),
+    "another id": (manifest(id="20200101-000000-other"), "not its own"),
+    "no manifest": (manifest(snapshot=None), "can't be read"),
+    "submodules": (manifest(submodules={"a": {"commit": "1"}}), "can't be read"),
+    "another app": (lambda listing, content: listing.update(app="other"), "backup of other"),
+    "newer": (lambda listing, content: listing.update(format=2), "newer gitdeploy"),
+    "id outside": (lambda listing, content: listing.update(backup="../../x"), "no proper id"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_hostile_file_is_refused_and_leaves_nothing(exported: Path, there: Sample, case: str) -> None:
+    change, said = CASES[case]
+    listing, content = members(exported)
+    data = change(listing, content) or pack(listing, content)
+    file = there.folder / "hostile"
+    file.write_bytes(data)
+    before = state(there.app), there.git("for-each-ref")
+    done: Done = there.gitdeploy("backups", "import", str(file), code=None)
+    assert done.code in (1, 2), done.text
+    assert said in done.err, done.err
+    assert (state(there.app), there.git("for-each-ref")) == before
+    assert not list((there.app / ".gitdeploy/backups").glob("*"))
+    assert not list((there.app / ".gitdeploy").glob(".carried*"))
+
+
+def test_show_diff_label_and_delete(made: Sample) -> None:
+    identity = made.gitdeploy("backup").out.split()[-1]
+    shown = made.gitdeploy("backups", "show", identity).out
+    assert "VERSION" not in shown
+    assert "kept files   .env" in shown
+    assert "included     uploads" in shown
+    assert "Nothing is otherwise" not in made.gitdeploy("backups", "diff", identity).out
+    (made.app / "VERSION").write_text("again\n")
+    (made.app / "uploads/new").write_text("new")
+    differing = json.loads(made.gitdeploy("backups", "diff", identity, "--json").out)
+    assert differing["code"] == {"VERSION": "changed"}
+    assert differing["data"]["uploads"]["files"] == 1
+    made.gitdeploy("backups", "label", identity, "audit")
+    assert "audit" in made.gitdeploy("backups").out
+    made.gitdeploy("backups", "label", identity, "")
+    assert "--yes" in made.gitdeploy("backups", "delete", identity, code=2).err
+    made.gitdeploy("backups", "delete", identity, "--yes")
+    assert identity not in made.gitdeploy("backups").out
+    (made.app / "VERSION").write_text("1.0.0, changed by hand\n")
+    (made.app / "uploads/new").unlink()
+
+
+def test_what_an_export_leaves_out_is_said(made: Sample, tmp_path: Path) -> None:
+    """A shallow clone has no history to give; after the hint it has."""
+    other = Sample(tmp_path / "shallow", venv=False)
+    shutil.rmtree(other.remote, ignore_errors=True)
+    shutil.copytree(made.remote, other.remote)
+    other.git("clone", "-q", "--depth", "1", "--branch", "v2.0.0", other.remote.as_uri(), str(other.app), cwd=tmp_path)
+    sqlite3.connect(other.app / "shop.db").close()
+    (other.app / "shop.db").touch()
+    other.gitdeploy("backup")
+    file = tmp_path / "file"
+    assert "git fetch --unshallow" in other.gitdeploy("backups", "export", "latest", str(file), code=1).err
+    other.git("fetch", "-q", "--unshallow")
+    other.gitdeploy("backups", "export", "latest", str(file))
+    with tarfile.open(file) as tar:
+        assert "objects.bundle" in tar.getnames()
