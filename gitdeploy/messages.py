@@ -25,7 +25,11 @@ DOMAIN: Final = "gitdeploy"
 FOLDER: Final = Path(__file__).parent / "locale"
 LOCALES: Final = {"zh": "zh_CN"}
 _GAP = re.compile(r"\{(\w+)\}|\{\{|\}\}")
+_GAP_OR_MARKS = re.compile(r"\{\w+\}|[^{}]+|\{\{|\}\}")
 _JOINED = re.compile(r"\{_0\}(?:(?P<by>[^{}]*)\{_1\}(?:[^{}]*\{_\d+\})*)?")
+_STOPLESS = "{stopless}"
+_WORDS = re.compile(r"[^\W\d_]")
+_MARKS = str.maketrans({".": "。", ":": "：", ";": "；", "(": "（", ")": "）"})
 _FULL_WIDTH = tuple("。，；：！？、）》」』”’")
 _DEEPEST = 20  # sentences within each other that are read back from JSON
 
@@ -52,8 +56,26 @@ class Message(str):
 
 def tr(template: str, **values: object) -> str:
     """The sentence of TEMPLATE, `{name}` filled in from VALUES (a literal brace is written twice, as in an f-string)."""
-    kept = {name: value if isinstance(value, str) else str(value) for name, value in values.items()}
+    kept = {name: value if isinstance(value, str) else _text_of(value) for name, value in values.items()}
     return _made(template.format_map(kept), template, kept)
+
+
+def _text_of(value: object) -> str:
+    """An exception that was raised with a sentence stays that sentence."""
+    if isinstance(value, Exception) and len(value.args) == 1 and isinstance(value.args[0], Message):
+        return value.args[0]
+    return str(value)
+
+
+def sentence_of(text: str) -> str:
+    """TEXT, without gaps and written where no `tr` stands (a command's help, a setting's meaning), as a sentence."""
+    return _made(text, text.replace("{", "{{").replace("}", "}}"), {})
+
+
+def without_stop(message: str) -> str:
+    """MESSAGE without the full stop at its end, to be put into another sentence."""
+    text = message.rstrip(".")
+    return _made(text, _STOPLESS, {"stopless": message}) if isinstance(message, Message) and text != message else text
 
 
 def counted(number: int, one: str, more: str) -> str:
@@ -127,7 +149,12 @@ def _render(text: str, language: str) -> str:
     values = {name: _render(value, language) for name, value in text.values.items()}
     if (said := _join_of(text.template, values, language)) is not None:
         return said
-    return _filled(_template(text, language), values)
+    if text.template == _STOPLESS:
+        return values["stopless"].rstrip(".。")
+    template = _template(text, language)
+    if language == "zh" and not _WORDS.search(_GAP.sub("", template)):
+        template = _marked(template)
+    return _filled(template, values)
 
 
 def template_in(language: str, one: str, more: str = "", number: int | None = None) -> str:
@@ -147,6 +174,13 @@ def _template(text: Message, language: str) -> str:
         found = template_in(language, text.template, "", int(number))
         return found if found != text.template else template_in(language, text.template)
     return template_in(language, text.template)
+
+
+def _marked(template: str) -> str:
+    """A template of nothing but gaps and marks, with the full-width marks of Chinese and no blank beside them."""
+    pieces = _GAP_OR_MARKS.findall(template)
+    marked = "".join(piece if piece[0] == "{" else piece.translate(_MARKS) for piece in pieces)
+    return re.sub(r" *([。：；（）]) *", r"\1", marked)
 
 
 def _join_of(template: str, values: Mapping[str, str], language: str) -> str | None:

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from gitdeploy.config import Config
 from gitdeploy.errors import GitDeployError, UsageError
-from gitdeploy.messages import tr
+from gitdeploy.messages import tr, without_stop
 from gitdeploy.text import clean, redact
 
 EVENTS = ("started", "succeeded", "rolled_back", "failed", "update_available")
@@ -210,7 +210,11 @@ class _Said(logging.Handler):
 
     @property
     def last(self) -> str:
-        return f"{self.warning.rstrip('.')}: {self.reason}" if self.warning and self.reason else self.warning
+        return (
+            tr("{warning}: {reason}", warning=without_stop(self.warning), reason=self.reason)
+            if self.warning and self.reason
+            else self.warning
+        )
 
     def emit(self, record: logging.LogRecord) -> None:
         if record.thread != self.thread:

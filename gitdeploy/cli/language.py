@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import click
 
-from gitdeploy.messages import LANGUAGES, render, speak, spoken, tr
+from gitdeploy.messages import LANGUAGES, render, sentence_of, speak, spoken, tr
 from gitdeploy.text import padded, width_of, wrapped
 
 CHOICES = ("en", "zh")
@@ -53,16 +53,11 @@ def translate(command: click.Command) -> click.Command:
     if spoken() == "en":
         return command
     command.context_class = Context
-    command.help = render(tr_text(command.help)) if command.help else command.help
+    command.help = render(sentence_of(command.help)) if command.help else command.help
     for parameter in command.params:
         if isinstance(parameter, click.Option) and parameter.help:
-            parameter.help = render(tr_text(parameter.help))
+            parameter.help = render(sentence_of(parameter.help))
     return command
-
-
-def tr_text(text: str) -> str:
-    """TEXT, written without `tr` where click wants it, as the sentence of that template."""
-    return tr(text.replace("{", "{{").replace("}", "}}"))
 
 
 class Formatter(click.HelpFormatter):

@@ -70,7 +70,7 @@ def shown(node: Node) -> str:
     if isinstance(node, Table):
         return tr("a mapping")
     if node.nothing:
-        return "nothing"
+        return tr("nothing")
     return f"`{clean(node.text, limit=60)}`" if node.text else tr("an empty text")
 
 

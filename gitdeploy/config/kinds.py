@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 from msgspec import Struct, StructMeta, field
 
 from gitdeploy.config.document import Items, Node, Problem, Scalar, Table, shown
-from gitdeploy.messages import joined, tr
+from gitdeploy.messages import joined, sentence_of, tr
 
 T_co = TypeVar("T_co", covariant=True)
 T = TypeVar("T")
@@ -69,12 +69,13 @@ class Text(Struct, frozen=True):
 
     def read(self, node: Node) -> str:
         if not isinstance(node, Scalar) or node.nothing:
-            raise wrong(node, self.expected)
+            raise wrong(node, sentence_of(self.expected))
         if node.plain and node.text in ("true", "false"):
-            raise wrong(node, self.expected, tr(" (in quotes if that is the text)"))
+            raise wrong(node, sentence_of(self.expected), tr(" (in quotes if that is the text)"))
         if not self.lines and not node.text.isprintable():
             raise Wrong.at(
-                node, tr("must be {expected} of one line, without control characters.", expected=self.expected)
+                node,
+                tr("must be {expected} of one line, without control characters.", expected=sentence_of(self.expected)),
             )
         if problem := self.check(node.text) if self.check else None:
             raise Wrong.at(node, problem)
@@ -252,7 +253,7 @@ class Texts(Struct, frozen=True):
 
     def read(self, node: Node) -> Mapping[str, str]:
         if not isinstance(node, Table):
-            raise wrong(node, self.expected)
+            raise wrong(node, sentence_of(self.expected))
         values: dict[str, str] = {}
         problems: list[Problem] = []
         for name, (line, inner) in node.entries.items():

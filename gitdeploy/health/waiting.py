@@ -14,7 +14,7 @@ from gitdeploy.errors import GitDeployError, Interrupted
 from gitdeploy.health.answer import Answer
 from gitdeploy.health.proof import old_process
 from gitdeploy.health.questions import ANSWER_LIMIT, ask
-from gitdeploy.messages import joined, tr
+from gitdeploy.messages import joined, tr, without_stop
 from gitdeploy.system import interruption
 from gitdeploy.system.proc import Identity
 from gitdeploy.text import (
@@ -98,14 +98,14 @@ class _Watch(Struct):
         except Interrupted:
             raise
         except GitDeployError as error:
-            return Answer(error.message.rstrip("."))
+            return Answer(without_stop(error.message))
 
     def _look(self, limit: float) -> Answer:
         """Services first: they know why nothing answers."""
         before, self.restarts_before = self.restarts_before, self._restarts()
         for service in self.services:
             if bad := service.is_up():
-                return Answer(bad.rstrip("."))
+                return Answer(without_stop(bad))
         if crashed := self.crashed(before):
             return Answer(crashed)
         answer = ask(self.health, self.version, limit, self.root, self.environment)
@@ -137,7 +137,7 @@ class _Watch(Struct):
     def _in_vain(self) -> str | None:
         for service in self.services:
             if bad := service.gave_up():
-                return bad.rstrip(".")
+                return without_stop(bad)
         for service, first, now in zip(self.services, self.restarts_at_first, self._restarts(), strict=True):
             if first is not None and now is not None and now - first >= CRASHES:
                 return tr(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 from gitdeploy.errors import Fault, GitDeployError
-from gitdeploy.messages import tr
+from gitdeploy.messages import tr, without_stop
 from gitdeploy.system import interruption
 from gitdeploy.system.proc import Identity
 from gitdeploy.text import LOOKED_THROUGH, exception_in, telling_lines
@@ -97,7 +97,7 @@ def failed(
     details = said_by(service, since)
     named = exception_in(list(details))
     if named and named not in said:
-        said = tr("{said} ({named}).", said=said.rstrip("."), named=named) if said else f"{named}."
+        said = tr("{said} ({named}).", said=without_stop(said), named=named) if said else f"{named}."
     error = ServiceFailed(
         tr("{service} could not be {what}", service=service.name, what=what)
         + (tr(": {said}", said=said) if said else "."),

@@ -97,7 +97,13 @@ class Item:
 
 
 def _wrong(host: str, place: str, what: str, wanted: str, found: object) -> SourceError:
-    kind = {dict: tr("an object"), list: tr("a list"), str: "text", bool: tr("true or false"), type(None): "nothing"}
+    kind = {
+        dict: tr("an object"),
+        list: tr("a list"),
+        str: tr("text"),
+        bool: tr("true or false"),
+        type(None): tr("nothing"),
+    }
     where = "" if place == "it" else tr("in {place}, ", place=place)
     return SourceError(
         tr(

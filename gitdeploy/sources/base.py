@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from gitdeploy.messages import tr
+from gitdeploy.messages import tr, without_stop
 from gitdeploy.text import clean, count
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class CheckResult(Struct, frozen=True):
         """Why there is nothing to upgrade to; LIVE is what that is called which runs. No full stop at its end."""
         newest = clean(self.latest_tag or "")
         if self.latest_tag is None:
-            return (self.reason or "There is no release").rstrip(".")
+            return without_stop(self.reason or tr("There is no release"))
         if self.commits_ahead:
             return tr(
                 "HEAD is {count} after {newest}, the newest release",

@@ -427,7 +427,7 @@ def _instead(source: Source, failures: list[SourceError]) -> tuple[str, ...]:
     instead = tr(
         "This is the answer of {source} instead.", source=tr("the git remote") if source.kind == "git" else source.name
     )
-    return (f"{failures[0].message} {instead} {failures[0].hint}".strip(),)
+    return (joined(" ", filter(None, (failures[0].message, instead, failures[0].hint))),)
 
 
 def _all_failed(failures: list[SourceError]) -> SourceError:

@@ -12,7 +12,7 @@ from msgspec import Struct
 from msgspec.structs import asdict, replace
 
 from gitdeploy.config import SourceConfig
-from gitdeploy.messages import tr
+from gitdeploy.messages import heard, said, tr
 from gitdeploy.sources.base import GitRemote, HttpStore, Release
 from gitdeploy.versions import order
 
@@ -65,9 +65,9 @@ class Memory:
             newest = Newest(
                 release,
                 str(data["asked"]),
-                tuple(map(str, data["warnings"])),
-                reason=data["reason"],
-                way=data["way"],
+                tuple(map(_heard, data["warnings"])),
+                reason=_heard(data["reason"]),
+                way=_heard(data["way"]),
                 head=data["head"],
                 ahead=data["ahead"],
                 held_back=data["held_back"],
@@ -81,9 +81,9 @@ class Memory:
             "at": at,
             "source": self.identity(),
             "asked": newest.source,
-            "warnings": list(newest.warnings),
-            "reason": newest.reason,
-            "way": newest.way,
+            "warnings": [said(warning) for warning in newest.warnings],
+            "reason": said(newest.reason) if newest.reason is not None else None,
+            "way": said(newest.way) if newest.way is not None else None,
             "head": newest.head,
             "ahead": newest.ahead,
             "held_back": newest.held_back,
@@ -117,3 +117,8 @@ class Memory:
         except ValueError:
             return None
         return data if isinstance(data, dict) else None
+
+
+def _heard(stored: Any) -> Any:
+    """A sentence as it was stored; a text of an older gitdeploy, or none, as it is."""
+    return heard(stored) if isinstance(stored, dict) else stored

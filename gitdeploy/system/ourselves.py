@@ -83,7 +83,7 @@ def refuse_changeable(folder: Path) -> None:
             found=path_text(found.path),
             mode=f"{found.mode:04o}",
         ),
-        f"{run_it}{INSTALL}",
+        joined("", (run_it, INSTALL)),
     )
 
 

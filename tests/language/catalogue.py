@@ -82,6 +82,8 @@ def _of_call(node: ast.Call) -> Iterator[tuple[str, str]]:
     elif name == "count" and len(words) > 1 and words[1] is not None:
         more = words[2] if len(words) > 2 and words[2] is not None else f"{words[1]}s"
         yield f"{{number}} {words[1]}", f"{{number}} {more}"
+    elif name in ("Text", "Texts") and words and words[0] is not None:
+        yield _escaped(words[0]), ""
     elif name == "setting" and len(words) > 2 and words[2] is not None:
         yield _escaped(words[2]), ""
     for keyword in node.keywords:

@@ -18,7 +18,7 @@ from gitdeploy.checkout.changes import Problem
 from gitdeploy.databases import Database, Dump, database_of, open_databases
 from gitdeploy.deployment.plan.data_release import data_name, fits
 from gitdeploy.errors import GitDeployError
-from gitdeploy.messages import joined, tr
+from gitdeploy.messages import joined, tr, without_stop
 from gitdeploy.site.app_environment import app_environment
 from gitdeploy.site.keeping import database_files
 from gitdeploy.site.site import Site
@@ -132,7 +132,7 @@ def _holds(database: Database) -> str:
             )
         return joined(", ", parts)
     except GitDeployError as error:
-        return tr("what can't be told ({message})", message=error.message.rstrip("."))
+        return tr("what can't be told ({message})", message=without_stop(error.message))
 
 
 def _age(at: str) -> str:

@@ -22,7 +22,7 @@ from gitdeploy.deployment.prepare.beside import copy_beside
 from gitdeploy.deployment.prepare.preparation import Preparation
 from gitdeploy.errors import DeploymentFailed
 from gitdeploy.hooks.running import HookContext, find_hooks, hook_environment, run_hooks
-from gitdeploy.messages import tr
+from gitdeploy.messages import tr, without_stop
 from gitdeploy.services import loading
 from gitdeploy.services.loads import Load
 from gitdeploy.site.app_environment import hook_caller, withheld
@@ -147,7 +147,7 @@ class _Checking(Struct):
             tr(
                 "{target} would not start: {told} ({shown}).",
                 target=self.preparation.plan.target.name,
-                told=told.rstrip("."),
+                told=without_stop(told),
                 shown=load.shown,
             ),
             _HINT,
