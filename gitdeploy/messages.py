@@ -25,9 +25,8 @@ DOMAIN: Final = "gitdeploy"
 FOLDER: Final = Path(__file__).parent / "locale"
 LOCALES: Final = {"zh": "zh_CN"}
 _GAP = re.compile(r"\{(\w+)\}|\{\{|\}\}")
-_GAP_OR_MARKS = re.compile(r"\{\w+\}|[^{}]+|\{\{|\}\}")
+_GAP_OR_MARKS = re.compile(r"\{\w+\}|[^{}]+|\{\{|\}\}|[{}]")
 _JOINED = re.compile(r"\{_0\}(?:(?P<by>[^{}]*)\{_1\}(?:[^{}]*\{_\d+\})*)?")
-_STOPLESS = "{stopless}"
 _WORDS = re.compile(r"[^\W\d_]")
 _MARKS = str.maketrans({".": "。", ":": "：", ";": "；", "(": "（", ")": "）"})
 _FULL_WIDTH = tuple("。，；：！？、）》」』”’")
@@ -74,8 +73,32 @@ def sentence_of(text: str) -> str:
 
 def without_stop(message: str) -> str:
     """MESSAGE without the full stop at its end, to be put into another sentence."""
-    text = message.rstrip(".")
-    return _made(text, _STOPLESS, {"stopless": message}) if isinstance(message, Message) and text != message else text
+    return _shaped(message, "stopless")
+
+
+def capital(message: str) -> str:
+    """MESSAGE with a capital letter at its beginning."""
+    return _shaped(message, "capital")
+
+
+def first_line(message: str) -> str:
+    """The first of MESSAGE's lines."""
+    return _shaped(message, "line")
+
+
+# What becomes of a sentence after it was said, in whichever language.
+_SHAPES: Mapping[str, Callable[[str], str]] = {
+    "stopless": lambda text: text.rstrip(".。"),
+    "capital": lambda text: text[:1].upper() + text[1:],
+    "line": lambda text: text.partition("\n")[0],
+}
+
+
+def _shaped(message: str, shape: str) -> str:
+    text = _SHAPES[shape](str(message))
+    return (
+        _made(text, f"{{{shape}}}", {shape: message}) if isinstance(message, Message) and text != message else message
+    )
 
 
 def counted(number: int, one: str, more: str) -> str:
@@ -96,7 +119,9 @@ def joined(by: str, parts: Iterable[str]) -> str:
     listed = list(parts)
     if len(listed) == 1:
         return listed[0]
-    return _join(by, listed) if any(isinstance(part, Message) for part in listed) else by.join(listed)
+    if by.isspace() and not any(isinstance(part, Message) for part in listed):
+        return by.join(listed)
+    return _join(by, listed)
 
 
 def _join(by: str, parts: Iterable[str]) -> Message:
@@ -149,8 +174,8 @@ def _render(text: str, language: str) -> str:
     values = {name: _render(value, language) for name, value in text.values.items()}
     if (said := _join_of(text.template, values, language)) is not None:
         return said
-    if text.template == _STOPLESS:
-        return values["stopless"].rstrip(".。")
+    if len(values) == 1 and (shape := _SHAPES.get(text.template.strip("{}"))) is not None:
+        return shape(next(iter(values.values())))
     template = _template(text, language)
     if language == "zh" and not _WORDS.search(_GAP.sub("", template)):
         template = _marked(template)

@@ -174,7 +174,7 @@ class _Delivery(threading.Thread):
             done = self.sender.notify(
                 title=clean(self.message.title), body=clean(self.text, lines=True), notify_type=kind
             )
-            why = tr(": {last}", last=said.last) if said.last else "."
+            why = tr(": {last}", last=said.last) if said.last else tr(".")
         except Exception as error:  # noqa: BLE001  # whatever a plugin of apprise raises
             done, why = False, tr(": {error}", error=redact(clean(str(error), limit=200)))
         finally:

@@ -14,7 +14,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from gitdeploy.checkout.git import Repository
-from gitdeploy.messages import tr
+from gitdeploy.messages import joined, tr
 from gitdeploy.system.ourselves import user_word
 from gitdeploy.system.owner import user_name
 from gitdeploy.text import count, listing, path_text, shell_word
@@ -98,7 +98,7 @@ def in_words(root: Path, found: list[Foreign]) -> tuple[str, str]:
     own = os.geteuid()
     message = tr(
         "{parts} of the checkout can't be changed by {user_name}: {names} ({found} to {owners}).",
-        parts=" and ".join(parts),
+        parts=joined(" and ", parts),
         user_name=user_name(own),
         names=listing(names, 5),
         found="belong" if len(found) > 1 else "belongs",

@@ -31,12 +31,12 @@ def make_way(repository: Repository, tag: str) -> None:
         many = f"git tag -l {shlex.quote(path_text(tag) + '/*')} | xargs git tag -d"
         raise DeploymentFailed(
             tr(
-                "The tag {tag} can't be stored beside {count} {in_the_way}, which {in_the_way2} here: "
-                "for git one is a folder of the other.",
+                "The tag {tag} can't be stored beside {count} {in_the_way}, which is here: for git one is a folder of the other."
+                if len(in_the_way) == 1
+                else "The tag {tag} can't be stored beside {count} {in_the_way}, which are here: for git one is a folder of the other.",
                 tag=path_text(tag),
                 count=tr("the tag") if len(in_the_way) == 1 else count(len(in_the_way), "tag"),
                 in_the_way=listing([path_text(name) for name in in_the_way], most),
-                in_the_way2="is" if len(in_the_way) == 1 else "are",
             ),
             tr("The remote has dropped it; drop it here too: {few}", few=few if len(in_the_way) <= most else many),
         )

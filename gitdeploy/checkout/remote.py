@@ -19,7 +19,7 @@ from gitdeploy.checkout.remote_access import LOOK_LIMIT, Credentials, ask_remote
 from gitdeploy.checkout.remote_names import GLANCE_LIMIT, REMOTE_NAME, REMOTE_URL, named_remote, shown_remote
 from gitdeploy.checkout.unreachable import why_unreachable
 from gitdeploy.errors import DeploymentFailed, GitDeployError, NotFound, PolicyError, SourceError
-from gitdeploy.messages import tr
+from gitdeploy.messages import joined, tr
 from gitdeploy.text import clean, nearest, path_text, redact
 from gitdeploy.versions import valid_tag
 
@@ -170,7 +170,7 @@ def no_such_tag(repository: Repository, remote: str, tag: str, tags: Sequence[st
             tr("Check the remote's URL: git remote -v"),
         )
     near = nearest(tag, [name for name in tags if valid_tag(name) is None], 3)
-    meant = tr("Did you mean {near}? ", near=" or ".join(near)) if near else ""
+    meant = tr("Did you mean {near}? ", near=joined(" or ", near)) if near else ""
     return NotFound(
         tr("The remote {where} has no tag {tag}.", where=where, tag=clean(tag)),
         tr("{meant}They are listed by: gitdeploy releases --all", meant=meant),

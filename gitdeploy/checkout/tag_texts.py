@@ -20,7 +20,7 @@ from gitdeploy.messages import tr
 LIMIT = 20.0  # seconds; notes are not worth more
 _FETCH = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--refmap=")
 _FILTER = ("--filter=object:type=tag",)
-_UNFILTERED = tr("filtering not recognized by server")
+_UNFILTERED = "filtering not recognized by server"
 
 
 class _NoFilter(Exception):

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import click
 
-from gitdeploy.messages import LANGUAGES, render, sentence_of, speak, spoken, tr
+from gitdeploy.messages import LANGUAGES, joined, render, sentence_of, speak, spoken, tr
 from gitdeploy.text import padded, width_of, wrapped
 
 CHOICES = ("en", "zh")
@@ -43,7 +43,7 @@ def choose(arguments: Sequence[str]) -> None:
 def known_language(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
     if value is not None and language_of(value) is None:
         raise click.BadParameter(
-            render(tr("must be {languages}; found `{value}`.", languages=" or ".join(CHOICES), value=value))
+            render(tr("must be {languages}; found `{value}`.", languages=joined(" or ", CHOICES), value=value))
         )
     return value
 
@@ -107,7 +107,7 @@ _HEADINGS = {"Options": tr("Options"), "Commands": tr("Commands"), "Arguments": 
 def problem(error: click.ClickException) -> str:
     """What click refuses, as a sentence of ours where it is one of the usual ones."""
     if isinstance(error, click.NoSuchOption):
-        near = tr(" Did you mean {near}?", near=" or ".join(error.possibilities)) if error.possibilities else ""
+        near = tr(" Did you mean {near}?", near=joined(" or ", error.possibilities)) if error.possibilities else ""
         return tr("There is no option {option}.{near}", option=error.option_name, near=near)
     if isinstance(error, click.MissingParameter) and error.param is not None:
         return tr("{name} is missing.", name=error.param.get_error_hint(error.ctx) if error.ctx else error.param.name)

@@ -159,7 +159,7 @@ class _Reading(Struct):
         dotted = shown_key(f"{section}.{key}".lstrip("."))
         nearest = _nearest(section, key)
         question = (
-            tr(" Did you mean {nearest}?", nearest=" or ".join(f"`{each}`" for each in nearest)) if nearest else ""
+            tr(" Did you mean {nearest}?", nearest=joined(" or ", (f"`{each}`" for each in nearest))) if nearest else ""
         )
         self.problems.append(Problem(line, tr("`{dotted}` is not known.{question}", dotted=dotted, question=question)))
 

@@ -20,7 +20,7 @@ class Answer(Struct, frozen=True):
 def connection_problem(error: OSError, limit: float) -> str:
     """Why nothing could be asked, in a few words: `connection refused`, `no answer in 10 s`."""
     if isinstance(error, ConnectionRefusedError):
-        return "connection refused"
+        return tr("connection refused")
     if isinstance(error, TimeoutError):
         return tr("no answer in {limit}", limit=duration_text(limit))
     if isinstance(error, socket.gaierror):

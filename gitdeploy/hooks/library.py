@@ -17,7 +17,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from gitdeploy.errors import GitDeployError, UsageError
-from gitdeploy.messages import tr
+from gitdeploy.messages import joined, tr
 from gitdeploy.text import clean, listing, nearest, path_text
 
 _STAGE = re.compile(r"# Stage:\s+([a-z-]+) (\d\d)")
@@ -64,7 +64,7 @@ def find(name: str) -> ReadyHook:
     near = nearest(name, hooks, 2)
     raise UsageError(
         tr("The hook library has no `{name}`.", name=clean(name, limit=60)),
-        tr("Did you mean {near}?", near=" or ".join(near))
+        tr("Did you mean {near}?", near=joined(" or ", near))
         if near
         else tr("See what there is: gitdeploy hooks library"),
     )
@@ -84,9 +84,10 @@ def install(root: Path, folder: str, hook: ReadyHook, *, stage: str | None = Non
     if there and not force:
         raise UsageError(
             tr(
-                "{there} {there2} there already; nothing was written.",
+                "{there} is there already; nothing was written."
+                if len(there) == 1
+                else "{there} are there already; nothing was written.",
                 there=listing([path_text(path) for path in there]),
-                there2="is" if len(there) == 1 else "are",
             ),
             tr("To replace what is there, changes of yours included: --force"),
         )

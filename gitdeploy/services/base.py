@@ -100,7 +100,7 @@ def failed(
         said = tr("{said} ({named}).", said=without_stop(said), named=named) if said else f"{named}."
     error = ServiceFailed(
         tr("{service} could not be {what}", service=service.name, what=what)
-        + (tr(": {said}", said=said) if said else "."),
+        + (tr(": {said}", said=said) if said else tr(".")),
         hint,
         details=details,
     )

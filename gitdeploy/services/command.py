@@ -118,7 +118,7 @@ class Command(Struct):
                 name=redact(clean(command, limit=60)),
                 ending=ending,
             )
-            + (tr(": {last}", last=last) if last else "."),
+            + (tr(": {last}", last=last) if last else tr(".")),
             tr("service.{setting} in deploy.yaml", setting=which),
             details=(*lines, *said_by(self, begun)),
         )

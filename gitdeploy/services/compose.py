@@ -30,9 +30,7 @@ _NO_COMPOSE = (
     tr("Install Docker's compose plugin (Debian and Ubuntu: the package docker-compose)."),
 )
 _OWN_MOUNTS = ("/etc/hostname", "/etc/hosts", "/etc/resolv.conf")  # an engine puts its own files there in a container
-_FORMAT = tr(
-    "{{{{.State.Status}}}}|{{{{.State.Pid}}}}|{{{{.RestartCount}}}}|{{{{if .State.Health}}}}{{{{.State.Health.Status}}}}{{{{end}}}}|{{{{.State.ExitCode}}}}"
-)
+_FORMAT = "{{.State.Status}}|{{.State.Pid}}|{{.RestartCount}}|{{if .State.Health}}{{.State.Health.Status}}{{end}}|{{.State.ExitCode}}"
 
 
 class Container(Struct, frozen=True):
@@ -60,14 +58,14 @@ class Compose(Struct):
     def restart(self, on_line: OnLine | None = None) -> None:
         """A service without a container is started; `restart` alone would leave it down without a word."""
         verb = ["restart"] if self._ids_outside() else ["up", "--detach", "--no-build", "--no-deps"]
-        self._control(verb, "restarted", on_line)
+        self._control(verb, tr("restarted"), on_line)
 
     def stop(self, on_line: OnLine | None = None) -> None:
         self._ids_outside()
-        self._control(["stop"], "stopped", on_line)
+        self._control(["stop"], tr("stopped"), on_line)
 
     def start(self, on_line: OnLine | None = None) -> None:
-        self._control(["up", "--detach", "--no-build", "--no-deps"], "started", on_line)
+        self._control(["up", "--detach", "--no-build", "--no-deps"], tr("started"), on_line)
 
     def _control(self, verb: Sequence[str], done_word: str, on_line: OnLine | None) -> None:
         self.ids = ()
@@ -184,7 +182,7 @@ class Compose(Struct):
             ]
         names = done.text.split()
         if self.name not in names:
-            there = joined(", ", (clean(name) for name in names)) or "none"
+            there = joined(", ", (clean(name) for name in names)) or tr("none")
             return [
                 (
                     tr(

@@ -104,7 +104,7 @@ def _systemd(unit: SystemdUnit) -> Told:
     facts = unit.facts()
     values = _pairs(facts.get("Environment", ""))
     unread = []
-    for pattern, ignored in re.findall(tr("(\\S.*?) \\(ignore_errors=(yes|no)\\)"), facts.get("EnvironmentFiles", "")):
+    for pattern, ignored in re.findall(r"(\S.*?) \(ignore_errors=(yes|no)\)", facts.get("EnvironmentFiles", "")):
         for name in sorted(glob.glob(pattern)) or [pattern]:
             try:
                 values.update(environment_file(Path(name).read_text("utf-8", "surrogateescape")))

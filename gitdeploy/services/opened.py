@@ -25,7 +25,7 @@ from gitdeploy.system import proc
 _MAGIC = b"SQLite format 3\0"
 _ENDINGS = (".db", ".db3", ".sqlite", ".sqlite3")
 _BESIDE = re.compile(r"(.+)-(?:wal|shm|journal)")
-_DELETED = tr(" (deleted)")
+_DELETED = " (deleted)"
 _PORTS = {5432: "PostgreSQL", 3306: "MySQL"}
 _SOCKETS = (
     (re.compile(r".*/\.s\.PGSQL\.\d+"), "PostgreSQL"),

@@ -67,10 +67,10 @@ class Supervisor(Struct):
 
     def restart(self, on_line: OnLine | None = None) -> None:
         self._await_stopped(on_line)
-        self._control("restart", "restarted", on_line)
+        self._control("restart", tr("restarted"), on_line)
 
     def stop(self, on_line: OnLine | None = None) -> None:
-        self._control("stop", "stopped", on_line)
+        self._control("stop", tr("stopped"), on_line)
         self._await_stopped(
             on_line
         )  # of a program that was being stopped already supervisor says "not running" at once
@@ -78,7 +78,7 @@ class Supervisor(Struct):
     def start(self, on_line: OnLine | None = None) -> None:
         self._await_stopped(on_line)
         if self.is_up() is not None:
-            self._control("start", "started", on_line)
+            self._control("start", tr("started"), on_line)
 
     def _await_stopped(self, on_line: OnLine | None) -> None:
         """supervisor starts nothing that it is still stopping: it refuses, and leaves it stopped."""

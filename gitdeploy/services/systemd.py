@@ -44,7 +44,7 @@ _NO_RIGHT = (
     "not authorized",
     "permission denied",
 )
-_SUDO_NO = ("password is required", tr("not allowed to execute"), tr("not in the sudoers"), tr("may not run sudo"))
+_SUDO_NO = ("password is required", "not allowed to execute", "not in the sudoers", "may not run sudo")
 _ENDINGS = {
     "timeout": tr("did not become ready in time"),
     "watchdog": tr("missed its watchdog"),
@@ -88,16 +88,16 @@ class SystemdUnit(Struct):
         """Also a unit that systemd had given up on: its count of failures is put to zero first."""
         self._require_ours()
         self._call("reset-failed", timeout=_ASK)  # fails harmlessly where the unit was never loaded
-        self._control("restart", "restarted", on_line)
+        self._control("restart", tr("restarted"), on_line)
 
     def stop(self, on_line: OnLine | None = None) -> None:
         self._require_ours()
-        self._control("stop", "stopped", on_line)
+        self._control("stop", tr("stopped"), on_line)
 
     def start(self, on_line: OnLine | None = None) -> None:
         self._require_ours()
         self._call("reset-failed", timeout=_ASK)
-        self._control("start", "started", on_line)
+        self._control("start", tr("started"), on_line)
 
     def _control(self, verb: str, done_word: str, on_line: OnLine | None) -> None:
         done = self._call(verb, timeout=self.timeout, on_line=on_line, marked=True)

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-from gitdeploy.messages import heard, tr
+from gitdeploy.messages import capital, heard, tr
 from gitdeploy.state import Database, DeploymentRow
 from gitdeploy.text import clean
 from gitdeploy.versions import CodeState
@@ -65,7 +65,7 @@ class Interruption(Struct, frozen=True):
         if self.recovery == "finish":
             return tr("It was final already: recovery finishes it, and {new} stays live.", new=new)
         if self.recovery == "settle":
-            why = tr(": {failed}", failed=self.failed) if self.failed else "."
+            why = tr(": {failed}", failed=self.failed) if self.failed else tr(".")
             return tr(
                 "Files and venv are those of {old} again; its service and health are not settled{why}", old=old, why=why
             )
@@ -76,9 +76,8 @@ class Interruption(Struct, frozen=True):
     @property
     def sentence(self) -> str:
         return tr(
-            "{what}{what2}, was interrupted. {outlook}",
-            what=self.what[:1].upper(),
-            what2=self.what[1:],
+            "{what}, was interrupted. {outlook}",
+            what=capital(self.what),
             outlook=self.outlook,
         )
 

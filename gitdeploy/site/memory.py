@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from gitdeploy.errors import GitDeployError, Interrupted
-from gitdeploy.messages import heard, tr
+from gitdeploy.messages import first_line, heard, tr
 from gitdeploy.site.blame import absolved, fault_of
 from gitdeploy.site.site import Site
 from gitdeploy.state import BadRelease, Database
@@ -62,7 +62,7 @@ def cause_sentence(step: str, cause: GitDeployError) -> str:
             if killed
             else tr(" by {signal_name}.", signal_name=cause.signal_name)
         )
-    first = cause.message.splitlines()[0] if cause.message else "unknown"
+    first = first_line(cause.message) or tr("unknown")
     return tr("failed at {step}: ", step=step) + (
         first if first.endswith((".", "!", "?")) else tr("{first}.", first=first)
     )

@@ -13,7 +13,7 @@ PAUSED = "hold"  # in the database: deployments are paused (`gitdeploy lock`), b
 def paused_sentence(paused: str) -> str:
     """`Deployments are paused by alice since …: message`."""
     facts = json.loads(paused)
-    why = tr(": {facts}", facts=clean(facts["message"])) if facts.get("message") else "."
+    why = tr(": {facts}", facts=clean(facts["message"])) if facts.get("message") else tr(".")
     return tr(
         "Deployments are paused by {facts} since {facts2}{why}",
         facts=clean(facts["who"]),

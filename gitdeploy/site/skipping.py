@@ -35,7 +35,7 @@ class Skip(Struct, frozen=True):
     @property
     def sentence(self) -> str:
         """`v1.3.0 is skipped here by alice since 2026-11-30: slow`."""
-        why = tr(": {reason}", reason=clean(self.reason)) if self.reason else "."
+        why = tr(": {reason}", reason=clean(self.reason)) if self.reason else tr(".")
         return tr(
             "{tag} is skipped here by {by} since {at}{why}",
             tag=clean(self.tag),
@@ -123,7 +123,7 @@ def after_deployment(
         return None
     if there >= then if there is not None else action == "upgrade":
         return None
-    verb = tr("rolled back") if action == "rollback" else "restored" if action == "restore" else "downgraded"
+    verb = tr("rolled back") if action == "rollback" else tr("restored") if action == "restore" else tr("downgraded")
     return skip(database, origin.tag, reason=tr("{verb} to {target}", verb=verb, target=target.name), by=by, how=BACK)
 
 

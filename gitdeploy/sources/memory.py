@@ -102,7 +102,7 @@ class Memory:
             sentence = tr(
                 "The newest release is {here} now and was {tag} before: {source} may be an old mirror, "
                 "or that release was withdrawn.",
-                here=here or "none",
+                here=here or tr("none"),
                 tag=tag,
                 source=newest.source,
             )

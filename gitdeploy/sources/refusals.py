@@ -279,4 +279,4 @@ def _said(body: bytes) -> str:
             if isinstance(value, str) and value and value not in words:
                 words.append(value)
     said = redact(clean(joined(" ", words), limit=200)).rstrip(".")
-    return tr(": {said}.", said=said) if said else "."
+    return tr(": {said}.", said=said) if said else tr(".")

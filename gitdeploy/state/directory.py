@@ -18,9 +18,7 @@ NAME = ".gitdeploy"
 RESERVE_SIZE = 1 << 20  # given up when the disk is full, so that the journal can always tell the end
 SPARE_FILES = 24  # empty files given up when inodes are used up: SQLite's -wal and -shm, temporary links
 
-_README = tr(
-    "gitdeploy keeps its state here: the deployment journal (state.db), venv generations, backups.\nBackups are also git refs (refs/gitdeploy/backups/*). Don't delete or edit anything by hand:\n`gitdeploy prune` makes room, `gitdeploy backups` shows what is held.\n"
-)
+_README = "gitdeploy keeps its state here: the deployment journal (state.db), venv generations, backups.\nBackups are also git refs (refs/gitdeploy/backups/*). Don't delete or edit anything by hand:\n`gitdeploy prune` makes room, `gitdeploy backups` shows what is held.\n"
 
 
 class StateDirectory(Struct, frozen=True):

@@ -64,6 +64,6 @@ class Completed(Struct, frozen=True):
         said = self.error_text
         raise CommandFailed(
             tr("{what} failed ({ending})", what=what, ending=self.ending)
-            + (tr(": {said}", said=said) if said else "."),
+            + (tr(": {said}", said=said) if said else tr(".")),
             hint,
         )

@@ -55,8 +55,8 @@ def sentences() -> list[Sentence]:
             found.setdefault(
                 text.one or text.english, Sentence(text.one or text.english, text.english if text.one else "", PAGE)
             )
-    found.setdefault(", ", Sentence(", ", "", "gitdeploy/messages.py"))
-    found.setdefault("; ", Sentence("; ", "", "gitdeploy/messages.py"))
+    for between in (", ", "; ", " or ", " and "):
+        found.setdefault(between, Sentence(between, "", "gitdeploy/messages.py"))
     return list(found.values())
 
 

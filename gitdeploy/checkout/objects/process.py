@@ -25,7 +25,7 @@ class GitFailed(CommandFailed, git.GitCommandError):
         CommandFailed.__init__(
             self,
             tr("git {what} failed ({ending})", what=what, ending=done.ending)
-            + (tr(": {said}", said=said) if said else "."),
+            + (tr(": {said}", said=said) if said else tr(".")),
         )
         git.GitCommandError.__init__(self, list(done.argv), done.returncode or 1, done.stderr, done.stdout)
 

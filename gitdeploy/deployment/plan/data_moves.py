@@ -89,7 +89,7 @@ def data_moves(site: Site, backup: Backup) -> tuple[tuple[Move, ...], tuple[Prob
 
 
 def _unmatched(dump: Dump, backup: Backup, databases: Sequence[Database]) -> Problem:
-    names = listing([database.name for database in databases], 3) or "none"
+    names = listing([database.name for database in databases], 3) or tr("none")
     return Problem(
         tr(
             "Backup {backup} holds a dump of {dump}, and backup.databases names no such database (it names: {names}).",

@@ -99,7 +99,7 @@ def _said_before(site: Site, head: str, target: str) -> list[tuple[str, str]]:
 
 
 def _sentence(target: CodeState, change: Change) -> str:
-    verb = "lowers" if WHO_DECIDES.get(change.key) == "floor" else "changes"
+    verb = tr("lowers") if WHO_DECIDES.get(change.key) == "floor" else tr("changes")
     return tr(
         "{target_tag} {verb} `{key}`, which is pinned on this server: {said} instead of {pinned} ({file}).",
         target_tag=target.tag,

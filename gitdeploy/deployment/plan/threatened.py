@@ -28,7 +28,7 @@ def threatened_databases(site: Site, tree: TreePlan, configs: Iterable[Config]) 
     said = []
     for change in tree.changes:
         for name in there:
-            shown, verb = path_text(name), "deletes" if change.kind == "deleted" else "replaces"
+            shown, verb = path_text(name), tr("deletes") if change.kind == "deleted" else tr("replaces")
             if name == change.path:
                 said.append(
                     Problem(

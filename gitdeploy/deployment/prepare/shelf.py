@@ -75,7 +75,7 @@ def take_prepared(preparation: Preparation) -> bool:
             faultpoints.point("prepared stage taken")
             preparation.stage, preparation.manifest = name, manifest
         elif data["tag"] == plan.target.tag:
-            again = tr("staging its files") if fits else "preparing"
+            again = tr("staging its files") if fits else tr("preparing")
             preparation.work.journal.line(
                 tr("The app changed since it was prepared: {again} anew.", again=again), "warning"
             )

@@ -110,7 +110,7 @@ def written_text(kept: Kept) -> str:
     between = (
         tr("between {since} and {until}", since=moment_text(kept.since), until=moment_text(kept.until))
         if kept.since
-        else "meanwhile"
+        else tr("meanwhile")
     )
     if kept.nothing_written:
         return tr("Nothing but the migration was written into it {between}.", between=between)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _TITLES = {
     "started": tr("deployment begun"),
-    "succeeded": "deployed",
+    "succeeded": tr("deployed"),
     "rolled_back": tr("rolled back"),
     "failed": tr("deployment failed"),
 }
