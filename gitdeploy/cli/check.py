@@ -45,7 +45,8 @@ def _text(screen: Screen, result: CheckResult) -> str:
     live = result.current_version or tr("an unknown version")
     asked = _asked(result)
     if not result.update_available:
-        return f"{result.nothing(live)}{asked}." + (tr("\n  {way}", way=result.way) if result.way else "")
+        why = tr("{why}{asked}.", why=result.nothing(live), asked=asked)
+        return why + (tr("\n  {way}", way=result.way) if result.way else "")
     date = tr(" of {published_at}", published_at=clean(result.published_at)[:10]) if result.published_at else ""
     lines = [
         tr(

@@ -5,9 +5,9 @@ from __future__ import annotations
 import click
 
 from gitdeploy.cli.options import EXAMPLE, global_options, pass_screen
-from gitdeploy.cli.screen import Screen
-from gitdeploy.messages import joined, tr
-from gitdeploy.text import count
+from gitdeploy.cli.screen import Screen, row
+from gitdeploy.messages import joined, render, tr
+from gitdeploy.text import count, padded
 
 _MARKS = {"ok": "✓", "warning": "!", "problem": "✗", "mended": "+"}
 _STATUS = {"ok": "done", "warning": "undone", "problem": "failed", "mended": "done"}
@@ -37,16 +37,15 @@ def command(screen: Screen, /, repair: bool, notify: bool) -> None:
     lines = []
     for finding in found:
         lines.append(
-            tr(
-                "  {coloured} {about} {finding_message}",
-                coloured=screen.coloured(_STATUS[finding.level], _MARKS[finding.level]),
-                about=f"{finding.about:<10}",
-                finding_message=finding.message,
+            row(
+                f"{screen.coloured(_STATUS[finding.level], _MARKS[finding.level])} {padded(finding.about, 10)}",
+                finding.message,
+                0,
             )
         )
-        lines += [f"    {'':<10} {line}" for line in finding.hint.splitlines()]
+        lines += [row("", line, 12) for line in render(finding.hint).splitlines()]
     if place := screen.elsewhere(joined("\n", (finding.hint for finding in found))):
-        lines.append(f"  {place}")
+        lines.append(f"  {render(place)}")
     ending = (
         tr("{count}.", count=count(problems, "problem")) if problems else tr("Nothing is in the way of an upgrade.")
     )

@@ -8,8 +8,8 @@ import click
 
 from gitdeploy.cli.options import EXAMPLE, global_options, pass_screen
 from gitdeploy.cli.screen import Screen
-from gitdeploy.messages import tr
-from gitdeploy.text import count, listing
+from gitdeploy.messages import render, tr
+from gitdeploy.text import count, listing, padded
 
 if TYPE_CHECKING:
     from gitdeploy.app.drafted import Drafted
@@ -57,7 +57,7 @@ def _said(done: Drafted) -> list[str]:
         said.append(
             tr(
                 "{holds} {about} {each_message}",
-                holds="ok     " if each.holds else "FAILED ",
+                holds=padded(render(tr("ok") if each.holds else tr("FAILED")), 7),
                 about=f"{each.about:<9}",
                 each_message=each.message,
             )

@@ -8,10 +8,11 @@ from datetime import datetime
 import click
 
 from gitdeploy.app import App
+from gitdeploy.cli.marks import action_title, status_title
 from gitdeploy.cli.options import EXAMPLE, global_options, pass_screen
 from gitdeploy.cli.screen import Screen
 from gitdeploy.errors import UsageError
-from gitdeploy.messages import heard, joined, tr
+from gitdeploy.messages import heard, render, tr
 from gitdeploy.site.status import row_as_dict
 from gitdeploy.state import DeploymentRow
 from gitdeploy.text import duration_text
@@ -42,7 +43,7 @@ def command(screen: Screen, /, deployment: int | None, follow: bool, limit: int)
                 (
                     str(row.id),
                     _time(row.started_at),
-                    row.action,
+                    action_title(row.action),
                     str(row.origin.get("tag") or str(row.origin.get("commit"))[:8]),
                     str(row.target.get("tag") or str(row.target.get("commit"))[:8]),
                     shown_status(row),
@@ -59,7 +60,7 @@ def command(screen: Screen, /, deployment: int | None, follow: bool, limit: int)
     row, lines = app.log(number)
     if not follow:
         document = {**row_as_dict(row), "log": [text for _, _, _, text in lines]}
-        text = joined("\n", (f"{_time(at)} {text}" for _, at, _, text in lines))
+        text = "\n".join(f"{_time(at)} {render(text)}" for _, at, _, text in lines)
         status = shown_status(row)
         ending = tr("\n{status}: {error}", status=status, error=heard(row.error)) if row.error else f"\n{status}"
         screen.result(document, text + ending)
@@ -73,7 +74,7 @@ def _follow(screen: Screen, app: App, number: int) -> None:
     while True:
         row, lines = app.log(number, since)
         for since, at, level, text in lines:  # noqa: B007  # the last one is where the next look begins
-            screen.result({"at": at, "level": level, "text": text}, f"{_time(at)} {text}")
+            screen.result({"at": at, "level": level, "text": text}, f"{_time(at)} {render(text)}")
         if not row.running or not app.is_running():
             break
         time.sleep(0.3)
@@ -82,7 +83,7 @@ def _follow(screen: Screen, app: App, number: int) -> None:
 
 def shown_status(row: DeploymentRow) -> str:
     """How it ended, in words."""
-    return row.status.replace("_", " ")
+    return status_title(row.status)
 
 
 def _newest(app: App) -> int:

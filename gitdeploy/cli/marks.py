@@ -28,6 +28,36 @@ _STEPS = {
 }
 
 
+_ACTIONS = {
+    "upgrade": tr("upgrade"),
+    "restore": tr("restore"),
+    "rollback": tr("rollback"),
+    "prepare": tr("prepare"),
+    "backup": tr("backup"),
+}
+
+
+_STATUSES = {
+    "running": tr("running"),
+    "succeeded": tr("succeeded"),
+    "rolled_back": tr("rolled back"),
+    "failed": tr("failed"),
+    "refused": tr("refused"),
+    "interrupted": tr("interrupted"),
+    "nothing_to_do": tr("nothing to do"),
+}
+
+
+def status_title(name: str) -> str:
+    """How a deployment ended, in words."""
+    return render(_STATUSES.get(name, name.replace("_", " ")))
+
+
+def action_title(name: str) -> str:
+    """What a deployment was, in the language that is spoken; in English the word that JSON has."""
+    return render(_ACTIONS.get(name, name))
+
+
 def step_title(name: str) -> str:
     """A step's name in the language that is spoken; in English the name that the journal has."""
     return render(_STEPS.get(name, name))

@@ -4,129 +4,152 @@ from __future__ import annotations
 
 from gitdeploy.app import App
 from gitdeploy.cli.notes import releases_text
-from gitdeploy.cli.screen import Screen
+from gitdeploy.cli.screen import Screen, row
 from gitdeploy.deployment.plan.make import Plan
 from gitdeploy.deployment.plan.migrations import plan_lines
 from gitdeploy.deployment.plan.venv import VenvPlan
+from gitdeploy.messages import joined, render, tr
 from gitdeploy.site.dependencies import what_installs
 from gitdeploy.text import count, listing, path_text, redact, size_text
 
-_WORDS = {"added": " (new)", "changed": " (changed)"}
+_WORDS = {"added": tr(" (new)"), "changed": tr(" (changed)")}
 
 
 def nothing_text(app: App) -> str:
     """Why there is no plan of the newest release: as the source said just now."""
     found = app.last_check()
-    return "There is nothing to upgrade to." if found is None else f"{found.nothing(app.live().name)}."
+    return tr("There is nothing to upgrade to.") if found is None else tr("{why}.", why=found.nothing(app.live().name))
 
 
 def plan_text(screen: Screen, plan: Plan) -> str:
     """The whole plan in lines."""
     lines = [plan.headline(), ""]
-    for kind, word in (("added", "new"), ("changed", "changed"), ("deleted", "deleted")):
-        names = [f"{n} (only APP_VERSION)" if n == plan.version_file else n for n in plan.files(kind)]
+    for kind, word in (("added", tr("files new")), ("changed", tr("files changed")), ("deleted", tr("files deleted"))):
+        names = [tr("{n} (only APP_VERSION)", n=n) if n == plan.version_file else n for n in plan.files(kind)]
         if names:
-            lines.append(f"  files {word:<9} {len(names)}: {listing(names, 8)}")
+            lines.append(row(word, tr("{number}: {names}", number=len(names), names=listing(names, 8))))
     if plan.venv is not None:
         if plan.venv.unchanged:
-            nothing = "; no file says what is to be installed (venv.requirements)"
-            lines.append(f"  venv            unchanged{nothing if plan.venv.requirements.nothing else ''}")
+            nothing = plan.venv.requirements.nothing
+            unchanged = tr(
+                "unchanged; no file says what is to be installed (venv.requirements)" if nothing else "unchanged"
+            )
+            lines.append(row(tr("venv"), unchanged))
         else:
-            lines.append(f"  venv            {_packages(plan.venv)}")
+            lines.append(row(tr("venv"), _packages(plan.venv)))
         if plan.venv.reuse is None and plan.venv.requirements.unpinned:
-            lines.append(f"  not pinned      {_unpinned(plan.venv)}")
+            lines.append(row(tr("not pinned"), _unpinned(plan.venv)))
     if plan.kept:
-        lines.append(f"  kept            {listing(plan.kept, 8)}")
+        lines.append(row(tr("kept"), listing(plan.kept, 8)))
     for label, paths in (
-        ("left in place", plan.tree.kept_data),
-        ("merged", plan.tree.merged),
-        ("to the backup", plan.tree.saved),
+        (tr("left in place"), plan.tree.kept_data),
+        (tr("merged"), plan.tree.merged),
+        (tr("to the backup"), plan.tree.saved),
     ):
         if paths:
-            lines.append(f"  {label:<15} {listing([path_text(path) for path in paths], 8)}")
+            lines.append(row(label, listing([path_text(path) for path in paths], 8)))
     lines += _import_test(plan)
     changes = plan.hook_changes
     for stage, hooks in plan.hooks.items():
         names = [hook.name + _WORDS.get(changes.get(hook.name, ""), "") for hook in hooks]
-        lines.append(f"  {stage:<15} {listing(names, 6)}")
+        lines.append(row(stage, listing(names, 6)))
     deleted = [name for name, kind in changes.items() if kind == "deleted"]
     if deleted:
-        lines.append(f"  hooks deleted   {listing(deleted, 6)}")
+        lines.append(row(tr("hooks deleted"), listing(deleted, 6)))
     migrations = plan_lines(plan.migrations)
     for number, line in enumerate(migrations[:12]):
-        lines.append(f"  {'migrations' if number == 0 else '':<15} {line}")
+        lines.append(row(tr("migrations") if number == 0 else "", line))
     if len(migrations) > 12:
-        lines.append(f"  {'':<15} … and {len(migrations) - 12} more")
+        lines.append(row("", tr("… and {number} more", number=len(migrations) - 12)))
     for number, move in enumerate(plan.data):
-        lines.append(f"  {'data replaced' if number == 0 else '':<15} {move.text}")
+        lines.append(row(tr("data replaced") if number == 0 else "", move.text))
     lines += _afterwards(plan)
-    lines.append(f"  disk            {size_text(plan.disk_needed)} at the most")
+    lines.append(row(tr("disk"), tr("up to {size}", size=size_text(plan.disk_needed))))
     lines += _brought(screen, plan)
-    lines += [f"  Note: {warning}" for warning in (*plan.remembered, *plan.warnings)]
+    lines += [tr("  Note: {warning}", warning=warning) for warning in (*plan.remembered, *plan.warnings)]
     if plan.problems:
-        lines += ["", f"{count(len(plan.problems), 'problem')}:"]
+        lines += ["", tr("{count}:", count=count(len(plan.problems), "problem"))]
         for problem in plan.problems:
-            lines.append(f"  ✗ {problem.message}")
-            lines += [f"    {line}" for line in problem.hint.splitlines()]
-        if place := screen.elsewhere("\n".join(problem.hint for problem in plan.problems)):
-            lines.append(f"  {place}")
-    return "\n".join(lines)
+            lines.append(tr("  ✗ {message}", message=problem.message))
+            lines += [f"    {line}" for line in render(problem.hint).splitlines()]
+        if place := screen.elsewhere(joined("\n", (problem.hint for problem in plan.problems))):
+            lines.append(f"  {render(place)}")
+    return joined("\n", lines)
 
 
 def _brought(screen: Screen, plan: Plan) -> list[str]:
     """The commits, and what the releases say that come with it."""
     lines = []
     if plan.commit_count:
-        lines += ["", f"  {count(plan.commit_count, 'commit')}:"]
+        lines += ["", tr("  {count}:", count=count(plan.commit_count, "commit"))]
         lines += [f"    {commit.id[:7]} {commit.subject}" for commit in plan.commits[:12]]
         if plan.commit_count > 12:
-            lines.append(f"    … and {plan.commit_count - 12} more")
+            lines.append(f"    {render(tr('… and {number} more', number=plan.commit_count - 12))}")
     if notes := releases_text(screen, plan.releases):
-        lines += ["", "  release notes:", *(f"    {line}".rstrip() for line in notes.splitlines())]
+        lines += ["", tr("  release notes:"), *(f"    {line}".rstrip() for line in notes.splitlines())]
     return lines
 
 
 def _import_test(plan: Plan) -> list[str]:
     """What of the release is loaded beside the live app before it goes live."""
     shown = listing([load.shown for load in plan.loads], 4)
-    return [f"  import test     {shown}: beside the live app, before the switch"] if shown else []
+    where = tr("{shown}: beside the live app, before the switch", shown=shown)
+    return [row(tr("import test"), where)] if shown else []
 
 
 def _afterwards(plan: Plan) -> list[str]:
     """What is restarted and asked after the switch; where nothing is, which setting changes that."""
     restart = listing([service.name for service in plan.services])
-    nothing = "no service is configured (service: in deploy.yaml)" if plan.options.restart else "--no-restart is given"
+    nothing = (
+        tr("no service is configured (service: in deploy.yaml)")
+        if plan.options.restart
+        else tr("--no-restart is given")
+    )
     health = plan.after.health
     asked = listing([redact(each) for each in (*health.url, *health.tcp, *filter(None, [health.command]))], 3)
     if not asked and restart:
-        asked = "only that it stays up: no health check is configured (health: in deploy.yaml)"
+        asked = tr("only that it stays up: no health check is configured (health: in deploy.yaml)")
     return [
-        f"  restart         {restart or f'nothing: {nothing}'}",
-        f"  health          {asked or 'not checked: no health check is configured (health: in deploy.yaml)'}",
+        row(tr("restart"), restart or tr("nothing: {nothing}", nothing=nothing)),
+        row(tr("health"), asked or tr("not checked: no health check is configured (health: in deploy.yaml)")),
     ]
 
 
 def _packages(venv: VenvPlan) -> str:
     parts = [f"{name} {old} -> {new}" for name, (old, new) in venv.changed.items()]
-    parts += [f"{name} {version}".rstrip() + " (new)" for name, version in venv.added.items()]
-    parts += [f"{name} {version} (removed)" for name, version in venv.removed.items()]
+    parts += [f"{name} {version}".rstrip() + tr(" (new)") for name, version in venv.added.items()]
+    parts += [tr("{name} {version} (removed)", name=name, version=version) for name, version in venv.removed.items()]
     if venv.requirements.itself:
         extras = venv.requirements.extras
-        parts.append(f"the app itself{f' with {listing(extras, 5)}' if extras else ''}")
+        parts.append(
+            tr("the app itself{extras}", extras=tr(" with {extras}", extras=listing(extras, 5)) if extras else "")
+        )
     if venv.from_nothing:
-        fetched = ", downloaded by uv" if venv.downloaded else ""
+        fetched = tr(", downloaded by uv") if venv.downloaded else ""
         python = (
-            f" with Python {venv.python}{fetched} (the live one has {venv.live.python})"
+            tr(
+                " with Python {python}{fetched} (the live one has {python2})",
+                python=venv.python,
+                fetched=fetched,
+                python2=venv.live.python,
+            )
             if venv.python is not None
             else ""
         )
-        without = f"; without {listing(venv.missing, 5)}, which nothing asks for" if venv.missing else ""
-        return f"built from nothing{python}{': ' if parts else ''}{listing(parts, 8)}{without}"
+        without = (
+            tr("; without {missing}, which nothing asks for", missing=listing(venv.missing, 5)) if venv.missing else ""
+        )
+        return tr(
+            "built from nothing{python}: {parts}{without}" if parts else "built from nothing{python}{without}",
+            python=python,
+            parts=listing(parts, 8),
+            without=without,
+        )
     return listing(parts, 8) or what_installs(venv.requirements)
 
 
 def _unpinned(venv: VenvPlan) -> str:
     """Packages whose version the installer decides."""
     names = [f"{name} {wanted}".rstrip() for name, wanted in venv.requirements.unpinned.items()]
-    what = "all of them may change" if venv.from_nothing else "what is there stays where it fits"
-    return f"{listing(names, 8)}: {what}"
+    what = tr("all of them may change") if venv.from_nothing else tr("what is there stays where it fits")
+    return tr("{names}: {what}", names=listing(names, 8), what=what)

@@ -254,6 +254,11 @@ class Screen(Struct):
         self.exit_code = result.exit_code
 
 
+def row(label: str, text: str, width: int = 15) -> str:
+    """A line of a list: LABEL, filled up to WIDTH columns, and TEXT, both in the language that is spoken."""
+    return f"  {padded(render(label), width)} {render(text)}"
+
+
 def is_terminal(stream: TextIO) -> bool:
     """Whether STREAM is a terminal that draws: colours, progress, questions."""
     with suppress(ValueError, OSError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from gitdeploy.cli.options import EXAMPLE, global_options, pass_screen
-from gitdeploy.cli.screen import Screen
+from gitdeploy.cli.screen import Screen, row
 from gitdeploy.messages import joined, tr
 from gitdeploy.system.installation import EXTRAS, Installation
 from gitdeploy.system.ourselves import program
@@ -38,10 +38,10 @@ def command(screen: Screen) -> None:
         ),
     ]
     states = {
-        extra: "installed" if found.has(extra) else tr("not installed:  {extend}", extend=found.extend(extra))
+        extra: tr("installed") if found.has(extra) else tr("not installed:  {extend}", extend=found.extend(extra))
         for extra in EXTRAS
     }
-    lines += [f"  {extra:<12} {state}" for extra, state in states.items()]
+    lines += [row(extra, state, 12) for extra, state in states.items()]
     if found.upgrade is not None:
         lines.append(tr("  upgrade      {upgrade}", upgrade=clean(found.upgrade)))
     lines.append(tr("  remove       {remove}   (each app keeps its .gitdeploy/)", remove=clean(found.remove)))

@@ -8,8 +8,9 @@ import click
 
 from gitdeploy.app import App
 from gitdeploy.cli.log import shown_status
+from gitdeploy.cli.marks import action_title
 from gitdeploy.cli.options import EXAMPLE, global_options, pass_screen
-from gitdeploy.cli.screen import Screen
+from gitdeploy.cli.screen import Screen, row
 from gitdeploy.messages import joined, tr
 from gitdeploy.site.status import Status
 from gitdeploy.text import clean, duration_text, listing
@@ -45,7 +46,7 @@ def _asked(status: Status) -> str:
 
 def _limited(status: Status, why: str, way: str) -> str:
     """For somebody else than the checkout's owner."""
-    branch = status.branch.removeprefix("refs/heads/") if status.branch else "detached"
+    branch = status.branch.removeprefix("refs/heads/") if status.branch else tr("detached")
     head = tr(
         "{commit}  {branch}{branch2}",
         commit=status.live.commit[:7] or "HEAD",
@@ -103,8 +104,11 @@ def _text(app: App, status: Status) -> str:
     live = status.live
     if status.limited is not None:
         return _limited(status, *status.limited)
-    where = tr("on {branch}", branch=status.branch.removeprefix("refs/heads/")) if status.branch else "detached"
-    lines = [f"{clean(status.app)}  {live.full}  {where}", tr("  path         {status}", status=clean(status.path))]
+    where = tr("on {branch}", branch=status.branch.removeprefix("refs/heads/")) if status.branch else tr("detached")
+    lines = [
+        tr("{app}  {release}  {where}", app=clean(status.app), release=live.full, where=where),
+        tr("  path         {status}", status=clean(status.path)),
+    ]
     if status.local_changes:
         lines.append(tr("  changed      {local_changes}", local_changes=listing(list(status.local_changes), 8)))
     if status.venv:
@@ -116,18 +120,18 @@ def _text(app: App, status: Status) -> str:
             lines.append(tr("               {venv}", venv=status.venv["problem"]))
     if status.update_available:
         lines += _update(app, status)
-    row = status.last_deployment
-    if row is not None:
-        goal = CodeState.from_dict(row.target).name
-        when = datetime.fromisoformat(row.started_at).astimezone().strftime("%Y-%m-%d %H:%M")
+    last = status.last_deployment
+    if last is not None:
+        goal = CodeState.from_dict(last.target).name
+        when = datetime.fromisoformat(last.started_at).astimezone().strftime("%Y-%m-%d %H:%M")
         lines.append(
             tr(
                 "  last         {action}{goal}: {shown_status}, {when} by {performer}",
-                action=row.action,
+                action=action_title(last.action),
                 goal=tr(" to {goal}", goal=clean(goal)) if goal else "",
-                shown_status=shown_status(row),
+                shown_status=shown_status(last),
                 when=when,
-                performer=clean(row.performer),
+                performer=clean(last.performer),
             )
         )
     if (cut_off := status.interruption) is not None:
@@ -139,7 +143,7 @@ def _text(app: App, status: Status) -> str:
                 when=when,
                 performer=cut_off.performer,
             ),
-            f"               {cut_off.outlook}",
+            row("", cut_off.outlook, 12),
         ]
     if status.holder is not None:
         lines.append(tr("  running      {sentence}", sentence=status.holder.sentence()))

@@ -73,7 +73,7 @@ def _once(screen: Screen) -> Look:
         newer = _failed(found)
     told = tr("People were told. ") if found.told else ""
     if found.tag is None:
-        screen.result({**_document(found), "upgrade": None}, f"{newer}{told}{_why_nothing(found)}".rstrip())
+        screen.result({**_document(found), "upgrade": None}, joined("", (newer, told, _why_nothing(found))).rstrip())
         return found
     screen.message(tr("{newer}{told}Upgrading to {tag}.", newer=newer, told=told, tag=found.tag))
     try:
@@ -89,7 +89,7 @@ def _failed(found: Look) -> str:
     """That the newest release failed here: why whole the first time, later in a few words."""
     assert found.bad is not None
     if not found.bad_known:
-        return f"{failed_before(found.bad)} "
+        return tr("{sentence} ", sentence=failed_before(found.bad))
     where = (
         tr(" (gitdeploy log {deployment})", deployment=found.bad.deployment) if found.bad.deployment is not None else ""
     )
