@@ -26,7 +26,7 @@ from uv import find_uv_bin
 
 from gitdeploy.checkout.program import program
 from gitdeploy.errors import GitDeployError
-from gitdeploy.messages import render, tr
+from gitdeploy.messages import render, spoken, tr
 from gitdeploy.system import environment, process
 
 LIMIT = 120.0
@@ -109,6 +109,7 @@ class _Tour:
                 "UV_FIND_LINKS": str(self.wheels),
                 "UV_NO_INDEX": "1",
                 "UV_OFFLINE": "1",
+                "GITDEPLOY_LANG": spoken(),
                 "PIP_FIND_LINKS": str(self.wheels),
                 "PIP_NO_INDEX": "1",
             }

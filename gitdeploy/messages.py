@@ -28,7 +28,7 @@ _GAP = re.compile(r"\{(\w+)\}|\{\{|\}\}")
 _GAP_OR_MARKS = re.compile(r"\{\w+\}|[^{}]+|\{\{|\}\}|[{}]")
 _JOINED = re.compile(r"\{_0\}(?:(?P<by>[^{}]*)\{_1\}(?:[^{}]*\{_\d+\})*)?")
 _WORDS = re.compile(r"[^\W\d_]")
-_MARKS = str.maketrans({".": "。", ":": "：", ";": "；", "(": "（", ")": "）"})
+_MARKS = str.maketrans({".": "。", ",": "，", ":": "：", ";": "；", "(": "（", ")": "）"})
 _FULL_WIDTH = tuple("。，；：！？、）》」』”’")
 _DEEPEST = 20  # sentences within each other that are read back from JSON
 
@@ -205,7 +205,7 @@ def _marked(template: str) -> str:
     """A template of nothing but gaps and marks, with the full-width marks of Chinese and no blank beside them."""
     pieces = _GAP_OR_MARKS.findall(template)
     marked = "".join(piece if piece[0] == "{" else piece.translate(_MARKS) for piece in pieces)
-    return re.sub(r" *([。：；（）]) *", r"\1", marked)
+    return re.sub(r" *([。，：；（）]) *", r"\1", marked)
 
 
 def _join_of(template: str, values: Mapping[str, str], language: str) -> str | None:

@@ -48,6 +48,14 @@ _STATUSES = {
 }
 
 
+_OF_STEPS = {"done": tr("done"), "skipped": tr("skipped"), "failed": tr("failed"), "undone": tr("undone")}
+
+
+def status_of(step: str) -> str:
+    """How a step ended, in a word."""
+    return render(_OF_STEPS.get(step, step))
+
+
 def status_title(name: str) -> str:
     """How a deployment ended, in words."""
     return render(_STATUSES.get(name, name.replace("_", " ")))

@@ -25,12 +25,12 @@ import click
 from msgspec import Struct, field
 
 from gitdeploy.app import App
-from gitdeploy.cli.marks import MARKS
+from gitdeploy.cli.marks import MARKS, status_of, step_title
 from gitdeploy.deployment import outside
 from gitdeploy.deployment.record.events import Ended, Event, Line, Listener, Started, StepChanged
 from gitdeploy.deployment.record.work import Caller
 from gitdeploy.errors import Declined, GitDeployError, RolledBack, UsageError
-from gitdeploy.messages import heard, render, tr
+from gitdeploy.messages import heard, render, sentence_of, tr
 from gitdeploy.site.caller import performer, request_id
 from gitdeploy.site.roots_own import refuse_unsafe
 from gitdeploy.site.site import find_root
@@ -196,7 +196,7 @@ class Screen(Struct):
 
     def table(self, rows: Sequence[Sequence[str]], header: Sequence[str]) -> str:
         """Columns, aligned by the width that they take on a terminal."""
-        shown = [[render(cell) for cell in row] for row in (header, *rows)]
+        shown = [[render(cell) for cell in row] for row in (map(sentence_of, header), *rows)]
         widths = [max(width_of(row[at]) for row in shown) for at in range(len(header))]
         lines = ("  ".join(padded(cell, widths[at]) for at, cell in enumerate(row)).rstrip() for row in shown)
         return "\n".join(lines)
@@ -221,7 +221,12 @@ class Screen(Struct):
     def _only_failures(self, event: Event) -> None:
         if isinstance(event, StepChanged) and event.status == "failed":
             self.write_error(
-                tr("{marks} {event}: {summary}\n", marks=MARKS["failed"], event=event.name, summary=event.summary)
+                tr(
+                    "{marks} {event}: {summary}\n",
+                    marks=MARKS["failed"],
+                    event=step_title(event.name),
+                    summary=event.summary,
+                )
             )
 
     def _plain(self, event: Event) -> None:
@@ -232,7 +237,9 @@ class Screen(Struct):
         elif isinstance(event, StepChanged) and event.status != "running":
             level = "error" if event.status == "failed" else "info"
             took = tr(" ({seconds} s)", seconds=f"{event.duration:.1f}") if event.duration is not None else ""
-            text = tr("{event}: {summary}", event=event.name, summary=event.summary or event.status)
+            text = tr(
+                "{event}: {summary}", event=step_title(event.name), summary=event.summary or status_of(event.status)
+            )
             if (event.name, event.status) == ("backup", "done"):
                 text = tr("Backup created: {summary}", summary=event.summary)
             self._plain_line(level, text + took)

@@ -86,6 +86,8 @@ def _of_call(node: ast.Call) -> Iterator[tuple[str, str]]:
         yield _escaped(words[0]), ""
     elif name == "setting" and len(words) > 2 and words[2] is not None:
         yield _escaped(words[2]), ""
+    elif name == "table" and len(node.args) > 1 and isinstance(node.args[1], ast.Tuple):
+        yield from ((_escaped(text), "") for each in node.args[1].elts if (text := _text(each)))
     for keyword in node.keywords:
         text = _text(keyword.value)
         if keyword.arg in _HELP and text is not None:
