@@ -83,7 +83,7 @@ def refuse_changeable(folder: Path) -> None:
             found=path_text(found.path),
             mode=f"{found.mode:04o}",
         ),
-        joined("", (run_it, INSTALL)),
+        tr("{run_it}{install}", run_it=run_it, install=INSTALL),
     )
 
 
