@@ -17,6 +17,7 @@ from gitdeploy.messages import Message, changed, counted, joined, tr
 _FORMATTING = "\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e0fff"
 _UNSAFE = re.compile(f"[\x00-\x08\x0a-\x1f{_FORMATTING}]")
 _UNSAFE_IN_LINES = re.compile(f"[\x00-\x08\x0b-\x1f{_FORMATTING}]")
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _ESCAPE_SEQUENCE = re.compile(
     "\x1b(?:\\[[0-?]*[ -/]*[@-~]|\\][^\x07\x1b]*(?:\x07|\x1b\\\\)?|[@-_])|\x9b[0-?]*[ -/]*[@-~]"
 )
@@ -32,7 +33,7 @@ _SECRET_WORDS = (  # what a secret's name ends in
     "password|passwd|passphrase|secret|token|credentials?|(?:api|access|secret|private|auth|encryption|signing)[_-]?key"  # noqa: S105
 )
 _QUERY_TOKEN = re.compile(r"(?i)([?&;](?:key|auth|sign?|signature|code|pwd)=)[^&\s'\"]+")
-_ASSIGNED = re.compile(rf"(?i)((?:{_SECRET_WORDS}|\bpwd)=)(?:\"[^\"]+\"|'[^']+'|[^&\s'\",;]+)")
+_ASSIGNED = re.compile(rf"(?i)((?:{_SECRET_WORDS}|\bpwd) ?= ?)(?:\"[^\"]+\"|'[^']+'|[^&\s'\",;]+)")
 _IN_JSON = re.compile(rf"(?i)((?:{_SECRET_WORDS})([\"'])\s*:\s*[\"'])(?:\\.|(?!\2)[^\\])+")
 _HEADER_TOKEN = re.compile(
     r"(?i)\b((?:(?:proxy-)?authorization|(?:private|job|deploy)-token|x-(?:[a-z0-9]+-)*(?:token|key|secret))\s*[:=]\s*"
@@ -122,8 +123,11 @@ def for_terminal(text: str) -> str:
 
 
 def without_escapes(text: str) -> str:
-    """TEXT without terminal escapes, and otherwise as it is."""
-    return _ESCAPE_SEQUENCE.sub("", text).replace("\x1b", "") if "\x1b" in text or "\x9b" in text else text
+    """TEXT as a file or pipe may get it: without escapes, and without the control characters by which a terminal that shows
+    it later would go back, ring or be commanded; otherwise as it is."""
+    if text.isascii() and text.replace("\n", "").isprintable():
+        return text
+    return _CONTROL.sub("", _ESCAPE_SEQUENCE.sub("", text).replace("\r\n", "\n"))
 
 
 def path_text(path: bytes | str) -> str:

@@ -62,7 +62,7 @@ SECRET_LINES = [
     f"https://ghp_{S}@github.com/a/b", f"https://user:{S}%40x@h/", f"DATABASE_URL=postgres://u:{S}@h/db", f"mailto://u:{S}@h",
     f"https://h/x?private_token={S}", f"https://h/x?a=b&api_key={S}&c=d", f"https://h/x?auth={S}", f"https://h/x?sign={S}",
     f"GET https://api/x?access_token={S}&y=1", f"https://h/x?key={S}", f"PGPASSWORD={S}", f"--password={S}", f"password={S}",
-    f"password='a b {S}'", f'secret="a b {S}"', f"AWS_SECRET_ACCESS_KEY={S}", f"client_secret={S};", f"pwd={S}",
+    f"password='a b {S}'", f'secret="a b {S}"', f"AWS_SECRET_ACCESS_KEY={S}", f"client_secret={S};", f"pwd={S}", f"password = {S}", f'secret = "{S}"',
     f'{{"password": "{S}"}}', f'{{"db_password" : "a \\" {S}"}}', f"{{'api_key': '{S}'}}", f'"access_token":"{S}"',
     f"Authorization: Bearer {S}", f"authorization: basic {S}", f"Proxy-Authorization: Basic {S}", f"PRIVATE-TOKEN: {S}",
     f"JOB-TOKEN: {S}", f"X-Gitlab-Token: {S}", f"X-Api-Key: {S}", f"X-Auth-Token={S}", f"X-Hub-Client-Secret: {S}",
@@ -136,6 +136,20 @@ def test_what_a_terminal_gets(written: str, shown: str) -> None:
 def test_a_registered_secret_is_masked() -> None:
     text.register_secret("hunter2-geheim")
     assert text.redact("it is hunter2-geheim.") == f"it is {text.MASK}."
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("a\x1b[31mb\x1b[0m\tc\n", "ab\tc\n"),
+        ("safe\rpwned\x08\x07\x9b2J", "safepwned"),
+        ("a\r\nb", "a\nb"),
+        ("发布\u200b说明", "发布\u200b说明"),
+    ],
+)
+def test_what_a_file_gets(written: str, shown: str) -> None:
+    """What is piped is shown later, by `cat` or a pager."""
+    assert text.without_escapes(written) == shown
 
 
 def test_sizes_and_times() -> None:

@@ -45,7 +45,9 @@ def login_of_url(found: Mapping[str, Sequence[str]], remote: str | None) -> tupl
         whole = _rewritten(url, found)
         if bare := _without_password(whole):
             parts = urlsplit(whole)
-            return unquote(parts.username or ""), unquote(parts.password or ""), bare
+            user, password = unquote(parts.username or ""), unquote(parts.password or "")
+            # A line feed would begin another line of what a helper tells git (gitcredentials(7)); git refuses such a URL.
+            return (user, password, bare) if (user + password).isprintable() else None
     return None
 
 

@@ -14,6 +14,7 @@ from hosts.plain import PlainGit
 from support.sample import differences
 
 from gitdeploy import App
+from gitdeploy.checkout.login import login_of_url
 from gitdeploy.errors import GitDeployError
 from sources.conftest import TOKEN, TOKEN_VARIABLE, Shop, make_shop
 
@@ -126,6 +127,14 @@ def test_a_password_in_a_url_stands_in_no_command_line(
     assert not [line for line in helpers if "pa%40ss" in line or "REDACTED" in line or "pa@ss" in line]
     sent = [request for request in private.host.git_requests if request.status == 200]
     assert sent, "and yet it was let in"
+
+
+@pytest.mark.parametrize("login", ["deploy:a%0ahost%3Devil.example", "deploy%0ahost%3Devil.example:a", "deploy:a%00b"])
+def test_a_login_of_several_lines_is_none(login: str) -> None:
+    """It would tell git more than a password: which host it is for."""
+    url = f"https://{login}@git.example.com/shop.git"
+    assert login_of_url({"remote.origin.url": [url]}, "origin") is None
+    assert login_of_url({}, "https://deploy:a%20b@h/x.git") == ("deploy", "a b", "https://h/x.git")
 
 
 def test_doctor_names_a_password_in_a_url_and_the_hint_removes_it(private: Shop) -> None:
