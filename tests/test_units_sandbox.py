@@ -1,4 +1,4 @@
-"""The sandbox of the printed units leaves out what this app's deployments need, and says why."""
+"""The printed units: the sandbox leaves out what this app's deployments need, and says why; no name becomes a line."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from support.sample import Sample
 
 from gitdeploy import App
+from gitdeploy.cli import units
 from gitdeploy.cli.sandbox import sandbox
 
 # (more in deploy.yaml, in .env, a hook; what stands in the unit, what doesn't)
@@ -47,3 +49,29 @@ def test_what_the_unit_leaves_to_deployments(
     assert not [line for line in not_there if line in found], found
     if os.geteuid() == 0:
         assert "CapabilityBoundingSet=" not in found, "root's own checkout: hooks of root's need what root has"
+
+
+# Names of folders, as they stand in ExecStart.
+NAMES = {
+    "plain": "plain",
+    "a b": '"{}/a b"',
+    "a%nb": '"{}/a%%nb"',
+    "$HOME": '"{}/$$HOME"',
+    'a"b\\c': '"{}/a\\"b\\\\c"',
+    "x\nExecStartPre=+touch pwned": '"{}/x\\x0aExecStartPre=+touch pwned"',
+    "x\r\t\x85y": '"{}/x\\x0d\\x09\\xc2\\x85y"',
+    "x\udcffy": '"{}/x\\xffy"',
+    "店": "{}/店",
+}
+
+
+@pytest.mark.parametrize(("name", "written"), NAMES.items(), ids=map(ascii, NAMES))
+def test_a_folder_of_any_name_is_one_word_of_the_unit(app: Path, tmp_path: Path, name: str, written: str) -> None:
+    """Root installs what is printed, for an owner who chose the name."""
+    place = tmp_path / name
+    place.mkdir()
+    site = replace(App.open(app).site, root=place)
+    found = units.web_unit(site, None).splitlines()
+    assert len(found) == len(units.web_unit(App.open(app).site, None).splitlines())
+    (command,) = (line for line in found if line.startswith("ExecStart"))
+    assert command.endswith(f" -C {written.format(tmp_path) if '{}' in written else f'{tmp_path}/{written}'} web")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +16,8 @@ from gitdeploy.system.owner import user_name
 from gitdeploy.text import path_text
 
 _FOLDER = "/etc/systemd/system"
+_BY_NAME = {"\\": "\\\\", '"': '\\"', "$": "$$", "%": "%%"}
+_NEEDS_QUOTES = re.compile(r"[ ';]")
 
 
 def web_unit(site: Site, config_file: Path | None) -> str:
@@ -146,9 +149,14 @@ def _name(site: Site) -> str:
 
 
 def _quoted(word: str) -> str:
-    """A word of ExecStart (systemd.service(5), COMMAND LINES)."""
-    text = word.replace("\\", "\\\\").replace('"', '\\"').replace("$", "$$").replace("%", "%%")
-    return f'"{text}"' if any(c in word for c in " '\"\\;") or not word else text
+    """A word of ExecStart (systemd.service(5), COMMAND LINES). What is no plain character stands there by its bytes: a line
+    feed in a folder's name would begin a line of the unit, which root installs."""
+    text = "".join(_BY_NAME.get(c) or (c if c.isprintable() else _by_bytes(c)) for c in word)
+    return text if text == word and word and not _NEEDS_QUOTES.search(word) else f'"{text}"'
+
+
+def _by_bytes(character: str) -> str:
+    return "".join(f"\\x{byte:02x}" for byte in character.encode("utf-8", "surrogateescape"))
 
 
 def _escaped(path: str) -> str:
