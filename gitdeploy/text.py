@@ -21,31 +21,28 @@ _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _ESCAPE_SEQUENCE = re.compile(
     "\x1b(?:\\[[0-?]*[ -/]*[@-~]|\\][^\x07\x1b]*(?:\x07|\x1b\\\\)?|[@-_])|\x9b[0-?]*[ -/]*[@-~]"
 )
+# What `redact` masks: compiled at the first use, for most commands need none of it.
 # Up to the last @, for passwords hold @ and / unquoted; but `host:8443/x@v1` is a port. A scheme may have been cut off.
-_URL_PASSWORD = re.compile(
-    r"(?i)((?:\b[a-z][a-z0-9+.-]{0,20}:)?//)([^/@\s:'\"<>]{0,64}):(?!\d{1,5}/)[^\s'\"<>]{0,512}@"
-)
-_URL_USER_TOKEN = re.compile(
+_URL_LOGIN = r"(?i)((?:\b[a-z][a-z0-9+.-]{0,20}:)?//)([^/@\s:'\"<>]{0,64}):(?!\d{1,5}/)[^\s'\"<>]{0,512}@"
+_URL_USER = (
     r"(?i)(\bhttps?://)(?!(?:[a-z]{1,15}|x-[a-z-]{1,13}|oauth2|gitlab-ci-token)@[^/@\s]{0,256}(?:[/\s'\"]|$))"
     r"[^/\s:'\"<>]{1,512}@"
 )
-_SECRET_WORDS = (  # what a secret's name ends in
-    "password|passwd|passphrase|secret|token|credentials?|(?:api|access|secret|private|auth|encryption|signing)[_-]?key"  # noqa: S105
+_ENDINGS = (  # what a secret's name ends in
+    "password|passwd|passphrase|secret|token|credentials?|(?:api|access|secret|private|auth|encryption|signing)[_-]?key"
 )
-_QUERY_TOKEN = re.compile(r"(?i)([?&;](?:key|auth|sign?|signature|code|pwd)=)[^&\s'\"]+")
-_ASSIGNED = re.compile(rf"(?i)((?:{_SECRET_WORDS}|\bpwd) ?= ?)(?:\"[^\"]+\"|'[^']+'|[^&\s'\",;]+)")
-_IN_JSON = re.compile(rf"(?i)((?:{_SECRET_WORDS})([\"'])\s*:\s*[\"'])(?:\\.|(?!\2)[^\\])+")
-_HEADER_TOKEN = re.compile(
+_QUERY = r"(?i)([?&;](?:key|auth|sign?|signature|code|pwd)=)[^&\s'\"]+"
+_ASSIGNED = rf"(?i)((?:{_ENDINGS}|\bpwd) ?= ?)(?:\"[^\"]+\"|'[^']+'|[^&\s'\",;]+)"
+_IN_JSON = rf"(?i)((?:{_ENDINGS})([\"'])\s*:\s*[\"'])(?:\\.|(?!\2)[^\\])+"
+_HEADER = (
     r"(?i)\b((?:(?:proxy-)?authorization|(?:private|job|deploy)-token|x-(?:[a-z0-9]+-)*(?:token|key|secret))\s*[:=]\s*"
     r"(?:(?:bearer|token|basic)\s+)?)[^\s'\",]+"
 )
-_COOKIE = re.compile(r"(?i)\b((?:set-)?cookie:\s*)(?=[^\s=;]+=)[^\r\n]+")
-_WEBHOOK = re.compile(
-    r"(?i)(\bhttps?://[^\s/]+/(?:services|open-apis/bot(?:/v\d)?/hook|api/webhooks|webhookb2|bot(?=\d+:))/?)[^\s'\"<>?#]+"
-)
-_APPRISE = re.compile(r"(?i)\b((?:dingtalk|discord|feishu|lark|msteams|slack|tgram|wecombot|workflows)://)[^\s'\"<>]+")
+_COOKIE = r"(?i)\b((?:set-)?cookie:\s*)(?=[^\s=;]+=)[^\r\n]+"
+_WEBHOOK = r"(?i)(\bhttps?://[^\s/]+/(?:services|open-apis/bot(?:/v\d)?/hook|api/webhooks|webhookb2|bot(?=\d+:))/?)[^\s'\"<>?#]+"
+_APPRISE = r"(?i)\b((?:dingtalk|discord|feishu|lark|msteams|slack|tgram|wecombot|workflows)://)[^\s'\"<>]+"
 # Colours and weights that hide nothing: those of gitdeploy/cli/screen.py, and rich's of Markdown.
-_COLOUR = re.compile("(\x1b\\[(?:(?:1;)?36;40|(?:[0-49]|2[2349]|3[1-79]|49|9[1-7])(?:;(?:[1-49]|3[1-7]|9[1-7]))*)?m)")
+_COLOUR = "(\x1b\\[(?:(?:1;)?36;40|(?:[0-49]|2[2349]|3[1-79]|49|9[1-7])(?:;(?:[1-49]|3[1-7]|9[1-7]))*)?m)"
 _SECRET_NAME = re.compile(
     r"(?i)TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIAL|(?:^|_)(?:API|ACCESS|PRIVATE|AUTH|ENCRYPTION)?KEY(?:_|$)|_PWD?$"
 )
@@ -84,16 +81,16 @@ def _redact(text: str) -> str:
     for secret in sorted(_secrets, key=len, reverse=True):
         text = text.replace(secret, MASK)
     if "//" in text and "@" in text:
-        text = _URL_PASSWORD.sub(rf"\1\2:{MASK}@", text)
-        text = _URL_USER_TOKEN.sub(rf"\1{MASK}@", text)
+        text = re.sub(_URL_LOGIN, rf"\1\2:{MASK}@", text)
+        text = re.sub(_URL_USER, rf"\1{MASK}@", text)
     if "://" in text:
-        text = _APPRISE.sub(rf"\1{MASK}", _WEBHOOK.sub(rf"\1{MASK}", text))
+        text = re.sub(_APPRISE, rf"\1{MASK}", re.sub(_WEBHOOK, rf"\1{MASK}", text))
     if "=" in text:
-        text = _ASSIGNED.sub(rf"\1{MASK}", _QUERY_TOKEN.sub(rf"\1{MASK}", text))
+        text = re.sub(_ASSIGNED, rf"\1{MASK}", re.sub(_QUERY, rf"\1{MASK}", text))
     if ":" in text or "=" in text:
-        text = _HEADER_TOKEN.sub(rf"\1{MASK}", text)
+        text = re.sub(_HEADER, rf"\1{MASK}", text)
     if ":" in text:
-        text = _COOKIE.sub(rf"\1{MASK}", _IN_JSON.sub(rf"\1{MASK}", text))
+        text = re.sub(_COOKIE, rf"\1{MASK}", re.sub(_IN_JSON, rf"\1{MASK}", text))
     return text
 
 
@@ -119,7 +116,7 @@ def for_terminal(text: str) -> str:
     """TEXT as a terminal may get it: lines, and gitdeploy's own colours; no other escape and nothing invisible."""
     if text.isascii() and "\x1b" not in text and text.replace("\n", "").isprintable():
         return text
-    return "".join(part if _COLOUR.fullmatch(part) else clean(part, lines=True) for part in _COLOUR.split(text))
+    return "".join(part if re.fullmatch(_COLOUR, part) else clean(part, lines=True) for part in re.split(_COLOUR, text))
 
 
 def without_escapes(text: str) -> str:
