@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from gitdeploy.backups.store import Backup
+from gitdeploy.cli.completing import backup_ids
 from gitdeploy.cli.options import EXAMPLE, global_options, pass_screen, yes_option
 from gitdeploy.cli.screen import Screen, is_terminal
 from gitdeploy.deployment.plan.data_release import data_name, own_data
@@ -64,7 +65,7 @@ def command(context: click.Context, /, screen: Screen) -> None:
 
 
 @command.command("show", context_settings=EXAMPLE)
-@click.argument("ref")
+@click.argument("ref", shell_complete=backup_ids)
 @global_options
 @pass_screen
 def show(screen: Screen, /, ref: str) -> None:
@@ -103,7 +104,7 @@ def show(screen: Screen, /, ref: str) -> None:
 
 
 @command.command("diff", context_settings=EXAMPLE)
-@click.argument("ref")
+@click.argument("ref", shell_complete=backup_ids)
 @global_options
 @pass_screen
 def diff(screen: Screen, /, ref: str) -> None:
@@ -126,7 +127,7 @@ def diff(screen: Screen, /, ref: str) -> None:
 
 
 @command.command("label", context_settings=EXAMPLE)
-@click.argument("ref")
+@click.argument("ref", shell_complete=backup_ids)
 @click.argument("text")
 @global_options
 @pass_screen
@@ -144,7 +145,7 @@ def label(screen: Screen, /, ref: str, text: str) -> None:
 
 
 @command.command("delete", context_settings=EXAMPLE)
-@click.argument("ref")
+@click.argument("ref", shell_complete=backup_ids)
 @yes_option
 @global_options
 @pass_screen
@@ -164,7 +165,7 @@ def delete(screen: Screen, /, ref: str, yes: bool) -> None:
 
 
 @command.command("export", context_settings=EXAMPLE)
-@click.argument("ref")
+@click.argument("ref", shell_complete=backup_ids)
 @click.argument("file", type=click.Path(dir_okay=False))
 @global_options
 @pass_screen

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from gitdeploy.cli.completing import hook_names, stages
 from gitdeploy.cli.options import EXAMPLE, global_options, pass_screen
 from gitdeploy.cli.screen import Screen
 from gitdeploy.errors import UsageError
@@ -56,7 +57,7 @@ def _none(folder: str | None) -> str:
 
 
 @command.command("run", context_settings=EXAMPLE)
-@click.argument("stage")
+@click.argument("stage", shell_complete=stages)
 @global_options
 @pass_screen
 def run_stage(screen: Screen, /, stage: str) -> None:
@@ -79,7 +80,7 @@ def show_library(screen: Screen, /) -> None:
 
 
 @command.command("install", context_settings=EXAMPLE)
-@click.argument("name")
+@click.argument("name", shell_complete=hook_names)
 @click.option("--stage", type=click.Choice(STAGES), help="Only for this stage. Default: each where it belongs.")
 @click.option("--force", is_flag=True, help="Replace what is there.")
 @global_options

@@ -8,6 +8,7 @@ from datetime import datetime
 import click
 
 from gitdeploy.app import App
+from gitdeploy.cli.completing import deployment_ids
 from gitdeploy.cli.marks import action_title, status_title
 from gitdeploy.cli.options import EXAMPLE, global_options, pass_screen
 from gitdeploy.cli.screen import Screen
@@ -19,7 +20,7 @@ from gitdeploy.text import duration_text
 
 
 @click.command("log", context_settings=EXAMPLE)
-@click.argument("deployment", metavar="[ID]", type=int, required=False)
+@click.argument("deployment", metavar="[ID]", type=int, required=False, shell_complete=deployment_ids)
 @click.option("-f", "--follow", is_flag=True, help="Follow a running one to its end.")
 @click.option("--limit", type=click.IntRange(1), default=20, help="How many are listed.")
 @global_options

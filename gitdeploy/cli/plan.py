@@ -6,13 +6,14 @@ from typing import Any
 
 import click
 
+from gitdeploy.cli.completing import tags
 from gitdeploy.cli.options import EXAMPLE, global_options, pass_screen, to_options, upgrade_options
 from gitdeploy.cli.plan_text import nothing_text, plan_text
 from gitdeploy.cli.screen import Screen
 
 
 @click.command("plan", context_settings=EXAMPLE)
-@click.argument("tag", required=False)
+@click.argument("tag", required=False, shell_complete=tags)
 @upgrade_options
 @global_options
 @pass_screen

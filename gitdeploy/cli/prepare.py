@@ -6,12 +6,13 @@ from typing import Any
 
 import click
 
+from gitdeploy.cli.completing import tags
 from gitdeploy.cli.options import EXAMPLE, global_options, pass_screen, to_options, upgrade_options, wait_option
 from gitdeploy.cli.screen import Screen
 
 
 @click.command("prepare", context_settings=EXAMPLE)
-@click.argument("tag", required=False)
+@click.argument("tag", required=False, shell_complete=tags)
 @upgrade_options
 @wait_option
 @global_options

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from msgspec.structs import asdict
 
+from gitdeploy.cli.completing import tags
 from gitdeploy.cli.notes import notes_text
 from gitdeploy.cli.options import EXAMPLE, global_options, pass_screen
 from gitdeploy.cli.screen import Screen
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @click.command("releases", context_settings=EXAMPLE)
-@click.argument("tag", required=False)
+@click.argument("tag", required=False, shell_complete=tags)
 @click.option("--limit", type=click.IntRange(1), default=10, show_default=True, help="How many.")
 @click.option("--all", "everything", is_flag=True, help="All tags, also those that are no versions.")
 @global_options

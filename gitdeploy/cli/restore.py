@@ -7,13 +7,14 @@ from typing import Any
 import click
 
 from gitdeploy.cli.asking import ask_before_data
+from gitdeploy.cli.completing import backup_ids
 from gitdeploy.cli.options import EXAMPLE, global_options, pass_screen, to_options, wait_option, yes_option
 from gitdeploy.cli.plan_text import plan_text
 from gitdeploy.cli.screen import Screen
 
 
 @click.command("restore", context_settings=EXAMPLE)
-@click.argument("ref")
+@click.argument("ref", shell_complete=backup_ids)
 @click.option("--with-data", is_flag=True, help="Database dumps, backup.include and keep paths too.")
 @click.option("--no-restart", is_flag=True, help="Leave the service alone.")
 @click.option("--no-hooks", is_flag=True, help="Run no hooks.")

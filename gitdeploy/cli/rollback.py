@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gitdeploy.cli.asking import ask_before_data
+from gitdeploy.cli.completing import versions
 from gitdeploy.cli.options import EXAMPLE, global_options, pass_screen, to_options, wait_option, yes_option
 from gitdeploy.cli.plan_text import plan_text
 from gitdeploy.cli.screen import Screen
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @click.command("rollback", context_settings=EXAMPLE)
-@click.argument("version", required=False)
+@click.argument("version", required=False, shell_complete=versions)
 @click.option("--with-data", is_flag=True, help="Database dumps, backup.include and keep paths too.")
 @click.option("--no-restart", is_flag=True, help="Leave the service alone.")
 @click.option("--no-hooks", is_flag=True, help="Run no hooks.")

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import sys
 import time
 import uuid
@@ -26,6 +27,7 @@ from msgspec import Struct, field
 
 from gitdeploy.app import App
 from gitdeploy.cli.marks import MARKS, status_of, step_title
+from gitdeploy.cli.tables import table_text
 from gitdeploy.deployment import outside
 from gitdeploy.deployment.record.events import Ended, Event, Line, Listener, Started, StepChanged
 from gitdeploy.deployment.record.work import Caller
@@ -38,7 +40,7 @@ from gitdeploy.state import StateDirectory
 from gitdeploy.state.requests import RunFile
 from gitdeploy.system import interruption
 from gitdeploy.system.ourselves import refuse_changeable
-from gitdeploy.text import for_terminal, padded, shell_word, width_of, without_escapes
+from gitdeploy.text import for_terminal, padded, shell_word, without_escapes
 
 if TYPE_CHECKING:
     from gitdeploy.deployment.record.work import Result
@@ -195,11 +197,10 @@ class Screen(Struct):
         return None
 
     def table(self, rows: Sequence[Sequence[str]], header: Sequence[str]) -> str:
-        """Columns, aligned by the width that they take on a terminal."""
+        """Columns, aligned by the width that they take on a terminal. On one, what is too wide for it goes on in the next
+        line, whole words below each other; in a pipe a row is a line."""
         shown = [[render(cell) for cell in row] for row in (map(sentence_of, header), *rows)]
-        widths = [max(width_of(row[at]) for row in shown) for at in range(len(header))]
-        lines = ("  ".join(padded(cell, widths[at]) for at, cell in enumerate(row)).rstrip() for row in shown)
-        return "\n".join(lines)
+        return table_text(shown, shutil.get_terminal_size().columns if is_terminal(sys.stdout) else 0)
 
     def confirm(self, question: str) -> bool:
         """Ask on a terminal; off one, `--yes` is needed. Raises `UsageError`."""

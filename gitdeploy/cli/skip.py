@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from gitdeploy.cli.completing import tags
 from gitdeploy.cli.options import EXAMPLE, global_options, pass_screen
 from gitdeploy.cli.screen import Screen
 from gitdeploy.messages import tr
@@ -11,7 +12,7 @@ from gitdeploy.text import clean
 
 
 @click.command("skip", context_settings=EXAMPLE)
-@click.argument("tag", required=False)
+@click.argument("tag", required=False, shell_complete=tags)
 @click.option("--reason", default="", metavar="TEXT", help="Why; shown wherever the release is.")
 @global_options
 @pass_screen

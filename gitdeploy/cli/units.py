@@ -22,7 +22,7 @@ _NEEDS_QUOTES = re.compile(r"[ ';]")
 
 def web_unit(site: Site, config_file: Path | None) -> str:
     """The unit of `gitdeploy web`."""
-    name = _name(site)
+    name = unit_name(site)
     return f"""\
 # {_FOLDER}/{name}-page.service        then: systemctl daemon-reload && systemctl enable --now {name}-page
 # The page and the API of {name}. Deployments that it starts run outside this unit: restarting it disturbs none of them.
@@ -47,7 +47,7 @@ WantedBy=multi-user.target
 
 def watch_units(site: Site, *, once: bool) -> Mapping[str, str]:
     """File name -> text: a service that watches on, or (ONCE) a service and the timer that starts it."""
-    name = _name(site)
+    name = unit_name(site)
     command = _command(site, None)
     if not once:
         text = f"""\
@@ -142,7 +142,7 @@ def _program() -> list[str]:
     return [os.path.abspath(sys.executable), "-m", "gitdeploy"]
 
 
-def _name(site: Site) -> str:
+def unit_name(site: Site) -> str:
     """The app's name as a unit's name may be."""
     text = "".join(c if c.isascii() and (c.isalnum() or c in "-_.") else "-" for c in site.name).strip("-.")
     return text or "app"

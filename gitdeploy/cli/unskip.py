@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from gitdeploy.cli.completing import skipped
 from gitdeploy.cli.options import EXAMPLE, global_options, pass_screen
 from gitdeploy.cli.screen import Screen
 from gitdeploy.messages import tr
@@ -11,7 +12,7 @@ from gitdeploy.text import clean
 
 
 @click.command("unskip", context_settings=EXAMPLE)
-@click.argument("tag")
+@click.argument("tag", shell_complete=skipped)
 @global_options
 @pass_screen
 def command(screen: Screen, /, tag: str) -> None:

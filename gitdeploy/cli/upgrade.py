@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gitdeploy.cli.completing import tags
 from gitdeploy.cli.options import (
     EXAMPLE,
     global_options,
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @click.command("upgrade", context_settings=EXAMPLE)
-@click.argument("tag", required=False)
+@click.argument("tag", required=False, shell_complete=tags)
 @upgrade_options
 @click.option("-n", "--dry-run", is_flag=True, help="Only show the plan.")
 @wait_option

@@ -7,10 +7,11 @@ from datetime import UTC, datetime
 
 import click
 
+from gitdeploy.cli.installed_units import install_units
 from gitdeploy.cli.options import EXAMPLE, global_options, pass_screen
 from gitdeploy.cli.screen import Screen
 from gitdeploy.cli.units import watch_units
-from gitdeploy.errors import GitDeployError, Interrupted, LockedError
+from gitdeploy.errors import GitDeployError, Interrupted, LockedError, UsageError
 from gitdeploy.messages import joined, tr
 from gitdeploy.system import interruption
 from gitdeploy.text import clean, duration_text
@@ -21,10 +22,17 @@ JITTER = 0.1  # of the interval, so that many servers don't ask at the same mome
 
 @click.command("watch", context_settings=EXAMPLE)
 @click.option("--once", is_flag=True, help="Look once and end: for timers.")
-@click.option("--print-unit", is_flag=True, help="Print the systemd units that run this (with --once: a timer too).")
+@click.option(
+    "--print-unit",
+    is_flag=False,
+    flag_value="all",
+    type=click.Choice(["all", "service", "timer"]),
+    help="Print the systemd units that run this (with --once: a timer too), or one of them.",
+)
+@click.option("--install-unit", is_flag=True, help="Write those units, enable and start them (root).")
 @global_options
 @pass_screen
-def command(screen: Screen, /, once: bool, print_unit: bool) -> None:
+def command(screen: Screen, /, once: bool, print_unit: str | None, install_unit: bool) -> None:
     """Look for releases on an interval.
 
     Tells people once about a new one, and upgrades where `check` in deploy.yaml allows it.
@@ -33,10 +41,11 @@ def command(screen: Screen, /, once: bool, print_unit: bool) -> None:
     Example:
       gitdeploy watch --once
       gitdeploy watch --once --print-unit
+      gitdeploy watch --once --print-unit timer
+      sudo gitdeploy watch --once --install-unit
     """
-    if print_unit:
-        site = screen.app().site
-        screen.result({"units": watch_units(site, once=once)}, joined("\n", watch_units(site, once=once).values()))
+    if print_unit or install_unit:
+        _units(screen, once=once, which=print_unit, install=install_unit)
         return
     if once:
         _once(screen)
@@ -60,6 +69,20 @@ def command(screen: Screen, /, once: bool, print_unit: bool) -> None:
             interruption.sleep(wait)
         except Interrupted:
             return
+
+
+def _units(screen: Screen, *, once: bool, which: str | None, install: bool) -> None:
+    """Print the units, or the WHICH of them, or install them all."""
+    site = screen.app().site
+    units = watch_units(site, once=once)
+    if install:
+        install_units(screen, units, "-C", str(site.root), "watch", *(["--once"] if once else []))
+        return
+    wanted = {name: text for name, text in units.items() if which == "all" or name.endswith(f".{which}")}
+    if not wanted:
+        raise UsageError(tr("There is a timer with --once only."), tr("gitdeploy watch --once --print-unit timer"))
+    apart = tr("# ---- the next file ----")
+    screen.result({"units": wanted}, joined(f"\n{apart}\n", wanted.values()))
 
 
 def _once(screen: Screen) -> Look:

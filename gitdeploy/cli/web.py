@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gitdeploy.cli.installed_units import install_units
 from gitdeploy.cli.options import EXAMPLE, global_options, pass_screen
 from gitdeploy.cli.page_port import choose_port, nginx_block, usual_port
 from gitdeploy.cli.screen import Screen
-from gitdeploy.cli.units import web_unit
+from gitdeploy.cli.units import unit_name, web_unit
 from gitdeploy.config.document import Scalar
 from gitdeploy.config.kinds import Duration, Wrong
 from gitdeploy.errors import ConfigError, UsageError
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 @click.option("--host", metavar="ADDRESS", help="Serve at this address instead of web.host.")
 @click.option("--port", type=click.IntRange(1, 65535), help="Serve at this port instead of web.port.")
 @click.option("--print-unit", is_flag=True, help="Print the systemd unit that runs this.")
+@click.option("--install-unit", is_flag=True, help="Write that unit, enable and start it (root).")
 @click.option("--print-proxy", is_flag=True, help="Print what nginx needs to reach the page.")
 @global_options
 @pass_screen
@@ -42,6 +44,7 @@ def command(
     host: str | None,
     port: int | None,
     print_unit: bool,
+    install_unit: bool,
     print_proxy: bool,
 ) -> None:
     """Serve the page and the API.
@@ -55,9 +58,13 @@ def command(
     """
     if context.invoked_subcommand is not None:
         return
-    if print_unit:
-        text = web_unit(screen.app().site, screen.config_file)
-        screen.result({"unit": text}, text)
+    if print_unit or install_unit:
+        site = screen.app().site
+        text = web_unit(site, screen.config_file)
+        if install_unit:
+            install_units(screen, {f"{unit_name(site)}-page.service": text}, "-C", str(site.root), "web")
+        else:
+            screen.result({"unit": text}, text)
         return
     app = screen.app()
     settings = app.site.config.web

@@ -213,7 +213,7 @@ class SystemdUnit(Struct):
     def _show(self, user: bool) -> Completed:
         # The name stands last, after `--`: a name can't be read as an option.
         return self._as_manager(
-            [_systemctl(), *(["--user"] if user else []), "show", f"--property={_PROPERTIES}", "--", self.name],
+            [systemctl(), *(["--user"] if user else []), "show", f"--property={_PROPERTIES}", "--", self.name],
             user=user,
             timeout=_ASK,
         )
@@ -334,7 +334,7 @@ class SystemdUnit(Struct):
             "Let {user} restart just this unit, by polkit or by sudo (docs/services.md shows both): "
             "{user} ALL=(root) NOPASSWD: {systemctl} restart {name}, … Or run gitdeploy as root.",
             user=user,
-            systemctl=_systemctl(),
+            systemctl=systemctl(),
             name=self.name,
         )
 
@@ -343,7 +343,7 @@ class SystemdUnit(Struct):
     def _call(
         self, verb: str, *, timeout: float, on_line: OnLine | None = None, marked: bool = False, sudo: bool = True
     ) -> Completed:
-        argv = [_systemctl(), *(["--user"] if self._manager() else []), "--no-ask-password", verb, self.name]
+        argv = [systemctl(), *(["--user"] if self._manager() else []), "--no-ask-password", verb, self.name]
         done = self._as_manager(argv, timeout=timeout, on_line=on_line, marked=marked)
         if sudo and not done.ok and not self.user and _refused(done) and os.geteuid() != 0:
             with_sudo = self._sudo(verb)
@@ -358,7 +358,7 @@ class SystemdUnit(Struct):
         sudo = which("sudo")
         if sudo is None:
             return None
-        argv = [_systemctl(), verb, self.name]
+        argv = [systemctl(), verb, self.name]
         if probe:
             listed = self._as_manager([sudo, "-n", "-l", "--", *argv], user=False, timeout=_ASK)
             return argv if listed.ok else None
@@ -429,7 +429,7 @@ def _said(done: Completed, phrases: Sequence[str]) -> bool:
     return not done.ok and any(words in said for words in phrases)
 
 
-def _systemctl() -> str:
+def systemctl() -> str:
     return which("systemctl") or "/usr/bin/systemctl"
 
 

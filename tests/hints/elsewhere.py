@@ -23,6 +23,8 @@ FOLLOWED_ELSEWHERE = {
     "Export it anew where it came from": "e2e/test_backups_elsewhere.py::test_a_backup_comes_back_on_another_server_byte_for_byte",
     "Signatures are wanted (git.verify). Fetch its release first": "e2e/test_backups_elsewhere.py::test_where_signatures_are_wanted_a_commit_from_a_file_alone_is_no_release",
     "Fetch the rest: git fetch --unshallow": "e2e/test_backups_elsewhere.py::test_what_an_export_leaves_out_is_said",
+    "Name it in deploy.yaml:  service: {systemd: NAME}": "test_hands.py::test_the_rules_are_whole_and_for_the_apps_units_alone",
+    "gitdeploy watch --once --print-unit timer": "test_hands.py::test_units_are_printed_apart_and_installed_by_root_alone",
     # by tests beside this one
     "Bring it back: git {}submodule update": _MODULES + "test_the_hint_solves_it",
     "Put it back: {}; or go on: --discard-local-changes": _MODULES + "test_the_hint_solves_it",
@@ -149,7 +151,7 @@ NOT_COMMANDS = {
         "service.{} in deploy.yaml", "{} config, in the checkout, as {}", "It has: {}.", "service.timeout says how long",
         "systemctl", "systemd-analyze verify", "See that the URL has the right user", "Something holds a lock on a table",
         "supervisorctl status", "Give it user=", "Give it User=", "Let {} restart just this unit", "This machine was not started by systemd",
-        "From this checkout run", "Set service.", "Docker has no compose here", "Install Docker", "There is no docker", "Make your init run", "Start it, and look at its log.",
+        "From this checkout run", "As root, in a shell:", "Print it instead: --print-unit", "Set service.", "Docker has no compose here", "Install Docker", "There is no docker", "Make your init run", "Start it, and look at its log.",
     ],
     "judgement on one's own files, code or data": [
         "Copy the whole checkout instead, .git and .gitdeploy with it.",
