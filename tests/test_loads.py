@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 from pathlib import Path
 
 import pytest
 
 from gitdeploy.services.loads import loads_of
+from gitdeploy.services.starts import loaded_by
+from gitdeploy.services.systemd import SystemdUnit
 
 # command -> (kind, words, folder below the root): what is loaded
 LOADED: dict[str, tuple[str, tuple[str, ...], str]] = {
@@ -78,3 +82,16 @@ def test_djangos_own_check_comes_with_its_server(root: Path) -> None:
     found = loads_of(split("{venv}/gunicorn proj.wsgi", root), root, root, root / "venv")
     assert [load.shown for load in found] == ["gunicorn proj.wsgi", "manage.py check --deploy"]
     assert loads_of(split("{venv}/gunicorn proj.wsgi", root), Path("/srv"), root, root / "venv") == []
+
+
+@pytest.mark.parametrize(("user", "tested"), [(pwd.getpwuid(os.getuid()).pw_name, True), ("nobody", False)])
+def test_a_service_of_another_user_is_left_alone(
+    root: Path, monkeypatch: pytest.MonkeyPatch, user: str, tested: bool
+) -> None:
+    """What the app makes at its start, a log file, would be the wrong user's."""
+    command = f"{{ path=x ; argv[]={root}/venv/bin/gunicorn app:app ; ignore_errors=no ; start_time=[n/a] }}"
+    facts = {"ExecStart": command, "WorkingDirectory": str(root / "code"), "User": user}
+    monkeypatch.setattr(SystemdUnit, "facts", lambda _: facts)
+    unit = SystemdUnit("app", root, os.getuid(), user=False)
+    found = [(load.shown, load.folder) for load in loaded_by([unit], root, root / "venv")]
+    assert found == ([("gunicorn app:app", str(root / "code"))] if tested else [])

@@ -37,7 +37,8 @@ class Start(Struct, frozen=True):
 
 def loaded_by(services: Sequence[Service], root: Path, venv: Path) -> tuple[Load, ...]:
     """What of the checkout ROOT each of SERVICES loads at its start with the Python of VENV, each once; nothing where that
-    can't be told (a container, a shell script, an app that is down)."""
+    can't be told (a container, a shell script, an app that is down), or where it runs as another user than the checkout's owner:
+    what it makes at its start would then be the wrong user's."""
     found: dict[Load, None] = {}
     for service in services:
         with suppress(GitDeployError, OSError):
@@ -48,14 +49,19 @@ def loaded_by(services: Sequence[Service], root: Path, venv: Path) -> tuple[Load
 
 
 def _starts(service: Service, root: Path, venv: Path) -> Iterator[Start]:
+    owner = root.stat().st_uid
     if isinstance(service, SystemdUnit):
         facts = service.facts()
+        if not service.runs_as(owner, facts):
+            return
         folder = facts.get("WorkingDirectory", "").lstrip("-!")
         for words in _ARGV.findall(facts.get("ExecStart", "")):
             yield Start(tuple(words.split()), Path(folder) if folder.startswith("/") else root)
     elif isinstance(service, Supervisor):
-        known = list(_supervised(service.name, root))
-        yield from known or _running([each.pid for each in service.processes()], root)
+        pids = [each.pid for each in service.processes()]
+        if all(proc.owner_of(pid) == owner for pid in pids):
+            known = list(_supervised(service.name, root)) if pids else []
+            yield from known or _running(pids, root)
     elif isinstance(service, PidFile):
         yield from _running([service.main().pid], root)
     elif isinstance(service, Command):
@@ -64,7 +70,8 @@ def _starts(service: Service, root: Path, venv: Path) -> Iterator[Start]:
 
 
 def _running(pids: Sequence[int], root: Path) -> Iterator[Start]:
-    for pid in pids:
+    owner = root.stat().st_uid
+    for pid in (pid for pid in pids if proc.owner_of(pid) == owner):
         folder = root
         with suppress(OSError):
             folder = Path(os.readlink(f"/proc/{pid}/cwd"))

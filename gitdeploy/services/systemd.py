@@ -6,7 +6,6 @@ restart is root's, or given by polkit or sudo: see docs/services.md.
 
 from __future__ import annotations
 
-import glob
 import os
 import pwd
 import re
@@ -19,6 +18,7 @@ from msgspec import Struct
 from gitdeploy.errors import GitDeployError
 from gitdeploy.messages import tr
 from gitdeploy.services.base import OnLine, ServiceFailed, described, failed
+from gitdeploy.services.journal import unreadable_journal
 from gitdeploy.services.units import discover
 from gitdeploy.system import environment as environment_
 from gitdeploy.system import owner as owners
@@ -35,7 +35,6 @@ _PROPERTIES = (
     "WorkingDirectory,ExecStart,ExecMainCode,ExecMainStatus,CanReload,CanStart,FragmentPath,Triggers,"
     "Environment,EnvironmentFiles,UnsetEnvironment"
 )
-_JOURNALS = ("/var/log/journal", "/run/log/journal")
 _ASK = 15.0  # seconds for a question to systemd
 _NO_RIGHT = (
     "authentication required",
@@ -195,6 +194,12 @@ class SystemdUnit(Struct):
                 "" if booted() else NO_SYSTEMD,
             )
         return parse_show(done.text)
+
+    def runs_as(self, uid: int, facts: Mapping[str, str]) -> bool:
+        """Whether its processes are those of the user UID. FACTS: what `facts` said."""
+        if self._manager():
+            return uid == self.owner
+        return facts.get("DynamicUser") != "yes" and _uid(facts.get("User", "")) == uid
 
     def is_users(self) -> bool:
         """Whether it is a unit of the owner's own manager, for which nobody needs root."""
@@ -386,23 +391,6 @@ class SystemdUnit(Struct):
 
     def as_dict(self) -> dict[str, Any]:
         return {**described(self), "user": self.user}
-
-
-def unreadable_journal() -> str:
-    """Why this user sees nothing of the system's journal, and what helps, in a sentence; empty where it does, or there is none.
-    Its files are readable for root, for the groups systemd-journal and adm, and by access control lists (journald(8))."""
-    if os.geteuid() == 0:
-        return ""
-    files = [path for top in _JOURNALS for path in glob.glob(f"{top}/*/system.journal")]
-    if any(os.access(path, os.R_OK) for path in files) or not (files or any(os.path.isdir(top) for top in _JOURNALS)):
-        return ""
-    user = owners.user_name(os.geteuid())
-    return tr(
-        "{user} may not read the journal, so what the app itself said is missing. As root: "
-        "usermod --append --groups systemd-journal {user}; it counts from {user}'s next login, "
-        "or restart of its service",
-        user=user,
-    )
 
 
 def parse_show(text: str) -> dict[str, str]:

@@ -31,7 +31,7 @@ _SPARE = 64 << 20  # bytes that stay free on the disk
 _SQLITE = b"SQLite format 3\0"
 _BESIDE = ("-wal", "-shm", "-journal")
 _NEVER = frozenset((".git", NAME, "__pycache__"))
-_NOT_COPIED = (".pid", ".sock")
+_NOT_COPIED = (".pid",)
 
 
 def copy_beside(root: Path, place: Path, tracked: Collection[bytes], items: Sequence[Item]) -> None:
@@ -71,13 +71,19 @@ class _Copy(Struct):
                 self.folder(name)
             else:
                 there.symlink_to(entry.path)
-        elif entry.is_file() and not name.endswith((*_NOT_COPIED, *_BESIDE)):
+        elif not entry.is_file():
+            there.symlink_to(entry.path)  # a socket, a pipe
+        elif not name.endswith((*_NOT_COPIED, *_BESIDE)):
             self._file(entry, there)
 
     def _target(self, path: str) -> str:
-        """A link that leads out of the checkout leads there from the copy too."""
+        """A link inside the checkout leads to the same place in the copy, one that leads out of it there from the copy too."""
         target = os.readlink(path)
-        return target if not target.startswith("../") else os.path.join(os.path.dirname(path), target)
+        full = os.path.normpath(os.path.join(os.path.dirname(path), target))
+        inside = os.path.relpath(full, self.root)
+        if inside.startswith(("..", NAME)):
+            return full
+        return str(self.place / inside) if os.path.isabs(target) else target
 
     def _file(self, entry: os.DirEntry[str], there: Path) -> None:
         self.files += 1
