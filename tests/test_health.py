@@ -100,6 +100,7 @@ class Watched:
     """A service whose state a test sets by hand."""
 
     name: str = "otrs-web.service"
+    kind: str = "systemd"
     up: str | None = None
     given_up: str | None = None
     found: tuple[Identity, ...] = ()

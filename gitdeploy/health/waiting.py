@@ -51,6 +51,9 @@ class Watched(Protocol):
     @property
     def name(self) -> str: ...
 
+    @property
+    def kind(self) -> str: ...
+
     def is_up(self) -> str | None: ...
 
     def gave_up(self) -> str | None: ...
@@ -165,7 +168,9 @@ class _Watch(Struct):
         named = ""
         for service in self.services:
             lines = whole_log(service, self._log_from())
-            named = named or exception_in(lines)
+            # One that was killed had no time to say why, and supervisor's logs have no times: an exception may be an earlier one.
+            if "killed by" not in why and service.kind != "supervisor":
+                named = named or exception_in(lines)
             details += [
                 tr("{service} said: {line}", service=service.name, line=line)
                 for line in telling_lines(lines, LAST_LINES)

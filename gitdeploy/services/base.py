@@ -95,7 +95,7 @@ def failed(
     """A `ServiceFailed`: "otrs-web.service could not be restarted: SAID", with the service's own last lines. FAULT: of the
     server where its manager refused; else the app did not come up."""
     details = said_by(service, since)
-    named = exception_in(list(details))
+    named = exception_in(list(details)) if since is not None else ""  # not one of an earlier start
     if named and named not in said:
         said = tr("{said} ({named}).", said=without_stop(said), named=named) if said else f"{named}."
     error = ServiceFailed(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import pwd
 import re
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -99,6 +100,7 @@ class SystemdUnit(Struct):
         self._control("start", tr("started"), on_line)
 
     def _control(self, verb: str, done_word: str, on_line: OnLine | None) -> None:
+        begun = time.time()
         done = self._call(verb, timeout=self.timeout, on_line=on_line, marked=True)
         if done.ok:
             return
@@ -108,6 +110,7 @@ class SystemdUnit(Struct):
                 self,
                 done_word,
                 tr("not done after {timeout}; {state}", timeout=duration_text(self.timeout), state=state),
+                since=begun,
             )
         if _refused(done):
             raise ServiceFailed(
@@ -119,7 +122,7 @@ class SystemdUnit(Struct):
                 ),
                 self._right_hint(),
             )
-        raise failed(self, done_word, self.is_up() or done.error_text)
+        raise failed(self, done_word, self.is_up() or done.error_text, since=begun)
 
     # ---- asking ----
 

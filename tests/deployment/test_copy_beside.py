@@ -49,10 +49,12 @@ def test_the_copy_is_the_checkout_after_the_switch(root: Path, tmp_path: Path) -
         item(root, "added", "new-file", staged),
         item(root, "deleted", "code/gone.py"),
     ]
+    icons = [b"icons/%d.svg" % number for number in range(600)]
+    (root / "icons").mkdir()
     copy = tmp_path / "copy"
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(root / "sock"))
-    copy_beside(root, copy, [b"code/main.py", b"code/gone.py", b"run.sh"], items)
+    copy_beside(root, copy, [b"code/main.py", b"code/gone.py", b"run.sh", *icons], items)
     listener.close()
     assert [(copy / name).read_text() for name in ("code/main.py", "code/deep/new.py", "new-file")] == ["staged"] * 3
     assert not (copy / "code/gone.py").exists()

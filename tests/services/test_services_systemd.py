@@ -128,13 +128,14 @@ def test_a_unit_that_crashed_says_how_and_its_own_last_lines(app: Machine) -> No
 
 
 def test_who_may_not_read_the_journal_is_told_and_what_helps(app: Machine) -> None:
-    (said,) = ask(app, "answer = unit().last_lines()", user="otrs")
-    assert said.startswith("(otrs may not read the journal, so what the app itself said is missing. As root: usermod")
+    """A person's own processes are in a journal of their own, which that person may read; a system user has none."""
+    (said,) = ask(app, "answer = unit().last_lines()", user="daemon")
+    assert said.startswith("(daemon may not read the journal, so what the app itself said is missing. As root: usermod")
     app.inside(*said.partition("As root: ")[2].partition(";")[0].split())
     try:
-        assert "serving 1.2.9" in ask(app, "answer = unit().last_lines()", user="otrs")
+        assert "serving 1.2.9" in ask(app, "answer = unit().last_lines()", user="daemon")
     finally:
-        app.inside("gpasswd", "--delete", "otrs", "systemd-journal")
+        app.inside("gpasswd", "--delete", "daemon", "systemd-journal")
 
 
 def test_a_unit_that_crashed_is_said_to_have_while_the_rest_of_it_is_being_ended(app: Machine) -> None:

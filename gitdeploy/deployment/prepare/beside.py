@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
-import stat
+from collections import Counter
 from collections.abc import Collection, Sequence
 from contextlib import closing, suppress
 from itertools import islice
@@ -26,7 +26,7 @@ from gitdeploy.system import interruption
 _SMALL = 1 << 20  # bytes: larger files are links
 _LARGEST_DATABASE = 256 << 20  # bytes of a SQLite file that is copied
 _MOST_FILES = 200_000
-_MOST_UNTRACKED = 500  # entries of a folder that no release tracks; one with more is a link
+_MANY = 500  # entries of a folder without code, or that no release tracks; one with more is a link
 _SPARE = 64 << 20  # bytes that stay free on the disk
 _SQLITE = b"SQLite format 3\0"
 _BESIDE = ("-wal", "-shm", "-journal")
@@ -36,16 +36,30 @@ _NOT_COPIED = (".pid",)
 
 def copy_beside(root: Path, place: Path, tracked: Collection[bytes], items: Sequence[Item]) -> None:
     """Make PLACE a copy of the checkout ROOT with ITEMS of the switch applied. TRACKED: paths of files, whose folders are
-    real ones in the copy. Raises `DeploymentFailed` where there is no room for it, `OSError`."""
-    folders = {b""}
-    for path in (*tracked, *(os.path.relpath(item.live, os.fsencode(root)) for item in items)):
-        while (path := os.path.dirname(path)) not in folders:
-            folders.add(path)
-    _Copy(root, place, frozenset(os.fsdecode(folder) for folder in folders)).folder("")
+    real ones in the copy, but for large ones without code that the switch leaves alone. Raises `DeploymentFailed` where there is no room for it, `OSError`."""
+    touched = [os.path.relpath(item.live, os.fsencode(root)) for item in items]
+    _Copy(root, place, _real_folders(tracked, touched)).folder("")
     top = os.fsencode(root) + b"/"
     for item in items:
         if item.live.startswith(top):
             _apply(item, os.fsencode(place), item.live[len(top) :])
+
+
+def _real_folders(tracked: Collection[bytes], touched: Collection[bytes]) -> frozenset[str]:
+    """The folders of TRACKED and TOUCHED files, without those that hold many files, no code, and nothing TOUCHED."""
+    files: Counter[bytes] = Counter()
+    needed = {b""}
+    for path in tracked:
+        code = path.endswith((b".py", b".so"))
+        folder = path
+        while folder := os.path.dirname(folder):
+            files[folder] += 1
+            if code:
+                needed.add(folder)
+    for path in touched:
+        while path := os.path.dirname(path):
+            needed.add(path)
+    return frozenset(os.fsdecode(folder) for folder in {*needed, *files} if folder in needed or files[folder] <= _MANY)
 
 
 class _Copy(Struct):
@@ -90,18 +104,26 @@ class _Copy(Struct):
         if self.files % 200 == 1:
             interruption.check()
             self._look_for_room()
-        found = entry.stat()
-        with suppress(PermissionError):
-            if _is_sqlite(entry.path) and found.st_size <= _LARGEST_DATABASE and _copy_database(entry.path, there):
-                return
-            if entry.name.endswith(".log"):
-                there.touch(0o600)  # the app may begin its log anew at its start
-                return
-            if found.st_size <= _SMALL:
-                shutil.copyfile(entry.path, there)
-                there.chmod(stat.S_IMODE(found.st_mode) | stat.S_IWUSR)
-                return
-        there.symlink_to(entry.path)
+        try:
+            with open(entry.path, "rb", buffering=0) as source:
+                found = os.fstat(source.fileno())
+                begin = source.read(_SMALL + 1 if found.st_size <= _SMALL else len(_SQLITE))
+        except PermissionError:
+            there.symlink_to(entry.path)
+            return
+        if begin.startswith(_SQLITE) and found.st_size <= _LARGEST_DATABASE and _copy_database(entry.path, there):
+            return
+        if entry.name.endswith(".log"):
+            begin = b""  # the app may begin its log anew at its start
+        elif found.st_size > _SMALL:
+            there.symlink_to(entry.path)
+            return
+        made = os.open(there, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, (found.st_mode & 0o777) | 0o200)
+        try:
+            while begin:
+                begin = begin[os.write(made, begin) :]
+        finally:
+            os.close(made)
 
     def _look_for_room(self) -> None:
         found = os.statvfs(self.place)
@@ -118,14 +140,9 @@ def _is_small(path: str) -> bool:
     seen = 0
     for _, folders, files in os.walk(path):
         seen += len(folders) + len(files)
-        if seen > _MOST_UNTRACKED:
+        if seen > _MANY:
             return False
     return True
-
-
-def _is_sqlite(path: str) -> bool:
-    with open(path, "rb") as file:
-        return file.read(len(_SQLITE)) == _SQLITE
 
 
 def _copy_database(path: str, there: Path) -> bool:
