@@ -96,9 +96,9 @@ _SHAPES: Mapping[str, Callable[[str], str]] = {
 
 def _shaped(message: str, shape: str) -> str:
     text = _SHAPES[shape](str(message))
-    return (
-        _made(text, f"{{{shape}}}", {shape: message}) if isinstance(message, Message) and text != message else message
-    )
+    if text == message:
+        return message
+    return _made(text, f"{{{shape}}}", {shape: message}) if isinstance(message, Message) else text
 
 
 def counted(number: int, one: str, more: str) -> str:

@@ -6,6 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from gitdeploy.deployment.record import journal as record
+from gitdeploy.deployment.record.events import ignore
+from gitdeploy.deployment.record.journal import Journal
+from gitdeploy.state import Database
+
 OPENS = """
 import sys
 from pathlib import Path
@@ -44,3 +51,22 @@ def test_who_makes_the_databases_at_the_same_moment_shares_them(tmp_path: Path) 
         _, errors = each.communicate(timeout=60)
         assert each.returncode == 0, errors
     assert said == ["ready\n"] * 3 + ["done\n"] * 60
+
+
+def test_what_a_running_step_says_is_seen_from_another_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page shows what health was last answered, and since when the step runs."""
+    monkeypatch.setattr(record, "_TELL_AGAIN", 0.0)
+    with Database.open(tmp_path / "state.db") as database:
+        journal = Journal(database, database.begin_deployment("upgrade", "somebody", {}, {}), ignore)
+
+        def seen() -> tuple[str, str, str, int]:
+            found = database.steps(journal.deployment)
+            return found[-1]["status"], found[-1]["summary"], found[-1]["at"], len(found)
+
+        with journal.step("health") as shown:
+            begun = seen()[2]
+            for said in ("connection refused, 1 of 60 s", "500 instead of 200, 2 of 60 s"):
+                journal.progress("health", said)
+                assert seen() == ("running", said, begun, 1)
+            shown.summary = "200, three times"
+        journal.database.flush_lines()
