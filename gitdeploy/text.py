@@ -65,7 +65,7 @@ def register_secret(value: str | None) -> None:
 def register_secrets(variables: Iterable[tuple[str, str]]) -> None:
     """The same for each of VARIABLES (name, value) that looks like a secret by its name, and for passwords in URLs."""
     for name, value in variables:
-        if _SECRET_NAME.search(name) and len(value) >= 8 and value[0] != "/" and not _PLAIN_WORD.fullmatch(value):
+        if len(value) >= 8 and _SECRET_NAME.search(name) and value[0] != "/" and not _PLAIN_WORD.fullmatch(value):
             register_secret(value)
         if "://" in value and (found := _PASSWORD_IN_URL.match(value)):
             register_secret(found[1])

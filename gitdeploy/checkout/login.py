@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 from gitdeploy.checkout.git import Repository
 from gitdeploy.checkout.program import git_version, program
 from gitdeploy.messages import joined, tr
-from gitdeploy.text import register_secret
+from gitdeploy.text import register_secrets
 
 LOGIN_SETTINGS = r"http\.(.*\.)?extraheader|remote\..*\.url"
 REWRITING = r"url\..*\.insteadof"
@@ -68,7 +68,8 @@ def _bare_addresses(found: Mapping[str, Sequence[str]], remote: str | None) -> l
     for _, url in _addresses(found, remote):
         whole = _rewritten(url, found)
         if bare := _without_password(whole):
-            register_secret(urlsplit(whole).password or "")
+            # As a value whose name says so: a release's own URL must not have `Refused` masked everywhere.
+            register_secrets([("PASSWORD", urlsplit(whole).password or "")])
             settings.append((f"url.{bare}.insteadof", url))  # the whole URL, and the longest that fits counts
     return settings
 

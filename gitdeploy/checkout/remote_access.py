@@ -15,7 +15,7 @@ from gitdeploy.checkout.program import git_memory
 from gitdeploy.checkout.settings import FETCHING
 from gitdeploy.system import process
 from gitdeploy.system.completed import Completed
-from gitdeploy.text import register_secret
+from gitdeploy.text import register_secret, register_secrets
 
 LOOK_LIMIT = 60.0  # seconds for the list of tags
 _SSH = "ssh -o BatchMode=yes -o ConnectTimeout=15 -o ServerAliveInterval=15 -o ServerAliveCountMax=4"
@@ -35,6 +35,10 @@ def access_by(credentials: Credentials | None) -> Access:
     if credentials is None:
         return NO_ACCESS
     register_secret(credentials.password)
+    return _asked(credentials)
+
+
+def _asked(credentials: Credentials) -> Access:
     helper = (
         "!f() { test \"$1\" = get && printf 'username=%s\\npassword=%s\\n' "
         '"$GITDEPLOY_GIT_USER" "$GITDEPLOY_GIT_PASSWORD"; }; f'
@@ -63,13 +67,15 @@ def network_access(repository: Repository, credentials: Credentials | None, remo
         "protocol.ext.allow=never",
         *FETCHING,
     ]
+    access = access_by(credentials)
     if credentials is not None:
         environment |= own_login(settings, remote)
     elif (found := login_of_url(settings, remote)) is not None:
         user, password, bare = found
         credentials = Credentials(user, password, "{0.scheme}://{0.netloc}".format(urlsplit(bare)))
         environment |= without_passwords(settings, remote)
-    access = access_by(credentials)
+        register_secrets([("PASSWORD", password)])
+        access = _asked(credentials)
     environment |= access.environment
     return Access((*options, *access.options), environment)
 

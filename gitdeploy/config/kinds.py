@@ -20,7 +20,7 @@ T_co = TypeVar("T_co", covariant=True)
 T = TypeVar("T")
 Json = dict[str, Any]
 
-_DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)(ms|s|m|h|d|y)?")
+_DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)(ms|s|m|h|d|y)?", re.ASCII)
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "y": 365 * 86400.0}
 _NUMBER = re.compile(r"-?(?:0|[1-9]\d{0,11})")
 

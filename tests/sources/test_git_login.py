@@ -14,8 +14,9 @@ from hosts.plain import PlainGit
 from support.sample import differences
 
 from gitdeploy import App
-from gitdeploy.checkout.login import login_of_url
+from gitdeploy.checkout.login import login_of_url, without_passwords
 from gitdeploy.errors import GitDeployError
+from gitdeploy.text import redact
 from sources.conftest import TOKEN, TOKEN_VARIABLE, Shop, make_shop
 
 GIT = f"git: {{username: deploy, token_env: {TOKEN_VARIABLE}}}\n"
@@ -135,6 +136,14 @@ def test_a_login_of_several_lines_is_none(login: str) -> None:
     url = f"https://{login}@git.example.com/shop.git"
     assert login_of_url({"remote.origin.url": [url]}, "origin") is None
     assert login_of_url({}, "https://deploy:a%20b@h/x.git") == ("deploy", "a b", "https://h/x.git")
+
+
+def test_a_url_of_a_release_masks_no_word_of_ours() -> None:
+    for password in ("Refused", "gitdeploy", "v1.1.0"):
+        without_passwords({}, f"https://u:{password}@git.example.com/lib.git")
+        assert redact(f"{password}: x") == f"{password}: x"
+    without_passwords({}, "https://u:real-Passw0rd@git.example.com/lib.git")
+    assert redact("it is real-Passw0rd.") == "it is ***."
 
 
 def test_doctor_names_a_password_in_a_url_and_the_hint_removes_it(private: Shop) -> None:

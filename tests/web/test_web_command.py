@@ -152,7 +152,7 @@ def test_tokens_are_made_listed_and_revoked(shop: Shop) -> None:
     made_at, ends = (datetime.fromisoformat(rows[-1][key]) for key in ("created_at", "expires_at"))
     assert ends - made_at == timedelta(days=90)
     assert "ENDS" in shop.gitdeploy("web", "token", "list").out
-    for wrong in ("90", "1s", "99999d", "soon", "-5d"):
+    for wrong in ("90", "1s", "99999d", "soon", "-5d", "٣d"):
         assert "--expires 90d" in shop.gitdeploy("web", "token", "add", "x", "--expires", wrong, code=2).err
     shop.gitdeploy("web", "token", "revoke", "guest")
     assert [row["name"] for row in json.loads(shop.gitdeploy("web", "token", "list", "--json").out)] == ["dashboard"]
