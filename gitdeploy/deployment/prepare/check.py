@@ -28,12 +28,13 @@ from gitdeploy.services.loads import Load
 from gitdeploy.site.app_environment import hook_caller, withheld
 from gitdeploy.system import owner, process
 from gitdeploy.system.completed import Completed
-from gitdeploy.text import listing, telling_line, telling_lines
+from gitdeploy.text import LOOKED_THROUGH, clean, listing, redact, telling_line, telling_lines
 
 STAGE = "check"
 _FOLDER = "check"  # in the stage
 _LIMIT = 60.0  # seconds for one thing to be loaded
 _LAST_LINES = 12
+_DJANGOS = frozenset(("CRITICALS:", "ERRORS:"))  # what `manage.py check` puts before those that count
 _HINT = tr(
     "Nothing live was touched. Fix the release; or, where the test is wrong: service: {{import_test: false}} in deploy.yaml"
 )
@@ -125,7 +126,7 @@ class _Checking(Struct):
             if not before.exists():
                 self.copy(before, new=False)
             if self._run(load, before).ok:
-                raise self._failed(load, done)
+                raise failure(load, done, self.preparation.plan.target.name, self.place / "new")
             why = tr("what is live can't be loaded so, either")
         else:
             why = (
@@ -138,21 +139,6 @@ class _Checking(Struct):
             "warning",
         )
         return False
-
-    def _failed(self, load: Load, done: Completed) -> CheckFailed:
-        lines = [line for line in done.error_text.splitlines() if line.strip()]
-        told = telling_line(lines) or tr("it ended with {ending}", ending=done.ending)
-        shown = telling_lines(lines, _LAST_LINES)
-        return CheckFailed(
-            tr(
-                "{target} would not start: {told} ({shown}).",
-                target=self.preparation.plan.target.name,
-                told=without_stop(told),
-                shown=load.shown,
-            ),
-            _HINT,
-            details=tuple(shown[:-1] if shown[-1:] == [told] else shown),
-        )
 
     def _run(self, load: Load, copy: Path) -> Completed:
         root = self.preparation.work.site.root
@@ -233,6 +219,24 @@ class _Checking(Struct):
             changed_files=files if files.exists() else None,
             performer=work.session.caller.performer,
         )
+
+
+def failure(load: Load, done: Completed, target: str, copy: Path) -> CheckFailed:
+    """What is said of the release TARGET, whose LOAD in COPY ended as DONE."""
+    raw = (done.stderr.strip() or done.stdout).decode("utf-8", "replace").replace(f"{copy}/", "")
+    said = [redact(clean(line)) for line in raw.splitlines()[-LOOKED_THROUGH:]]
+    lines = [line for line in said if line.strip() and "<frozen " not in line]
+    if load.kind == "django" and (errors := _DJANGOS.intersection(lines)):
+        first = min(lines.index(word) for word in errors) + 1
+        told, shown = lines[first], lines[first : first + _LAST_LINES]
+        message = tr("{target} does not pass `{check}`: {told}", target=target, check=load.shown, told=told)
+    else:
+        told = telling_line(lines) or tr("it ended with {ending}", ending=done.ending)
+        shown = telling_lines(lines, _LAST_LINES)
+        message = tr(
+            "{target} would not start: {why} ({shown}).", target=target, why=without_stop(told), shown=load.shown
+        )
+    return CheckFailed(message, _HINT, details=tuple(line for line in shown if line != told))
 
 
 def _moved(text: str, root: Path, copy: Path) -> str:
