@@ -6,6 +6,7 @@
 #   make lint     ruff, mypy, import-linter, shellcheck
 #   make check    lint and test
 #   make screenshots  the page as docs/web.md shows it, by the browser's tests
+#   make docs      the documentation as a site, in build/site
 #   make messages  the sentences of the sources into the catalogues of translations, and compiled
 #   make bench    the figures of docs/performance.md    (ARGS=--quick for a look)
 #   make release  sdist, wheel and SBOM of VERSION=x.y.z in dist/, checked; uploads nothing
@@ -30,7 +31,7 @@ unexport PYTHONUNBUFFERED PYTHONDONTWRITEBYTECODE PYTHONPATH PYTHONHOME
 export LC_ALL := C.UTF-8
 export MAKECMDGOALS
 
-.PHONY: messages demo test quick lint check bench crash lock locked release clean screenshots
+.PHONY: docs messages demo test quick lint check bench crash lock locked release clean screenshots
 
 demo: $(VENV)/.base
 	$(BIN)/gitdeploy demo
@@ -56,6 +57,9 @@ check: lint test
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m bench $(ARGS)
+
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 messages: $(VENV)/.dev
 	PYTHONPATH=tests $(BIN)/python -m language.catalogue $(ARGS)
@@ -86,6 +90,10 @@ $(BIN)/python $(BIN)/pip &:
 
 $(VENV)/.base: pyproject.toml | $(BIN)/python $(BIN)/pip
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/.docs: pyproject.toml | $(BIN)/python $(BIN)/pip
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml | $(BIN)/python $(BIN)/pip
