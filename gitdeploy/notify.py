@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from gitdeploy.config import Config
 from gitdeploy.errors import GitDeployError, UsageError
-from gitdeploy.messages import tr, without_stop
+from gitdeploy.messages import render, spoken, tr, without_stop
 from gitdeploy.text import clean, redact
 
 EVENTS = ("started", "succeeded", "rolled_back", "failed", "update_available")
@@ -38,19 +38,20 @@ class Message(Struct, frozen=True):
     server: str = ""
     link: str = ""
 
-    @property
-    def whole(self) -> str:
-        """The text, and below it the server's name and the link."""
-        return "\n".join((self.body, *filter(None, [f"[{self.server}]" if self.server else "", self.link])))
+    def whole(self, language: str) -> str:
+        """The text in LANGUAGE, and below it the server's name and the link."""
+        return "\n".join(
+            (render(self.body, language), *filter(None, [f"[{self.server}]" if self.server else "", self.link]))
+        )
 
-    def filled(self, template: str) -> str:
+    def filled(self, template: str, language: str) -> str:
         """TEMPLATE with `{app}`, `{event}`, `{from}`, `{to}`, `{error}`, `{id}`, `{server}` and `{link}` replaced; other braces stay."""
         values = {
             "app": self.app,
             "event": self.event,
             "from": self.origin,
             "to": self.target,
-            "error": self.error,
+            "error": render(self.error, language),
             "id": self.deployment,
             "server": self.server,
             "link": self.link,
@@ -124,12 +125,17 @@ def send_all(receivers: Sequence[Any], message: Message, expand: Expand, *, time
         delivery.start()
     for delivery in deliveries:
         delivery.join(max(0.0, end - time.monotonic()))
-    late = "Notification {number} took longer than {timeout} s and was given up."
     return [
         Sent(
             each.number,
             each.scheme,
-            tr(late, number=each.number, timeout=f"{timeout:.0f}") if each.is_alive() else each.problem,
+            tr(
+                "Notification {number} took longer than {timeout} s and was given up.",
+                number=each.number,
+                timeout=f"{timeout:.0f}",
+            )
+            if each.is_alive()
+            else each.problem,
         )
         for each in deliveries
     ]
@@ -141,7 +147,9 @@ class _Delivery(threading.Thread):
     def __init__(self, number: int, entry: Any, message: Message, expand: Expand) -> None:
         super().__init__(daemon=True)
         self.number, self.message = number, message
-        self.text = message.filled(entry.template) if entry.template else message.whole
+        language = entry.lang or spoken()  # asked here: the thread speaks English
+        self.title = render(message.title, language)
+        self.text = message.filled(entry.template, language) if entry.template else message.whole(language)
         self.sender: Any = None
         self.scheme, self.problem = "", ""
         try:
@@ -171,9 +179,7 @@ class _Delivery(threading.Thread):
         log.propagate = False
         try:
             kind = _KINDS.get(self.message.event, "info")
-            done = self.sender.notify(
-                title=clean(self.message.title), body=clean(self.text, lines=True), notify_type=kind
-            )
+            done = self.sender.notify(title=clean(self.title), body=clean(self.text, lines=True), notify_type=kind)
             why = tr(": {last}", last=said.last) if said.last else tr(".")
         except Exception as error:  # noqa: BLE001  # whatever a plugin of apprise raises
             done, why = False, tr(": {error}", error=redact(clean(str(error), limit=200)))

@@ -12,6 +12,7 @@ from support.receivers import Receiver, http_receiver, smtp_receiver
 
 from gitdeploy.config import load
 from gitdeploy.config.sections import NotifyConfig
+from gitdeploy.messages import render, tr
 from gitdeploy.notify import Message, place_of, send
 from gitdeploy.text import register_secret
 
@@ -60,6 +61,24 @@ def test_a_template_says_it_in_ones_own_words(web: Receiver) -> None:
     template = "{app} {event}: {from} -> {to} ({error}, #{id}) {unknown} {0} {app.x}"
     assert tell(NotifyConfig(web.url, template=template)) == []
     assert web.got[0]["message"] == "shop rolled_back: v1 -> v2 (health, #7) {unknown} {0} {app.x}"
+
+
+def test_each_receiver_reads_it_in_its_own_language() -> None:
+    sentence = tr("{full} failed here before, so it is not installed by itself again: {reason}", full="v2", reason="x")
+    with http_receiver() as chinese, http_receiver() as english:
+        entries = NotifyConfig(chinese.url, lang="zh"), NotifyConfig(english.url)
+        assert (
+            tell(
+                *entries,
+                message=replace(
+                    MESSAGE, title=tr("{site}: {titles}", site="shop", titles=tr("rolled back")), body=sentence
+                ),
+            )
+            == []
+        )
+    assert chinese.got[0]["message"] == render(sentence, "zh") != sentence
+    assert chinese.got[0]["title"] == "shop：已回滚"
+    assert english.got[0]["message"] == sentence
 
 
 def test_a_receiver_that_refuses_one_that_hangs_and_one_that_is_gone_keep_nobody_else_from_being_told(

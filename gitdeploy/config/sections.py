@@ -343,6 +343,9 @@ class NotifyConfig(Section, frozen=True):
     template: str | None = setting(
         Text("text", lines=True), None, "The message, with {app}, {event}, {from}, {to}, {error} and {id} in it."
     )
+    lang: str | None = setting(
+        Choice(("en", "zh")), None, "The language that this receiver reads: en or zh. Default: the server's locale."
+    )
 
 
 def has_url(made: NotifyConfig) -> str | None:

@@ -9,7 +9,10 @@ import pytest
 
 PROJECT = Path(__file__).resolve().parents[2]
 DOCS = PROJECT / "docs"
-ENGLISH_ONLY = {"decisions", "reference"}  # why something was decided is for who works on it; the reference is made from the code
+ENGLISH_ONLY = {
+    "decisions",
+    "reference",
+}  # why something was decided is for who works on it; the reference is made from the code
 HEADING = re.compile(r"^(#{1,6}) +(.+?) *$", re.MULTILINE)
 CODE = re.compile(r"^( *)```.*?^\1```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
@@ -25,7 +28,9 @@ def pairs() -> list[tuple[Path, Path]]:
 
 
 PAIRS = pytest.mark.parametrize(("english", "chinese"), pairs(), ids=lambda path: path.name)
-PAGES = pytest.mark.parametrize("page", [page for pair in pairs() for page in pair], ids=lambda page: f"{page.parent.name}/{page.name}")
+PAGES = pytest.mark.parametrize(
+    "page", [page for pair in pairs() for page in pair], ids=lambda page: f"{page.parent.name}/{page.name}"
+)
 
 
 def words(page: Path) -> str:
@@ -84,5 +89,9 @@ def anchors(page: Path) -> set[str]:
 
 @PAIRS
 def test_no_line_of_english_is_too_long_to_read_in_a_diff(english: Path, chinese: Path) -> None:
-    long = [line for line in words(english).splitlines() if len(line) > LONGEST_LINE and not re.match(r" *(\||\[|!|<)", line)]
+    long = [
+        line
+        for line in words(english).splitlines()
+        if len(line) > LONGEST_LINE and not re.match(r" *(\||\[|!|<)", line)
+    ]
     assert [line for line in long if " " in line[:LONGEST_LINE].strip()] == []
