@@ -36,3 +36,14 @@ def test_a_refusal_says_it_in_the_language_of_who_asks(web: Web) -> None:
     assert "translated" not in web.post("/api/delete-backup", body).json
     assert chinese["error_code"] == "There is no backup `{identity}`."
     assert chinese["error_params"] == {"identity": "20990101-000000-x"}
+
+
+def test_the_log_reads_in_the_language_of_who_asks_also_long_after(web: Web) -> None:
+    web.post("/api/backup", {})
+    english = web.get("/api/upgrade-log?deployment=1").json
+    chinese = web.get("/api/upgrade-log?deployment=1&lang=zh").json
+    assert not CHINESE.search("".join(english["log"]))
+    assert CHINESE.search("".join(chinese["log"]))
+    assert [line["seq"] for line in english["lines"]] == [line["seq"] for line in chinese["lines"]]
+    assert [step["summary_code"] for step in english["steps"]] == [step["summary_code"] for step in chinese["steps"]]
+    assert web.get("/api/upgrade-log?lang=fr").status_code == 400

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from flask import Response, request
 
 from gitdeploy.errors import GitDeployError
-from gitdeploy.web.shared.asking import number
+from gitdeploy.web.shared.asking import chosen_language, number
 from gitdeploy.web.shared.panel import Panel, panel
 
 BEAT = 15.0  # seconds between signs of life on an idle stream
@@ -29,14 +29,15 @@ def stream() -> Response:
     last = request.headers.get("Last-Event-ID", "")
     if last.isascii() and last.isdecimal() and len(last) < 13:
         since = int(last)
+    language = chosen_language()
     gone = request.environ.get("waitress.client_disconnected")
     here.follower.join()
     try:
-        here.follower.look(deployment, since)  # 404 before there is a stream
+        here.follower.look(deployment, since, language)  # 404 before there is a stream
     except GitDeployError:
         here.follower.leave()
         raise
-    answer = Response(_events(here, deployment, since, gone, here.still_in()), mimetype="text/event-stream")
+    answer = Response(_events(here, deployment, since, language, gone, here.still_in()), mimetype="text/event-stream")
     answer.headers["X-Accel-Buffering"] = "no"  # nginx passes each event on at once
     answer.call_on_close(here.follower.leave)
     return answer
@@ -46,6 +47,7 @@ def _events(
     here: Panel,
     deployment: int | None,
     since: int,
+    language: str,
     gone: Callable[[], bool] | None,
     still_in: Callable[[], bool] | None,
 ) -> Iterator[str]:
@@ -59,7 +61,7 @@ def _events(
                 return
             asked = time.monotonic()
         try:
-            version, state, event = follower.look(deployment, since)
+            version, state, event = follower.look(deployment, since, language)
         except GitDeployError:  # a release that is just going live may bring a deploy.yaml that can't be read
             yield ": nothing can be read now\n\n"
             time.sleep(1)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from gitdeploy import __version__
+from gitdeploy.messages import LANGUAGES
 
 Schema = dict[str, Any]
 
@@ -249,12 +250,17 @@ _BODIES: dict[str, Schema] = {
     "resume": _object({}, open_=True),
     "receive": {"type": "object"},
 }
+_WHAT_OF_IT: dict[str, Schema] = {
+    "deployment": {"type": "integer", "minimum": 1},
+    "since": {"type": "integer", "minimum": 0},
+    "lang": {"enum": list(LANGUAGES), "default": "en"},
+}
 _QUERIES: dict[str, dict[str, Schema]] = {
     "check_update": {"force": {"type": "boolean", "default": False}},
     "version_history": {"limit": {"type": "integer", "minimum": 1, "maximum": 1000, "default": 10}},
     "deployments": {"limit": {"type": "integer", "minimum": 1, "maximum": 1000, "default": 50}},
-    "upgrade_log": {"deployment": {"type": "integer", "minimum": 1}, "since": {"type": "integer", "minimum": 0}},
-    "stream": {"deployment": {"type": "integer", "minimum": 1}, "since": {"type": "integer", "minimum": 0}},
+    "upgrade_log": _WHAT_OF_IT,
+    "stream": _WHAT_OF_IT,
     "plan": {
         "tag": {"type": "string", "maxLength": 128},
         "local_changes": _POLICY,

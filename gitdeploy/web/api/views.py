@@ -13,7 +13,7 @@ from gitdeploy.site.status import row_as_dict
 from gitdeploy.text import clean
 from gitdeploy.web.answers import success
 from gitdeploy.web.api.addresses import OWN
-from gitdeploy.web.shared.asking import flag, number, options_for
+from gitdeploy.web.shared.asking import chosen_language, flag, number, options_for
 from gitdeploy.web.shared.panel import panel
 from gitdeploy.web.shared.progress import progress
 from gitdeploy.web.words.notes import to_html
@@ -113,7 +113,7 @@ def deployments() -> dict[str, Any]:
 def upgrade_log() -> dict[str, Any]:
     """How a deployment goes: `log`, `status` and `steps` stand at the top, as today's page reads them."""
     deployment = number("deployment", 0, 1, 10**12) if "deployment" in request.args else None
-    return success(None, **progress(panel().app(), deployment, number("since", 0, 0, 10**12)))
+    return success(None, **progress(panel().app(), deployment, number("since", 0, 0, 10**12), chosen_language()))
 
 
 def plan() -> dict[str, Any]:

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from gitdeploy.deployment.record.replaced import CLOSED
 from gitdeploy.deployment.record.work import CHANGING
 from gitdeploy.errors import GitDeployError
-from gitdeploy.messages import heard, joined, tr
+from gitdeploy.messages import heard, joined, render, tr
 from gitdeploy.text import clean, redact
 from gitdeploy.versions import CodeState
 from gitdeploy.web.shared.progress import progress
@@ -205,10 +205,10 @@ def _live_since(rows: Sequence[DeploymentRow], commit: str) -> str | None:
 def read_deployment(app: App, number: int, words: Words, expected: Sequence[str] = ()) -> Deployment:
     """One deployment with its whole log; those of EXPECTED that it has not come to yet are `pending`. Raises
     `NotFound`."""
-    state = progress(app, number)
+    state = progress(app, number, language=words.language)
     log = list(state["log"])
     while state["more"]:
-        state = progress(app, number, state["since"])
+        state = progress(app, number, state["since"], words.language)
         log += state["log"]
     row, _ = app.log(number, state["since"])
     running = state["status"] == "running"
@@ -250,7 +250,7 @@ def read_steps(steps: Sequence[Mapping[str, Any]], words: Words) -> list[Step]:
                 title=words.known(f"step.{key}", clean(key)),
                 status=status,
                 spoken=words(f"run.step-{status}"),
-                summary=clean(redact(heard(step, "summary")), lines=True),
+                summary=clean(redact(render(heard(step, "summary"), words.language)), lines=True),
                 took=took if status not in ("running", "skipped", "pending") else "",
             )
         )

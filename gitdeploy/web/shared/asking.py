@@ -8,7 +8,7 @@ from flask import request
 
 from gitdeploy.deployment.plan.options import Options
 from gitdeploy.errors import UsageError
-from gitdeploy.messages import tr
+from gitdeploy.messages import LANGUAGES, joined, tr
 from gitdeploy.web.errors import BadRequest
 from gitdeploy.web.shared.body import read_object
 
@@ -35,6 +35,15 @@ def number(name: str, default: int, least: int, most: int) -> int:
             tr("`{name}` must be a whole number from {least} to {most}.", name=name, least=least, most=most)
         )
     return int(text)
+
+
+def chosen_language() -> str:
+    """In which language the log's lines are wanted: English unless the query has another `lang` of ours. Raises
+    `BadRequest`."""
+    chosen = request.args.get("lang", "en")
+    if chosen not in LANGUAGES:
+        raise BadRequest(tr("`lang` must be {languages}.", languages=joined(" or ", LANGUAGES)))
+    return chosen
 
 
 def flag(name: str) -> bool:

@@ -30,7 +30,7 @@ class Follower:
         self._listeners = 0
         self._running = False
         self._version = 0
-        self._read: dict[tuple[int | None, int], tuple[dict[str, Any], str]] = {}
+        self._read: dict[tuple[int | None, int, str], tuple[dict[str, Any], str]] = {}
 
     def join(self) -> None:
         """Take one of the places. Raises `Busy`."""
@@ -52,17 +52,17 @@ class Follower:
             self._listeners -= 1
             self._changed.notify_all()
 
-    def look(self, deployment: int | None, since: int) -> tuple[int, dict[str, Any], str]:
+    def look(self, deployment: int | None, since: int, language: str = "en") -> tuple[int, dict[str, Any], str]:
         """(version, progress, the event that tells it) now; made once for all who ask the same."""
         with self._reading:  # two hundred wake at once, and one reads
             with self._changed:
-                version, found = self._version, self._read.get((deployment, since))
+                version, found = self._version, self._read.get((deployment, since, language))
             if found is None:
-                state = progress(self._app(), deployment, since)
+                state = progress(self._app(), deployment, since, language)
                 found = state, f"id: {state['since']}\ndata: {json.dumps({'success': True, **state})}\n\n"
                 with self._changed:
                     if version == self._version:
-                        self._read[deployment, since] = found
+                        self._read[deployment, since, language] = found
         return version, *found
 
     def wait(self, version: int, seconds: float) -> bool:

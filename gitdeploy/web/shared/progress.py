@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from gitdeploy.app import App
 from gitdeploy.errors import NotFound
-from gitdeploy.messages import tr
+from gitdeploy.messages import heard, render, tr
 from gitdeploy.state import Database, DeploymentLock, DeploymentRow
 from gitdeploy.text import clean, log_line
 
@@ -14,7 +15,7 @@ MOST_LINES = 2000  # lines in one answer; `since` says where to go on
 INTERRUPTED = "interrupted"
 
 
-def progress(app: App, deployment: int | None, since: int = 0) -> dict[str, Any]:
+def progress(app: App, deployment: int | None, since: int = 0, language: str = "en") -> dict[str, Any]:
     """Status, steps and the lines after SINCE of a deployment (None: the running one, else the newest).
 
     `status`: running, succeeded, rolled_back, failed, refused, nothing_to_do, or `interrupted` where its process is gone and
@@ -24,7 +25,7 @@ def progress(app: App, deployment: int | None, since: int = 0) -> dict[str, Any]
     database = app.site.read_database()
     if database is not None:
         with database:
-            found = _read(app, database, deployment, since)
+            found = _read(app, database, deployment, since, language)
         if found is not None:
             return found
     if deployment is not None:
@@ -36,7 +37,7 @@ def progress(app: App, deployment: int | None, since: int = 0) -> dict[str, Any]
     return {**nothing, "since": 0, "more": False}
 
 
-def _read(app: App, database: Database, deployment: int | None, since: int) -> dict[str, Any] | None:
+def _read(app: App, database: Database, deployment: int | None, since: int, language: str) -> dict[str, Any] | None:
     if deployment is None:
         rows = database.unfinished() or database.deployments(1)
         if not rows:
@@ -48,12 +49,15 @@ def _read(app: App, database: Database, deployment: int | None, since: int) -> d
     lines = database.lines(deployment, since)
     more = len(lines) > MOST_LINES
     lines = lines[:MOST_LINES]
+    shown: list[dict[str, Any]] = [
+        {"seq": seq, "at": at, "level": level, "text": clean(render(text, language))} for seq, at, level, text in lines
+    ]
     status = row.status
     if row.running:
         status = "running" if DeploymentLock(app.site.state.lock).holder() is not None else INTERRUPTED
         again = database.deployment(deployment)  # it may have ended between the two looks
         if again is not None and not again.running:
-            return _read(app, database, deployment, since)
+            return _read(app, database, deployment, since, language)
     return {
         "deployment": row.id,
         "action": row.action,
@@ -67,12 +71,16 @@ def _read(app: App, database: Database, deployment: int | None, since: int) -> d
         "duration": row.duration,
         "error": dict(row.error) if row.error else None,
         "message": _ending(database, row),
-        "steps": [dict(step) for step in row.steps] if not row.running else database.steps(row.id),
-        "log": [log_line(at, level, clean(text)) for _, at, level, text in lines],
-        "lines": [{"seq": seq, "at": at, "level": level, "text": clean(text)} for seq, at, level, text in lines],
+        "steps": [_step(step, language) for step in (database.steps(row.id) if row.running else row.steps)],
+        "log": [log_line(line["at"], line["level"], line["text"]) for line in shown],
+        "lines": shown,
         "since": lines[-1][0] if lines else since,
         "more": more,
     }
+
+
+def _step(step: Mapping[str, Any], language: str) -> dict[str, Any]:
+    return dict(step) if language == "en" else {**step, "summary": render(heard(step, "summary"), language)}
 
 
 def _ending(database: Database, row: DeploymentRow) -> str:

@@ -29,7 +29,9 @@ class Text(Struct, frozen=True):
 
     def said(self, language: str, number: int | None = None) -> str:
         """In LANGUAGE, with its gaps; NUMBER decides between its forms."""
-        return template_in(language, self.one or self.english, self.english, number)
+        if not self.one:
+            return template_in(language, self.english)
+        return template_in(language, self.one, self.english, number)
 
 
 @cache

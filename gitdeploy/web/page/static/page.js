@@ -336,7 +336,7 @@ function stopFollowing() {
 }
 
 function openStream(mine) {
-  mine.stream = new EventSource(`${base}/api/events?deployment=${mine.id}&since=${mine.since}`);
+  mine.stream = new EventSource(`${base}/api/events?deployment=${mine.id}&since=${mine.since}&lang=${document.documentElement.lang.slice(0, 2)}`);
   mine.stream.onmessage = (event) => hear(mine, JSON.parse(event.data));
   mine.stream.addEventListener("end", () => askProgress(mine));
   mine.stream.onerror = () => {
@@ -365,7 +365,7 @@ async function askProgress(mine) {
   if (mine !== run || mine.asking) return;
   mine.asking = true;
   try {
-    const answer = await ask(`/api/upgrade-log?deployment=${mine.id}&since=${mine.since}`, { limit: 8000 });
+    const answer = await ask(`/api/upgrade-log?deployment=${mine.id}&since=${mine.since}&lang=${document.documentElement.lang.slice(0, 2)}`, { limit: 8000 });
     hear(mine, await answer.json());
   } catch (error) {
     if (error instanceof Refused && error.status === 401) {
