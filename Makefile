@@ -7,6 +7,7 @@
 #   make check    lint and test
 #   make screenshots  the page as docs/web.md shows it, by the browser's tests
 #   make docs      the documentation as a site, in build/site
+#   make reference  docs/reference and the man pages from the code: after a change of a command's help or a setting
 #   make messages  the sentences of the sources into the catalogues of translations, and compiled
 #   make bench    the figures of docs/performance.md    (ARGS=--quick for a look)
 #   make release  sdist, wheel and SBOM of VERSION=x.y.z in dist/, checked; uploads nothing
@@ -31,7 +32,7 @@ unexport PYTHONUNBUFFERED PYTHONDONTWRITEBYTECODE PYTHONPATH PYTHONHOME
 export LC_ALL := C.UTF-8
 export MAKECMDGOALS
 
-.PHONY: docs messages demo test quick lint check bench crash lock locked release clean screenshots
+.PHONY: docs messages demo test quick lint check bench crash lock locked release clean screenshots reference
 
 demo: $(VENV)/.base
 	$(BIN)/gitdeploy demo
@@ -63,6 +64,9 @@ docs: $(VENV)/.docs
 
 messages: $(VENV)/.dev
 	PYTHONPATH=tests $(BIN)/python -m language.catalogue $(ARGS)
+
+reference: $(VENV)/.dev
+	PYTHONPATH=tests $(BIN)/python -m reference.make
 
 crash: $(VENV)/.dev
 	PYTHONPATH=tests $(BIN)/python -m crash --kills $(N) --seed $(SEED) --jobs $(JOBS) $(ARGS)

@@ -42,6 +42,7 @@ PLACES = {
     "test_state.py": "quick",
     "test_text.py": "quick",
     "test_versions.py": "quick",
+    "reference": "quick",
     "services/test_services_command.py": "quick",
     "services/test_services_log.py": "quick",
     "sources/test_every_source.py": "quick",

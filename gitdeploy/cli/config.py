@@ -6,6 +6,7 @@ import json
 
 import click
 
+from gitdeploy.cli.config_file import edit, example
 from gitdeploy.cli.options import EXAMPLE, global_options, pass_screen
 from gitdeploy.cli.screen import Screen
 from gitdeploy.config import schema as make
@@ -22,8 +23,14 @@ def command() -> None:
     \b
     Example:
       gitdeploy config show
+      gitdeploy config edit
+      gitdeploy config example | less
       gitdeploy config schema > deploy.schema.json
     """
+
+
+command.add_command(example)
+command.add_command(edit)
 
 
 @command.command("show", context_settings=EXAMPLE)

@@ -25,6 +25,7 @@ FOLLOWED_ELSEWHERE = {
     "Fetch the rest: git fetch --unshallow": "e2e/test_backups_elsewhere.py::test_what_an_export_leaves_out_is_said",
     "Name it in deploy.yaml:  service: {systemd: NAME}": "test_hands.py::test_the_rules_are_whole_and_for_the_apps_units_alone",
     "gitdeploy watch --once --print-unit timer": "test_hands.py::test_units_are_printed_apart_and_installed_by_root_alone",
+    "Edit what it leads to: {}": "e2e/test_config_edit.py::test_a_link_is_not_followed_and_the_example_can_be_read",
     # by tests beside this one
     "Bring it back: git {}submodule update": _MODULES + "test_the_hint_solves_it",
     "Put it back: {}; or go on: --discard-local-changes": _MODULES + "test_the_hint_solves_it",
