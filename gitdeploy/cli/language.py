@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -53,7 +54,9 @@ def translate(command: click.Command) -> click.Command:
     if spoken() == "en":
         return command
     command.context_class = Context
-    command.help = render(sentence_of(command.help)) if command.help else command.help
+    if command.help and not command.short_help:
+        command.help = render(sentence_of(inspect.cleandoc(command.help)))
+        command.short_help = command.help.partition("\n\n")[0].replace("\n", " ")
     for parameter in command.params:
         if isinstance(parameter, click.Option) and parameter.help:
             parameter.help = render(sentence_of(parameter.help))
