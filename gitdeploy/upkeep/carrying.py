@@ -20,6 +20,7 @@ from gitdeploy.checkout.program import LONG
 from gitdeploy.errors import DeploymentFailed, GitDeployError, PolicyError, UsageError
 from gitdeploy.messages import tr
 from gitdeploy.site.site import Site
+from gitdeploy.system import proc
 from gitdeploy.text import clean, path_text, size_text
 
 _OWN = (store.MANIFEST, store.OUTCOME, store.REPLACED_AT, REPLACED)  # what is this server's own in a backup's folder
@@ -182,8 +183,13 @@ def _checked(listing: Listing, site: Site) -> Backup:
 
 @contextmanager
 def _beside(site: Site) -> Iterator[Path]:
-    """A folder for a moment, on the disk of the backups."""
-    place = site.state.path / f"{_BESIDE}{os.getpid()}-{os.urandom(4).hex()}"
+    """A folder for a moment, on the disk of the backups. What a killed process left of one goes first."""
+    for left in site.state.path.glob(f"{_BESIDE}*"):
+        pid, _, started = left.name.removeprefix(_BESIDE).rpartition("-")[0].partition("-")
+        if not pid.isdecimal() or str(proc.start_ticks(int(pid))) != started:
+            shutil.rmtree(left, ignore_errors=True)
+    own = proc.Identity.own()
+    place = site.state.path / f"{_BESIDE}{own.pid}-{own.started}-{os.urandom(4).hex()}"
     place.mkdir(mode=0o700)
     try:
         yield place

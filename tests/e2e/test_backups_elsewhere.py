@@ -10,9 +10,10 @@ import os
 import shutil
 import sqlite3
 import stat
+import subprocess
 import tarfile
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -335,3 +336,22 @@ def test_what_an_export_leaves_out_is_said(made: Sample, tmp_path: Path) -> None
     other.gitdeploy("backups", "export", "latest", str(file))
     with tarfile.open(file) as tar:
         assert "objects.bundle" in tar.getnames()
+
+
+@pytest.mark.parametrize("seconds", [0.5, 0.7, 0.9, 1.1])
+def test_an_import_that_is_killed_leaves_no_half_a_backup(exported: Path, there: Sample, seconds: float) -> None:
+    """Whenever it dies: the backup is whole, or none, and the same command then goes through or says that it is there."""
+    process = there.start("backups", "import", str(exported))
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(seconds)
+    process.kill()
+    process.wait()
+    if process.stdout is not None:
+        process.stdout.close()
+    if not there.gitdeploy("backups").out.count("to carry"):
+        there.gitdeploy("recover")
+        there.gitdeploy("backups", "import", str(exported))
+    assert there.gitdeploy("backups").out.count("to carry") == 1
+    assert not list((there.app / ".gitdeploy").glob(".carried*"))
+    there.gitdeploy("restore", "latest", "--with-data", "--yes")
+    assert "changed by hand" in (there.app / "VERSION").read_text()
