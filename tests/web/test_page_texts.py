@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import cast
 
 import pytest
+from markupsafe import Markup
 
 from gitdeploy.deployment.live.live import Live
 from gitdeploy.deployment.live.steps import live_steps
@@ -71,6 +72,8 @@ def test_numbers_and_times_as_a_person_says_them() -> None:
 
 def test_what_is_filled_in_is_escaped() -> None:
     assert Words("en")("update.available", version="<b>v1</b>") == "&lt;b&gt;v1&lt;/b&gt; is available"
+    moment = Markup('<time datetime="x">now</time>')
+    assert moment in Words("en")("update.bad", version="v1", when=moment), "but for what is HTML of our own"
 
 
 def test_each_step_of_a_deployment_has_its_word() -> None:

@@ -68,7 +68,8 @@ class Words(Struct, frozen=True):
 
     def __call__(self, key: str, **values: object) -> Markup:
         shown = {
-            name: render(value, self.language) if isinstance(value, str) else value for name, value in values.items()
+            name: render(value, self.language) if isinstance(value, str) and not isinstance(value, Markup) else value
+            for name, value in values.items()
         }
         return Markup(texts()[key].said(self.language)).format(**shown)  # noqa: S704  # our own text; values are escaped
 
