@@ -33,8 +33,16 @@ COLOURFUL = Program("#!/bin/sh\nprintf '\\033[31mred\\033[0m \\033]0;title\\007\
 RUNS: dict[str, list[tuple[str, ...]]] = {
     "backup": [("--label", "mine")],
     "backups": [()],
+    "backups delete": [(FIRST, "--yes"), ("nothing",)],
+    "backups diff": [(FIRST,)],
+    "backups export": [(FIRST, "away.backup"), ("nothing", "away.backup")],
+    "backups import": [("nothing.backup",)],
+    "backups label": [(FIRST, "mine")],
+    "backups show": [(FIRST,), ("nothing",)],
     "check": [("--force",), ("--exit-code",)],
     "completion": [("bash",), ("nonsense",)],
+    "config edit": [()],
+    "config example": [()],
     "config schema": [()],
     "config accept": [("check.interval",), ("nonsense",)],
     "config show": [()],
@@ -47,6 +55,7 @@ RUNS: dict[str, list[tuple[str, ...]]] = {
     "init": [("--print",), ()],
     "lock": [("-m", "a freeze")],
     "log": [(), ("1",), ("-f",), ("999",), ("-f", "999")],
+    "notify test": [()],
     "plan": [("v1.1.0",), ("v9.9.9",)],
     "prepare": [("v1.1.0",)],
     "prune": [("--dry-run",), ("--keep", "1")],
@@ -103,6 +112,7 @@ def shop_once(tmp_path_factory: pytest.TempPathFactory) -> Sample:
             message=notes,
         )
     sample.install("v0.9.0", branch="main")
+    sample.environment["EDITOR"] = "true"  # which changes nothing
     sample.gitdeploy("upgrade", "v1.0.0")
     sample.keep()
     return sample
