@@ -15,8 +15,8 @@ from gitdeploy.cli.options import EXAMPLE, global_options, pass_screen, yes_opti
 from gitdeploy.cli.screen import Screen, is_terminal
 from gitdeploy.deployment.plan.data_release import data_name, own_data
 from gitdeploy.errors import Declined, DeploymentFailed, UsageError
-from gitdeploy.messages import joined, tr
-from gitdeploy.text import clean, count, listing, moment_text, path_text, shell_word, size_text
+from gitdeploy.messages import joined, render, tr
+from gitdeploy.text import clean, count, listing, moment_text, padded, path_text, shell_word, size_text
 
 
 def _held(backup: Backup) -> list[str]:
@@ -77,9 +77,9 @@ def show(screen: Screen, /, ref: str) -> None:
     """
     app = screen.app()
     wanted = app.find_backup(ref)
-    row = next(each for each in app.backups() if each.backup.id == wanted.id)
+    held = next(each for each in app.backups() if each.backup.id == wanted.id)
     document = {
-        **row.as_dict(),
+        **held.as_dict(),
         "kept": list(wanted.kept),
         "included": list(wanted.included),
         "not_copied": list(wanted.not_copied),
@@ -89,18 +89,23 @@ def show(screen: Screen, /, ref: str) -> None:
     databases = [f"{each['name']} ({size_text(each['size'])})" for each in wanted.dumps]
     facts = {
         tr("backup"): wanted.id,
-        tr("release"): f"{wanted.tag or wanted.version or tr('no version')} ({wanted.commit[:12]})",
+        tr("release"): tr(
+            "{release} ({commit})", release=wanted.tag or wanted.version or tr("no version"), commit=wanted.commit[:12]
+        ),
         tr("made"): tr("{when}, {why}", when=moment_text(wanted.created_at), why=clean(wanted.reason)),
         tr("label"): clean(wanted.label),
-        tr("size"): size_text(row.size),
+        tr("size"): size_text(held.size),
         tr("kept files"): listing([path_text(path) for path in wanted.kept], 20),
         tr("included"): listing([path_text(path) for path in wanted.included], 20),
         tr("not copied"): listing([path_text(path) for path in wanted.not_copied], 20),
         tr("databases"): listing(databases, 20),
         tr("folder"): path_text(document["folder"]),
     }
-    lines = [f"{word:<12} {value}" for word, value in facts.items() if value]
+    lines = [row(word, value, 12) for word, value in facts.items() if value]
     screen.result(document, joined("\n", lines))
+
+
+_OTHERWISE = {"new": tr("new"), "gone": tr("gone"), "changed": tr("changed")}
 
 
 @command.command("diff", context_settings=EXAMPLE)
@@ -116,7 +121,7 @@ def diff(screen: Screen, /, ref: str) -> None:
       git diff refs/gitdeploy/backups/20261123-101500-v1.2.9    # line by line
     """
     found = screen.app().backup_difference(ref)
-    lines = [f"{what:<8} {path}" for path, what in sorted(found.code.items())]
+    lines = [f"{padded(render(_OTHERWISE.get(what, what)), 8)} {path}" for path, what in sorted(found.code.items())]
     for path, (files, size) in found.data.items():
         lines.append(
             tr("changed  {path}: {count}, {size} now", path=path, count=count(files, "file"), size=size_text(size))

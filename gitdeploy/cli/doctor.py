@@ -84,4 +84,4 @@ def _print_rule(screen: Screen, *, sudo: bool) -> None:
         place, rule = f"/etc/polkit-1/rules.d/50-{name}.rules", polkit(user, units)
         how = tr("polkit reads it at once")
     mark = "#" if sudo else "//"
-    screen.result({"file": place, "text": rule}, f"{mark} {place}    ({how})\n{rule}".rstrip())
+    screen.result({"file": place, "text": rule}, f"{mark} {place}    {render(tr('({how})', how=how))}\n{rule}".rstrip())

@@ -72,7 +72,7 @@ def _first_line(release: Release) -> str:
 
 
 def _states(state: str, bad: bool, skipped: bool) -> list[str]:
-    return [state, *([tr("failed here")] if bad else []), *(["skipped"] if skipped else [])]
+    return [state, *([tr("failed here")] if bad else []), *([tr("skipped")] if skipped else [])]
 
 
 def document(release: Release, state: str, bad: BadRelease | None, skip: Skip | None) -> dict[str, Any]:

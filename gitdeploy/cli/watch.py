@@ -12,7 +12,7 @@ from gitdeploy.cli.options import EXAMPLE, global_options, pass_screen
 from gitdeploy.cli.screen import Screen
 from gitdeploy.cli.units import watch_units
 from gitdeploy.errors import GitDeployError, Interrupted, LockedError, UsageError
-from gitdeploy.messages import joined, tr
+from gitdeploy.messages import joined, render, tr
 from gitdeploy.system import interruption
 from gitdeploy.text import clean, duration_text
 from gitdeploy.upkeep.watch import Look, failed_before
@@ -82,7 +82,7 @@ def _units(screen: Screen, *, once: bool, which: str | None, install: bool) -> N
     if not wanted:
         raise UsageError(tr("There is a timer with --once only."), tr("gitdeploy watch --once --print-unit timer"))
     apart = tr("# ---- the next file ----")
-    screen.result({"units": wanted}, joined(f"\n{apart}\n", wanted.values()))
+    screen.result({"units": wanted}, f"\n{render(apart)}\n".join(wanted.values()))
 
 
 def _once(screen: Screen) -> Look:

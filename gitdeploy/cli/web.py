@@ -203,7 +203,12 @@ def list_tokens(screen: Screen, /) -> None:
     rows = _store(screen).tokens()
     table = screen.table(
         [
-            (row.name, "look" if row.read_only else "change", *map(_time, (row.created_at, row.used_at)), _end(row))
+            (
+                row.name,
+                tr("look") if row.read_only else tr("change"),
+                *map(_time, (row.created_at, row.used_at)),
+                _end(row),
+            )
             for row in rows
         ],
         ("NAME", "MAY", "MADE", "LAST USED", "ENDS"),

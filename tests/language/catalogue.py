@@ -16,6 +16,7 @@ import json
 import re
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -175,6 +176,8 @@ _DATED = re.compile(r'"(POT-Creation-Date|PO-Revision-Date|Generated-By|Last-Tra
 
 
 def as_mo(known: Catalog) -> bytes:
+    """The same bytes from the same translations, whenever they are compiled."""
+    known.creation_date = known.revision_date = datetime(2026, 1, 1, tzinfo=UTC)
     out = io.BytesIO()
     write_mo(out, known)
     return out.getvalue()
