@@ -12,7 +12,7 @@ import click
 from gitdeploy.backups.store import Backup
 from gitdeploy.cli.completing import backup_ids
 from gitdeploy.cli.options import EXAMPLE, global_options, pass_screen, yes_option
-from gitdeploy.cli.screen import Screen, is_terminal
+from gitdeploy.cli.screen import Screen, is_terminal, row
 from gitdeploy.deployment.plan.data_release import data_name, own_data
 from gitdeploy.errors import Declined, DeploymentFailed, UsageError
 from gitdeploy.messages import joined, render, tr
@@ -50,18 +50,18 @@ def command(context: click.Context, /, screen: Screen) -> None:
     table = screen.table(
         [
             (
-                row.backup.id,
-                row.backup.version or row.backup.commit[:8],
-                datetime.fromisoformat(row.backup.created_at).astimezone().strftime("%Y-%m-%d %H:%M:%S"),
-                size_text(row.size),
-                joined(", ", _held(row.backup)),
-                clean(row.backup.label or row.backup.reason, limit=60),
+                held.backup.id,
+                held.backup.version or held.backup.commit[:8],
+                datetime.fromisoformat(held.backup.created_at).astimezone().strftime("%Y-%m-%d %H:%M:%S"),
+                size_text(held.size),
+                joined(", ", _held(held.backup)),
+                clean(held.backup.label or held.backup.reason, limit=60),
             )
-            for row in rows
+            for held in rows
         ],
         ("ID", "VERSION", "CREATED", "SIZE", "HOLDS", "LABEL"),
     )
-    screen.result([row.as_dict() for row in rows], table)
+    screen.result([held.as_dict() for held in rows], table)
 
 
 @command.command("show", context_settings=EXAMPLE)
