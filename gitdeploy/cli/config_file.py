@@ -23,7 +23,9 @@ from gitdeploy.text import shell_word
 @global_options
 @pass_screen
 def example(screen: Screen, /) -> None:
-    """Print a deploy.yaml with every setting, its default and what it is for.
+    """Print a deploy.yaml with every setting.
+
+    Each with its default and what it is for.
 
     \b
     Example:
