@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def main() -> None:
-    """Ends with 0 whether the goals were reached or not: a figure of a busy machine is no failure."""
+    """Ends with 0 whether the goals were reached or not: a figure of a busy machine is not a failure."""
     if sys.argv[1:2] == ["way"]:
         ways.perform(sys.argv[2], *sys.argv[3:])
         return

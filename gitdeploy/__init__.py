@@ -1,4 +1,4 @@
-"""gitdeploy: upgrade a Python web app that lives in a git checkout, and go back by itself when anything fails.
+"""gitdeploy: upgrade a Python web app that lives in a git checkout, and roll back automatically when anything fails.
 
 What scripts use stands here and in `gitdeploy.errors` (docs/python.md); everything else may change.
 """

@@ -128,7 +128,9 @@ class _Tour:
         )
         self._gitdeploy("upgrade", "v1.1.0")
         self._ask("v1.1.0", "hello, world")
-        self._say(tr("v1.2.0 starts, but it is not healthy. gitdeploy notices and goes back by itself (exit code 3)."))
+        self._say(
+            tr("v1.2.0 starts, but it is not healthy. gitdeploy notices and rolls back automatically (exit code 3).")
+        )
         self._gitdeploy("upgrade", "v1.2.0", expected=3)
         self._ask("v1.1.0", "hello, world")
         self._say(tr("The backups, and the first state brought back."))

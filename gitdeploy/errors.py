@@ -88,7 +88,7 @@ class RollbackFailed(GitDeployError):
 
 
 class LockedError(GitDeployError):
-    """Another deployment runs, or deployments are paused (exit 5)."""
+    """Another deployment is running, or deployments are paused (exit 5)."""
 
     kind = "locked"
     exit_code = 5

@@ -163,7 +163,7 @@ def spoken() -> str:
 
 
 def render(text: str, language: str | None = None) -> str:
-    """TEXT as a reader of LANGUAGE (else of the one that is spoken) reads it; what is no sentence of ours as it is."""
+    """TEXT as a reader of LANGUAGE (else of the one that is spoken) reads it; what is not a sentence of ours as it is."""
     language = language or _language.get()
     return str(text) if language == "en" else _render(text, language)
 
@@ -245,7 +245,7 @@ def _catalogue(language: str) -> GNUTranslations | None:
 
 def said(text: str, name: str = "message") -> dict[str, Any]:
     """`{message, code, params}`: TEXT in English, the template by which it is known, and what is filled in. With another
-    NAME the others are called `NAME_code` and `NAME_params`. Text that is no sentence of ours has the code ""."""
+    NAME the others are called `NAME_code` and `NAME_params`. Text that is not a sentence of ours has the code ""."""
     before = "" if name == "message" else f"{name}_"
     code, params = (text.template, _params(text)) if isinstance(text, Message) else ("", {})
     return {name: str(text), f"{before}code": code, f"{before}params": params}

@@ -146,7 +146,7 @@ def path_text(path: bytes | str) -> str:
 
 def shell_word(path: bytes | str) -> str:
     """A path, or another text, as one word of a command line for sh: quoted where it must be; where it holds what can't be
-    shown, by its bytes; a relative one that begins with a dash is no option."""
+    shown, by its bytes; a relative one that begins with a dash is not an option."""
     name = path.decode("utf-8", "surrogateescape") if isinstance(path, bytes) else path
     name = f"./{name}" if name.startswith("-") else name
     if path_text(name) == name:

@@ -66,7 +66,7 @@ for _number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
     if signal.getsignal(_number) is signal.SIG_IGN:  # by nohup, or a shell that started us in the background
         signal.signal(_number, lambda *_: None)  # for us as it was; a child begins with the default
 
-# A slow machine is no fault.
+# A slow machine is not a fault.
 hypothesis.settings.register_profile(
     "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
@@ -105,7 +105,7 @@ def no_outside_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def no_secrets_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A password of one test is no secret in the next: `admin` would be masked in whatever that one prints."""
+    """A password of one test is not a secret in the next: `admin` would be masked in whatever that one prints."""
     monkeypatch.setattr("gitdeploy.text._secrets", set())
 
 

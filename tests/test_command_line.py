@@ -98,7 +98,7 @@ def test_a_life_in_json(shop: Sample) -> None:
     assert any("on purpose" in line for line in failed["log"])
     assert any(step["status"] == "undone" for step in failed["steps"])
     refused = document(shop, "upgrade", "--yes", code=7)
-    assert "v1.2.0" in refused["error"]["message"], "a release that failed here is not installed by itself again"
+    assert "v1.2.0" in refused["error"]["message"], "a release that failed here won't be retried automatically"
 
     assert {"id", "ref", "version", "tag", "commit", "branch", "created_at", "size", "label", "reason", "holds"} <= set(
         document(shop, "backup", "--label", "mine")
@@ -170,7 +170,7 @@ def test_results_and_progress_are_on_their_own_streams(shop: Sample) -> None:
     failed = shop.gitdeploy("-q", "upgrade", "v1.2.0", code=3)
     assert failed.err.count("Wanted v1.2.0, failed at post-deploy") == 1
     assert "v1.2.0" in failed.err
-    assert "is not installed by itself again.  Whole log: gitdeploy log" in failed.err
+    assert "won't be retried automatically.  Whole log: gitdeploy log" in failed.err
 
 
 def test_verbose_shows_what_children_print(shop: Sample) -> None:

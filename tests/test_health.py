@@ -450,7 +450,7 @@ def test_one_bad_answer_while_watching_is_a_hiccup_three_are_not(app: App) -> No
     app.answer = in_turn(answers)
     assert soak(replace(QUICK, url=(app.url,), soak=0.4), ()).ok
     app.answer = say(500)
-    with pytest.raises(HealthFailed, match=r"500 instead of 200 .* after it had been well"):
+    with pytest.raises(HealthFailed, match=r"500 instead of 200 .* after it had been healthy"):
         soak(replace(QUICK, url=(app.url,), soak=30.0), ())
 
 
@@ -470,7 +470,7 @@ def test_a_crash_is_called_one_while_the_service_is_only_starting_again(app: App
 
     later(0.2, crash)
     with pytest.raises(
-        HealthFailed, match=r"otrs-web\.service crashed and was started again .* after it had been well"
+        HealthFailed, match=r"otrs-web\.service crashed and was started again .* after it had been healthy"
     ):
         soak(replace(QUICK, url=(app.url,), soak=30.0), [service])
 

@@ -64,7 +64,7 @@ def test_a_template_says_it_in_ones_own_words(web: Receiver) -> None:
 
 
 def test_each_receiver_reads_it_in_its_own_language() -> None:
-    sentence = tr("{full} failed here before, so it is not installed by itself again: {reason}", full="v2", reason="x")
+    sentence = tr("{full} failed here before, so it won't be retried automatically: {reason}", full="v2", reason="x")
     with http_receiver() as chinese, http_receiver() as english:
         entries = NotifyConfig(chinese.url, lang="zh"), NotifyConfig(english.url)
         assert (

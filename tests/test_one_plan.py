@@ -34,7 +34,7 @@ def test_a_path_is_claimed_by_one_owner_on_each_side() -> None:
     paths.will_be(LIB, b"x", 0o100755, "4" * 40)
     found = paths.entries()
     assert {path for path, entry in found.items() if entry.changes} == {b"lib/code.py", b"lib/x"}
-    assert not found[b"lib/same.py"].changes, "what has the same blob on both sides is no change, whoever has it"
+    assert not found[b"lib/same.py"].changes, "what has the same blob on both sides is not a change, whoever has it"
     entry = found[b"lib/code.py"]
     assert entry.old is not None
     assert entry.new is not None

@@ -64,7 +64,7 @@ def test_the_examples_are_strictly_typed(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     files[0].write_text("from gitdeploy import App, nonsense\n\nresult: int = App.open('.').upgrade()\n")
     done = python("-m", "mypy", "--strict", "--no-incremental", files[0], cwd=tmp_path)
-    assert "[attr-defined]" in done.stdout, "a name that there is not is no Any"
+    assert "[attr-defined]" in done.stdout, "a name that there is not is not a Any"
     assert "[assignment]" in done.stdout, "and what App returns isn't either"
 
 

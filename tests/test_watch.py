@@ -140,7 +140,7 @@ def test_a_held_deployment_and_a_bad_release_wait(sample: Sample) -> None:
             database.mark_bad(commit, tag, "it did not start")
     bad = look(sample, "{upgrade: all}")
     assert bad.tag is None
-    assert bad.reason == "v2.0.0 failed here before, so it is not installed by itself again: it did not start"
+    assert bad.reason == "v2.0.0 failed here before, so it won't be retried automatically: it did not start"
     assert look(sample, "{upgrade: minor}").tag is None
 
 
@@ -197,7 +197,7 @@ def test_a_release_that_failed_is_not_tried_again(sample: Sample) -> None:
     sample.release("v3.1.0", {"main.py": "3.1.0", **settings, **hook})
     sample.gitdeploy("watch", "--once", code=3)
     second = sample.gitdeploy("watch", "--once")
-    assert "v3.1.0 failed here before, so it is not installed by itself again: Wanted v3.1.0, failed at" in second.out
+    assert "v3.1.0 failed here before, so it won't be retried automatically: Wanted v3.1.0, failed at" in second.out
     assert "is available" not in second.out
     third = sample.gitdeploy("watch", "--once").out
     number = json.loads(sample.gitdeploy("--json", "log").out)[0]["id"]
@@ -289,7 +289,7 @@ WORDS = {
 def test_what_somebody_went_back_from_is_not_installed_by_the_next_tick(sample: Sample, way: str) -> None:
     """Nor is what lies between it and the release that is live now; what is newer is."""
     said = upgraded_and_back(sample, *BACK[way])
-    assert "v1.3.0 is not installed by itself from now on. Let it: gitdeploy unskip v1.3.0" in said
+    assert "v1.3.0 won't be installed automatically from now on. To allow it: gitdeploy unskip v1.3.0" in said
     found = look(sample, "{upgrade: minor}")
     assert found.tag is None
     assert re.fullmatch(rf"v1.3.0 is skipped here by \S+ since [0-9-]+: {WORDS[way]} .*", found.reason)

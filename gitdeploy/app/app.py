@@ -349,7 +349,7 @@ class App(Looking):
             database.meta_change(PAUSED, put)
 
     def resume(self) -> bool:
-        """Let deployments go on; False where they were not paused."""
+        """Resume deployments; False where they were not paused."""
         self.site.require_owner()
         with self._database() as database:
             paused = database.meta_get(PAUSED) is not None
@@ -357,7 +357,7 @@ class App(Looking):
         return paused
 
     def skip(self, tag: str, reason: str = "", *, who: str | None = None) -> Skip:
-        """Never install the release TAG by itself; WHO says so, where it isn't this process's user. Raises `UsageError`."""
+        """Never install the release TAG automatically; WHO says so, where it isn't this process's user. Raises `UsageError`."""
         tags.check_tag(tag)
         self.site.require_owner()
         with self._database() as database:

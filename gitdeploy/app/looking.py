@@ -139,7 +139,7 @@ class Looking(Opened):
         return upkeep.updates.last_check(self.site, database, live)
 
     def bad_releases(self) -> dict[str, BadRelease]:
-        """Commit -> why and when: releases that were taken back here and are not installed again by themselves."""
+        """Commit -> why and when: releases that were rolled back here and are not installed again by themselves."""
         database = self.site.read_database()
         if database is None:
             return {}

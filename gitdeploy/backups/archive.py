@@ -155,7 +155,9 @@ class Reader:
             self._members = iter(self._tar)
             self.listing = self._read_listing()
         except (tarfile.TarError, EOFError, OSError, UnicodeError) as error:
-            raise refused(tr("it is no export of a backup ({error})", error=clean(str(error), limit=100))) from error
+            raise refused(
+                tr("it is not an export of a backup ({error})", error=clean(str(error), limit=100))
+            ) from error
         self.entries = {entry.path: entry for entry in self.listing.entries}
         check_listing(self.listing)
 
@@ -253,7 +255,7 @@ def check_listing(listing: Listing) -> None:
         parent = entry.path.rpartition("/")[0]
         while parent:
             if parent in kinds and not kinds[parent].folder:
-                raise refused(tr("{shown} lies below what is no folder", shown=shown))
+                raise refused(tr("{shown} lies below what is not a folder", shown=shown))
             parent = parent.rpartition("/")[0]
     if BUNDLE not in seen:
         raise refused(tr("it holds no git objects"))

@@ -300,7 +300,7 @@ def to_prune(folder: Path, keep: int, keep_replaced: float) -> list[Backup]:
 
 
 def remove(folder: Path, identity: str, refs: Refs) -> None:
-    """Delete a backup: the manifest first, so that a half-deleted one is no backup any more."""
+    """Delete a backup: the manifest first, so that a half-deleted one is not a backup any more."""
     with suppress(FileNotFoundError):
         os.unlink(folder / identity / MANIFEST)
     faultpoints.point("backup removed")

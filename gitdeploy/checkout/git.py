@@ -68,7 +68,7 @@ class Repository(Struct, frozen=True):
                 git_dir = entry
             if not durable.is_folder(git_dir):
                 raise ConfigError(
-                    tr("{root} is no git checkout: it has no .git.", root=path_text(str(root))),
+                    tr("{root} is not a git checkout: it has no .git.", root=path_text(str(root))),
                     tr("Go to the folder of your app's checkout, or name it: gitdeploy -C DIR"),
                 )
             shared = git_dir / "commondir"

@@ -54,7 +54,7 @@ class Places(Struct):
         for path in (*(path for path, entry in entries.items() if entry.new), *gitlinks):
             parts = path.split(b"/")
             if any(p in (b"", b".", b"..") or p.lower() == b".git" or len(p) > 255 for p in parts) or len(path) > 3500:
-                yield _hostile(path, tr("is no path that a checkout can have"))
+                yield _hostile(path, tr("is not a path that a checkout can have"))
             if any(is_below(path, taken) for taken in forbidden):
                 yield _hostile(path, tr("belongs to this server, not to a release"))
         for path, entry in entries.items():
@@ -127,7 +127,7 @@ class Places(Struct):
             )
 
     def _blocking_parent(self, path: bytes, deleted: set[bytes]) -> bytes | None:
-        """The nearest thing above PATH that is no directory and won't be deleted."""
+        """The nearest thing above PATH that is not a directory and won't be deleted."""
         parent = os.path.dirname(path)
         while parent:
             if parent in self.parents:

@@ -209,7 +209,7 @@ class _Planner(Struct):
         """Three-way merge of the local edit into the release's version, by git merge-file; None where it conflicts."""
         base, local = self._filtered(path, old), Path(os.fsdecode(self.disk.full(path))).read_bytes()
         if self.facts.env is not None and path == self.facts.env.path:
-            local = self.facts.env.as_in(local, base)  # a version that gitdeploy wrote is no edit of anybody's
+            local = self.facts.env.as_in(local, base)  # a version that gitdeploy wrote is not an edit of anybody's
         repository = self.facts.now[b""].repository
         with repository.scratch() as folder:
             for label, content in (("base", base), ("release", self._filtered(path, new)), ("local", local)):

@@ -112,7 +112,7 @@ class _Undo(Struct):
             return  # an earlier undo had no room for a link and renamed it into place
         if exists(live):
             if item is None and live.endswith(b"/index"):
-                pass  # any `git status` writes the index anew: that is no edit of anybody's
+                pass  # any `git status` writes the index anew: that is not an edit of anybody's
             elif not same_file(live, keep):
                 self._move_aside(live)
             elif item is not None and self._written_since(live, item.new_facts):

@@ -58,7 +58,7 @@ def why_unreachable(repository: Repository, remote: str, done: Completed) -> Sou
         ("host key verification failed", tr("showed a host key that isn't known here"), tr("Connect once by hand with ssh and check the key.")),
         ("identification has changed", tr("showed another host key than before"), tr("Find out why before you go on (ssh-keygen -R).")),
         ("could not resolve host", tr("can't be found (DNS)"), tr("Check the network and the remote's URL.")),
-        ("does not appear to be a git repository", tr("is no git repository"), tr("Check the remote's URL: git remote -v")),
+        ("does not appear to be a git repository", tr("is not a git repository"), tr("Check the remote's URL: git remote -v")),
         ("repository not found", tr("has no such repository, or hides it from you"), tr("Check the URL; a private one needs a token.")),
         ("not found", tr("has no such repository, or hides it from you"), tr("Check the URL; a private one needs a token.")),
         ("error: 301", tr("answers with a redirect, which is not followed"), _MOVED),

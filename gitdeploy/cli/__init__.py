@@ -78,7 +78,7 @@ def cli(
     verbose: bool,
     no_color: bool,
 ) -> None:
-    """Upgrade a Python web app that lives in a git checkout, and go back by itself when anything fails.
+    """Upgrade a Python web app that lives in a git checkout, and roll back automatically when anything fails.
 
     \b
     Example:

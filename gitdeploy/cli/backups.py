@@ -188,7 +188,7 @@ def export(screen: Screen, /, ref: str, file: str) -> None:
     app = screen.app()
     if file == "-":
         if is_terminal(sys.stdout):
-            raise UsageError(tr("A backup is no text for a terminal."), tr("Name a file, or pipe it somewhere."))
+            raise UsageError(tr("A backup is not text for a terminal."), tr("Name a file, or pipe it somewhere."))
         app.export_backup(ref, sys.stdout.buffer)
         sys.stdout.buffer.flush()
         return

@@ -60,9 +60,7 @@ def command(screen: Screen, /, repair: bool, notify: bool, print_sudoers: bool, 
         lines += [row("", line, 12) for line in render(finding.hint).splitlines()]
     if place := screen.elsewhere(joined("\n", (finding.hint for finding in found))):
         lines.append(f"  {render(place)}")
-    ending = (
-        tr("{count}.", count=count(problems, "problem")) if problems else tr("Nothing is in the way of an upgrade.")
-    )
+    ending = tr("{count}.", count=count(problems, "problem")) if problems else tr("Nothing blocks an upgrade.")
     screen.result([finding.as_dict() for finding in found], joined("\n", [*lines, ending]))
     screen.exit_code = 1 if problems else 0
 

@@ -15,7 +15,7 @@ from gitdeploy.messages import tr
 @global_options
 @pass_screen
 def command(screen: Screen, /, message: str, force: bool) -> None:
-    """Hold deployments until `gitdeploy unlock`.
+    """Pause deployments until `gitdeploy unlock`.
 
     \b
     Example:

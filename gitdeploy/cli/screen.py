@@ -205,7 +205,7 @@ class Screen(Struct):
     def confirm(self, question: str) -> bool:
         """Ask on a terminal; off one, `--yes` is needed. Raises `UsageError`."""
         if not (is_terminal(sys.stdin) and is_terminal(sys.stderr)) or self.as_json:
-            raise UsageError(tr("Nobody is there to be asked: this is no terminal."), tr("Say it with --yes."))
+            raise UsageError(tr("This is not a terminal, so nobody can be asked."), tr("Pass --yes."))
         return click.confirm(for_terminal(render(question)), default=False, err=True)
 
     # ---- a deployment's events ----

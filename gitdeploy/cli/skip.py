@@ -17,7 +17,7 @@ from gitdeploy.text import clean
 @global_options
 @pass_screen
 def command(screen: Screen, /, tag: str | None, reason: str) -> None:
-    """Never install the release TAG by itself.
+    """Never install the release TAG automatically.
 
     Without TAG, list what is skipped. A release from which somebody went back by hand is skipped by that. Naming one in
     `gitdeploy upgrade TAG` installs it all the same.
@@ -31,7 +31,8 @@ def command(screen: Screen, /, tag: str | None, reason: str) -> None:
     if tag is not None:
         made = app.skip(tag, reason)
         screen.result(
-            made.as_dict(), tr("{tag} is not installed by itself.  Let it: {way}", tag=clean(tag), way=made.way)
+            made.as_dict(),
+            tr("{tag} won't be installed automatically.  To allow it: {way}", tag=clean(tag), way=made.way),
         )
         return
     found = app.skips().all()

@@ -74,7 +74,7 @@ def _update(app: App, status: Status) -> list[str]:
         where = tr(":  gitdeploy log {number}", number=number) if number is not None else ""
         lines.append(
             tr(
-                "  update       {latest_tag} failed here before and is not installed by itself again{where}",
+                "  update       {latest_tag} failed here before and won't be retried automatically{where}",
                 latest_tag=newest.latest_tag,
                 where=where,
             )
@@ -88,7 +88,7 @@ def _update(app: App, status: Status) -> list[str]:
                 sentence=skip.sentence,
             )
         )
-        lines.append(tr("               Let it be installed: {way}", way=skip.way))
+        lines.append(tr("               To allow it: {way}", way=skip.way))
     else:
         lines.append(
             tr(

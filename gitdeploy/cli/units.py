@@ -149,7 +149,7 @@ def unit_name(site: Site) -> str:
 
 
 def _quoted(word: str) -> str:
-    """A word of ExecStart (systemd.service(5), COMMAND LINES). What is no plain character stands there by its bytes: a line
+    """A word of ExecStart (systemd.service(5), COMMAND LINES). What is not a plain character stands there by its bytes: a line
     feed in a folder's name would begin a line of the unit, which root installs."""
     text = "".join(_BY_NAME.get(c) or (c if c.isprintable() else _by_bytes(c)) for c in word)
     return text if text == word and word and not _NEEDS_QUOTES.search(word) else f'"{text}"'

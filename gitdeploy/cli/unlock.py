@@ -13,7 +13,7 @@ from gitdeploy.messages import tr
 @global_options
 @pass_screen
 def command(screen: Screen) -> None:
-    """Let deployments go on.
+    """Resume deployments.
 
     \b
     Example:

@@ -16,7 +16,7 @@ from gitdeploy.text import clean
 @global_options
 @pass_screen
 def command(screen: Screen, /, tag: str) -> None:
-    """Let the release TAG be installed by itself again.
+    """Let the release TAG be installed automatically again.
 
     \b
     Example:
@@ -24,7 +24,7 @@ def command(screen: Screen, /, tag: str) -> None:
     """
     lifted = screen.app().unskip(tag)
     text = (
-        tr("{tag} may be installed by itself again.", tag=clean(tag))
+        tr("{tag} may be installed automatically again.", tag=clean(tag))
         if lifted
         else tr("{tag} was not skipped.", tag=clean(tag))
     )

@@ -94,7 +94,7 @@ def _once(screen: Screen) -> Look:
     newer = tr("{latest_tag} is available. ", latest_tag=found.check.latest_tag) if found.check.update_available else ""
     if found.bad is not None:
         newer = _failed(found)
-    told = tr("People were told. ") if found.told else ""
+    told = tr("Notifications were sent. ") if found.told else ""
     if found.tag is None:
         screen.result({**_document(found), "upgrade": None}, joined("", (newer, told, _why_nothing(found))).rstrip())
         return found

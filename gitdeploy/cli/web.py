@@ -146,7 +146,7 @@ def _first_link(screen: Screen, link: str) -> None:
 
 
 def _lasts(_context: click.Context, _parameter: click.Parameter, text: str | None) -> float | None:
-    """Seconds. Raises `UsageError` for what is no length of time."""
+    """Seconds. Raises `UsageError` for what is not a length of time."""
     kind = Duration(least=60, most=3650 * 86400.0, unit_needed=True)
     try:
         return kind.read(Scalar(text, True, 1)) if text is not None else None

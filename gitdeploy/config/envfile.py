@@ -90,7 +90,7 @@ class EnvFile(Struct, frozen=True):
         Raises ConfigError for a value that can't be written so that every reader of the file reads it alike.
         """
         if not _NAME.fullmatch(name):
-            raise ConfigError(tr("{name} is no name of a variable.", name=clean(name, limit=60)))
+            raise ConfigError(tr("{name} is not a name of a variable.", name=clean(name, limit=60)))
         pieces = []
         done = 0
         for each in self.bindings:

@@ -39,7 +39,7 @@ def kept_document(root: Path, raw: bytes) -> Table | None:
 
 
 def keep_document(root: Path, raw: bytes, table: Table) -> None:
-    """Write down what RAW means, where there is a state directory and it can be written. Half of it is no harm: it isn't
+    """Write down what RAW means, where there is a state directory and it can be written. Half of it does no harm: it isn't
     read then."""
     with suppress(OSError):
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK

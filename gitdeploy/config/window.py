@@ -69,7 +69,7 @@ class WindowKind:
             raise wrong(node, self.expected)
         start, end = int(found[1]) * 60 + int(found[2]), int(found[3]) * 60 + int(found[4])
         if start == end:
-            raise wrong(node, self.expected, tr(", which is no time at all"))
+            raise wrong(node, self.expected, tr(", which is not a time at all"))
         if found[5] and not _zone_known(found[5]):
             raise Wrong.at(
                 node, tr("names the time zone `{found}`, which this machine does not know.", found=clean(found[5]))

@@ -310,11 +310,11 @@ def soak(
         if crashed or watch.in_vain() or bad >= BAD_IN_A_ROW:
             watch.say_log()
             raise watch.failure(
-                tr("{crashed} {after} after it had been well", crashed=crashed or answer.bad, after=after)
+                tr("{crashed} {after} after it had been healthy", crashed=crashed or answer.bad, after=after)
             )
         if gone := _gone(mains):
-            raise watch.failure(tr("{gone} {after} after it had been well", gone=gone, after=after))
-    return Health(True, tr("well for {soak} more", soak=duration_text(health.soak)))
+            raise watch.failure(tr("{gone} {after} after it had been healthy", gone=gone, after=after))
+    return Health(True, tr("healthy for {soak} more", soak=duration_text(health.soak)))
 
 
 def _mains(services: Sequence[Watched]) -> list[tuple[str, Identity]]:

@@ -187,7 +187,7 @@ def _version_said(place: HealthVersion, headers: http.client.HTTPMessage, body: 
 
 
 def same_version(said: str, wanted: str) -> bool:
-    """`v1.2` and `1.2.0` are the same version; what is no version must be the same text."""
+    """`v1.2` and `1.2.0` are the same version; what is not a version must be the same text."""
     first, second = said.strip(), wanted.strip()
     if first.removeprefix("v") == second.removeprefix("v"):
         return True

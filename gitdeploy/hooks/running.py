@@ -162,7 +162,7 @@ def _problem(root: Path, path: Path, name: str, status: os.stat_result) -> str |
         where = tr("; several hooks belong in {name}.d", name=name) if path.name in STAGES else ""
         return tr("{name} is a folder, not an executable file{where}.", name=name, where=where)
     if not stat.S_ISREG(status.st_mode):
-        return tr("{name} is no regular file.", name=name)
+        return tr("{name} is not a regular file.", name=name)
     if not status.st_mode & 0o111:
         return not_executable(name)
     try:

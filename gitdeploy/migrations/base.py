@@ -59,7 +59,7 @@ class Change(Struct, frozen=True):
 
 
 def parsed(content: bytes) -> ast.Module | None:
-    """The syntax tree of a file of a release; None where it is no Python, or made to break a parser."""
+    """The syntax tree of a file of a release; None where it is not Python, or made to break a parser."""
     try:
         return ast.parse(content)
     except (SyntaxError, ValueError, RecursionError, MemoryError):

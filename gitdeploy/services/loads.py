@@ -174,7 +174,7 @@ def _of_ini(path: Path) -> dict[str, str]:
 
 
 def _spec(rest: Sequence[str]) -> str | None:
-    """`app:app`; a module alone only where it stands last and is no option's value."""
+    """`app:app`; a module alone only where it stands last and is not an option's value."""
     named = [word for word in rest if _SPEC.fullmatch(word)]
     if named:
         return named[-1]

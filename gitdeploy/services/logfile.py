@@ -75,7 +75,7 @@ class LogFile(Struct):
         try:
             found = os.fstat(place)
             if not stat.S_ISREG(found.st_mode):
-                raise _NotRead(tr("it is no plain file"))
+                raise _NotRead(tr("it is not a plain file"))
             if found.st_nlink != 1:
                 raise _NotRead(tr("it has a second name somewhere (a hard link)"))
             descriptor = os.open(f"/proc/self/fd/{place}", os.O_RDONLY | os.O_CLOEXEC)

@@ -33,7 +33,7 @@ MOST = 60_000  # bytes of one message
 _PATIENCE = 60.0  # seconds more than the service's own time limit until an answer must be there
 
 Launch = Callable[[list[str], str, str, bool], tuple[str, Identity | None]]
-"""(words, request, performer, plain) -> where it runs, and its process where that is no unit: starts a gitdeploy as root in a
+"""(words, request, performer, plain) -> where it runs, and its process where that is not a unit: starts a gitdeploy as root in a
 unit of its own; PLAIN: else in a plain process."""
 
 _channel: socket.socket | None = None

@@ -57,9 +57,9 @@ NO_SYSTEMD = tr("This machine was not started by systemd, so there are no units 
 
 
 def unit_name(text: str) -> str:
-    """The full name: `otrs-web` is `otrs-web.service`. Raises `ServiceFailed` for what is no unit's name."""
+    """The full name: `otrs-web` is `otrs-web.service`. Raises `ServiceFailed` for what is not a unit's name."""
     if not _UNIT.fullmatch(text):
-        raise ServiceFailed(tr("{text} is no name of a systemd unit.", text=clean(text, limit=80)))
+        raise ServiceFailed(tr("{text} is not a name of a systemd unit.", text=clean(text, limit=80)))
     return text if text.endswith(_TYPES) else f"{text}.service"
 
 

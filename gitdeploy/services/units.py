@@ -91,6 +91,6 @@ def unit_settings(unit: str) -> dict[str, list[str]]:
 
 
 def only_starts(pid: int) -> bool:
-    """Whether it is a shell or the like, which runs other programs and is no app itself."""
+    """Whether it is a shell or the like, which runs other programs and is not an app itself."""
     words = proc.command_line(pid)[:1]
     return not words or os.path.basename(words[0]).lstrip("-") in _STARTERS

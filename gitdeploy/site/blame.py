@@ -1,7 +1,7 @@
 """Whose fault a failure is: the release's, which is then not installed again by itself, or the server's, which says
 nothing about the release. The one place where that is decided.
 
-A good release remembered as bad is never installed by itself again, a bad one that isn't remembered fails once more
+A good release remembered as bad is never installed automatically again, a bad one that isn't remembered fails once more
 and is rolled back: so what can't be told apart counts as the server's.
 """
 

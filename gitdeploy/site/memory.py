@@ -50,7 +50,7 @@ def failure_remembered(work: Work, step: str) -> Iterator[None]:
 
 
 def bad_sentence(target: CodeState) -> str:
-    return tr("{full} is not installed by itself again.", full=target.full)
+    return tr("{full} won't be retried automatically.", full=target.full)
 
 
 def cause_sentence(step: str, cause: GitDeployError) -> str:

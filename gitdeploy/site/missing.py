@@ -15,7 +15,7 @@ from gitdeploy.text import clean
 def missing_tag(
     site: Site, remote: str, credentials: Credentials | None, tag: str, error: SourceError | NotFound
 ) -> SourceError | NotFound:
-    """ERROR of fetching TAG from REMOTE with a better hint, where TAG is missing there: a branch is no release, and another
+    """ERROR of fetching TAG from REMOTE with a better hint, where TAG is missing there: a branch is not a release, and another
     remote may have it."""
     if not isinstance(error, (NotFound, remotes.NoTags)):
         return error

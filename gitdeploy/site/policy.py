@@ -134,7 +134,7 @@ def require_pinned(keys: Iterable[str]) -> None:
         if key not in POLICY_VARIABLES and WHO_DECIDES.get(key, "release") == "release":
             known = joined(", ", (name for name, who in WHO_DECIDES.items() if who != "release"))
             raise UsageError(
-                tr("{key} is no pinned setting.", key=clean(key, limit=60)), tr("Pinned are: {known}.", known=known)
+                tr("{key} is not a pinned setting.", key=clean(key, limit=60)), tr("Pinned are: {known}.", known=known)
             )
 
 

@@ -219,7 +219,7 @@ class CheckoutRemote(Struct, frozen=True):
         return frozenset(done.stdout.decode("ascii", "replace").split())
 
     def commits_after(self, commit: str) -> int | None:
-        # What isn't here at all is no ancestor: of HEAD's history everything is here, or fetched before it is gone to.
+        # What isn't here at all is not an ancestor: of HEAD's history everything is here, or fetched before it is gone to.
         if self.repository.resolve(commit) is None or not self.repository.is_ancestor(commit, "HEAD"):
             return None
         return int(self.repository.output("rev-list", "--count", f"{commit}..HEAD", "--") or 0)

@@ -273,7 +273,7 @@ def find_root(folder: Path) -> Path:
     start = Path(os.path.abspath(folder))
     if not start.is_dir():
         raise ConfigError(
-            tr("{start} is no folder.", start=path_text(str(start))), "gitdeploy -C DIR takes the app's checkout."
+            tr("{start} is not a folder.", start=path_text(str(start))), "gitdeploy -C DIR takes the app's checkout."
         )
     for candidate in (start, *start.parents):
         if os.path.lexists(candidate / ".git"):

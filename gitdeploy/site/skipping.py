@@ -24,7 +24,7 @@ NAMED = "named"
 
 class Skip(Struct, frozen=True):
     """A skipped release: why, by whom and when (ISO 8601). `how`: `named`, or `back` where somebody went back from it; then
-    no release up to it is installed by itself either, else the next older one would come in its place."""
+    no release up to it is installed automatically either, else the next older one would come in its place."""
 
     tag: str
     reason: str
@@ -74,7 +74,7 @@ class Skips:
         return self._found.get(tag or "")
 
     def against(self, tag: str | None) -> Skip | None:
-        """What keeps TAG from being installed by itself: its own skip, or that of a newer release from which somebody went
+        """What keeps TAG from being installed automatically: its own skip, or that of a newer release from which somebody went
         back."""
         if (own := self.of(tag)) is not None or read_version(tag or "", self._prefix) is None:
             return own
@@ -113,7 +113,7 @@ def after_deployment(
     database: Database, action: str, origin: CodeState, target: CodeState, *, by: str, prefix: str
 ) -> Skip | None:
     """TARGET was put in ORIGIN's place by hand: its own skip is lifted; ORIGIN is skipped where it is the newer one, also
-    where somebody went back to what is no release. Returns that skip."""
+    where somebody went back to what is not a release. Returns that skip."""
     if target.tag is not None:
         unskip(database, target.tag)
     then, there = (read_version(state.tag or "", prefix) for state in (origin, target))

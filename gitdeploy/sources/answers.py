@@ -15,7 +15,7 @@ NOTES_LIMIT = 64 * 1024  # characters of release notes that are looked at
 
 
 class NotJson(ValueError):
-    """An answer that is no JSON, or none that can be trusted; the message says why."""
+    """An answer that is not JSON, or none that can be trusted; the message says why."""
 
 
 def read_json(raw: bytes) -> Any:
@@ -43,7 +43,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _constant(name: str) -> Any:
-    raise NotJson(tr("{name} is no JSON", name=name))
+    raise NotJson(tr("{name} is not JSON", name=name))
 
 
 class Item:

@@ -281,7 +281,7 @@ class Catalogue:
             top: Release | None = chosen.newer[0]
         elif live is not None or not chosen.passed:
             top = chosen.standing
-        else:  # HEAD is no release itself: the highest that it is made of
+        else:  # HEAD is not a release itself: the highest that it is made of
             top = next(iter(source.details(chosen.passed[:1])), chosen.standing)
         if live is not None and chosen.passed:
             warnings.append(

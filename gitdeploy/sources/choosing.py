@@ -165,7 +165,7 @@ class Chooser:
             )
 
     def _standing(self, chosen: Chosen, others: Sequence[Release]) -> None:
-        """The newest that is no update, with what the host tells of it where it can be asked."""
+        """The newest that is not an update, with what the host tells of it where it can be asked."""
         for release in others[:MOST_ASKED]:
             is_live = release.tag == self.current.tag or release.commit == self.current.commit
             whole = next(iter(chosen.source.details([release])), None)

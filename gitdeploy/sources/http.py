@@ -234,7 +234,7 @@ class Client:
                 ) as response:
                     found = {name.lower(): value for name, value in response.headers.items()}
                     reply = _Reply(response.status_code, found, b"".join(self._body(response, found)))
-                if watch.expired:  # cut by us: what came so far is no answer
+                if watch.expired:  # cut by us: what came so far is not an answer
                     raise self._too_slow()
                 return reply
             except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
@@ -303,7 +303,7 @@ class Client:
             return read_json(reply.body)
         except NotJson as error:
             said = SourceError(
-                tr("{host}'s answer is no whole JSON: {error}.", host=self.host.name, error=error),
+                tr("{host}'s answer is not whole JSON: {error}.", host=self.host.name, error=error),
                 tr(
                     "It may have been cut short on its way: try again. If that doesn't help, a proxy may be in between."
                 ),

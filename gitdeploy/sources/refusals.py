@@ -60,7 +60,7 @@ def refusal(
 
 
 def _forbidden(host: Host, headers: Mapping[str, str], low: str, said: str, token: str | None) -> SourceError:
-    """A 403 that is no limit: the host's own words say which of its reasons it is."""
+    """A 403 that is not a limit: the host's own words say which of its reasons it is."""
     if token is None:
         hint = host.withheld or tr(
             "Set {token_variable}: a token with {rights}.", token_variable=host.token_variable, rights=host.rights

@@ -87,7 +87,7 @@ def announcement(
     except (ValueError, RecursionError) as error:
         raise WebhookRefused(tr("The webhook's body is not JSON."), 400) from error
     if not isinstance(data, dict):
-        raise WebhookRefused(tr("The webhook's body is not a JSON object."), 400)
+        raise WebhookRefused(tr("The webhook's body is not JSON object."), 400)
     number = header(headers, delivery) if delivery else ""
     proved = [signature.encode()] if signature else [body, number.encode("utf-8", "surrogateescape")]
     return Announcement(

@@ -84,7 +84,7 @@ class StateDirectory(Struct, frozen=True):
             ) from error
         if not stat.S_ISDIR(found.st_mode):
             raise ConfigError(
-                tr("{path} is no directory, and gitdeploy keeps its state there.", path=path_text(str(self.path))),
+                tr("{path} is not a directory, and gitdeploy keeps its state there.", path=path_text(str(self.path))),
                 tr("Move it away and run the command again."),
             )
         if os.geteuid() == 0 and found.st_uid not in (0, self.root.stat().st_uid):

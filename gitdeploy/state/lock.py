@@ -73,9 +73,9 @@ class DeploymentLock:
                 holder = self.holder()
                 if time.monotonic() >= (end if holder else max(end, nobody)):
                     raise LockedError(
-                        tr("Another deployment runs: {sentence}.", sentence=holder.sentence())
+                        tr("Another deployment is running: {sentence}.", sentence=holder.sentence())
                         if holder
-                        else tr("Another deployment runs."),
+                        else tr("Another deployment is running."),
                         tr("Wait for it (`--wait SECONDS`), or watch it: gitdeploy log -f"),
                     )
                 interruption.sleep(min(0.1, max(0.01, end - time.monotonic())))
@@ -116,7 +116,7 @@ class DeploymentLock:
         except OSError as error:
             if error.errno == errno.ENOSPC:
                 raise DeploymentFailed(
-                    tr("{path} can't be made: the disk is full.", path=path_text(str(self.path))),
+                    tr("{path} can't be created: the disk is full.", path=path_text(str(self.path))),
                     tr("Make room, then try again."),
                 ) from error
             raise DeploymentFailed(

@@ -230,7 +230,7 @@ def _cannot_start(program: str, cwd: str | os.PathLike[str], error: Exception) -
             )
         if error.errno == errno.ENOEXEC:
             return tr(
-                "{program} can't be executed: its first line is no #! line and it is no program.",
+                "{program} can't be executed: its first line is no #! line and it is not a program.",
                 program=clean(program),
             )
         if error.errno == errno.ENOENT and os.path.exists(program):

@@ -50,7 +50,7 @@ class Look(Struct, frozen=True):
 
 
 class Decision(Struct, frozen=True):
-    """`wanted`: the release that may be installed by itself, now where `reason` is empty; else that says what it waits for,
+    """`wanted`: the release that may be installed automatically, now where `reason` is empty; else that says what it waits for,
     and `again` until when, where it is known."""
 
     wanted: str | None
@@ -83,14 +83,12 @@ def look(site: Site, database: Database, live: CodeState, *, moment: datetime | 
 def skipped(skips: Skips, tag: str) -> str:
     """Why the skipped release TAG is not installed; empty where it isn't skipped."""
     found = skips.against(tag)
-    return (
-        tr("{sentence} Let it be installed: {way}", sentence=found.sentence, way=found.way) if found is not None else ""
-    )
+    return tr("{sentence} To allow it: {way}", sentence=found.sentence, way=found.way) if found is not None else ""
 
 
 def failed_before(bad: BadRelease) -> str:
     return tr(
-        "{bad_tag} failed here before, so it is not installed by itself again: {reason}",
+        "{bad_tag} failed here before, so it won't be retried automatically: {reason}",
         bad_tag=clean(bad.tag),
         reason=clean(bad.reason),
     )
@@ -114,7 +112,7 @@ def decide(site: Site, database: Database, live: CodeState, now: datetime) -> De
         return Decision(
             None,
             tr(
-                "HEAD is no release, so what is a `check.upgrade: {upgrade}` can't be told. By hand: gitdeploy upgrade",
+                "HEAD is not a release, so what is a `check.upgrade: {upgrade}` can't be told. By hand: gitdeploy upgrade",
                 upgrade=settings.upgrade,
             ),
         )

@@ -20,7 +20,7 @@ from gitdeploy.system.bytecode import Beside, made_from
 LIMIT = 600.0  # seconds for all modules of a venv
 _WORTH_A_WORKER = 100_000  # bytes of source: starting an interpreter takes as long as compiling about so much
 # What an import does, which writes the `.pyc`. `-m compileall` makes the same files, but takes three times as long to start.
-# Whatever compiling raises (a template that is no Python, nesting too deep) leaves that module without, as compileall does.
+# Whatever compiling raises (a template that is not Python, nesting too deep) leaves that module without, as compileall does.
 _COMPILING = """
 import os, sys
 from importlib.machinery import SourceFileLoader

@@ -89,7 +89,7 @@ def remove(path: Path) -> None:
 
 def sweep(venvs: Path) -> list[str]:
     """Finish deletions that were cut off; seals whose generation is gone and files of builds that were cut off go too.
-    Nothing may be building there. Returns the names that were deleted; what another user's files hold stays where it is, and is no failure."""
+    Nothing may be building there. Returns the names that were deleted; what another user's files hold stays where it is, and is not a failure."""
     swept: list[str] = []
     for name in sorted(os.listdir(venvs)) if venvs.is_dir() else ():
         path = venvs / name

@@ -138,7 +138,7 @@ def _install(installer: Installer, run: _Run, files: Sequence[str], *, alone: bo
     if run.requirements.itself:
         needs += tr("To leave the app's own install as it is: venv: {{self: false}}. ")
     hint = tr(
-        "The live venv was not touched. {needs}Mend the requirements, or see the whole output: gitdeploy log",
+        "The live venv was not touched. {needs}Fix the requirements, or see the whole output: gitdeploy log",
         needs=needs,
     )
     raise RequirementsFailed(

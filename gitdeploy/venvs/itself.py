@@ -33,7 +33,7 @@ def own_installs(venv: Path, root: Path) -> list[Own]:
         real = os.path.realpath(folder)
         relative = os.path.relpath(real, base)
         hidden = relative.split("/")[0] in ("..", ".gitdeploy")
-        # What pip checked out into the venv itself (`-e git+...`) is no release's.
+        # What pip checked out into the venv itself (`-e git+...`) is not a release's.
         if not (hidden or real == inside or real.startswith(inside + "/")):
             found[name] = Own(name, relative, editable)
     return sorted(found.values(), key=lambda own: own.path)

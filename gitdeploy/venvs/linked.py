@@ -8,7 +8,7 @@ from gitdeploy.text import path_text
 
 
 class Linked(DeploymentFailed):
-    """A file that a release names is a symbolic link in it: where that leads is no affair of the release's."""
+    """A file that a release names is a symbolic link in it: where that leads is not an affair of the release's."""
 
     def __init__(self, path: str) -> None:
         super().__init__(

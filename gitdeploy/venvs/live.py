@@ -55,7 +55,11 @@ def live_venv(link: Path, venvs: Path) -> LiveVenv | None:
     real = Path(os.path.realpath(link))
     generation = real.name if target is not None and os.fspath(real.parent) == os.path.realpath(venvs) else None
     if not real.is_dir():
-        what = tr("points to {target}, which is no folder", target=path_text(target)) if target else tr("is no folder")
+        what = (
+            tr("points to {target}, which is not a folder", target=path_text(target))
+            if target
+            else tr("is not a folder")
+        )
         return LiveVenv(
             link, real, generation, None, tr("The venv {link} {what}.", link=path_text(str(link)), what=what), target
         )

@@ -232,7 +232,7 @@ class Scan:
                     self.unpinned.setdefault(name, asked)
 
     def _is_project(self, path: str) -> bool:
-        # One that is no release's isn't among the files that a build gets.
+        # One that is not a release's isn't among the files that a build gets.
         if path != "." and isinstance(self.reader, TreeIdentities) and self.reader.tree_id(path) is None:
             return False
         folder = "" if path == "." else f"{path}/"
@@ -386,7 +386,7 @@ def split_option(word: str) -> tuple[str, str | None]:
 
 def _asked_version(requirement: str, python: str | None) -> str | None:
     """What a line asks of its package's version (`>=2,<3`; empty: nothing); None where its marker leaves it out for the
-    version PYTHON on this machine, or it is no requirement by name."""
+    version PYTHON on this machine, or it is not a requirement by name."""
     from packaging.requirements import Requirement
 
     known = {"python_version": ".".join(python.split(".")[:2]), "python_full_version": python} if python else None

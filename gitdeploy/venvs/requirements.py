@@ -28,7 +28,7 @@ class Requirements(Struct, frozen=True):
     installer. key: equal keys mean an equal venv. pins: name to version of the `==` lines. names: package to whether its
     line has no marker. needs_tree: the release's own files are installed (`-e .`, `./lib`, `wheels/x.whl`).
     sources: the files that say what is installed, as the configuration names them or as they were found. itself: folders of
-    the release that are installed as packages though no file names them; extras: with which ones. alone: a root that is installed by itself and
+    the release that are installed as packages though no file names them; extras: with which ones. alone: a root that is installed automatically and
     without what it depends on, since all else has hashes. index_options: lines that say where packages come from. hashed: a line has a hash. pip_only: why uv can't do it.
     unpinned: package to what its line asks of the version (`>=2`; empty: nothing) where no `==` line fixes it.
     variables: `${NAME}` in the files. origins: addresses of packages that aren't at an index of this server's. problems: sentences; with any, there is nothing to be installed.

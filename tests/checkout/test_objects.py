@@ -347,7 +347,9 @@ def test_settings_are_those_that_git_has(releases: Checkout, tmp_path: Path, mon
         assert found.get('shop "sub.x"', "y") == "z"
         assert found.getboolean("shop", "included")
         assert found.getboolean("shop", "globally")
-        assert not found.has_option("core", "hookspath")  # what gitdeploy sets on its own command lines is no setting
+        assert not found.has_option(
+            "core", "hookspath"
+        )  # what gitdeploy sets on its own command lines is not a setting
 
 
 # ---- history ----

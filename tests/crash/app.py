@@ -256,7 +256,7 @@ class CrashApp(ModularSample):
     def whole_state(self) -> dict[str, Any]:
         """What must be wholly old or wholly new, whatever the generation is called."""
         found = self.state(venv_files=False)
-        # What hooks append to is no state: it tells how often they ran.
+        # What hooks append to is not a state: it tells how often they ran.
         found["files"] = {p: f for p, f in found["files"].items() if p != b"run" and not p.startswith(b"run/")}
         found["files"] = {p: f for p, f in found["files"].items() if not p.startswith(b"instance")}
         found["database"] = dump_database(self.app / "instance/app.db")

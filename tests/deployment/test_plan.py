@@ -49,7 +49,7 @@ def test_the_headline_and_the_document(live: Checkout) -> None:
     assert said["problems"] == []
     assert said["disk_needed"] > 0
     assert not made.nothing_to_do
-    assert preflight_summary(made) == "nothing in the way"
+    assert preflight_summary(made) == "nothing blocks it"
     assert set(os.listdir(live.root)) == {".git", ".gitignore", "VERSION", "deploy.yaml"}, "nothing is touched"
 
 

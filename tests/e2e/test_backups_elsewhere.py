@@ -257,7 +257,7 @@ CASES: dict[str, tuple[Hostile, str]] = {
     "the manifest itself": (outside("manifest.json"), "leads outside"),
     "link out": (links("files/include/uploads/out", "../../../../../etc"), "link that leads outside"),
     "absolute link": (links("files/kept/out", "/etc/passwd"), "link that leads outside"),
-    "through a link": (through_a_link, "below what is no folder"),
+    "through a link": (through_a_link, "below what is not a folder"),
     "other bytes": (other_bytes, "another hash"),
     "longer": (longer, "not what its list says"),
     "missing": (dropped, "missing in it"),

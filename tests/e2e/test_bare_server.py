@@ -37,7 +37,7 @@ SERVERS: dict[str, dict[str, Any]] = {
     "the C locale, Python not in UTF-8": {"env": NO_UTF8},
     "a Chinese locale, umask 000": {"env": CHINESE, "umask": 0},
     "a Chinese locale in GBK": {"env": {"LC_ALL": "zh_CN.GBK"}},
-    "Turkish, where I is no i, a time zone that does not exist, 64 files": {
+    "Turkish, where I is not an i, a time zone that does not exist, 64 files": {
         "env": {"LC_ALL": "tr_TR.UTF-8", "TZ": "Mars/Olympus"},
         "files": 64,
     },

@@ -192,10 +192,10 @@ def test_how_each_command_is_run_here_is_known() -> None:
 )
 def test_each_stream_holds_what_belongs_to_it(shop: Sample, words: tuple[str, ...]) -> None:
     to_file = run(shop, *words, out="file", err="terminal")
-    assert "\x1b" not in to_file.out, "standard output is no terminal, whatever standard error is"
+    assert "\x1b" not in to_file.out, "standard output is not a terminal, whatever standard error is"
     shop.reset()
     to_terminal = run(shop, *words, out="terminal", err="file")
-    assert "\x1b" not in to_terminal.err, "standard error is no terminal, whatever standard output is"
+    assert "\x1b" not in to_terminal.err, "standard error is not a terminal, whatever standard output is"
     shop.reset()
     said = run(shop, *words, "--json", out="file", err="terminal")
     found = documents(words, said.out)

@@ -37,7 +37,7 @@ def test_a_healthy_app(shop: Shop) -> None:
     assert found["health"] == (
         "warning", "No health check: a release that starts and fails stays live. health: in deploy.yaml",
     )  # fmt: skip
-    assert "Nothing is in the way of an upgrade." in shop.gitdeploy("doctor").out
+    assert "Nothing blocks an upgrade." in shop.gitdeploy("doctor").out
     assert differences(before, shop.state()) == []
 
 

@@ -160,9 +160,7 @@ def test_a_roll_back_is_told_one_thing_a_line(fresh: Sample) -> None:
     assert said[0].startswith("Error: Wanted v1.1.0, failed at post-deploy: ")
     assert said[1] == "  app runs v1.0.0 again; what was written meanwhile into uploads is no longer live, but kept."
     assert said[2].startswith("  uploads was put back as it was; what it held meanwhile is kept: ")
-    assert re.fullmatch(
-        r"  v1\.1\.0 \(\w{7}\) is not installed by itself again\.  Whole log: gitdeploy log \d", said[3]
-    )
+    assert re.fullmatch(r"  v1\.1\.0 \(\w{7}\) won't be retried automatically\.  Whole log: gitdeploy log \d", said[3])
     assert done.err.count("what it held meanwhile") == 1
     row = json.loads(fresh.gitdeploy("log", "--json").out)[0]
     assert " no longer live, but kept. uploads was put back" in row["error"]["message"]

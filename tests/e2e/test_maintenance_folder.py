@@ -1,4 +1,4 @@
-"""The maintenance file's folder: made where it is missing, and gone again with a deployment that is taken back."""
+"""The maintenance file's folder: made where it is missing, and gone again with a deployment that is rolled back."""
 
 from __future__ import annotations
 

@@ -96,9 +96,9 @@ def test_a_release_that_failed_here_is_installed_only_by_name(shop: Shop) -> Non
         done = shop.gitdeploy("upgrade", "--yes", code=3)
         assert "v7.7.0" in done.err
         again = shop.gitdeploy("upgrade", "--yes", code=7)
-        assert "failed here before, so it is not installed by itself again" in again.err
+        assert "failed here before, so it won't be retried automatically" in again.err
         assert "gitdeploy upgrade v7.7.0" in again.err
-        assert "v7.7.0 failed here before and is not installed by itself again" in shop.gitdeploy("status").out
+        assert "v7.7.0 failed here before and won't be retried automatically" in shop.gitdeploy("status").out
         (shop.app / "run-ok").touch()
         shop.gitdeploy("upgrade", "v7.7.0")
         shop.gitdeploy("rollback", "--yes")

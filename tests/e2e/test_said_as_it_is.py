@@ -105,10 +105,10 @@ def test_doctor_plan_and_upgrade_say_the_same(shop: Sample, obstacle: str) -> No
 
 
 def test_with_nothing_in_the_way_all_three_say_so(shop: Sample) -> None:
-    assert "Nothing is in the way of an upgrade." in shop.gitdeploy("doctor").out
+    assert "Nothing blocks an upgrade." in shop.gitdeploy("doctor").out
     assert json.loads(shop.gitdeploy("--json", "plan").out)["problems"] == []
     shop.gitdeploy("upgrade", "v1.2.0")
-    assert "Nothing is in the way of an upgrade." in shop.gitdeploy("doctor").out
+    assert "Nothing blocks an upgrade." in shop.gitdeploy("doctor").out
 
 
 def test_what_a_killed_git_left_is_no_obstacle_to_any(shop: Sample) -> None:
@@ -125,7 +125,7 @@ def test_a_dead_source_is_said_by_all_who_ask_it(shop: Sample) -> None:
     shop.remote.rename(away)
     try:
         assert shop.gitdeploy("check").code == 0, "an answer from the cache says how old it is"
-        assert "is no git repository" in shop.gitdeploy("check", "--force", code=6).err
+        assert "is not a git repository" in shop.gitdeploy("check", "--force", code=6).err
         assert json.loads(shop.gitdeploy("--json", "check", "--force", code=6).out)["latest_tag"] == "v1.2.0"
         assert "Nothing is in the way" not in shop.gitdeploy("doctor", code=1).out
         assert json.loads(shop.gitdeploy("--json", "upgrade", "--yes", code=6).out)["status"] == "failed"

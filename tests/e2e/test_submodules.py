@@ -441,7 +441,7 @@ def test_a_tracked_env_file_that_is_no_keep_path(sample: ModularSample) -> None:
     app = App.open(sample.app)
     app.upgrade("v1.1.0")
     assert env_file.read_text() == f"TIMEOUT=30\n{lines}APP_VERSION=1.1.0\n{lines}LAST=1\n"
-    app.upgrade("v1.2.0")  # what gitdeploy wrote is no local change
+    app.upgrade("v1.2.0")  # what gitdeploy wrote is not a local change
     assert env_file.read_text() == f"TIMEOUT=60\n{lines}APP_VERSION=1.2.0\n{lines}LAST=1\n"
     app.restore("latest")
     assert env_file.read_text() == f"TIMEOUT=30\n{lines}APP_VERSION=1.1.0\n{lines}LAST=1\n"

@@ -221,7 +221,7 @@ CASES = {
     "nothing to undo": Case(
         "`gitdeploy backups` lists what `gitdeploy restore` can bring back.", nothing_made, typed("gitdeploy backups"), "rollback --yes", then="restore latest"
     ),
-    "nobody to be asked": Case("Say it with --yes.", older, words="rollback", flag="--yes"),
+    "nobody to be asked": Case("Pass --yes.", older, words="rollback", flag="--yes"),
     "no such stage": Case("The stages: {}.", nothing_made, words="hooks run nothing", then="hooks run build"),
     "no such ready hook": Case("See what there is: gitdeploy hooks library", nothing_made, typed("gitdeploy hooks library"), "hooks install zzz", then="hooks library"),
     "a ready hook almost named": Case("Did you mean {}?", lambda app: app.write_settings(SETTINGS + "hooks: {dir: hooks}\n"), nothing, "hooks install django-migrat", then="hooks install django-migrate"),

@@ -177,7 +177,7 @@ NOT_COMMANDS = {
     "the same command again, once somebody else's work has ended": [
         "Run it again.", "Somebody ran git there meanwhile.", "Nothing of it is lost.", "Wait until that has ended", "Watch it: gitdeploy log -f",
         "Nothing was changed there. Run the upgrade again.", "Try again in a moment.", "Run gitdeploy again.",
-        "The next command puts it right by itself",
+        "The next command repairs it automatically",
     ],
 }  # fmt: skip
 """Why nothing here follows them -> the beginnings of their templates."""

@@ -1,4 +1,4 @@
-"""No hint without its test: each that the source holds is followed by a case, by another test, or is no act on this machine."""
+"""No hint without its test: each that the source holds is followed by a case, by another test, or is not an act on this machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A Docker Compose service, on a real engine: restarted, watched, heard, taken back; never built anew, never by who runs in it."""
+"""A Docker Compose service, on a real engine: restarted, watched, heard, rolled back; never built anew, never by who runs in it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An app that is no systemd unit: a plain process with a pid file, a supervisor program, a command."""
+"""An app that is not a systemd unit: a plain process with a pid file, a supervisor program, a command."""
 
 from __future__ import annotations
 

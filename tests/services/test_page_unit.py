@@ -51,7 +51,7 @@ def page(machine_for_app: Machine) -> Page:
     made.token = json.loads(made.user("gitdeploy", "-C", ROOT, "--json", "web", "token", "add", "li").stdout)["token"]
     unit = made.user("gitdeploy", "-C", ROOT, "web", "--print-unit").stdout
     assert "User=otrs" in unit
-    # Inside this machine gitdeploy is no installed package: its own script stands for the interpreter's call.
+    # Inside this machine gitdeploy is not an installed package: its own script stands for the interpreter's call.
     command = next(line for line in unit.splitlines() if line.startswith("ExecStart="))
     made.machine.unit(
         "otrs-web-page.service", unit.replace(command, f"ExecStart=/usr/local/bin/gitdeploy -C {ROOT} web")

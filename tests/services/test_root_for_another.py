@@ -202,7 +202,7 @@ print(json.dumps(said))
     said = json.loads(app.machine.inside("gitdeploy-python", "-c", program, env={"SECRET": "root's"}).stdout)
     assert all("backup.service runs as root" in each for each in said[:3])
     assert "dbus.service does not run as" in said[3] or "dbus.service runs as" in said[3]
-    assert said[4:6] == ["otrs-web; reboot is no name of a systemd unit.", "--user is no name of a systemd unit."]
+    assert said[4:6] == ["otrs-web; reboot is not a name of a systemd unit.", "--user is not a name of a systemd unit."]
     assert said[6:14] == ["That is not asked of root."] * 8
     assert said[14] == [[app.uid] * 3, [app.uid] * 3, "/home/otrs", False]
 

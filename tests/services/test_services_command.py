@@ -1,4 +1,4 @@
-"""`service.command`: the restart of whatever is no unit, no program and no container."""
+"""`service.command`: the restart of whatever is not a unit, no program and no container."""
 
 from __future__ import annotations
 

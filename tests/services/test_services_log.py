@@ -81,10 +81,10 @@ def test_why_it_can_not_be_read_is_said(log: Path, tmp_path: Path) -> None:
     service = command(tmp_path)
     assert service.last_lines() == ["(run/log can't be read: No such file or directory)"]
     log.mkdir()
-    assert service.last_lines() == ["(run/log is not read: it is no plain file)"]
+    assert service.last_lines() == ["(run/log is not read: it is not a plain file)"]
     log.rmdir()
     os.mkfifo(log)
-    assert service.last_lines() == ["(run/log is not read: it is no plain file)"]
+    assert service.last_lines() == ["(run/log is not read: it is not a plain file)"]
     log.unlink()
     (tmp_path / "other").write_text("other\n")
     os.link(tmp_path / "other", log)

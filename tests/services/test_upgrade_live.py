@@ -91,7 +91,7 @@ def test_a_failed_upgrade_and_its_way_back_fail_no_request_either(app: MachineAp
 def test_one_that_crashes_after_it_had_been_well(app: MachineApp) -> None:
     said = rolled_back(app, "v2.0.0")
     assert "failed at health: otrs-web.service crashed" in said
-    assert "after it had been well" in said
+    assert "after it had been healthy" in said
 
 
 def test_one_that_does_not_import_says_what_the_service_said(app: MachineApp) -> None:

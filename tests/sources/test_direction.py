@@ -235,5 +235,5 @@ def test_watch_does_not_guess_how_large_a_step_from_no_release_is(sample: Sample
     clone(sample, settings=SETTINGS + "check: {upgrade: patch}\n")
     sample.release("v1.2.0", {"main.py": "1.2.0", ".gitignore": "/deploy.yaml\n"})
     done = sample.gitdeploy("watch", "--once")
-    assert "HEAD is no release, so what is a `check.upgrade: patch` can't be told." in done.out
+    assert "HEAD is not a release, so what is a `check.upgrade: patch` can't be told." in done.out
     assert (sample.app / "main.py").read_text() == "1.1.0"

@@ -331,7 +331,7 @@ def test_of_an_unsigned_release_nothing_more_is_asked(signed: Shop, keys: Path) 
 
 
 def test_signed_and_not_of_this_app_nor_of_now(signed: Shop, keys: Path) -> None:
-    """Each has a good signature by an allowed key, and is no newer release of this app's."""
+    """Each has a good signature by an allowed key, and is not a newer release of this app's."""
     sign(signed, "v2.0.0", keys / "good")
     verified(signed, keys)
     signed.run("upgrade", "v2.0.0")

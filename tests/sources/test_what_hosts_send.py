@@ -54,7 +54,7 @@ FAULTS = {
     "json 7": "it must be a list, not a number",
     'json [{"ref": 7}]': "`ref` must be text, not a number",
     'json [{"ref": "refs/tags/v9", "object": []}]': "must be an object, not a list",
-    "json [NaN]": "NaN is no JSON",
+    "json [NaN]": "NaN is not JSON",
     'json [{"ref": "a", "ref": "b"}]': "a key stands twice",
     'json ["\\ud800"]': "no text",
     "json " + "[" * 200_000: "nested without end",

@@ -85,7 +85,7 @@ def test_a_seal_says_what_was_written_since(tmp_path: Path) -> None:
 
 
 def test_a_copy_of_a_generation_is_as_it_was(tmp_path: Path) -> None:
-    """The number of an inode is no identity."""
+    """The number of an inode is not an identity."""
     venv = made(tmp_path, "g", made_at=1.0)
     file = venv / SITE / "module.py"
     found, data = file.stat(), file.read_bytes()
@@ -177,8 +177,8 @@ def test_what_is_wrong_with_it_is_a_sentence(tmp_path: Path) -> None:
         (lambda: None, "has no bin/python."),
         (lambda: (venv / "bin/python").symlink_to("/usr/bin/python9"), "needs the interpreter /usr/bin/python9, which is gone."),
         ((venv / "pyvenv.cfg").unlink, "has no pyvenv.cfg, so an installer would write into the base Python."),
-        (lambda: relinked("nowhere"), "points to nowhere, which is no folder."),
-        (lambda: relinked(None), "is no folder."),
+        (lambda: relinked("nowhere"), "points to nowhere, which is not a folder."),
+        (lambda: relinked(None), "is not a folder."),
     ]  # fmt: skip
     for act, words in changes:
         act()

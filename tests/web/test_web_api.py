@@ -284,7 +284,7 @@ def test_a_release_is_skipped_and_not_any_more(web: Web) -> None:
     assert history["v1.1.0"] == made
     assert history["v1.0.0"] is None
     shown = web.get("/part/releases").text
-    assert "v1.1.0 is skipped: it is not installed by itself." in shown
+    assert "v1.1.0 is skipped: it won't be installed automatically." in shown
     assert "slow &lt;b&gt;imports&lt;/b&gt;" in shown
     assert web.post("/api/unskip", {"tag": "v1.1.0"}).json["data"] == {"tag": "v1.1.0", "was_skipped": True}
     assert "is skipped" not in web.get("/part/releases").text

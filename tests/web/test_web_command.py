@@ -100,7 +100,7 @@ def test_the_first_start_shows_a_link_that_works_once(shop: Shop) -> None:
         again.hear("A token that lasts")
         second = again.said.split("login#")[1].split()[0]
         assert log_in(again.port, token) == 401, "another start, another link"
-        assert status_with(again.port, second) == 401, "it opens a session, and is no token"
+        assert status_with(again.port, second) == 401, "it opens a session, and is not a token"
         assert [log_in(again.port, second) for _ in range(2)] == [303, 401]
     assert shop.gitdeploy("web", "token", "list").out.splitlines()[1].startswith("administrator  change")
     with Served(shop) as third:

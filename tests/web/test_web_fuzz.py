@@ -36,7 +36,7 @@ def harmless(web: Web, monkeypatch: pytest.MonkeyPatch) -> Web:
     """Nothing is started, and a source that answers at once."""
 
     def refuse(*_: object, **__: object) -> None:
-        raise LockedError("Another deployment runs.", "Wait.")
+        raise LockedError("Another deployment is running.", "Wait.")
 
     monkeypatch.setattr(App, "launch", refuse)
     monkeypatch.setenv("GITDEPLOY_WEBHOOK_SECRET_GITLAB", "a-secret-of-the-webhook")

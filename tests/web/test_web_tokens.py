@@ -102,7 +102,7 @@ def test_a_code_opens_one_session_in_its_time(shop: Shop, web: Web) -> None:
     assert form(web, late) == 401
     code = store.first_code(CODE_LASTS)
     assert code is not None
-    assert web.get("/api/status", token=code).status_code == 401, "it is no token"
+    assert web.get("/api/status", token=code).status_code == 401, "it is not a token"
     client = web.log_in(code)
     assert client.get("/upgrade/api/status").status_code == 200
     assert form(web, code) == 401

@@ -197,7 +197,7 @@ def _newest(records: list[Record]) -> str:
 
 
 def _cause(records: list[Record]) -> tuple[str, GitDeployError]:
-    """Where and why the deployment is undone: what failed before the kill, else the kill, which is no fault of the
+    """Where and why the deployment is undone: what failed before the kill, else the kill, which is not a fault of the
     release."""
     for record in records:
         fault = record.data.get("fault") if record.kind == "undoing" else None

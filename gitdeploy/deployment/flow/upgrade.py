@@ -142,8 +142,8 @@ def _prepare(work: Work, chosen: Chosen, options: Options) -> Preparation:
 
 
 def preflight_summary(plan: Plan) -> str:
-    """`nothing in the way; .env is kept`."""
-    parts = [tr("nothing in the way")]
+    """`nothing blocks it; .env is kept`."""
+    parts = [tr("nothing blocks it")]
     if plan.kept:
         parts.append(tr("kept: {kept}", kept=listing(plan.kept, 3)))
     if plan.tree.kept_data:

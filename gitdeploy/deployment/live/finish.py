@@ -73,7 +73,7 @@ def finish(work: Work, record: LiveRecord, manifest: Manifest | None, config: Co
     )
     if skipped is not None:
         sentence += tr(
-            "\n{skipped_tag} is not installed by itself from now on. Let it: {way}",
+            "\n{skipped_tag} won't be installed automatically from now on. To allow it: {way}",
             skipped_tag=clean(skipped.tag),
             way=skipped.way,
         )

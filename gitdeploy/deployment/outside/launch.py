@@ -99,7 +99,7 @@ class Launched(Struct):
     file: RunFile
     where: str
     started: float = field(default_factory=time.monotonic)
-    plain: Identity | None = None  # the process, where it is no unit
+    plain: Identity | None = None  # the process, where it is not a unit
 
     def deployment(self, wait: float = 0) -> int | None:
         """The id of its deployment in state.db; None where it has begun none (yet), after WAIT seconds at most."""
@@ -201,7 +201,7 @@ class Launched(Struct):
             return Outcome(facts.exit_code, facts.document or {})
         raise DeploymentFailed(
             tr("The deployment in {where} was killed before its end.", where=self.where),
-            tr("The next command puts it right by itself; to do it now: gitdeploy recover"),
+            tr("The next command repairs it automatically; to do it now: gitdeploy recover"),
         )
 
     def _lines(self, deployment: int, since: int) -> list[tuple[int, str, str, str]]:

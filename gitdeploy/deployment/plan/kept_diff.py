@@ -1,5 +1,5 @@
 """What a release changed in a file that stays as it is here: shown, so that a new setting in it isn't missed. Values that
-may be secret are masked, and of a file that is no text only its size is said."""
+may be secret are masked, and of a file that is not a text only its size is said."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ def plan_lines(changes: Sequence[Change]) -> list[str]:
 def way_back(
     changes: Sequence[Change], *, tag: str | None = None, root: Path | None = None, venv: Path | None = None
 ) -> str:
-    """How what CHANGES made of the database is taken back by the migrations themselves, in a sentence; empty where
+    """How what CHANGES made of the database is rolled back by the migrations themselves, in a sentence; empty where
     nothing is new. With TAG: its files are no longer in the checkout ROOT, so they are put beside, where ROOT's owner may
     write and nobody else, and VENV's Python runs them."""
     changes = [change for change in changes if change.new]

@@ -179,7 +179,7 @@ def env_problems(site: Site, checkout: CheckoutPlan, reader: TargetFiles) -> lis
         return []
     try:
         if change.mode not in (0o100644, 0o100755):
-            raise ConfigError(tr("{name} is no plain file in it.", name=path_text(name)))
+            raise ConfigError(tr("{name} is not a plain file in it.", name=path_text(name)))
         if change.content is None:
             EnvFile.parse(reader.read(name) or b"", name)
     except ConfigError as error:

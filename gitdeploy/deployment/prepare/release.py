@@ -165,7 +165,7 @@ def _refuse_unwanted(work: Work, target: CodeState) -> None:
         work.aim(target)  # the log names what was refused
         raise PolicyError(
             tr(
-                "{full} failed here before, so it is not installed by itself again: {reason}",
+                "{full} failed here before, so it won't be retried automatically: {reason}",
                 full=target.full,
                 reason=bad.reason,
             ),

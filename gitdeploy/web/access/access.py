@@ -130,7 +130,7 @@ def count_wrong(key: str, tries: int, store: Store) -> None:
 
 
 def is_right(token: str, store: Store, environment_token: str | None) -> bool:
-    """Whether TOKEN still is one; a wrong one is no try to guess."""
+    """Whether TOKEN still is one; a wrong one is not a try to guess."""
     return _proven(token, store, environment_token) is not None
 
 

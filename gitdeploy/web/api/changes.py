@@ -71,7 +71,7 @@ def rollback() -> Answer:
     with_data = bodies.flag(asked, "with_data")
     backup: Backup | None = None
     if version is not None or app.interrupted() is None:
-        # There is one; and what names one is no option.
+        # There is one; and what names one is not an option.
         backup = app.backup_for_rollback(version, with_data=with_data)
     if with_data and not bodies.flag(asked, "yes"):
         raise _not_agreed(backup)
@@ -137,7 +137,7 @@ def label_backup() -> dict[str, Any]:
 
 
 def pause() -> dict[str, Any]:
-    """Hold deployments."""
+    """Pause deployments."""
     asked = json_object()
     message = bodies.text(asked, "message", limit=500) or ""
     panel().app().pause(clean(message), who=performer(), force=bodies.flag(asked, "force", False))
@@ -145,7 +145,7 @@ def pause() -> dict[str, Any]:
 
 
 def resume() -> dict[str, Any]:
-    """Let deployments go on."""
+    """Resume deployments."""
     json_object()
     return success({"held": False, "was_held": panel().app().resume()})
 
@@ -160,7 +160,7 @@ def skip_release() -> dict[str, Any]:
 
 
 def unskip_release() -> dict[str, Any]:
-    """Let a skipped release be installed by itself again."""
+    """Let a skipped release be installed automatically again."""
     tag = bodies.text(json_object(), "tag", needed=True, limit=128)
     assert tag is not None
     return success({"tag": tag, "was_skipped": panel().app().unskip(tag)})

@@ -81,7 +81,7 @@ def _refuse_if_locked(app: App, *, pausable: bool) -> None:
         status = app.going_on()
     if status.holder is not None:
         raise LockedError(
-            tr("Another deployment runs: {sentence}.", sentence=status.holder.sentence()),
+            tr("Another deployment is running: {sentence}.", sentence=status.holder.sentence()),
             tr("Wait for its end; the page shows it."),
         )
     if pausable and status.paused is not None:

@@ -20,7 +20,7 @@ from gitdeploy.web.words.notes import to_html
 
 
 def check_update() -> dict[str, Any]:
-    """The newest release beside what is live. A source that can't be reached is no error of this server's."""
+    """The newest release beside what is live. A source that can't be reached is not an error of this server's."""
     app = panel().app()
     try:
         result = app.check(force=flag("force"))

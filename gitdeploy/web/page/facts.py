@@ -136,7 +136,7 @@ class Update(Struct, frozen=True):
 
 
 class ReleaseRow(Struct, frozen=True):
-    """A release as it is listed; `bad`: when and why it was taken back here; `skip`: by whom it is skipped."""
+    """A release as it is listed; `bad`: when and why it was rolled back here; `skip`: by whom it is skipped."""
 
     tag: str
     version: str

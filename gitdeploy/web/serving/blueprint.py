@@ -99,7 +99,7 @@ def blueprint(
     nothing for somebody who may not; whatever else it returns lets nobody in and is logged. Without it gitdeploy's own tokens and sessions guard the page.
     streams: how many live streams may be open at once; each takes one of the server's threads, so the page polls where
     there are none. auto_check: look for releases by itself, where `check.auto` says so.
-    Raises `gitdeploy.errors.ConfigError` where APP_DIR is no app.
+    Raises `gitdeploy.errors.ConfigError` where APP_DIR is not an app.
     """
     shared = Panel(
         Path(app_dir),

@@ -38,7 +38,7 @@ class BelieveProxies:
 
 
 def _client(peer: str, forwarded: str, trusted: list[Any]) -> str:
-    """The nearest address that is no trusted proxy, read from the right: what stands left of it anybody may have sent."""
+    """The nearest address that is not a trusted proxy, read from the right: what stands left of it anybody may have sent."""
     for text in reversed([part.strip() for part in forwarded.split(",") if part.strip()]):
         try:
             peer = str(ipaddress.ip_address(text.strip("[]")))

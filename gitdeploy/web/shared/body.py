@@ -18,7 +18,7 @@ def read_object(raw: bytes) -> dict[str, Any]:
     try:
         found = read_json(raw)
     except NotJson as error:
-        raise BadRequest(tr("The body is no JSON object: {error}.", error=error)) from error
+        raise BadRequest(tr("The body is not JSON object: {error}.", error=error)) from error
     if not isinstance(found, dict):
         raise BadRequest(tr("The body must be a JSON object."))
     if _depth(found) > _DEEPEST:

@@ -93,7 +93,7 @@ class Looking:
             # There is no way out of the app's own service: looking and telling need none, only upgrading does.
             found = app.look()
             if found.tag is not None:
-                log.warning("%s is not installed by itself: %s %s", found.tag, error.message, error.hint)
+                log.warning("%s won't be installed automatically: %s %s", found.tag, error.message, error.hint)
             return
         error_said = launched.wait(LONGEST).error()
         if error_said is not None:

@@ -56,7 +56,7 @@ def shop(tmp_path: Path) -> Iterator[Shop]:
 
 @pytest.fixture(scope="session")
 def lived_in(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    """The app with a history, to be looked at only: v1.1.0 is live, v1.2.0 was taken back, v1.3.0 waits."""
+    """The app with a history, to be looked at only: v1.1.0 is live, v1.2.0 was rolled back, v1.3.0 waits."""
     made = Shop(tmp_path_factory.mktemp("lived-in"))
     made.open()
     made.live_in()

@@ -99,7 +99,7 @@ class Shop(Served):
             self.git("fetch", "-q", "--no-tags", "origin", f"refs/tags/v{version}:refs/tags/v{version}")
 
     def live_in(self) -> None:
-        """A history: v1.0.0, upgraded to v1.1.0; v1.2.0 failed and was taken back; v1.3.0 waits."""
+        """A history: v1.0.0, upgraded to v1.1.0; v1.2.0 failed and was rolled back; v1.3.0 waits."""
         self.publish("1.1.0", migrate="echo one column added")
         self.gitdeploy("upgrade", "v1.1.0")
         self.publish("1.2.0", status=500)

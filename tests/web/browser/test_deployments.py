@@ -165,7 +165,7 @@ def test_a_release_that_fails_is_taken_back_and_the_page_says_why(shop: Shop, op
     assert shop.version() == "1.0.0"
     update = tab.locator(".update")
     assert update.get_by_role("heading", name="The newest release, v1.2.0, failed here").is_visible()
-    assert re.search(r"v1.2.0 was tried here on 20\d\d-\d\d-\d\d \d\d:\d\d and taken back", update.inner_text())
+    assert re.search(r"v1.2.0 was tried here on 20\d\d-\d\d-\d\d \d\d:\d\d and rolled back", update.inner_text())
     assert "/health: 500" in update.locator(".failed-before").inner_text()
     shoot(tab, "failed")
     update.get_by_role("link", name="Steps and log").click()
