@@ -111,7 +111,7 @@ def test_no_token_reaches_a_hook_but_the_database_url_does(app: Path) -> None:
         (lambda p: p.symlink_to("/bin/true"), "leaves the checkout"),
         (lambda p: p.symlink_to("nowhere"), "leads nowhere"),
         (lambda p: (script(p.with_name("tool")), p.symlink_to("tool")), "is a symbolic link; copy the file"),
-        (os.mkfifo, "no regular file"),
+        (os.mkfifo, "not a regular file"),
         (lambda p: script(p, first="#!"), "empty #! line"),
     ],
 )

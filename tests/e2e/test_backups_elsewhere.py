@@ -269,7 +269,7 @@ CASES: dict[str, tuple[Hostile, str]] = {
     "symbolic link": (tar_link(tarfile.SYMTYPE), "can't be imported"),
     "device": (tar_link(tarfile.CHRTYPE), "can't be imported"),
     "long header": (long_header, "can't be imported"),
-    "no tar": (lambda listing, content: b"nothing of the kind", "no export of a backup"),
+    "no tar": (lambda listing, content: b"nothing of the kind", "not an export of a backup"),
     "another commit": (manifest(commit="1" * 40), "not those of its manifest"),
     "kept outside": (manifest(kept=["../../etc/passwd"]), "leads outside"),
     "data outside": (manifest(included=["/etc"]), "leads outside"),

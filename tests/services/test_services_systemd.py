@@ -270,7 +270,7 @@ def test_a_name_that_is_an_option_reaches_no_systemctl(app: Machine) -> None:
         "from gitdeploy.services.systemd import SystemdUnit\n"
         "answer = [failure(lambda n=n: SystemdUnit(n, root, 0)) for n in ('--force', 'a b', 'a\\nb', '../x', '')]",
     )
-    assert all("no name of a systemd unit" in each[0] for each in said)
+    assert all("not a name of a systemd unit" in each[0] for each in said)
 
 
 # ---- a manager of the user's own ----

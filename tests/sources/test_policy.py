@@ -89,7 +89,7 @@ def test_accepted_in_advance_for_just_that_value(tracked: Shop) -> None:
         tracked.app.accept_config(["source.remote"])
     with pytest.raises(UsageError, match="doesn't change"):
         tracked.app.accept_config(["source.repo"], "v2.1.0")
-    with pytest.raises(UsageError, match="no pinned setting"):
+    with pytest.raises(UsageError, match="not a pinned setting"):
         tracked.app.accept_config(["hooks.build"], "v2.1.0")
     tracked.run("config", "accept", "source.remote", "--release", "v2.1.0")
     assert pinned_remote(tracked.app) == "origin", "not before it is live"
