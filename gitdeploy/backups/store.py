@@ -22,7 +22,7 @@ from msgspec.structs import asdict
 
 from gitdeploy.checkout.snapshot import Snapshot
 from gitdeploy.errors import DeploymentFailed, NotFound, UsageError
-from gitdeploy.messages import tr
+from gitdeploy.messages import heard, said, tr
 from gitdeploy.system import faultpoints
 from gitdeploy.text import clean, listing
 
@@ -159,7 +159,8 @@ def write(folder: Path, backup: Backup) -> None:
 def as_document(backup: Backup) -> dict[str, Any]:
     """The manifest as JSON values."""
     states = {path: {**one.snapshot.as_dict(), "source": one.source} for path, one in backup.submodules.items()}
-    return {**asdict(backup), "snapshot": backup.snapshot.as_dict(), "submodules": states}
+    document = {**asdict(backup), **said(backup.reason, "reason")}
+    return {**document, "snapshot": backup.snapshot.as_dict(), "submodules": states}
 
 
 def from_document(data: Mapping[str, Any]) -> Backup:
@@ -169,6 +170,8 @@ def from_document(data: Mapping[str, Any]) -> Backup:
         for path, each in data.get("submodules", {}).items()
     }
     known = {name: value for name, value in data.items() if name in Backup.__struct_fields__}
+    if "reason" in known:
+        known["reason"] = heard(data, "reason")
     return Backup(**{**known, "snapshot": Snapshot.from_dict(data["snapshot"]), "submodules": states})
 
 

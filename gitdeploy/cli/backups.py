@@ -18,11 +18,15 @@ from gitdeploy.errors import Declined, DeploymentFailed, UsageError
 from gitdeploy.messages import joined, render, tr
 from gitdeploy.text import clean, count, listing, moment_text, padded, path_text, shell_word, size_text
 
+_HOLDS = {"code": tr("code"), "venv": tr("venv"), "data": tr("data")}
+
 
 def _held(backup: Backup) -> list[str]:
     """What it holds; whose its data are, where they are another release's than its code."""
     return [
-        tr("data of {data_name}", data_name=data_name(backup)) if word == "data" and not own_data(backup) else word
+        tr("data of {data_name}", data_name=data_name(backup))
+        if word == "data" and not own_data(backup)
+        else _HOLDS.get(word, word)
         for word in backup.holds
     ]
 

@@ -11,7 +11,7 @@ from gitdeploy.errors import UsageError
 from gitdeploy.hooks import library as ready_hooks
 from gitdeploy.hooks.library import library
 from gitdeploy.hooks.running import FOLDER, STAGES
-from gitdeploy.messages import joined, tr
+from gitdeploy.messages import joined, sentence_of, tr
 from gitdeploy.text import count, path_text
 
 NO_FOLDER = (
@@ -72,7 +72,7 @@ def run_stage(screen: Screen, /, stage: str) -> None:
 def show_library(screen: Screen, /) -> None:
     """List the ready hooks that `gitdeploy hooks install` copies."""
     found = library()
-    rows = [(hook.name, joined(", ", (stage for stage, _ in hook.stages)), hook.about) for hook in found]
+    rows = [(hook.name, joined(", ", (stage for stage, _ in hook.stages)), sentence_of(hook.about)) for hook in found]
     document = [
         {"name": hook.name, "stages": [stage for stage, _ in hook.stages], "about": hook.about} for hook in found
     ]

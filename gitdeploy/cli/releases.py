@@ -11,7 +11,7 @@ from gitdeploy.cli.completing import tags
 from gitdeploy.cli.notes import notes_text
 from gitdeploy.cli.options import EXAMPLE, global_options, pass_screen
 from gitdeploy.cli.screen import Screen
-from gitdeploy.messages import joined, tr
+from gitdeploy.messages import joined, render, tr
 from gitdeploy.text import clean, path_text
 
 if TYPE_CHECKING:
@@ -71,8 +71,11 @@ def _first_line(release: Release) -> str:
     return next((line for line in lines if line), release.name)
 
 
+_WORDS = {"newer": tr("newer"), "live": tr("live"), "older": tr("older")}
+
+
 def _states(state: str, bad: bool, skipped: bool) -> list[str]:
-    return [state, *([tr("failed here")] if bad else []), *([tr("skipped")] if skipped else [])]
+    return [_WORDS.get(state, state), *([tr("failed here")] if bad else []), *([tr("skipped")] if skipped else [])]
 
 
 def document(release: Release, state: str, bad: BadRelease | None, skip: Skip | None) -> dict[str, Any]:
@@ -90,5 +93,5 @@ def _one(screen: Screen, release: Release, state: str, bad: BadRelease | None, s
     facts = joined(
         ", ", filter(None, (*_states(state, bad is not None, skip is not None), (release.published_at or "")[:10]))
     )
-    head = f"{clean(release.tag)}  {name}({facts})\n{clean(release.url)}"
+    head = f"{clean(release.tag)}  {name}{render(tr('({facts})', facts=facts))}\n{clean(release.url)}"
     screen.result(document(release, state, bad, skip), f"{head}\n\n{notes_text(screen, release.notes)}".rstrip())

@@ -96,7 +96,9 @@ def _once(screen: Screen) -> Look:
         newer = _failed(found)
     told = tr("Notifications were sent. ") if found.told else ""
     if found.tag is None:
-        screen.result({**_document(found), "upgrade": None}, joined("", (newer, told, _why_nothing(found))).rstrip())
+        screen.result(
+            {**_document(found), "upgrade": None}, joined("", filter(None, (newer, told, _why_nothing(found))))
+        )
         return found
     screen.message(tr("{newer}{told}Upgrading to {tag}.", newer=newer, told=told, tag=found.tag))
     try:

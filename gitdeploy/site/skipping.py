@@ -6,12 +6,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-import msgspec
 from msgspec import Struct
 from msgspec.structs import asdict
 
 from gitdeploy.errors import PolicyError
-from gitdeploy.messages import tr
+from gitdeploy.messages import heard, said, tr
 from gitdeploy.state import Database
 from gitdeploy.state.sqlite import now
 from gitdeploy.text import clean, shell_word
@@ -53,6 +52,11 @@ class Skip(Struct, frozen=True):
         return asdict(self)
 
 
+def _heard(stored: Mapping[str, str]) -> Skip:
+    known = {name: str(stored[name]) for name in Skip.__struct_fields__ if name in stored}
+    return Skip(**{**known, "reason": heard(stored, "reason")})
+
+
 class Skips:
     """The skipped releases of one app; `prefix`: its `source.tag_prefix`."""
 
@@ -63,7 +67,8 @@ class Skips:
     @classmethod
     def read(cls, database: Database | None, prefix: str) -> Skips:
         text = database.meta_get(_SKIPPED) if database is not None else None
-        return cls(msgspec.json.decode(text, type=dict[str, Skip]) if text else {}, prefix)
+        stored: dict[str, dict[str, str]] = json.loads(text) if text else {}
+        return cls({tag: _heard(entry) for tag, entry in stored.items()}, prefix)
 
     def all(self) -> list[Skip]:
         """Newest release first."""
@@ -89,7 +94,7 @@ def skip(database: Database, tag: str, *, reason: str, by: str, how: str = NAMED
 
     def add(text: str | None) -> str:
         found: dict[str, object] = json.loads(text) if text else {}
-        return json.dumps({**found, tag: asdict(made)})
+        return json.dumps({**found, tag: {**asdict(made), **said(made.reason, "reason")}})
 
     database.meta_change(_SKIPPED, add)
     return made

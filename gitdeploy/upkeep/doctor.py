@@ -293,7 +293,9 @@ def _hooks(site: Site) -> Iterator[Finding]:
         level: Level = "problem" if unnamed_hooks.ran_before(site) else "warning"
         yield Finding("hooks", level, unnamed_hooks.not_run(unnamed), unnamed_hooks.WAYS)
     elif not wrong:
-        yield Finding("hooks", "ok", tr("{count}, runnable.", count=count(len(found), "hook")) if found else "None.")
+        yield Finding(
+            "hooks", "ok", tr("{count}, runnable.", count=count(len(found), "hook")) if found else tr("None.")
+        )
 
 
 def _service(site: Site) -> Iterator[Finding]:

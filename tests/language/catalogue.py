@@ -24,6 +24,7 @@ from babel.messages.catalog import Catalog
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
+from gitdeploy.hooks.library import library
 from gitdeploy.messages import DOMAIN, FOLDER, LOCALES
 from gitdeploy.web.words.texts import texts
 
@@ -51,6 +52,8 @@ def sentences() -> list[Sentence]:
         for template, more in _of_module(ast.parse(path.read_text(encoding="utf-8"))):
             if _has_words(template) and (template not in found or (more and not found[template].more)):
                 found[template] = Sentence(template, more, place)
+    for hook in library():
+        found.setdefault(_escaped(hook.about), Sentence(_escaped(hook.about), "", f"hooks/{hook.name}"))
     for text in texts().values():
         if _has_words(text.english):
             found.setdefault(
