@@ -33,7 +33,7 @@ BAD_IN_A_ROW = 3  # so many bad answers in a row while watching: one may be a hi
 LAST_LINES = 12  # of each service's log, in the error
 _LOOK_AGAIN = 1.0  # seconds between two looks at a service's log, or at the service while nothing is asked yet
 _WRITING = 2.0  # seconds that the rest of a traceback may take to be written
-_TIMES = ("", "once", "twice", tr("three times"), tr("four times"), tr("five times"), tr("six times"))
+_TIMES = ("", tr("once"), tr("twice"), tr("three times"), tr("four times"), tr("five times"), tr("six times"))
 
 OnLine = Callable[[str], object]
 
