@@ -16,7 +16,7 @@ from gitdeploy.demo import run_demo
 def command(screen: Screen, /, keep: bool) -> None:
     """A whole tour in a temporary folder, without a network.
 
-    An upgrade, a broken release that rolls back by itself, a restore.
+    An upgrade, a broken release that rolls back automatically, a restore.
 
     \b
     Example:

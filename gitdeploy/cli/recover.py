@@ -21,7 +21,7 @@ from gitdeploy.messages import joined, tr
 @global_options
 @pass_screen
 def command(screen: Screen, /, print_unit: bool, install_unit: bool, wait: float, **values: bool) -> None:
-    """Finish or undo an interrupted deployment. Every command that changes the app does this first by itself.
+    """Finish or undo an interrupted deployment. Every command that changes the app does this first, automatically.
 
     Files and venv come first. Then the old release's build hooks, service and health are settled by what deploy.yaml says
     now: correct it and run this again, or leave a part out.

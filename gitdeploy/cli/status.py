@@ -21,9 +21,9 @@ from gitdeploy.versions import CodeState
 @global_options
 @pass_screen
 def command(screen: Screen) -> None:
-    """What is live, the last deployment, what waits.
+    """What is live, the last deployment, what is pending.
 
-    Also: an update that waits, an interrupted deployment, who holds the lock. Somebody else than the checkout's owner is
+    Also: an update that is available, an interrupted deployment, who holds the lock. Somebody else than the checkout's owner is
     shown its path and HEAD only: git there would run the owner's settings.
 
     \b

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 def command(screen: Screen, /, tag: str | None, dry_run: bool, wait: float, yes: bool, **values: Any) -> None:
     """Upgrade to TAG, or to the newest release.
 
-    The newest is that which the channel (`source.channel`) admits.
+    The newest is the newest release on the channel (`source.channel`).
 
     \b
     Example:

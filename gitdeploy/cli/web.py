@@ -269,8 +269,8 @@ def _iso(at: float | None) -> str | None:
 
 def _end(row: TokenRow) -> str:
     ended = row.expires_at is not None and row.expires_at <= time.time()
-    return _time(row.expires_at) + (" (ended)" if ended else "")
+    return _time(row.expires_at) + (tr(" (ended)") if ended else "")
 
 
 def _time(at: float | None) -> str:
-    return datetime.fromtimestamp(at).astimezone().strftime("%Y-%m-%d %H:%M") if at is not None else "never"
+    return datetime.fromtimestamp(at).astimezone().strftime("%Y-%m-%d %H:%M") if at is not None else tr("never")

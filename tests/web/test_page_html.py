@@ -101,7 +101,7 @@ def test_the_plan_names_the_migrations_and_says_which_have_no_way_back(client: F
     plan = client.get("/upgrade/part/plan?tag=v1.2.0").text
     assert "Migrations of the database" in plan
     assert re.search(r"2b|2_mail", plan)
-    assert "no way back of its own" in plan
+    assert "no rollback of its own" in plan
 
 
 def test_each_part_is_the_same_as_in_the_page(client: FlaskClient) -> None:

@@ -78,7 +78,7 @@ def test_the_dialog_asks_what_becomes_of_files_that_were_changed_on_the_server(
     merge.focus()
     tab.keyboard.press("Space")
     dialog.get_by_text("What happens").wait_for()
-    dialog.get_by_role("status").get_by_text("Nothing stands in the way now.").wait_for(state="attached")
+    dialog.get_by_role("status").get_by_text("Nothing blocks it now.").wait_for(state="attached")
     assert merge.is_checked()
     assert go.is_enabled()
     assert tab.evaluate("document.activeElement.id") == "local-merge", "the keyboard stays where it was"
@@ -271,7 +271,7 @@ def test_a_deployment_that_was_killed_is_said_and_put_right_by_a_button(shop: Sh
     upgrade(tab, "v1.1.0")
     tab.get_by_role("heading", name="A deployment was cut off: v1.0.0 → v1.1.0").wait_for()
     shoot(tab, "cut-off")
-    tab.get_by_role("button", name="Put it right now").click()
+    tab.get_by_role("button", name="Recover now").click()
     tab.get_by_role("heading", name="v1.1.0 was cut off; v1.0.0 runs again").wait_for()
     tab.get_by_role("heading", name="A deployment was cut off").wait_for(state="detached")
     assert shop.version() == "1.0.0"

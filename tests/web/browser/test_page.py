@@ -16,7 +16,7 @@ def fits(tab: Any) -> bool:
 def open_everything(tab: Any) -> None:
     """Open each release, deployment and setting, and wait until all of it is there."""
     tab.locator("[data-part=releases] li").first.wait_for()
-    tab.get_by_text("well", exact=True).wait_for()
+    tab.get_by_text("healthy", exact=True).wait_for()
     tab.evaluate("for (const each of document.querySelectorAll('main details')) each.open = true")
     tab.locator("[data-part=deployments] .log pre").last.wait_for()
     tab.get_by_text("What happens").first.wait_for()
@@ -26,7 +26,7 @@ def test_it_says_what_is_live_what_waits_and_what_happened(lived_in: Shop, open_
     tab = open_page(lived_in)
     live = tab.locator(".live")
     assert live.get_by_role("heading", name="v1.1.0", exact=True).is_visible()
-    live.get_by_text("well", exact=True).wait_for()
+    live.get_by_text("healthy", exact=True).wait_for()
     assert live.get_by_role("heading", name="v1.3.0 is available").is_visible()
     assert live.get_by_text("PDF and text files are searched, too").is_visible(), "the notes"
     ending = tab.locator("#ending")
@@ -34,13 +34,13 @@ def test_it_says_what_is_live_what_waits_and_what_happened(lived_in: Shop, open_
     assert "rolled back automatically. Nothing was lost." in ending.inner_text()
     assert "500" in ending.inner_text(), "why it failed"
     releases = tab.locator("[data-part=releases]")
-    releases.get_by_text("Taken back here").wait_for()
+    releases.get_by_text("Rolled back here").wait_for()
     assert releases.locator("summary").all_inner_texts()[0].startswith("v1.3.0")
     backups = tab.locator("[data-part=backups] li")
     assert [text.split("\n")[0] for text in backups.all_inner_texts()] == ["v1.1.0 of a failed deployment", "v1.0.0"]
     assert "code, venv, kept files" in backups.last.inner_text()
     rows = tab.locator("[data-part=deployments] summary").all_inner_texts()
-    assert ["Taken back" in rows[0], "Succeeded" in rows[1]] == [True, True]
+    assert ["Rolled back" in rows[0], "Succeeded" in rows[1]] == [True, True]
     shoot(tab, "page", full_page=True)
 
 
@@ -86,7 +86,7 @@ def test_dark_where_the_system_is_dark_and_light_by_the_switch(lived_in: Shop, o
         return sum(int(part) for part in colour.removeprefix("rgb(").removesuffix(")").split(","))
 
     tab = open_page(lived_in, color_scheme="dark")
-    tab.get_by_text("well", exact=True).wait_for()
+    tab.get_by_text("healthy", exact=True).wait_for()
     tab.locator("[data-part=releases] li").first.wait_for()
     assert background(tab) < 150
     shoot(tab, "dark", full_page=True)
@@ -98,7 +98,7 @@ def test_dark_where_the_system_is_dark_and_light_by_the_switch(lived_in: Shop, o
 
 def test_on_a_phone_nothing_is_wider_than_the_screen(lived_in: Shop, open_page: Any, shoot: Any) -> None:
     tab = open_page(lived_in, viewport={"width": 360, "height": 740}, has_touch=True, is_mobile=True)
-    tab.get_by_text("well", exact=True).wait_for()
+    tab.get_by_text("healthy", exact=True).wait_for()
     shoot(tab, "phone")
     open_everything(tab)
     assert fits(tab)
@@ -154,7 +154,7 @@ def test_without_a_script_state_and_history_read(lived_in: Shop, open_page: Any,
     tab.get_by_role("link", name="Steps and log").first.click()
     assert "not installed automatically again" in tab.locator("#opened pre").inner_text()
     tab.get_by_role("link", name="Show the releases").click()
-    assert "Taken back here" in tab.locator("[data-part=releases]").inner_text()
+    assert "Rolled back here" in tab.locator("[data-part=releases]").inner_text()
     tab.get_by_role("link", name="中文").click()
     assert tab.get_by_role("heading", name="有新版本 v1.3.0").is_visible()
 
