@@ -124,7 +124,7 @@ def _check(work: Work, chosen: Chosen, options: Options, commit: str, local: str
     and signed where that is wanted; when that signed tag was made. Raises `PolicyError`, `SourceError`, `UsageError`."""
     tag = chosen.target.tag
     assert tag is not None
-    known_as = [(local, "here"), (work.database.first_seen(tag), tr("when it was first seen"))]
+    known_as = [(local, tr("here")), (work.database.first_seen(tag), tr("when it was first seen"))]
     if not prepared:
         known_as.append(_said(work, chosen, tag, commit))
     moved = moved_tag(tag, commit, known_as)
