@@ -112,7 +112,7 @@ def shop_once(tmp_path_factory: pytest.TempPathFactory) -> Sample:
             message=notes,
         )
     sample.install("v0.9.0", branch="main")
-    sample.environment["EDITOR"] = "true"  # which changes nothing
+    sample.extra_environment["EDITOR"] = "true"  # which changes nothing
     sample.gitdeploy("upgrade", "v1.0.0")
     sample.keep()
     return sample
