@@ -58,6 +58,7 @@ def edit(screen: Screen, /) -> None:
     screen.become_owner()
     root = find_root(screen.folder)
     file = screen.config_file or root / FILE_NAME
+    editing.require_owner(root)
     with editing.only_editor(root):
         before = editing.content(file)
         folder = Path(tempfile.mkdtemp(prefix="gitdeploy-"))

@@ -13,11 +13,18 @@ from gitdeploy.checkout.git import Repository
 from gitdeploy.config import FILE_NAME, Config, parse
 from gitdeploy.errors import ConfigError, DeploymentFailed, LockedError
 from gitdeploy.messages import tr
+from gitdeploy.site.whose import close_to_others
 from gitdeploy.state import DeploymentLock, StateDirectory
 from gitdeploy.system.durable import write_durably
 from gitdeploy.text import path_text, shell_word
 
 WAIT = 30.0  # seconds that a deployment which runs is waited for before the file is saved
+
+
+def require_owner(root: Path) -> None:
+    """Only the checkout's owner edits what it is deployed by. Raises `DeploymentFailed`, whatever deploy.yaml holds."""
+    if (refused := close_to_others(Repository.open(root))) is not None:
+        raise DeploymentFailed(*refused)
 
 
 @contextmanager

@@ -71,7 +71,15 @@ TYPED: dict[str, list[str]] = {
     "upgrade": ["upgrade --yes", "upgrade v2.0.0", "upgrade v2.0.0 --dry-run"],
     "prepare": ["prepare v2.0.0"],
     "backup": ["backup"],
-    "backups": ["backups", "backups delete latest --yes", "backups label latest x"],
+    "backups": [
+        "backups",
+        "backups show latest",
+        "backups diff latest",
+        "backups delete latest --yes",
+        "backups label latest x",
+        "backups export latest /dev/null",
+        "backups import /dev/null",
+    ],
     "restore": ["restore latest --yes", "restore latest --dry-run"],
     "rollback": ["rollback --yes", "rollback --dry-run"],
     "recover": ["recover", "recover --boot", "recover --print-unit", "recover --install-unit"],
@@ -80,8 +88,9 @@ TYPED: dict[str, list[str]] = {
     "log": ["log", "log 1"],
     "prune": ["prune", "prune --dry-run"],
     "hooks": ["hooks", "hooks list", "hooks run pre-deploy", "hooks library", "hooks install maintenance-on"],
-    "doctor": ["doctor", "doctor --repair"],
-    "config": ["config show", "config schema", "config accept source.url"],
+    "doctor": ["doctor", "doctor --repair", "doctor --notify"],
+    "notify": ["notify test"],
+    "config": ["config show", "config schema", "config example", "config edit", "config accept source.url"],
     "web": ["web --port 1", "web --print-unit", "web token list", "web token add x"],
     "watch": ["watch --once", "watch --print-unit"],
     "self": ["self"],
@@ -90,7 +99,7 @@ TYPED: dict[str, list[str]] = {
     "demo": ["demo --help"],
     "completion": ["completion bash"],
 }
-PRINTED_WITHOUT_LOOKING = {"hooks library", "config schema", "demo --help", "completion bash", "self"}
+PRINTED_WITHOUT_LOOKING = {"hooks library", "config schema", "config example", "demo --help", "completion bash", "self"}
 WITNESS = "#!/bin/sh\necho $(id -u) {what} >> {marks}\n"
 
 
