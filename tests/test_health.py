@@ -441,7 +441,7 @@ def test_the_exception_is_said_though_the_server_said_a_hundred_lines_after_it(a
 
 
 def test_a_soak_ends_well_when_nothing_happens(app: App) -> None:
-    assert soak(replace(QUICK, url=(app.url,), soak=0.3), [Watched()]).summary == "well for 0.3 s more"
+    assert soak(replace(QUICK, url=(app.url,), soak=0.3), [Watched()]).summary == "healthy for 0.3 s more"
     assert soak(replace(QUICK, url=(app.url,)), [Watched()]).ok
 
 

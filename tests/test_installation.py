@@ -139,7 +139,7 @@ def test_one_from_a_git_host_is_upgraded_from_there(tmp_path: Path, monkeypatch:
 
 
 NAMED = re.compile(
-    r"(?:pip|uv|pipx|inject)\b[^\n|;&]*\b(?:install|add|inject|upgrade)\b[^\n|;&]*?(?<![/.\w-])['\"]?gitdeploy(?:\[|==|['\"\s]|$)"
+    r"(?:pip|uv|pipx|inject)\b[^\n|;&\u3000-\uffef]*\b(?:install|add|inject|upgrade)\b[^\n|;&\u3000-\uffef]*?(?<![/.\w-])['\"]?gitdeploy(?:\[|==|['\"\s]|$)"
 )
 """An installer that is asked for our name: on the public index that is somebody else's."""
 

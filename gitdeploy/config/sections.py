@@ -341,7 +341,9 @@ class NotifyConfig(Section, frozen=True):
         "What this receiver is told: " + ", ".join(NOTIFY_EVENTS) + ".",
     )
     template: str | None = setting(
-        Text("text", lines=True), None, "The message, with {app}, {event}, {from}, {to}, {error}, {id}, {server} and {link} in it."
+        Text("text", lines=True),
+        None,
+        "The message, with {app}, {event}, {from}, {to}, {error}, {id}, {server} and {link} in it.",
     )
     lang: str | None = setting(
         Choice(("en", "zh")), None, "The language that this receiver reads: en or zh. Default: the server's locale."

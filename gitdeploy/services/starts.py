@@ -42,14 +42,14 @@ def loaded_by(services: Sequence[Service], root: Path, venv: Path) -> tuple[Load
     found: dict[Load, None] = {}
     for service in services:
         with suppress(GitDeployError, OSError):
-            plain = service.service if isinstance(service, ThroughRoot) else service
-            for start in _starts(plain, root, venv):
+            for start in _starts(service, root, venv):
                 found.update(dict.fromkeys(loads_of(start.words, start.folder, root, venv)))
     return tuple(found)
 
 
-def _starts(service: Service, root: Path, venv: Path) -> Iterator[Start]:
+def _starts(asked: Service, root: Path, venv: Path) -> Iterator[Start]:
     owner = root.stat().st_uid
+    service = asked.service if isinstance(asked, ThroughRoot) else asked
     if isinstance(service, SystemdUnit):
         facts = service.facts()
         if not service.runs_as(owner, facts):
@@ -58,7 +58,7 @@ def _starts(service: Service, root: Path, venv: Path) -> Iterator[Start]:
         for words in _ARGV.findall(facts.get("ExecStart", "")):
             yield Start(tuple(words.split()), Path(folder) if folder.startswith("/") else root)
     elif isinstance(service, Supervisor):
-        pids = [each.pid for each in service.processes()]
+        pids = [each.pid for each in asked.processes()]  # by root's process, where only root may ask supervisor
         if all(proc.owner_of(pid) == owner for pid in pids):
             known = list(_supervised(service.name, root)) if pids else []
             yield from known or _running(pids, root)

@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from support.waiting import wait_until
+
 BACKEND = "/usr/lib/git-core/git-http-backend"
 
 
@@ -83,6 +85,7 @@ class StandIn:
         self.refused_login = ""  # a header that even a public repository answers with 401
         self.releases: dict[str, Announced] = {}
         self.requests: list[Request] = []
+        self.answering: set[int] = set()  # threads that answer a request just now
         self.git_requests: list[Request] = []
         self.fault = ""
         self.fault_times = 1_000_000
@@ -164,6 +167,8 @@ class StandIn:
     # ---- counting ----
 
     def forget(self) -> None:
+        """What was asked so far, with what is still being answered: a request is counted once its answer is out."""
+        wait_until(lambda: not self.answering, seconds=10)
         self.requests.clear()
         self.git_requests.clear()
 
@@ -186,6 +191,14 @@ class _Handler(BaseHTTPRequestHandler):
         return
 
     def do_GET(self) -> None:
+        answering = self.server.host.answering
+        answering.add(threading.get_ident())
+        try:
+            self._answer()
+        finally:
+            answering.discard(threading.get_ident())
+
+    def _answer(self) -> None:
         host = self.server.host
         parts = urlsplit(self.path)
         if re.search(r"\.git/(info|HEAD|objects|git-)", parts.path):
