@@ -4,6 +4,7 @@ old release or wholly on the new one, with nothing lost and nothing to do by han
 from __future__ import annotations
 
 import pytest
+from support import bounds
 
 from . import served
 from .app import MODULE_SCENARIOS, POWER_SCENARIOS, SCENARIOS, CrashApp, Scenario
@@ -12,9 +13,12 @@ from .power import PowerCampaign, missing
 
 SEED = 4
 ON_BTRFS = tuple(one for one in POWER_SCENARIOS if one.name in ("fails", "without hooks", "backup"))
-EACH, EACH_SERVED, EACH_MODULES = 12, 6, 3  # random kills, and kills with killed recoveries, of each command
+# How many random kills, and kills with killed recoveries, of each command
+EACH, EACH_SERVED, EACH_MODULES = (12, 6, 3) if bounds.THOROUGH else (8, 4, 2)
 THOROUGH = 60  # every so many trials: earlier backups, next upgrade
-POINTS = 9  # every ninth point of what a command does to the disk; `make crash` takes each
+POINTS = (
+    9 if bounds.THOROUGH else 13
+)  # every so many points of what a command does to the disk; `make crash` takes each
 STEP = 14  # every 14th barrier, SEED says which, and those where one side is final
 WITHOUT_SYNCS = ("prune",)  # it only deletes
 
