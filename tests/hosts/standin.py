@@ -194,11 +194,11 @@ class _Handler(BaseHTTPRequestHandler):
         answering = self.server.host.answering
         answering.add(threading.get_ident())
         try:
-            self._answer()
+            self._counted()
         finally:
             answering.discard(threading.get_ident())
 
-    def _answer(self) -> None:
+    def _counted(self) -> None:
         host = self.server.host
         parts = urlsplit(self.path)
         if re.search(r"\.git/(info|HEAD|objects|git-)", parts.path):
