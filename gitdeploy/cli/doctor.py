@@ -21,7 +21,7 @@ _STATUS = {"ok": "done", "warning": "undone", "problem": "failed", "mended": "do
 
 @click.command("doctor", context_settings=EXAMPLE)
 @click.option(
-    "--repair", is_flag=True, help="Mend what can be mended safely: interrupted deployments, stale locks, refs."
+    "--repair", is_flag=True, help="Repair what can be repaired safely: interrupted deployments, stale locks, refs."
 )
 @click.option("--notify", is_flag=True, help="Send a test message to every receiver of `notify`.")
 @click.option(

@@ -171,7 +171,7 @@ class HooksConfig(Section, frozen=True):
         _COMMANDS, (), "Commands before the switch; the old code is live.", key="pre-deploy"
     )
     build: tuple[str, ...] = setting(
-        _COMMANDS, (), "Commands whenever other code goes live, on the way back too: collectstatic, assets."
+        _COMMANDS, (), "Commands whenever other code goes live, in a rollback too: collectstatic, assets."
     )
     migrate: tuple[str, ...] = setting(_COMMANDS, (), "Commands that change the database for the new code.")
     post_deploy: tuple[str, ...] = setting(
@@ -226,7 +226,7 @@ class ServiceConfig(Section, frozen=True):
     log: str | None = setting(
         Text("a path", checks.inside_or_absolute),
         None,
-        "The file that the app writes its log to, for `pidfile` and `command`: its last lines are shown when it is not well.",
+        "The file that the app writes its log to, for `pidfile` and `command`: its last lines are shown when it is unhealthy.",
     )
     import_test: bool = setting(
         Flag(), True, "Whether what the service starts is loaded once, beside the live app, before it goes live."

@@ -122,7 +122,7 @@ def _settings(site: Site) -> Iterator[Finding]:
             ),
         )
     if not wrong and not with_password:
-        yield Finding("settings", "ok", tr("None of git's settings is in the way."))
+        yield Finding("settings", "ok", tr("None of git's settings blocks an upgrade."))
 
 
 def _pinned(site: Site) -> Iterator[Finding]:
