@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 
 import pytest
-from docs.test_two_languages import pairs, words
 from language.catalogue import sentences
+
+from docs.test_two_languages import pairs, words
 
 pytestmark = pytest.mark.quick
 
