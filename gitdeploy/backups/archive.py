@@ -21,6 +21,7 @@ from typing import IO, Any
 import msgspec
 from msgspec import Struct
 
+from gitdeploy.backups.store import ID
 from gitdeploy.errors import DeploymentFailed
 from gitdeploy.messages import tr
 from gitdeploy.system import interruption
@@ -33,8 +34,8 @@ FORMAT = 1
 MOST_LISTED = 64 << 20  # bytes of export.json
 MOST_MEMBERS = 500_000
 _LONGEST_NAME = 8192  # bytes
+_LONGEST_ID = 100
 _BLOCK = 1 << 20
-_ID = re.compile(r"\d{8}-\d{6}-[A-Za-z0-9][A-Za-z0-9._-]{0,80}")
 _HASH = re.compile(r"[0-9a-f]{64}")
 
 
@@ -232,7 +233,7 @@ def check_listing(listing: Listing) -> None:
     """Refuse a list with paths that lead outside, twice the same, or links that do."""
     if listing.format != FORMAT:
         raise refused(tr("it is of a newer gitdeploy"))
-    if not _ID.fullmatch(listing.backup):
+    if not ID.fullmatch(listing.backup) or len(listing.backup) > _LONGEST_ID:
         raise refused(tr("its backup has no proper id"))
     if len(listing.entries) > MOST_MEMBERS:
         raise refused(tr("it lists more than {number} files", number=MOST_MEMBERS))

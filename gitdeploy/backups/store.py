@@ -31,7 +31,7 @@ MANIFEST = "manifest.json"
 OUTCOME = "outcome"
 REPLACED_AT = "replaced-at"
 KEPT_LIMIT = 256 << 20  # bytes: a keep path larger than this stays where it is and is not copied
-_ID = re.compile(r"\d{8}-\d{6}-[A-Za-z0-9][A-Za-z0-9._-]*")
+ID = re.compile(r"\d{8}-\d{6}-[A-Za-z0-9][A-Za-z0-9._-]*")
 
 Outcome = Literal["pending", "good", "failed"]
 
@@ -113,7 +113,7 @@ def new_id(folder: Path, version: str | None, now: datetime | None = None) -> st
     """An id that sorts by time and is free: `20261123-101500-v1.2.9` (UTC). Later than every earlier one's time even
     where the clock was set back."""
     moment = (now or datetime.now(UTC)).strftime("%Y%m%d-%H%M%S")
-    names = sorted(name for name in _names(folder) if _ID.fullmatch(name))
+    names = sorted(name for name in _names(folder) if ID.fullmatch(name))
     if names and names[-1][:15] > moment:
         moment = names[-1][:15]
     label = re.sub(r"[^A-Za-z0-9._-]+", "-", version or "unversioned").strip("-._") or "unversioned"
@@ -198,7 +198,7 @@ def read_all(folder: Path) -> tuple[list[Backup], list[Damaged]]:
     found: list[Backup] = []
     damaged: list[Damaged] = []
     for name in sorted(_names(folder), reverse=True):
-        if _ID.fullmatch(name):
+        if ID.fullmatch(name):
             entry = read(folder, name)
             if isinstance(entry, Backup):
                 found.append(entry)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from gitdeploy.errors import DeploymentFailed
-from gitdeploy.messages import joined, tr
+from gitdeploy.messages import tr
 from gitdeploy.text import shell_word
 
 _OBJECT_ID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
@@ -43,7 +43,7 @@ class ObjectFacts(Struct, frozen=True):
 def refetch(remote: str = "origin") -> str:
     """How objects that are missing are fetched again. Into refs of its own: git refuses to fetch into refs whose objects
     are missing, and takes a tag that it has already for fetched."""
-    specs = joined(" ", (f"'+refs/{kind}/*:refs/refetch/{kind}/*'" for kind in ("heads", "tags")))
+    specs = " ".join(f"'+refs/{kind}/*:refs/refetch/{kind}/*'" for kind in ("heads", "tags"))
     return tr(
         "Fetch them again, with git 2.36 or newer: git fetch --refetch --no-tags {remote} {specs}",
         remote=shell_word(remote),

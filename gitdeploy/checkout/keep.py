@@ -11,8 +11,6 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
-from gitdeploy.messages import joined
-
 _BARE = re.compile(r"\.?[A-Za-z][A-Za-z0-9._/-]*")
 _NOT_TEXT = frozenset("y n yes no on off true false null .inf .nan".split())  # to YAML
 
@@ -38,7 +36,7 @@ class KeepPaths(Struct, frozen=True):
 def keep_line(kept: Iterable[str], paths: Iterable[bytes]) -> str:
     """The line of deploy.yaml that keeps PATHS, and what is KEPT already."""
     words = dict.fromkeys([*kept, *map(_pattern, paths)])
-    return f"git: {{keep: [{joined(', ', (_yaml(word) for word in words))}]}}"
+    return f"git: {{keep: [{', '.join(_yaml(word) for word in words)}]}}"
 
 
 def _pattern(path: bytes) -> str:

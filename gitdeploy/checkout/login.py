@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 from gitdeploy.checkout.git import Repository
 from gitdeploy.checkout.program import git_version, program
-from gitdeploy.messages import joined, tr
+from gitdeploy.messages import tr
 from gitdeploy.text import register_secrets
 
 LOGIN_SETTINGS = r"http\.(.*\.)?extraheader|remote\..*\.url"
@@ -96,7 +96,7 @@ def _parameters(settings: Sequence[tuple[str, str]]) -> dict[str, str]:
         words = [f"{_quoted(name)}={_quoted(value)}" for name, value in settings]
     else:
         words = [_quoted(f"{name}={value}") for name, value in settings]
-    return {_PARAMETERS: joined(" ", words)}
+    return {_PARAMETERS: " ".join(words)}
 
 
 def login_hint(repository: Repository, remote: str) -> tuple[str, str] | None:

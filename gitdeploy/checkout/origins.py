@@ -120,11 +120,11 @@ def url_changed(old: Described | None, new: Described | None, own: str, base: st
         return None
     return tr(
         "Submodule {where} comes from {then} in this release; this checkout goes on asking "
-        "{own}. To follow it, after the upgrade: git submodule sync {where2}",
+        "{own}. To follow it, after the upgrade: git submodule sync {path}",
         where=where,
         then=shown(then),
         own=shown(own),
-        where2=shell_word(where),
+        path=shell_word(where),
     )
 
 

@@ -97,11 +97,12 @@ def in_words(root: Path, found: list[Foreign]) -> tuple[str, str]:
     parts = [count(closed, "folder")] * bool(closed) + [count(len(found) - closed, "file")] * (closed < len(found))
     own = os.geteuid()
     message = tr(
-        "{parts} of the checkout can't be changed by {user_name}: {names} ({found} to {owners}).",
+        "{parts} of the checkout can't be changed by {user_name}: {names} (belongs to {owners})."
+        if len(found) == 1
+        else "{parts} of the checkout can't be changed by {user_name}: {names} (belong to {owners}).",
         parts=joined(" and ", parts),
         user_name=user_name(own),
         names=listing(names, 5),
-        found="belong" if len(found) > 1 else "belongs",
         owners=listing([user_name(uid) for uid in owners], 3),
     )
     who = user_word(own)

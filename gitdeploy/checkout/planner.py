@@ -25,7 +25,7 @@ from gitdeploy.checkout.local import LocalChange
 from gitdeploy.checkout.paths import Entry, Owner, Side, owner_of, settled
 from gitdeploy.checkout.places import Disk, Places
 from gitdeploy.errors import DeploymentFailed
-from gitdeploy.messages import joined, tr
+from gitdeploy.messages import tr
 from gitdeploy.text import count, listing, path_text, shell_word
 
 
@@ -378,7 +378,7 @@ class _Planner(Struct):
     def _modes_said(self) -> Problem:
         names = [path_text(path) for path in self.mode_changes]
         back = [
-            f"chmod {word} {joined(' ', (shell_word(path) for path in found))}"
+            f"chmod {word} {' '.join(shell_word(path) for path in found)}"
             for word, wanted in (("-x", 0o100644), ("+x", 0o100755))
             if (found := [path for path, mode in self.mode_changes.items() if mode == wanted])
         ]

@@ -41,10 +41,10 @@ def git_version(git: str) -> tuple[int, ...]:
     if version < MINIMUM:
         raise DeploymentFailed(
             tr(
-                "git {map} is too old: gitdeploy needs {minimum}.{minimum2} or newer.",
-                map=".".join(map(str, version)),
-                minimum=MINIMUM[0],
-                minimum2=MINIMUM[1],
+                "git {version} is too old: gitdeploy needs {major}.{minor} or newer.",
+                version=".".join(map(str, version)),
+                major=MINIMUM[0],
+                minor=MINIMUM[1],
             ),
             tr("Upgrade git."),
         )

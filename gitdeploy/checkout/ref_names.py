@@ -11,7 +11,7 @@ import shlex
 
 from gitdeploy.checkout.git import INCOMING_REFS, Repository
 from gitdeploy.errors import DeploymentFailed
-from gitdeploy.messages import joined, tr
+from gitdeploy.messages import tr
 from gitdeploy.system import durable
 from gitdeploy.text import count, listing, path_text
 
@@ -26,7 +26,7 @@ def make_way(repository: Repository, tag: str) -> None:
     in_the_way = [name.removeprefix(_TAGS) for name in conflicts(repository, _TAGS + tag)]
     if in_the_way:
         most = 5
-        words = joined(" ", (shlex.quote(path_text(name)) for name in in_the_way))
+        words = " ".join(shlex.quote(path_text(name)) for name in in_the_way)
         few = f"git tag -d {words}"
         many = f"git tag -l {shlex.quote(path_text(tag) + '/*')} | xargs git tag -d"
         raise DeploymentFailed(

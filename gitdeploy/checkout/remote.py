@@ -151,9 +151,9 @@ def fetch_tag(
         if on_fault is not None and (fault := _FAULT.match(line)):
             on_fault(
                 tr(
-                    "An old object has a harmless fault, {fault} ({fault2}).",
+                    "An old object has a harmless fault, {fault} ({object}).",
                     fault=clean(fault[2]),
-                    fault2=fault[1][:12],
+                    object=fault[1][:12],
                 )
             )
     if commit is None or object_id is None:

@@ -166,8 +166,8 @@ def _unexpected(screen: Screen, error: Exception) -> int:
     """Something that gitdeploy did not foresee: one line, and the rest with -v."""
     problem = GitDeployError(
         tr(
-            "gitdeploy met an error that it did not foresee: {name__}: {error}",
-            name__=type(error).__name__,
+            "gitdeploy met an error that it did not foresee: {kind}: {error}",
+            kind=type(error).__name__,
             error=redact(str(error)),
         ),
         tr("Run the command again with -v for the traceback, and report it. `gitdeploy status` shows what is live."),

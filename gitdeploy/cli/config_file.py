@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 import tempfile
 from pathlib import Path
 
 import click
 
 from gitdeploy.cli.options import EXAMPLE, global_options, pass_screen
-from gitdeploy.cli.screen import Screen
+from gitdeploy.cli.screen import Screen, is_terminal
 from gitdeploy.config import FILE_NAME, Config
 from gitdeploy.errors import ConfigError, GitDeployError, UsageError
 from gitdeploy.messages import joined, tr
@@ -59,6 +61,11 @@ def edit(screen: Screen, /) -> None:
     root = find_root(screen.folder)
     file = screen.config_file or root / FILE_NAME
     editing.require_owner(root)
+    if not (is_terminal(sys.stdin) or os.environ.get("VISUAL") or os.environ.get("EDITOR")):
+        raise UsageError(  # an editor of the system's would wait for ever for keys that nobody presses
+            tr("This is not a terminal, and neither VISUAL nor EDITOR names an editor that works without one."),
+            tr("Run it in a terminal, or name one: EDITOR=/path/of/a/script gitdeploy config edit"),
+        )
     with editing.only_editor(root):
         before = editing.content(file)
         folder = Path(tempfile.mkdtemp(prefix="gitdeploy-"))
@@ -104,7 +111,7 @@ def _edited(screen: Screen, copy: Path, before: bytes, root: Path) -> Config | N
             except UsageError:
                 again = False
             if not again:
-                raise ConfigError(tr("deploy.yaml was not saved: it can't be read.")) from error
+                raise ConfigError(tr("What you wrote is not valid, so deploy.yaml was not saved.")) from error
 
 
 def _changes(before: bytes, made: Config, root: Path) -> list[tuple[str, str, str]]:

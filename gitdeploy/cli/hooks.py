@@ -52,7 +52,7 @@ def command(context: click.Context) -> None:
 
 def _none(folder: str | None) -> str:
     if folder is None:
-        return tr("No hooks. {no_folder} {no_folder2}", no_folder=NO_FOLDER[0], no_folder2=NO_FOLDER[1])
+        return tr("No hooks. {why} {way}", why=NO_FOLDER[0], way=NO_FOLDER[1])
     return tr("No hooks. A file {folder}/post-deploy (executable) would be one.", folder=path_text(folder))
 
 

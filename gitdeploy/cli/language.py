@@ -11,8 +11,6 @@ import click
 from gitdeploy.messages import LANGUAGES, joined, render, sentence_of, speak, spoken, tr
 from gitdeploy.text import padded, width_of, wrapped
 
-CHOICES = ("en", "zh")
-
 
 def language_of(name: str) -> str | None:
     """One of `LANGUAGES` for a name such as `zh`, `zh_CN.UTF-8` or `en-GB`; None where it is none of ours."""
@@ -44,7 +42,7 @@ def choose(arguments: Sequence[str]) -> None:
 def known_language(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
     if value is not None and language_of(value) is None:
         raise click.BadParameter(
-            render(tr("must be {languages}; found `{value}`.", languages=joined(" or ", CHOICES), value=value))
+            render(tr("must be {languages}; found `{value}`.", languages=joined(" or ", LANGUAGES), value=value))
         )
     return value
 

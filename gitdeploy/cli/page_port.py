@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from gitdeploy.config import Config
 from gitdeploy.errors import ConfigError
-from gitdeploy.messages import joined, tr
+from gitdeploy.messages import tr
 
 TRIED = 50  # ports after the usual one
 
@@ -90,8 +90,8 @@ def nginx_block(host: str, port: int, names: Sequence[str]) -> str:
     """What nginx needs for the page at HOST:PORT, for its file of the site NAMES."""
     here = host if host not in ("0.0.0.0", "::", "[::]") else "127.0.0.1"  # noqa: S104
     return f"""\
-# nginx: into the server block of {joined(" ", names) or tr("your site")}. In deploy.yaml: web: {{trusted_proxies: [127.0.0.1]\
-{"" if names else tr(", hosts: [NAME]")}}}
+# nginx: into the server block of {" ".join(names) or "your site"}. In deploy.yaml: web: {{trusted_proxies: [127.0.0.1]\
+{"" if names else ", hosts: [NAME]"}}}
 location /upgrade/ {{
     proxy_pass http://{here}:{port};
     proxy_http_version 1.1;

@@ -128,10 +128,10 @@ def _packages(venv: VenvPlan) -> str:
         fetched = tr(", downloaded by uv") if venv.downloaded else ""
         python = (
             tr(
-                " with Python {python}{fetched} (the live one has {python2})",
+                " with Python {python}{fetched} (the live one has {live})",
                 python=venv.python,
                 fetched=fetched,
-                python2=venv.live.python,
+                live=venv.live.python,
             )
             if venv.python is not None
             else ""

@@ -26,10 +26,10 @@ def command(screen: Screen, /, dry_run: bool, keep: int | None, wait: float) -> 
     done = screen.app().prune(keep=keep, dry_run=dry_run, caller=screen.caller("prune", wait=wait))
     verb = tr("Would drop") if dry_run else "Dropped"
     text = tr(
-        "{verb} {count} and {count2} ({freed}).",
+        "{verb} {backups} and {generations} ({freed}).",
         verb=verb,
-        count=count(len(done.backups), "backup"),
-        count2=count(len(done.generations), "venv generation"),
+        backups=count(len(done.backups), "backup"),
+        generations=count(len(done.generations), "venv generation"),
         freed=size_text(done.freed),
     )
     for label, names in (

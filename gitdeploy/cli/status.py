@@ -41,7 +41,7 @@ def _asked(status: Status) -> str:
     if status.checked_at is None:
         return ""
     age = (datetime.now(UTC) - datetime.fromisoformat(status.checked_at)).total_seconds()
-    return tr(" (asked {max} ago)", max=duration_text(max(0.0, age)))
+    return tr(" (asked {age} ago)", age=duration_text(max(0.0, age)))
 
 
 def _limited(status: Status, why: str, way: str) -> str:
@@ -150,9 +150,9 @@ def _text(app: App, status: Status) -> str:
     if status.held:
         lines.append(
             tr(
-                "  paused       by {held}: {held2}",
-                held=clean(str(status.held.get("who"))),
-                held2=clean(str(status.held.get("message") or tr("no reason given"))),
+                "  paused       by {who}: {why}",
+                who=clean(str(status.held.get("who"))),
+                why=clean(str(status.held.get("message") or tr("no reason given"))),
             )
         )
     return joined("\n", lines)

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from gitdeploy.cli.sandbox import sandbox
 from gitdeploy.config.window import Window
-from gitdeploy.messages import joined
 from gitdeploy.site.site import Site
 from gitdeploy.system.owner import user_name
 from gitdeploy.text import path_text
@@ -107,7 +106,7 @@ def _when(site: Site) -> str:
         # Once in the window too, or an interval longer than it might never meet it.
         lines += [f"OnCalendar={_opening(window)}", "Persistent=false"]
         lines[2] = f"RandomizedDelaySec={max(1, min(interval // 10, _length(window) * 60 // 2))}s"
-    return joined("\n", lines)
+    return "\n".join(lines)
 
 
 def _opening(window: Window) -> str:
@@ -130,7 +129,7 @@ def _command(site: Site, config_file: Path | None) -> str:
     words = [*_program(), "-C", str(site.root)]
     if config_file is not None:
         words += ["--config", str(config_file.absolute())]
-    return joined(" ", (_quoted(word) for word in words))
+    return " ".join(_quoted(word) for word in words)
 
 
 def _program() -> list[str]:

@@ -151,9 +151,9 @@ def _inside(text: str) -> str | None:
         return tr("must name a path inside the checkout, not the checkout itself.")
     if parts[0].lower() in (".git", ".gitdeploy"):
         return tr(
-            "must not name `{parts}`, which belongs to {parts2}.",
-            parts=parts[0],
-            parts2="git" if parts[0].lower() == ".git" else "gitdeploy",
+            "must not name `{name}`, which belongs to {owner}.",
+            name=parts[0],
+            owner="git" if parts[0].lower() == ".git" else "gitdeploy",
         )
     return None
 

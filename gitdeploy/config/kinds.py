@@ -173,10 +173,10 @@ class Duration(Struct, frozen=True):
     def expected(self) -> str:
         form = tr("30s, 15m, 24h or 7d") + ("" if self.unit_needed else tr(", or a number of seconds"))
         return tr(
-            "a time such as {form} (from {duration_word} to {duration_word2})",
+            "a time such as {form} (from {least} to {most})",
             form=form,
-            duration_word=duration_word(self.least),
-            duration_word2=duration_word(self.most),
+            least=duration_word(self.least),
+            most=duration_word(self.most),
         )
 
     def read(self, node: Node) -> float:

@@ -11,6 +11,7 @@ from gitdeploy.config import checks
 from gitdeploy.config.hosts import SOURCE_GROUP, SOURCE_TYPES
 from gitdeploy.config.kinds import Choice, Duration, Flag, Group, ListOf, Number, Section, Text, Texts, setting
 from gitdeploy.config.window import Window, WindowKind
+from gitdeploy.messages import LANGUAGES
 
 DAY = 86400.0
 
@@ -346,7 +347,7 @@ class NotifyConfig(Section, frozen=True):
         "The message, with {app}, {event}, {from}, {to}, {error}, {id}, {server} and {link} in it.",
     )
     lang: str | None = setting(
-        Choice(("en", "zh")), None, "The language that this receiver reads: en or zh. Default: the server's locale."
+        Choice(LANGUAGES), None, "The language that this receiver reads: en or zh. Default: the server's locale."
     )
 
 

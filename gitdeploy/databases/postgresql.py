@@ -24,7 +24,7 @@ from gitdeploy.databases.base import Dump, Written
 from gitdeploy.databases.bookkeeping import DJANGO, by_counters, is_bookkeeping
 from gitdeploy.databases.client import DUMP_LIMIT, Client, failure, make_durable, private_file, require
 from gitdeploy.errors import CommandFailed, DeploymentFailed, GitDeployError
-from gitdeploy.messages import joined, tr
+from gitdeploy.messages import tr
 from gitdeploy.system import faultpoints, interruption
 from gitdeploy.system.environment import which
 from gitdeploy.text import duration_text, path_text
@@ -361,7 +361,7 @@ class _Session(Struct, frozen=True):
         """CREATE DATABASE with encoding and locale, its settings and rights, as the dump has them, for NAME."""
         listed = self._restore_text(file, "--create", "--list")
         lines = [line for line in listed.splitlines() if _OWN_ENTRIES.match(line)]
-        with self.database.client.handed_file(joined("\n", lines) + "\n") as wanted:
+        with self.database.client.handed_file("\n".join(lines) + "\n") as wanted:
             text = self._restore_text(file, "--create", f"--use-list={wanted}", "--file=-")
         found = [_OWN_STATEMENT.fullmatch(line) for line in text.splitlines()]
         return [f"{each[1]}{sql.identifier(name)}{each[3]}" for each in found if each]
@@ -399,7 +399,7 @@ class _Session(Struct, frozen=True):
             if not _NOT_OURS.match(line) and not (schema and schema[1] in there):
                 entries.append(line)
         client = self.database.client
-        with client.handed_file(joined("\n", entries) + "\n") as wanted, client.handed_file(sql.EMPTY) as first:
+        with client.handed_file("\n".join(entries) + "\n") as wanted, client.handed_file(sql.EMPTY) as first:
             restore = [self.program("pg_restore"), "--single-transaction", f"--use-list={wanted}", "--file=-"]
             words = ["/bin/sh", "-c", 'cat "$1" && shift && exec "$@"', "sh", str(first), *restore]
             done = client.run(words, self.env, out_of=file, into=script, timeout=DUMP_LIMIT)

@@ -9,7 +9,6 @@ from urllib.parse import quote
 
 from gitdeploy.databases.base import Written
 from gitdeploy.databases.bookkeeping import is_bookkeeping
-from gitdeploy.messages import joined
 
 _LARGEST = 128 << 20  # bytes of a file beyond which its rows are only counted
 _LARGEST_COUNTED = 2 << 30  # and beyond which not even that
@@ -66,7 +65,7 @@ def _difference(connection: sqlite3.Connection, table: str, columns: list[str]) 
     """Rows that one of them has and the other not, in the columns of both."""
     if not columns:
         return 0
-    chosen = joined(", ", columns)
+    chosen = ", ".join(columns)
     counts = []
     for one, other in (("old", "new"), ("new", "old")):
         rows = f"SELECT {chosen} FROM {one}.{table} EXCEPT SELECT {chosen} FROM {other}.{table}"  # noqa: S608  # names, quoted

@@ -68,8 +68,8 @@ def ask_url(url: str, health: HealthConfig, version: str | None, limit: float) -
     except ssl.SSLError as error:
         return Answer(
             tr(
-                "TLS: {getattr}",
-                getattr=clean(getattr(error, "verify_message", "") or error.reason or str(error), limit=200),
+                "TLS: {error}",
+                error=clean(getattr(error, "verify_message", "") or error.reason or str(error), limit=200),
             )
         )
     except OSError as error:
@@ -77,7 +77,7 @@ def ask_url(url: str, health: HealthConfig, version: str | None, limit: float) -
     except http.client.RemoteDisconnected:
         return Answer(tr("connection closed without an answer"))
     except (http.client.HTTPException, ValueError) as error:
-        return Answer(tr("no valid HTTP answer ({name__})", name__=type(error).__name__))
+        return Answer(tr("no valid HTTP answer ({kind})", kind=type(error).__name__))
     if status != health.expect:
         return Answer(
             tr(

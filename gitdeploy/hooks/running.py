@@ -180,12 +180,12 @@ def _stranger(root: Path, path: Path, name: str, status: os.stat_result) -> str 
         if found.st_uid not in trusted:
             user = owner.user_name(trusted[1])
             return tr(
-                "{place} belongs to {user_name}, and {user} would run it: chown {user_word} {place2}",
+                "{place} belongs to {owner}, and {user} would run it: chown {to} {file}",
                 place=place,
-                user_name=owner.user_name(found.st_uid),
+                owner=owner.user_name(found.st_uid),
                 user=user,
-                user_word=user_word(trusted[1]),
-                place2=shell_word(place),
+                to=user_word(trusted[1]),
+                file=shell_word(place),
             )
     return None
 

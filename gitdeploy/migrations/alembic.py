@@ -35,11 +35,11 @@ def compare(before: Files, after: Files) -> Iterator[Change]:
         if len(heads[1]) > 1:
             warnings = (
                 tr(
-                    "The migrations in {folder} have {heads} heads ({heads2}): `upgrade head` refuses that; "
+                    "The migrations in {folder} have {number} heads ({names}): `upgrade head` refuses that; "
                     "`upgrade heads` or a merge revision is needed.",
                     folder=clean(folder),
-                    heads=len(heads[1]),
-                    heads2=listing(heads[1], 5),
+                    number=len(heads[1]),
+                    names=listing(heads[1], 5),
                 ),
             )
         flask = b"flask" in after.get(f"{folder}/env.py", b"").lower()

@@ -97,7 +97,7 @@ def failed(
     details = said_by(service, since)
     named = exception_in(list(details)) if since is not None else ""  # not one of an earlier start
     if named and named not in said:
-        said = tr("{said} ({named}).", said=without_stop(said), named=named) if said else f"{named}."
+        said = tr("{said} ({named}).", said=without_stop(said), named=named) if said else tr("{named}.", named=named)
     error = ServiceFailed(
         tr("{service} could not be {what}", service=service.name, what=what)
         + (tr(": {said}", said=said) if said else tr(".")),

@@ -13,7 +13,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from gitdeploy.errors import DeploymentFailed, UsageError
-from gitdeploy.messages import joined, tr
+from gitdeploy.messages import tr
 from gitdeploy.services import privileged
 from gitdeploy.services.systemd import NO_SYSTEMD, booted, unit_name
 from gitdeploy.system import environment, ourselves, process
@@ -63,7 +63,7 @@ class BootUnit(Struct, frozen=True):
 
     def files(self) -> list[tuple[Path, str]]:
         """Path and text of everything that is installed."""
-        before = f"Before={joined(' ', self.before)}\n\n" if self.before else "\n"
+        before = f"Before={' '.join(self.before)}\n\n" if self.before else "\n"
         drop_in = _DROP_IN_TEXT.format(
             root=path_text(str(self.root)), before=before, user=ourselves.user_word(self.owner)
         )
@@ -80,7 +80,7 @@ class BootUnit(Struct, frozen=True):
     def text(self) -> str:
         """All of it, as a person would put it there by hand."""
         parts = [f"# {path}\n{text}" for path, text in self.files()]
-        return joined("\n", [*parts, f"# then: systemctl daemon-reload; systemctl enable '{self.instance}'"])
+        return "\n".join([*parts, f"# then: systemctl daemon-reload; systemctl enable '{self.instance}'"])
 
     def install(self) -> list[Path]:
         """Write the files and enable the unit; the files written. Raises `UsageError`, `DeploymentFailed`, where root
@@ -132,7 +132,7 @@ def boot_unit(root: Path, units: Sequence[str], *, owner: int | None = None, sup
 def _command() -> str:
     """How this gitdeploy is called, absolute and as a unit file wants it: as typed, else the script beside this
     interpreter or in PATH, else the module."""
-    return joined(" ", (_quoted(word) for word in ourselves.program()))
+    return " ".join(_quoted(word) for word in ourselves.program())
 
 
 def _quoted(word: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from msgspec import Struct
 
-from gitdeploy.messages import joined, tr
+from gitdeploy.messages import tr
 from gitdeploy.services.base import OnLine, ServiceFailed, said_by
 from gitdeploy.services.logfile import LogFile
 from gitdeploy.services.pidfile import PidFile
@@ -147,7 +147,7 @@ class Command(Struct):
     def _children_of_nobody(self) -> Iterator[Identity]:
         """The owner's processes that run from the checkout and that no manager of services has started: those it would start
         again. A shell that does so in a loop is one of them itself."""
-        if os.path.basename(joined(" ", proc.command_line(1)[:1])) in _MANAGERS:
+        if os.path.basename(" ".join(proc.command_line(1)[:1])) in _MANAGERS:
             return
         ours, group = ancestors(), proc.control_group()
         for pid in proc.running():

@@ -294,5 +294,5 @@ def runs_in_container(ids: Sequence[str]) -> bool:
         mounts = [line.split(" ") for line in Path("/proc/self/mountinfo").read_text().splitlines()]
     except OSError:
         return False
-    own = groups + joined(" ", (words[3] for words in mounts if words[4] in _OWN_MOUNTS))
+    own = groups + " ".join(words[3] for words in mounts if words[4] in _OWN_MOUNTS)
     return any(each in own for each in ids)

@@ -17,7 +17,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from gitdeploy.messages import joined, tr
+from gitdeploy.messages import tr
 from gitdeploy.text import clean, path_text, redact
 
 Kind = Literal["gunicorn", "object", "flask", "django", "celery", "script", "module"]
@@ -83,7 +83,7 @@ def _of_command(words: list[str], folder: Path, venv: Path) -> Iterator[Load]:
 
 def _of_shell(rest: list[str], folder: Path, venv: Path) -> Iterator[Load]:
     """`sh -c "exec gunicorn app:app"`; what only a shell can tell is left to it."""
-    text = joined(" ", rest[1:]) if rest[:1] == ["-c"] else ""
+    text = " ".join(rest[1:]) if rest[:1] == ["-c"] else ""
     if text and not set(text) & set(";|&$<>`\n"):
         with suppress(ValueError):
             yield from _of_command(shlex.split(text), folder, venv)

@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 
 from msgspec import Struct
 
-from gitdeploy.messages import joined, tr
+from gitdeploy.messages import tr
 from gitdeploy.services.base import OnLine, ServiceFailed, said_by
 from gitdeploy.services.logfile import LogFile
 from gitdeploy.system import interruption, proc
@@ -342,7 +342,7 @@ class PidFile(Struct):
         return found
 
     def _not_the_app(self, pid: int) -> str | None:
-        uid, shown = proc.owner_of(pid), clean(joined(" ", proc.command_line(pid)[:2]), limit=60)
+        uid, shown = proc.owner_of(pid), clean(" ".join(proc.command_line(pid)[:2]), limit=60)
         if pid == os.getpid():
             return tr("which is gitdeploy itself")
         if uid != self.owner and (os.geteuid() != 0 or self.owner != 0):
@@ -402,15 +402,15 @@ class PidFile(Struct):
         except PermissionError as error:
             raise ServiceFailed(
                 tr(
-                    "{user_name} may not send {name} to process {pid} of {name2}.",
-                    user_name=owners.user_name(os.geteuid()),
-                    name=name,
+                    "{user} may not send {signal} to process {pid} of {file}.",
+                    user=owners.user_name(os.geteuid()),
+                    signal=name,
                     pid=to.pid,
-                    name2=self.name,
+                    file=self.name,
                 )
             ) from error
         raise ServiceFailed(
-            tr("{name}: process {pid} ended before it could be sent {name2}.", name=self.name, pid=to.pid, name2=name)
+            tr("{name}: process {pid} ended before it could be sent {signal}.", name=self.name, pid=to.pid, signal=name)
         )
 
     def _still_there(self, main: Identity) -> None:

@@ -116,7 +116,7 @@ def _replaced(file: OpenFile, databases: Sequence[Database]) -> bool:
 def _not_named(site: Site, databases: Sequence[Database], others: list[OpenFile], files: list[OpenFile]) -> str:
     real = os.path.realpath(site.root)
     names = [_shown(file.path, real) for file in others]
-    it = "it" if len(names) == 1 else "them"
+    it = tr("it") if len(names) == 1 else tr("them")
     open_now = {f"sqlite {file.device}:{file.inode}" for file in files}
     unopened = [d.name for d in databases if d.kind == "sqlite" and d.identity not in open_now]
     add = listing([f"sqlite:///{name}" for name in names], 3)

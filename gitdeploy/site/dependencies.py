@@ -20,7 +20,7 @@ _LOOKED_AT = (*LOCKS, "pyproject.toml", "setup.py", "setup.cfg", "Pipfile", "env
 
 
 def it_or_them(paths: Sequence[str]) -> str:
-    return "it" if len(paths) == 1 else "them"
+    return tr("it") if len(paths) == 1 else tr("them")
 
 
 def uninstalled_here(root: Path, requirements: Requirements) -> str | None:
@@ -30,9 +30,10 @@ def uninstalled_here(root: Path, requirements: Requirements) -> str | None:
     found = list(_described(root))
     return (
         tr(
-            "{found} {found2} what the app needs, and nothing installs it.",
+            "{found} says what the app needs, and nothing installs it."
+            if len(found) == 1
+            else "{found} say what the app needs, and nothing installs it.",
             found=listing(found, 3),
-            found2="says" if len(found) == 1 else "say",
         )
         if found
         else None
@@ -70,9 +71,8 @@ def _described(root: Path) -> Iterator[str]:
 
 def shown_names(paths: Sequence[str]) -> str:
     return tr(
-        "{paths} {paths2}",
+        "{paths} changes" if len(paths) == 1 else "{paths} change",
         paths=listing([path_text(path) for path in paths], 3),
-        paths2="changes" if len(paths) == 1 else "change",
     )
 
 

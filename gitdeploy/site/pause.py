@@ -15,8 +15,8 @@ def paused_sentence(paused: str) -> str:
     facts = json.loads(paused)
     why = tr(": {facts}", facts=clean(facts["message"])) if facts.get("message") else tr(".")
     return tr(
-        "Deployments are paused by {facts} since {facts2}{why}",
-        facts=clean(facts["who"]),
-        facts2=facts["since"],
+        "Deployments are paused by {who} since {since}{why}",
+        who=clean(facts["who"]),
+        since=facts["since"],
         why=why,
     )

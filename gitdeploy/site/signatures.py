@@ -110,11 +110,11 @@ def _require_newer(site: Site, origin: CodeState, target: CodeState, signed: Sig
     if signed.made < newest:
         raise PolicyError(
             tr(
-                "{target_tag} was signed on {day}, before {day2}, when the newest signed release that "
+                "{target_tag} was signed on {day}, before {newest}, when the newest signed release that "
                 "was live here was made.",
                 target_tag=target.tag,
                 day=_day(signed.made),
-                day2=_day(newest),
+                newest=_day(newest),
             ),
             tr(
                 "To install it all the same: gitdeploy upgrade {target_tag} --allow-downgrade",

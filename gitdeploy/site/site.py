@@ -24,7 +24,7 @@ from gitdeploy.checkout.remote_access import network_access
 from gitdeploy.config import Config
 from gitdeploy.config.envfile import EnvFile
 from gitdeploy.errors import ConfigError, DeploymentFailed, GitDeployError
-from gitdeploy.messages import joined, tr
+from gitdeploy.messages import tr
 from gitdeploy.site.policy import judging, keep_policy
 from gitdeploy.site.remotes import fetch_places
 from gitdeploy.site.roots_own import narrow_umask, refuse_unsafe, refuse_unsafe_parts, refuse_unsafe_venv
@@ -163,7 +163,7 @@ class Site(Struct, frozen=True):
             if missing:
                 file.parent.mkdir(exist_ok=True)
                 with file.open("a") as out:
-                    out.write(("" if not text or text.endswith("\n") else "\n") + joined("\n", missing) + "\n")
+                    out.write(("" if not text or text.endswith("\n") else "\n") + "\n".join(missing) + "\n")
                     out.flush()
                     os.fsync(out.fileno())
                 sync_directory(file.parent)

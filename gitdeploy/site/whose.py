@@ -41,10 +41,10 @@ def _refusal(repository: Repository) -> tuple[str, str] | None:
     if owner != me:
         return (
             tr(
-                "The checkout {root} belongs to {user_name}, and you are {user_name2}.",
+                "The checkout {root} belongs to {owner}, and you are {user}.",
                 root=path_text(str(repository.root)),
-                user_name=user_name(owner),
-                user_name2=user_name(me),
+                owner=user_name(owner),
+                user=user_name(me),
             ),
             tr("Run it as its owner: {again}", again=again(uid=owner)),
         )

@@ -346,12 +346,12 @@ class Catalogue:
             elif pair[0] != pair[1]:
                 raise PolicyError(
                     tr(
-                        "{source} and {other} disagree about {release_tag}: {pair} and {pair2}.",
+                        "{source} and {other} disagree about {release_tag}: {one} and {another}.",
                         source=source.name,
                         other=other.name,
                         release_tag=release.tag,
-                        pair=pair[0][:12],
-                        pair2=pair[1][:12],
+                        one=pair[0][:12],
+                        another=pair[1][:12],
                     ),
                     tr("One of them was changed, or is a mirror that is behind. Find out which before you upgrade."),
                 )

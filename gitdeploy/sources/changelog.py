@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 
-from gitdeploy.messages import joined
-
 LONGEST = 1 << 20  # characters that are looked at
 CHANGELOGS = ("CHANGELOG.md", "CHANGELOG", "CHANGES.md", "CHANGES.rst", "CHANGES", "HISTORY.md")
 
@@ -35,7 +33,7 @@ def section(text: str, version: str) -> str:
         if rank and wanted.search(line):
             start = at + (1 if rank < 10 else 2)
             end = next((n for n in range(start, len(lines)) if 0 < _rank(lines, n) <= rank), len(lines))
-            return joined("\n", lines[start:end]).strip()
+            return "\n".join(lines[start:end]).strip()
     return ""
 
 

@@ -242,6 +242,7 @@ class Database:
                 for table, column in (("line", "deployment"), ("record", "deployment"), ("deployment", "id")):
                     query = f"DELETE FROM {table} WHERE {column}=?"  # noqa: S608  # names of our own
                     connection.executemany(query, [(number,) for number in going])
+                sayings.sweep(connection)
         return len(going)
 
     # ---- the journal ----

@@ -47,12 +47,12 @@ class Holder(Struct, frozen=True):
     def sentence(self) -> str:
         ago = (datetime.now(UTC) - datetime.fromisoformat(self.since)).total_seconds()
         return tr(
-            "{who} runs `{command}` on {host} (pid {pid}, for {max})",
+            "{who} runs `{command}` on {host} (pid {pid}, for {age})",
             who=clean(self.who),
             command=clean(self.command, limit=80),
             host=clean(self.host),
             pid=self.pid,
-            max=duration_text(max(0, ago)),
+            age=duration_text(max(0, ago)),
         )
 
 

@@ -27,6 +27,13 @@ def remember(connection: sqlite3.Connection, texts: Iterable[str]) -> None:
         connection.executemany("INSERT OR IGNORE INTO said VALUES (?,?,?)", rows)
 
 
+def sweep(connection: sqlite3.Connection) -> None:
+    """Forget the sentences that nothing of the database says any more."""
+    connection.execute(
+        "DELETE FROM said WHERE text NOT IN (SELECT text FROM line) AND text NOT IN (SELECT reason FROM bad_release)"
+    )
+
+
 def recalled(text: str, code: str | None, params: str | None) -> str:
     """TEXT as the sentence that it was, by a row of the table (None where it has none)."""
     return heard({"message": text, "code": code, "params": json.loads(params)}) if code and params else text

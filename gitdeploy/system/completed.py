@@ -8,7 +8,7 @@ import signal
 from msgspec import Struct
 
 from gitdeploy.errors import CommandFailed
-from gitdeploy.messages import joined, tr
+from gitdeploy.messages import tr
 from gitdeploy.text import clean, redact
 
 _PROGRESS = re.compile(
@@ -42,7 +42,7 @@ class Completed(Struct, frozen=True):
         advice are left out."""
         raw = (self.stderr.strip() or self.stdout.strip())[-16000:].decode("utf-8", "replace")
         lines = [line for line in raw.splitlines() if line.strip() and not _PROGRESS.match(line)]
-        return redact(clean(joined("\n", lines[-12:])[-4000:], lines=True))
+        return redact(clean("\n".join(lines[-12:])[-4000:], lines=True))
 
     @property
     def ending(self) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from gitdeploy.called import CALLED_IN
 from gitdeploy.errors import UsageError
-from gitdeploy.messages import joined, tr
+from gitdeploy.messages import tr
 from gitdeploy.system.trusted import weak, weak_below
 from gitdeploy.text import path_text
 
@@ -37,7 +37,7 @@ def again(*words: str, uid: int | None = None) -> str:
     without WORDS what was typed, or `…` where a program asked instead of a command line."""
     typed = [shlex.quote(word) for word in words or _typed()] or ["…"]
     before = [] if uid is None else ["sudo", *([] if uid == 0 else ["-u", user_word(uid, "#")])]
-    return joined(" ", [*before, *map(shlex.quote, program()), *typed])
+    return " ".join([*before, *map(shlex.quote, program()), *typed])
 
 
 def _typed() -> list[str]:

@@ -40,7 +40,7 @@ def look_at_venv(site: Site) -> Iterator[Finding]:
     elif other is not None:
         yield Finding(
             "venv", "warning",
-            tr("venv.python is {python}, and the venv has Python {python2}: the next upgrade builds it " "anew.", python=site.config.venv.python, python2=live.python),
+            tr("venv.python is {python}, and the venv has Python {live}: the next upgrade builds it " "anew.", python=site.config.venv.python, live=live.python),
             tr("See what it will hold: gitdeploy plan"),
         )  # fmt: skip
     yield from _others_files(live.real)

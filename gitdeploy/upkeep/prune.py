@@ -79,9 +79,9 @@ def prune(site: Site, *, keep: int, line: Callable[[str], object], dry_run: bool
     if going or free:
         line(
             tr(
-                "Dropped {count} and {count2}",
-                count=count(len(going), "old backup"),
-                count2=count(len(free), "venv generation"),
+                "Dropped {backups} and {generations}",
+                backups=count(len(going), "old backup"),
+                generations=count(len(free), "venv generation"),
             )
             + (tr(", {size}", size=size_text(size)) if size else "")
             + "."

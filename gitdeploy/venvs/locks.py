@@ -219,7 +219,7 @@ def _poetry(lock: Mapping[str, Any], groups: tuple[str, ...], extras: tuple[str,
         of = [group for group in package.get("groups", ("main",)) if group in ("main", *groups)]
         said = package.get("markers", "")
         markers = {said} if isinstance(said, str) else {said.get(group, "") for group in of}
-        marker = "" if "" in markers else joined(" or ", (f"({one})" for one in sorted(markers)))
+        marker = "" if "" in markers else " or ".join(f"({one})" for one in sorted(markers))
         if of:
             lines.append(_locked(package, _without_extras(marker, extras), "poetry export"))
     return _joined(lines, _text(about.get("python-versions")))

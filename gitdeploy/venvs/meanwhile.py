@@ -37,9 +37,7 @@ def changed_packages(before: Mapping[str, Installed], now: Mapping[str, Installe
             said.append(
                 tr("{name} {version} was installed again", name=name, version=other.version)
                 if again
-                else tr(
-                    "{name} is {version} instead of {version2}", name=name, version=other.version, version2=one.version
-                )
+                else tr("{name} is {version} instead of {before}", name=name, version=other.version, before=one.version)
             )
     return said
 

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from gitdeploy.messages import joined, tr
+from gitdeploy.messages import tr
 from gitdeploy.text import clean, path_text
 from gitdeploy.venvs.described import LOCKS, is_known
 from gitdeploy.venvs.itself import Own, offers, project_needs
@@ -154,10 +154,10 @@ class Scan:
         if meant.python and self.python and not satisfies(self.python, meant.python, unreadable=True):
             self.problems.append(
                 tr(
-                    "{shown} is for Python {python}, and the venv has {python2}; name a newer one: venv.python.",
+                    "{shown} is for Python {python}, and the venv has {live}; name a newer one: venv.python.",
                     shown=shown,
                     python=clean(meant.python, limit=60),
-                    python2=self.python,
+                    live=self.python,
                 )
             )
         self.origins += meant.origins
@@ -299,7 +299,7 @@ class Scan:
                 self.unpinned[package] = asked
 
     def _options(self, words: list[str], name: str, place: str) -> None:
-        self.variables.update(_VARIABLE.findall(joined(" ", words)))
+        self.variables.update(_VARIABLE.findall(" ".join(words)))
         while words:
             option, said = split_option(words.pop(0))
             takes = option in (

@@ -19,7 +19,6 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from gitdeploy.messages import joined
 from gitdeploy.text import register_secret
 
 
@@ -171,7 +170,7 @@ def read_settings(venv: Path | None, environment: Mapping[str, str] = os.environ
     if not any(name in uv for name in _UV_INDEXES):
         for key in ("index-url", "extra-index-url") if not _true(pip.get("no-index")) else ():
             if key in pip:
-                uv[_PIP_TO_UV[key]] = joined(" ", pip[key].split())
+                uv[_PIP_TO_UV[key]] = " ".join(pip[key].split())
         if len(uv.get("UV_DEFAULT_INDEX", "").split()) > 1:  # pip takes the whole line, whatever that means
             cannot.append("index-url")
         if places := [
@@ -244,7 +243,7 @@ def _find_links(venv: Path | None, home: str, place: str) -> str | None:
 
 def _converted(key: str, value: str) -> str | None:
     """The value of pip's setting KEY as uv wants it; None where it has none for that."""
-    value = joined(" ", value.split())
+    value = " ".join(value.split())
     if key == "timeout":  # of seconds, which uv wants whole
         try:
             return str(max(1, math.ceil(float(value))))

@@ -85,7 +85,8 @@ class TooManyTries(WebError):
 
     def __init__(self, wait: float) -> None:
         super().__init__(
-            tr("Too many wrong tokens from your address."), tr("Try again in {max} seconds.", max=max(1, round(wait)))
+            tr("Too many wrong tokens from your address."),
+            tr("Try again in {seconds} seconds.", seconds=max(1, round(wait))),
         )
         self.wait = max(1, round(wait))
 

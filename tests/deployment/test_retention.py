@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import tempfile
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,8 +18,9 @@ from gitdeploy.backups import store
 from gitdeploy.backups.store import Backup, find, new_id, read_all, set_outcome, to_prune
 from gitdeploy.checkout.snapshot import Snapshot
 from gitdeploy.errors import DeploymentFailed, NotFound, UsageError
+from gitdeploy.messages import render, tr
 from gitdeploy.site.site import Site
-from gitdeploy.state import Database
+from gitdeploy.state import Database, sayings
 from gitdeploy.state.sqlite import now
 from gitdeploy.upkeep.prune import held_generations, prune
 
@@ -153,6 +156,7 @@ def test_old_deployments_go_out_of_the_database_but_not_those_with_a_backup(tmp_
             made = database.begin_deployment("upgrade", "li", {"commit": "1"}, {"commit": "2"})
             assert made == number
             database.line(made, "said")
+            database.line(made, tr("There is no backup `{identity}`.", identity="old" if made != 2 else "kept"))
             database.write(made, "plan", "", {})
             if number != 4:
                 ended = "2020-01-01T00:00:00.000+00:00" if number < 29 else now()
@@ -164,5 +168,13 @@ def test_old_deployments_go_out_of_the_database_but_not_those_with_a_backup(tmp_
         assert sorted(left) == [2, 3, 4, *range(11, 31)]
         assert database.lines(1) == []
         assert database.records(1) == []
-        assert [text for _, _, _, text in database.lines(2)] == ["said"]
+        texts = [text for _, _, _, text in database.lines(2)]
+        assert texts == ["said", "There is no backup `kept`."]
+        assert render(texts[1], "zh") == "没有备份 `kept`。"
+        database.forget("2999-01-01T00:00:00.000+00:00", {"kept"})
+    with closing(sqlite3.connect(tmp_path / "state.db")) as connection, connection:
+        connection.execute("DELETE FROM line WHERE deployment <> 2")
+        sayings.sweep(connection)
+        assert connection.execute("SELECT text FROM said").fetchall() == [("There is no backup `kept`.",)]
+    with Database.open(tmp_path / "state.db") as database:
         assert database.begin_deployment("upgrade", "li", {}, {}) == 31, "no number is given twice"

@@ -71,6 +71,14 @@ def test_nobodys_change_is_overwritten(shop: Sample, edit: Callable[..., Done]) 
     assert file.read_text() == SETTINGS + "# theirs\n"
 
 
+def test_without_a_terminal_an_editor_must_be_named(shop: Sample, edit: Callable[..., Done]) -> None:
+    """The system's own would wait for keys that nobody presses."""
+    refused = shop.gitdeploy("config", "edit", code=2, env={"VISUAL": "", "EDITOR": ""}).err
+    assert "This is not a terminal, and neither VISUAL nor EDITOR names an editor" in refused
+    assert "EDITOR=/path/of/a/script gitdeploy config edit" in refused
+    assert "Nothing was changed." in edit("true").out
+
+
 def test_one_editor_at_a_time(shop: Sample, edit: Callable[..., Done]) -> None:
     """The second is refused at once; a deployment is not kept waiting by an open editor."""
     slow = shop.folder / "slow"

@@ -168,25 +168,41 @@ def _templates(module: _Module, node: ast.expr | None, seen: tuple[object, ...])
 
 def _of_sentence(module: _Module, node: ast.Call, seen: tuple[object, ...]) -> set[str]:
     """What `tr("... {name} ...", name=value)` can say."""
-    parts = [{piece} if isinstance(piece, str) else _value(module, piece, seen) for piece in pieces(node)]
-    return {"".join(chosen) for chosen in product(*parts)}
+    found: set[str] = set()
+    for said in pieces(node):
+        parts = [{piece} if isinstance(piece, str) else _value(module, piece, seen) for piece in said]
+        found |= {"".join(chosen) for chosen in product(*parts)}
+    return found
+
+
+def pieces(node: ast.Call | ast.JoinedStr) -> list[list[str | ast.expr]]:
+    """The words and the values of a sentence or text, in their order; of each that a condition decides between."""
+    if isinstance(node, ast.JoinedStr):
+        return [
+            [part.value if isinstance(part, ast.FormattedValue) else ast.literal_eval(part) for part in node.values]
+        ]
+    values = {each.arg: each.value for each in node.keywords}
+    return [[_piece(piece, values) for piece in _SPLIT.split(text)] for text in _either(node.args[0])]
+
+
+_SPLIT = re.compile(r"(\{\{|\}\}|\{\w+\})")
+
+
+def _piece(piece: str, values: dict[str | None, ast.expr]) -> str | ast.expr:
+    if piece in ("{{", "}}"):
+        return piece[0]
+    return values[piece[1:-1]] if piece[:1] == "{" else piece
+
+
+def _either(node: ast.expr) -> list[str]:
+    if isinstance(node, ast.IfExp):
+        return [*_either(node.body), *_either(node.orelse)]
+    return [ast.literal_eval(node)]
 
 
 def _part(module: _Module, node: ast.expr, seen: tuple[object, ...]) -> set[str]:
     """A value within a text: what is written there where it is a name of a text or a choice of texts."""
     return _value(module, node.value, seen) if isinstance(node, ast.FormattedValue) else _templates(module, node, seen)
-
-
-def pieces(node: ast.Call | ast.JoinedStr) -> list[str | ast.expr]:
-    """The words and the values of a sentence or text, in their order."""
-    if isinstance(node, ast.JoinedStr):
-        return [part.value if isinstance(part, ast.FormattedValue) else ast.literal_eval(part) for part in node.values]
-    values = {each.arg: each.value for each in node.keywords}
-    split = re.split(r"(\{\{|\}\}|\{\w+\})", ast.literal_eval(node.args[0]))
-    return [
-        values[piece[1:-1]] if piece[:1] == "{" and len(piece) > 2 else piece[:1] if piece in ("{{", "}}") else piece
-        for piece in split
-    ]
 
 
 def _value(module: _Module, node: ast.expr, seen: tuple[object, ...]) -> set[str]:

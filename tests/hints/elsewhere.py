@@ -10,6 +10,7 @@ _ROOTS = "e2e/test_roots_own_checkout.py::"
 _WAYS_OUT = "e2e/test_ways_out.py::"
 
 FOLLOWED_ELSEWHERE = {
+    "Run it in a terminal, or name one: EDITOR=": "e2e/test_config_edit.py::test_without_a_terminal_an_editor_must_be_named",
     "Nothing live was touched. Fix the release; or,": "e2e/test_check_before_the_switch.py::test_it_can_be_turned_off",
     "Start it, as root: systemctl start supervisor": "services/test_other_kinds.py::test_a_supervisor_program_is_restarted_by_root_and_by_who_may_use_its_socket",
     "gitdeploy unskip {}": "test_watch.py::test_what_somebody_went_back_from_is_not_installed_by_the_next_tick",

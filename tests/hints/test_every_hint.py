@@ -69,10 +69,11 @@ def test_what_is_typed_is_quoted_for_a_shell() -> None:
     """`path_text` and `clean` make a name fit to be read; a command's word is made by `shell_word`."""
     wrong = []
     for place, node in collected.texts():
-        before = ""
-        for part in collected.pieces(node):
-            shown = "" if isinstance(part, str) else ast.unparse(part)
-            if SHELL.search(before) and re.match(r"(path_text|clean|str)\(", shown):
-                wrong.append(f"{place}:{node.lineno}  {shown}")
-            before += part if isinstance(part, str) else "X"
+        for said in collected.pieces(node):
+            before = ""
+            for part in said:
+                shown = "" if isinstance(part, str) else ast.unparse(part)
+                if SHELL.search(before) and re.match(r"(path_text|clean|str)\(", shown):
+                    wrong.append(f"{place}:{node.lineno}  {shown}")
+                before += part if isinstance(part, str) else "X"
     assert not wrong

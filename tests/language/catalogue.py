@@ -4,7 +4,8 @@
     python -m language.catalogue --missing  what has no translation yet, as JSON
 
 A sentence is what stands in `tr("...")`, in both forms of `counted(n, "...", "...")`, before the noun of `count(n, "noun")`;
-further a command's help and its options', what a setting of deploy.yaml is for, and the page's English texts.
+further a command's help and its options', what a value of deploy.yaml must be, what a ready hook is for, and the page's
+English texts.
 """
 
 from __future__ import annotations
@@ -88,8 +89,6 @@ def _of_call(node: ast.Call) -> Iterator[tuple[str, str]]:
         yield f"{{number}} {words[1]}", f"{{number}} {more}"
     elif name in ("Text", "Texts") and words and words[0] is not None:
         yield _escaped(words[0]), ""
-    elif name == "setting" and len(words) > 2 and words[2] is not None:
-        yield _escaped(words[2]), ""
     elif name == "table" and len(node.args) > 1 and isinstance(node.args[1], ast.Tuple):
         yield from ((_escaped(text), "") for each in node.args[1].elts if (text := _text(each)))
     for keyword in node.keywords:

@@ -67,6 +67,12 @@ def test_a_translation_keeps_the_lines_and_what_is_typed(locale: str) -> None:
     assert wrong == []
 
 
+def test_the_gaps_are_named_after_what_fills_them() -> None:
+    """Scripts read them as `params`: no function's name, no numbered one."""
+    odd = re.compile(r"\{(\w*(?:__|\d)\w*|max|min|map|len|getattr|listing|joined)\}")
+    assert [each.template for each in sentences() if odd.search(each.template)] == []
+
+
 def test_no_sentence_in_english_has_chinese_in_it() -> None:
     """But for the name of a right, as Codeup's page shows it to those who look for it there."""
     said = [each.template for each in sentences() if CHINESE.search(each.template)]

@@ -5,8 +5,6 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping
 
-from gitdeploy.messages import joined
-
 
 class _Settings(io.BytesIO):
     name = "git config --list"  # as errors call it
@@ -20,7 +18,7 @@ def as_file(values: Mapping[str, list[str]]) -> _Settings:
         within, _, name = rest.rpartition(".")
         lines.append(f'[{section} "{_quoted(within)}"]' if within else f"[{section}]")
         lines += [f'\t{name} = "{_quoted(value)}"' for value in told]
-    return _Settings(joined("\n", lines).encode())
+    return _Settings("\n".join(lines).encode())
 
 
 def _quoted(text: str) -> str:

@@ -243,9 +243,10 @@ def _stage_gone(site: Site, record: LiveRecord) -> StageGone:
     ways = (
         [
             tr(
-                "Bring {backup} backup back: gitdeploy restore {backup2}",
-                backup="its" if backup == record.backup else "another",
-                backup2=backup,
+                "Bring its backup back: gitdeploy restore {backup}"
+                if backup == record.backup
+                else "Bring another backup back: gitdeploy restore {backup}",
+                backup=backup,
             )
         ]
         if backup

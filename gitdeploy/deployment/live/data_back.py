@@ -92,10 +92,10 @@ def after_rollback(live: Live, began: set[str], *, stop: bool) -> DataBack:
         raise DataNotBack(
             tr("the data could not be put back: {message}", message=message),
             tr(
-                "The dumps and files from before are in {folder}, what was replaced in {folder2}. Fix "
+                "The dumps and files from before are in {folder}, what was replaced in {replaced}. Fix "
                 "what it says, then: gitdeploy recover",
                 folder=folder,
-                folder2=folder / REPLACED,
+                replaced=folder / REPLACED,
             ),
         ) from error
 

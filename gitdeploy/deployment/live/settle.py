@@ -307,12 +307,12 @@ def _installed_meanwhile(live: Live) -> list[str]:
     link = live.flip.link if live.flip is not None else str(place)
     return [
         tr(
-            "What was installed meanwhile into the venv of {target} went with it: {more}. To have it "
-            "again: {link}/bin/python -m pip install {more2}",
+            "What was installed meanwhile into the venv of {target} went with it: {packages}. To have it "
+            "again: {link}/bin/python -m pip install {words}",
             target=live.record.target.name,
-            more=listing([clean(name) for name in more], 10),
+            packages=listing([clean(name) for name in more], 10),
             link=path_text(link),
-            more2=clean(shlex.join(more)),
+            words=clean(shlex.join(more)),
         )
     ]
 

@@ -63,11 +63,10 @@ def _trust_path(root: Path, uid: int) -> None:
         if stat.S_ISLNK(entry.st_mode) and entry.st_uid not in (0, uid):
             raise DeploymentFailed(
                 tr(
-                    "{place} is a link of {user_name}'s that leads to a checkout of {user_name2}'s, so root "
-                    "does not follow it.",
+                    "{place} is a link of {user}'s that leads to a checkout of {owner}'s, so root does not follow it.",
                     place=path_text(str(place)),
-                    user_name=owners.user_name(entry.st_uid),
-                    user_name2=owners.user_name(uid),
+                    user=owners.user_name(entry.st_uid),
+                    owner=owners.user_name(uid),
                 ),
                 tr("Name the checkout itself: gitdeploy -C {realpath}", realpath=shell_word(os.path.realpath(root))),
             )

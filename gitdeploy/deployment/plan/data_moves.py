@@ -128,7 +128,7 @@ def _holds(database: Database) -> str:
         parts = [size_text(database.size())]
         if rows := database.rows():
             parts.append(
-                tr("{count} in {count2}", count=count(sum(rows.values()), "row"), count2=count(len(rows), "table"))
+                tr("{rows} in {tables}", rows=count(sum(rows.values()), "row"), tables=count(len(rows), "table"))
             )
         return joined(", ", parts)
     except GitDeployError as error:
@@ -138,7 +138,7 @@ def _holds(database: Database) -> str:
 def _age(at: str) -> str:
     with suppress(ValueError, TypeError):
         return tr(
-            ", {max} ago", max=duration_text(max(0.0, (datetime.now(UTC) - datetime.fromisoformat(at)).total_seconds()))
+            ", {age} ago", age=duration_text(max(0.0, (datetime.now(UTC) - datetime.fromisoformat(at)).total_seconds()))
         )
     return ""
 

@@ -74,7 +74,7 @@ def policy_findings(
     )
     if not changed:
         return [], warnings
-    words = joined(" ", (f"--accept-config {each.key}" for each in changed))
+    words = " ".join(f"--accept-config {each.key}" for each in changed)
     hint = tr(
         "If that is right: gitdeploy upgrade {target_tag} {words}", target_tag=shell_word(target.tag or ""), words=words
     )

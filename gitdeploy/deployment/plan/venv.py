@@ -182,8 +182,8 @@ def _variables(site: Site, after: Config, requirements: venvs.Requirements) -> l
         return []
     own = [name for name in asked if name in never or name.startswith(("APP_UPDATE_", "GITDEPLOY_"))]
     hint = tr(
-        "If they may read it: venv: {{pass_env: [{what}]}} in deploy.yaml on this server.",
-        what=", ".join([*after.venv.pass_env, *asked]),
+        "If they may read it: venv: {{pass_env: [{names}]}} in deploy.yaml on this server.",
+        names=", ".join([*after.venv.pass_env, *asked]),
     )
     return [
         Problem(

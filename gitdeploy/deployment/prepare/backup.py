@@ -51,9 +51,10 @@ def make_backup(preparation: Preparation, reason: str, label: str = "") -> None:
         if plan.tree.saved:
             work.journal.line(
                 tr(
-                    "It alone holds your local {saved} to {saved2}.",
-                    saved="change" if len(plan.tree.saved) == 1 else "changes",
-                    saved2=listing([path_text(path) for path in plan.tree.saved]),
+                    "It alone holds your local change to {names}."
+                    if len(plan.tree.saved) == 1
+                    else "It alone holds your local changes to {names}.",
+                    names=listing([path_text(path) for path in plan.tree.saved]),
                 )
             )
 

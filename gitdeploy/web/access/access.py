@@ -78,7 +78,7 @@ def by_app(authorize: Authorize) -> Access | None:
     if iscoroutine(said):
         said.close()
     raise AuthorizeBroken(
-        tr("The app's own login answered with something that names nobody ({name__}).", name__=kind.__name__),
+        tr("The app's own login answered with something that names nobody ({kind}).", kind=kind.__name__),
         tr("Its developer sees to it that `authorize` returns True, a name or an Access, and None for everybody else."),
     )
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from flask import Request, Response
 
-from gitdeploy.messages import joined, tr
+from gitdeploy.messages import tr
 from gitdeploy.text import clean
 from gitdeploy.web.errors import Forbidden, NotLoggedIn, TooLarge, WrongContentType
 
@@ -19,13 +19,12 @@ if TYPE_CHECKING:
 BODY_LIMIT = 256 * 1024
 CSRF_HEADER = "X-CSRF-Token"
 
-_POLICY = joined(
-    "; ",
+_POLICY = "; ".join(
     (
         "default-src 'none'",
         "script-src 'self'",
         "style-src 'self'",
-        tr("img-src 'self' data:"),
+        "img-src 'self' data:",
         "font-src 'self'",
         "connect-src 'self'",
         "form-action 'self'",

@@ -12,7 +12,7 @@ from msgspec import Struct
 from werkzeug.exceptions import HTTPException
 
 from gitdeploy.errors import GitDeployError
-from gitdeploy.messages import joined, tr
+from gitdeploy.messages import tr
 from gitdeploy.text import redact
 from gitdeploy.web.access import guard
 from gitdeploy.web.access.access import Authorize
@@ -193,7 +193,7 @@ def _nowhere(**_rest: str) -> Response:
                 tr("Possible: {allowed}", allowed=", ".join(allowed)),
             )
         )
-        answer.headers["Allow"] = joined(", ", allowed)
+        answer.headers["Allow"] = ", ".join(allowed)
         return answer
     raise NoSuchPage(
         tr("There is nothing at this address."), tr("The page is at the address without anything behind it.")
