@@ -91,16 +91,16 @@ def _once(screen: Screen) -> Look:
     found = app.look()
     for problem in found.problems:
         screen.message(tr("Warning: {problem}", problem=problem))
-    newer = tr("{latest_tag} is available. ", latest_tag=found.check.latest_tag) if found.check.update_available else ""
+    newer = tr("{latest_tag} is available.", latest_tag=found.check.latest_tag) if found.check.update_available else ""
     if found.bad is not None:
         newer = _failed(found)
-    told = tr("Notifications were sent. ") if found.told else ""
+    told = tr("Notifications were sent.") if found.told else ""
     if found.tag is None:
-        screen.result(
-            {**_document(found), "upgrade": None}, joined("", filter(None, (newer, told, _why_nothing(found))))
-        )
+        said = joined(" ", filter(None, (newer, told, _why_nothing(found))))
+        screen.result({**_document(found), "upgrade": None}, said)
         return found
-    screen.message(tr("{newer}{told}Upgrading to {tag}.", newer=newer, told=told, tag=found.tag))
+    upgrading = tr("Upgrading to {tag}.", tag=found.tag)
+    screen.message(joined(" ", filter(None, (newer, told, upgrading))))
     try:
         result = app.upgrade(found.tag, caller=screen.caller(f"watch: upgrade {found.tag}", automatic=True))
     except LockedError as error:
@@ -114,11 +114,11 @@ def _failed(found: Look) -> str:
     """That the newest release failed here: why whole the first time, later in a few words."""
     assert found.bad is not None
     if not found.bad_known:
-        return tr("{sentence} ", sentence=failed_before(found.bad))
+        return failed_before(found.bad)
     where = (
         tr(" (gitdeploy log {deployment})", deployment=found.bad.deployment) if found.bad.deployment is not None else ""
     )
-    return tr("{bad_tag} failed here before{where}. ", bad_tag=clean(found.bad.tag), where=where)
+    return tr("{bad_tag} failed here before{where}.", bad_tag=clean(found.bad.tag), where=where)
 
 
 def _why_nothing(found: Look) -> str:
