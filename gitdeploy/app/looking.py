@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from gitdeploy.sources import CheckResult, Release
     from gitdeploy.upkeep.drafting import Draft
     from gitdeploy.upkeep.watch import Look
+    from gitdeploy.venvs import Usage
 
 
 class Looking(Opened):
@@ -234,12 +235,21 @@ class Looking(Opened):
         found = self.site.backups()
         sizes = self.backup_sizes(found)
         store = self.site.state.backups
-        return [BackupRow(backup, sizes[backup.id], backups.store.outcome(store, backup.id)) for backup in found]
+        return [
+            BackupRow(backup, size.freed, backups.store.outcome(store, backup.id), size.whole)
+            for backup in found
+            for size in (sizes[backup.id],)
+        ]
 
-    def backup_sizes(self, found: Sequence[Backup]) -> dict[str, int]:
-        """Backup id -> bytes that deleting it would free. Walks through their folders."""
+    def backup_sizes(self, found: Sequence[Backup]) -> dict[str, Usage]:
+        """Backup id -> bytes that it takes, and that deleting it would free. Walks through their folders."""
 
         return upkeep.sizes.backup_sizes(self.site, found)
+
+    def backups_usage(self) -> Usage:
+        """Bytes that all backups take together, and that deleting them all would free. Walks through their folders."""
+
+        return upkeep.sizes.all_backups(self.site, self.site.backups())
 
     def find_backup(self, reference: str) -> Backup:
         """By id, unique prefix, ref, or `latest`."""

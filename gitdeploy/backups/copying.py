@@ -12,6 +12,9 @@ from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from msgspec import Struct
+
+from gitdeploy.backups.store import ids
 from gitdeploy.errors import DeploymentFailed
 from gitdeploy.messages import tr
 from gitdeploy.system import interruption
@@ -19,20 +22,48 @@ from gitdeploy.text import path_text
 
 _FICLONE = 0x40049409
 _CLOCK_TICK = 100_000_000  # nanoseconds: within so many a file may change without a sign of it
+_BLOCK = 1 << 20
+SINCE = ".since"  # behind a folder's name
 
 
-def disk_size(path: Path) -> int:
-    """Bytes on disk below PATH, every hard link counted once."""
-    seen: set[tuple[int, int]] = set()
-    total = 0
-    for base, _, files in os.walk(path):
-        for name in (*files, "."):
-            with suppress(OSError):
-                found = os.lstat(os.path.join(base, name))
-                if (found.st_dev, found.st_ino) not in seen:
-                    seen.add((found.st_dev, found.st_ino))
-                    total += found.st_blocks * 512
-    return total
+class Earlier(Struct, frozen=True):
+    """An earlier copy of the same paths, below FOLDER, nobody's but ours: what is still the same is linked from there.
+
+    `begun`: when its copying began, nanoseconds by the clock of the file system `device`. What was changed last before
+    that is in the copy as it is now. A file's own times tell less: each further link gives the copy a new change time.
+    """
+
+    folder: Path
+    begun: int
+    device: int
+
+    def inner(self, name: str) -> Earlier:
+        return Earlier(self.folder / name, self.begun, self.device)
+
+
+def begin_copies(folder: Path) -> Path:
+    """Note that copies are made from now on; the note, which `note_copies` puts beside FOLDER when they are there."""
+    note = folder.with_name(f"{folder.name}{SINCE}.new")
+    note.unlink(missing_ok=True)
+    note.touch(mode=0o600, exist_ok=False)
+    return note
+
+
+def note_copies(folder: Path, note: Path) -> None:
+    """FOLDER holds the copies that NOTE was taken for. Until then an older note counts, which promises less."""
+    os.replace(note, folder.with_name(f"{folder.name}{SINCE}"))
+
+
+def earlier_copies(folder: Path, now: Path | None = None) -> Earlier | None:
+    """The copies in FOLDER, where it is known since when they are what was live. NOW: a note of this moment; where it is
+    the older one, the clock was set back, and times say nothing."""
+    try:
+        found = os.lstat(folder.with_name(f"{folder.name}{SINCE}"))
+        if now is not None and os.lstat(now).st_mtime_ns < found.st_mtime_ns:
+            return None
+        return Earlier(folder, found.st_mtime_ns, found.st_dev) if folder.is_dir() else None
+    except OSError:
+        return None
 
 
 def matching_paths(root: Path, patterns: Iterable[str]) -> list[str]:
@@ -90,24 +121,37 @@ def content_size(root: Path, paths: Iterable[str]) -> int:
     return total
 
 
-def copy_paths(root: Path, paths: Sequence[str], folder: Path, leave: Collection[Path] = ()) -> list[str]:
+def copy_for_backup(root: Path, paths: Sequence[str], folder: Path, leave: Collection[Path] = ()) -> list[str]:
+    """Copy PATHS below FOLDER of a new backup; what is the same as in the newest other backup that has such copies is
+    linked from there. Returns what was copied."""
+    if not paths:
+        return []
+    note = begin_copies(folder)
+    places = (folder.parent.parent / name / folder.name for name in ids(folder.parent.parent))
+    earlier = next(filter(None, (earlier_copies(place, note) for place in places)), None)
+    copied = copy_paths(root, paths, folder, leave, earlier)
+    note_copies(folder, note)
+    return copied
+
+
+def copy_paths(
+    root: Path, paths: Sequence[str], folder: Path, leave: Collection[Path] = (), earlier: Earlier | None = None
+) -> list[str]:
     """Copy files and folders (modes, times, links as links; no sockets, no pipes) below FOLDER; files of LEAVE are left
-    out. Returns what was copied."""
+    out, those that are the same in EARLIER copies are linked from there. Returns what was copied."""
     copied = []
     for path in paths:
         source, place = root / path, folder / path
         if source not in leave:
             place.parent.mkdir(parents=True, exist_ok=True)
-            copy_tree(source, place, leave)
+            copy_tree(source, place, leave, earlier.inner(path) if earlier is not None else None)
             copied.append(path)
     return copied
 
 
-def copy_tree(source: Path, place: Path, leave: Collection[Path] = (), known: Path | None = None) -> None:
-    """Copy one file, link or folder, sharing blocks where the file system can.
-
-    known: an earlier copy of it, nobody else's: files that have not changed since are linked from there.
-    """
+def copy_tree(source: Path, place: Path, leave: Collection[Path] = (), earlier: Earlier | None = None) -> None:
+    """Copy one file, link or folder, sharing blocks where the file system can; what is the same in an EARLIER copy is
+    linked from there. Never with a live file, which the app may write to."""
     interruption.check()
     if source in leave:
         return
@@ -124,14 +168,14 @@ def copy_tree(source: Path, place: Path, leave: Collection[Path] = (), known: Pa
         except PermissionError as error:
             raise _unreadable(source, error) from error
         for name in names:
-            copy_tree(source / name, place / name, leave, known / name if known is not None else None)
+            copy_tree(source / name, place / name, leave, earlier.inner(name) if earlier is not None else None)
         os.chmod(place, stat.S_IMODE(found.st_mode))
         _owner(place, found)
         os.utime(place, ns=(found.st_atime_ns, found.st_mtime_ns))
     elif stat.S_ISREG(found.st_mode):
-        if known is not None and _unchanged(found, known):
-            with suppress(OSError):
-                os.link(known, place)
+        if earlier is not None and _same(source, found, earlier):
+            with suppress(OSError):  # too many links to it, or another file system
+                os.link(earlier.folder, place)
                 return
         _copy_file(source, place)
         os.chmod(place, stat.S_IMODE(found.st_mode))
@@ -139,17 +183,36 @@ def copy_tree(source: Path, place: Path, leave: Collection[Path] = (), known: Pa
         os.utime(place, ns=(found.st_atime_ns, found.st_mtime_ns))
 
 
-def _unchanged(found: os.stat_result, copy: Path) -> bool:
-    """Whether a file has not changed, mode and all, since COPY was made of it; told by the clock of the file system."""
+def _same(source: Path, found: os.stat_result, earlier: Earlier) -> bool:
+    """Whether a file is what the EARLIER copy of it is: told by size, times, mode and owner; where something touched it
+    since (a chown of the whole tree, say), or another file system's clock counts, by its content."""
     try:
-        then = copy.lstat()
+        then = os.lstat(earlier.folder)
     except OSError:
         return False
-    return (
-        stat.S_ISREG(then.st_mode)
-        and (then.st_size, then.st_mtime_ns, then.st_mode) == (found.st_size, found.st_mtime_ns, found.st_mode)
-        and found.st_ctime_ns < then.st_ctime_ns - _CLOCK_TICK
-    )
+    if not stat.S_ISREG(then.st_mode) or _facts(then) != _facts(found):
+        return False
+    if found.st_dev == earlier.device and found.st_ctime_ns < earlier.begun - _CLOCK_TICK:
+        return True
+    try:
+        return not differ_in_content(earlier.folder, source)
+    except OSError:
+        return False  # the copy tells what is wrong
+
+
+def _facts(found: os.stat_result) -> tuple[int, ...]:
+    owner = (found.st_uid, found.st_gid) if os.geteuid() == 0 else ()  # else a copy is its maker's
+    return (found.st_size, found.st_mtime_ns, found.st_mode, *owner)
+
+
+def differ_in_content(one: Path, other: Path) -> bool:
+    """Whether two files of the same size hold something else. Raises `OSError`."""
+    with open(one, "rb") as first, open(other, "rb") as second:
+        while block := first.read(_BLOCK):
+            interruption.check()
+            if block != second.read(len(block)):
+                return True
+    return False
 
 
 def _owner(place: Path, found: os.stat_result) -> None:
@@ -164,7 +227,7 @@ def _copy_file(source: Path, place: Path) -> None:
             try:
                 fcntl.ioctl(writer.fileno(), _FICLONE, reader.fileno())
             except OSError:
-                shutil.copyfileobj(reader, writer, 1 << 20)
+                shutil.copyfileobj(reader, writer, _BLOCK)
     except PermissionError as error:
         raise _unreadable(source, error) from error
     except OSError as error:

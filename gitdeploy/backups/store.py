@@ -113,9 +113,9 @@ def new_id(folder: Path, version: str | None, now: datetime | None = None) -> st
     """An id that sorts by time and is free: `20261123-101500-v1.2.9` (UTC). Later than every earlier one's time even
     where the clock was set back."""
     moment = (now or datetime.now(UTC)).strftime("%Y%m%d-%H%M%S")
-    names = sorted(name for name in _names(folder) if ID.fullmatch(name))
-    if names and names[-1][:15] > moment:
-        moment = names[-1][:15]
+    names = ids(folder)
+    if names and names[0][:15] > moment:
+        moment = names[0][:15]
     label = re.sub(r"[^A-Za-z0-9._-]+", "-", version or "unversioned").strip("-._") or "unversioned"
     identity = f"{moment}-{label[:60]}"
     while any(name[:15] == moment and name >= identity for name in names):
@@ -134,6 +134,11 @@ def _names(folder: Path) -> list[str]:
         return os.listdir(folder)
     except FileNotFoundError:
         return []
+
+
+def ids(folder: Path) -> list[str]:
+    """The names of all backups in FOLDER, also of unfinished ones, newest first."""
+    return sorted((name for name in _names(folder) if ID.fullmatch(name)), reverse=True)
 
 
 def write(folder: Path, backup: Backup) -> None:
@@ -197,13 +202,12 @@ def read_all(folder: Path) -> tuple[list[Backup], list[Damaged]]:
     """All backups, newest first, and the damaged ones."""
     found: list[Backup] = []
     damaged: list[Damaged] = []
-    for name in sorted(_names(folder), reverse=True):
-        if ID.fullmatch(name):
-            entry = read(folder, name)
-            if isinstance(entry, Backup):
-                found.append(entry)
-            else:
-                damaged.append(entry)
+    for name in ids(folder):
+        entry = read(folder, name)
+        if isinstance(entry, Backup):
+            found.append(entry)
+        else:
+            damaged.append(entry)
     return found, damaged
 
 

@@ -16,6 +16,7 @@ from gitdeploy.cli.screen import Screen, is_terminal, row
 from gitdeploy.deployment.plan.data_release import data_name, own_data
 from gitdeploy.errors import Declined, DeploymentFailed, UsageError
 from gitdeploy.messages import joined, render, tr
+from gitdeploy.site.status import BackupRow
 from gitdeploy.text import clean, count, listing, moment_text, padded, path_text, shell_word, size_text
 
 _HOLDS = {"code": tr("code"), "venv": tr("venv"), "data": tr("data")}
@@ -29,6 +30,13 @@ def _held(backup: Backup) -> list[str]:
         else _HOLDS.get(word, word)
         for word in backup.holds
     ]
+
+
+def _size(held: BackupRow) -> str:
+    if held.whole <= held.size:
+        return size_text(held.size)
+    shared = size_text(held.whole - held.size)
+    return tr("{size}, and {shared} that other backups hold too", size=size_text(held.size), shared=shared)
 
 
 @click.group("backups", context_settings=EXAMPLE, invoke_without_command=True)
@@ -98,7 +106,7 @@ def show(screen: Screen, /, ref: str) -> None:
         ),
         tr("made"): tr("{when}, {why}", when=moment_text(wanted.created_at), why=clean(wanted.reason)),
         tr("label"): clean(wanted.label),
-        tr("size"): size_text(held.size),
+        tr("size"): _size(held),
         tr("kept files"): listing([path_text(path) for path in wanted.kept], 20),
         tr("included"): listing([path_text(path) for path in wanted.included], 20),
         tr("not copied"): listing([path_text(path) for path in wanted.not_copied], 20),

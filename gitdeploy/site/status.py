@@ -81,11 +81,13 @@ class Checkout(Struct, frozen=True):
 
 
 class BackupRow(Struct, frozen=True):
-    """A backup as it is listed: `size` in bytes is what deleting it would free."""
+    """A backup as it is listed: `size` in bytes is what deleting it would free, `whole` counts what other backups hold,
+    too."""
 
     backup: Backup
     size: int
     outcome: str
+    whole: int
 
     def as_dict(self) -> dict[str, Any]:
         backup = self.backup
@@ -98,6 +100,7 @@ class BackupRow(Struct, frozen=True):
             "branch": backup.branch.removeprefix("refs/heads/") if backup.branch else None,
             "created_at": backup.created_at,
             "size": self.size,
+            "size_whole": self.whole,
             "label": backup.label,
             "reason": backup.reason,
             "outcome": self.outcome,

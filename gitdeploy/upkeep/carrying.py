@@ -12,9 +12,9 @@ from typing import IO
 
 from msgspec.structs import replace
 
-from gitdeploy.backups import archive, store
+from gitdeploy.backups import archive, copying, store
 from gitdeploy.backups.archive import BUNDLE, FILES, Entry, Listing, Package, is_inside, refused
-from gitdeploy.backups.places import REPLACED
+from gitdeploy.backups.places import INCLUDED, KEPT, REPLACED
 from gitdeploy.backups.store import Backup
 from gitdeploy.checkout.program import LONG
 from gitdeploy.errors import DeploymentFailed, GitDeployError, PolicyError, UsageError
@@ -23,7 +23,10 @@ from gitdeploy.site.site import Site
 from gitdeploy.system import proc
 from gitdeploy.text import clean, path_text, size_text
 
-_OWN = (store.MANIFEST, store.OUTCOME, store.REPLACED_AT, REPLACED)  # what is this server's own in a backup's folder
+_OWN = (  # what is this server's own in a backup's folder
+    *(store.MANIFEST, store.OUTCOME, store.REPLACED_AT, REPLACED),
+    *(f"{name}{copying.SINCE}" for name in (INCLUDED, KEPT)),
+)
 _BESIDE = ".carried-"
 
 

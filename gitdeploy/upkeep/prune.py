@@ -9,7 +9,6 @@ from pathlib import Path
 from msgspec import Struct
 
 from gitdeploy import venvs
-from gitdeploy.backups import copying
 from gitdeploy.backups import store as backups
 from gitdeploy.errors import GitDeployError
 from gitdeploy.messages import tr
@@ -64,7 +63,7 @@ def prune(site: Site, *, keep: int, line: Callable[[str], object], dry_run: bool
     used = [path for path in loose if venvs.in_use(path)]
     free = [path for path in loose if path not in used]
     # Only what goes is looked through: to measure all that is kept would cost every deployment a walk over all of it.
-    size = sum(copying.disk_size(site.state.backups / name) for name in names) + venvs.disk_usage(free)
+    size = venvs.disk_usage([*(site.state.backups / name for name in sorted(names)), *free]).freed
     pruned = Pruned(tuple(sorted(names)), tuple(path.name for path in free), size, tuple(path.name for path in used))
     if dry_run:
         return pruned

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from gitdeploy.venvs.described import can_install, says_needs
     from gitdeploy.venvs.flip import Flip, plan_flip
     from gitdeploy.venvs.generations import (
+        Usage,
         disk_usage,
         in_use,
         matching,
@@ -42,7 +43,7 @@ _HOMES = {
     for module, names in (
         ("build", "Builder Built Changes"),
         ("flip", "Flip plan_flip"),
-        ("generations", "disk_usage in_use matching remove sweep undeletable unfinished"),
+        ("generations", "Usage disk_usage in_use matching remove sweep undeletable unfinished"),
         ("live", "Installed LiveVenv examine installed live_venv packages"),
         ("interpreters", "other_than_live"),
         ("itself", "own_installs"),
@@ -72,6 +73,7 @@ __all__ = [
     "LiveVenv",
     "Requirements",
     "TreeReader",
+    "Usage",
     "can_install",
     "changed_packages",
     "differences",

@@ -11,6 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+
 from gitdeploy.errors import GitDeployError
 from gitdeploy.messages import tr
 from gitdeploy.system import faultpoints, interruption
@@ -144,10 +146,17 @@ def _make_writable(folder: Path) -> None:
             os.chmod(place, stat.S_IRWXU)
 
 
-def disk_usage(paths: Iterable[Path]) -> int:
-    """Bytes that deleting all of PATHS would free: blocks of the files that have no name outside of them."""
+class Usage(Struct, frozen=True):
+    """Bytes on disk: `freed` by deleting it (files that have no name elsewhere), `whole` with those that have one."""
+
+    freed: int
+    whole: int
+
+
+def disk_usage(paths: Iterable[Path]) -> Usage:
+    """What the folders PATHS take together, each file's blocks once."""
     names: dict[tuple[int, int], list[int]] = {}
-    freed = 0
+    single = 0
     folders = [os.fspath(path) for path in paths]
     while folders:
         folder = folders.pop()
@@ -157,12 +166,16 @@ def disk_usage(paths: Iterable[Path]) -> int:
             continue
         with entries:
             for entry in entries:
-                found = entry.stat(follow_symlinks=False)
+                try:
+                    found = entry.stat(follow_symlinks=False)
+                except OSError:
+                    continue
                 if stat.S_ISDIR(found.st_mode):
-                    freed += found.st_blocks * 512
+                    single += found.st_blocks * 512
                     folders.append(entry.path)
                 elif found.st_nlink == 1:
-                    freed += found.st_blocks * 512
+                    single += found.st_blocks * 512
                 else:
                     names.setdefault((found.st_dev, found.st_ino), [0, found.st_nlink, found.st_blocks * 512])[0] += 1
-    return freed + sum(size for seen, links, size in names.values() if seen == links)
+    freed = sum(size for seen, links, size in names.values() if seen == links)
+    return Usage(single + freed, single + sum(size for _, _, size in names.values()))

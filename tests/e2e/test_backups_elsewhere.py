@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 import sqlite3
 import stat
@@ -355,3 +356,24 @@ def test_an_import_that_is_killed_leaves_no_half_a_backup(exported: Path, there:
     assert not list((there.app / ".gitdeploy").glob(".carried*"))
     there.gitdeploy("restore", "latest", "--with-data", "--yes")
     assert "changed by hand" in (there.app / "VERSION").read_text()
+
+
+def test_two_backups_share_what_did_not_change_and_each_stays_whole(there: Sample) -> None:
+    (there.app / "uploads").mkdir()
+    (there.app / "uploads/large").write_bytes(os.urandom(1_000_000))
+    (there.app / "uploads/other").write_bytes(b"before")
+    first = json.loads(there.gitdeploy("--json", "backup").out)["id"]
+    (there.app / "uploads/other").write_bytes(b"after!")
+    second = json.loads(there.gitdeploy("--json", "backup").out)["id"]
+    shown = json.loads(there.gitdeploy("--json", "backups", "show", second).out)
+    assert shown["size_whole"] - shown["size"] >= 1_000_000
+    said = there.gitdeploy("backups", "show", second).out
+    assert re.search(r"size +\S+ kB, and 1\.\d MB that other backups hold too\n", said), said
+    there.gitdeploy("backups", "delete", first, "--yes")
+    shown = json.loads(there.gitdeploy("--json", "backups", "show", second).out)
+    assert shown["size_whole"] == shown["size"] >= 1_000_000
+    want = state(there.app)
+    (there.app / "uploads/large").write_bytes(b"x" * 1_000_000)  # in place: a shared file would be lost
+    (there.app / "uploads/other").unlink()
+    there.gitdeploy("restore", second, "--with-data", "--yes")
+    assert state(there.app) == want

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gitdeploy.errors import GitDeployError
-from gitdeploy.venvs.generations import disk_usage, matching, remove, sweep, unfinished
+from gitdeploy.venvs.generations import Usage, disk_usage, matching, remove, sweep, unfinished
 from gitdeploy.venvs.live import Installed, LiveVenv, canonical, installed, live_venv, packages, python_version
 from gitdeploy.venvs.meanwhile import changed_packages
 from gitdeploy.venvs.requirements import Requirements
@@ -135,10 +135,12 @@ def test_only_what_no_other_generation_has_is_freed(tmp_path: Path) -> None:
     shared.write_bytes(b"x" * 400_000)
     (two / "shared").hardlink_to(shared)
     (one / "own").write_bytes(b"x" * 200_000)
-    alone = disk_usage([one])
+    alone = disk_usage([one]).freed
     assert 200_000 <= alone < 300_000
-    assert disk_usage([one, two]) >= alone + 400_000
-    assert disk_usage([tmp_path / "none"]) == 0
+    assert disk_usage([one]).whole >= alone + 400_000
+    both = disk_usage([one, two])
+    assert both.freed == both.whole >= alone + 400_000
+    assert disk_usage([tmp_path / "none"]) == Usage(0, 0)
 
 
 # ---- what a venv is ----

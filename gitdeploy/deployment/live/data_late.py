@@ -82,24 +82,20 @@ def _copy_again(root: Path, folder: Path, patterns: Sequence[str], leave: frozen
     if not paths and not place.exists():
         return []
     remove(fresh)
+    note = copying.begin_copies(place)
     fresh.mkdir(mode=0o700)
-    copied = []
-    for path in paths:
-        if root / path not in leave:
-            (fresh / path).parent.mkdir(parents=True, exist_ok=True)
-            copying.copy_tree(root / path, fresh / path, leave, place / path)
-            copied.append(path)
+    copied = copying.copy_paths(root, paths, fresh, leave, copying.earlier_copies(place, note))
     place.mkdir(mode=0o700, exist_ok=True)
     faultpoints.point("data copied again")
     try:
         exchange(str(fresh), str(place))
+        aside = fresh
     except OSError:  # a file system that can't exchange names
         aside = folder / f"{INCLUDED}.old"
         remove(aside)
         os.rename(place, aside)
         os.rename(fresh, place)
-        with suppress(OSError):
-            remove(aside)
-        return copied
-    remove(fresh)
+    copying.note_copies(place, note)
+    with suppress(OSError):
+        remove(aside)
     return copied

@@ -178,12 +178,4 @@ def differs(one: Path, other: Path, leave: Collection[str] = frozenset(), inner:
     first, second = one.stat(), other.stat()
     if (first.st_size, first.st_mtime_ns) == (second.st_size, second.st_mtime_ns):
         return False
-    return first.st_size != second.st_size or _differ_in_content(one, other)
-
-
-def _differ_in_content(one: Path, other: Path) -> bool:
-    with open(one, "rb") as first, open(other, "rb") as second:
-        while block := first.read(1 << 20):
-            if block != second.read(len(block)):
-                return True
-    return False
+    return first.st_size != second.st_size or copying.differ_in_content(one, other)

@@ -89,7 +89,7 @@ def create_backup(
     )
     submodules = record_states(site.repository, plan.local, plan.checkout, also, identity)
     kept, not_copied = _copy_kept(work, folder, leave)
-    included = copying.copy_paths(
+    included = copying.copy_for_backup(
         site.root, copying.matching_paths(site.root, config.backup.include), folder / INCLUDED, leave
     )
     dumped = dump_into(databases, folder, work.journal) if dumps else []
@@ -138,7 +138,7 @@ def _copy_kept(work: Work, folder: Path, leave: frozenset[Path]) -> tuple[list[s
         work.journal.line(
             tr("{path} ({size}) stays where it is and is not copied into the backup; to have it copied: " "backup.include.", path=path_text(path), size=size), "warning"
         )  # fmt: skip
-    return copying.copy_paths(site.root, small, folder / KEPT, leave), large
+    return copying.copy_for_backup(site.root, small, folder / KEPT, leave), large
 
 
 def _tracked_inside(plan: Plan) -> Iterator[tuple[bytes, int]]:

@@ -113,4 +113,4 @@ def _backups(app: App) -> tuple[int, int]:
 
 @lru_cache(maxsize=4)
 def _size(app: App, _backups: tuple[str, ...]) -> int:
-    return sum(row.size for row in app.backups())
+    return app.backups_usage().freed

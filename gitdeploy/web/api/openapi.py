@@ -138,6 +138,7 @@ _ANSWERS: dict[str, Schema] = {
                     "created_at": {"type": "string", "pattern": "^[0-9]{4}(-[0-9]{2}){2} [0-9]{2}(:[0-9]{2}){2}$"},
                     "created": _TEXT,
                     "size": _WHOLE,
+                    "size_whole": _WHOLE,
                     "label": _TEXT,
                     "reason": _TEXT,
                     "outcome": _TEXT,

@@ -22,6 +22,7 @@ from gitdeploy.web.shared import priority
 
 if TYPE_CHECKING:
     from gitdeploy.deployment.outside.launch import Launched
+    from gitdeploy.venvs import Usage
 
 EDITED = 2.0  # seconds until a file that was edited by hand shows
 RARE = 30.0  # seconds for what changes rarely: the sizes of backups, the units that run from the checkout
@@ -53,7 +54,7 @@ class SharedApp(App):
     def __init__(self, site: Site) -> None:
         super().__init__(site)
         self._checkout = _Kept[Checkout](EDITED)
-        self._sizes: dict[str, tuple[float, int]] = {}  # backup id -> when it was measured, bytes
+        self._sizes: dict[str, tuple[float, Usage]] = {}  # backup id -> when it was measured, bytes
         self._measuring = threading.Lock()
         self._units = _Kept[list[str]](RARE)
 
@@ -67,8 +68,10 @@ class SharedApp(App):
             return super().checkout()
         return self._checkout.get(facts, super().checkout)
 
-    def backup_sizes(self, found: Sequence[Backup]) -> dict[str, int]:
+    def backup_sizes(self, found: Sequence[Backup]) -> dict[str, Usage]:
         with self._measuring:
+            if self._sizes.keys() - {backup.id for backup in found}:
+                self._sizes = {}  # what one that is gone shared with another is that one's alone now
             old = monotonic() - RARE
             self._sizes = {backup.id: self._sizes[backup.id] for backup in found if backup.id in self._sizes}
             due = [backup for backup in found if backup.id not in self._sizes or self._sizes[backup.id][0] < old]
