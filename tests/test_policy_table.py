@@ -39,6 +39,7 @@ CHANGES: dict[str, tuple[str, str]] = {
     "venv.path_dirs": ("[]", "[/tmp/bin]"), "env_file": (".env", "settings.env"),
     "backup.keep": ("5", "1"), "backup.keep_replaced": ("30d", "1d"), "log.keep": ("1y", "1d"), "backup.include": ("[a, b]", "[b]"),
     "backup.databases": ("['sqlite:///a.db']", "[]"), "backup.restore_data": ("auto", "never"),
+    "backup.encrypt": (f"[{'0' * 40}]", "[]"), "backup.identity": ("/etc/a", "/etc/b"),
     "hooks.dir": ("hooks", "deploy"), "hooks.timeout": ("300", "60"),
     **{f"hooks.{stage}": ("[a]", "[b]") for stage in (
         "check", "pre-deploy", "build", "migrate", "post-deploy", "pre-restore", "post-restore", "on-failure")},

@@ -236,7 +236,13 @@ class Looking(Opened):
         sizes = self.backup_sizes(found)
         store = self.site.state.backups
         return [
-            BackupRow(backup, size.freed, backups.store.outcome(store, backup.id), size.whole)
+            BackupRow(
+                backup,
+                size.freed,
+                backups.store.outcome(store, backup.id),
+                size.whole,
+                bool(backups.encrypted.parts(store / backup.id)),
+            )
             for backup in found
             for size in (sizes[backup.id],)
         ]

@@ -1,8 +1,10 @@
 """A backup as one file, to be copied off the server: what stands in it, written and read.
 
-A compressed tar: `export.json` first, which lists every other member with size and SHA-256; `objects.bundle` (git's
+A tar, compressed: `export.json` first, which lists every other member with size and SHA-256; `objects.bundle` (git's
 own format, git-bundle(1)); and below `files/` what the backup's folder holds. What is read is believed in nothing: a
 member that isn't listed, another size or hash, a path that leads outside, a link or a device ends the reading.
+
+What is encrypted in a backup (`encrypted.py`) has the same form, uncompressed and without git's objects.
 """
 
 from __future__ import annotations
@@ -14,12 +16,14 @@ import os
 import re
 import stat
 import tarfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gitdeploy.backups.store import ID
 from gitdeploy.errors import DeploymentFailed
@@ -41,7 +45,7 @@ _HASH = re.compile(r"[0-9a-f]{64}")
 
 class Entry(Struct, frozen=True, forbid_unknown_fields=True):
     """A member: its path in the archive, permissions, bytes and hash. A link has `link`, a path beside it, and no bytes; a
-    folder neither."""
+    folder neither. `mtime`: nanoseconds since 1970; `uid` and `gid` are -1 where whose it is doesn't go along."""
 
     path: str
     mode: int
@@ -49,6 +53,9 @@ class Entry(Struct, frozen=True, forbid_unknown_fields=True):
     sha256: str = ""
     link: str = ""
     folder: bool = False
+    mtime: int = 0
+    uid: int = -1
+    gid: int = -1
 
 
 class Package(Struct, frozen=True):
@@ -70,18 +77,26 @@ class Listing(Struct, frozen=True):
     packages: Sequence[Package] = ()
 
 
-def refused(why: str) -> DeploymentFailed:
-    return DeploymentFailed(
-        tr("This file can't be imported: {why}.", why=why),
-        tr("Export it anew where it came from: gitdeploy backups export ID FILE"),
-    )
+class Refused(DeploymentFailed):
+    """An archive is not what it should be; `why`: the end of a sentence."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(
+            tr("This file can't be imported: {why}.", why=why),
+            tr("Export it anew where it came from: gitdeploy backups export ID FILE"),
+        )
+        self.why = why
+
+
+def refused(why: str) -> Refused:
+    return Refused(why)
 
 
 # ---- writing ----
 
 
-def entries_of(folder: Path, leave: Sequence[str]) -> list[Entry]:
-    """Everything below FOLDER but the names of LEAVE at its top. Sockets and pipes are left out."""
+def entries_of(folder: Path, leave: Collection[str], *, owners: bool = False) -> list[Entry]:
+    """Everything below FOLDER but the names of LEAVE at its top; with whose it is for OWNERS. Sockets and pipes are left out."""
     found: list[Entry] = []
     for base, folders, files in os.walk(folder):
         folders.sort()
@@ -94,13 +109,15 @@ def entries_of(folder: Path, leave: Sequence[str]) -> list[Entry]:
             place = Path(base, name)
             facts = place.lstat()
             path = FILES + str(place.relative_to(folder))
-            mode = stat.S_IMODE(facts.st_mode) & 0o777
+            made = Entry(path, stat.S_IMODE(facts.st_mode) & 0o777, mtime=facts.st_mtime_ns)
+            if owners:
+                made = replace(made, mode=stat.S_IMODE(facts.st_mode), uid=facts.st_uid, gid=facts.st_gid)
             if stat.S_ISLNK(facts.st_mode):
-                found.append(Entry(path, mode, link=os.readlink(place)))
+                found.append(replace(made, link=os.readlink(place)))
             elif stat.S_ISDIR(facts.st_mode):
-                found.append(Entry(path, mode, folder=True))
+                found.append(replace(made, folder=True))
             elif stat.S_ISREG(facts.st_mode):
-                found.append(Entry(path, mode, facts.st_size, file_hash(place)))
+                found.append(replace(made, size=facts.st_size, sha256=file_hash(place)))
     return found
 
 
@@ -113,16 +130,16 @@ def file_hash(path: Path) -> str:
     return made.hexdigest()
 
 
-def write(out: IO[bytes], listing: Listing, bundle: Path, folder: Path) -> None:
-    """Write the archive to OUT, which need not be seekable. FOLDER: the backup's."""
-    with tarfile.open(fileobj=out, mode="w|gz", format=tarfile.GNU_FORMAT) as tar:
+def write(out: IO[bytes], listing: Listing, place_of: Callable[[str], Path], *, compressed: bool = True) -> None:
+    """Write the archive to OUT, which need not be seekable. PLACE_OF: where a member's bytes are, by its path."""
+    mode: Literal["w|gz", "w|"] = "w|gz" if compressed else "w|"
+    with tarfile.open(fileobj=out, mode=mode, format=tarfile.GNU_FORMAT) as tar:
         text = json.dumps(msgspec.to_builtins(listing), indent=1).encode()  # its own: names may be no UTF-8
         _add(tar, LISTING, len(text), io.BytesIO(text))
         for entry in listing.entries:
             if entry.folder or entry.link:
                 continue
-            place = bundle if entry.path == BUNDLE else folder / entry.path.removeprefix(FILES)
-            with place.open("rb") as source:
+            with place_of(entry.path).open("rb") as source:
                 _add(tar, entry.path, entry.size, source)
 
 
@@ -148,11 +165,17 @@ class _Plain(tarfile.TarInfo):
 
 
 class Reader:
-    """An archive that is read from its beginning to its end. Every method raises `DeploymentFailed` for what it mustn't be."""
+    """An archive that is read from its beginning to its end. Every method raises `DeploymentFailed` for what it mustn't be.
 
-    def __init__(self, source: IO[bytes]) -> None:
+    whole: an export, compressed, with git's objects. ours: this server wrote it, so that links may lead anywhere and files be
+    whoever's; nothing of it is written outside all the same.
+    """
+
+    def __init__(self, source: IO[bytes], *, whole: bool = True, ours: bool = False) -> None:
+        self._ours = ours
+        mode: Literal["r|gz", "r|"] = "r|gz" if whole else "r|"
         try:
-            self._tar = tarfile.open(fileobj=source, mode="r|gz", tarinfo=_Plain)  # noqa: SIM115  # read on in `unpack`
+            self._tar = tarfile.open(fileobj=source, mode=mode, tarinfo=_Plain)  # noqa: SIM115  # read on in `unpack`
             self._members = iter(self._tar)
             self.listing = self._read_listing()
         except (tarfile.TarError, EOFError, OSError, UnicodeError) as error:
@@ -160,7 +183,7 @@ class Reader:
                 tr("it is not an export of a backup ({error})", error=clean(str(error), limit=100))
             ) from error
         self.entries = {entry.path: entry for entry in self.listing.entries}
-        check_listing(self.listing)
+        check_listing(self.listing, whole=whole, ours=ours)
 
     @property
     def size(self) -> int:
@@ -169,7 +192,8 @@ class Reader:
 
     def _read_listing(self) -> Listing:
         member = next(self._members, None)
-        if member is None or member.name != LISTING or not member.isreg() or member.size > MOST_LISTED:
+        most = MOST_LISTED * 16 if self._ours else MOST_LISTED
+        if member is None or member.name != LISTING or not member.isreg() or member.size > most:
             raise refused(tr("it does not begin with its list"))
         source = self._tar.extractfile(member)
         assert source is not None
@@ -179,8 +203,8 @@ class Reader:
             raise refused(tr("its list can't be read ({error})", error=clean(str(error), limit=120))) from error
 
     def unpack(self, folder: Path) -> None:
-        """Write all members below FOLDER, an empty one of our own: files first, links last, so that nothing is ever written
-        through one."""
+        """Write all members below FOLDER, one of our own that holds nothing but what was unpacked before: files first, links
+        last, so that nothing is ever written through one."""
         missing = {path for path, entry in self.entries.items() if not entry.folder and not entry.link}
         for entry in self.listing.entries:
             if entry.folder:
@@ -205,15 +229,19 @@ class Reader:
             if entry.link:
                 place = folder / entry.path
                 place.parent.mkdir(parents=True, exist_ok=True)
+                place.unlink(missing_ok=True)
                 place.symlink_to(entry.link)
+                self._facts(place, entry)
         for entry in reversed(self.listing.entries):
             if entry.folder:
                 (folder / entry.path).chmod(entry.mode | 0o700)
+                self._facts(folder / entry.path, entry)
 
     def _write(self, source: IO[bytes], entry: Entry, folder: Path) -> None:
         place = folder / entry.path
         place.parent.mkdir(parents=True, mode=0o700, exist_ok=True)
         made = hashlib.sha256()
+        place.unlink(missing_ok=True)
         with place.open("xb") as out:
             os.fchmod(out.fileno(), entry.mode)
             for block in _blocks(source):
@@ -221,6 +249,15 @@ class Reader:
                 out.write(block)
         if made.hexdigest() != entry.sha256:
             raise refused(tr("{name} has another hash than its list says", name=path_text(entry.path)))
+        self._facts(place, entry)
+
+    def _facts(self, place: Path, entry: Entry) -> None:
+        if self._ours and os.geteuid() == 0 and entry.uid >= 0 and entry.gid >= 0:
+            os.chown(place, entry.uid, entry.gid, follow_symlinks=False)
+            if not entry.link:
+                os.chmod(place, entry.mode | (0o700 if entry.folder else 0))
+        with suppress(OverflowError):  # a time that no file has
+            os.utime(place, ns=(entry.mtime, entry.mtime), follow_symlinks=False)
 
 
 def _blocks(source: IO[bytes]) -> Iterator[bytes]:
@@ -229,27 +266,27 @@ def _blocks(source: IO[bytes]) -> Iterator[bytes]:
         yield block
 
 
-def check_listing(listing: Listing) -> None:
-    """Refuse a list with paths that lead outside, twice the same, or links that do."""
+def check_listing(listing: Listing, *, whole: bool = True, ours: bool = False) -> None:
+    """Refuse a list with paths that lead outside, twice the same, or links that do. WHOLE and OURS: as for `Reader`."""
     if listing.format != FORMAT:
         raise refused(tr("it is of a newer gitdeploy"))
     if not ID.fullmatch(listing.backup) or len(listing.backup) > _LONGEST_ID:
         raise refused(tr("its backup has no proper id"))
-    if len(listing.entries) > MOST_MEMBERS:
+    if len(listing.entries) > MOST_MEMBERS and not ours:
         raise refused(tr("it lists more than {number} files", number=MOST_MEMBERS))
     seen: set[str] = set()
     kinds = {entry.path: entry for entry in listing.entries}
     for entry in listing.entries:
         shown = path_text(entry.path[:200])
         inside = entry.path.removeprefix(FILES) if entry.path.startswith(FILES) else None
-        if entry.path != BUNDLE and (inside is None or not is_inside(inside)):
+        if entry.path != BUNDLE and (inside is None or not is_inside(inside, ours=ours)):
             raise refused(tr("{shown} leads outside of it", shown=shown))
         if entry.path in seen:
             raise refused(tr("{shown} stands in it twice", shown=shown))
         seen.add(entry.path)
-        if entry.size < 0 or not 0 <= entry.mode <= 0o777:
+        if not 0 <= entry.size < 1 << 62 or not 0 <= entry.mode <= (0o7777 if ours else 0o777):
             raise refused(tr("{shown} has an impossible size or mode", shown=shown))
-        if entry.link and not _stays(entry):
+        if entry.link and not ours and not _stays(entry):
             raise refused(tr("{shown} is a link that leads outside of it", shown=shown))
         if not entry.link and not entry.folder and not _HASH.fullmatch(entry.sha256):
             raise refused(tr("{shown} has no hash", shown=shown))
@@ -258,19 +295,20 @@ def check_listing(listing: Listing) -> None:
             if parent in kinds and not kinds[parent].folder:
                 raise refused(tr("{shown} lies below what is not a folder", shown=shown))
             parent = parent.rpartition("/")[0]
-    if BUNDLE not in seen:
+    if whole and BUNDLE not in seen:
         raise refused(tr("it holds no git objects"))
 
 
-def is_inside(path: str) -> bool:
-    """Whether PATH is a relative one without tricks: no `..`, no empty part, nothing of git's or gitdeploy's own."""
+def is_inside(path: str, *, ours: bool = False) -> bool:
+    """Whether PATH is a relative one without tricks: no `..`, no empty part, and unless it is OURS nothing of git's or
+    gitdeploy's own."""
     parts = path.split("/")
     return (
         bool(path)
         and "\0" not in path
         and len(path) < 4096
         and all(part not in ("", ".", "..") for part in parts)
-        and not any(part.lower() in (".git", ".gitdeploy") for part in parts)
+        and (ours or not any(part.lower() in (".git", ".gitdeploy") for part in parts))
     )
 
 

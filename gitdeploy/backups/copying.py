@@ -8,7 +8,7 @@ import os
 import shutil
 import stat
 import zlib
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -240,14 +240,28 @@ def _copy_file(source: Path, place: Path) -> None:
 
 def differing_files(copy: Path, live: Path, leave: frozenset[Path] = frozenset()) -> tuple[int, int]:
     """(files, bytes) that LIVE, a file or folder, has otherwise than its COPY: changed, new or gone."""
-    then, now = _files(copy, frozenset()), _files(live, leave)
-    differing = [name for name in {*then, *now} if then.get(name) != now.get(name)]
-    return len(differing), sum(now[name][0] for name in differing if name in now)
+    return differing(_files(copy, frozenset()), live, leave)
+
+
+def differing(then: Mapping[str, tuple[int, int]], live: Path, leave: frozenset[Path] = frozenset()) -> tuple[int, int]:
+    """The same of what is known of a copy: path below it -> size and time of each file; of a link what tells its target."""
+    now = _files(live, leave)
+    names = [name for name in {*then, *now} if then.get(name) != now.get(name)]
+    return len(names), sum(now[name][0] for name in names if name in now)
 
 
 def _files(place: Path, leave: frozenset[Path]) -> dict[str, tuple[int, int]]:
     """Path below PLACE -> size and time of each file; of a link what tells its target."""
-    names = [Path(base, name) for base, _, files in os.walk(place) for name in files] or [place]
+    names = (
+        [place]
+        if place.is_symlink()
+        else [
+            Path(base, name)
+            for base, folders, files in os.walk(place)
+            for name in (*files, *(folder for folder in folders if os.path.islink(os.path.join(base, folder))))
+        ]
+        or [place]
+    )
     found = {}
     for name in names:
         with suppress(OSError):

@@ -82,6 +82,7 @@ class Backup(Struct, frozen=True):
     format: int = 1
     saved_at: str = ""  # when its data were saved
     data_release: Mapping[str, Any] | None = None  # the release whose schema its data have; None: not known
+    imported: bool = False  # another server made it
 
     @property
     def ref(self) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from gitdeploy.backups import encrypted
 from gitdeploy.backups.store import Backup
 from gitdeploy.cli.completing import backup_ids
 from gitdeploy.cli.options import EXAMPLE, global_options, pass_screen, yes_option
@@ -66,7 +67,7 @@ def command(context: click.Context, /, screen: Screen) -> None:
                 held.backup.version or held.backup.commit[:8],
                 datetime.fromisoformat(held.backup.created_at).astimezone().strftime("%Y-%m-%d %H:%M:%S"),
                 size_text(held.size),
-                joined(", ", _held(held.backup)),
+                joined(", ", [*_held(held.backup), *([tr("encrypted")] if held.encrypted else [])]),
                 clean(held.backup.label or held.backup.reason, limit=60),
             )
             for held in rows
@@ -89,6 +90,7 @@ def show(screen: Screen, /, ref: str) -> None:
     """
     app = screen.app()
     wanted = app.find_backup(ref)
+    folder = app.site.state.backups / wanted.id
     held = next(each for each in app.backups() if each.backup.id == wanted.id)
     document = {
         **held.as_dict(),
@@ -96,7 +98,8 @@ def show(screen: Screen, /, ref: str) -> None:
         "included": list(wanted.included),
         "not_copied": list(wanted.not_copied),
         "databases": [{"name": each["name"], "size": each["size"]} for each in wanted.dumps],
-        "folder": str(app.site.state.backups / wanted.id),
+        "folder": str(folder),
+        "encrypted_for": encrypted.recipients(folder),
     }
     databases = [f"{each['name']} ({size_text(each['size'])})" for each in wanted.dumps]
     facts = {
@@ -111,9 +114,11 @@ def show(screen: Screen, /, ref: str) -> None:
         tr("included"): listing([path_text(path) for path in wanted.included], 20),
         tr("not copied"): listing([path_text(path) for path in wanted.not_copied], 20),
         tr("databases"): listing(databases, 20),
-        tr("folder"): path_text(document["folder"]),
+        tr("folder"): path_text(str(folder)),
+        tr("encrypted"): listing([clean(each, limit=80) for each in encrypted.recipients(folder)], 20),
     }
     lines = [row(word, value, 12) for word, value in facts.items() if value]
+    lines += [row(tr("look inside"), way, 12) for way in encrypted.ways_in(folder)]
     screen.result(document, joined("\n", lines))
 
 

@@ -59,6 +59,17 @@ def yes_option(command: F) -> F:
     return click.option("-y", "--yes", is_flag=True, help="Don't ask.")(command)
 
 
+def identity_option(command: F) -> F:
+    return click.option(
+        "--identity", metavar="FILE", help="age identity to decrypt the backup's data with. Default: backup.identity."
+    )(command)
+
+
+def identity_words(options: Options) -> tuple[str, ...]:
+    """The same for a process that runs elsewhere, in another folder."""
+    return () if options.identity is None else ("--identity", str(options.identity))
+
+
 def _pinned_keys(_context: click.Context, _parameter: click.Parameter, keys: tuple[str, ...]) -> tuple[str, ...]:
     if keys:
         from gitdeploy.site.policy import require_pinned
@@ -111,4 +122,5 @@ def to_options(values: dict[str, Any]) -> Options:
         with_data=bool(values.get("with_data")),
         unhealthy=bool(values.get("unhealthy")),
         accept_config=tuple(values.get("accept_config") or ()),
+        identity=Path(values["identity"]).absolute() if values.get("identity") else None,
     )

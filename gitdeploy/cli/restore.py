@@ -8,7 +8,16 @@ import click
 
 from gitdeploy.cli.asking import ask_before_data
 from gitdeploy.cli.completing import backup_ids
-from gitdeploy.cli.options import EXAMPLE, global_options, pass_screen, to_options, wait_option, yes_option
+from gitdeploy.cli.options import (
+    EXAMPLE,
+    global_options,
+    identity_option,
+    identity_words,
+    pass_screen,
+    to_options,
+    wait_option,
+    yes_option,
+)
 from gitdeploy.cli.plan_text import plan_text
 from gitdeploy.cli.screen import Screen
 
@@ -16,6 +25,7 @@ from gitdeploy.cli.screen import Screen
 @click.command("restore", context_settings=EXAMPLE)
 @click.argument("ref", shell_complete=backup_ids)
 @click.option("--with-data", is_flag=True, help="Database dumps, backup.include and keep paths too.")
+@identity_option
 @click.option("--no-restart", is_flag=True, help="Leave the service alone.")
 @click.option("--no-hooks", is_flag=True, help="Run no hooks.")
 @click.option("-n", "--dry-run", is_flag=True, help="Only show the plan.")
@@ -45,6 +55,6 @@ def command(screen: Screen, /, ref: str, dry_run: bool, wait: float, yes: bool, 
     if options.with_data and not yes:
         ask_before_data(screen, app.plan_restore(app.find_backup(ref), options))
         answered = ["--yes"]
-    if screen.moved_out(app, *answered, restart=options.restart):
+    if screen.moved_out(app, *answered, *identity_words(options), restart=options.restart):
         return
     screen.deployment_result(app.restore(ref, options, caller=screen.caller(f"restore {ref}", wait=wait)))

@@ -8,7 +8,16 @@ import click
 
 from gitdeploy.cli.asking import ask_before_data
 from gitdeploy.cli.completing import versions
-from gitdeploy.cli.options import EXAMPLE, global_options, pass_screen, to_options, wait_option, yes_option
+from gitdeploy.cli.options import (
+    EXAMPLE,
+    global_options,
+    identity_option,
+    identity_words,
+    pass_screen,
+    to_options,
+    wait_option,
+    yes_option,
+)
 from gitdeploy.cli.plan_text import plan_text
 from gitdeploy.cli.screen import Screen
 from gitdeploy.deployment.record.work import CHANGING
@@ -25,6 +34,7 @@ if TYPE_CHECKING:
 @click.command("rollback", context_settings=EXAMPLE)
 @click.argument("version", required=False, shell_complete=versions)
 @click.option("--with-data", is_flag=True, help="Database dumps, backup.include and keep paths too.")
+@identity_option
 @click.option("--no-restart", is_flag=True, help="Leave the service alone.")
 @click.option("--no-hooks", is_flag=True, help="Run no hooks.")
 @wait_option
@@ -67,7 +77,7 @@ def command(screen: Screen, /, version: str | None, wait: float, yes: bool, **va
     forward = choice is not None and choice.forward
     # Run elsewhere, it is asked anew: that it goes forward again is then said by naming the release.
     word = (choice.backup.tag or choice.backup.version) if choice is not None and forward else None
-    if screen.moved_out(app, word or "--yes", restart=options.restart):
+    if screen.moved_out(app, word or "--yes", *identity_words(options), restart=options.restart):
         return
     caller = screen.caller(f"rollback {version or ''}".strip(), wait=wait)
     screen.deployment_result(app.rollback(version, options, asked=asked, forward=forward, caller=caller))

@@ -265,6 +265,23 @@ def key_fingerprint(text: str) -> str | None:
     )
 
 
+def recipient(text: str) -> str | None:
+    """Whom age or gpg encrypts for. A secret key in its place is never shown again."""
+    if re.match(r"(?i)AGE-(?:SECRET-KEY|PLUGIN)-|-----BEGIN", text):
+        register_secret(text)
+        return tr(
+            "must be a public key; this is a secret one. Keep it elsewhere, and make another one if this file was committed."
+        )
+    if re.fullmatch(r"age1[0-9a-z]{10,4000}|ssh-(?:ed25519|rsa) [A-Za-z0-9+/]{40,4000}={0,3}(?: [ -~]{0,200})?", text):
+        return None
+    if re.fullmatch(r"[0-9A-Fa-f]{40}|[0-9A-Fa-f]{64}", text):
+        return None
+    return tr(
+        "must be an age recipient (age1...), an SSH public key, or the whole fingerprint of an OpenPGP key; found `{text}`.",
+        text=clean(text, limit=80),
+    )
+
+
 def unit(text: str) -> str | None:
     if _UNIT.fullmatch(text):
         return None

@@ -53,7 +53,7 @@ WHO_DECIDES: Mapping[str, Who] = MappingProxyType(
             ("venv.allow_index_options", "venv.allow_sources", "venv.python_downloads", "venv.pass_env", "venv.extra_args", "venv.env", "venv.path_dirs", "env_file"), "server"
         ),
         **dict.fromkeys(("backup.keep", "backup.keep_replaced", "log.keep", "backup.include", "backup.databases"), "floor"),
-        "backup.restore_data": "server",
+        **dict.fromkeys(("backup.restore_data", "backup.encrypt", "backup.identity"), "server"),
         # Hooks and health checks are the release's code: they run as the app's user, as the app itself does.
         **dict.fromkeys(
             (

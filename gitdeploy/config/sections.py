@@ -153,6 +153,17 @@ class BackupConfig(Section, frozen=True):
         "auto",
         "What an automatic roll-back does with dumps and `include`. auto: back where the schema or a file changed since.",
     )
+    encrypt: tuple[str, ...] = setting(
+        ListOf(Text("a recipient of age or gpg", checks.recipient)),
+        (),
+        "For whom the files in backups are encrypted: age recipients (age1..., an SSH public key), or fingerprints of "
+        "OpenPGP keys for gpg. Default: nobody, and they are plain.",
+    )
+    identity: str | None = setting(
+        Text("a path", checks.inside_or_absolute),
+        None,
+        "File with the age identity that decrypts them for `--with-data`, where `--identity` names none.",
+    )
 
 
 class HooksConfig(Section, frozen=True):

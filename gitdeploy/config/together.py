@@ -43,6 +43,12 @@ def check_together(config: Config, lines: Mapping[str, int]) -> list[Problem]:
         problem("git.allowed_signers", tr("has a meaning only with `git.verify: ssh`."))
     if git.fingerprints and git.verify != "gpg":
         problem("git.fingerprints", tr("has a meaning only with `git.verify: gpg`."))
+    backup = config.backup
+    if len({len(each) in (40, 64) for each in backup.encrypt}) > 1:
+        problem(
+            "backup.encrypt",
+            tr("must name recipients of age or of gpg, not of both: one program encrypts for all of them."),
+        )
     source = config.source
     if source.agree and not source.fallback:
         problem("source.agree", tr("needs `source.fallback`: another source that could agree."))

@@ -88,6 +88,7 @@ class BackupRow(Struct, frozen=True):
     size: int
     outcome: str
     whole: int
+    encrypted: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         backup = self.backup
@@ -105,6 +106,7 @@ class BackupRow(Struct, frozen=True):
             "reason": backup.reason,
             "outcome": self.outcome,
             "holds": backup.holds,
+            "encrypted": self.encrypted,
             "data_release": dict(backup.data_release) if backup.data_release else None,
         }
 

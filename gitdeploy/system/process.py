@@ -78,13 +78,14 @@ def _die_with_parent() -> Callable[[], object]:
     return lambda: libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
-def run(
+def run(  # noqa: PLR0913  # the one way to start a child has what each of them needs
     argv: Sequence[str | os.PathLike[str]],
     *,
     cwd: str | os.PathLike[str],
     env: Mapping[str, str],
     timeout: float,
-    stdin: bytes | None = None,
+    stdin: bytes | int | None = None,
+    stdout: int = subprocess.PIPE,
     on_line: Callable[[str], object] | None = None,
     keep: int = _KEPT,
     tied: bool = False,
@@ -94,7 +95,8 @@ def run(
     descriptors: Sequence[int] = (),
     memory: int = 0,
 ) -> Completed:
-    """Run a child to its end; standard input is `stdin` or empty.
+    """Run a child to its end; standard input is `stdin` (bytes, or an open file) or empty; output goes to the open file
+    `stdout` where one is given, and is in the result else.
 
     timeout: seconds of wall-clock; past it the whole group is ended and the result says `timed_out`.
     on_line: told each line of output and error as it comes, cleaned and redacted.
@@ -115,11 +117,10 @@ def run(
     faultpoints.point(
         f"child {os.path.basename(words[0])} {' '.join(w for w in words[1:] if not w.startswith('-'))[:40]}"
     )
-    begun, source = time.monotonic(), subprocess.DEVNULL if stdin is None else subprocess.PIPE
+    begun, told = time.monotonic(), stdin if isinstance(stdin, bytes) else None
+    source = stdin if isinstance(stdin, int) else subprocess.DEVNULL if stdin is None else subprocess.PIPE
     try:
-        child = _start(
-            words, cwd, environment, source, subprocess.PIPE, tied=tied, umask=umask, descriptors=descriptors
-        )
+        child = _start(words, cwd, environment, source, stdout, tied=tied, umask=umask, descriptors=descriptors)
         limit_memory(child.pid, memory)
     except CommandFailed:
         if marker and observer:
@@ -128,7 +129,7 @@ def run(
     try:
         if marker and observer:
             observer.child_started(marker, Identity(child.pid, start_ticks(child.pid) or 0, boot_id()))
-        out, err, timed_out = _talk(child, stdin, begun + timeout, on_line, keep)
+        out, err, timed_out = _talk(child, told, begun + timeout, on_line, keep)
     except BaseException:
         end_group(child)
         raise
@@ -168,7 +169,7 @@ def alongside(
         with open(source, "wb", closefd=False) as out:
             out.write(stdin)
         os.lseek(source, 0, os.SEEK_SET)
-        child = _start(words, cwd, env, source, to, tied=tied, umask=umask)
+        child = _start(words, cwd, env, source, to, errors=to, tied=tied, umask=umask)
     finally:
         os.close(source)
     ended: list[Completed] = []
@@ -198,6 +199,7 @@ def _start(
     stdin: int,
     output: int,
     *,
+    errors: int = subprocess.PIPE,
     tied: bool,
     umask: int,
     descriptors: Sequence[int] = (),
@@ -210,7 +212,7 @@ def _start(
             env=dict(env),
             stdin=stdin,
             stdout=output,
-            stderr=output,
+            stderr=errors,
             start_new_session=True,
             preexec_fn=_die_with_parent() if tied else None,  # noqa: PLW1509  # one async-signal-safe call
             umask=umask,

@@ -12,7 +12,7 @@ from typing import IO
 
 from msgspec.structs import replace
 
-from gitdeploy.backups import archive, copying, store
+from gitdeploy.backups import archive, copying, encrypted, store
 from gitdeploy.backups.archive import BUNDLE, FILES, Entry, Listing, Package, is_inside, refused
 from gitdeploy.backups.places import INCLUDED, KEPT, REPLACED
 from gitdeploy.backups.store import Backup
@@ -48,16 +48,30 @@ def export_backup(site: Site, backup: Backup, out: IO[bytes]) -> Listing:
             "bundle", "create", "--quiet", str(bundle), backup.ref, what=tr("git bundle"), timeout=LONG
         )
         git = Entry(BUNDLE, 0o600, bundle.stat().st_size, archive.file_hash(bundle))
+        places = {BUNDLE: bundle}
         listing = Listing(
             archive.FORMAT,
             site.name,
             backup.id,
             store.as_document(backup),
-            [git, *archive.entries_of(folder, _OWN)],
+            [git, *_entries(site, folder, place, places)],
             packages_of(site, backup),
         )
-        archive.write(out, listing, bundle, folder)
+        archive.write(out, listing, lambda path: places.get(path) or folder / path.removeprefix(FILES))
     return listing
+
+
+def _entries(site: Site, folder: Path, place: Path, places: dict[str, Path]) -> list[Entry]:
+    """What goes along of a backup's FOLDER. What stands plain in there while its deployment runs leaves the server encrypted
+    all the same, where deploy.yaml wants that: by a copy in PLACE, whose members PLACES gets."""
+    wanted = site.config.backup.encrypt
+    if not wanted or not encrypted.plain(folder):
+        return archive.entries_of(folder, _OWN)
+    part = encrypted.write_part(folder, place, folder.name, wanted)
+    made = archive.entries_of(place, [name for name in os.listdir(place) if name.startswith(BUNDLE)])
+    places.update({entry.path: place / entry.path.removeprefix(FILES) for entry in made})
+    there = archive.entries_of(folder, (*_OWN, *encrypted.plain(folder), part.name))
+    return [*made, *there]
 
 
 def packages_of(site: Site, backup: Backup) -> list[Package]:
@@ -179,6 +193,7 @@ def _checked(listing: Listing, site: Site) -> Backup:
         usual_modes=usual,
         branch=branch,
         snapshot=snapshot,
+        imported=True,
         label=clean(backup.label, limit=200) or tr("imported"),
         reason=clean(backup.reason, limit=200),
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from gitdeploy.backups.copying import differing_files
+from gitdeploy.backups import encrypted
 from gitdeploy.backups.places import INCLUDED, KEPT
 from gitdeploy.backups.store import Backup
 from gitdeploy.site.site import Site
@@ -50,7 +50,7 @@ def difference(site: Site, backup: Backup) -> Difference:
     data = {}
     for part, names in ((KEPT, backup.kept), (INCLUDED, backup.included)):
         for name in names:
-            if (found := differing_files(folder / part / name, site.root / name))[0]:
+            if (found := encrypted.differing_files(folder, f"{part}/{name}", site.root / name))[0]:
                 data[path_text(name)] = found
     dumps = {str(dump["name"]): str(dump.get("at") or backup.saved_at or backup.created_at) for dump in backup.dumps}
     return Difference(code, data, dumps)

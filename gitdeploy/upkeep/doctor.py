@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from gitdeploy import health
-from gitdeploy.backups import store
+from gitdeploy.backups import encryption, store
 from gitdeploy.checkout import preconditions
 from gitdeploy.checkout.facts import ObjectsUnreadable, refetch
 from gitdeploy.checkout.git import Repository
@@ -30,6 +30,7 @@ from gitdeploy.text import clean, count, duration_text, listing, path_text, shel
 from gitdeploy.upkeep.doctor_data import look_at_data
 from gitdeploy.upkeep.doctor_git import look_at_git, look_at_objects
 from gitdeploy.upkeep.doctor_venv import look_at_venv
+from gitdeploy.upkeep.encrypting import identity_of, not_encrypted
 from gitdeploy.upkeep.finding import Finding, Level
 from gitdeploy.upkeep.updates import check
 
@@ -238,6 +239,35 @@ def _state(site: Site) -> Iterator[Finding]:
         yield Finding("backups", "ok", said)
 
 
+def _encrypted(site: Site) -> Iterator[Finding]:
+    """Whether backups can be encrypted, and decrypted where this server has what that takes."""
+    wanted = site.config.backup.encrypt
+    if not wanted:
+        return
+    name, identity = encryption.program_for(wanted), identity_of(site)
+    if identity is not None and name == "age":
+        encryption.try_both_ways(wanted, identity, site.root)
+    else:
+        encryption.try_encrypting(wanted, site.root)
+    if left := not_encrypted(site):
+        yield Finding(
+            "encryption",
+            "warning",
+            tr("{count} not encrypted yet: {left}.", count=count(len(left), "backup"), left=listing(left, 3)),
+            tr("Encrypt them now: gitdeploy prune"),
+        )
+    recipients = count(len(wanted), "recipient")
+    if identity is not None:
+        said = tr(
+            "Backups can be encrypted for {recipients} ({name}), and decrypted with backup.identity.",
+            recipients=recipients,
+            name=name,
+        )
+    else:
+        said = tr("Backups can be encrypted for {recipients} ({name}).", recipients=recipients, name=name)
+    yield Finding("encryption", "ok", said)
+
+
 def _is_there(repository: Repository, commit: str) -> bool:
     """Whether COMMIT can be read: missing or damaged is the same to a backup."""
     try:
@@ -354,6 +384,7 @@ _LOOKS: Mapping[str, Callable[[Site], Iterator[Finding]]] = {
     "owner": _owner,
     "disk": _disk,
     "state": _state,
+    "encryption": _encrypted,
     "venv": _venv,
     "source": _source,
     "pinned": _pinned,

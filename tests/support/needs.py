@@ -24,7 +24,7 @@ import pytest
 PROJECT = Path(__file__).resolve().parents[2]
 NOBODY = 65534
 PACKAGES = {
-    "chattr": "e2fsprogs", "chromium": "chromium", "curl": "curl", "dockerd": "docker.io", "faketime": "faketime",
+    "age": "age", "chattr": "e2fsprogs", "chromium": "chromium", "curl": "curl", "dockerd": "docker.io", "faketime": "faketime",
     "getfacl": "acl", "git-lfs": "git-lfs", "gpg": "gnupg", "ip": "iproute2",
     "localedef": "libc-bin", "mariadbd": "mariadb-server", "mkfs.btrfs": "btrfs-progs", "mkfs.ext4": "e2fsprogs",
     "mkfs.xfs": "xfsprogs", "mmdebstrap": "mmdebstrap", "nginx": "nginx-light", "openssl": "openssl", "setfacl": "acl",

@@ -21,7 +21,7 @@ from gitdeploy.deployment.plan.make import Plan, make_plan
 from gitdeploy.deployment.plan.migrations import migrations_between, way_back
 from gitdeploy.deployment.plan.options import Options
 from gitdeploy.deployment.prepare import ready, venv
-from gitdeploy.deployment.prepare.backup import make_backup
+from gitdeploy.deployment.prepare.backup import decrypt, make_backup
 from gitdeploy.deployment.prepare.preflight import checked
 from gitdeploy.deployment.prepare.preparation import Preparation
 from gitdeploy.deployment.prepare.stage import free_stage_name, stage_files
@@ -64,6 +64,8 @@ def restore(
         work.journal.write("prepare", "", {"stage": preparation.stage})
         work.start()
         try:
+            if options.with_data:
+                decrypt(preparation, backup)
             venv.name_generation(preparation)
             make_backup(preparation, tr("before restore of {backup}", backup=backup.id))
             venv.build_venv(preparation)
@@ -106,7 +108,7 @@ def plan_restore(
     new = migrations_between(site.repository, then, now)
     if new and not options.with_data and (how := way_back(new)):
         warnings.append(how)
-    moves, against, said = data_moves(site, backup) if options.with_data else ((), (), ())
+    moves, against, said = data_moves(site, backup, options.identity) if options.with_data else ((), (), ())
     plan = replace(plan, warnings=(*plan.warnings, *warnings, *said), problems=(*plan.problems, *against), data=moves)
     return checked(site, plan)
 

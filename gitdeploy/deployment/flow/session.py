@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from gitdeploy.deployment import flow
+from gitdeploy.deployment.record.events import Line
+from gitdeploy.deployment.record.journal import Journal
 from gitdeploy.deployment.record.work import Caller, Replaces, Session
 from gitdeploy.errors import LockedError
 from gitdeploy.messages import tr
 from gitdeploy.site.pause import PAUSED, paused_sentence
 from gitdeploy.site.site import Site
 from gitdeploy.state import DeploymentLock
+from gitdeploy.system import interruption
+from gitdeploy.upkeep.encrypting import encrypt_backups
 
 
 @contextmanager
@@ -42,9 +47,23 @@ def open_session(
         session.recovered = flow.recover.recover_unfinished(session, replaces=replaces)
         if goes_on and (session.recovered is not None or session.unsettled is not None):
             session.site = site.read_again()  # what was read before may be of the release that is gone again
-        if pausable and (paused := database.meta_get(PAUSED)) is not None:
-            raise LockedError(paused_sentence(paused), tr("Resume them: gitdeploy unlock"))
-        with (
-            session.site.repository.asking()
-        ):  # not earlier: recovery takes a git that runs here for the holder of a stale lock
-            yield session
+        try:
+            if pausable and (paused := database.meta_get(PAUSED)) is not None:
+                raise LockedError(paused_sentence(paused), tr("Resume them: gitdeploy unlock"))
+            with (
+                session.site.repository.asking()
+            ):  # not earlier: recovery takes a git that runs here for the holder of a stale lock
+                yield session
+        finally:
+            with interruption.shield():
+                encrypt_backups(session.site, database, partial(_warn, session))
+
+
+def _warn(session: Session, text: str) -> None:
+    """What is to be said after a deployment has ended: into its log, and to whoever listens."""
+    last = session.database.last_ended()
+    if last is None:
+        session.caller.listener(Line(text, "warning"))
+        return
+    Journal(session.database, last.id, session.caller.listener).line(text, "warning")
+    session.database.show_lines()

@@ -17,7 +17,7 @@ from gitdeploy.backups.places import DUMPS, INCLUDED, REPLACED
 from gitdeploy.backups.store import Backup
 from gitdeploy.databases import Database as AppDatabase
 from gitdeploy.databases import Dump, database_of
-from gitdeploy.deployment.live.data_kept import keep_database, note, now_text
+from gitdeploy.deployment.live.data_kept import keep_database, note, now_text, place_text, reader_text
 from gitdeploy.deployment.live.data_late import FRESH
 from gitdeploy.deployment.live.live import Live
 from gitdeploy.deployment.live.placing import Aside, put_in_place, remove
@@ -171,7 +171,7 @@ class _Back(Struct, frozen=True):
             shown = path_text(path)
             kept = Kept(path, "path", str(places[0]), size, self.backup.saved_at, now_text(), {}, files, told=True)
             note(self.live.journal, self.folder, replace(kept, reader=f"ls {shown}"), self.keep_for)
-        said = listing([path_text(str(place)) for place in places])
+        said = listing([place_text(self.live, place) for place in places])
         return [
             tr(
                 "{path} was put back as it was; what it held meanwhile is kept: {said}. {written}",
@@ -200,13 +200,13 @@ class _Back(Struct, frozen=True):
             return tr("{sentence}; nothing was there meanwhile.", sentence=sentence)
         places = [str(record.data["file"]) for record in self._records(RECORD, dump.name)]
         sizes = size_text(sum(int(record.data["size"]) for record in self._records(RECORD, dump.name)))
-        shown = listing([path_text(place) for place in places])
+        shown = listing([place_text(self.live, place) for place in places])
         return tr(
             "{sentence}; what it held meanwhile ({sizes}) is kept: {shown} (to look at it: {reader}). {written}",
             sentence=sentence,
             sizes=sizes,
             shown=shown,
-            reader=kept.reader,
+            reader=reader_text(self.live, kept),
             written=self._written("database", dump.name),
         )
 
@@ -252,7 +252,7 @@ class _Back(Struct, frozen=True):
                 tr(
                     "{paths} changed and is NOT put back (backup.restore_data: never). The copy from before: {folder}.",
                     paths=listing([path_text(path) for path in paths], 5),
-                    folder=path_text(str(self.folder / INCLUDED)),
+                    folder=place_text(self.live, self.folder / INCLUDED),
                 )
             )
         return said + reverse

@@ -13,7 +13,7 @@ from gitdeploy.backups.copying import differing_files
 from gitdeploy.backups.places import DUMPS, INCLUDED, KEPT, REPLACED
 from gitdeploy.backups.store import Backup, Damaged
 from gitdeploy.databases import Database, Dump, database_of
-from gitdeploy.deployment.live.data_kept import keep_database, note, now_text
+from gitdeploy.deployment.live.data_kept import keep_database, note, now_text, place_text, reader_text
 from gitdeploy.deployment.live.placing import Aside, put_in_place, take_away
 from gitdeploy.deployment.record.replaced import UNDONE, Kept, kept_of, told, written_text
 from gitdeploy.errors import DeploymentFailed
@@ -114,7 +114,9 @@ class _Exchange(Struct, frozen=True):
         for path in changed:
             for kept in aside.kept(path):
                 said = tr(
-                    "{path}: what it held until now is kept: {kept}", path=path_text(path), kept=path_text(str(kept))
+                    "{path}: what it held until now is kept: {kept}",
+                    path=path_text(path),
+                    kept=place_text(self.live, kept),
                 )
                 self.live.journal.line(said, "warning")
         return changed
@@ -153,13 +155,12 @@ class _Exchange(Struct, frozen=True):
         keep_database(journal, self.own, database, compared, other / DUMPS, keep_for=self.keep_for)
         kept = next(k for k in kept_of(self._records()) if (k.kind, k.name) == ("database", dump.name))
         if kept.file and not kept.nothing_written:
-            place = path_text(kept.file)
             said = tr(
                 "{dump}: {written_text} It is kept: {place} (to look at it: {reader}).",
                 dump=dump.name,
                 written_text=written_text(kept),
-                place=place,
-                reader=kept.reader,
+                place=place_text(self.live, kept.file),
+                reader=reader_text(self.live, kept),
             )
             journal.line(said, "warning")
 

@@ -9,17 +9,24 @@ from __future__ import annotations
 import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from msgspec.structs import asdict, replace
 
-from gitdeploy.backups import store
+from gitdeploy.backups import encrypted, encryption, store
+from gitdeploy.backups.archive import FILES
 from gitdeploy.backups.places import REPLACED
 from gitdeploy.databases import ABSENT, Database, Dump, Written
 from gitdeploy.deployment.live.dumps import dump_one
 from gitdeploy.deployment.record.journal import Journal
 from gitdeploy.deployment.record.replaced import RECORD, Kept
 from gitdeploy.errors import GitDeployError
+from gitdeploy.messages import tr
 from gitdeploy.system import faultpoints
+from gitdeploy.text import path_text
+
+if TYPE_CHECKING:
+    from gitdeploy.deployment.live.live import Live
 
 # ---- keeping ----
 
@@ -57,6 +64,26 @@ def note(journal: Journal, own: Path, kept: Kept, keep_for: float) -> Kept:
     kept = replace(kept, backup=own.name, keep_until=end if kept.file else "")
     journal.write(RECORD, kept.name, {name: value for name, value in asdict(kept).items() if name != "name"})
     return kept
+
+
+def place_text(live: Live, place: Path | str) -> str:
+    """Where the copy at PLACE, in the deployment's own backup, is to be found after the deployment: encrypted, maybe."""
+    part = _part(live)
+    if part is None or not Path(place).is_relative_to(part.parent):
+        return path_text(str(place))
+    name = Path(place).relative_to(part.parent)
+    return tr("{name} in {part}", name=path_text(f"{FILES}{name}"), part=path_text(str(part)))
+
+
+def reader_text(live: Live, kept: Kept) -> str:
+    """The command that shows what was KEPT."""
+    part = _part(live)
+    return kept.reader if part is None else encryption.by_hand(part)
+
+
+def _part(live: Live) -> Path | None:
+    wanted, folder = live.before.backup.encrypt, live.backup_folder
+    return encrypted.next_part(folder, wanted) if wanted and folder is not None else None
 
 
 def now_text() -> str:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from gitdeploy.backups import encrypted, encryption
+from gitdeploy.backups.places import KEPT
 from gitdeploy.backups.store import Backup
 from gitdeploy.checkout.changes import Problem, TreePlan
 from gitdeploy.config import Config
@@ -45,6 +47,7 @@ def plan_data(site: Site, opened: Opened, tree: TreePlan, after: Config, *, migr
     problems = threatened_databases(site, tree, (site.config, after))
     warnings = [said] if (said := writes_at_risk(site.config, migrates=migrates)) is not None else []
     needed = 0
+    problems += _encrypting(site, after)
     environment = app_environment(site)
     try:
         databases = open_databases(site.config.backup.databases, site.root, environment)
@@ -62,9 +65,21 @@ def plan_data(site: Site, opened: Opened, tree: TreePlan, after: Config, *, migr
         except GitDeployError as error:
             problems.append(Problem(error.message, error.hint))
     if site.config.backup.restore_data != "never":
-        needed *= 2  # a roll-back dumps what it replaces before it does so
         problems += _room_beside(databases)
+    # A roll-back dumps what it replaces before it does so; what is encrypted is there twice until it is.
+    needed *= 1 + (site.config.backup.restore_data != "never") + bool(site.config.backup.encrypt)
     return DataPlan(tuple(problems), tuple(warnings), needed)
+
+
+def _encrypting(site: Site, after: Config) -> list[Problem]:
+    """Backups could not be encrypted, as deploy.yaml says they are; asked of the program itself."""
+    for wanted in dict.fromkeys((site.config.backup.encrypt, after.backup.encrypt)):
+        try:
+            if wanted:
+                encryption.try_encrypting(wanted, site.root)
+        except GitDeployError as error:
+            return [Problem(error.message, error.hint)]
+    return []
 
 
 def dump_size(site: Site, database: Database) -> int:
@@ -106,12 +121,21 @@ def restore_warnings(site: Site, backup: Backup, *, with_data: bool) -> list[str
     if with_data:
         return []
     said = []
-    folder = site.state.backups / backup.id / "kept"
+    folder = site.state.backups / backup.id / KEPT
     differing = [
         path_text(path)
         for path in backup.kept
         if (then := folder / path).is_file() and _other_content(site.root / path, then)
     ]
+    hidden = [path_text(path) for path in backup.kept if not os.path.lexists(folder / path)]
+    if hidden and encrypted.parts(folder.parent):
+        said.append(
+            tr(
+                "Kept as it is now: {hidden}. What the backup has of it is encrypted and was not compared. To bring it back "
+                "too: --with-data",
+                hidden=listing(hidden, 5),
+            )
+        )
     if differing:
         said.append(
             tr(

@@ -6,12 +6,14 @@ import os
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from gitdeploy.backups.copying import content_size, differing_files
+from gitdeploy.backups import encrypted
+from gitdeploy.backups.copying import content_size
 from gitdeploy.backups.places import INCLUDED, KEPT
 from gitdeploy.backups.store import Backup
 from gitdeploy.checkout.changes import Problem
@@ -23,6 +25,7 @@ from gitdeploy.site.app_environment import app_environment
 from gitdeploy.site.keeping import database_files
 from gitdeploy.site.site import Site
 from gitdeploy.text import count, duration_text, listing, moment_text, path_text, size_text
+from gitdeploy.upkeep.encrypting import cannot_open
 
 
 class Move(Struct, frozen=True):
@@ -52,8 +55,11 @@ class Move(Struct, frozen=True):
         )
 
 
-def data_moves(site: Site, backup: Backup) -> tuple[tuple[Move, ...], tuple[Problem, ...], tuple[str, ...]]:
-    """(what would be replaced, what speaks against it, what else is to be said). Changes nothing."""
+def data_moves(
+    site: Site, backup: Backup, identity: Path | None = None
+) -> tuple[tuple[Move, ...], tuple[Problem, ...], tuple[str, ...]]:
+    """(what would be replaced, what speaks against it, what else is to be said). IDENTITY: with what the backup is decrypted.
+    Changes nothing."""
     try:
         databases = open_databases(site.config.backup.databases, site.root, app_environment(site))
     except GitDeployError as error:
@@ -67,6 +73,8 @@ def data_moves(site: Site, backup: Backup) -> tuple[tuple[Move, ...], tuple[Prob
             at = dump.at or backup.saved_at or backup.created_at
             moves.append(Move(dump.name, "database", _holds(database), at, dump.size))
     moves += _paths(site, backup, databases)
+    if missing := cannot_open(site, backup.id, identity):
+        problems.append(Problem(*missing, refused=True))
     said = []
     if not fits(backup, site.backups()):
         said.append(
@@ -108,8 +116,8 @@ def _paths(site: Site, backup: Backup, databases: tuple[Database, ...]) -> list[
     found = []
     for part, names in ((INCLUDED, backup.included), (KEPT, backup.kept)):
         for path in names:
-            copy, live = folder / part / path, site.root / path
-            files, _ = differing_files(copy, live, left)
+            copy, live = f"{part}/{path}", site.root / path
+            files, _ = encrypted.differing_files(folder, copy, live, left)
             if files:
                 size = content_size(site.root, [path])
                 now = (
@@ -118,7 +126,7 @@ def _paths(site: Site, backup: Backup, databases: tuple[Database, ...]) -> list[
                     else "nothing"
                 )
                 at = backup.saved_at or backup.created_at
-                found.append(Move(path, "path", now, at, content_size(folder / part, [path])))
+                found.append(Move(path, "path", now, at, encrypted.content_size(folder, copy)))
     return found
 
 
@@ -150,8 +158,11 @@ def differing_paths(site: Site, backup: Backup) -> list[str]:
     except GitDeployError:
         databases = ()
     left = database_files(databases, site.root, backup.included)
-    folder = site.state.backups / backup.id / INCLUDED
-    numbers = {path: differing_files(folder / path, site.root / path, left)[0] for path in backup.included}
+    folder = site.state.backups / backup.id
+    numbers = {
+        path: encrypted.differing_files(folder, f"{INCLUDED}/{path}", site.root / path, left)[0]
+        for path in backup.included
+    }
     return [
         tr("{path} ({count})", path=path_text(path), count=count(number, "file"))
         for path, number in numbers.items()

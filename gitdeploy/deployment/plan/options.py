@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -23,3 +24,4 @@ class Options(Struct, frozen=True):
     with_data: bool = False
     unhealthy: bool = False  # go on though what is live is not healthy
     accept_config: tuple[str, ...] = ()  # pinned settings that the release may change
+    identity: Path | None = None  # what an encrypted backup's data are decrypted with; None: backup.identity

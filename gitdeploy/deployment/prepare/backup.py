@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from gitdeploy import venvs
-from gitdeploy.backups import copying, store
+from gitdeploy.backups import copying, encrypted, store
 from gitdeploy.backups.places import INCLUDED, KEPT
 from gitdeploy.backups.store import Backup
 from gitdeploy.checkout.git import BACKUP_REFS
@@ -28,6 +28,7 @@ from gitdeploy.site.keeping import database_files
 from gitdeploy.system import faultpoints
 from gitdeploy.system.durable import sync_file_systems
 from gitdeploy.text import listing, path_text, size_text
+from gitdeploy.upkeep.encrypting import identity_of
 
 
 def make_backup(preparation: Preparation, reason: str, label: str = "") -> None:
@@ -57,6 +58,18 @@ def make_backup(preparation: Preparation, reason: str, label: str = "") -> None:
                     names=listing([path_text(path) for path in plan.tree.saved]),
                 )
             )
+
+
+def decrypt(preparation: Preparation, backup: Backup) -> None:
+    """BACKUP's files, where they are encrypted, stand beside that until the deployment has ended."""
+    work = preparation.work
+    folder = work.site.state.backups / backup.id
+    parts = encrypted.parts(folder)
+    if not parts:
+        return
+    with work.journal.step("decrypt") as shown:
+        encrypted.decrypt(folder, backup, identity_of(work.site, preparation.plan.options.identity))
+        shown.summary = listing([part.name for part in parts], 3)
 
 
 def _backup_generation(preparation: Preparation) -> str | None:

@@ -143,6 +143,7 @@ _ANSWERS: dict[str, Schema] = {
                     "reason": _TEXT,
                     "outcome": _TEXT,
                     "holds": _LINES,
+                    "encrypted": _FLAG,
                     "data_release": _or_null(_RELEASE3),
                 }
             )

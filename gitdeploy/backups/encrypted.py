@@ -1,0 +1,278 @@
+"""What is encrypted in a backup's folder.
+
+`encrypted-1.age` (or `.gpg`) holds what stood in the folder, in the form of `archive.py`; beside it `encrypted-1.json` has the
+names, sizes and times of that, so that what a backup holds can be listed and compared without the key. What was written into
+the folder later is in `encrypted-2.age`, and so on; the later one counts. A part is there once its name is, which it gets by
+one rename; what it holds is deleted from the folder after that. So at whatever instant the process dies, everything is there
+plain or encrypted, and the next call deletes what is there both ways.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import stat
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import IO
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from gitdeploy.backups import archive, copying, encryption
+from gitdeploy.backups.archive import FILES, Entry, Listing, Reader
+from gitdeploy.backups.store import MANIFEST, OUTCOME, REPLACED_AT, Backup
+from gitdeploy.errors import DeploymentFailed
+from gitdeploy.messages import tr
+from gitdeploy.system import faultpoints
+from gitdeploy.system.durable import sync_directory, write_durably
+from gitdeploy.text import path_text, size_text
+
+OPENED = "decrypted.new"  # half a decryption
+_PART = re.compile(r"encrypted-([1-9][0-9]{0,5})\.(?:age|gpg)")
+_OWN = re.compile(r"encrypted-[0-9]+\.(?:age|gpg|json)(?:\.new|\.tmp)?")
+_LARGEST = archive.MOST_LISTED * 16  # bytes of a part's list
+
+
+class Contents(Struct, frozen=True):
+    """`encrypted-1.json`: for whom, and what; without hashes, by which a short secret could be guessed."""
+
+    recipients: Sequence[str]
+    entries: Sequence[Entry]
+
+
+def parts(folder: Path) -> list[Path]:
+    """The encrypted files of the backup in FOLDER, oldest first; none where it isn't encrypted."""
+    try:
+        found = [(int(part[1]), part[0]) for name in os.listdir(folder) if (part := _PART.fullmatch(name))]
+    except FileNotFoundError:
+        return []
+    return [folder / name for _, name in sorted(found)]
+
+
+def recipients(folder: Path) -> list[str]:
+    """For whom the newest part is encrypted."""
+    found = parts(folder)
+    return list(_contents(found[-1]).recipients) if found else []
+
+
+def _contents(part: Path) -> Contents:
+    """What PART holds; nothing where that can't be told."""
+    place = part.with_suffix(".json")
+    with suppress(OSError, ValueError, RecursionError, msgspec.ValidationError):
+        if place.stat().st_size <= _LARGEST:
+            return msgspec.convert(json.loads(place.read_bytes()), Contents)
+    return Contents((), ())
+
+
+def entries(folder: Path) -> dict[str, Entry]:
+    """Path in the backup's folder -> what is encrypted of it."""
+    return {entry.path.removeprefix(FILES): entry for part in parts(folder) for entry in _contents(part).entries}
+
+
+def plain(folder: Path) -> list[str]:
+    """Names in FOLDER that stand there as they are and should be encrypted."""
+    own = (MANIFEST, OUTCOME, REPLACED_AT)
+    return sorted(
+        name
+        for name in os.listdir(folder)
+        if name not in own and not name.startswith(tuple(f"{each}." for each in own)) and not _OWN.fullmatch(name)
+    )
+
+
+# ---- encrypting ----
+
+
+def encrypt(folder: Path, backup: str, wanted: Sequence[str]) -> bool:
+    """Whatever stands plain in FOLDER, that of the backup BACKUP, is encrypted for the recipients WANTED and then deleted;
+    whether anything did. Raises `GitDeployError`, `OSError`."""
+    tidy(folder)
+    if not plain(folder):
+        return False
+    made = write_part(folder, folder, backup, wanted)
+    sync_directory(folder)
+    faultpoints.point("backup encrypted")
+    _delete_what_is_in(folder, _contents(made))
+    return True
+
+
+def next_part(folder: Path, wanted: Sequence[str]) -> Path:
+    """Where what stands plain in FOLDER now will be, encrypted for WANTED."""
+    number = 1 + max((int(part.stem.partition("-")[2]) for part in parts(folder)), default=0)
+    return folder / f"encrypted-{number}.{encryption.program_for(wanted)}"
+
+
+def write_part(folder: Path, where: Path, backup: str, wanted: Sequence[str]) -> Path:
+    """The next part of FOLDER, with what stands plain in it, in the folder WHERE; nothing is deleted."""
+    part = where / next_part(folder, wanted).name
+    names = set(plain(folder))
+    leave = [name for name in os.listdir(folder) if name not in names]
+    found = archive.entries_of(folder, leave, owners=True)
+    listing = Listing(archive.FORMAT, "", backup, {}, found)
+    fresh = part.with_name(f"{part.name}.new")
+    fresh.unlink(missing_ok=True)
+    place_of = partial(_place_of, folder)
+    try:
+        encryption.encrypt(lambda out: archive.write(out, listing, place_of, compressed=False), fresh, wanted)
+        told = Contents(list(wanted), [replace(entry, sha256="") for entry in found])
+        write_durably(part.with_suffix(".json"), json.dumps(msgspec.to_builtins(told)).encode())
+        faultpoints.point("backup beside")
+        os.rename(fresh, part)
+    finally:
+        fresh.unlink(missing_ok=True)
+    return part
+
+
+def _place_of(folder: Path, path: str) -> Path:
+    return folder / path.removeprefix(FILES)
+
+
+def tidy(folder: Path) -> None:
+    """Delete what is half-made in FOLDER, and what stands there plain although a part holds just that."""
+    shutil.rmtree(folder / OPENED, ignore_errors=True)
+    for name in os.listdir(folder):
+        if _OWN.fullmatch(name) and name.endswith((".new", ".tmp")):
+            (folder / name).unlink(missing_ok=True)
+    if plain(folder):
+        for part in reversed(parts(folder)):
+            _delete_what_is_in(folder, _contents(part))
+
+
+def _delete_what_is_in(folder: Path, contents: Contents) -> None:
+    names = set(plain(folder))
+    for entry in sorted(contents.entries, key=lambda each: each.path, reverse=True):  # what is in a folder before it
+        path = entry.path.removeprefix(FILES)
+        place = folder / path
+        if not archive.is_inside(path, ours=True) or path.split("/")[0] not in names or not _same(place, entry):
+            continue
+        try:
+            _delete(place, entry)
+        except PermissionError:  # in a folder that was copied without the right to write
+            place.parent.chmod(0o700)
+            _delete(place, entry)
+
+
+def _same(place: Path, entry: Entry) -> bool:
+    """Whether PLACE is what ENTRY was made of; a folder is, whatever is in it."""
+    try:
+        facts = place.lstat()
+    except OSError:
+        return False
+    if stat.S_ISLNK(facts.st_mode):
+        return os.readlink(place) == entry.link
+    if stat.S_ISDIR(facts.st_mode):
+        return entry.folder
+    return not entry.folder and not entry.link and (facts.st_size, facts.st_mtime_ns) == (entry.size, entry.mtime)
+
+
+def _delete(place: Path, entry: Entry) -> None:
+    if entry.folder:
+        with suppress(OSError):  # something else is in it, and is encrypted the next time
+            place.rmdir()
+    else:
+        place.unlink()
+
+
+# ---- decrypting ----
+
+
+def decrypt(folder: Path, backup: Backup, identity: Path | None) -> None:
+    """What is encrypted in FOLDER, BACKUP's, stands there plain as well; `tidy` deletes it again. Nothing is there where it fails.
+    Raises `GitDeployError`, `OSError`."""
+    tidy(folder)
+    needed = sum(entry.size for entry in entries(folder).values())
+    if needed > (free := shutil.disk_usage(folder).free):
+        raise DeploymentFailed(
+            tr(
+                "To decrypt backup {backup} takes {size}, and {free} is free.",
+                backup=backup.id,
+                size=size_text(needed),
+                free=size_text(free),
+            ),
+            tr("Make room, then try again."),
+        )
+    opened = folder / OPENED
+    opened.mkdir(mode=0o700)
+    try:
+        for part in parts(folder):
+            encryption.decrypt(part, identity, partial(_unpack, opened, backup))
+        faultpoints.point("backup decrypted")
+        _move(opened / FILES, folder)
+    finally:
+        shutil.rmtree(opened, ignore_errors=True)
+
+
+def _unpack(opened: Path, backup: Backup, source: IO[bytes]) -> None:
+    try:
+        reader = Reader(source, whole=False, ours=not backup.imported)
+        if reader.listing.backup != backup.id:
+            raise archive.refused(tr("it is of another backup"))
+        reader.unpack(opened)
+    except archive.Refused as error:
+        raise DeploymentFailed(
+            tr("What is encrypted in backup {backup} can't be used: {why}.", backup=backup.id, why=error.why),
+            tr("To look into it: gitdeploy backups show {backup}", backup=backup.id),
+        ) from error
+
+
+def _move(source: Path, target: Path) -> None:
+    """Everything below SOURCE below TARGET, but for what is there."""
+    if not source.is_dir():
+        return
+    for place in sorted(source.iterdir()):
+        there = target / place.name
+        if not os.path.lexists(there):
+            os.rename(place, there)
+        elif there.is_dir() and not there.is_symlink() and place.is_dir() and not place.is_symlink():
+            _move(place, there)
+
+
+# ---- comparing ----
+
+
+def differing_files(folder: Path, path: str, live: Path, leave: frozenset[Path] = frozenset()) -> tuple[int, int]:
+    """As `copying.differing_files` of PATH in a backup's FOLDER and LIVE, also where that copy is encrypted."""
+    if os.path.lexists(folder / path):
+        return copying.differing_files(folder / path, live, leave)
+    return copying.differing(_files(folder, path), live, leave)
+
+
+def content_size(folder: Path, path: str) -> int:
+    """Bytes of the files at and below PATH in a backup's FOLDER, encrypted or not."""
+    if os.path.lexists(folder / path):
+        return copying.content_size(folder, [path])
+    return sum(size for size, _ in _files(folder, path).values())
+
+
+def _files(folder: Path, path: str) -> dict[str, tuple[int, int]]:
+    """What `copying` compares of the copy at PATH."""
+    return {
+        os.path.relpath(name, path): (len(os.fsencode(entry.link)), zlib.crc32(os.fsencode(entry.link)))
+        if entry.link
+        else (entry.size, entry.mtime)
+        for name, entry in _below(folder, path)
+        if not entry.folder
+    }
+
+
+def _below(folder: Path, path: str) -> Iterator[tuple[str, Entry]]:
+    for name, entry in entries(folder).items():
+        if name == path or name.startswith(f"{path}/"):
+            yield name, entry
+
+
+def ways_in(folder: Path) -> list[str]:
+    """The commands by which somebody with the key looks into what is encrypted in FOLDER."""
+    return [encryption.by_hand(part) for part in parts(folder)]
+
+
+def not_all(folder: Path) -> str | None:
+    """A name in FOLDER that stands there plain, if any does."""
+    names = plain(folder)
+    return path_text(names[0]) if names else None
