@@ -19,7 +19,7 @@ KEYS = [f"{name}.{key}" for name, section in SECTIONS.items() for key in setting
 # key -> (what is pinned, what the release says; what it needs beside it to be valid): a change of every setting, and for a
 # floor less of it.
 CHANGES: dict[str, tuple[str, str]] = {
-    "app.name": ("one", "two"),
+    "app.name": ("one", "two"), "requires": ("'>=1'", "'>=2'"), "stop": ("true", "false"),
     "source.type": ("github", "gitlab"), "source.repo": ("a/b", "c/d"),
     "source.url": ("https://a.example/api", "https://b.example/api"), "source.token_env": ("A_TOKEN", "AWS_SECRET"),
     "source.tags": ("'v*'", "'*'"), "source.tag_prefix": ("a/", "b/"), "source.channel": ("stable", "prerelease"),

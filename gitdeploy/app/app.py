@@ -71,10 +71,12 @@ class App(Looking):
         tag: str | None = None,
         options: Options | None = None,
         *,
+        through: bool = False,
         on_event: Listener = ignore,
         caller: Caller | None = None,
     ) -> Result:
-        """Upgrade to TAG, or to the newest release that the channel admits."""
+        """Upgrade to TAG, or to the newest release that the channel admits. THROUGH: by way of the releases that may not be
+        skipped, each a whole deployment; without it such an upgrade is refused."""
 
         asked = caller or self._caller("upgrade", on_event)
         options = options or Options()
@@ -82,7 +84,8 @@ class App(Looking):
         if tag is not None and not asked.automatic:
             replaces = Replaces.FILES if options.local_changes == "discard" else Replaces.WHOLE
         with open_session(self.site, asked, replaces=replaces) as session:
-            return flow.upgrade.upgrade(session, tag, options)
+            go = flow.through.upgrade_through if through else flow.upgrade.upgrade
+            return go(session, tag, options)
 
     def prepare(
         self, tag: str | None = None, options: Options | None = None, *, caller: Caller | None = None

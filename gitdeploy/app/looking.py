@@ -19,6 +19,7 @@ from gitdeploy.errors import NotFound
 from gitdeploy.messages import tr
 from gitdeploy.site import remotes, tags, whose
 from gitdeploy.site.interrupted import read_interruption
+from gitdeploy.site.journey import read_journey
 from gitdeploy.site.pause import PAUSED, paused_sentence
 from gitdeploy.site.skipping import Skip, Skips
 from gitdeploy.site.status import BackupRow, Checkout, GoingOn, Status, release_state
@@ -61,7 +62,7 @@ class Looking(Opened):
         seen = self.checkout()
         local, live, venv = seen.local, seen.live, seen.venv
         database = site.read_database()
-        last = paused = interruption = None
+        last = paused = interruption = journey = None
         found: CheckResult | None = None
         skips: list[Skip] = []
         holder = DeploymentLock(site.state.lock).holder()
@@ -74,6 +75,7 @@ class Looking(Opened):
                 paused = json.loads(text) if text else None
                 found = self._last_check(database, live)
                 skips = Skips.read(database, site.config.source.tag_prefix).all()
+                journey = read_journey(database)
         keep = site.keep([])
         return Status(
             site.name,
@@ -93,6 +95,7 @@ class Looking(Opened):
             found.checked_at if found else None,
             interruption,
             skips,
+            journey,
         )
 
     def checkout(self) -> Checkout:
@@ -209,10 +212,12 @@ class Looking(Opened):
             contained = remotes.checkout_git(self.site).contained()
         return found, release_state(found, live, self.site.config.source.tag_prefix, contained)
 
-    def plan(self, tag: str | None = None, options: Options | None = None) -> Plan | None:
-        """What `upgrade` would do; None where there is nothing newer. Fetches the release's objects, changes nothing."""
+    def plan(self, tag: str | None = None, options: Options | None = None, *, through: bool = False) -> Plan | None:
+        """What `upgrade` would do; None where there is nothing newer. Fetches the release's objects, changes nothing.
+        THROUGH: of several deployments the first, with all of them in `hops`."""
 
-        return flow.dry_run.look(self.site, tag, options or Options(), flow.upgrade.plan_upgrade)
+        look = flow.dry_run.look_through if through else flow.dry_run.look
+        return look(self.site, tag, options or Options(), flow.upgrade.plan_upgrade)
 
     def plan_restore(self, backup: Backup, options: Options | None = None) -> Plan:
         """What `restore` would do."""

@@ -196,6 +196,13 @@ class Repository(Struct, frozen=True):
         self._refuse_missing([name for name in answers if name not in found])
         return [found.get(name) for name in names]
 
+    def files_at(self, commits: Sequence[str], path: str) -> dict[str, ObjectFacts]:
+        """The file PATH of each of COMMITS that has one. What isn't here, a commit or a file, is left out."""
+        names = {f"{commit}:{path}": commit for commit in commits}
+        answers = self._answers("--batch-check", list(names), lambda talk, asked: talk.ask(asked, SHORT))
+        read = ((names[name], read_facts(answer)) for name, answer in answers.items())
+        return {commit: facts for commit, facts in read if facts is not None and facts.kind == "blob"}
+
     def _answers(
         self, way: Way, names: Sequence[str], ask: Callable[[Conversation, list[bytes]], list[_Answer]]
     ) -> dict[str, _Answer]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from msgspec import Struct
 
 from gitdeploy.checkout.git import Repository
@@ -40,6 +42,13 @@ def lineage(repository: Repository, head: str, target: str) -> Lineage:
         return Lineage(lacks, brings, related=related)
     dates = repository.output("show", "-s", "--no-show-signature", "--format=%ct", head, target, "--").split()
     return Lineage(lacks, brings, related=False, cut=True, older=int(dates[1]) < int(dates[0]))
+
+
+def made_of(repository: Repository, head: str, commits: Collection[str]) -> frozenset[str]:
+    """Those of COMMITS that HEAD is made of. Raises `CommandFailed` where history can't be read."""
+    if not commits:
+        return frozenset()
+    return frozenset(commits).intersection(repository.output("rev-list", head, "--").decode("ascii").split())
 
 
 def pushed_commits(repository: Repository, head: str, target: str) -> int:

@@ -6,6 +6,7 @@ with what the source said and with what was seen before, and only then does it b
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Sequence
 
@@ -159,6 +160,22 @@ def fetch_tag(
     if commit is None or object_id is None:
         raise PolicyError(tr("Tag {tag} leads to no commit.", tag=clean(tag)), tr("A release is a tag of a commit."))
     return RemoteTag(object_id, commit)
+
+
+def fetch_unnamed(
+    repository: Repository, remote: str, tags: Sequence[str], credentials: Credentials | None = None
+) -> None:
+    """Fetch the objects of TAGS by one request, to be read only: no ref is left of them. Raises `SourceError`."""
+    refs = [f"{INCOMING_REFS}read-{os.getpid()}/{tag}" for tag in tags]  # none of a deployment's that runs meanwhile
+    specs = [f"+refs/tags/{tag}:{ref}" for tag, ref in zip(tags, refs, strict=True)]
+    words = (*_FETCH, "--quiet", "--force", "--", _checked(remote), *specs)
+    try:
+        done = ask_remote(repository, words, credentials, FETCH_LIMIT, tied=True)
+        if not done.ok:
+            raise why_unreachable(repository, remote, done)
+    finally:
+        deletes = "".join(f"delete {ref}\n" for ref in refs)
+        repository.run("update-ref", "--no-deref", "--stdin", stdin=deletes.encode(), tied=True)
 
 
 def no_such_tag(repository: Repository, remote: str, tag: str, tags: Sequence[str]) -> GitDeployError:

@@ -96,6 +96,7 @@ def upgrade_options(command: F) -> F:
             callback=_pinned_keys,
             help="Let the release change this pinned setting; repeatable.",
         ),
+        click.option("--skip-stops", is_flag=True, help="Go past releases that may not be skipped."),
         click.option("--unhealthy", is_flag=True, help="Upgrade though the app is down or its health check fails now."),
     ):
         command = option(command)
@@ -121,6 +122,7 @@ def to_options(values: dict[str, Any]) -> Options:
         accept_moved_tag=bool(values.get("accept_moved_tag")),
         with_data=bool(values.get("with_data")),
         unhealthy=bool(values.get("unhealthy")),
+        skip_stops=bool(values.get("skip_stops")),
         accept_config=tuple(values.get("accept_config") or ()),
         identity=Path(values["identity"]).absolute() if values.get("identity") else None,
     )

@@ -24,6 +24,8 @@ def nothing_text(app: App) -> str:
 def plan_text(screen: Screen, plan: Plan) -> str:
     """The whole plan in lines."""
     lines = [plan.headline(), ""]
+    if plan.hops:
+        lines.append(row(tr("on the way"), listing([hop.reason for hop in plan.hops], 12)))
     for kind, word in (("added", tr("files new")), ("changed", tr("files changed")), ("deleted", tr("files deleted"))):
         names = [tr("{n} (only APP_VERSION)", n=n) if n == plan.version_file else n for n in plan.files(kind)]
         if names:

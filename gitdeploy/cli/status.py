@@ -145,6 +145,10 @@ def _text(app: App, status: Status) -> str:
             ),
             row("", cut_off.outlook, 12),
         ]
+    if status.journey is not None:
+        lines.append(row(tr("on the way"), status.journey.sentence(live.tag), 12))
+        if status.holder is None:
+            lines.append(row("", tr("To go on: {way}", way=status.journey.way), 12))
     if status.holder is not None:
         lines.append(tr("  running      {sentence}", sentence=status.holder.sentence()))
     if status.held:

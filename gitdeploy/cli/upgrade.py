@@ -18,22 +18,29 @@ from gitdeploy.cli.options import (
 )
 from gitdeploy.cli.plan_text import nothing_text, plan_text
 from gitdeploy.cli.screen import Screen
-from gitdeploy.errors import Declined
-from gitdeploy.messages import tr
+from gitdeploy.errors import Declined, UsageError
+from gitdeploy.messages import joined, tr
+from gitdeploy.text import listing
 
 if TYPE_CHECKING:
     from gitdeploy.app import App
+    from gitdeploy.deployment.plan.options import Options
 
 
 @click.command("upgrade", context_settings=EXAMPLE)
 @click.argument("tag", required=False, shell_complete=tags)
 @upgrade_options
+@click.option(
+    "--through", is_flag=True, help="Go through releases that may not be skipped, each a whole deployment of its own."
+)
 @click.option("-n", "--dry-run", is_flag=True, help="Only show the plan.")
 @wait_option
 @yes_option
 @global_options
 @pass_screen
-def command(screen: Screen, /, tag: str | None, dry_run: bool, wait: float, yes: bool, **values: Any) -> None:
+def command(
+    screen: Screen, /, tag: str | None, through: bool, dry_run: bool, wait: float, yes: bool, **values: Any
+) -> None:
     """Upgrade to TAG, or to the newest release.
 
     The newest is the newest release on the channel (`source.channel`).
@@ -42,8 +49,11 @@ def command(screen: Screen, /, tag: str | None, dry_run: bool, wait: float, yes:
     Example:
       gitdeploy upgrade v1.2.9.1
       gitdeploy upgrade --yes        # the newest, without asking (cron)
+      gitdeploy upgrade --through v3.0
     """
     options = to_options(values)
+    if through:
+        _require_whole_steps(options)
     app = screen.app()
     answered: list[str] = []
     if (interruption := app.interrupted()) is not None:
@@ -52,7 +62,8 @@ def command(screen: Screen, /, tag: str | None, dry_run: bool, wait: float, yes:
             _recover_first(screen, app, wait)
             app = screen.app()  # its deploy.yaml may be another one now
     if dry_run or (tag is None and not yes):
-        plan = app.plan(tag, options)
+        asked = not dry_run and not options.skip_stops  # then the question is for the whole way
+        plan = app.plan(tag, options, through=through or asked)
         if plan is None:
             screen.result({"status": "nothing_to_do"}, nothing_text(app))
             return
@@ -61,14 +72,35 @@ def command(screen: Screen, /, tag: str | None, dry_run: bool, wait: float, yes:
             screen.exit_code = plan.exit_code
             return
         screen.message(plan_text(screen, plan))
-        if not screen.confirm(tr("Upgrade to {target} now?", target=plan.target.name)):
+        tag, question = plan.target.tag, tr("Upgrade to {target} now?", target=plan.target.name)
+        if plan.hops and asked:
+            tag, through = plan.hops[-1].tag, True
+            first = listing([hop.tag for hop in plan.hops[:-1]])
+            question = tr("Upgrade to {first} and then to {target} now?", first=first, target=tag)
+        if not screen.confirm(question):
             raise Declined(tr("Not upgraded; nothing was changed."))
-        tag = plan.target.tag
-        answered = [tag] if tag is not None else []
+        answered = [*(["--through"] if through else []), *([tag] if tag is not None else [])]
     if screen.moved_out(app, *answered, restart=options.restart):
         return
-    caller = screen.caller(f"upgrade {tag or ''}".strip(), wait=wait, automatic=tag is None)
-    screen.deployment_result(app.upgrade(tag, options, caller=caller))
+    words = joined(" ", filter(None, ("upgrade", "--through" if through else "", tag)))
+    caller = screen.caller(words, wait=wait, automatic=tag is None)
+    screen.deployment_result(app.upgrade(tag, options, through=through, caller=caller))
+
+
+def _require_whole_steps(options: Options) -> None:
+    """A release that may not be skipped has to run. Raises `UsageError`."""
+    left_out = [
+        word
+        for word, given in (
+            ("--no-hooks", not options.hooks), ("--no-restart", not options.restart), ("--skip-stops", options.skip_stops)
+        )
+        if given
+    ]  # fmt: skip
+    if left_out:
+        raise UsageError(
+            tr("--through and {left_out} exclude each other.", left_out=left_out[0]),
+            tr("With --through each release on the way is installed, migrated and started."),
+        )
 
 
 def _recover_first(screen: Screen, app: App, wait: float) -> None:

@@ -6,6 +6,7 @@ import random
 from datetime import UTC, datetime
 
 import click
+from msgspec.structs import replace
 
 from gitdeploy.cli.installed_units import install_units
 from gitdeploy.cli.options import EXAMPLE, global_options, pass_screen
@@ -102,7 +103,8 @@ def _once(screen: Screen) -> Look:
     upgrading = tr("Upgrading to {tag}.", tag=found.tag)
     screen.message(joined(" ", filter(None, (newer, told, upgrading))))
     try:
-        result = app.upgrade(found.tag, caller=screen.caller(f"watch: upgrade {found.tag}", automatic=True))
+        caller = replace(screen.caller(f"watch: upgrade {found.tag}", automatic=True), watching=True)
+        result = app.upgrade(found.tag, through=True, caller=caller)
     except LockedError as error:
         screen.result({**_document(found), "upgrade": None, "reason": error.message}, error.message)
         return found

@@ -257,6 +257,17 @@ def command(text: str) -> str | None:
     return tr("must not be empty.") if not text.strip() else None
 
 
+def version_range(text: str) -> str | None:
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+    try:
+        if len(text) <= 200 and len(SpecifierSet(text)):
+            return None
+    except InvalidSpecifier:
+        pass
+    return tr("must be a range of versions such as `>=2.5`; found `{text}`.", text=clean(text, limit=60))
+
+
 def key_fingerprint(text: str) -> str | None:
     if re.fullmatch(r"(?:[0-9A-Fa-f]{40}|[0-9A-Fa-f]{64})", text.replace(" ", "")):
         return None

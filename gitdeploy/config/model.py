@@ -13,7 +13,7 @@ from msgspec import field
 from gitdeploy.config import checks
 from gitdeploy.config.envfile import EnvFile
 from gitdeploy.config.hosts import TOKEN_VARIABLES
-from gitdeploy.config.kinds import Group, Json, ListOf, Section, Setting, Text, setting, settings_of, table_schema
+from gitdeploy.config.kinds import Flag, Group, Json, ListOf, Section, Setting, Text, setting, settings_of, table_schema
 from gitdeploy.config.pins import WHO_DECIDES, Change, Pins
 from gitdeploy.config.sections import (
     AppConfig,
@@ -62,6 +62,15 @@ class Config(Section, frozen=True):
     root: Path
     file: Path | None = None
     app: AppConfig = field(default_factory=AppConfig)
+    requires: str | None = setting(
+        Text("a version range", checks.version_range),
+        None,
+        'The versions from which this release may be gone to, such as ">=2.5": one of them must have run before it. '
+        "Default: any.",
+    )
+    stop: bool = setting(
+        Flag(), False, "true: this release may not be skipped on the way to a later one; see `upgrade --through`."
+    )
     source: SourceConfig = field(default_factory=SourceConfig)
     git: GitConfig = field(default_factory=GitConfig)
     venv: VenvConfig = field(default_factory=VenvConfig)

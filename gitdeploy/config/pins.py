@@ -31,7 +31,8 @@ _MOST_BROUGHT = 200  # files of releases that are remembered by their hash
 # for less; release: the release's own.
 WHO_DECIDES: Mapping[str, Who] = MappingProxyType(
     {
-        "app.name": "release",
+        # What they say of a release can only make a way longer: nothing that is judged here is judged by them.
+        **dict.fromkeys(("app.name", "requires", "stop"), "release"),
         **dict.fromkeys(
             (
                 "source.type", "source.repo", "source.url", "source.token_env", "source.tags", "source.tag_prefix",

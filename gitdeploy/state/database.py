@@ -351,9 +351,10 @@ class Database:
         )
 
     def requested(self, request: str) -> int | None:
-        """The deployment that REQUEST (an id that its caller made up) began; None where it has begun none yet."""
+        """The deployment that REQUEST (an id that its caller made up) began, of several the last; None where it has begun none
+        yet."""
         rows = self._rows(
-            "SELECT min(deployment) FROM record WHERE kind='caller' AND json_extract(data, '$.request')=?", request
+            "SELECT max(deployment) FROM record WHERE kind='caller' AND json_extract(data, '$.request')=?", request
         )
         return rows[0][0] if rows else None
 

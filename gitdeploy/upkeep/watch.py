@@ -155,6 +155,37 @@ def decide(site: Site, database: Database, live: CodeState, now: datetime) -> De
     return Decision(wanted)
 
 
+def held_back(site: Site, database: Database, live: CodeState, tag: str, now: datetime) -> str:
+    """Why TAG, a release on the way to one that may be installed automatically, may not be now; empty where it may. Raises
+    `SourceError`."""
+    settings = site.config.check
+    found = [release for release in updates.newer(site, database, live) if release.tag == tag]
+    if not found:
+        return tr("{tag} is on the way and is no release that the source offers.", tag=clean(tag))
+    if not candidates(found, live, site):
+        return tr(
+            "{tag} is on the way, and `check.upgrade: {upgrade}` does not admit it.",
+            tag=clean(tag),
+            upgrade=settings.upgrade,
+        )
+    release = found[0]
+    bad = FailedHere.read(site, database).find(tag, release.commit, release.object_id)
+    if bad is not None:
+        return failed_before(bad)
+    if why := skipped(Skips.read(database, site.config.source.tag_prefix), tag):
+        return why
+    again = next_try(database, tag, settings.interval)
+    if again is not None and now < again.at:
+        return again.sentence(tag)
+    ripe = _since(database, found, now)[tag] + timedelta(seconds=settings.min_age)
+    if now < ripe:
+        wait = duration_text((ripe - now).total_seconds())
+        return tr("{tag} is younger than check.min_age admits; {wait} are left.", tag=tag, wait=wait)
+    if settings.window is not None and not settings.window.contains(now):
+        return tr("{wanted} waits for the window {window}.", wanted=tag, window=settings.window)
+    return ""
+
+
 def candidates(releases: Sequence[Release], live: CodeState, site: Site) -> list[Release]:
     """Those of RELEASES, newer than what is live, that `check.upgrade` admits, newest first."""
     prefix = site.config.source.tag_prefix

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from gitdeploy.deployment.flow import restore as restore
     from gitdeploy.deployment.flow import rollback as rollback
     from gitdeploy.deployment.flow import session as session
+    from gitdeploy.deployment.flow import through as through
     from gitdeploy.deployment.flow import upgrade as upgrade
 else:
-    __getattr__ = rooms(__name__, frozenset("damaged dry_run manual recover restore rollback session upgrade".split()))
+    __getattr__ = rooms(
+        __name__, frozenset("damaged dry_run manual recover restore rollback session through upgrade".split())
+    )

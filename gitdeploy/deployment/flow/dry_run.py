@@ -13,10 +13,12 @@ from gitdeploy.checkout.changes import Problem
 from gitdeploy.deployment.flow.upgrade import plan_upgrade
 from gitdeploy.deployment.plan.make import Plan
 from gitdeploy.deployment.plan.options import Options
+from gitdeploy.deployment.plan.stops import Hop, find_way, problems_of
 from gitdeploy.deployment.prepare.release import Chosen, Nothing, moved_tag, newest, prepared_commit
-from gitdeploy.errors import GitDeployError, NotFound, SourceError
+from gitdeploy.errors import GitDeployError, NotFound, PolicyError, SourceError
 from gitdeploy.messages import tr
 from gitdeploy.site.backwards import direction, lower
+from gitdeploy.site.between import read_between
 from gitdeploy.site.missing import missing_tag
 from gitdeploy.site.remotes import fetch_places
 from gitdeploy.site.signatures import require_signature
@@ -46,19 +48,13 @@ def look(
                 return None
             tag = found.tag
         local = site.repository.resolve(f"refs/tags/{tag}")
-        now = _as_it_is_now(site, tag, local)
+        target, now = _target(site, tag, site.release_at(head_of(site)), options)
         try:
-            target = CodeState(version_text(tag, site.config.source.tag_prefix), tag, now.commit)
-            # First of all: of a release that nobody vouches for nothing is read, and nobody is asked for more of it.
-            if site.config.git.verify != "none":
-                require_signature(site, site.release_at(head_of(site)), target, older=options.allow_downgrade)
             plan = make(site, database, Chosen(target), options)
             plan = replace(plan, releases=updates.catalogue(site, database).explained(plan.origin, tag, here=True))
             way = direction(site, plan.origin, plan.target)
         finally:
-            if now.fetched:
-                with suppress(GitDeployError):
-                    remotes.drop_incoming(site.repository, tag)
+            _forget(site, tag, now)
         moved = moved_tag(tag, now.commit, [(local, "here"), (database.first_seen(tag), tr("when it was first seen"))])
         backwards = lower(plan.origin, plan.target, site) or way.refusal
         refusals = [moved if not options.accept_moved_tag else None, backwards if not options.allow_downgrade else None]
@@ -66,6 +62,44 @@ def look(
         warnings = (*now.warnings, *filter(None, (way.said,)), *plan.warnings)
         remembered = _remembered(site, database, plan.target)
         return replace(plan, problems=(*problems, *plan.problems), warnings=warnings, remembered=remembered)
+
+
+def look_through(
+    site: Site,
+    tag: str | None,
+    options: Options,
+    make: Callable[[Site, Database | None, Chosen, Options], Plan],
+) -> Plan | None:
+    """The same of the first of the deployments that lead there, with all of them in `hops`."""
+    site.require_owner()
+    with site.open_database() as database, site.repository.asking():
+        found = hops(site, database, tag, options)
+    if not found:
+        return look(site, tag, options, make)
+    plan = look(site, found[0].tag, options, make)
+    return plan if plan is None else replace(plan, hops=found)
+
+
+def hops(site: Site, database: Database, tag: str | None, options: Options) -> tuple[Hop, ...]:
+    """The deployments that lead to TAG (None: the newest), itself the last; none where that is one alone, or nothing. Raises
+    `PolicyError` where there is no way."""
+    if tag is not None:
+        check_tag(tag)
+    origin = site.release_at(head_of(site))
+    if tag is None:
+        found = newest(site, database, origin, options)
+        if isinstance(found, Nothing) or found.tag is None:
+            return ()
+        tag = found.tag
+    target, now = _target(site, tag, origin, options)
+    try:
+        way = find_way(read_between(site, database, origin, target, ask=True), origin)
+    finally:
+        _forget(site, tag, now)
+    if way.none:
+        (problem,) = problems_of(way, origin, target)
+        raise PolicyError(problem.message, problem.hint)
+    return way.hops
 
 
 def problems(site: Site, *, ask: bool) -> Sequence[Problem]:
@@ -103,6 +137,26 @@ class _Now(Struct, frozen=True):
     commit: str
     fetched: bool = False
     warnings: tuple[str, ...] = ()
+
+
+def _target(site: Site, tag: str, origin: CodeState, options: Options) -> tuple[CodeState, _Now]:
+    """(TAG as a release, its objects being here until `_forget`; how they came). Raises `PolicyError`, `SourceError`."""
+    now = _as_it_is_now(site, tag, site.repository.resolve(f"refs/tags/{tag}"))
+    target = CodeState(version_text(tag, site.config.source.tag_prefix), tag, now.commit)
+    # First of all: of a release that nobody vouches for nothing is read, and nobody is asked for more of it.
+    if site.config.git.verify != "none":
+        try:
+            require_signature(site, origin, target, older=options.allow_downgrade)
+        except BaseException:
+            _forget(site, tag, now)
+            raise
+    return target, now
+
+
+def _forget(site: Site, tag: str, now: _Now) -> None:
+    if now.fetched:
+        with suppress(GitDeployError):
+            remotes.drop_incoming(site.repository, tag)
 
 
 def _as_it_is_now(site: Site, tag: str, local: str | None) -> _Now:

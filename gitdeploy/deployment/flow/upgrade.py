@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from msgspec.structs import replace
+from msgspec import Struct
+from msgspec.structs import asdict, replace
 
 from gitdeploy.checkout.changes import Target
 from gitdeploy.deployment.live.go_live import go_live
 from gitdeploy.deployment.plan.kept_diff import kept_differences
 from gitdeploy.deployment.plan.make import Plan, make_plan
 from gitdeploy.deployment.plan.options import Options
+from gitdeploy.deployment.plan.stops import find_way, problems_of
 from gitdeploy.deployment.prepare import backup, ready, shelf, stage, venv
 from gitdeploy.deployment.prepare.check import check_release
 from gitdeploy.deployment.prepare.preflight import checked
 from gitdeploy.deployment.prepare.preparation import Preparation
-from gitdeploy.deployment.prepare.release import Chosen, Nothing, choose, fetch
+from gitdeploy.deployment.prepare.release import Chosen, Nothing, choose, fetch, is_prepared
 from gitdeploy.deployment.record.work import Result, Session, Work, record
 from gitdeploy.messages import joined, tr
+from gitdeploy.site.between import read_between
 from gitdeploy.site.memory import failure_remembered
 from gitdeploy.site.site import Site, head_of, kept_data
 from gitdeploy.state import Database
@@ -24,14 +27,33 @@ from gitdeploy.text import listing, path_text
 from gitdeploy.versions import CodeState
 
 
-def upgrade(session: Session, tag: str | None, options: Options) -> Result:
-    """Upgrade to TAG, or to the newest release that the channel admits.
+class Step(Struct, frozen=True):
+    """Which step of how many an upgrade is on the way to the release TARGET, see through.py."""
+
+    number: int
+    of: int
+    target: str
+
+
+def upgrade(session: Session, tag: str | None, options: Options, step: Step | None = None) -> Result:
+    """Upgrade to TAG, or to the newest release that the channel admits. STEP: where it is one of several.
 
     Raises every expected failure as the error that the command ends with, after all is as it was.
     """
     site = session.site
     origin = site.release_at(head_of(site))
     with record(session, "upgrade", origin, CodeState(None, tag, "")) as work:
+        if step is not None:
+            work.journal.write("through", "", asdict(step))
+            work.journal.line(
+                tr(
+                    "Step {number} of {all} on the way to {target}: {tag}.",
+                    number=step.number,
+                    all=step.of,
+                    target=step.target,
+                    tag=tag,
+                )
+            )
         # What could not be settled is taken up anew though no file changes: hooks, service, health.
         planned = _planned(work, tag, options, anew=session.unsettled is not None)
         if isinstance(planned, Result):
@@ -123,7 +145,18 @@ def plan_upgrade(
         env_version=chosen.target.version,
         origin=origin,
     )
-    return checked(site, replace(plan, signed=chosen.signed))
+    between = read_between(site, database, plan.origin, chosen.target, ask=not is_prepared(site, chosen.target))
+    way = find_way(between, plan.origin)
+    against = tuple(problems_of(way, plan.origin, chosen.target))
+    passed = tuple(tr("--skip-stops: {problem}", problem=problem.message) for problem in against)
+    plan = replace(
+        plan,
+        signed=chosen.signed,
+        hops=way.hops,
+        problems=(*(() if options.skip_stops else against), *plan.problems),
+        warnings=(*plan.warnings, *between.warnings, *(passed if options.skip_stops else ())),
+    )
+    return checked(site, plan)
 
 
 def _prepare(work: Work, chosen: Chosen, options: Options) -> Preparation:

@@ -18,6 +18,7 @@ from gitdeploy.errors import GitDeployError
 from gitdeploy.messages import tr
 from gitdeploy.services import discover, open_services
 from gitdeploy.site import skipping
+from gitdeploy.site.journey import went_live
 from gitdeploy.site.policy import gone_live
 from gitdeploy.site.site import KEPT_DATA, Site, kept_data
 from gitdeploy.text import clean, shell_word
@@ -35,6 +36,7 @@ def finish(work: Work, record: LiveRecord, manifest: Manifest | None, config: Co
             site.state.release_reserve()
             store.set_outcome(site.state.backups, record.backup, "good")
     work.database.forgive(record.target.commit)
+    went_live(work.database, work.action, record.target.tag)
     skipped = None
     if not record.automatic:
         skipped = skipping.after_deployment(

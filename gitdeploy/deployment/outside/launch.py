@@ -141,13 +141,16 @@ class Launched(Struct):
         signal, where SIGINT interrupts the deployment too (it is undone, and followed to its end first)."""
         deadline = time.monotonic() + timeout
         since = 0
+        followed: int | None = None
         while True:
             ended = self.outcome()
             number = self.deployment()
-            if number is not None:
-                for line in self._lines(number, since):
+            # Where it begins one after the other, the end of each comes before the next.
+            for each in dict.fromkeys(one for one in (followed, number) if one is not None):
+                for line in self._lines(each, since):
                     since, _, level, text = line
                     tell(level, text)
+            followed = number
             if ended is not None:
                 self.file.remove()
                 return ended

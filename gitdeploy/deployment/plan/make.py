@@ -34,6 +34,7 @@ from gitdeploy.deployment.plan.options import Options
 from gitdeploy.deployment.plan.policy import changes_as_dicts, policy_findings, with_signers
 from gitdeploy.deployment.plan.services import staying_behind
 from gitdeploy.deployment.plan.settings_lost import settings_lost
+from gitdeploy.deployment.plan.stops import Hop
 from gitdeploy.deployment.plan.target_files import TargetFiles
 from gitdeploy.deployment.plan.unlisted import not_installed
 from gitdeploy.deployment.plan.venv import VenvPlan, plan_venv
@@ -84,6 +85,7 @@ class Plan(Struct, frozen=True):
     brought: tuple[bytes, ...] = ()  # files with settings in them that come with the target
     releases: tuple[ReleaseNotes, ...] = ()  # those that come with it, with their notes, the target first
     loads: tuple[Load, ...] = ()  # what the service starts, which is loaded beside the live app before the switch
+    hops: tuple[Hop, ...] = ()  # the deployments that lead there, the target the last; empty where one is enough
     signed: int = 0  # when the release's signed tag was made, seconds since 1970; 0: no signature was wanted
 
     @property
@@ -178,6 +180,7 @@ class Plan(Struct, frozen=True):
             "kept_data": [path_text(path) for path in self.tree.kept_data],
             "merged": [path_text(path) for path in self.tree.merged],
             "local_changes": [path_text(path) for path in self.tree.saved],
+            "hops": [hop.as_dict() for hop in self.hops],
             "releases": [to_builtins(release) for release in self.releases],
             "hooks": {stage: [hook.name for hook in hooks] for stage, hooks in self.hooks.items()},
             "hook_changes": self.hook_changes,

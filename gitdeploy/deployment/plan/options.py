@@ -23,5 +23,6 @@ class Options(Struct, frozen=True):
     accept_moved_tag: bool = False
     with_data: bool = False
     unhealthy: bool = False  # go on though what is live is not healthy
+    skip_stops: bool = False  # go past releases that may not be skipped
     accept_config: tuple[str, ...] = ()  # pinned settings that the release may change
     identity: Path | None = None  # what an encrypted backup's data are decrypted with; None: backup.identity

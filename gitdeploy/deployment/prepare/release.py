@@ -256,5 +256,10 @@ def prepared_commit(site: Site, tag: str) -> str | None:
     return None
 
 
+def is_prepared(site: Site, target: CodeState) -> bool:
+    """Whether TARGET was prepared here, so that going to it needs no network."""
+    return target.tag is not None and prepared_commit(site, target.tag) == target.commit
+
+
 def _version(site: Site, tag: str) -> str | None:
     return version_text(tag, site.config.source.tag_prefix)

@@ -48,6 +48,7 @@ class Caller(Struct, frozen=True):
     wait: float = 0
     listener: Listener = ignore
     automatic: bool = False
+    watching: bool = False  # `watch` asks: what `check` of deploy.yaml admits
     boot: bool = False
     again: bool = False
     request: str = ""
@@ -69,6 +70,7 @@ class Result(Struct, frozen=True):
     log: Sequence[str]
     sentence: str
     error: GitDeployError | None = None
+    through: Sequence[Mapping[str, Any]] = ()  # the deployments before it on the way, see flow/through.py
     replaced: Sequence[Mapping[str, Any]] = ()  # data that others took the place of: see record/replaced.py
 
     @property
@@ -88,6 +90,7 @@ class Result(Struct, frozen=True):
             "steps": list(self.steps),
             "log": list(self.log),
             **said(self.sentence),
+            "through": list(self.through),
             "replaced": list(self.replaced),
             "error": self.error.as_dict() if self.error is not None else None,
         }

@@ -36,6 +36,8 @@ def start_upgrade() -> Answer:
     if (problem := valid_tag(tag)) is not None:
         raise BadRequest(tr("`{tag}` can't be a release: {problem}", tag=clean(tag, limit=80), problem=problem))
     words = ["upgrade", tag]
+    if bodies.flag(asked, "through"):
+        words.append("--through")
     if bodies.flag(asked, "allow_downgrade"):
         words.append("--allow-downgrade")
     policy = bodies.text(asked, "local_changes", limit=10)

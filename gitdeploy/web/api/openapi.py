@@ -181,6 +181,7 @@ _ANSWERS: dict[str, Schema] = {
                 "interruption": {"type": ["object", "null"]},
                 "locked_by": _or_null(_HOLDER),
                 "held": _or_null(_object({"who": _TEXT, "since": _TEXT, "message": _TEXT})),
+                "through": {"type": ["object", "null"]},
                 "skipped": _list(_SKIP),
                 "limited": _MAYBE,
             }
@@ -224,6 +225,7 @@ _BODIES: dict[str, Schema] = {
             "tag": {"type": "string", "maxLength": 128, "examples": ["v1.2.9.1"]},
             "download_url": {"type": "string", "maxLength": 2000},
             "is_tarball": _FLAG,
+            "through": _FLAG,
             "allow_downgrade": _FLAG,
             "local_changes": _POLICY,
             "rebuild_venv": _FLAG,

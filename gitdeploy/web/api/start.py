@@ -67,6 +67,9 @@ def start(words: Sequence[str], *, wait: bool, recovering: int | None = None) ->
                 launched.wait(LONGEST)
             return _answer(app, recovering, wait=wait)
         deployment = _await_begin(app, identity, launched)
+        if wait and "--through" in words:  # several, one after the other: the last one answers
+            launched.wait(LONGEST)
+            deployment = app.deployment_of(identity) or deployment
     except GitDeployError:
         if key is not None:
             here.store.forget_claim(key)

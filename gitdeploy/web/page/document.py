@@ -100,7 +100,7 @@ class Parts:
             found = self.app.find_backup(backup)
             plan, holds_data = self.app.plan_restore(found), "data" in found.holds
         elif tag is not None:
-            plan = self.app.plan(tag, options_for(local_changes))
+            plan = self.app.plan(tag, options_for(local_changes), through=True)
             if plan is not None:
                 choice = facts.local_choice(self.app, plan)
                 bad = facts.bad_releases(self.app).get(plan.target.commit)

@@ -173,7 +173,7 @@ def read_now(app: App, words: Words) -> Now:
         ending=ending(ended, words, app.replaced(ended.id)) if ended is not None else None,
         origin=name_of(ended.origin) if ended is not None else "",
         expected=expected,
-        holder=holder if running is None and not _tidying(holder, rows) else None,
+        holder=holder if running is None and (_between_two(status) or not _tidying(holder, rows)) else None,
         clock=time_zone(datetime.now().astimezone()),
     )
 
@@ -185,6 +185,11 @@ def _tidying(holder: Holder | None, rows: Sequence[DeploymentRow]) -> bool:
     if holder is None or newest is None:
         return False
     return datetime.fromisoformat(str(newest.ended_at)) >= datetime.fromisoformat(holder.since)
+
+
+def _between_two(status: Status) -> bool:
+    """Whether one deployment has ended and the next on the way is about to begin."""
+    return status.journey is not None and not status.journey.stopped
 
 
 def time_zone(now: datetime) -> str:

@@ -247,8 +247,9 @@ function choseLocalChanges(event) {
 }
 
 const changes = {
-  upgrade: (d) =>
-    send("/api/start-upgrade", { tag: d.tag, ...(d.localChanges && { local_changes: d.localChanges }), wait: false }, d.key),
+  upgrade: (d, dialog) =>
+    // Whoever saw the releases on the way agrees to them.
+    send("/api/start-upgrade", { tag: d.tag, ...(find("[data-through]", dialog) && { through: true }), ...(d.localChanges && { local_changes: d.localChanges }), wait: false }, d.key),
   restore: (d, dialog) =>
     // The dialog names what is replaced: whoever ticks the box agrees to it.
     send("/api/restore-backup", { backup_path: d.backup, ...(find("#with-data", dialog)?.checked && { with_data: true, yes: true }), wait: false }, d.key),
