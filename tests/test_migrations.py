@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ from alembic.script import ScriptDirectory
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gitdeploy.migrations import compare, is_migration
+from gitdeploy.migrations import applied_by, compare, is_migration, left_behind
 
 HEAD = "from django.db import migrations, models\n\n\nclass Migration(migrations.Migration):\n"
 
@@ -91,6 +93,75 @@ def test_django_says_the_same_about_each_migration(project: Path) -> None:
         "0007_split": "RunSQL without reverse_sql",
         "0008_none": "RunPython without reverse_code",
     }
+
+
+ONE_TO_FIVE = ("0001_first", "0002_a", "0003_b", "0004_c", "0005_d")
+SQUASHED = "0001_squashed_0005"
+
+
+def chain(names: tuple[str, ...], *, replaces: bool | None = None) -> dict[str, str]:
+    """The files of NAMES of the five, and (REPLACES is not None) of one that holds all five, with its `replaces` or without."""
+    made = {}
+    for number, name in enumerate(ONE_TO_FIVE):
+        field = f'migrations.AddField("customer", "f{number}", models.TextField(default=""))'
+        if name in names:
+            made[name] = django_migration(MODEL if number == 0 else field, ONE_TO_FIVE[number - 1] if number else "")
+    if replaces is not None:
+        named = f"    replaces = {[('shop', name) for name in ONE_TO_FIVE]}\n" if replaces else ""
+        fields = "".join(f', ("f{number}", models.TextField(default=""))' for number in range(1, 5))
+        made[SQUASHED] = HEAD + named + django_migration(MODEL.replace("())])", f"()){fields}])")).removeprefix(HEAD)
+    return made
+
+
+# the files that the database was migrated with, one after the other; those of the release; what it left behind
+LEFT_BEHIND = {
+    "nothing is deleted": ([chain(ONE_TO_FIVE[:3])], chain(ONE_TO_FIVE), ""),
+    "squashed, the old ones are there": ([chain(ONE_TO_FIVE[:3])], chain(ONE_TO_FIVE, replaces=True), ""),
+    "squashed, the old ones are deleted": ([chain(ONE_TO_FIVE)], chain((), replaces=True), ""),
+    "squashed and deleted too early": (
+        [chain(ONE_TO_FIVE[:3])], chain((), replaces=True), "shop.0004_c, shop.0005_d (replaced by shop.0001_squashed_0005)",
+    ),
+    "squashed, deleted, and no longer said to replace them": (
+        [chain(ONE_TO_FIVE), chain(ONE_TO_FIVE, replaces=True)], chain((), replaces=False), "",
+    ),
+    "the same, too early": (
+        [chain(ONE_TO_FIVE)], chain((), replaces=False), "what leads from shop.0005_d to shop.0001_squashed_0005",
+    ),
+    "nothing was ever migrated": ([], chain((), replaces=True), ""),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("before", "release", "wanted"), LEFT_BEHIND.values(), ids=LEFT_BEHIND)
+def test_what_a_release_left_behind_is_what_django_fails_on_or_leaves_out(
+    project: Path, before: list[dict[str, str]], release: dict[str, str], wanted: str
+) -> None:
+    def put(made: dict[str, str]) -> None:
+        for path in (project / "shop/migrations").glob("0*.py"):
+            path.unlink()
+        for name, text in made.items():
+            (project / f"shop/migrations/{name}.py").write_text(text)
+
+    applied: frozenset[str] = frozenset()
+    for made in before:
+        put(made)
+        django(project, "migrate", "-v", "0")
+        applied |= applied_by(files(project))
+    if before:
+        with closing(sqlite3.connect(project / "db.sqlite3")) as database:
+            recorded = {f"{app}.{name}" for app, name in database.execute("SELECT app, name FROM django_migrations")}
+        assert recorded == applied
+    put(release)
+    assert left_behind(files(project), applied) == ((wanted,) if wanted else ())
+    done = subprocess.run(
+        [sys.executable, "-m", "django", "migrate", "-v", "0", "--settings", "settings", "--pythonpath", "."],
+        cwd=project, capture_output=True, text=True,
+    )  # fmt: skip
+    with closing(sqlite3.connect(project / "db.sqlite3")) as database:
+        columns = {row[1] for row in database.execute("PRAGMA table_info(shop_customer)")}
+    whole = (
+        done.returncode == 0 and {"f1", "f2", "f3", "f4"} <= columns
+    )  # what is squashed too early it leaves out silently
+    assert whole != bool(wanted), done.stderr[-500:]
 
 
 def test_an_operation_of_ones_own_can_not_be_judged() -> None:

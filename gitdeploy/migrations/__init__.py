@@ -16,9 +16,20 @@ def is_migration(path: str) -> bool:
     return any(framework.PATH.fullmatch(path) for framework in FRAMEWORKS)
 
 
+def applied_by(files: Files) -> frozenset[str]:
+    """What Django has recorded (`shop.0002_names`) in a database that the release with FILES has migrated."""
+    return django.applied_by(files)
+
+
+def left_behind(files: Files, applied: frozenset[str]) -> tuple[str, ...]:
+    """Migrations that a database where APPLIED are recorded still needs, and that the release with FILES has no more: squashed
+    or deleted ones. Django would fail on them, or make tables that are there. Sentences."""
+    return django.left_behind(files, applied)
+
+
 def compare(before: Files, after: Files) -> tuple[Change, ...]:
     """What a release changes: BEFORE and AFTER are path -> content of the files that `is_migration` names."""
     return tuple(change for framework in FRAMEWORKS for change in framework.compare(before, after))
 
 
-__all__ = ["Change", "Files", "Migration", "compare", "is_migration"]
+__all__ = ["Change", "Files", "Migration", "applied_by", "compare", "is_migration", "left_behind"]

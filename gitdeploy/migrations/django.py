@@ -7,9 +7,11 @@ import re
 import shlex
 from collections.abc import Iterator
 
+from msgspec import Struct
+
 from gitdeploy.messages import tr
 from gitdeploy.migrations.base import Change, Files, Migration, assigned, constant, parsed
-from gitdeploy.text import clean
+from gitdeploy.text import clean, listing
 
 PATH = re.compile(r"(?:.+/)?([A-Za-z_]\w*)/migrations/(?!__init__\.py)([A-Za-z0-9_]\w*)\.py")
 # Operations that Django reverses by itself (Migration Operations; django.contrib.postgres.operations).
@@ -37,6 +39,67 @@ def compare(before: Files, after: Files) -> Iterator[Change]:
             yield Change(
                 "django", folder, heads[0], heads[1], added, gone, reverse, table="django_migrations", recorded=recorded
             )
+
+
+class _Node(Struct, frozen=True):
+    """One migration in Django's graph: what it replaces, and whether it is one that an app begins with."""
+
+    replaces: tuple[str, ...]
+    first: bool
+
+
+def applied_by(files: Files) -> frozenset[str]:
+    """Names that are recorded once the release with FILES has migrated a database: a squashed migration records what it
+    replaces, too."""
+    graph = _graph(files)
+    return frozenset(graph).union(*(node.replaces for node in graph.values()))
+
+
+def left_behind(files: Files, applied: frozenset[str]) -> tuple[str, ...]:
+    """See the package. As Django's loader judges: what is applied in part is not taken for its squashed migration, so that each
+    of those that it replaces must be there."""
+    graph = _graph(files)
+    covered = frozenset(graph).union(*(node.replaces for node in graph.values()))
+    said = []
+    for name, node in sorted(graph.items()):
+        label = name.partition(".")[0]
+        left = [each for each in node.replaces if each not in applied]
+        if 0 < len(left) < len(node.replaces) and any(each not in graph for each in node.replaces):
+            names = listing([clean(each) for each in left], 5)
+            said.append(tr("{names} (replaced by {name})", names=names, name=clean(name)))
+        if node.replaces or not node.first or name in applied:
+            continue
+        gone = sorted(each for each in applied - covered if each.startswith(f"{label}."))
+        if gone:
+            said.append(tr("what leads from {gone} to {name}", gone=clean(gone[-1]), name=clean(name)))
+    return tuple(said)
+
+
+def _graph(files: Files) -> dict[str, _Node]:
+    """`app.name` -> its node, of each file that is a migration."""
+    found = {}
+    for path, content in files.items():
+        matched = PATH.fullmatch(path)
+        module = parsed(content) if matched else None
+        for statement in module.body if module is not None else ():
+            if matched and isinstance(statement, ast.ClassDef) and statement.name == "Migration":
+                values = dict(assigned(statement.body))
+                label, name = matched[1], matched[2]
+                own = any(needed.startswith(f"{label}.") for needed in _pairs(values.get("dependencies")))
+                found[f"{label}.{name}"] = _Node(_pairs(values.get("replaces")), not own)
+    return found
+
+
+def _pairs(value: ast.expr | None) -> tuple[str, ...]:
+    """`app.name` of each pair of texts in a list; what is computed is left out."""
+    if not isinstance(value, ast.List | ast.Tuple):
+        return ()
+    pairs = (constant(each) for each in value.elts)
+    return tuple(
+        ".".join(pair)
+        for pair in pairs
+        if isinstance(pair, tuple | list) and len(pair) == 2 and all(isinstance(part, str) for part in pair)
+    )
 
 
 def _by_app(files: Files) -> dict[str, dict[str, Migration]]:

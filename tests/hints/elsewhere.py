@@ -12,7 +12,8 @@ _WAYS_OUT = "e2e/test_ways_out.py::"
 
 FOLLOWED_ELSEWHERE = {
     "With --through each release on the way": _STOPS + "test_a_person_may_go_past_them_and_hears_of_it",
-    "To go there step by step, each a whole deployment": _STOPS + "test_a_release_that_may_not_be_skipped_is_not_skipped",
+    "To go there step by step, each a whole deployment": _STOPS
+    + "test_a_release_that_may_not_be_skipped_is_not_skipped",
     "gitdeploy upgrade --through {}": _STOPS + "test_it_ends_at_the_first_that_fails_and_goes_on_from_there",
     "Run it in a terminal, or name one: EDITOR=": "e2e/test_config_edit.py::test_without_a_terminal_an_editor_must_be_named",
     "Nothing live was touched. Fix the release; or,": "e2e/test_check_before_the_switch.py::test_it_can_be_turned_off",

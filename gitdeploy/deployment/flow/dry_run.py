@@ -13,12 +13,12 @@ from gitdeploy.checkout.changes import Problem
 from gitdeploy.deployment.flow.upgrade import plan_upgrade
 from gitdeploy.deployment.plan.make import Plan
 from gitdeploy.deployment.plan.options import Options
-from gitdeploy.deployment.plan.stops import Hop, find_way, problems_of
+from gitdeploy.deployment.plan.stops import Hop, problems_of
+from gitdeploy.deployment.plan.way import way_to
 from gitdeploy.deployment.prepare.release import Chosen, Nothing, moved_tag, newest, prepared_commit
 from gitdeploy.errors import GitDeployError, NotFound, PolicyError, SourceError
 from gitdeploy.messages import tr
 from gitdeploy.site.backwards import direction, lower
-from gitdeploy.site.between import read_between
 from gitdeploy.site.missing import missing_tag
 from gitdeploy.site.remotes import fetch_places
 from gitdeploy.site.signatures import require_signature
@@ -93,7 +93,7 @@ def hops(site: Site, database: Database, tag: str | None, options: Options) -> t
         tag = found.tag
     target, now = _target(site, tag, origin, options)
     try:
-        way = find_way(read_between(site, database, origin, target, ask=True), origin)
+        way, _ = way_to(site, database, origin, target, ask=True)
     finally:
         _forget(site, tag, now)
     if way.none:

@@ -10,7 +10,8 @@ from gitdeploy.deployment.live.go_live import go_live
 from gitdeploy.deployment.plan.kept_diff import kept_differences
 from gitdeploy.deployment.plan.make import Plan, make_plan
 from gitdeploy.deployment.plan.options import Options
-from gitdeploy.deployment.plan.stops import find_way, problems_of
+from gitdeploy.deployment.plan.stops import problems_of
+from gitdeploy.deployment.plan.way import way_to
 from gitdeploy.deployment.prepare import backup, ready, shelf, stage, venv
 from gitdeploy.deployment.prepare.check import check_release
 from gitdeploy.deployment.prepare.preflight import checked
@@ -18,7 +19,6 @@ from gitdeploy.deployment.prepare.preparation import Preparation
 from gitdeploy.deployment.prepare.release import Chosen, Nothing, choose, fetch, is_prepared
 from gitdeploy.deployment.record.work import Result, Session, Work, record
 from gitdeploy.messages import joined, tr
-from gitdeploy.site.between import read_between
 from gitdeploy.site.memory import failure_remembered
 from gitdeploy.site.site import Site, head_of, kept_data
 from gitdeploy.state import Database
@@ -145,8 +145,8 @@ def plan_upgrade(
         env_version=chosen.target.version,
         origin=origin,
     )
-    between = read_between(site, database, plan.origin, chosen.target, ask=not is_prepared(site, chosen.target))
-    way = find_way(between, plan.origin)
+    ask = not is_prepared(site, chosen.target)
+    way, told = way_to(site, database, plan.origin, chosen.target, ask=ask, migrations=plan.migrations)
     against = tuple(problems_of(way, plan.origin, chosen.target))
     passed = tuple(tr("--skip-stops: {problem}", problem=problem.message) for problem in against)
     plan = replace(
@@ -154,7 +154,7 @@ def plan_upgrade(
         signed=chosen.signed,
         hops=way.hops,
         problems=(*(() if options.skip_stops else against), *plan.problems),
-        warnings=(*plan.warnings, *between.warnings, *(passed if options.skip_stops else ())),
+        warnings=(*plan.warnings, *told, *(passed if options.skip_stops else ())),
     )
     return checked(site, plan)
 

@@ -24,10 +24,10 @@ def migrations_between(repository: Repository, before: str, after: str) -> tuple
     names = tree_difference(repository, before, after)
     if not any(is_migration(name.decode("utf-8", "replace")) for name in names):
         return ()
-    return compare(_files(repository, before), _files(repository, after))
+    return compare(migration_files(repository, before), migration_files(repository, after))
 
 
-def _files(repository: Repository, tree: str) -> Files:
+def migration_files(repository: Repository, tree: str) -> Files:
     """path -> content of the files of TREE that may be migrations."""
     listed = {
         os.fsdecode(path): oid

@@ -48,10 +48,11 @@ class Hop(Struct, frozen=True):
 
 class Way(Struct, frozen=True):
     """`hops`: the deployments that lead to a release, itself the last; empty where one is enough, and where there is no way:
-    then `none` says why."""
+    then `none` says why. `needs`: migrations that the database still needs and that the release has no more, in words."""
 
     hops: tuple[Hop, ...] = ()
     none: str = ""
+    needs: tuple[str, ...] = ()
 
 
 DIRECT = Way()
@@ -93,13 +94,15 @@ def problems_of(way: Way, origin: CodeState, target: CodeState) -> Iterator[Prob
     if way.none:
         yield Problem(way.none, tr("To install it all the same: gitdeploy upgrade {tag} --skip-stops", tag=tag), True)
     elif way.hops:
-        before = [hop.reason for hop in way.hops[:-1]]
+        before = listing([hop.reason for hop in way.hops[:-1]], 10)
+        needs = tr(" The database still needs {needs}.", needs=listing(list(way.needs), 5)) if way.needs else ""
         yield Problem(
             tr(
-                "{target} can't be installed over {origin} directly. First comes {before}.",
+                "{target} can't be installed over {origin} directly. First comes {before}.{needs}",
                 target=target.name,
                 origin=origin.name,
-                before=listing(before, 10),
+                before=before,
+                needs=needs,
             ),
             tr(
                 "To go there step by step, each a whole deployment: gitdeploy upgrade --through {tag}\n"
