@@ -39,6 +39,7 @@ PLACES = {
     "test_isolation.py": "quick",
     "test_migrations.py": "quick",
     "test_notify.py": "quick",
+    "test_output.py": "quick",
     "test_state.py": "quick",
     "test_text.py": "quick",
     "test_versions.py": "quick",

@@ -28,13 +28,13 @@ from gitdeploy.checkout.program import FSYNC_SINCE, SHORT, git_environment, git_
 from gitdeploy.checkout.readers import Readers, Way
 from gitdeploy.checkout.scratch import SCRATCH
 from gitdeploy.checkout.settings import PINNED
-from gitdeploy.errors import ConfigError, DeploymentFailed
+from gitdeploy.errors import CommandFailed, ConfigError, DeploymentFailed
 from gitdeploy.messages import tr
 from gitdeploy.system import durable, proc, process
 from gitdeploy.system import environment as environment_
 from gitdeploy.system.completed import Completed
 from gitdeploy.system.conversation import Conversation
-from gitdeploy.text import path_text
+from gitdeploy.text import path_text, size_text
 
 _Answer = TypeVar("_Answer")
 BACKUP_REFS = "refs/gitdeploy/backups/"
@@ -120,7 +120,7 @@ class Repository(Struct, frozen=True):
         options = (*access.options, *options)
         if (self.common_dir / "lfs").is_dir():  # large files were fetched here: unchanged ones are known by the filter
             options = (*self.lfs_options(), *options)
-        return process.run(
+        done = process.run(
             [*self.command(git_dir or self.git_dir, tree), *(w for o in options for w in ("-c", o)), *words],
             cwd=tree,
             env=environment,
@@ -129,6 +129,12 @@ class Repository(Struct, frozen=True):
             tied=tied,
             memory=git_memory(self.common_dir),
         )
+        if done.cut:  # the rest of an answer, taken for the whole, would be files that are not there
+            size = size_text(len(done.stdout))
+            raise CommandFailed(
+                tr("git {word} answers with more than {size}, which is not read.", word=words[0], size=size)
+            )
+        return done
 
     def command(self, git_dir: Path, work_tree: Path, *, pinned: bool = True) -> list[str]:
         git = program()

@@ -26,6 +26,7 @@ class Completed(Struct, frozen=True):
     stderr: bytes
     duration: float
     timed_out: bool = False
+    cut: int = 0  # bytes of standard output that are missing at its beginning: it was more than is kept
 
     @property
     def ok(self) -> bool:

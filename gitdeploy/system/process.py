@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from functools import cache
-from typing import IO, Protocol
+from typing import IO, NamedTuple, Protocol
 
 from gitdeploy.errors import CommandFailed
 from gitdeploy.messages import tr
@@ -31,11 +31,11 @@ from gitdeploy.system.completed import Completed
 from gitdeploy.system.groups import end_group, signal_group
 from gitdeploy.system.markers import MARKER
 from gitdeploy.system.memory import limit_memory
+from gitdeploy.system.output import ANSWER, LOG, Stream, Told
 from gitdeploy.system.proc import Identity, boot_id, start_ticks
 from gitdeploy.text import clean, redact
 
 GRACE = 0.3  # seconds that output is still read after the child's end: a daemon may hold the pipe open for ever
-_KEPT = 64 << 20  # bytes of each stream that are kept, from its end
 
 _PR_SET_PDEATHSIG = 1
 
@@ -87,7 +87,7 @@ def run(  # noqa: PLR0913  # the one way to start a child has what each of them 
     stdin: bytes | int | None = None,
     stdout: int = subprocess.PIPE,
     on_line: Callable[[str], object] | None = None,
-    keep: int = _KEPT,
+    keep: int = 0,
     tied: bool = False,
     marked: bool = False,
     leave_daemons: bool = False,
@@ -100,7 +100,8 @@ def run(  # noqa: PLR0913  # the one way to start a child has what each of them 
 
     timeout: seconds of wall-clock; past it the whole group is ended and the result says `timed_out`.
     on_line: told each line of output and error as it comes, cleaned and redacted.
-    keep: bytes of each stream kept from its end (the rest is read and dropped).
+    keep: bytes of each stream kept from its end (the rest is read and dropped); default: as `output` has it. What ON_LINE
+    is told is bounded there too.
     tied: the child is killed when this process dies. Costs a fork instead of a vfork, so short readers go without.
     marked: the child may touch the live app; the observer is told, and its environment carries a marker.
     leave_daemons: what the child left running in its session is not ended (a service's start command).
@@ -129,7 +130,7 @@ def run(  # noqa: PLR0913  # the one way to start a child has what each of them 
     try:
         if marker and observer:
             observer.child_started(marker, Identity(child.pid, start_ticks(child.pid) or 0, boot_id()))
-        out, err, timed_out = _talk(child, told, begun + timeout, on_line, keep)
+        heard = _talk(child, told, begun + timeout, on_line, keep or (LOG if on_line else ANSWER))
     except BaseException:
         end_group(child)
         raise
@@ -138,7 +139,9 @@ def run(  # noqa: PLR0913  # the one way to start a child has what each of them 
     if marker and observer:
         observer.child_ended(marker)
     faultpoints.point(f"child ended {os.path.basename(words[0])}")
-    return Completed(tuple(words), child.returncode, out, err, time.monotonic() - begun, timed_out)
+    return Completed(
+        tuple(words), child.returncode, heard.out, heard.err, time.monotonic() - begun, heard.timed_out, heard.cut
+    )
 
 
 @contextmanager
@@ -176,9 +179,11 @@ def alongside(
 
     def finish() -> Completed:
         if not ended:
-            printed, errors, timed_out = _talk(child, None, begun + timeout, None, _KEPT)
+            heard = _talk(child, None, begun + timeout, None, ANSWER)
             taken = time.monotonic() - begun
-            ended.append(Completed(tuple(words), child.returncode, printed, errors, taken, timed_out))
+            ended.append(
+                Completed(tuple(words), child.returncode, heard.out, heard.err, taken, heard.timed_out, heard.cut)
+            )
         return ended[0]
 
     try:
@@ -277,35 +282,13 @@ def detach(
     return Identity(child.pid, start_ticks(child.pid) or 0, boot_id())
 
 
-class _Stream:
-    """One pipe of a child: keeps the end of what came, hands lines on."""
+class _Heard(NamedTuple):
+    """What a child said, how many bytes of its output were not kept, and whether its time was over."""
 
-    def __init__(self, on_line: Callable[[str], object] | None, keep: int) -> None:
-        self.kept = bytearray()
-        self.partial = b""
-        self.on_line = on_line
-        self.keep = keep
-
-    def feed(self, data: bytes) -> None:
-        self.kept += data
-        if len(self.kept) > 2 * self.keep:
-            del self.kept[: len(self.kept) - self.keep]
-        if self.on_line:
-            *lines, self.partial = (self.partial + data).replace(b"\r", b"\n").split(b"\n")
-            if len(self.partial) > 65536:
-                lines, self.partial = [*lines, self.partial], b""
-            for line in lines:
-                self._tell(line)
-
-    def close(self) -> bytes:
-        if self.partial:
-            self._tell(self.partial)
-            self.partial = b""
-        return bytes(self.kept[-self.keep :])
-
-    def _tell(self, line: bytes) -> None:
-        if self.on_line and line.strip():
-            self.on_line(redact(clean(line[:4000].decode("utf-8", "replace").rstrip())))
+    out: bytes
+    err: bytes
+    cut: int
+    timed_out: bool
 
 
 def _talk(
@@ -314,9 +297,10 @@ def _talk(
     deadline: float,
     on_line: Callable[[str], object] | None,
     keep: int,
-) -> tuple[bytes, bytes, bool]:
-    """Feed and read the child, where it has pipes, until it has ended; returns output, error and whether the time was over."""
-    streams = {pipe: _Stream(on_line, keep) for pipe in (child.stdout, child.stderr) if pipe is not None}
+) -> _Heard:
+    """Feed and read the child, where it has pipes, until it has ended."""
+    told = Told(on_line) if on_line is not None else None
+    streams = {pipe: Stream(told, keep) for pipe in (child.stdout, child.stderr) if pipe is not None}
     exit_fd = os.pidfd_open(child.pid)
     try:
         with selectors.DefaultSelector() as selector:
@@ -340,13 +324,16 @@ def _talk(
             with suppress(OSError):
                 child.stdin.close()
     out, err = (streams[pipe].close() if pipe is not None else b"" for pipe in (child.stdout, child.stderr))
-    return out, err, timed_out
+    if told is not None:
+        told.close()
+    cut = streams[child.stdout].cut if child.stdout is not None else 0
+    return _Heard(out, err, cut, timed_out)
 
 
 def _exchange(
     child: subprocess.Popen[bytes],
     selector: selectors.BaseSelector,
-    streams: Mapping[IO[bytes], _Stream],
+    streams: Mapping[IO[bytes], Stream],
     left: memoryview,
     exit_fd: int,
     deadline: float,

@@ -12,7 +12,7 @@ from msgspec.structs import asdict
 
 from gitdeploy.deployment.record.events import Level, Line, Listener, Progress, StepChanged, StepStatus
 from gitdeploy.errors import GitDeployError
-from gitdeploy.messages import said, tr
+from gitdeploy.messages import Message, said, tr
 from gitdeploy.state import Database
 from gitdeploy.system import proc, process
 from gitdeploy.text import redact
@@ -78,7 +78,7 @@ class Journal:
 
     def output(self, text: str) -> None:
         """A line that a child printed."""
-        self.line(f"  {text}", "debug")
+        self.line(tr("  {text}", text=text) if isinstance(text, Message) else f"  {text}", "debug")
 
     def progress(self, name: str, text: str, fraction: float | None = None) -> None:
         self.listener(Progress(name, text, fraction))
