@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from gitdeploy.errors import GitDeployError
 from gitdeploy.messages import tr
+from gitdeploy.services import sudo
 from gitdeploy.services.base import OnLine, ServiceFailed, described, failed
 from gitdeploy.services.journal import unreadable_journal
 from gitdeploy.services.units import discover
@@ -330,11 +331,11 @@ class SystemdUnit(Struct):
         unit that has none."""
         if os.geteuid() == 0 or self.user:
             return True
-        if self._sudo("restart", probe=True) is not None:
+        if sudo.lets(self._by_sudo("restart"), lambda argv: self._as_manager(argv, user=False, timeout=_ASK)):
             return True
         if facts.get("ActiveState") != "active" or facts.get("NRestarts", "0") != "0":
             return True  # can't be asked without changing something; restart itself will say
-        return not _refused(self._call("reset-failed", timeout=_ASK, sudo=False))
+        return not _refused(self._call("reset-failed", timeout=_ASK, by_sudo=False))
 
     def _right_hint(self) -> str:
         user = owners.user_name(os.geteuid())
@@ -349,28 +350,20 @@ class SystemdUnit(Struct):
     # ---- calling ----
 
     def _call(
-        self, verb: str, *, timeout: float, on_line: OnLine | None = None, marked: bool = False, sudo: bool = True
+        self, verb: str, *, timeout: float, on_line: OnLine | None = None, marked: bool = False, by_sudo: bool = True
     ) -> Completed:
         argv = [systemctl(), *(["--user"] if self._manager() else []), "--no-ask-password", verb, self.name]
         done = self._as_manager(argv, timeout=timeout, on_line=on_line, marked=marked)
-        if sudo and not done.ok and not self.user and _refused(done) and os.geteuid() != 0:
-            with_sudo = self._sudo(verb)
+        if by_sudo and not done.ok and not self.user and _refused(done) and os.geteuid() != 0:
+            with_sudo = sudo.words(self._by_sudo(verb))
             if with_sudo is not None:
                 second = self._as_manager(with_sudo, timeout=timeout, on_line=on_line, marked=marked)
                 return done if _said(second, _SUDO_NO) else second
         return done
 
-    def _sudo(self, verb: str, *, probe: bool = False) -> list[str] | None:
-        """How sudo does VERB without a password; None where it won't. The words are those of the example in
-        docs/services.md: sudoers compares them exactly."""
-        sudo = which("sudo")
-        if sudo is None:
-            return None
-        argv = [systemctl(), verb, self.name]
-        if probe:
-            listed = self._as_manager([sudo, "-n", "-l", "--", *argv], user=False, timeout=_ASK)
-            return argv if listed.ok else None
-        return [sudo, "-n", "--", *argv]
+    def _by_sudo(self, verb: str) -> list[str]:
+        """The words of the example in docs/services.md: sudoers compares them exactly."""
+        return [systemctl(), verb, self.name]
 
     def _as_manager(
         self,

@@ -17,7 +17,7 @@ TAIL = 128 << 10  # twice what a pipe holds: the end of neither stream is lost b
 ANSWER = 64 << 20  # bytes of each stream that are kept where the output is an answer to read
 LOG = 1 << 20  # where it is told line by line
 _ROW = 64  # bytes that a line costs beside its text
-_MOST_HELD = TAIL // _ROW  # lines
+_MOST_HELD = 8192  # lines
 _LONGEST = 4000  # bytes of a line
 _UNENDED = 65536  # bytes after which a line without an end is one
 

@@ -29,7 +29,7 @@ PACKAGES = {
     "localedef": "libc-bin", "mariadbd": "mariadb-server", "mkfs.btrfs": "btrfs-progs", "mkfs.ext4": "e2fsprogs",
     "mkfs.xfs": "xfsprogs", "mmdebstrap": "mmdebstrap", "nginx": "nginx-light", "openssl": "openssl", "setfacl": "acl",
     "setpriv": "util-linux", "shellcheck": "shellcheck", "ssh-keygen": "openssh-client", "strace": "strace",
-    "systemd-analyze": "systemd", "systemd-nspawn": "systemd-container", "unshare": "util-linux", "visudo": "sudo",
+    "systemd-analyze": "systemd", "systemd-nspawn": "systemd-container", "sudo": "sudo", "unshare": "util-linux", "visudo": "sudo",
 }  # fmt: skip
 
 
