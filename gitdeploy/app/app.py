@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Self
 
 from msgspec.structs import replace
 
@@ -49,7 +49,7 @@ class App(Looking):
     """One app on this server. Every method raises `gitdeploy.errors.GitDeployError` for what can go wrong."""
 
     @classmethod
-    def open(cls, folder: str | Path = ".", config_file: str | Path | None = None, *, recovering: bool = False) -> App:
+    def open(cls, folder: str | Path = ".", config_file: str | Path | None = None, *, recovering: bool = False) -> Self:
         """The app whose checkout FOLDER is in. RECOVERING: to call `recover`, which needs no valid deploy.yaml to put files and
         venv right."""
         return cls(Site.open(Path(folder), Path(config_file) if config_file else None, recovering=recovering))

@@ -13,6 +13,8 @@ import click
 
 from gitdeploy import __version__
 from gitdeploy.cli import language
+from gitdeploy.cli.completing import app_names
+from gitdeploy.cli.options import folder_of
 from gitdeploy.cli.screen import Screen
 from gitdeploy.errors import DeploymentFailed, GitDeployError, Interrupted, UsageError
 from gitdeploy.messages import tr
@@ -22,7 +24,7 @@ from gitdeploy.text import nearest, path_text, redact
 
 COMMANDS = (
     "init", "status", "check", "releases", "plan", "upgrade", "prepare", "backup", "backups", "restore", "rollback", "recover",
-    "skip", "unskip", "lock", "unlock", "log", "prune", "hooks", "doctor", "config", "notify", "web", "watch", "demo", "completion", "self",
+    "skip", "unskip", "lock", "unlock", "log", "prune", "hooks", "doctor", "config", "notify", "apps", "web", "watch", "demo", "completion", "self",
 )  # fmt: skip
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -55,7 +57,14 @@ class Commands(click.Group):
 
 
 @click.command(cls=Commands, context_settings=SETTINGS)
-@click.option("-C", "folder", metavar="DIR", default=".", help="As if started in DIR: the app's checkout.")
+@click.option("-C", "folder", metavar="DIR", help="As if started in DIR: the app's checkout.")
+@click.option(
+    "-A",
+    "app_name",
+    metavar="NAME",
+    shell_complete=app_names,
+    help="The app NAME of `gitdeploy apps`, instead of -C DIR.",
+)
 @click.option("--config", "config_file", metavar="FILE", help="deploy.yaml, where it isn't in the checkout.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output, nothing else.")
 @click.option("-q", "--quiet", is_flag=True, help="Only errors and results.")
@@ -71,7 +80,8 @@ class Commands(click.Group):
 @click.pass_context
 def cli(
     context: click.Context,
-    folder: str,
+    folder: str | None,
+    app_name: str | None,
     config_file: str | None,
     as_json: bool,
     quiet: bool,
@@ -88,9 +98,14 @@ def cli(
       gitdeploy rollback
     """
     screen: Screen = context.obj
-    if not os.path.isabs(folder):
-        refuse_gone_folder()
-    screen.folder = Path(folder)
+    if app_name is not None:
+        if folder is not None:
+            raise click.UsageError("-A and -C exclude each other.")
+        screen.folder = folder_of(app_name)
+    else:
+        if not os.path.isabs(folder or "."):
+            refuse_gone_folder()
+        screen.folder = Path(folder or ".")
     screen.config_file = Path(config_file) if config_file else None
     screen.as_json = as_json or screen.as_json
     screen.quiet, screen.verbose, screen.no_color = quiet, verbose, no_color

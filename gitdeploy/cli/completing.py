@@ -25,16 +25,30 @@ def _offering(find: Callable[[App], Iterable[tuple[str, str]]]) -> Completer:
 
     def offer(context: Context, _parameter: Parameter, incomplete: str) -> list[CompletionItem]:
         from gitdeploy.app import App  # not with each command that has something to complete
+        from gitdeploy.several.listed import find_app
 
         named = context.find_root().params
         try:
-            app = App.open(Path(named.get("folder") or "."), named.get("config_file"))
+            name = context.params.get("app_name") or named.get("app_name")
+            folder = find_app(name) if name else Path(named.get("folder") or ".")
+            app = App.open(folder, named.get("config_file"))
             found = [pair for pair in find(app) if pair[0].startswith(incomplete)]
         except Exception:  # noqa: BLE001  # see above
             return []
         return [CompletionItem(clean(value), help=clean(about, limit=80)) for value, about in found[:MOST]]
 
     return offer
+
+
+def app_names(_context: Context, _parameter: Parameter, incomplete: str) -> list[CompletionItem]:
+    """The names that `-A` may have. Whatever goes wrong, nothing is offered."""
+    from gitdeploy.several.listed import read_list
+
+    try:
+        found = [each for each in read_list().apps if each.name.startswith(incomplete)]
+    except Exception:  # noqa: BLE001  # see above
+        return []
+    return [CompletionItem(each.name, help=clean(str(each.folder), limit=80)) for each in found[:MOST]]
 
 
 def _tags(app: App) -> Iterable[tuple[str, str]]:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from gitdeploy.cli.completing import app_names
 from gitdeploy.cli.language import known_language
 from gitdeploy.cli.screen import Screen
 from gitdeploy.deployment.plan.options import Options
@@ -30,6 +31,8 @@ def global_options(command: F) -> F:
             return
         if parameter.name == "folder":
             screen.folder = Path(value)
+        elif parameter.name == "app_name":
+            screen.folder = folder_of(value)
         elif parameter.name == "config_file":
             screen.config_file = Path(value)
         else:
@@ -45,8 +48,16 @@ def global_options(command: F) -> F:
     add("--no-color", is_flag=True, hidden=True)
     add("--lang", "lang", hidden=True)
     add("-C", "folder", hidden=True)
+    add("-A", "app_name", hidden=True, shell_complete=app_names)
     add("--config", "config_file", hidden=True)
     return command
+
+
+def folder_of(name: str) -> Path:
+    """The checkout of the app that `gitdeploy apps` lists as NAME. Raises `NotFound`, `ConfigError`."""
+    from gitdeploy.several.listed import find_app
+
+    return find_app(name)
 
 
 def wait_option(command: F) -> F:

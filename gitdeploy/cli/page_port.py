@@ -27,18 +27,24 @@ class Port(Struct, frozen=True):
 def choose_port(config: Config, host: str, asked: int | None) -> Port:
     """ASKED (--port) and a `web.port` of deploy.yaml count as they are; the usual port gives way to the app and to
     whatever has it. Raises `ConfigError` for a port that can't be had, with one that can."""
-    wanted = asked or config.web.port
     chosen = asked is not None or config.where.get("web.port", "default") != "default"
-    own = app_ports(config)
+    return free_port(host, asked or config.web.port, chosen=chosen, own=app_ports(config))
+
+
+def free_port(
+    host: str, wanted: int, *, chosen: bool, own: frozenset[int] = frozenset(), command: str = "gitdeploy web"
+) -> Port:
+    """WANTED, or the next free one where nobody has CHOSEN it; never one that is the app's OWN. COMMAND: what serves there.
+    Raises `ConfigError`."""
     if wanted not in own and free(host, wanted):
         return Port(wanted)
     why = tr("is the app's own (health)") if wanted in own else tr("is in use")
     other = next((n for n in range(wanted + 1, min(wanted + TRIED, 65535)) if n not in own and free(host, n)), None)
     if other is None or chosen:
         hint = (
-            tr("A free one: gitdeploy web --port {other}", other=other)
+            tr("A free one: {command} --port {other}", command=command, other=other)
             if other
-            else tr("Stop what uses that port, or choose another: gitdeploy web --port N")
+            else tr("Stop what uses that port, or choose another: {command} --port N", command=command)
         )
         raise ConfigError(
             tr("The page can't be served at {host}:{wanted}: the port {why}.", host=host, wanted=wanted, why=why), hint
@@ -86,11 +92,16 @@ def free(host: str, port: int) -> bool:
     return True
 
 
-def nginx_block(host: str, port: int, names: Sequence[str]) -> str:
-    """What nginx needs for the page at HOST:PORT, for its file of the site NAMES."""
-    here = host if host not in ("0.0.0.0", "::", "[::]") else "127.0.0.1"  # noqa: S104
+def shown_host(host: str) -> str:
+    """HOST as whoever is on this machine reaches what listens there."""
+    return host if host not in ("0.0.0.0", "::", "[::]") else "127.0.0.1"  # noqa: S104
+
+
+def nginx_block(host: str, port: int, names: Sequence[str], setting: str = "deploy.yaml") -> str:
+    """What nginx needs for the page at HOST:PORT, for its file of the site NAMES. SETTING: the file that knows them."""
+    here = shown_host(host)
     return f"""\
-# nginx: into the server block of {" ".join(names) or "your site"}. In deploy.yaml: web: {{trusted_proxies: [127.0.0.1]\
+# nginx: into the server block of {" ".join(names) or "your site"}. In {setting}: web: {{trusted_proxies: [127.0.0.1]\
 {"" if names else ", hosts: [NAME]"}}}
 location /upgrade/ {{
     proxy_pass http://{here}:{port};

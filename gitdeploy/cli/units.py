@@ -44,6 +44,35 @@ WantedBy=multi-user.target
 """
 
 
+def all_unit(user: str) -> str:
+    """The unit of `gitdeploy web --all`."""
+    words = [*_program(), "web", "--all", *(["--user", user] if user != "gitdeploy" else [])]
+    return f"""\
+# {_FOLDER}/gitdeploy-page.service        then: systemctl daemon-reload && systemctl enable --now gitdeploy-page
+# One page for all apps of /etc/gitdeploy/apps.yaml. It begins as root: the page is then served as {user}, and each app's
+# process becomes that app's owner. Deployments that it starts run outside this unit: restarting it disturbs none of them.
+[Unit]
+Description=gitdeploy page of all apps
+After=network.target
+
+[Service]
+UMask=0022
+RuntimeDirectory=gitdeploy
+ProtectKernelModules=yes
+ProtectKernelLogs=yes
+ProtectClock=yes
+LockPersonality=yes
+RestrictRealtime=yes
+ExecStart={" ".join(_quoted(word) for word in words)}
+Restart=on-failure
+# Only the server itself is ended with this unit (it ends its own processes), never a deployment that it started.
+KillMode=process
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+
 def watch_units(site: Site, *, once: bool) -> Mapping[str, str]:
     """File name -> text: a service that watches on, or (ONCE) a service and the timer that starts it."""
     name = unit_name(site)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
 import signal
 import time
@@ -12,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gitdeploy.cli import web_all
 from gitdeploy.cli.installed_units import install_units
 from gitdeploy.cli.options import EXAMPLE, global_options, pass_screen
-from gitdeploy.cli.page_port import choose_port, nginx_block, usual_port
+from gitdeploy.cli.page_port import choose_port, nginx_block, shown_host, usual_port
 from gitdeploy.cli.screen import Screen
 from gitdeploy.cli.units import unit_name, web_unit
+from gitdeploy.cli.web_parts import imported, say_code
 from gitdeploy.config.document import Scalar
 from gitdeploy.config.kinds import Duration, Wrong
 from gitdeploy.errors import ConfigError, UsageError
@@ -27,8 +28,12 @@ if TYPE_CHECKING:
     from gitdeploy.app import App
     from gitdeploy.web.access.store import Store, TokenRow
 
+_ALL = "gitdeploy.cli.web.all"  # in the context: as whom the page of all apps is served, where it is meant
+
 
 @click.group("web", context_settings=EXAMPLE, invoke_without_command=True)
+@click.option("--all", "all_apps", is_flag=True, help="One page for all apps of `gitdeploy apps`.")
+@click.option("--user", default=web_all.USER, metavar="NAME", help="With --all, whom root serves the page as.")
 @click.option("--host", metavar="ADDRESS", help="Serve at this address instead of web.host.")
 @click.option("--port", type=click.IntRange(1, 65535), help="Serve at this port instead of web.port.")
 @click.option("--print-unit", is_flag=True, help="Print the systemd unit that runs this.")
@@ -46,6 +51,8 @@ def command(
     print_unit: bool,
     install_unit: bool,
     print_proxy: bool,
+    all_apps: bool,
+    user: str,
 ) -> None:
     """Serve the page and the API.
 
@@ -55,8 +62,18 @@ def command(
       gitdeploy web --print-unit
       gitdeploy web --print-proxy
       gitdeploy web token add deploy-bot
+      sudo gitdeploy web --all --install-unit
     """
+    context.meta[_ALL] = user if all_apps else None
     if context.invoked_subcommand is not None:
+        return
+    if all_apps:
+        if print_unit or install_unit:
+            web_all.unit(screen, user, install=install_unit)
+        elif print_proxy:
+            web_all.proxy(screen, host, port)
+        else:
+            web_all.serve(screen, host, port, user)
         return
     if print_unit or install_unit:
         site = screen.app().site
@@ -79,14 +96,14 @@ def command(
 
 def _serve(screen: Screen, app: App, host: str, asked: int | None) -> None:
     """Serve at HOST and the port ASKED for, or another where nobody chose one and the usual one is taken."""
-    server = _imported("serving.server")
+    server = imported("serving.server")
     app.site.require_owner()
     settings = app.site.config.web
     found = choose_port(app.site.config, host, asked)
     port = found.number
     logging.basicConfig(level=logging.WARNING, format="[%(asctime)s] [%(levelname)s] %(message)s")
     application = server.make_app(app.site.root, screen.config_file)
-    link = f"http://{host if host not in ('0.0.0.0', '::', '[::]') else '127.0.0.1'}:{port}/upgrade/"  # noqa: S104
+    link = f"http://{shown_host(host)}:{port}/upgrade/"
     for warning in server.warnings(settings, host):
         screen.write_error(tr("Warning: {warning}\n", warning=warning))
     if found.why:
@@ -112,7 +129,7 @@ def _serve(screen: Screen, app: App, host: str, asked: int | None) -> None:
     except OSError as error:
         raise ConfigError(
             tr("The page can't be served at {host}:{port}: {strerror}.", host=host, port=port, strerror=error.strerror),
-            tr("Stop what uses that port, or choose another: gitdeploy web --port N"),
+            tr("Stop what uses that port, or choose another: {command} --port N", command="gitdeploy web"),
         ) from error
     screen.message(tr("The page is no longer served. A running deployment goes on."))
 
@@ -130,15 +147,7 @@ def _first_link(screen: Screen, link: str) -> None:
     if environment_token() is not None:
         screen.message(tr("Log in with the token in GITDEPLOY_WEB_TOKEN."))
     elif (code := store.first_code(CODE_LASTS)) is not None:
-        screen.write_error(
-            tr(
-                "Log in (this link works once, within {minutes} minutes):\n  {link}login#{code}\n"
-                "A token that lasts: gitdeploy web token add NAME\n",
-                minutes=round(CODE_LASTS / 60),
-                link=link,
-                code=code,
-            )
-        )
+        say_code(screen, link, code, "gitdeploy web token add NAME")
     elif store.tokens():
         screen.message(tr("Log in with a token.  Another one: gitdeploy web token add NAME"))
     else:
@@ -244,23 +253,12 @@ def revoke(screen: Screen, /, name: str) -> None:
 
 
 def _store(screen: Screen) -> Store:
+    if (user := click.get_current_context().meta.get(_ALL)) is not None:
+        return web_all.store(user)
     site = screen.app().site
     site.require_owner()
-    store: Store = _imported("access.store").Store(site.state.path / "web.db", site.make_state)
+    store: Store = imported("access.store").Store(site.state.path / "web.db", site.make_state)
     return store
-
-
-def _imported(name: str) -> Any:
-    """A module of gitdeploy.web. Raises `UsageError` where its extra isn't installed."""
-    try:
-        return importlib.import_module(f"gitdeploy.web.{name}")
-    except ImportError as error:
-        from gitdeploy.system.installation import Installation
-
-        raise UsageError(
-            tr("The page needs {error}, which isn't installed.", error=error.name),
-            tr("Install what it needs: {extend}", extend=Installation().extend("web")),
-        ) from error
 
 
 def _iso(at: float | None) -> str | None:

@@ -49,7 +49,7 @@ def load(root: Path, file: Path | None = None, judging: Judging | None = None) -
     Raises ConfigError (exit 2) with every problem of the file, of `.env` or of a variable.
     """
     path = file or root / FILE_NAME
-    raw = _read_small_file(path, LARGEST)
+    raw = read_small_file(path, LARGEST)
     if raw is None:
         if file is not None:
             raise ConfigError(
@@ -107,13 +107,13 @@ class _Reading(Struct):
         top = settings_of(Config)
         for key, (line, node) in table.entries.items():
             if key in SECTIONS:
-                self._section(key, line, node)
+                self.section(key, line, node)
             elif key in top:
                 self._setting("", top[key], line, node)
             else:
                 self._unknown("", key, line)
 
-    def _section(self, section: str, line: int, node: Node) -> None:
+    def section(self, section: str, line: int, node: Node) -> None:
         if isinstance(node, Scalar) and node.nothing:
             return
         known = settings_of(SECTIONS[section])
@@ -162,6 +162,13 @@ class _Reading(Struct):
             tr(" Did you mean {nearest}?", nearest=joined(" or ", (f"`{each}`" for each in nearest))) if nearest else ""
         )
         self.problems.append(Problem(line, tr("`{dotted}` is not known.{question}", dotted=dotted, question=question)))
+
+
+def read_section(section: str, line: int, node: Node) -> tuple[Any, list[Problem]]:
+    """The SECTION of a deploy.yaml (`web`) as another file of gitdeploy's holds it in NODE, and what is wrong with it."""
+    reading = _Reading("")
+    reading.section(section, line, node)
+    return SECTIONS[section](**reading.values.get(section, {})), reading.problems
 
 
 def _nearest(section: str, key: str) -> list[str]:
@@ -259,7 +266,7 @@ def _with_env_file(config: Config, judging: Judging, raw: bytes | None) -> Confi
         return config
     path, pins = config.root / config.env_file, config.pins
     if raw is None:
-        raw = _read_small_file(path, LARGEST_ENV_FILE, links=True)
+        raw = read_small_file(path, LARGEST_ENV_FILE, links=True)
     env = EnvFile(name=config.env_file) if raw is None else EnvFile.parse(raw, config.env_file)
     if pins is None or all((env.get(name) or "") == pins.env.get(name, "") for name in POLICY_VARIABLES):
         return replace(config, env=env)
@@ -309,7 +316,7 @@ def _complete(where: Mapping[str, str]) -> Mapping[str, str]:
     return MappingProxyType({key: where.get(key, "default") for key in [*keys, *settings_of(Config)]})
 
 
-def _read_small_file(path: Path, most: int, *, links: bool = False) -> bytes | None:
+def read_small_file(path: Path, most: int, *, links: bool = False) -> bytes | None:
     """The bytes of a regular file; None where there is none.
 
     links: a symlink is followed if its target belongs to whoever made the link, or root made it: else root could be

@@ -31,6 +31,9 @@ FIRST = "20"  # how every backup's id begins
 COLOURFUL = Program("#!/bin/sh\nprintf '\\033[31mred\\033[0m \\033]0;title\\007\\n'; test ! -e VERSION.broken\n")
 # How each command is run here, by its name in the table: once as it succeeds, and where that says more, as it fails.
 RUNS: dict[str, list[tuple[str, ...]]] = {
+    "apps": [()],
+    "apps add": [(".",), ("/nowhere",)],
+    "apps remove": [("nothing",)],
     "backup": [("--label", "mine")],
     "backups": [()],
     "backups delete": [(FIRST, "--yes"), ("nothing",)],
@@ -70,7 +73,7 @@ RUNS: dict[str, list[tuple[str, ...]]] = {
     "unskip": [("v1.1.0",), ("v9.9.9",)],
     "upgrade": [("v1.1.0",), ("v1.2.0",), ("--yes",), ("-v", "v1.1.0"), ("--dry-run", "v1.1.0"), ()],
     "watch": [("--once",), ("--once", "--print-unit")],
-    "web": [("--print-unit",)],
+    "web": [("--print-unit",), ("--all", "--print-unit"), ("--all", "--user", "nobody-of-this-name")],
     "web token add": [("deploy-bot",)],
     "web token list": [()],
     "web token revoke": [("nobody",)],
@@ -113,6 +116,8 @@ def shop_once(tmp_path_factory: pytest.TempPathFactory) -> Sample:
         )
     sample.install("v0.9.0", branch="main")
     sample.extra_environment["EDITOR"] = "true"  # which changes nothing
+    sample.extra_environment["GITDEPLOY_APPS"] = str(sample.folder / "apps.yaml")
+    (sample.folder / "apps.yaml").write_text(f"apps:\n  listed: {sample.app}\n")
     sample.gitdeploy("upgrade", "v1.0.0")
     sample.keep()
     return sample

@@ -91,6 +91,7 @@ TYPED: dict[str, list[str]] = {
     "doctor": ["doctor", "doctor --repair", "doctor --notify"],
     "notify": ["notify test"],
     "config": ["config show", "config schema", "config example", "config edit", "config accept source.url"],
+    "apps": ["apps", "apps --json", "apps add app", "apps remove listed", "-A listed status", "-A listed plan"],
     "web": ["web --port 1", "web --print-unit", "web token list", "web token add x"],
     "watch": ["watch --once", "watch --print-unit"],
     "self": ["self"],
@@ -128,7 +129,7 @@ class Trap(NamedTuple):
         become = [f"--reuid={uid}", f"--regid={uid}", "--clear-groups"] if uid else []
         done = subprocess.run(
             ["setpriv", *become, python, "-P", "-c", _EACH, asked],
-            env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", **environment}, cwd="/", capture_output=True, text=True, timeout=120, check=False,
+            env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "GITDEPLOY_APPS": str(self.folder.parent / "apps.yaml"), **environment}, cwd="/", capture_output=True, text=True, timeout=120, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         return {command: (code, text) for command, (code, text) in zip(commands, json.loads(done.stdout), strict=True)}
@@ -144,6 +145,7 @@ def trap() -> Iterator[Trap]:
         made.folder.mkdir()
         made.marks.touch()
         made.marks.chmod(0o666)
+        (top / "apps.yaml").write_text(f"apps: {{listed: {made.folder}}}\n")
         for what in ("filter", "fsmonitor", "python", "hook", "textconv", "git-hook", "uploadpack", "credential"):
             (top / what).write_text(WITNESS.format(what=what, marks=made.marks) + ("cat\n" if what == "filter" else ""))
             (top / what).chmod(0o755)
@@ -189,11 +191,13 @@ def test_a_stranger_is_told_what_needs_no_child_and_refused_the_rest(trap: Trap)
     for command, (code, text) in said.items():
         assert code in (0, 1, 2), (command, code, text)
         assert "did not foresee" not in text, (command, text)
-        if code == 1:
+        if command in ("apps add app", "apps remove listed"):
+            assert "apps.yaml can't be written: Permission denied." in text
+        elif code == 1:
             assert "belongs to nobody, and you are user 4321" in text, (command, text)
             assert "sudo -u nobody " in text or "As root: sudo " in text, (command, text)
     told = {command for command, (code, _) in said.items() if code == 0}
-    assert told >= PRINTED_WITHOUT_LOOKING | {"status", "status --json", "hooks"}
+    assert told >= PRINTED_WITHOUT_LOOKING | {"status", "status --json", "hooks", "-A listed status", "apps"}
     head = subprocess.run(
         ["git", "-c", "safe.directory=*", "-C", trap.folder, "rev-parse", "HEAD"],
         capture_output=True,
@@ -207,18 +211,34 @@ def test_a_stranger_is_told_what_needs_no_child_and_refused_the_rest(trap: Trap)
     assert (document["commit"], document["tag"], document["local_changes"]) == (head, None, None)
     assert "sudo -u nobody" in document["limited"]
     assert "sudo -u nobody" in said["doctor"][1]
+    (row,) = json.loads(said["apps --json"][1])
+    assert (row["name"], row["commit"], row["version"], row["health"]["state"]) == ("listed", head, None, "unknown")
+    assert "belongs to nobody" in row["limited"]["message"]
 
 
 def test_root_looks_as_the_owner_or_not_at_all(trap: Trap) -> None:
     trap.ran()
     said = trap.each(
-        0, "status", "doctor", "plan v2.0.0", "releases", "init --print", "hooks", "config show", "watch --once", "page"
+        0,
+        "status",
+        "doctor",
+        "plan v2.0.0",
+        "releases",
+        "init --print",
+        "hooks",
+        "config show",
+        "watch --once",
+        "page",
+        "apps --json",
+        "-A listed status",
     )
     ran = trap.ran()
     assert {"filter", "python", "health"} <= ran.keys()
     assert set.union(*ran.values()) == {OWNER}
     assert said["status"][0] == 0
     assert "limited" not in said["status"][1]
+    (row,) = json.loads(said["apps --json"][1])
+    assert (row["name"], row["version"], row["health"]["state"], row["error"]) == ("listed", "1.0.0", "healthy", None)
     assert said["page"][0] == 99
     assert "Root does not work in" in said["page"][1]
 

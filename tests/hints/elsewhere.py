@@ -10,18 +10,32 @@ _ROOTS = "e2e/test_roots_own_checkout.py::"
 _STOPS = "e2e/test_required_stops.py::"
 _WAYS_OUT = "e2e/test_ways_out.py::"
 
+_LIST = "test_apps_list.py::"
+_TOGETHER = "web/test_web_together.py::"
+
 FOLLOWED_ELSEWHERE = {
     "With --through each release on the way": _STOPS + "test_a_person_may_go_past_them_and_hears_of_it",
     "To go there step by step, each a whole deployment": _STOPS
     + "test_a_release_that_may_not_be_skipped_is_not_skipped",
     "gitdeploy upgrade --through {}": _STOPS + "test_it_ends_at_the_first_that_fails_and_goes_on_from_there",
+    "Choose one: gitdeploy apps add DIR --name NAME": _LIST + "test_what_the_refusals_say_to_type_works",
+    "Choose another name: gitdeploy apps add DIR --name NAME": _LIST + "test_what_the_refusals_say_to_type_works",
+    "To rename it, remove it first: gitdeploy apps remove {}": _LIST + "test_what_the_refusals_say_to_type_works",
+    "Change it in an editor: below `apps`,": _LIST + "test_a_list_that_cannot_be_changed_by_lines_is_left_alone",
+    "Look at what is there, then: chown root {}": _LIST + "test_root_reads_no_list_of_somebody_elses",
+    "Do it as root; or keep a list of your own: export": _LIST + "test_whoever_may_not_write_it_keeps_one_of_his_own",
+    "The page of all apps keeps its sessions there:": _TOGETHER + "test_what_is_asked_of_root_in_vain",
+    "Make one, which owns nothing else: useradd": _TOGETHER + "test_what_is_asked_of_root_in_vain",
+    "Name a user that owns nothing else: gitdeploy web --all --user NAME": _TOGETHER
+    + "test_what_is_asked_of_root_in_vain",
+    "Look at it alone: gitdeploy -A {} status": _TOGETHER + "test_an_app_that_hangs_is_not_waited_for",
     "Run it in a terminal, or name one: EDITOR=": "e2e/test_config_edit.py::test_without_a_terminal_an_editor_must_be_named",
     "Nothing live was touched. Fix the release; or,": "e2e/test_check_before_the_switch.py::test_it_can_be_turned_off",
     "Start it, as root: systemctl start supervisor": "services/test_other_kinds.py::test_a_supervisor_program_is_restarted_by_root_and_by_who_may_use_its_socket",
     "gitdeploy unskip {}": "test_watch.py::test_what_somebody_went_back_from_is_not_installed_by_the_next_tick",
     "gitdeploy web token add NAME --expires 90d": "web/test_web_command.py::test_tokens_are_made_listed_and_revoked",
     "Try again: gitdeploy notify test": "e2e/test_notifications.py::test_notify_test_and_doctor_try_every_receiver",
-    "A free one: gitdeploy web --port {}": "web/test_page_says_how_it_is.py::test_the_apps_own_port_and_one_in_use_are_left_alone",
+    "A free one: {} --port {}": "web/test_page_says_how_it_is.py::test_the_apps_own_port_and_one_in_use_are_left_alone",
     "To look into it: gitdeploy backups show {}": "e2e/test_encrypted_backups.py::test_what_is_exported_while_it_still_is_plain_is_encrypted",
     "Name the identity's file: add --identity FILE": "e2e/test_encrypted_backups.py::test_after_an_upgrade_all_is_encrypted_and_with_the_key_all_comes_back",
     "Name a file that the checkout's owner can read: --identity FILE": "e2e/test_encrypted_backups.py::test_after_an_upgrade_all_is_encrypted_and_with_the_key_all_comes_back",

@@ -14,7 +14,8 @@ from werkzeug.local import LocalProxy
 from gitdeploy.errors import ConfigError
 from gitdeploy.web import Access, blueprint
 from gitdeploy.web.access.guard import BODY_LIMIT
-from gitdeploy.web.serving.blueprint import FORM, JSON, PREFIX, ROUTES, Route
+from gitdeploy.web.serving.blueprint import PREFIX, ROUTES
+from gitdeploy.web.serving.routes import FORM, JSON, Route
 from gitdeploy.web.serving.server import make_app
 
 OPEN = {"/upgrade/login", "/upgrade/healthz", "/upgrade/static/login.js", "/upgrade/hooks/github"}

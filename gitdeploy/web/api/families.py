@@ -4,35 +4,68 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
+from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from gitdeploy.app import App
 from gitdeploy.messages import tr
 from gitdeploy.state import DeploymentRow
 
 
-def exposition(app: App) -> tuple[bytes, str]:
-    """The figures of APP now, and their content type."""
+def exposition(app: App, listed: str | None = None) -> tuple[bytes, str]:
+    """The figures of APP now, and their content type. LISTED: what the label `app` says instead of the app's own name."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(Figures(app))
+    registry.register(Figures(app, listed))
     return generate_latest(registry), CONTENT_TYPE_LATEST
+
+
+def together(texts: Iterable[tuple[str, str]]) -> tuple[bytes, str]:
+    """The figures of several apps as one exposition: TEXTS are (name, what its own process says), of which only families of
+    ours count, each sample under that name."""
+    families: dict[str, Metric] = {}
+    for name, text in texts:
+        with suppress(ValueError):
+            for family in text_string_to_metric_families(text):
+                if not family.name.startswith("gitdeploy_"):
+                    continue
+                same = families.setdefault(family.name, Metric(family.name, family.documentation, family.type))
+                if same.type == family.type:
+                    same.samples += [
+                        sample._replace(labels={**sample.labels, "app": name}) for sample in family.samples
+                    ]
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Read(list(families.values())))
+    return generate_latest(registry), CONTENT_TYPE_LATEST
+
+
+class _Read:
+    """Figures that were read already."""
+
+    def __init__(self, families: list[Metric]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self._families
 
 
 class Figures:
     """Reads everything anew for each scrape."""
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: App, listed: str | None = None) -> None:
         self.app = app
+        self.name = listed or app.site.name
 
     def collect(self) -> Iterator[Any]:
-        app, name = self.app, self.app.site.name
+        app, name = self.app, self.name
         live = app.live()
         labels = {"app": name, "version": live.version or "", "tag": live.tag or "", "commit": live.commit}
         yield InfoMetricFamily("gitdeploy_live", tr("What is live."), value=labels)

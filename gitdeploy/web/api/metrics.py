@@ -19,5 +19,5 @@ def figures() -> Response:
         raise NoSuchPage("There are no metrics here.", "`web.metrics` in deploy.yaml says who may read them.")
     if who_may == "token":
         guard.check_access(here.who(), "login")
-    text, content_type = exposition(here.app())
+    text, content_type = exposition(here.app(), here.listed)
     return Response(text, content_type=content_type)

@@ -13,6 +13,7 @@ Schema = dict[str, Any]
 _TEXT: Schema = {"type": "string"}
 _MAYBE: Schema = {"type": ["string", "null"]}
 _FLAG: Schema = {"type": "boolean"}
+_MAYBE_FLAG: Schema = {"type": ["boolean", "null"]}
 _NUMBER: Schema = {"type": "number"}
 _WHOLE: Schema = {"type": "integer"}
 _ANY: Schema = {}
@@ -84,6 +85,29 @@ _LOG: dict[str, Schema] = {
 }
 
 _NOTES = _object({"tag": _TEXT, "version": _MAYBE, "name": _TEXT, "published_at": _MAYBE, "notes": _TEXT})
+_SENTENCE = {"message": _TEXT, **_made("message")}
+_OVERVIEW = _object(
+    {
+        "name": _TEXT,
+        "path": _TEXT,
+        **dict.fromkeys(("version", "tag", "commit", "latest_version", "checked_at"), _MAYBE),
+        "local_changes": {"type": ["integer", "null"]},
+        **dict.fromkeys(("update_available", "running", "interrupted", "paused"), _MAYBE_FLAG),
+        "last_deployment": _or_null(
+            _object(
+                {
+                    "id": _WHOLE,
+                    **{key: value for key, value in _DEPLOYMENT_FACTS.items() if key not in ("steps", "error")},
+                }
+            )
+        ),
+        "health": _object(
+            {"state": {"enum": ["healthy", "unhealthy", "unconfigured", "unknown", "asking"]}, **_SENTENCE}
+        ),
+        "limited": _or_null(_object(_SENTENCE)),
+        "error": _or_null(_ERROR_INSIDE),
+    }
+)
 _CHECKED = (
     "latest_tag", "release_name", "release_notes", "release_notes_html", "published_at", "download_url", "tarball_url",
     "zipball_url", "source", "checked_at", "commit", "warning", "error", "hint", "reason", "way",
@@ -196,6 +220,7 @@ _ANSWERS: dict[str, Schema] = {
     },
     "plan": _good(_or_null(_object({"from": _RELEASE3, "to": _RELEASE3}, open_=True))),
     "document": _object({"openapi": _TEXT, "info": _ANY, "paths": _ANY}, open_=True),
+    "overview": _good(_OVERVIEW),
     "healthz": _good(_object({"status": {"const": "ok"}})),
     "receive": _good(message=_TEXT),
     "delete_backup": _good(_object({"id": _TEXT})),

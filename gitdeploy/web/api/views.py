@@ -9,6 +9,7 @@ from flask import request
 
 from gitdeploy.deployment.plan.options import Options
 from gitdeploy.errors import SourceError
+from gitdeploy.several.summary import summary
 from gitdeploy.site.status import row_as_dict
 from gitdeploy.text import clean
 from gitdeploy.web.answers import success
@@ -103,6 +104,13 @@ def config() -> dict[str, Any]:
 def status() -> dict[str, Any]:
     """As `status --json`."""
     return success(panel().app().status().as_dict())
+
+
+def overview() -> dict[str, Any]:
+    """What `gitdeploy apps --json` says of this app: its state, the last deployment, its health."""
+    here = panel()
+    app = here.app()
+    return success(summary(here.listed or app.site.name, app, app.health_lately).as_dict())
 
 
 def deployments() -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +28,7 @@ from gitdeploy.web.words.texts import LANGUAGES, Words, read_time
 
 if TYPE_CHECKING:
     from gitdeploy.app import App
+    from gitdeploy.several.summary import Row
 
 FOLDER = Path(__file__).parent
 
@@ -35,7 +36,7 @@ FOLDER = Path(__file__).parent
 class Visitor(Struct, frozen=True):
     """Who looks, and how they want to see it. `base`: the path of the page without a slash at its end, a proxy's prefix
     included. `csrf`: what changes must be sent with; `can_log_out`: there is a session of gitdeploy's own;
-    `streams`: the server has room for live streams."""
+    `streams`: the server has room for live streams; `all_apps`: the path of the page of all apps, where this is one of them."""
 
     base: str
     name: str = ""
@@ -43,6 +44,7 @@ class Visitor(Struct, frozen=True):
     csrf: str = ""
     can_log_out: bool = False
     streams: bool = False
+    all_apps: str = ""
     language: str = "en"
     theme: str = "auto"
 
@@ -73,6 +75,16 @@ def login(visitor: Visitor, app_name: str, *, problem: str = "", wait: int = 0) 
 def broken(app_name: str, visitor: Visitor, error: GitDeployError) -> str:
     """What is shown while nothing else can be: deploy.yaml can't be read, the checkout is another user's."""
     return _render("broken.html", visitor, app=app_name, message=error.message, hint=error.hint)
+
+
+def overview(visitor: Visitor, title: str, rows: Sequence[Row]) -> str:
+    """The page of all apps."""
+    return _render("overview.html", visitor, app=title, rows=rows)
+
+
+def apps(visitor: Visitor, rows: Sequence[Row]) -> str:
+    """The list in it."""
+    return _render("apps.html", visitor, rows=rows)
 
 
 class Parts:

@@ -10,19 +10,19 @@ from gitdeploy.messages import tr
 from gitdeploy.web.access import access
 from gitdeploy.web.errors import NoSuchPage, TooManyTries
 from gitdeploy.web.page import page
-from gitdeploy.web.shared.panel import panel
+from gitdeploy.web.shared.panel import entrance
 
 
 def form() -> Any:
     """The form."""
-    if panel().authorize is not None:
+    if entrance().authorize is not None:
         raise NoSuchPage(tr("There is no login of its own here."), tr("Log in to the app itself."))
     return page.login_page()
 
 
 def log_in() -> Any:
     """Open a session for a right token or the first login's code, under a new id; else the form again."""
-    here = panel()
+    here = entrance()
     if here.authorize is not None:
         raise NoSuchPage(tr("There is no login of its own here."), tr("Log in to the app itself."))
     token = request.form.get("token", "").strip()[:500]
@@ -57,7 +57,7 @@ def log_out() -> Any:
     """End the session."""
     session = request.cookies.get(access.COOKIE)
     if session:
-        panel().store.close_session(session)
+        entrance().store.close_session(session)
     answer = make_response(redirect(url_for(f"{request.blueprint}.form"), 303))
     answer.delete_cookie(access.COOKIE, path=cookie_path(), httponly=True, samesite="Strict", secure=request.is_secure)
     return answer

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from flask import Response, make_response, request, url_for
+from msgspec.structs import replace
 
-from gitdeploy.errors import ConfigError, GitDeployError
+from gitdeploy.errors import GitDeployError
 from gitdeploy.web.access.access import Access
 from gitdeploy.web.answers import status_of
 from gitdeploy.web.page import document
 from gitdeploy.web.page.document import Visitor
 from gitdeploy.web.shared.asking import number
-from gitdeploy.web.shared.panel import panel, who
+from gitdeploy.web.shared.panel import Panel, entrance, panel, who
 from gitdeploy.web.words import taste
 from gitdeploy.web.words.taste import LANGUAGE_COOKIE, THEME_COOKIE
 
@@ -27,8 +28,8 @@ def show() -> Response:
     except GitDeployError as error:  # a deploy.yaml that can't be read, a checkout of another owner, a damaged state.db
         if error.kind == "not_found":
             raise
-        return _remember(visitor, make_response(document.broken(here.root.name, visitor, error), 503))
-    return _remember(visitor, make_response(made))
+        return remember(visitor, make_response(document.broken(here.root.name, visitor, error), 503))
+    return remember(visitor, make_response(made))
 
 
 def part(name: str) -> Response:
@@ -43,32 +44,31 @@ def part(name: str) -> Response:
 def login_page(problem: str = "", wait: int = 0) -> Response:
     """The login form; PROBLEM and WAIT as `document.login` takes them."""
     visitor = visitor_of(None)
-    try:
-        name = panel().app().site.name
-    except ConfigError:
-        name = panel().root.name
-    return _remember(visitor, make_response(document.login(visitor, name, problem=problem, wait=wait)))
+    title = entrance().title()
+    return remember(visitor, make_response(document.login(visitor, title, problem=problem, wait=wait)))
 
 
 def visitor_of(access: Access | None) -> Visitor:
     """Who looks, in the language and the colours that they chose or their browser prefers."""
     language, theme = taste.taste(request.args, request.cookies, request.headers.get("Accept-Language", ""))
-    base = url_for(f"{request.blueprint}.show").rstrip("/")
+    here, base = entrance(), url_for(f"{request.blueprint}.show").rstrip("/")
+    one_of_all = isinstance(here, Panel) and here.listed is not None
+    visitor = Visitor(
+        base, language=language, theme=theme, all_apps=base.rpartition("/")[0] + "/" if one_of_all else ""
+    )
     if access is None:
-        return Visitor(base, language=language, theme=theme)
-    return Visitor(
-        base,
+        return visitor
+    return replace(
+        visitor,
         name=access.name,
         read_only=access.read_only,
         csrf=access.csrf,
         can_log_out=access.how == "session",
-        streams=panel().streams > 0,
-        language=language,
-        theme=theme,
+        streams=here.streams > 0,
     )
 
 
-def _remember(visitor: Visitor, answer: Response) -> Response:
+def remember(visitor: Visitor, answer: Response) -> Response:
     """Keep a choice that the address carries, for a year."""
     for name, cookie, chosen in (("lang", LANGUAGE_COOKIE, visitor.language), ("theme", THEME_COOKIE, visitor.theme)):
         if request.args.get(name) == chosen:

@@ -36,6 +36,12 @@ def make_app(
     """The WSGI application of `gitdeploy web`."""
     app = Flask("gitdeploy.web", static_folder=None)
     app.register_blueprint(blueprint(folder, config_file=config_file, streams=streams, auto_check=auto_check))
+    alone(app)
+    return app
+
+
+def alone(app: Flask) -> None:
+    """Have APP, with our page in it, answer for itself what the page doesn't, behind the proxies that its settings name."""
     shared = app.extensions["gitdeploy"]["gitdeploy"]
     app.after_request(guard.with_headers)
 
@@ -54,11 +60,21 @@ def make_app(
     app.register_error_handler(GitDeployError, error_answer)
     app.add_url_rule("/", "root", to_the_page)
     app.wsgi_app = BelieveProxies(app.wsgi_app, lambda: shared.settings().trusted_proxies)  # type: ignore[method-assign]
-    return app
 
 
 def serve(app: Flask, host: str, port: int, ready: Callable[[], None]) -> None:
     """Serve APP until SIGTERM or SIGINT; READY is called once the port is bound. Raises OSError for a port in use."""
+
+    def begun() -> None:
+        ready()
+        app.extensions["gitdeploy"]["gitdeploy"].keep_checking()
+
+    run(app, begun, host=host.strip("[]"), port=port)
+
+
+def run(app: Callable[..., Any], ready: Callable[[], None], *, threads: int = STREAMS + WORKERS, **where: Any) -> None:
+    """Serve the WSGI application APP until SIGTERM or SIGINT, WHERE as waitress takes it: host and port, or sockets. READY is
+    called once it is bound. Raises OSError for a port in use."""
     logging.getLogger("waitress").setLevel(logging.ERROR)
     templates()
     priority.give_way()
@@ -66,9 +82,8 @@ def serve(app: Flask, host: str, port: int, ready: Callable[[], None]) -> None:
     server = waitress.create_server(
         app,
         map=sockets,
-        host=host.strip("[]"),
-        port=port,
-        threads=STREAMS + WORKERS,
+        **where,
+        threads=threads,
         connection_limit=CONNECTIONS,
         asyncore_use_poll=True,
         channel_timeout=30,
@@ -83,12 +98,11 @@ def serve(app: Flask, host: str, port: int, ready: Callable[[], None]) -> None:
         if hasattr(listening, "channel_class"):
             listening.channel_class = PunctualChannel
     ready()
-    app.extensions["gitdeploy"]["gitdeploy"].keep_checking()
     server.run()
 
 
-def warnings(settings: WebConfig, host: str) -> list[str]:
-    """What the operator should hear before the page is reachable from elsewhere."""
+def warnings(settings: WebConfig, host: str, file: str = "deploy.yaml") -> list[str]:
+    """What the operator should hear before the page is reachable from elsewhere. FILE: where SETTINGS are."""
     try:
         if host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback:
             return []
@@ -107,7 +121,8 @@ def warnings(settings: WebConfig, host: str) -> list[str]:
     if not settings.hosts:
         found.append(
             tr(
-                "`web.hosts` in deploy.yaml is empty, so the page answers only to localhost. Add the names that people type."
+                "`web.hosts` in {file} is empty, so the page answers only to localhost. Add the names that people type.",
+                file=file,
             )
         )
     return found

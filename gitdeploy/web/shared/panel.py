@@ -10,7 +10,6 @@ from typing import Any
 
 from flask import current_app, g, request
 
-from gitdeploy.app import App
 from gitdeploy.config import WebConfig
 from gitdeploy.errors import ConfigError
 from gitdeploy.messages import tr
@@ -25,53 +24,26 @@ from gitdeploy.web.shared.shared import SharedApp
 EXTENSION = "gitdeploy"
 
 
-class Panel:
-    """The page of the app in FOLDER. `streams`: how many event streams may be open at once (each takes a thread of the
-    server)."""
+class Entrance:
+    """What guards a page: who asks, by the app's own login (`authorize`) or by tokens and sessions of `store`. `streams`: how
+    many event streams may be open at once (each takes a thread of the server)."""
 
-    def __init__(
-        self,
-        folder: Path,
-        config_file: Path | None = None,
-        *,
-        authorize: Authorize | None = None,
-        streams: int = 0,
-        auto_check: bool = True,
-    ) -> None:
-        self.folder = folder
-        self.config_file = config_file
+    def __init__(self, store: Store, *, authorize: Authorize | None = None, streams: int = 0) -> None:
+        self.store = store
         self.authorize = authorize
         self.streams = streams
-        self.auto_check = auto_check
         self.environment_token = environment_token()
-        app = SharedApp.open(folder, config_file)
-        self.root = app.site.root
-        self.store = Store(app.site.state.path / "web.db", app.site.make_state)
-        self.follower = Follower(self.app, streams)
-        self.looking = Looking(self.app, self.store, self.root, by_itself=auto_check)
-        self._lock = threading.Lock()
-        self._opened: tuple[Any, App] | None = None
-
-    def app(self) -> App:
-        """The app as it is configured now: read again where deploy.yaml or .env changed. Raises `ConfigError`."""
-        stamp = tuple(_stamp(path) for path in (self.config_file or self.root / "deploy.yaml", self.root / ".env"))
-        with self._lock:
-            if self._opened is None or self._opened[0] != stamp:
-                self._opened = (stamp, SharedApp.open(self.root, self.config_file))
-            return self._opened[1]
 
     def settings(self) -> WebConfig:
-        """`web` of deploy.yaml; the last readable one where a release has just brought a broken file."""
-        try:
-            return self.app().site.config.web
-        except ConfigError:
-            with self._lock:
-                return self._opened[1].site.config.web if self._opened is not None else WebConfig()
+        """How the page is served: by which names it may be asked for, whom it believes."""
+        raise NotImplementedError
+
+    def title(self) -> str:
+        """Whose page it is, in a word."""
+        raise NotImplementedError
 
     def keep_checking(self) -> None:
         """Look for releases by itself, where that is wanted; begins with the first request after a fork."""
-        if self.auto_check:
-            self.looking.begin()
 
     def who(self) -> Access | None:
         """Who the present request comes from. Raises `TooManyTries`, `AuthorizeBroken`."""
@@ -97,6 +69,63 @@ class Panel:
         return None
 
 
+class Panel(Entrance):
+    """The page of the app in FOLDER. `listed`: its name in the list of apps, where its page is one of
+    several that are served together."""
+
+    def __init__(
+        self,
+        folder: Path,
+        config_file: Path | None = None,
+        *,
+        authorize: Authorize | None = None,
+        streams: int = 0,
+        auto_check: bool = True,
+        listed: str | None = None,
+    ) -> None:
+        self.folder = folder
+        self.config_file = config_file
+        self.auto_check = auto_check
+        self.listed = listed
+        app = SharedApp.open(folder, config_file)
+        self.root = app.site.root
+        super().__init__(
+            Store(app.site.state.path / "web.db", app.site.make_state), authorize=authorize, streams=streams
+        )
+        self.follower = Follower(self.app, streams)
+        self.looking = Looking(self.app, self.store, self.root, by_itself=auto_check)
+        self._lock = threading.Lock()
+        self._opened: tuple[Any, SharedApp] | None = None
+
+    def app(self) -> SharedApp:
+        """The app as it is configured now: read again where deploy.yaml or .env changed. Raises `ConfigError`."""
+        stamp = tuple(_stamp(path) for path in (self.config_file or self.root / "deploy.yaml", self.root / ".env"))
+        with self._lock:
+            if self._opened is None or self._opened[0] != stamp:
+                self._opened = (stamp, SharedApp.open(self.root, self.config_file))
+            return self._opened[1]
+
+    def settings(self) -> WebConfig:
+        """`web` of deploy.yaml; the last readable one where a release has just brought a broken file."""
+        try:
+            return self.app().site.config.web
+        except ConfigError:
+            with self._lock:
+                return self._opened[1].site.config.web if self._opened is not None else WebConfig()
+
+    def title(self) -> str:
+        if self.listed is not None:
+            return self.listed
+        try:
+            return self.app().site.name
+        except ConfigError:
+            return self.root.name
+
+    def keep_checking(self) -> None:
+        if self.auto_check:
+            self.looking.begin()
+
+
 def environment_token() -> str | None:
     """The administrator's token that GITDEPLOY_WEB_TOKEN sets; None where it isn't set. Raises `ConfigError`."""
     token = os.environ.get(accesses.ENVIRONMENT_TOKEN, "").strip()
@@ -115,9 +144,16 @@ def environment_token() -> str | None:
     return token
 
 
-def panel() -> Panel:
-    """The panel of the present request."""
+def entrance() -> Entrance:
+    """What guards the page of the present request."""
     found = current_app.extensions[EXTENSION][request.blueprint]
+    assert isinstance(found, Entrance)
+    return found
+
+
+def panel() -> Panel:
+    """The panel of the present request, which is of one app's page."""
+    found = entrance()
     assert isinstance(found, Panel)
     return found
 

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from gitdeploy.app import App
 from gitdeploy.backups.store import Backup
+from gitdeploy.messages import said, tr
+from gitdeploy.several.summary import Health, health_of
 from gitdeploy.site.live_cache import live_facts
 from gitdeploy.site.site import Site
 from gitdeploy.site.status import Checkout
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from gitdeploy.venvs import Usage
 
 EDITED = 2.0  # seconds until a file that was edited by hand shows
+ASKED_LATELY = 10.0  # seconds that the answer of a health check is shown to all who look at the overview
+AT_ONCE = 1.0  # seconds that a look waits for it; a check that takes longer is shown by a later look
 RARE = 30.0  # seconds for what changes rarely: the sizes of backups, the units that run from the checkout
 
 Value = TypeVar("Value")
@@ -48,6 +52,35 @@ class _Kept(Generic[Value]):
             return value
 
 
+class _Health:
+    """What the health check said lately. Whoever looks waits for a moment only, however long the check takes."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._asking = False
+        self._said: tuple[float, Health] | None = None
+
+    def get(self, ask: Callable[[], Health]) -> Health:
+        with self._changed:
+            if not self._fresh() and not self._asking:
+                self._asking = True
+                threading.Thread(target=self._ask, args=(ask,), name="gitdeploy-health", daemon=True).start()
+            self._changed.wait_for(lambda: not self._asking or self._fresh(), AT_ONCE)
+            return self._said[1] if self._said is not None else Health(state="asking")
+
+    def _fresh(self) -> bool:
+        return self._said is not None and monotonic() - self._said[0] < ASKED_LATELY
+
+    def _ask(self, ask: Callable[[], Health]) -> None:
+        found = Health(state="unknown", **said(tr("The health check could not be asked.")))
+        try:
+            found = ask()
+        finally:
+            with self._changed:
+                self._said, self._asking = (monotonic(), found), False
+                self._changed.notify_all()
+
+
 class SharedApp(App):
     """An `App` for the threads of one server."""
 
@@ -57,6 +90,7 @@ class SharedApp(App):
         self._sizes: dict[str, tuple[float, Usage]] = {}  # backup id -> when it was measured, bytes
         self._measuring = threading.Lock()
         self._units = _Kept[list[str]](RARE)
+        self._health = _Health()
 
     def checkout(self) -> Checkout:
         venv = self.site.venv_link
@@ -78,6 +112,10 @@ class SharedApp(App):
             for name, size in super().backup_sizes(due).items():
                 self._sizes[name] = monotonic(), size
             return {name: size for name, (_, size) in self._sizes.items()}
+
+    def health_lately(self) -> Health:
+        """Its health as it was a moment ago, for an overview that many look at."""
+        return self._health.get(lambda: health_of(self))
 
     def units_found(self) -> list[str]:
         return self._units.get(None, super().units_found)

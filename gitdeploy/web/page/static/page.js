@@ -547,6 +547,20 @@ function logIn(form) {
   form.requestSubmit();
 }
 
+// The page of all apps: its list is asked for again while somebody looks.
+async function renewOverview(place) {
+  if (document.hidden) return;
+  try {
+    const made = await (await ask("/part/apps")).text();
+    const focused = document.activeElement?.closest("[data-overview] li")?.id;
+    place.innerHTML = made;
+    localTimes(place);
+    if (focused) find(`#${focused} a`)?.focus({ preventScroll: true });
+  } catch (error) {
+    if (error.status === 401) location.reload();
+  }
+}
+
 function begin() {
   localTimes(document);
   document.addEventListener("click", chooseTheme);
@@ -558,6 +572,8 @@ function begin() {
   }
   const form = find("form.login");
   if (form) logIn(form);
+  const overview = find("[data-overview]");
+  if (overview) setInterval(renewOverview, IDLE, overview);
   if (main.dataset.csrf === undefined) return;
   document.addEventListener("click", clicked);
   document.addEventListener("submit", confirmed);

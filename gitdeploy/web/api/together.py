@@ -1,0 +1,88 @@
+"""The API of the page of all apps: the list, the figures of all, and what goes on to the process of one app."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote
+
+from flask import Response, g, redirect, request, url_for
+
+from gitdeploy.messages import tr
+from gitdeploy.web.access import guard
+from gitdeploy.web.answers import success
+from gitdeploy.web.api.start import LONGEST
+from gitdeploy.web.errors import NoSuchPage
+from gitdeploy.web.shared.behind import Passed, passed_cookies
+from gitdeploy.web.shared.front import caller, front
+from gitdeploy.web.words.taste import LANGUAGE_COOKIE, THEME_COOKIE
+
+_PATIENCE = 180.0  # seconds without a byte of an answer
+# An app's process is its owner's, whom the page's other apps do not trust. So of its answers only these headers go on, no script
+# and no style does (a browser takes them from the page itself), and no cookie but those of the language and the colours.
+_TYPES = ("text/html", "application/json", "text/event-stream", "application/openmetrics-text")
+_HEADERS = frozenset("content-length cache-control retry-after allow x-accel-buffering".split())
+
+
+def apps() -> dict[str, Any]:
+    """As `apps --json`."""
+    return success([row.as_dict() for row in front().rows()])
+
+
+def figures() -> Response:
+    """GET /upgrade/metrics: those of all apps, each with its label `app`."""
+    from gitdeploy.web.api.families import together
+
+    here = front()
+    who_may = here.settings().metrics
+    if who_may == "off":
+        raise NoSuchPage("There are no metrics here.", "`web.metrics` in apps.yaml says who may read them.")
+    if who_may == "token":
+        guard.check_access(here.who(), "login")
+    text, content_type = together(here.figures())
+    return Response(text, content_type=content_type)
+
+
+def to_login(app: str) -> Any:
+    """GET /upgrade/APP/login: there is one login for all."""
+    front().find(app)
+    return redirect(url_for(f"{request.blueprint}.form"))
+
+
+def pass_on(app: str, **_rest: str) -> Response:
+    """The answer of the app's own process. Who may ask it this was checked before, as for the page of one app."""
+    here = front()
+    here.find(app)
+    headers = {key: value for key, value in request.headers.items() if key.lower() != "cookie"}
+    if cookies := passed_cookies(
+        {key: request.cookies[key] for key in (LANGUAGE_COOKIE, THEME_COOKIE) if key in request.cookies}
+    ):
+        headers["Cookie"] = cookies
+    target = quote(request.path) + (f"?{request.query_string.decode('latin-1')}" if request.query_string else "")
+    passed = here.behind.ask(
+        app,
+        request.method,
+        target,
+        caller(g.get("gitdeploy_access")),
+        headers=headers,
+        body=request.get_data(),
+        timeout=LONGEST if request.method == "POST" else _PATIENCE,
+    )
+    return _answer(passed)
+
+
+def _answer(passed: Passed) -> Response:
+    kind = next((value for key, value in passed.headers if key.lower() == "content-type"), "")
+    if kind.partition(";")[0].strip().lower() not in _TYPES and passed.status not in (301, 302, 303, 304):
+        passed.close()
+        raise NoSuchPage(tr("There is nothing at this address."), tr("The list: gitdeploy apps"))
+    answer = Response(passed.body(), status=passed.status, content_type=kind or None)
+    answer.call_on_close(passed.close)
+    for key, value in passed.headers:
+        name = key.lower()
+        own = name == "set-cookie" and value.partition("=")[0] in (LANGUAGE_COOKIE, THEME_COOKIE)
+        inside = name == "location" and value.startswith(f"{request.script_root}{request.path.rstrip('/')}")
+        if name in _HEADERS or own or inside:
+            answer.headers.add(key, value)
+    for key, value in guard.HEADERS.items():
+        answer.headers[key] = value
+    return answer
