@@ -34,6 +34,7 @@ from gitdeploy.upkeep import finding
 if TYPE_CHECKING:
     from gitdeploy.backups.store import Backup
     from gitdeploy.config.pins import Change
+    from gitdeploy.deployment.flow.rehearse import Rehearsed
     from gitdeploy.deployment.flow.rollback import Asked
     from gitdeploy.deployment.flow.rollback import Choice as RollbackChoice
     from gitdeploy.deployment.outside.launch import Launched
@@ -94,6 +95,20 @@ class App(Looking):
 
         with open_session(self.site, caller or self._caller("prepare")) as session:
             return flow.upgrade.prepare_upgrade(session, tag, options or Options())
+
+    def rehearse(
+        self,
+        tag: str | None = None,
+        options: Options | None = None,
+        *,
+        keep: bool = False,
+        caller: Caller | None = None,
+    ) -> Rehearsed:
+        """Try the release TAG, or the newest one, on a copy of the app and of its data; nothing live is touched. KEEP: the app
+        goes on in the copy until `close` of what is returned is called."""
+
+        with open_session(self.site, caller or self._caller("rehearse")) as session:
+            return flow.rehearse.rehearse(session, tag, options or Options(), keep=keep)
 
     def backup(self, *, label: str = "", caller: Caller | None = None) -> BackupRow:
         """Make a backup now."""

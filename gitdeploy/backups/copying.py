@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
-import shutil
 import stat
 import zlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -18,9 +16,9 @@ from gitdeploy.backups.store import ids
 from gitdeploy.errors import DeploymentFailed
 from gitdeploy.messages import tr
 from gitdeploy.system import interruption
+from gitdeploy.system.reflink import share_or_copy
 from gitdeploy.text import path_text
 
-_FICLONE = 0x40049409
 _CLOCK_TICK = 100_000_000  # nanoseconds: within so many a file may change without a sign of it
 _BLOCK = 1 << 20
 SINCE = ".since"  # behind a folder's name
@@ -224,10 +222,7 @@ def _owner(place: Path, found: os.stat_result) -> None:
 def _copy_file(source: Path, place: Path) -> None:
     try:
         with open(source, "rb") as reader, open(place, "xb") as writer:
-            try:
-                fcntl.ioctl(writer.fileno(), _FICLONE, reader.fileno())
-            except OSError:
-                shutil.copyfileobj(reader, writer, _BLOCK)
+            share_or_copy(reader, writer)
     except PermissionError as error:
         raise _unreadable(source, error) from error
     except OSError as error:

@@ -25,6 +25,9 @@ _STEPS = {
     "reopen": tr("reopen"),
     "post-deploy": tr("post-deploy"),
     "post-restore": tr("post-restore"),
+    "copy": tr("copy"),
+    "scratch": tr("scratch"),
+    "old-release": tr("old-release"),
 }
 
 
@@ -33,6 +36,7 @@ _ACTIONS = {
     "restore": tr("restore"),
     "rollback": tr("rollback"),
     "prepare": tr("prepare"),
+    "rehearse": tr("rehearse"),
     "backup": tr("backup"),
 }
 

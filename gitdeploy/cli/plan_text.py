@@ -66,6 +66,8 @@ def plan_text(screen: Screen, plan: Plan) -> str:
     for number, move in enumerate(plan.data):
         lines.append(row(tr("data replaced") if number == 0 else "", move.text))
     lines += _afterwards(plan)
+    if plan.rehearsal is not None:
+        lines.append(row(tr("rehearsal"), plan.rehearsal.sentence()))
     lines.append(row(tr("disk"), tr("up to {size}", size=size_text(plan.disk_needed))))
     lines += _brought(screen, plan)
     lines += [tr("  Note: {warning}", warning=warning) for warning in (*plan.remembered, *plan.warnings)]

@@ -24,6 +24,7 @@ from gitdeploy.config.sections import (
     SourceConfig,
     WebConfig,
 )
+from gitdeploy.config.sections_rehearse import RehearseConfig
 from gitdeploy.config.sections_venv import VenvConfig
 from gitdeploy.config.window import Window
 
@@ -46,6 +47,7 @@ __all__ = [
     "Judging",
     "MaintenanceConfig",
     "NotifyConfig",
+    "RehearseConfig",
     "ServiceConfig",
     "SourceConfig",
     "VenvConfig",

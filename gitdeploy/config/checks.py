@@ -268,6 +268,16 @@ def version_range(text: str) -> str | None:
     return tr("must be a range of versions such as `>=2.5`; found `{text}`.", text=clean(text, limit=60))
 
 
+def rehearse_command(text: str) -> str | None:
+    return command(text) or (None if "{port}" in text else tr("must name the port that the app listens at: {{port}}."))
+
+
+def rehearse_variable(name: str, value: str) -> str | None:
+    if problem := passed_variable(name):
+        return problem
+    return None if value.isprintable() else tr("has a variable `{name}` with a control character.", name=name)
+
+
 def key_fingerprint(text: str) -> str | None:
     if re.fullmatch(r"(?:[0-9A-Fa-f]{40}|[0-9A-Fa-f]{64})", text.replace(" ", "")):
         return None

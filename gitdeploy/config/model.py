@@ -30,6 +30,7 @@ from gitdeploy.config.sections import (
     WebConfig,
     has_url,
 )
+from gitdeploy.config.sections_rehearse import RehearseConfig
 from gitdeploy.config.sections_venv import VenvConfig
 from gitdeploy.errors import ConfigError
 from gitdeploy.messages import tr
@@ -45,6 +46,7 @@ SECTIONS: Mapping[str, type[Any]] = {
     "service": ServiceConfig,
     "maintenance": MaintenanceConfig,
     "health": HealthConfig,
+    "rehearse": RehearseConfig,
     "check": CheckConfig,
     "log": LogConfig,
     "web": WebConfig,
@@ -85,6 +87,7 @@ class Config(Section, frozen=True):
     service: ServiceConfig = field(default_factory=ServiceConfig)
     maintenance: MaintenanceConfig = field(default_factory=MaintenanceConfig)
     health: HealthConfig = field(default_factory=HealthConfig)
+    rehearse: RehearseConfig = field(default_factory=RehearseConfig)
     check: CheckConfig = field(default_factory=CheckConfig)
     log: LogConfig = field(default_factory=LogConfig)
     notify: tuple[NotifyConfig, ...] = setting(

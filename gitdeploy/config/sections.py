@@ -334,6 +334,9 @@ class CheckConfig(Section, frozen=True):
     min_age: float = setting(
         Duration(0, 366 * DAY, unit_needed=True), 0.0, "An automatic upgrade waits until a release is this old."
     )
+    rehearse: bool = setting(
+        Flag(), False, "true: an automatic upgrade comes only after a rehearsal of the release has passed."
+    )
 
 
 NOTIFY_EVENTS = ("started", "succeeded", "rolled_back", "failed", "update_available")

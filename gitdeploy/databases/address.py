@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qsl, quote, unquote
 
 from msgspec import Struct, field
 
@@ -60,6 +60,11 @@ class Address(Struct, frozen=True):
             raise ConfigError(tr("The database URL {shown} holds a control character.", shown=shown))
         return made
 
+    @property
+    def on_a_socket(self) -> bool:
+        """Whether the server is asked by a socket in a folder of this machine."""
+        return bool(self.options.get("unix_socket")) or "/" in self.host
+
     def shown(self, scheme: str) -> str:
         """`postgresql://db.example.com/app`: without user and password, the name by which a dump is found again."""
         port = f":{self.port}" if self.port else ""
@@ -71,6 +76,24 @@ class Address(Struct, frozen=True):
         socket = self.options.get("unix_socket", "")
         host = "localhost" if self.host in _LOOPBACK else self.host.lower() if "/" not in self.host else self.host
         return f"{scheme} {socket or host} {self.port or port} {self.database}"
+
+
+def led_to(url: str, database: str, host: str | None) -> str:
+    """URL with another DATABASE, and with HOST in place of its server's, where one is given; user, password, port and options
+    stay as they are written."""
+    scheme, _, rest = url.partition("://")
+    rest, mark, query = rest.partition("?")
+    server, _, _ = rest.partition("/")
+    user, at, place = server.rpartition("@")
+    if host is not None:
+        port = _host_and_port(place.split(",")[0])[1]
+        place = f"{host}:{port}" if port else host
+    kept = [
+        pair
+        for pair in query.split("&")
+        if pair.partition("=")[0] != "dbname" and (host is None or pair.partition("=")[0] not in ("host", "hostaddr"))
+    ]
+    return f"{scheme}://{user}{at}{place}/{quote(database, safe='')}" + (mark + "&".join(kept) if query else "")
 
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")

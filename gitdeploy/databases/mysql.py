@@ -60,7 +60,7 @@ class MySQL(Struct, frozen=True):
 
     def problems(self) -> list[tuple[str, str]]:
         try:
-            with self._session() as session:
+            with self.session() as session:
                 session.ask("SELECT 1")
                 session.program("mariadb-dump", "mysqldump")
         except GitDeployError as error:
@@ -68,7 +68,7 @@ class MySQL(Struct, frozen=True):
         return []
 
     def warnings(self) -> list[str]:
-        with self._session() as session:
+        with self.session() as session:
             found = session.names(sql.NOT_TRANSACTIONAL)
             may = session.ask(sql.MAY_CREATE.format(schema=sql.inside(self._beside("new"))))
         said = []
@@ -94,11 +94,11 @@ class MySQL(Struct, frozen=True):
         return said
 
     def size(self) -> int:
-        with self._session() as session:
+        with self.session() as session:
             return int(float(session.ask(sql.SIZE) or 0))
 
     def fingerprint(self) -> str:
-        with self._session() as session:
+        with self.session() as session:
             return hashlib.sha256(session.ask(sql.FINGERPRINT).encode("utf-8", "surrogateescape")).hexdigest()
 
     def _beside(self, word: str) -> str:
@@ -107,14 +107,14 @@ class MySQL(Struct, frozen=True):
 
     def recorded(self, table: str) -> frozenset[str] | None:
         columns = "CONCAT(app, '.', name)" if table == DJANGO else "version_num"
-        with self._session() as session:
+        with self.session() as session:
             if table not in session.names(sql.TABLES):
                 return None
             return frozenset(session.ask(f"SELECT {columns} FROM {sql.identifier(table)}").splitlines())  # noqa: S608
 
     def counters(self) -> dict[str, int]:
         """The rows of each table; empty where counting them would take long."""
-        with suppress(GitDeployError, ValueError), self._session() as session:
+        with suppress(GitDeployError, ValueError), self.session() as session:
             tables = session.names(sql.TABLES)
             if tables and float(session.ask(sql.SIZE) or 0) <= _LARGEST_COUNTED:
                 answer = session.ask("; ".join(f"SELECT COUNT(*) FROM {sql.identifier(name)}" for name in tables))  # noqa: S608
@@ -137,7 +137,7 @@ class MySQL(Struct, frozen=True):
         }
         try:
             since = int(datetime.fromisoformat(dump.at).timestamp())
-            with self._session() as session:
+            with self.session() as session:
                 touched = session.names(sql.WRITTEN_SINCE, since=str(since))
             told = told and all(name in tables or is_bookkeeping(name) for name in touched)
         except (GitDeployError, ValueError):
@@ -162,7 +162,7 @@ class MySQL(Struct, frozen=True):
             shutil.rmtree(place)
         place.mkdir(mode=0o700)
         fingerprint = self.fingerprint()
-        with self._session() as session:
+        with self.session() as session:
             views = session.names(sql.VIEWS)
             without = [f"--ignore-table={self.address.database}.{view}" for view in views]
             session.dump([*without, "--skip-triggers"], place / _TABLES, on_line)
@@ -189,10 +189,9 @@ class MySQL(Struct, frozen=True):
     def restore(self, folder: Path, dump: Dump, on_line: OnLine) -> None:
         begun = time.monotonic()
         place = folder / dump.file
-        for name in (_TABLES, _CODE, _VIEWS):
-            _prove(place / name, self.name)
+        files = self.files_of(folder, dump)
         new, old = self._beside("new"), self._beside("old")
-        with self._session() as session:
+        with self.session() as session:
             try:
                 session.make(new)
                 session.make(old)
@@ -207,8 +206,8 @@ class MySQL(Struct, frozen=True):
                     ),
                 ) from error
             try:
-                for name in (_TABLES, _CODE, _VIEWS):  # the last two as a trial: they are made again after the swap
-                    session.load(place / name, new)
+                for file in files:  # the last two as a trial: they are made again after the swap
+                    session.load(file, new)
                 session.drop_code(new)
                 faultpoints.point("database beside")
                 self._swap(session, place, new, old, on_line)
@@ -226,12 +225,19 @@ class MySQL(Struct, frozen=True):
             )
         )
 
+    def files_of(self, folder: Path, dump: Dump) -> list[Path]:
+        """The files of DUMP in FOLDER, in the order in which they are loaded. Raises `DeploymentFailed` where one isn't whole."""
+        files = [folder / dump.file / name for name in (_TABLES, _CODE, _VIEWS)]
+        for file in files:
+            _prove(file, self.name)
+        return files
+
     def tidy(self) -> None:
-        with self._session() as session:
+        with self.session() as session:
             session.drop(self._beside("new"))
             session.drop(self._beside("old"))
 
-    def _swap(self, session: _Session, place: Path, new: str, old: str, on_line: OnLine) -> None:
+    def _swap(self, session: Session, place: Path, new: str, old: str, on_line: OnLine) -> None:
         live = self.address.database
         present = place / "present"
         with suppress(FileNotFoundError):
@@ -262,7 +268,7 @@ class MySQL(Struct, frozen=True):
     # ---- the server ----
 
     @contextmanager
-    def _session(self) -> Iterator[_Session]:
+    def session(self) -> Iterator[Session]:
         """What every program is told first; the password is in a file as long as this lasts."""
         address, options = self.address, self.address.options
         socket = options.get("unix_socket") or (address.host if address.host.startswith("/") else "")
@@ -288,10 +294,10 @@ class MySQL(Struct, frozen=True):
         # With a password of its own nothing else is read; without one it may be in the owner's ~/.my.cnf.
         option = "--defaults-file" if address.password else "--defaults-extra-file"
         with self.client.handed_file(settings) as file:
-            yield _Session(self, (f"{option}={file}", *words))
+            yield Session(self, (f"{option}={file}", *words))
 
 
-class _Session(Struct, frozen=True):
+class Session(Struct, frozen=True):
     """One stretch of work with the server."""
 
     database: MySQL

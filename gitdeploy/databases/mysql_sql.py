@@ -4,6 +4,10 @@ from __future__ import annotations
 
 SIZE = "SELECT COALESCE(SUM(data_length), 0) FROM information_schema.tables WHERE table_schema = DATABASE()"
 
+WHOLE_SIZE = (
+    "SELECT COALESCE(SUM(data_length + index_length), 0) FROM information_schema.tables WHERE table_schema = DATABASE()"
+)
+
 TABLES = (
     "SELECT table_name FROM information_schema.tables "
     "WHERE table_schema = '{schema}' AND table_type NOT LIKE '%VIEW' ORDER BY 1"

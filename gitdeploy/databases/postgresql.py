@@ -76,7 +76,7 @@ class PostgreSQL(Struct, frozen=True):
 
     def problems(self) -> list[tuple[str, str]]:
         try:
-            with self._session() as session:
+            with self.session() as session:
                 version = session.server_version()
                 found = session.program("pg_dump", version)
                 if _major(found) and _major(found) < version:
@@ -103,16 +103,16 @@ class PostgreSQL(Struct, frozen=True):
         return []
 
     def size(self) -> int:
-        with self._session() as session:
+        with self.session() as session:
             return int(session.ask(sql.SIZE) or 0)
 
     def fingerprint(self) -> str:
-        with self._session() as session:
+        with self.session() as session:
             return hashlib.sha256(session.ask(sql.FINGERPRINT).encode("utf-8", "surrogateescape")).hexdigest()
 
     def recorded(self, table: str) -> frozenset[str] | None:
         columns = "app || '.' || name" if table == DJANGO else "version_num"
-        with self._session() as session:
+        with self.session() as session:
             places = session.ask(sql.TABLES_NAMED.format(name=sql.literal(table))).splitlines()
             rows = [session.ask(f"SELECT {columns} FROM {place}") for place in places]  # noqa: S608  # the server's own name
         return frozenset(line for text in rows for line in text.splitlines()) if places else None
@@ -120,13 +120,13 @@ class PostgreSQL(Struct, frozen=True):
     def counters(self) -> dict[str, int]:
         """Rows written into each table until now, as the server counts them, by the table's number and name (another table
         may have its name later); empty where it doesn't count."""
-        with suppress(GitDeployError), self._session() as session:
+        with suppress(GitDeployError), self.session() as session:
             lines = session.ask(sql.COUNTERS).splitlines()
             return {table: int(number) for number, _, table in (line.partition("|") for line in lines)}
         return {}
 
     def rows(self) -> dict[str, int]:
-        with suppress(GitDeployError), self._session() as session:
+        with suppress(GitDeployError), self.session() as session:
             lines = (line.partition("|") for line in session.ask(sql.ROWS).splitlines())
             return {name: int(number) for number, _, name in lines if not is_bookkeeping(name)}
         return {}
@@ -137,7 +137,7 @@ class PostgreSQL(Struct, frozen=True):
             return Written({}, told=False)
         counted = by_counters(dump.counters, found)
         told = False  # a server that goes away before it answers has not said that it counted everything
-        with suppress(GitDeployError), self._session() as session:
+        with suppress(GitDeployError), self.session() as session:
             told = counted.told and session.ask(sql.UNCOUNTED) == "0"
         return Written(counted.tables, told)
 
@@ -156,7 +156,7 @@ class PostgreSQL(Struct, frozen=True):
         begun, moment, counters = time.monotonic(), datetime.now(UTC), self.counters()
         file = private_file(folder / f"{hashlib.sha256(self.name.encode()).hexdigest()[:12]}.pgdump")
         fingerprint = self.fingerprint()
-        with self._session() as session:
+        with self.session() as session:
             program = session.program("pg_dump", session.server_version())
             words = [program, "--format=custom", "--no-password", "--lock-wait-timeout=60s"]
             done = self.client.run(words, session.env, into=file, timeout=DUMP_LIMIT, on_line=on_line)
@@ -180,7 +180,7 @@ class PostgreSQL(Struct, frozen=True):
 
     def restore(self, folder: Path, dump: Dump, on_line: OnLine) -> None:
         file = folder / dump.file
-        with self._session() as session:
+        with self.session() as session:
             session.prove(file)
             beside = session.beside()
             if beside is not None:
@@ -193,7 +193,7 @@ class PostgreSQL(Struct, frozen=True):
             self._restore_in_place(session, file, on_line)
 
     def tidy(self) -> None:
-        with self._session() as session:
+        with self.session() as session:
             if (beside := session.beside()) is not None:
                 session.drop(beside, f"{self._short}_gitdeploy_new")
                 session.drop(beside, f"{self._short}_gitdeploy_old")
@@ -203,7 +203,7 @@ class PostgreSQL(Struct, frozen=True):
         """The beginning of names beside the database's own: an identifier has 63 bytes."""
         return self.address.database.encode()[:45].decode(errors="ignore")
 
-    def _restore_beside(self, session: _Session, maintenance: str, file: Path, on_line: OnLine) -> None:
+    def _restore_beside(self, session: Session, maintenance: str, file: Path, on_line: OnLine) -> None:
         new, old = f"{self._short}_gitdeploy_new", f"{self._short}_gitdeploy_old"
         session.drop(maintenance, new)
         session.drop(maintenance, old)
@@ -211,11 +211,7 @@ class PostgreSQL(Struct, frozen=True):
         for statement in session.own_statements(file, new):
             session.do(maintenance, statement)
         faultpoints.point("database made")
-        words = [session.program("pg_restore"), "--exit-on-error", "--no-password", f"--dbname={_conninfo(new)}"]
-        done = self.client.run(words, session.env, out_of=file, writes=True, timeout=DUMP_LIMIT, on_line=on_line)
-        if not done.ok:
-            raise failure(done, tr("The dump of {name} can't be restored", name=self.name))
-        session.do(new, "ANALYZE")
+        session.load(file, new, on_line)
         faultpoints.point("database beside")
         session.swap(maintenance, new, old)
         faultpoints.point("database restored")
@@ -228,7 +224,7 @@ class PostgreSQL(Struct, frozen=True):
             )
         )
 
-    def _restore_in_place(self, session: _Session, file: Path, on_line: OnLine) -> None:
+    def _restore_in_place(self, session: Session, file: Path, on_line: OnLine) -> None:
         begun = time.monotonic()
         script = private_file(file.with_name(f".{file.name}.sql"))
         try:
@@ -256,7 +252,7 @@ class PostgreSQL(Struct, frozen=True):
     # ---- the server ----
 
     @contextmanager
-    def _session(self) -> Iterator[_Session]:
+    def session(self) -> Iterator[Session]:
         """The environment in which libpq's programs find the server; the password is in a file as long as this lasts."""
         address = self.address
         env = {name: value for name, value in self.told.items() if name != "PGPASSWORD"}
@@ -277,17 +273,17 @@ class PostgreSQL(Struct, frozen=True):
         }
         password = address.password or self.told.get("PGPASSWORD", "")
         if not password:
-            yield _Session(self, env)
+            yield Session(self, env)
             return
         escaped = password.replace("\\", "\\\\").replace(":", "\\:")
         with self.client.handed_file(f"*:*:*:*:{escaped}\n") as file:
-            yield _Session(self, {**env, "PGPASSFILE": str(file)})
+            yield Session(self, {**env, "PGPASSFILE": str(file)})
 
 
 _PSQL = ("--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--no-password")
 
 
-class _Session(Struct, frozen=True):
+class Session(Struct, frozen=True):
     """One stretch of work with the server."""
 
     database: PostgreSQL
@@ -389,6 +385,16 @@ class _Session(Struct, frozen=True):
                 if attempt == _SWAP_TRIES - 1:
                     raise
                 interruption.sleep(0.5)
+
+    def load(self, file: Path, database: str, on_line: OnLine, *options: str) -> None:
+        """The dump FILE into DATABASE, which is empty. Raises `CommandFailed`."""
+        wanted = ["--exit-on-error", "--no-password", f"--dbname={_conninfo(database)}", *options]
+        words = [self.program("pg_restore"), *wanted]
+        client = self.database.client
+        done = client.run(words, self.env, out_of=file, writes=True, timeout=DUMP_LIMIT, on_line=on_line)
+        if not done.ok:
+            raise failure(done, tr("The dump of {name} can't be restored", name=self.database.name))
+        self.do(database, "ANALYZE")
 
     def write_script(self, file: Path, script: Path) -> None:
         """What empties the database and fills it from the dump, as one transaction."""

@@ -58,6 +58,14 @@ SELECT (r.rolsuper OR r.rolcreatedb) AND pg_has_role(d.datdba, 'USAGE')
 FROM pg_database d, pg_roles r WHERE d.datname = {name} AND r.rolname = current_user
 """
 
+MAY_CREATE = "SELECT rolsuper OR rolcreatedb FROM pg_roles WHERE rolname = current_user"
+
+WHOLE_SIZE = "SELECT pg_database_size(current_database())"
+
+END_CONNECTIONS = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = {name} AND pid <> pg_backend_pid()"
+)
+
 SWAP = """
 BEGIN; {allow} false; COMMIT;
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = {name} AND pid <> pg_backend_pid();

@@ -12,7 +12,7 @@ import os
 import re
 import stat
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from msgspec import Struct
@@ -88,6 +88,7 @@ class HookContext(Struct, frozen=True):
     venv: Path | None = None
     changed_files: Path | None = None
     performer: str = ""
+    rehearsal: int | None = None
     status: str | None = None
     error: str | None = None
 
@@ -254,11 +255,14 @@ def run_hooks(
     secrets: Iterable[str] = (),
     caller: Mapping[str, str] | None = None,
     on_line: Callable[[str], object] | None = None,
+    around: Callable[[Sequence[str]], Sequence[str]] = list,
+    memory: int = 0,
 ) -> int:
     """Run HOOKS one after the other and return how many ran.
 
     timeout: seconds for each. secrets: names of environment variables that no hook gets, beside gitdeploy's own.
-    caller: the environment that they are started from (default: ours).
+    caller: the environment that they are started from (default: ours). around: the words that a hook's are run as, which keep it
+    apart from what is live; memory: bytes that it may have mapped (0: no limit).
     Raises `HookFailed` for the first that fails; `Interrupted` when a signal came (the hook is ended first).
     """
     uid = context.root.stat().st_uid
@@ -267,7 +271,7 @@ def run_hooks(
     for hook in hooks:
         if hook.problem:
             raise HookFailed(hook.problem)
-        _run(hook, context.root, environment, timeout, uid, on_line)
+        _run(hook, context.root, environment, timeout, around(owner.command_as(hook.argv, uid)), on_line, memory)
         ran += 1
     return ran
 
@@ -312,8 +316,9 @@ def _run(
     root: Path,
     environment: Mapping[str, str],
     timeout: float,
-    uid: int,
+    words: Sequence[str],
     on_line: Callable[[str], object] | None,
+    memory: int,
 ) -> None:
     last: deque[str] = deque(maxlen=LOOKED_THROUGH)
 
@@ -324,13 +329,14 @@ def _run(
 
     before = root.stat()
     done = process.run(
-        owner.command_as(hook.argv, uid),
+        words,
         cwd=root,
         env=environment,
         timeout=timeout,
         on_line=line,
         keep=_KEPT_OUTPUT,
         marked=True,
+        memory=memory,
     )
     try:
         now = root.stat()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import re
+import socket
 
 from gitdeploy.messages import tr
 from gitdeploy.text import clean
@@ -20,6 +21,15 @@ def performer() -> str:
         name = f"uid {os.getuid()}"
     before = os.environ.get("SUDO_USER")
     return tr("{before} (as {name})", before=before, name=name) if before and before != name else name
+
+
+def login() -> str:
+    """`alice@shop-1`: how whoever runs this reaches this machine by ssh, as far as the machine knows."""
+    try:
+        name = os.environ.get("SUDO_USER") or getpass.getuser()
+    except (KeyError, OSError):
+        name = "USER"
+    return clean(f"{name}@{socket.gethostname()}", limit=200)
 
 
 def request_id() -> str:

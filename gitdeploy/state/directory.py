@@ -47,6 +47,11 @@ class StateDirectory(Struct, frozen=True):
         return self.path / "stage"
 
     @property
+    def rehearsals(self) -> Path:
+        """Copies of the app that releases are tried on: a folder a rehearsal, as long as it runs."""
+        return self.path / "rehearsals"
+
+    @property
     def backups(self) -> Path:
         return self.path / "backups"
 

@@ -1,4 +1,4 @@
-"""The only place that starts a child process.
+"""The place that starts child processes; those that outlive a call of it are in `background.py`.
 
 Every child gets a session of its own (so that it and all it started can be ended together), a rebuilt environment, no
 terminal on standard input and a time limit; one that only prepares something dies with us (`PR_SET_PDEATHSIG`, prctl(2)).
@@ -16,7 +16,6 @@ import selectors
 import shlex
 import signal
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -66,6 +65,23 @@ def observed(observer: Observer) -> Iterator[None]:
         _observer.reset(token)
 
 
+class Mark:
+    """The mark of one child, for its environment, and what the observer is told of it."""
+
+    def __init__(self, words: Sequence[str]) -> None:
+        self.marker, self._observer = os.urandom(16).hex(), _observer.get()
+        if self._observer:
+            self._observer.child_starting(self.marker, words)
+
+    def started(self, pid: int) -> None:
+        if self._observer:
+            self._observer.child_started(self.marker, Identity(pid, start_ticks(pid) or 0, boot_id()))
+
+    def ended(self) -> None:
+        if self._observer:
+            self._observer.child_ended(self.marker)
+
+
 def shown(argv: Iterable[str]) -> str:
     """A command line as a person would type it, cleaned and redacted."""
     return redact(clean(shlex.join(argv)))
@@ -109,12 +125,9 @@ def run(  # noqa: PLR0913  # the one way to start a child has what each of them 
     Raises `Interrupted` when a signal came (the group is ended first), `CommandFailed` when it cannot be started.
     """
     words, environment = [os.fspath(word) for word in argv], dict(env)
-    marker, observer = "", _observer.get()
-    if marked:
-        marker = os.urandom(16).hex()
-        environment[MARKER] = marker
-        if observer:
-            observer.child_starting(marker, words)
+    mark = Mark(words) if marked else None
+    if mark:
+        environment[MARKER] = mark.marker
     faultpoints.point(
         f"child {os.path.basename(words[0])} {' '.join(w for w in words[1:] if not w.startswith('-'))[:40]}"
     )
@@ -124,20 +137,20 @@ def run(  # noqa: PLR0913  # the one way to start a child has what each of them 
         child = _start(words, cwd, environment, source, stdout, tied=tied, umask=umask, descriptors=descriptors)
         limit_memory(child.pid, memory)
     except CommandFailed:
-        if marker and observer:
-            observer.child_ended(marker)
+        if mark:
+            mark.ended()
         raise
     try:
-        if marker and observer:
-            observer.child_started(marker, Identity(child.pid, start_ticks(child.pid) or 0, boot_id()))
+        if mark:
+            mark.started(child.pid)
         heard = _talk(child, told, begun + timeout, on_line, keep or (LOG if on_line else ANSWER))
     except BaseException:
         end_group(child)
         raise
     if not leave_daemons:
         signal_group(child.pid, signal.SIGKILL)
-    if marker and observer:
-        observer.child_ended(marker)
+    if mark:
+        mark.ended()
     faultpoints.point(f"child ended {os.path.basename(words[0])}")
     return Completed(
         tuple(words), child.returncode, heard.out, heard.err, time.monotonic() - begun, heard.timed_out, heard.cut
@@ -224,10 +237,10 @@ def _start(
             pass_fds=tuple(descriptors),
         )
     except (OSError, ValueError) as error:
-        raise CommandFailed(_cannot_start(words[0], cwd, error)) from error
+        raise CommandFailed(cannot_start(words[0], cwd, error)) from error
 
 
-def _cannot_start(program: str, cwd: str | os.PathLike[str], error: Exception) -> str:
+def cannot_start(program: str, cwd: str | os.PathLike[str], error: Exception) -> str:
     if isinstance(error, OSError):
         if not os.path.isdir(cwd):
             return tr(
@@ -247,39 +260,6 @@ def _cannot_start(program: str, cwd: str | os.PathLike[str], error: Exception) -
             )
         return tr("{program} can't be executed: {strerror}.", program=clean(program), strerror=error.strerror)
     return tr("{program} can't be executed: {error}.", program=clean(program), error=error)
-
-
-def detach(
-    argv: Sequence[str | os.PathLike[str]],
-    *,
-    cwd: str | os.PathLike[str],
-    env: Mapping[str, str],
-    output: str | os.PathLike[str],
-) -> Identity:
-    """Start a process that outlives this one: a session of its own, nothing on its input, what it prints in the file
-    OUTPUT (made, mode 0600). It is reaped when it ends before us. Raises `CommandFailed` when it cannot be started.
-    """
-    words = [os.fspath(word) for word in argv]
-    bounds.check(words, cwd)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-    try:
-        descriptor = os.open(output, flags, 0o600)
-        try:
-            child = subprocess.Popen(
-                words,
-                cwd=cwd,
-                env=dict(env),
-                stdin=subprocess.DEVNULL,
-                stdout=descriptor,
-                stderr=descriptor,
-                start_new_session=True,
-            )
-        finally:
-            os.close(descriptor)
-    except (OSError, ValueError) as error:
-        raise CommandFailed(_cannot_start(words[0], cwd, error)) from error
-    threading.Thread(target=child.wait, daemon=True, name=f"reap-{child.pid}").start()
-    return Identity(child.pid, start_ticks(child.pid) or 0, boot_id())
 
 
 class _Heard(NamedTuple):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import csv
 import errno
-import fcntl
 import os
 import re
 import stat
@@ -23,13 +22,13 @@ from msgspec import Struct, field
 from gitdeploy.errors import DeploymentFailed, GitDeployError
 from gitdeploy.messages import tr
 from gitdeploy.system import interruption
+from gitdeploy.system.reflink import share
 from gitdeploy.text import path_text
 from gitdeploy.venvs.built import BUILT
 from gitdeploy.venvs.live import packages, site_folders
 from gitdeploy.venvs.scripts import names_places
 from gitdeploy.venvs.seal import BYTECODE, File, sealed_files
 
-_FICLONE = 0x40049409  # ioctl_ficlonerange(2): share the blocks of another file
 _COPIED_FOLDERS = ("bin", "etc", "share")
 _COPIED_ENDINGS = (".pth", ".egg-link", ".conf")
 _COPIED_NAMES = ("cacert.pem",)
@@ -293,7 +292,7 @@ class _Cloner:
 
     def _share(self, reader: int, writer: int) -> bool:
         try:
-            fcntl.ioctl(writer, _FICLONE, reader)
+            share(reader, writer)
         except OSError as error:
             if error.errno not in _NO_REFLINK:
                 raise
@@ -307,7 +306,7 @@ class _Cloner:
         probe = self.target + ".reflink"
         try:
             with open(os.path.join(self.source, "pyvenv.cfg"), "rb") as reader, open(probe, "wb") as writer:
-                fcntl.ioctl(writer.fileno(), _FICLONE, reader.fileno())
+                share(reader, writer)
         except OSError:
             return False
         finally:

@@ -63,6 +63,7 @@ RUNS: dict[str, list[tuple[str, ...]]] = {
     "prepare": [("v1.1.0",)],
     "prune": [("--dry-run",), ("--keep", "1")],
     "recover": [(), ("--print-unit",)],
+    "rehearse": [("v1.1.0",)],
     "releases": [("--all",), ("v1.1.0",)],
     "restore": [(FIRST, "--dry-run"), (FIRST,), ("nothing",)],
     "rollback": [("--yes",), ()],

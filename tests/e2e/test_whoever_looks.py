@@ -70,6 +70,7 @@ TYPED: dict[str, list[str]] = {
     "plan": ["plan", "plan v2.0.0"],
     "upgrade": ["upgrade --yes", "upgrade v2.0.0", "upgrade v2.0.0 --dry-run"],
     "prepare": ["prepare v2.0.0"],
+    "rehearse": ["rehearse v2.0.0"],
     "backup": ["backup"],
     "backups": [
         "backups",

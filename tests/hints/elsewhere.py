@@ -8,6 +8,8 @@ _VENV = "hints/test_hints_of_the_venv.py::"
 _MODULES = "hints/test_hints_submodules.py::"
 _ROOTS = "e2e/test_roots_own_checkout.py::"
 _STOPS = "e2e/test_required_stops.py::"
+_REHEARSAL = "e2e/test_rehearsal.py::"
+_SCRATCH = "databases/test_scratch_databases.py::"
 _WAYS_OUT = "e2e/test_ways_out.py::"
 
 _LIST = "test_apps_list.py::"
@@ -50,6 +52,13 @@ FOLLOWED_ELSEWHERE = {
     "Name it in deploy.yaml:  service: {systemd: NAME}": "test_hands.py::test_the_rules_are_whole_and_for_the_apps_units_alone",
     "gitdeploy watch --once --print-unit timer": "test_hands.py::test_units_are_printed_apart_and_installed_by_root_alone",
     "Edit what it leads to: {}": "e2e/test_config_edit.py::test_a_link_is_not_followed_and_the_example_can_be_read",
+    "An administrator of the server types: ALTER ROLE": f"{_SCRATCH}test_a_role_that_may_create_no_database",
+    "An administrator of the server types: GRANT ALL ON": f"{_SCRATCH}test_a_role_that_may_create_no_database",
+    "Let it read the name from a variable": f"{_SCRATCH}test_where_the_kernel_keeps_nothing_apart",
+    "If nobody else migrated it, the migrate hooks did": f"{_SCRATCH}test_where_the_kernel_keeps_nothing_apart",
+    "Set it in deploy.yaml: rehearse: {command": f"{_REHEARSAL}test_what_speaks_against_it_is_said_before_anything_is_made",
+    "Let the app read the database's name or URL from a variable": f"{_REHEARSAL}test_what_speaks_against_it_is_said_before_anything_is_made",
+    "Make room: gitdeploy prune": f"{_REHEARSAL}test_a_disk_with_too_little_room",
     # by tests beside this one
     "Bring it back: git {}submodule update": _MODULES + "test_the_hint_solves_it",
     "Put it back: {}; or go on: --discard-local-changes": _MODULES + "test_the_hint_solves_it",

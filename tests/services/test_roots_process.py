@@ -96,14 +96,14 @@ import json, os, sys, time
 from pathlib import Path
 from gitdeploy.deployment.outside import as_owner
 from gitdeploy.services import privileged
-from gitdeploy.system import process
+from gitdeploy.system import background, process
 os.chdir("/")
 folder = Path(sys.argv[1])
 as_owner.become_owner(folder)
 assert privileged.available() and os.geteuid() != 0
 look = ["sh", "-c", "ls -l /proc/self/fd; env"]
 said = process.run(look, cwd="/", env=dict(os.environ), timeout=10).text
-process.detach(look, cwd="/", env=dict(os.environ), output=folder / "said")
+background.detach(look, cwd="/", env=dict(os.environ), output=folder / "said")
 time.sleep(1)
 where, begun = privileged.launch_as_root(["watch", "--once"], "ab" * 16, "x", plain=True)
 while begun is not None and begun.alive():

@@ -69,7 +69,7 @@ class Done:
 
 def accepting(words: Sequence[str], keys: Sequence[str]) -> list[str]:
     """WORDS, with --accept-config for KEYS where they are of a command that has it."""
-    takes = not {"upgrade", "prepare", "plan"}.isdisjoint(words)
+    takes = not {"upgrade", "prepare", "plan", "rehearse"}.isdisjoint(words)
     return [*words, *(word for key in keys if takes for word in ("--accept-config", key))]
 
 

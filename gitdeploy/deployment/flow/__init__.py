@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from gitdeploy.deployment.flow import dry_run as dry_run
     from gitdeploy.deployment.flow import manual as manual
     from gitdeploy.deployment.flow import recover as recover
+    from gitdeploy.deployment.flow import rehearse as rehearse
     from gitdeploy.deployment.flow import restore as restore
     from gitdeploy.deployment.flow import rollback as rollback
     from gitdeploy.deployment.flow import session as session
@@ -16,5 +17,5 @@ if TYPE_CHECKING:
     from gitdeploy.deployment.flow import upgrade as upgrade
 else:
     __getattr__ = rooms(
-        __name__, frozenset("damaged dry_run manual recover restore rollback session through upgrade".split())
+        __name__, frozenset("damaged dry_run manual recover rehearse restore rollback session through upgrade".split())
     )

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from gitdeploy.checkout import remote as remotes
 from gitdeploy.checkout.changes import Problem
+from gitdeploy.databases import open_databases
 from gitdeploy.deployment.flow.upgrade import plan_upgrade
 from gitdeploy.deployment.plan.make import Plan
 from gitdeploy.deployment.plan.options import Options
@@ -18,8 +19,11 @@ from gitdeploy.deployment.plan.way import way_to
 from gitdeploy.deployment.prepare.release import Chosen, Nothing, moved_tag, newest, prepared_commit
 from gitdeploy.errors import GitDeployError, NotFound, PolicyError, SourceError
 from gitdeploy.messages import tr
+from gitdeploy.site import rehearsals
+from gitdeploy.site.app_environment import app_environment
 from gitdeploy.site.backwards import direction, lower
 from gitdeploy.site.missing import missing_tag
+from gitdeploy.site.rehearsals import Known
 from gitdeploy.site.remotes import fetch_places
 from gitdeploy.site.signatures import require_signature
 from gitdeploy.site.site import Site, head_of
@@ -61,7 +65,28 @@ def look(
         problems = [Problem(error.message, error.hint, refused=True) for error in refusals if error is not None]
         warnings = (*now.warnings, *filter(None, (way.said,)), *plan.warnings)
         remembered = _remembered(site, database, plan.target)
-        return replace(plan, problems=(*problems, *plan.problems), warnings=warnings, remembered=remembered)
+        return replace(
+            plan,
+            problems=(*problems, *plan.problems),
+            warnings=warnings,
+            remembered=remembered,
+            rehearsal=rehearsed(site, database, plan),
+        )
+
+
+def rehearsed(site: Site, database: Database, plan: Plan) -> Known | None:
+    """The last rehearsal of what PLAN installs, and whether settings and data are still what they were then."""
+    found = rehearsals.last(database, plan.target.commit)
+    if found is None:
+        return None
+    schema = None
+    with suppress(GitDeployError):
+        databases = (
+            open_databases(site.config.backup.databases, site.root, app_environment(site)) if found.schema else ()
+        )
+        schema = {each.name: each.fingerprint() for each in databases}
+    settings = rehearsals.settings_digest(plan.before, plan.after)
+    return rehearsals.known(database, plan.target.commit, settings=settings, schema=schema)
 
 
 def look_through(

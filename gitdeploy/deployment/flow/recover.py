@@ -29,10 +29,11 @@ from gitdeploy.deployment.live.settle import SettlingFailed, give_up, settle
 from gitdeploy.deployment.live.steps import live_steps
 from gitdeploy.deployment.prepare.preparation import discard_leftovers
 from gitdeploy.deployment.record import engine
-from gitdeploy.deployment.record.journal import Journal
+from gitdeploy.deployment.record.journal import Journal, left_running
 from gitdeploy.deployment.record.replaced import closing
 from gitdeploy.deployment.record.tell import owe, send_owed
 from gitdeploy.deployment.record.work import CHANGING, Replaces, Result, Session, Unsettled, Work
+from gitdeploy.deployment.rehearse import grounds
 from gitdeploy.errors import DeploymentFailed, GitDeployError, Interrupted, RollbackFailed
 from gitdeploy.messages import heard, joined, said, tr
 from gitdeploy.site.blame import same_failure
@@ -41,7 +42,7 @@ from gitdeploy.site.submodule_refs import drop_refs
 from gitdeploy.state import DeploymentRow, Record
 from gitdeploy.state.prepared import prepared_stages
 from gitdeploy.state.requests import remove_old_runs
-from gitdeploy.system import interruption, markers, proc
+from gitdeploy.system import interruption, markers
 from gitdeploy.text import count, path_text
 from gitdeploy.upkeep.prune import held_generations
 from gitdeploy.versions import CodeState
@@ -74,6 +75,7 @@ def recover_unfinished(session: Session, *, replaces: Replaces = Replaces.NOTHIN
             result = _recover_one(session, row, replaces) or result
         _remove_stale_locks(site, (*_REF_LOCKS, *_TREE_LOCKS))
         _sweep(site, {session.unsettled.stage} if session.unsettled is not None else set())
+        grounds.sweep(site, session.database, session.caller.listener)
         send_owed(site, session.database, site.config, again=session.caller.boot)
     interruption.check()
     return result
@@ -87,7 +89,7 @@ def _recover_one(session: Session, row: DeploymentRow, replaces: Replaces) -> Re
     origin, target = CodeState.from_dict(row.origin), CodeState.from_dict(row.target)
     work = Work(session, journal, row.action, origin, target, backup=row.backup)
     work.started_at = row.started_at
-    ended = markers.end_marked(_children(records), _leaders(records))
+    ended = markers.end_marked(*left_running(records))
     if ended:
         journal.line(
             tr("Ended {count} that the killed run had left behind.", count=count(len(ended), "process", "processes")),
@@ -207,22 +209,6 @@ def _cause(records: list[Record]) -> tuple[str, GitDeployError]:
             return record.step, cause
     begun = [record.step for record in records if record.kind == "begin"]
     return begun[-1], Interrupted(signal.SIGKILL, tr("it was killed, or the server went down."))
-
-
-def _children(records: list[Record]) -> list[str]:
-    ended = {record.data["marker"] for record in records if record.kind == "child-ended"}
-    return [
-        str(record.data["marker"])
-        for record in records
-        if record.kind == "child" and record.data["marker"] not in ended
-    ]
-
-
-def _leaders(records: list[Record]) -> list[proc.Identity]:
-    """The first process of each child that hasn't ended: its session holds all that the child started."""
-    running = set(_children(records))
-    found = (record.data for record in records if record.kind == "child-started" and record.data["marker"] in running)
-    return [proc.Identity(data["pid"], data["started"], data["boot"]) for data in found]
 
 
 def _record(records: list[Record]) -> LiveRecord:

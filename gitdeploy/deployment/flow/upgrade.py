@@ -14,10 +14,10 @@ from gitdeploy.deployment.plan.stops import problems_of
 from gitdeploy.deployment.plan.way import way_to
 from gitdeploy.deployment.prepare import backup, ready, shelf, stage, venv
 from gitdeploy.deployment.prepare.check import check_release
-from gitdeploy.deployment.prepare.preflight import checked
+from gitdeploy.deployment.prepare.preflight import PATIENCE, checked
 from gitdeploy.deployment.prepare.preparation import Preparation
 from gitdeploy.deployment.prepare.release import Chosen, Nothing, choose, fetch, is_prepared
-from gitdeploy.deployment.record.work import Result, Session, Work, record
+from gitdeploy.deployment.record.work import CHANGING, Result, Session, Work, record
 from gitdeploy.messages import joined, tr
 from gitdeploy.site.memory import failure_remembered
 from gitdeploy.site.site import Site, head_of, kept_data
@@ -55,10 +55,10 @@ def upgrade(session: Session, tag: str | None, options: Options, step: Step | No
                 )
             )
         # What could not be settled is taken up anew though no file changes: hooks, service, health.
-        planned = _planned(work, tag, options, anew=session.unsettled is not None)
-        if isinstance(planned, Result):
-            return planned
-        fetched, preparation = planned
+        found = planned(work, tag, options, anew=session.unsettled is not None)
+        if isinstance(found, Result):
+            return found
+        fetched, preparation = found
         work.start()
         try:
             venv.name_generation(preparation)
@@ -86,10 +86,10 @@ def prepare_upgrade(session: Session, tag: str | None, options: Options) -> Resu
     origin = site.release_at(head_of(site))
     with record(session, "prepare", origin, CodeState(None, tag, "")) as work:
         # Nothing live is touched, so that the app may be anything while it is prepared; the upgrade asks again.
-        planned = _planned(work, tag, replace(options, unhealthy=True))
-        if isinstance(planned, Result):
-            return planned
-        fetched, preparation = planned
+        found = planned(work, tag, replace(options, unhealthy=True))
+        if isinstance(found, Result):
+            return found
+        fetched, preparation = found
         for name, data in prepared_stages(site.state.stage).items():
             shelf.drop_prepared(site, name, data)
         try:
@@ -112,7 +112,7 @@ def prepare_upgrade(session: Session, tag: str | None, options: Options) -> Resu
         return work.end("succeeded", sentence)
 
 
-def _planned(
+def planned(
     work: Work, tag: str | None, options: Options, *, anew: bool = False
 ) -> tuple[Chosen, Preparation] | Result:
     """The release, fetched, and its plan, which nothing speaks against; or how it ended where there is nothing to do. ANEW: go
@@ -131,9 +131,14 @@ def _planned(
 
 
 def plan_upgrade(
-    site: Site, database: Database | None, chosen: Chosen, options: Options, origin: CodeState | None = None
+    site: Site,
+    database: Database | None,
+    chosen: Chosen,
+    options: Options,
+    origin: CodeState | None = None,
+    patience: float = PATIENCE,
 ) -> Plan:
-    """The plan of an upgrade to a release whose objects are here. Changes nothing."""
+    """The plan of an upgrade to a release whose objects are here. Changes nothing. PATIENCE: as of `why_unhealthy`."""
     tree = site.repository.tree_of(chosen.target.commit)
     plan = make_plan(
         site,
@@ -156,12 +161,14 @@ def plan_upgrade(
         problems=(*(() if options.skip_stops else against), *plan.problems),
         warnings=(*plan.warnings, *told, *(passed if options.skip_stops else ())),
     )
-    return checked(site, plan)
+    return checked(site, plan, patience)
 
 
 def _prepare(work: Work, chosen: Chosen, options: Options) -> Preparation:
     with work.journal.step("preflight") as shown:
-        plan = plan_upgrade(work.site, work.database, chosen, options, work.origin)
+        # Where it only warns, one question is enough.
+        patience = 0.0 if work.action not in CHANGING else PATIENCE
+        plan = plan_upgrade(work.site, work.database, chosen, options, work.origin, patience)
         work.announce(plan.headline())
         for warning in plan.warnings:
             work.journal.line(warning, "warning")

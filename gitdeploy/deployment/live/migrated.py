@@ -7,9 +7,11 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
+from gitdeploy.checkout.git import Repository
 from gitdeploy.databases import Database
 from gitdeploy.deployment.live.live import Live
 from gitdeploy.deployment.plan.migrations import migrations_between
+from gitdeploy.deployment.record.journal import Journal
 from gitdeploy.errors import DeploymentFailed, GitDeployError
 from gitdeploy.hooks.running import find_hooks
 from gitdeploy.messages import tr
@@ -33,16 +35,21 @@ class Looked(Struct, frozen=True):
 def require_recorded(live: Live) -> None:
     """Raises `DeploymentFailed` where a migration that the release brings is in none of the databases that
     `backup.databases` names; says in the log what can't be told."""
-    if not find_hooks(live.site.root, live.after.hooks, "migrate"):
-        return
-    repository, record = live.site.repository, live.record
-    trees = (repository.tree_of(record.origin.commit), repository.tree_of(record.target.commit))
+    if find_hooks(live.site.root, live.after.hooks, "migrate"):
+        record, databases = live.record, live.databases(live.before)
+        require_recorded_in(live.journal, live.site.repository, record.origin.commit, record.target.commit, databases)
+
+
+def require_recorded_in(
+    journal: Journal, repository: Repository, origin: str, target: str, databases: Sequence[Database]
+) -> None:
+    """The same of DATABASES, for the migrations between the commits ORIGIN and TARGET."""
+    trees = (repository.tree_of(origin), repository.tree_of(target))
     changes = [change for change in migrations_between(repository, *trees) if change.recorded and change.table]
     if not changes:
         return
-    databases = live.databases(live.before)
     if not databases:
-        live.journal.line(
+        journal.line(
             tr("Whether the migrations went to the app's database can't be told: backup.databases names none.")
         )
         return
@@ -50,7 +57,7 @@ def require_recorded(live: Live) -> None:
     try:
         found = look_for(changes, databases)
     except GitDeployError as error:
-        live.journal.line(
+        journal.line(
             tr("Whether the migrations went to {names} can't be told: {message}", names=names, message=error.message),
             "warning",
         )
@@ -65,7 +72,7 @@ def require_recorded(live: Live) -> None:
             _HINT,
         )
     if found.unclear:
-        live.journal.line(
+        journal.line(
             tr("Not recorded in {names}: {unclear}.", names=names, unclear=listing(list(found.unclear), 3)), "warning"
         )
 

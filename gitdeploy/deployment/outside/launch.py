@@ -39,8 +39,8 @@ from gitdeploy.services import (
 from gitdeploy.site.site import Site
 from gitdeploy.state import Database
 from gitdeploy.state.requests import RunFacts, RunFile
+from gitdeploy.system import background, interruption, process
 from gitdeploy.system import environment as environment_
-from gitdeploy.system import interruption, process
 from gitdeploy.system.proc import Identity
 from gitdeploy.text import clean, path_text
 
@@ -264,7 +264,7 @@ def launch(site: Site, words: Sequence[str], *, performer: str, request: str) ->
         raise DeploymentFailed(f"{NO_ESCAPE[0]} {refusal}".rstrip(), NO_ESCAPE[1])
     try:
         file.folder.mkdir(mode=0o700, exist_ok=True)
-        plain = process.detach(argv, cwd="/", env=environment, output=file.output)
+        plain = background.detach(argv, cwd="/", env=environment, output=file.output)
     except OSError as error:
         raise DeploymentFailed(
             tr(
@@ -309,7 +309,7 @@ def root_launcher(root: Path, config_file: Path | None) -> privileged.Launch:
             return _unit_shown(request), None
         if not plain:
             raise ServiceFailed(f"No unit could be started {refusal}".rstrip() + ".")
-        begun = process.detach(argv, cwd="/", env=environment, output=os.devnull)
+        begun = background.detach(argv, cwd="/", env=environment, output=os.devnull)
         return tr("process {pid}", pid=begun.pid), begun
 
     return start

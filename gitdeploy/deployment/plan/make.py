@@ -45,6 +45,7 @@ from gitdeploy.migrations import Change
 from gitdeploy.services import Service, open_services
 from gitdeploy.services.loads import Load
 from gitdeploy.site.data_open import look_open, open_paths
+from gitdeploy.site.rehearsals import Known
 from gitdeploy.site.remotes import fetch_places, fetch_promised
 from gitdeploy.site.site import Site
 from gitdeploy.text import count, path_text, shell_word
@@ -86,6 +87,7 @@ class Plan(Struct, frozen=True):
     releases: tuple[ReleaseNotes, ...] = ()  # those that come with it, with their notes, the target first
     loads: tuple[Load, ...] = ()  # what the service starts, which is loaded beside the live app before the switch
     hops: tuple[Hop, ...] = ()  # the deployments that lead there, the target the last; empty where one is enough
+    rehearsal: Known | None = None  # what its last rehearsal here came to
     signed: int = 0  # when the release's signed tag was made, seconds since 1970; 0: no signature was wanted
 
     @property
@@ -193,6 +195,7 @@ class Plan(Struct, frozen=True):
             "config_changes": changes_as_dicts(self.after),
             "warnings": list(self.warnings),
             "remembered": list(self.remembered),
+            "rehearsal": self.rehearsal.as_dict() if self.rehearsal is not None else None,
         }
 
 

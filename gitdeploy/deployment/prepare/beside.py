@@ -2,6 +2,9 @@
 
 Code and other small files are copied; of SQLite files a copy is made by SQLite, so that nothing which the new code does at its
 start reaches the live data; large files are links. What the switch brings, changes and deletes is so in the copy already.
+
+In a whole copy, which a release is rehearsed in, nothing leads back to what is live: large files share their blocks with the
+live ones where the file system can, else they are copied where the release or the operator names them, or left out.
 """
 
 from __future__ import annotations
@@ -10,18 +13,19 @@ import os
 import shutil
 import sqlite3
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, suppress
 from itertools import islice
 from pathlib import Path
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from gitdeploy.checkout.manifest import Item
 from gitdeploy.errors import DeploymentFailed
 from gitdeploy.messages import tr
 from gitdeploy.state import NAME
 from gitdeploy.system import interruption
+from gitdeploy.system.reflink import share, share_or_copy
 
 _SMALL = 1 << 20  # bytes: larger files are links
 _LARGEST_DATABASE = 256 << 20  # bytes of a SQLite file that is copied
@@ -34,11 +38,40 @@ _NEVER = frozenset((".git", NAME, "__pycache__"))
 _NOT_COPIED = (".pid",)
 
 
-def copy_beside(root: Path, place: Path, tracked: Collection[bytes], items: Sequence[Item]) -> None:
+class Whole(Struct):
+    """What a whole copy is made of. `wanted`: paths in the checkout, kept or backed up, that are copied however large they are;
+    `leave`: files that are not; `shared`: whether files can share their blocks. `left_out`: names of what is not in the copy."""
+
+    wanted: Sequence[str]
+    leave: Collection[Path]
+    shared: bool
+    tracked: frozenset[str] = frozenset()
+    left_out: list[str] = field(default_factory=list)
+
+    def wants(self, name: str) -> bool:
+        """Whether NAME, or something in it, is copied in any case."""
+        if self.shared or name in self.tracked:
+            return True
+        return any(name == each or name.startswith(f"{each}/") or each.startswith(f"{name}/") for each in self.wanted)
+
+
+def copy_beside(
+    root: Path, place: Path, tracked: Collection[bytes], items: Sequence[Item], whole: Whole | None = None
+) -> None:
     """Make PLACE a copy of the checkout ROOT with ITEMS of the switch applied. TRACKED: paths of files, whose folders are
     real ones in the copy, but for large ones without code that the switch leaves alone. Raises `DeploymentFailed` where there is no room for it, `OSError`."""
     touched = [os.path.relpath(item.live, os.fsencode(root)) for item in items]
-    _Copy(root, place, _real_folders(tracked, touched)).folder("")
+    if whole is None:
+        _Copy(root, place, _real_folders(tracked, touched)).folder("")
+    else:
+        whole.tracked = frozenset(map(os.fsdecode, tracked))
+        folders = {os.fsdecode(above) for path in (*tracked, *touched) for above in _above(path)}
+        _Copy(root, place, frozenset(folders), whole).folder("")
+    put_forward(root, place, items)
+
+
+def put_forward(root: Path, place: Path, items: Sequence[Item]) -> None:
+    """What ITEMS of the switch bring, change and delete in the checkout ROOT is so in its copy PLACE. Raises `OSError`."""
     top = os.fsencode(root) + b"/"
     for item in items:
         if item.live.startswith(top):
@@ -62,10 +95,53 @@ def _real_folders(tracked: Collection[bytes], touched: Collection[bytes]) -> fro
     return frozenset(os.fsdecode(folder) for folder in {*needed, *files} if folder in needed or files[folder] <= _MANY)
 
 
+def moved(text: str, root: Path, copy: Path) -> str:
+    """TEXT with COPY wherever it names ROOT or a path in it, but for gitdeploy's own folder."""
+    top = str(root)
+    if text == top:
+        return str(copy)
+    own = text.replace(f"{top}/.gitdeploy", "\0")
+    return own.replace(f"{top}/", f"{copy}/").replace("\0", f"{top}/.gitdeploy")
+
+
+def put_back(root: Path, place: Path, items: Sequence[Item]) -> None:
+    """What is live now in the copy PLACE again, in place of what ITEMS of the switch brought and changed. Raises `OSError`."""
+    top = os.fsencode(root) + b"/"
+    for item in items:
+        if item.live.startswith(top):
+            there = os.path.join(os.fsencode(place), item.live[len(top) :])
+            with suppress(FileNotFoundError):
+                os.unlink(there)
+            if item.kind != "added":
+                os.makedirs(os.path.dirname(there), exist_ok=True)
+                shutil.copy2(item.live, there, follow_symlinks=False)
+
+
+def can_share(folder: Path) -> bool:
+    """Whether files in FOLDER can share their blocks; found out by doing it."""
+    one, other = folder / "one", folder / "other"
+    try:
+        one.write_bytes(b"x" * 4096)
+        with open(one, "rb") as source, open(other, "wb") as target:
+            share(source, target)
+    except OSError:
+        return False
+    finally:
+        for each in (one, other):
+            each.unlink(missing_ok=True)
+    return True
+
+
+def _above(path: bytes) -> Iterator[bytes]:
+    while path := os.path.dirname(path):
+        yield path
+
+
 class _Copy(Struct):
     root: Path
     place: Path
     tracked: frozenset[str]  # folders
+    whole: Whole | None = None
     files: int = 0
 
     def folder(self, name: str) -> None:
@@ -78,17 +154,32 @@ class _Copy(Struct):
 
     def _entry(self, entry: os.DirEntry[str], name: str) -> None:
         there = self.place / name
-        if entry.is_symlink():
+        if entry.is_symlink() and (self.whole is None or not self._leads_out(entry.path)):
             there.symlink_to(self._target(entry.path))
         elif entry.is_dir():
-            if name in self.tracked or (_is_small(entry.path) and not os.path.exists(f"{entry.path}/pyvenv.cfg")):
+            venv = os.path.exists(f"{entry.path}/pyvenv.cfg")
+            wanted = self.whole is not None and self.whole.wants(name)
+            if name in self.tracked or ((wanted or _is_small(entry.path)) and not venv):
                 self.folder(name)
             else:
-                there.symlink_to(entry.path)
+                self._not_copied(entry.path, name)
         elif not entry.is_file():
-            there.symlink_to(entry.path)  # a socket, a pipe
+            self._not_copied(entry.path, name)  # a socket, a pipe
         elif not name.endswith((*_NOT_COPIED, *_BESIDE)):
-            self._file(entry, there)
+            self._file(entry, name)
+
+    def _not_copied(self, path: str, name: str) -> None:
+        """A link to PATH; in a whole copy an empty folder or nothing, which is noted."""
+        if self.whole is None:
+            (self.place / name).symlink_to(path)
+            return
+        if os.path.isdir(path) and not os.path.exists(f"{path}/pyvenv.cfg"):
+            (self.place / name).mkdir(mode=0o700)
+        self.whole.left_out.append(name)
+
+    def _leads_out(self, path: str) -> bool:
+        """Whether the link PATH leads to something outside the checkout."""
+        return os.path.exists(path) and not f"{os.path.realpath(path)}/".startswith(f"{os.path.realpath(self.root)}/")
 
     def _target(self, path: str) -> str:
         """A link inside the checkout leads to the same place in the copy, one that leads out of it there from the copy too."""
@@ -99,7 +190,10 @@ class _Copy(Struct):
             return full
         return str(self.place / inside) if os.path.isabs(target) else target
 
-    def _file(self, entry: os.DirEntry[str], there: Path) -> None:
+    def _file(self, entry: os.DirEntry[str], name: str) -> None:
+        there = self.place / name
+        if self.whole is not None and self.root / name in self.whole.leave:
+            return
         self.files += 1
         if self.files % 200 == 1:
             interruption.check()
@@ -109,14 +203,22 @@ class _Copy(Struct):
                 found = os.fstat(source.fileno())
                 begin = source.read(_SMALL + 1 if found.st_size <= _SMALL else len(_SQLITE))
         except PermissionError:
-            there.symlink_to(entry.path)
+            self._not_copied(entry.path, name)
             return
-        if begin.startswith(_SQLITE) and found.st_size <= _LARGEST_DATABASE and _copy_database(entry.path, there):
+        wanted = self.whole is not None and self.whole.wants(name)
+        if (
+            begin.startswith(_SQLITE)
+            and (found.st_size <= _LARGEST_DATABASE or wanted)
+            and _copy_database(entry.path, there)
+        ):
             return
         if entry.name.endswith(".log"):
             begin = b""  # the app may begin its log anew at its start
+        elif found.st_size > _SMALL and wanted:
+            self._large(entry.path, there, found)
+            return
         elif found.st_size > _SMALL:
-            there.symlink_to(entry.path)
+            self._not_copied(entry.path, name)
             return
         made = os.open(there, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, (found.st_mode & 0o777) | 0o200)
         try:
@@ -125,12 +227,21 @@ class _Copy(Struct):
         finally:
             os.close(made)
 
-    def _look_for_room(self) -> None:
+    def _large(self, path: str, there: Path, found: os.stat_result) -> None:
+        """Blocks shared with the file PATH, or a copy of it."""
+        if self.whole is not None and not self.whole.shared:
+            self._look_for_room(found.st_size)
+        with open(path, "rb") as source, open(there, "xb") as target:
+            share_or_copy(source, target)
+        os.chmod(there, (found.st_mode & 0o777) | 0o200)
+
+    def _look_for_room(self, more: int = 0) -> None:
         found = os.statvfs(self.place)
-        if self.files > _MOST_FILES or found.f_bavail * found.f_frsize < _SPARE:
+        most = _MOST_FILES * (10 if self.whole is not None else 1)
+        if self.files > most or found.f_bavail * found.f_frsize < _SPARE + more:
             raise DeploymentFailed(
-                tr("there are more than {most_files} files in it", most_files=_MOST_FILES)
-                if self.files > _MOST_FILES
+                tr("there are more than {most_files} files in it", most_files=most)
+                if self.files > most
                 else tr("there is too little room on the disk for a copy")
             )
 

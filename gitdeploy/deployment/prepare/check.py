@@ -9,23 +9,17 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 
 from msgspec import Struct
 
-from gitdeploy.backups.store import REFS
-from gitdeploy.checkout.changes import list_tree
-from gitdeploy.checkout.manifest import Item
-from gitdeploy.deployment.live.live import CHANGED_FILES
-from gitdeploy.deployment.prepare.beside import copy_beside
+from gitdeploy.deployment.prepare.beside import moved
+from gitdeploy.deployment.prepare.in_copy import InCopy, caller_in, make_copy
 from gitdeploy.deployment.prepare.preparation import Preparation
 from gitdeploy.errors import DeploymentFailed
-from gitdeploy.hooks.running import HookContext, find_hooks, hook_environment, run_hooks
 from gitdeploy.messages import tr, without_stop
 from gitdeploy.services import loading
 from gitdeploy.services.loads import Load
-from gitdeploy.site.app_environment import hook_caller, withheld
 from gitdeploy.system import owner, process
 from gitdeploy.system.completed import Completed
 from gitdeploy.text import LOOKED_THROUGH, clean, listing, redact, telling_line, telling_lines
@@ -55,10 +49,10 @@ def check_release(preparation: Preparation) -> None:
     if not plan.loads and not hooks:
         return
     place = work.site.state.stage / preparation.stage / _FOLDER
+    copy = place / "new"
     with work.journal.step(STAGE) as shown:
         try:
-            checking = _Checking(preparation, place)
-            if (obstacle := checking.copy(place / "new", new=True)) is not None:
+            if (obstacle := make_copy(preparation, copy, new=True)) is not None:
                 if hooks:
                     raise DeploymentFailed(
                         tr("The release can't be checked before it goes live: {obstacle}.", obstacle=obstacle)
@@ -68,65 +62,38 @@ def check_release(preparation: Preparation) -> None:
                 )
                 shown.status, shown.summary = "skipped", obstacle
                 return
-            told = [load.shown for load in plan.loads if checking.load(load)]
-            checking.run_hooks()
-            shown.summary = listing([*told, *(hook.name for hook in hooks)], 3) or tr("nothing could be told")
+            shown.summary = check_copy(InCopy(preparation, copy, caller_in(preparation, copy)), place / "live")
         finally:
             shutil.rmtree(place, ignore_errors=True)
 
 
+def check_copy(there: InCopy, live: Path) -> str:
+    """Load what the service starts from the copy THERE, and run the `check` hooks in it; what was done. LIVE: where a copy of
+    what is live may be made, to compare with. Raises `CheckFailed`, `HookFailed`."""
+    plan = there.preparation.plan
+    checking = _Checking(there, live)
+    told = [load.shown for load in plan.loads if checking.load(load)]
+    hooks = there.run_stage(plan.after, STAGE) if plan.hooks.get(STAGE) else []
+    return listing([*told, *hooks], 3) or tr("nothing could be told")
+
+
 class _Checking(Struct):
-    """One check. `place`: the folder in the stage that the copies are in."""
+    """One check. `live`: the folder for a copy of what is live."""
 
-    preparation: Preparation
-    place: Path
-
-    def copy(self, folder: Path, *, new: bool) -> str | None:
-        """Make FOLDER a copy of the checkout: as it will be, or as it is now. None, or why there is none."""
-        plan, site = self.preparation.plan, self.preparation.work.site
-        assert self.preparation.manifest is not None
-        items: tuple[Item, ...] = self.preparation.manifest.items if new else ()
-        tracked: list[bytes] = []
-        for prefix, each in plan.checkout.owners.items():
-            if each.target is not None:
-                inside = list_tree(each.repository, each.target.tree)
-                tracked += [prefix + b"/" + path if prefix else path for path in inside]
-        try:
-            self.place.mkdir(mode=0o700, exist_ok=True)
-            copy_beside(site.root, folder, tracked, items)
-            if site.venv_link is not None and (venv := self._venv(new)) is not None:
-                link = folder / os.path.relpath(site.venv_link, site.root)
-                if link.is_symlink():
-                    link.unlink()
-                link.symlink_to(venv)
-        except OSError as error:
-            return tr("a copy of the checkout can't be made ({strerror})", strerror=error.strerror)
-        except DeploymentFailed as error:
-            return error.message
-        return None
-
-    def _venv(self, new: bool) -> Path | None:
-        """The generation that will be live, or that is."""
-        plan, site = self.preparation.plan, self.preparation.work.site
-        if plan.venv is None:
-            return None
-        generation = self.preparation.generation
-        return site.state.venvs / generation if new and generation is not None else plan.venv.live.real
-
-    # ---- what the service starts ----
+    there: InCopy
+    live: Path
 
     def load(self, load: Load) -> bool:
         """Whether LOAD could be loaded; False where that can't be told. Raises `CheckFailed`."""
-        journal = self.preparation.work.journal
-        done = self._run(load, self.place / "new")
+        preparation = self.there.preparation
+        done = self._run(load, self.there)
         if done.ok:
             return True
         if not done.timed_out and done.returncode != loading.CAN_NOT_TELL:
-            before = self.place / "live"
-            if not before.exists():
-                self.copy(before, new=False)
-            if self._run(load, before).ok:
-                raise failure(load, done, self.preparation.plan.target.name, self.place / "new")
+            if not self.live.exists():
+                make_copy(preparation, self.live, new=False)
+            if self._run(load, InCopy(preparation, self.live, caller_in(preparation, self.live))).ok:
+                raise failure(load, done, preparation.plan.target.name, self.there.copy)
             why = tr("what is live can't be loaded so, either")
         else:
             why = (
@@ -134,90 +101,32 @@ class _Checking(Struct):
                 if done.timed_out
                 else tr("only uWSGI itself can load it")
             )
-        journal.line(
+        preparation.work.journal.line(
             tr("Whether `{shown}` works in the release can't be told beforehand: {why}.", shown=load.shown, why=why),
             "warning",
         )
         return False
 
-    def _run(self, load: Load, copy: Path) -> Completed:
-        root = self.preparation.work.site.root
-        link = self.preparation.work.site.venv_link
-        assert link is not None
+    def _run(self, load: Load, there: InCopy) -> Completed:
+        root, copy = there.preparation.work.site.root, there.copy
+        assert there.venv is not None
         what = {
             "kind": load.kind,
-            "words": [_moved(word, root, copy) for word in load.words],
+            "words": [moved(word, root, copy) for word in load.words],
             "root": os.path.realpath(root),
             "copy": str(copy),
         }
         folder = copy / os.path.relpath(os.path.realpath(load.folder), os.path.realpath(root))
-        uid = root.stat().st_uid
+        python = str(there.venv / "bin" / "python")
         return process.run(
-            owner.command_as([str(self._python(copy)), "-c", _source(), json.dumps(what)], uid),
+            there.around(owner.command_as([python, "-c", _source(), json.dumps(what)], root.stat().st_uid)),
             cwd=folder if folder.is_dir() else copy,
-            env=self._environment(copy, uid),
+            env=there.environment(STAGE),
             timeout=_LIMIT,
-            on_line=self.preparation.work.journal.output,
+            on_line=there.preparation.work.journal.output,
             tied=True,
             marked=True,
-        )
-
-    def _python(self, copy: Path) -> Path:
-        site = self.preparation.work.site
-        assert site.venv_link is not None
-        return copy / os.path.relpath(site.venv_link, site.root) / "bin" / "python"
-
-    def _environment(self, copy: Path, uid: int) -> dict[str, str]:
-        plan, site = self.preparation.plan, self.preparation.work.site
-        caller = self._caller(copy)
-        secrets = withheld(site, plan.before, plan.after)
-        values = hook_environment(self._context(copy), STAGE, uid=uid, secrets=secrets, caller=caller)
-        return {**values, "PYTHONDONTWRITEBYTECODE": "1"}
-
-    def _caller(self, copy: Path) -> Mapping[str, str]:
-        """What hooks get; a path of the checkout is one of the copy."""
-        site = self.preparation.work.site
-        return {name: _moved(value, site.root, copy) for name, value in hook_caller(site).items()}
-
-    # ---- hooks ----
-
-    def run_hooks(self) -> None:
-        """The release's own, in the copy."""
-        plan, work = self.preparation.plan, self.preparation.work
-        copy = self.place / "new"
-        if not plan.hooks.get(STAGE):
-            return
-        run_hooks(
-            find_hooks(copy, plan.after.hooks, STAGE),
-            self._context(copy),
-            stage=STAGE,
-            timeout=plan.after.hooks.timeout,
-            secrets=withheld(work.site, plan.before, plan.after),
-            caller=self._caller(copy),
-            on_line=work.journal.output,
-        )
-
-    def _context(self, copy: Path) -> HookContext:
-        plan, work, site = self.preparation.plan, self.preparation.work, self.preparation.work.site
-        backup = self.preparation.backup.id if self.preparation.backup is not None else None
-        files = site.state.stage / self.preparation.stage / CHANGED_FILES
-        return HookContext(
-            action=plan.action,
-            app=site.name,
-            root=copy,
-            deployment=work.id,
-            from_version=plan.origin.version,
-            from_tag=plan.origin.tag,
-            from_commit=plan.origin.commit,
-            to_version=plan.target.version,
-            to_tag=plan.target.tag,
-            to_commit=plan.target.commit,
-            backup=backup,
-            backup_ref=REFS + backup if backup else None,
-            backup_dir=site.state.backups / backup if backup else None,
-            venv=self._python(copy).parent.parent if site.venv_link is not None else None,
-            changed_files=files if files.exists() else None,
-            performer=work.session.caller.performer,
+            memory=there.memory,
         )
 
 
@@ -237,15 +146,6 @@ def failure(load: Load, done: Completed, target: str, copy: Path) -> CheckFailed
             "{target} would not start: {why} ({shown}).", target=target, why=without_stop(told), shown=load.shown
         )
     return CheckFailed(message, _HINT, details=tuple(line for line in shown if line != told))
-
-
-def _moved(text: str, root: Path, copy: Path) -> str:
-    """TEXT with COPY wherever it names ROOT or a path in it, but for gitdeploy's own folder."""
-    top = str(root)
-    if text == top:
-        return str(copy)
-    own = text.replace(f"{top}/.gitdeploy", "\0")
-    return own.replace(f"{top}/", f"{copy}/").replace("\0", f"{top}/.gitdeploy")
 
 
 def _source() -> str:

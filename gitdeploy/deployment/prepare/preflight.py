@@ -27,14 +27,14 @@ from gitdeploy.system import interruption
 from gitdeploy.text import clean, shell_word
 from gitdeploy.versions import CodeState
 
-_PATIENCE = 3.0  # seconds in which one bad answer may be a hiccup
+PATIENCE = 3.0  # seconds
 _AGAIN = 0.5  # seconds between two questions
 _SETTLING = 30.0  # seconds at most that a service which is just starting or stopping is waited for
 
 
-def why_unhealthy(site: Site, services: Sequence[Service], live: CodeState) -> str | None:
+def why_unhealthy(site: Site, services: Sequence[Service], live: CodeState, patience: float = PATIENCE) -> str | None:
     """Why what is live is not healthy: a service that is not up, a check that fails. None where it is, or nothing is
-    configured by which it could be told."""
+    configured by which it could be told. PATIENCE: seconds in which one bad answer may be a hiccup."""
     config = site.config.health
     for service in services:
         try:
@@ -43,7 +43,7 @@ def why_unhealthy(site: Site, services: Sequence[Service], live: CodeState) -> s
             raise
         except GitDeployError:
             break  # asked once more below
-    end = time.monotonic() + _PATIENCE
+    end = time.monotonic() + patience
     while True:
         bad = _ask(site, services, live)
         if bad is None or time.monotonic() > end:
@@ -65,7 +65,7 @@ def _ask(site: Site, services: Sequence[Service], live: CodeState) -> str | None
     return health.check_once(config.health, expected_version=live.version, root=site.root, environment=environment)
 
 
-def checked(site: Site, plan: Plan) -> Plan:
+def checked(site: Site, plan: Plan, patience: float = PATIENCE) -> Plan:
     """PLAN with what the app itself says against it.
 
     An upgrade of what is unhealthy is a problem, unless it is asked for all the same; what is brought back from a backup
@@ -74,7 +74,7 @@ def checked(site: Site, plan: Plan) -> Plan:
     if plan.nothing_to_do:
         return plan
     problems = list(hook_problems(site, plan)) if plan.options.hooks else []
-    unhealthy = why_unhealthy(site, plan.services, plan.origin) if plan.options.restart else None
+    unhealthy = why_unhealthy(site, plan.services, plan.origin, patience) if plan.options.restart else None
     warnings = plan.warnings
     if unhealthy is not None and (plan.options.unhealthy or plan.action != "upgrade"):
         warnings = (*warnings, tr("The app is unhealthy before anything begins: {unhealthy}", unhealthy=unhealthy))

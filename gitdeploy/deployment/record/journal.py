@@ -13,11 +13,24 @@ from msgspec.structs import asdict
 from gitdeploy.deployment.record.events import Level, Line, Listener, Progress, StepChanged, StepStatus
 from gitdeploy.errors import GitDeployError
 from gitdeploy.messages import Message, said, tr
-from gitdeploy.state import Database
+from gitdeploy.state import Database, Record
 from gitdeploy.system import proc, process
 from gitdeploy.text import redact
 
 _TELL_AGAIN = 1.0  # seconds between two words on a running step for whoever watches from another process
+
+
+def left_running(records: Sequence[Record]) -> tuple[list[str], list[proc.Identity]]:
+    """The marks of children that haven't ended, as RECORDS of a deployment have them, and the first process of each: its
+    session holds all that the child started."""
+    ended = {record.data["marker"] for record in records if record.kind == "child-ended"}
+    running = [
+        str(record.data["marker"])
+        for record in records
+        if record.kind == "child" and record.data["marker"] not in ended
+    ]
+    found = (r.data for r in records if r.kind == "child-started" and r.data["marker"] in running)
+    return running, [proc.Identity(data["pid"], data["started"], data["boot"]) for data in found]
 
 
 class StepTime(Struct):

@@ -72,6 +72,7 @@ class Result(Struct, frozen=True):
     error: GitDeployError | None = None
     through: Sequence[Mapping[str, Any]] = ()  # the deployments before it on the way, see flow/through.py
     replaced: Sequence[Mapping[str, Any]] = ()  # data that others took the place of: see record/replaced.py
+    rehearsal: Mapping[str, Any] | None = None  # what a rehearsal came to: see site/rehearsals.py
 
     @property
     def exit_code(self) -> int:
@@ -92,6 +93,7 @@ class Result(Struct, frozen=True):
             **said(self.sentence),
             "through": list(self.through),
             "replaced": list(self.replaced),
+            **({"rehearsal": dict(self.rehearsal)} if self.rehearsal is not None else {}),
             "error": self.error.as_dict() if self.error is not None else None,
         }
 
@@ -137,6 +139,7 @@ class Work(Struct):
     begun: float = field(default_factory=time.monotonic)
     started_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     backup: str | None = None
+    rehearsal: Mapping[str, Any] | None = None  # what it came to, where it was one
     begun_in_earnest: bool = False  # nothing spoke against it: people are told how it ends
 
     @property
@@ -212,6 +215,7 @@ class Work(Struct):
             sentence=sentence,
             error=error,
             replaced=replaced_data(self.database, self.id),
+            rehearsal=self.rehearsal,
         )
 
 

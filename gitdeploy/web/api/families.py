@@ -91,7 +91,12 @@ class Figures:
         rows = app.deployments(-1)
         yield from self._deployments(name, rows)
         ended = next(
-            (row for row in rows if not row.running and row.action != "prepare" and row.status != "refused"), None
+            (
+                row
+                for row in rows
+                if not row.running and row.action not in ("prepare", "rehearse") and row.status != "refused"
+            ),
+            None,
         )
         if ended is not None:
             yield from self._last(name, ended)

@@ -156,7 +156,7 @@ def read_now(app: App, words: Words) -> Now:
     holder = status.holder
     open_one = next((row for row in rows if row.running), None)
     running, cut_off = (open_one, None) if holder is not None else (None, open_one if status.interrupted else None)
-    ended = next((row for row in rows if not row.running and row.action != "prepare"), None)
+    ended = next((row for row in rows if not row.running and row.action not in ("prepare", "rehearse")), None)
     services = app.service_names()
     has_health = app.site.config.health.configured or bool(services)
     expected = [*_ABOVE.get(running.action if running else "", ()), "restart"][: None if services else -1]

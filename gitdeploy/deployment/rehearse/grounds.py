@@ -1,0 +1,174 @@
+"""What a rehearsal makes, and how it goes away: a folder, scratch databases, processes.
+
+It is put down in the database before it is made, and taken from there once it is gone; so whatever a killed rehearsal left, the
+next command finds and removes.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct, field, json, to_builtins
+
+from gitdeploy.databases import open_databases
+from gitdeploy.databases.scratch import Scratch, scratch_of
+from gitdeploy.deployment.record.events import Line, Listener
+from gitdeploy.deployment.record.journal import left_running
+from gitdeploy.errors import GitDeployError
+from gitdeploy.messages import tr
+from gitdeploy.site.app_environment import app_environment
+from gitdeploy.site.site import Site
+from gitdeploy.state import Database
+from gitdeploy.system import faultpoints, interruption, markers
+from gitdeploy.system.proc import Identity
+from gitdeploy.text import clean, listing
+
+_OPEN = "rehearsing"  # in the database: deployment -> what it has made
+COPY = "app"
+
+
+class Ground(Struct):
+    """The place of one rehearsal: `folder` holds the copy, dumps and logs; `scratches` are the databases that were begun."""
+
+    site: Site
+    database: Database
+    deployment: int
+    scratches: list[Scratch] = field(default_factory=list)
+
+    @property
+    def folder(self) -> Path:
+        return self.site.state.rehearsals / str(self.deployment)
+
+    @property
+    def copy(self) -> Path:
+        """The copy of the checkout."""
+        return self.folder / COPY
+
+    @property
+    def dumps(self) -> Path:
+        return self.folder / "dumps"
+
+    def begin(self) -> None:
+        """Make the folder. Raises OSError."""
+        self._put_down()
+        self.site.state.rehearsals.mkdir(mode=0o700, exist_ok=True)
+        self.folder.mkdir(mode=0o700)
+        self.dumps.mkdir(mode=0o700)
+        faultpoints.point("rehearsal begun")
+
+    def will_make(self, scratch: Scratch) -> None:
+        """SCRATCH is about to be made: from now on it is removed with the rest."""
+        self.scratches.append(scratch)
+        self._put_down()
+        faultpoints.point("scratch put down")
+
+    def remove(self) -> list[str]:
+        """All of it goes; sentences about what could not be removed, which the next command tries again."""
+        with interruption.shield():
+            left, said = [], []
+            for scratch in self.scratches:
+                try:
+                    scratch.drop()
+                    faultpoints.point("scratch dropped")
+                except GitDeployError as error:
+                    left.append(scratch)
+                    said.append(_still_there(scratch.bare, error))
+            self.scratches = left
+            _remove_folder(self.folder)
+            faultpoints.point("rehearsal's folder removed")
+            if left:
+                self._put_down(owned=False)
+            else:
+                _change(self.database, lambda found: found.pop(str(self.deployment), None))
+            return said
+
+    def _put_down(self, *, owned: bool = True) -> None:
+        owner = to_builtins(Identity.own()) if owned else None
+        entry = {"owner": owner, "scratch": [[each.database.name, each.bare] for each in self.scratches]}
+        _change(self.database, lambda found: found.update({str(self.deployment): entry}))
+
+
+@contextmanager
+def held(ground: Ground, say: Callable[[str], object]) -> Iterator[Ground]:
+    """GROUND, made, while the block runs; what of it could not be removed is told to SAY."""
+    try:
+        ground.begin()
+        yield ground
+    finally:
+        for sentence in ground.remove():
+            say(sentence)
+
+
+def sweep(site: Site, database: Database, listener: Listener) -> None:
+    """Remove what killed rehearsals left. What can't be removed now stays put down, and is said."""
+    text = database.meta_get(_OPEN)
+    found: dict[str, dict[str, Any]] = json.decode(text) if text else {}
+    for name, entry in found.items():
+        if entry["owner"] is not None and Identity(**entry["owner"]).alive():
+            continue  # it is still being looked at (rehearse --keep)
+        markers.end_marked(*left_running(database.records(int(name))))
+        ground = Ground(site, database, int(name))
+        ground.scratches, unknown = _scratches(site, ground, [bare for _, bare in entry["scratch"]])
+        for sentence in [*unknown, *ground.remove()]:
+            listener(Line(sentence, "warning"))
+    with suppress(OSError):
+        for folder in os.listdir(site.state.rehearsals):
+            if folder not in found:
+                _remove_folder(site.state.rehearsals / folder)
+
+
+def _scratches(site: Site, ground: Ground, names: list[str]) -> tuple[list[Scratch], list[str]]:
+    """The scratch databases NAMES of GROUND as they can be reached now; sentences about those that no setting leads to."""
+    if not names:
+        return [], []
+    known: dict[str, Scratch] = {}
+    for entry in site.config.backup.databases:
+        with suppress(GitDeployError):
+            for live in open_databases([entry], site.root, app_environment(site)):
+                scratch = scratch_of(live, ending(ground.deployment), ground.folder, site.root, ground.copy)
+                known[scratch.bare] = scratch
+    unknown = [name for name in names if name not in known and not name.startswith("/")]
+    said = []
+    if unknown:
+        said.append(
+            tr(
+                "A rehearsal was killed, and backup.databases no longer leads to what it left: {unknown}. Drop it by hand.",
+                unknown=listing([clean(name) for name in unknown], 5),
+            )
+        )
+    return [known[name] for name in names if name in known], said
+
+
+def ending(deployment: int) -> str:
+    """Of the names of a rehearsal's scratch databases."""
+    return f"r{deployment}"
+
+
+def _still_there(name: str, error: GitDeployError) -> str:
+    return tr(
+        "The scratch database {name} could not be removed: {message} The next command tries again.",
+        name=clean(name),
+        message=error.message,
+    )
+
+
+def _change(database: Database, change: Callable[[dict[str, Any]], object]) -> None:
+    def changed(text: str | None) -> str | None:
+        found: dict[str, Any] = json.decode(text) if text else {}
+        change(found)
+        return json.encode(found).decode() if found else None
+
+    database.meta_change(_OPEN, changed)
+
+
+def _remove_folder(folder: Path) -> None:
+    """Also what is in folders that nobody may write to."""
+    for base, _, _ in os.walk(folder):
+        with suppress(OSError):
+            os.chmod(base, 0o700)
+    shutil.rmtree(folder, ignore_errors=True)

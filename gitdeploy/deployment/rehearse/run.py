@@ -1,0 +1,448 @@
+"""A rehearsal, step by step: the copy, its data, the release in it, and the old release on what the new one has migrated."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+from gitdeploy.backups import copying
+from gitdeploy.databases import Database, Dump, open_databases
+from gitdeploy.databases.scratch import Scratch, scratch_of
+from gitdeploy.databases.sqlite_scratch import SQLiteScratch
+from gitdeploy.deployment.live.dumps import dump_one
+from gitdeploy.deployment.live.migrated import require_recorded_in
+from gitdeploy.deployment.prepare.beside import Whole, can_share, put_back, put_forward
+from gitdeploy.deployment.prepare.check import STAGE as CHECK
+from gitdeploy.deployment.prepare.check import check_copy
+from gitdeploy.deployment.prepare.in_copy import InCopy, link_venv, make_copy
+from gitdeploy.deployment.prepare.preparation import Preparation
+from gitdeploy.deployment.record.journal import StepTime
+from gitdeploy.deployment.rehearse.environment import (
+    LOOPBACK,
+    Changed,
+    Surroundings,
+    change_env_file,
+    changed_environment,
+)
+from gitdeploy.deployment.rehearse.grounds import Ground, ending
+from gitdeploy.deployment.rehearse.serve import RehearsedApp, ask, free_port, started
+from gitdeploy.errors import DeploymentFailed, GitDeployError, Interrupted, PolicyError
+from gitdeploy.hooks.running import find_hooks
+from gitdeploy.messages import tr
+from gitdeploy.site.app_environment import app_environment, hook_caller
+from gitdeploy.site.keeping import database_files
+from gitdeploy.site.rehearsals import Data, Rehearsal, settings_digest
+from gitdeploy.system.isolation import Isolation, Reached, found_out
+from gitdeploy.system.memory import share_of_memory
+from gitdeploy.text import listing, size_text
+from gitdeploy.venvs.generations import disk_usage
+
+_SPARE = 256 << 20  # bytes that stay free on each disk, or a twentieth of it where that is less
+
+
+class Run(Struct):
+    """One rehearsal. What it comes to is gathered while it goes."""
+
+    preparation: Preparation
+    ground: Ground
+    live: tuple[Database, ...]
+    scratches: tuple[Scratch, ...]
+    port: int = field(default_factory=free_port)
+    begun: float = field(default_factory=time.monotonic)
+    at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+    step: str = ""
+    isolation: Isolation | None = None
+    environment: Changed | None = None
+    schema: Mapping[str, str] = field(default_factory=dict)
+    before: list[tuple[Mapping[str, int], int]] = field(default_factory=list)
+    after: list[tuple[Mapping[str, int], int]] = field(default_factory=list)
+    migration: float | None = None
+    health: str = ""
+    back: tuple[str, str] = ("not_tried", "")
+    warnings: list[str] = field(default_factory=list)
+    disk: int = 0
+
+    @classmethod
+    def of(cls, preparation: Preparation, ground: Ground) -> Run:
+        site = preparation.work.site
+        live = open_databases(site.config.backup.databases, site.root, app_environment(site))
+        end = ending(ground.deployment)
+        scratches = tuple(scratch_of(each, end, ground.folder, site.root, ground.copy) for each in live)
+        return cls(preparation, ground, live, scratches)
+
+    # ---- before anything is made ----
+
+    def require_possible(self) -> None:
+        """Raises `PolicyError` where the app's role may make no scratch database, or nothing of the app's environment leads to
+        one: a migration would then reach the live data."""
+        for scratch in self.scratches:
+            if (problem := scratch.problem()) is not None:
+                raise PolicyError(*problem)
+        site = self.preparation.work.site
+        around = self._surroundings(LOOPBACK)
+        reached = changed_environment(around, hook_caller(site), None).reached
+        names = {each.bare for each in reached}
+        env = site.env_file()
+        if env is not None:
+            for binding in env.bindings:
+                names.update(each.bare for each in around.told(binding.name, binding.value or "")[1])
+        for database, scratch in zip(self.live, self.scratches, strict=True):
+            inside = isinstance(scratch, SQLiteScratch) and scratch.path.is_relative_to(self.ground.copy)
+            if scratch.bare not in names and not inside:
+                raise PolicyError(
+                    tr(
+                        "No variable of the app's environment leads to the database {name}, so its migration would reach the "
+                        "live data in a rehearsal too.",
+                        name=database.name,
+                    ),
+                    tr(
+                        "Let the app read the database's name or URL from a variable. Where it does so from one that gitdeploy "
+                        "doesn't see, name it in deploy.yaml: rehearse: {{env: {{DB_NAME: '{{database}}'}}}}"
+                    ),
+                )
+
+    def require_room(self) -> None:
+        """Raises `DeploymentFailed` where a disk has too little room for what will be made."""
+        site = self.preparation.work.site
+        needed: dict[Path, int] = {self.ground.folder: 0 if self._shared() else self._copied_size()}
+        for database, scratch in zip(self.live, self.scratches, strict=True):
+            needed[self.ground.folder] += database.size()  # its dump
+            place, size = scratch.room()
+            place = place if place.is_dir() else self.ground.folder if isinstance(scratch, SQLiteScratch) else place
+            if place.is_dir():
+                needed[place] = needed.get(place, 0) + size
+        for place, size in needed.items():
+            found = os.statvfs(place)
+            free, spare = found.f_bavail * found.f_frsize, min(_SPARE, found.f_blocks * found.f_frsize // 20)
+            if free < size + spare:
+                raise DeploymentFailed(
+                    tr(
+                        "There is too little room for a rehearsal on the disk of {place}: {free} free, {needed} needed.",
+                        place=str(site.root if place == self.ground.folder else place),
+                        free=size_text(free),
+                        needed=size_text(size + spare),
+                    ),
+                    tr("Make room: gitdeploy prune"),
+                )
+
+    def _shared(self) -> bool:
+        return can_share(self.ground.folder)
+
+    def _copied_size(self) -> int:
+        site = self.preparation.work.site
+        tracked = [os.fsdecode(path) for path, _ in self.preparation.plan.local.tracked]
+        return copying.content_size(site.root, [*tracked, *self._wanted()])
+
+    def _wanted(self) -> list[str]:
+        site = self.preparation.work.site
+        return copying.matching_paths(site.root, (*site.config.git.keep, *site.config.backup.include))
+
+    # ---- the copy and its data ----
+
+    def make(self) -> None:
+        """The copy of the checkout with the release's files, and scratch databases of fresh dumps."""
+        work = self.preparation.work
+        with self._step("copy") as shown:
+            leave = database_files(self.live, work.site.root)
+            whole = Whole(self._wanted(), leave, self._shared())
+            obstacle = make_copy(self.preparation, self.ground.copy, new=True, whole=whole)
+            if obstacle is not None:
+                raise DeploymentFailed(tr("The app can't be copied: {obstacle}.", obstacle=obstacle))
+            self.disk = disk_usage([self.ground.copy]).whole
+            shown.summary = size_text(self.disk) + (tr(", blocks shared") if whole.shared else "")
+            if whole.left_out:
+                left_out = listing(sorted(whole.left_out), 5)
+                work.journal.line(
+                    tr(
+                        "Not in the copy, as neither git.keep nor backup.include names it: {left_out}.",
+                        left_out=left_out,
+                    )
+                )
+            self._keep_apart()
+        if self.live:
+            with self._step("dump") as shown:
+                dumps = [dump_one(database, self.ground.dumps, work.journal) for database in self.live]
+                self.schema = {dump.name: dump.fingerprint for dump in dumps}
+                self.disk += sum(dump.size for dump in dumps)
+                shown.summary = listing([database.name for database in self.live], 3)
+            with self._step("scratch") as shown:
+                self._fill(dumps)
+                names = [
+                    live.name if isinstance(scratch, SQLiteScratch) else scratch.bare
+                    for live, scratch in zip(self.live, self.scratches, strict=True)
+                ]
+                shown.summary = tr(
+                    "{names}: {size}", names=listing(names, 3), size=size_text(sum(size for _, size in self.before))
+                )
+
+    def _fill(self, dumps: Sequence[Dump]) -> None:
+        work = self.preparation.work
+        for scratch, dump in zip(self.scratches, dumps, strict=True):
+            work.journal.progress("scratch", tr("restoring {name}", name=dump.name))
+            self.ground.will_make(scratch)
+            scratch.make(self.ground.dumps, dump, work.journal.output)
+            self.before.append((scratch.database.rows(), scratch.database.size()))
+            self.disk += self.before[-1][1]
+        shutil.rmtree(self.ground.dumps)  # what has been restored needs no second copy of the data
+
+    def _keep_apart(self) -> None:
+        """Find out how far what runs in the copy can be kept from everything else, and change the app's environment."""
+        journal, site = self.preparation.work.journal, self.preparation.work.site
+        self.isolation = found_out(site.root, self.ground.folder, self._reached())
+        if not (self.isolation.network and self.isolation.mounts):
+            what = tr("the network") if not self.isolation.network else tr("the live files")
+            if not self.isolation.network and not self.isolation.mounts:
+                what = tr("the network and the live files")
+            journal.line(
+                tr(
+                    "This kernel doesn't let gitdeploy close {what} to the rehearsal ({why}): only its environment is another.",
+                    what=what,
+                    why=self.isolation.why,
+                ),
+                "warning",
+            )
+        if not self.isolation.mounts:
+            self._refuse_live_names()
+        self._change_environment(self.preparation.plan.target.version)
+        if self.environment is not None and self.environment.withheld:
+            journal.line(
+                tr(
+                    "Withheld, as they look like credentials of other services: {names}.",
+                    names=listing(list(self.environment.withheld), 8),
+                )
+            )
+
+    def _refuse_live_names(self) -> None:
+        """Nothing but the environment keeps hooks from the live databases: they may not name one."""
+        plan = self.preparation.plan
+        for stage in (CHECK, "build", "migrate"):
+            for hook in find_hooks(self.ground.copy, plan.after.hooks, stage):
+                text = hook.argv[-1] if hook.path is None else hook.path.read_text("utf-8", "replace")
+                for live, scratch in zip(self.live, self.scratches, strict=True):
+                    name = os.path.basename(live.identity.rpartition(" ")[2])
+                    if not isinstance(scratch, SQLiteScratch) and re.search(
+                        rf"(?<![\w.-]){re.escape(name)}(?![\w.-])", text
+                    ):
+                        raise PolicyError(
+                            tr("{hook} names the live database {name} itself.", hook=hook.name, name=live.name),
+                            tr("Let it read the name from a variable of the app's environment."),
+                        )
+
+    def _reached(self) -> list[Reached]:
+        """The servers of the databases, and which databases there. What is asked of another machine may be in TLS, which can't be
+        read along."""
+        found: dict[int | str, Reached] = {}
+        for scratch in self.scratches:
+            kind = scratch.database.kind
+            ways = [Reached(path=path, wire=kind) for path in scratch.sockets()]
+            if (server := scratch.server) is not None:
+                host = server.host.split(",")[0]
+                ways.append(Reached(host, int(server.port.split(",")[0]), wire=kind if host in _LOOPBACKS else ""))
+            for way in ways:
+                key = way.path or way.port
+                before = found.get(key, way).only
+                found[key] = replace(way, only=(*before, scratch.bare))
+        return list(found.values())
+
+    def _change_environment(self, version: str | None) -> None:
+        assert self.isolation is not None
+        site = self.preparation.work.site
+        around = self._surroundings(LOOPBACK if self.isolation.network else None)
+        self.environment = changed_environment(around, hook_caller(site), version)
+        if site.config.env_file:
+            change_env_file(around, self.ground.copy / site.config.env_file)
+
+    def _surroundings(self, host: str | None) -> Surroundings:
+        site = self.preparation.work.site
+        return Surroundings(
+            site.root, self.ground.copy, self.scratches, site.config.rehearse, site.name, host, self.port
+        )
+
+    # ---- the release in it ----
+
+    def _there(self) -> InCopy:
+        assert self.environment is not None
+        assert self.isolation is not None
+        return InCopy(
+            self.preparation,
+            self.ground.copy,
+            self.environment.values,
+            self.isolation.words,
+            share_of_memory(),
+            rehearsal=1,
+        )
+
+    def try_release(self) -> None:
+        """Check, build, migrate. Raises what fails it."""
+        plan, there = self.preparation.plan, self._there()
+        if plan.loads or plan.hooks.get(CHECK):
+            with self._step(CHECK) as shown:
+                shown.summary = check_copy(there, self.ground.folder / "live")
+        for stage in ("build", "migrate"):
+            if not find_hooks(self.ground.copy, plan.after.hooks, stage):
+                continue
+            with self._step(stage) as shown:
+                begun = time.monotonic()
+                shown.summary = listing(there.run_stage(plan.after, stage), 3)
+                if stage == "migrate":
+                    self.migration = time.monotonic() - begun
+                    self._look_where_it_went()
+        self.after = [(scratch.database.rows(), scratch.database.size()) for scratch in self.scratches]
+        self._tell_growth()
+
+    def _look_where_it_went(self) -> None:
+        """The migrations are recorded in the scratch databases, and the live schema is what it was."""
+        work, plan = self.preparation.work, self.preparation.plan
+        changed = [each.name for each in self.live if each.fingerprint() != self.schema.get(each.name)]
+        if changed:
+            raise DeploymentFailed(
+                tr(
+                    "The schema of the live database {names} changed while the release was rehearsed.",
+                    names=listing(changed, 3),
+                ),
+                tr(
+                    "If nobody else migrated it, the migrate hooks did: let them read its name or URL from a variable of the app's "
+                    "environment before you rehearse again."
+                ),
+            )
+        databases = [scratch.database for scratch in self.scratches]
+        require_recorded_in(work.journal, work.site.repository, plan.origin.commit, plan.target.commit, databases)
+
+    def _tell_growth(self) -> None:
+        for database, (rows, size), (rows_now, size_now) in zip(self.live, self.before, self.after, strict=True):
+            differing = [
+                f"{table} {rows.get(table, 0)} -> {rows_now.get(table, 0)}"
+                for table in sorted({*rows, *rows_now})
+                if rows.get(table, 0) != rows_now.get(table, 0)
+            ]
+            told = tr("; rows: {rows}", rows=listing(differing, 5)) if differing else ""
+            self.preparation.work.journal.line(
+                tr(
+                    "{name} in the copy: {before} -> {after}{told}",
+                    name=database.name,
+                    before=size_text(size),
+                    after=size_text(size_now),
+                    told=told,
+                )
+            )
+
+    @contextmanager
+    def serve(self) -> Iterator[RehearsedApp]:
+        """The app as it is in the copy, started. Raises `CommandFailed`."""
+        assert self.isolation is not None
+        command = self.preparation.work.site.config.rehearse.command
+        assert command is not None
+        with started(self._there(), command, self.isolation, self.port, tr("the rehearsed app")) as app:
+            yield app
+
+    def ask_health(self) -> None:
+        """Start the release, where `rehearse.command` says how, and wait until it is healthy. Raises `HealthFailed`."""
+        plan, journal = self.preparation.plan, self.preparation.work.journal
+        with self._step("health") as shown:
+            if self.preparation.work.site.config.rehearse.command is None:
+                shown.status, shown.summary = "skipped", tr("no command starts the app (rehearse.command)")
+                return
+            if plan.after.health.command:
+                journal.line(tr("health.command is not run in a rehearsal: it may ask the live app."))
+            with self.serve() as app:
+                self.health = ask(app, self._there(), plan.after.health, plan.target.version, self.port)
+                self.warnings = app.warnings()
+            for warning in self.warnings:
+                journal.line(tr("The app warned: {warning}", warning=warning), "warning")
+            shown.summary = self.health
+
+    # ---- the old release on the new data ----
+
+    def try_back(self) -> None:
+        """Put the old code back in the copy, as a rollback without the data would, and ask its health. Never fails the
+        rehearsal."""
+        site, plan = self.preparation.work.site, self.preparation.plan
+        why = ""
+        if not self.live:
+            why = tr("no database is configured")
+        elif not self.health:
+            why = tr("no command starts the app")
+        if why:
+            self.back = ("not_tried", why)
+            return
+        assert self.preparation.manifest is not None
+        with self._step("old-release") as shown:
+            try:
+                put_back(site.root, self.ground.copy, self.preparation.manifest.items)
+                link_venv(self.preparation, self.ground.copy, new=False)
+                self._change_environment(plan.origin.version)
+                self._there().run_stage(plan.before, "build")
+                with self.serve() as app:
+                    ask(app, self._there(), plan.before.health, plan.origin.version, self.port)
+            except Interrupted:
+                raise
+            except (GitDeployError, OSError) as error:
+                reason = error.message if isinstance(error, GitDeployError) else str(error)
+                self.back = ("fails", reason)
+                shown.summary = tr("fails: {reason}", reason=reason)
+                for detail in error.details if isinstance(error, GitDeployError) else ():
+                    self.preparation.work.journal.line(tr("    {detail}", detail=detail))
+                return
+            self.back = ("works", "")
+            shown.summary = tr("works: a rollback needs no data")
+
+    def serve_again(self, made: ExitStack) -> RehearsedApp:
+        """The release in the copy again, started until MADE ends."""
+        assert self.preparation.manifest is not None
+        put_forward(self.preparation.work.site.root, self.ground.copy, self.preparation.manifest.items)
+        link_venv(self.preparation, self.ground.copy, new=True)
+        self._change_environment(self.preparation.plan.target.version)
+        with self._step("health") as shown:
+            app = made.enter_context(self.serve())
+            plan = self.preparation.plan
+            shown.summary = ask(app, self._there(), plan.after.health, plan.target.version, self.port)
+        return app
+
+    # ---- what it came to ----
+
+    def result(self, error: GitDeployError | None = None) -> Rehearsal:
+        """What is kept of it."""
+        plan, work = self.preparation.plan, self.preparation.work
+        after = self.after or self.before
+        return Rehearsal(
+            tag=plan.target.tag or "",
+            commit=plan.target.commit,
+            deployment=work.id,
+            at=self.at,
+            duration=round(time.monotonic() - self.begun, 3),
+            step=self.step if error is not None else "",
+            reason=error.message if error is not None else "",
+            migration=round(self.migration, 3) if self.migration is not None else None,
+            health=self.health,
+            back=self.back[0],  # type: ignore[arg-type]
+            back_reason=self.back[1],
+            databases=tuple(
+                Data(database.name, rows, rows_now, size, size_now)
+                for database, (rows, size), (rows_now, size_now) in zip(self.live, self.before, after, strict=False)
+            ),
+            warnings=tuple(self.warnings),
+            withheld=self.environment.withheld if self.environment is not None else (),
+            apart=self.isolation is not None and self.isolation.network and self.isolation.mounts,
+            disk=self.disk,
+            planned_disk=plan.disk_needed,
+            config=settings_digest(plan.before, plan.after),
+            schema=self.schema,
+        )
+
+    @contextmanager
+    def _step(self, name: str) -> Iterator[StepTime]:
+        self.step = name
+        with self.preparation.work.journal.step(name) as shown:
+            yield shown
+
+
+_LOOPBACKS = ("localhost", "127.0.0.1", "::1")
