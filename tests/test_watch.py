@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import re
 import signal
+import subprocess
+import sys
 import threading
 import time
 from datetime import UTC, datetime, timedelta
@@ -18,6 +22,7 @@ from gitdeploy.app import App
 from gitdeploy.sources import Release
 from gitdeploy.system import faultpoints
 from gitdeploy.upkeep import watch
+from gitdeploy.upkeep.again import next_try
 from gitdeploy.upkeep.watch import Look, within
 from gitdeploy.versions import read_version
 
@@ -312,21 +317,13 @@ def test_going_back_to_what_is_no_release_stays_too(sample: Sample) -> None:
 
 def test_what_fails_the_same_way_is_tried_again_later_each_time(sample: Sample) -> None:
     """A failure of the server: the release itself stays eligible, but not at every tick."""
-    sample.gitdeploy("backup")
-
-    def fails(message: str) -> None:
-        with App.open(sample.app).site.open_database() as database:
-            number = database.begin_deployment("upgrade", "watch", {}, {"tag": "v2.0.0", "version": None, "commit": ""})
-            moment = datetime.now(UTC).isoformat()
-            database.update_deployment(number, status="failed", ended_at=moment, error={"message": message})
-
     for message, hours in (
         ("no network after 3.1 s", 1),
         ("no network after 4.0 s", 2),
         ("no network after 9 s", 4),
         ("the disk is full", 1),
     ):
-        fails(message)
+        failed_upgrade(sample, message)
         now = datetime.now(UTC)
         held = look(sample, "{upgrade: all, interval: 1h}", moment=now + timedelta(hours=hours, minutes=-1))
         assert held.tag is None
@@ -336,6 +333,42 @@ def test_what_fails_the_same_way_is_tried_again_later_each_time(sample: Sample) 
         assert (
             look(sample, "{upgrade: all, interval: 1h}", moment=now + timedelta(hours=hours, minutes=1)).tag == "v2.0.0"
         )
+
+
+def test_cron_is_held_off_as_watch_is_and_a_person_is_not(sample: Sample) -> None:
+    for _ in range(2):
+        failed_upgrade(sample, "no network after 3.1 s")
+    for _ in range(2):  # and what was refused so is no further failure, nor the end of them
+        refused = sample.gitdeploy("upgrade", "--yes", code=7)
+        assert "v2.0.0 failed here 2 times in the same way, so it is tried again at" in refused.err
+        assert "no network after 3.1 s" in refused.err
+        assert "Sooner: gitdeploy upgrade v2.0.0" in refused.err
+    with App.open(sample.app).site.open_database() as database:
+        again = next_try(database, "v2.0.0", 0)
+        assert again is not None
+        left = again.at - datetime.now(UTC)
+        assert timedelta(minutes=29) < left <= timedelta(minutes=30), "a quarter of an hour, and twice as long"
+    terminal, other = pty.openpty()
+    words = [sys.executable, "-m", "gitdeploy", "upgrade", "--yes"]
+    done = subprocess.run(words, cwd=sample.app, env=sample.environment, stdin=other, capture_output=True, check=False)
+    os.close(terminal)
+    os.close(other)
+    assert done.returncode == 0
+    assert (sample.app / "main.py").read_text() == "2.0.0"
+
+
+def test_by_its_name_it_is_tried_at_once(sample: Sample) -> None:
+    failed_upgrade(sample, "no network after 3.1 s")
+    sample.gitdeploy("upgrade", "v2.0.0")
+
+
+def failed_upgrade(sample: Sample, message: str) -> None:
+    """An upgrade to v2.0.0 that failed for MESSAGE just now."""
+    App.open(sample.app).site.make_state()
+    with App.open(sample.app).site.open_database() as database:
+        number = database.begin_deployment("upgrade", "watch", {}, {"tag": "v2.0.0", "version": None, "commit": ""})
+        moment = datetime.now(UTC).isoformat()
+        database.update_deployment(number, status="failed", ended_at=moment, error={"message": message})
 
 
 @pytest.mark.parametrize("how", ["forward again", "a failed upgrade", "restored the same"])

@@ -134,6 +134,7 @@ class Screen(Struct):
             wait=wait,
             listener=self.listener(),
             automatic=automatic,
+            attended=is_terminal(sys.stdin) or is_terminal(sys.stderr),
             request=self.run_file.request if self.run_file is not None else "",
         )
 

@@ -243,7 +243,11 @@ class ServiceConfig(Section, frozen=True):
     import_test: bool = setting(
         Flag(), True, "Whether what the service starts is loaded once, beside the live app, before it goes live."
     )
-    stop_for_switch: bool = setting(Flag(), False, "true: stopped from before the switch until after the migration.")
+    stop_for_switch: bool = setting(
+        Flag(),
+        False,
+        "true: stopped from before the switch (with build hooks: from after them) until after the migration.",
+    )
     timeout: float = setting(Duration(1, DAY), 60.0, "How long stopping and starting may take.")
 
     @property

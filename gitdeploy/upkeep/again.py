@@ -39,10 +39,12 @@ class Again(Struct, frozen=True):
 
 def next_try(database: Database, tag: str, interval: float) -> Again | None:
     """None where nothing speaks against trying TAG now: its last upgrade here didn't fail. INTERVAL: seconds between two looks."""
-    failed = [row for row in database.deployments(_LOOKED_AT) if row.action == "upgrade" and row.ended_at is not None]
+    ended_ones = [row for row in database.deployments(_LOOKED_AT) if row.ended_at is not None]
+    # A refusal, such as for a try too soon, tells nothing of whether it would fail again.
+    upgrades = [row for row in ended_ones if row.action == "upgrade" and row.status != "refused"]
     causes: list[str] = []
     ended = ""
-    for row in failed:
+    for row in upgrades:
         if row.status not in ("failed", "rolled_back") or row.target.get("tag") != tag:
             break
         cause = str((row.error or {}).get("message", "")).partition("\n")[0]

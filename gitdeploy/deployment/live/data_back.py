@@ -55,6 +55,8 @@ def after_rollback(live: Live, began: set[str], *, stop: bool) -> DataBack:
     folder = live.backup_folder
     if folder is None or Effect.DATA not in effects_of(live, began):
         return DataBack()
+    if live.record.build_first and "dump" not in began:
+        return DataBack()  # a build hook has run, and the app served on: what it wrote meanwhile stays
     policy = live.before.backup.restore_data
     backup = store.read(live.site.state.backups, folder.name)
     databases = live.databases(live.before)

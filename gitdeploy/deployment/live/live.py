@@ -48,6 +48,7 @@ class LiveRecord(Struct, frozen=True):
     reserve: bool = False
     accepted: Sequence[str] = ()  # pinned settings that the release may change
     signed: int = 0  # when its signed tag was made, seconds since 1970; 0: no signature was wanted
+    build_first: bool = False  # build hooks run before the service is stopped
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -69,6 +70,7 @@ class LiveRecord(Struct, frozen=True):
             "unhealthy": self.unhealthy,
             "accepted": list(self.accepted),
             "signed": self.signed,
+            "build_first": self.build_first,
         }
 
     def configuration(self, site: Site) -> Config:

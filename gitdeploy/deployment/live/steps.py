@@ -33,13 +33,13 @@ from gitdeploy.venvs import flip as venv_flip
 def live_steps(live: Live) -> list[Step]:
     """Everything below the line, in order: what `upgrade` and `restore` both do."""
     upgrade = live.record.action == "upgrade"
+    stop, save = Stop(live), SaveData(live)
+    switched: list[Step] = [Switch(live), RestoreData(live), Hooks(live, "build")]
+    begin: list[Step] = [stop, Maintenance(live), save, *switched]
+    if live.record.build_first:
+        begin = [Maintenance(live), *switched, stop, save]
     return [
-        Stop(live),
-        Maintenance(live),
-        SaveData(live),
-        Switch(live),
-        RestoreData(live),
-        Hooks(live, "build"),
+        *begin,
         *([Hooks(live, "migrate")] if upgrade else []),
         Restart(live),
         Health(live),
@@ -58,8 +58,8 @@ _RUNS = Effect.RELEASE | Effect.DATA | Effect.WRITES  # the app, with its new co
 
 
 class Stop(Struct):
-    """The service is down from before the switch until after the migration, or while its data are exchanged: no write is
-    missing in the dumps that are made then."""
+    """The service is down from before the switch (with build hooks: from after them) until after the migration, or while
+    its data are exchanged: no write is missing in the dumps that are made then."""
 
     live: Live
     name: str = "stop"
@@ -293,6 +293,13 @@ class Health(Struct):
 
 
 # ---- shared with the way back ----
+
+
+def builds_first(live: Live) -> bool:
+    """Whether the service goes on serving the old release while build hooks run, and is stopped after them: where it is to
+    be down for a migration alone. Where its data are exchanged, it is down from before that."""
+    wanted = live.before.service.stop_for_switch and bool(live.services) and live.record.data_from is None
+    return wanted and Hooks(live, "build").wanted() is None
 
 
 def stops_for_switch(config: Config, data_from: str | None) -> bool:

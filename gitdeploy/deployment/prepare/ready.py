@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 
+from msgspec.structs import replace
+
 from gitdeploy.config import Config
 from gitdeploy.deployment.live.live import Live, LiveRecord
-from gitdeploy.deployment.live.steps import run_stage
+from gitdeploy.deployment.live.steps import builds_first, run_stage
 from gitdeploy.deployment.plan.make import Plan
 from gitdeploy.deployment.prepare.preparation import Preparation
 from gitdeploy.errors import DeploymentFailed, PolicyError
@@ -58,8 +60,7 @@ def into_live(preparation: Preparation, *, data_from: str | None = None) -> Live
         signed=plan.signed,
     )
     before_the_switch(work.site, plan.after, plan.brought)
-    work.journal.write("plan", "", record.as_dict())
-    return Live(
+    live = Live(
         work.site,
         work.journal,
         record,
@@ -70,6 +71,9 @@ def into_live(preparation: Preparation, *, data_from: str | None = None) -> Live
         plan.services,
         packages=plan.venv.found if plan.venv is not None and preparation.built is not None else None,
     )
+    live.record = replace(record, build_first=builds_first(live))
+    work.journal.write("plan", "", live.record.as_dict())
+    return live
 
 
 def _text(config: Config) -> str:

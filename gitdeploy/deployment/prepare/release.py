@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -25,6 +26,7 @@ from gitdeploy.site.skipping import Skips, refusal
 from gitdeploy.site.tags import check_tag
 from gitdeploy.state import Database
 from gitdeploy.state.prepared import prepared_stages
+from gitdeploy.upkeep.again import next_try
 from gitdeploy.versions import CodeState, version_text
 
 _RECEIVED = re.compile(r"Receiving objects: +100% .*?, ([0-9.]+ (?:bytes|[KMG]iB))")
@@ -61,6 +63,8 @@ def choose(work: Work, tag: str | None, options: Options) -> Chosen | Nothing:
         return found
     check_tag(found.tag or "")
     _refuse_unwanted(work, found)
+    if not work.session.caller.attended:
+        _refuse_too_soon(work, found)
     return Chosen(replace(found, commit=""), said=found.commit or None, automatic=True)
 
 
@@ -157,6 +161,16 @@ def moved_tag(tag: str, commit: str, known_as: Sequence[tuple[str | None, str]])
                 tr("A release must not change after it was made. Ask its author; if it is right: --accept-moved-tag"),
             )
     return None
+
+
+def _refuse_too_soon(work: Work, target: CodeState) -> None:
+    """What fails again and again for a fault of this server is tried later each time where cron asks, as `watch` does it.
+    Raises `PolicyError`."""
+    assert target.tag is not None
+    again = next_try(work.database, target.tag, interval=0)  # how often it is asked for is cron's matter
+    if again is not None and datetime.now(UTC) < again.at:
+        work.aim(target)
+        raise PolicyError(again.sentence(target.tag))
 
 
 def _refuse_unwanted(work: Work, target: CodeState) -> None:

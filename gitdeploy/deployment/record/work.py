@@ -48,6 +48,7 @@ class Caller(Struct, frozen=True):
     wait: float = 0
     listener: Listener = ignore
     automatic: bool = False
+    attended: bool = True  # somebody looks on, who may try at once what failed just now
     watching: bool = False  # `watch` asks: what `check` of deploy.yaml admits
     boot: bool = False
     again: bool = False
