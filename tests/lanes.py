@@ -23,6 +23,7 @@ LANES = {
 PLACES = {
     "": "e2e",
     "checkout": "quick",
+    "fleet/test_fleet_yaml.py": "quick",
     "deployment": "quick",
     "upkeep": "quick",
     "venvs": "quick",

@@ -95,8 +95,13 @@ def test_the_module_paths_that_pages_name_are_there() -> None:
 
 
 def is_there(name: str) -> bool:
-    """Whether a dotted name is a module, or something in one."""
+    """Whether a dotted name is a module, or something in one, or in the collection for Ansible."""
     parts = name.split(".")
+    if parts[:2] == ["gitdeploy", "fleet"] and len(parts) == 3:
+        collection = PROJECT / "ansible_collections/gitdeploy/fleet"
+        places = (f"plugins/modules/{parts[2]}.py", f"roles/{parts[2]}", f"playbooks/{parts[2]}.yml")
+        if any((collection / place).exists() for place in places):
+            return True
     for end in range(len(parts), 0, -1):
         try:
             found: Any = importlib.import_module(".".join(parts[:end]))

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from gitdeploy import backups, health, hooks, services, upkeep
 from gitdeploy.app.opened import Opened
+from gitdeploy.app.requested import Requested, requested
 from gitdeploy.checkout import objects
 from gitdeploy.checkout.local import read_local
 from gitdeploy.deployment import flow, outside
 from gitdeploy.deployment import plan as planning
 from gitdeploy.deployment.plan.options import Options
 from gitdeploy.deployment.record.replaced import Kept, kept_of
-from gitdeploy.errors import NotFound
+from gitdeploy.errors import NotFound, UsageError
 from gitdeploy.messages import tr
 from gitdeploy.site import remotes, tags, whose
 from gitdeploy.site.interrupted import read_interruption
@@ -312,6 +314,13 @@ class Looking(Opened):
             return None
         with database:
             return read_interruption(database)
+
+    def requested(self, request: str) -> Requested:
+        """The run that was started with GITDEPLOY_REQUEST=REQUEST: what it does, or how it ended."""
+        self.site.require_owner()
+        if not re.fullmatch(r"[0-9a-f]{32}", request):
+            raise UsageError(tr("A request is 32 hexadecimal digits."))
+        return requested(self.site, request)
 
     def deployment_of(self, request: str) -> int | None:
         """The deployment that `launch` with this REQUEST began; None where it has begun none yet."""

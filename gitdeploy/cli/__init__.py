@@ -24,7 +24,8 @@ from gitdeploy.text import nearest, path_text, redact
 
 COMMANDS = (
     "init", "status", "check", "releases", "plan", "upgrade", "prepare", "rehearse", "backup", "backups", "restore", "rollback", "recover",
-    "skip", "unskip", "lock", "unlock", "log", "prune", "hooks", "doctor", "config", "notify", "apps", "web", "watch", "demo", "completion", "self",
+    "skip", "unskip", "lock", "unlock", "log", "prune", "hooks", "doctor", "config", "notify", "apps", "web", "watch", "fleet",
+    "demo", "completion", "self",
 )  # fmt: skip
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 

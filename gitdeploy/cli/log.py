@@ -18,14 +18,22 @@ from gitdeploy.site.status import row_as_dict
 from gitdeploy.state import DeploymentRow
 from gitdeploy.text import duration_text
 
+_STATES = {
+    "unknown": tr("No run was started with this request."),
+    "running": tr("It is running."),
+    "ended": tr("It has ended."),
+    "killed": tr("It was killed before its end. The next command recovers it; to do it now: gitdeploy recover"),
+}
+
 
 @click.command("log", context_settings=EXAMPLE)
 @click.argument("deployment", metavar="[ID]", type=int, required=False, shell_complete=deployment_ids)
 @click.option("-f", "--follow", is_flag=True, help="Follow a running one to its end.")
+@click.option("--request", metavar="ID", help="The run that was started with this GITDEPLOY_REQUEST.")
 @click.option("--limit", type=click.IntRange(1), default=20, help="How many are listed.")
 @global_options
 @pass_screen
-def command(screen: Screen, /, deployment: int | None, follow: bool, limit: int) -> None:
+def command(screen: Screen, /, deployment: int | None, follow: bool, request: str | None, limit: int) -> None:
     """Deployments, newest first; with ID its steps and whole log.
 
     \b
@@ -37,6 +45,10 @@ def command(screen: Screen, /, deployment: int | None, follow: bool, limit: int)
     """
     screen.goes_on = follow
     app = screen.app()
+    if request is not None:
+        run = app.requested(request)
+        screen.result(run.as_dict(), _STATES[run.state])
+        return
     if deployment is None and not follow:
         rows = app.deployments(limit)
         table = screen.table(

@@ -109,6 +109,12 @@ def upgrade_options(command: F) -> F:
         ),
         click.option("--skip-stops", is_flag=True, help="Go past releases that may not be skipped."),
         click.option("--unhealthy", is_flag=True, help="Upgrade though the app is down or its health check fails now."),
+        click.option(
+            "--migrate",
+            type=click.Choice(("auto", "never")),
+            default="auto",
+            help="never: another host migrates the shared databases; refused until it has.",
+        ),
     ):
         command = option(command)
     return command
@@ -136,4 +142,5 @@ def to_options(values: dict[str, Any]) -> Options:
         skip_stops=bool(values.get("skip_stops")),
         accept_config=tuple(values.get("accept_config") or ()),
         identity=Path(values["identity"]).absolute() if values.get("identity") else None,
+        migrate=values.get("migrate") != "never",
     )

@@ -18,9 +18,10 @@ from gitdeploy.versions import CodeState
 
 
 @click.command("status", context_settings=EXAMPLE)
+@click.option("--health", is_flag=True, help="Ask the service and the health check too, once.")
 @global_options
 @pass_screen
-def command(screen: Screen) -> None:
+def command(screen: Screen, /, health: bool) -> None:
     """What is live, the last deployment, what is pending.
 
     Also: an update that is available, an interrupted deployment, who holds the lock. Somebody else than the checkout's owner is
@@ -33,7 +34,13 @@ def command(screen: Screen) -> None:
     """
     app = screen.app()
     status = app.status()
-    screen.result(status.as_dict(), _text(app, status))
+    document, text = status.as_dict(), _text(app, status)
+    if health and status.limited is None:
+        unhealthy = app.health()
+        document["health"] = unhealthy
+        said = tr("unhealthy: {why}", why=unhealthy) if unhealthy is not None else tr("healthy")
+        text = joined("\n", [text, row(tr("health"), said, 12)])
+    screen.result(document, text)
 
 
 def _asked(status: Status) -> str:

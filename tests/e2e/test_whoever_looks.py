@@ -98,6 +98,7 @@ TYPED: dict[str, list[str]] = {
     "self": ["self"],
     "skip": ["skip", "skip v2.0.0"],
     "unskip": ["unskip v2.0.0"],
+    "fleet": ["fleet status -f nothing.yaml"],
     "demo": ["demo --help"],
     "completion": ["completion bash"],
 }

@@ -11,6 +11,7 @@ _STOPS = "e2e/test_required_stops.py::"
 _REHEARSAL = "e2e/test_rehearsal.py::"
 _SCRATCH = "databases/test_scratch_databases.py::"
 _WAYS_OUT = "e2e/test_ways_out.py::"
+_FLEET = "fleet/test_fleet_rollout.py::"
 
 _LIST = "test_apps_list.py::"
 _TOGETHER = "web/test_web_together.py::"
@@ -59,6 +60,21 @@ FOLLOWED_ELSEWHERE = {
     "Set it in deploy.yaml: rehearse: {command": f"{_REHEARSAL}test_what_speaks_against_it_is_said_before_anything_is_made",
     "Let the app read the database's name or URL from a variable": f"{_REHEARSAL}test_what_speaks_against_it_is_said_before_anything_is_made",
     "Make room: gitdeploy prune": f"{_REHEARSAL}test_a_disk_with_too_little_room",
+    "Begin one:  gitdeploy fleet upgrade TAG": _FLEET + "test_what_is_refused_before_any_host_is_asked_says_the_way",
+    "For example:  gitdeploy fleet upgrade v1.4.0": _FLEET
+    + "test_what_is_refused_before_any_host_is_asked_says_the_way",
+    "`gitdeploy fleet log` lists them.": _FLEET + "test_what_is_refused_before_any_host_is_asked_says_the_way",
+    "It opens at {}. To go on now all the same: --now": _FLEET
+    + "test_what_is_refused_before_any_host_is_asked_says_the_way",
+    "Wait until it has ended. What it does:  gitdeploy fleet log": _FLEET
+    + "test_what_is_refused_before_any_host_is_asked_says_the_way",
+    "Name the inventory (-i FILE)": _FLEET + "test_what_is_refused_before_any_host_is_asked_says_the_way",
+    "Name an inventory of Ansible's (-i FILE)": _FLEET + "test_what_is_refused_before_any_host_is_asked_says_the_way",
+    "Work in a folder that is root's, or as the user": "fleet/test_fleet_yaml.py::test_root_follows_no_file_that_others_can_change",
+    "Wait for it, or end it there. Paused deployments": _FLEET
+    + "test_a_host_where_deployments_are_paused_is_named_and_nothing_begins",
+    "To leave out hosts that can't be reached: --skip-unreachable": "fleet/test_fleet_hosts.py::test_a_host_that_was_down_is_named_and_brought_up_later",
+    "Upgrade the host that migrates first, then this one.": "e2e/test_a_shared_database.py::test_the_other_host_waits_for_the_migration_and_never_runs_it",
     # by tests beside this one
     "Bring it back: git {}submodule update": _MODULES + "test_the_hint_solves_it",
     "Put it back: {}; or go on: --discard-local-changes": _MODULES + "test_the_hint_solves_it",
@@ -164,7 +180,11 @@ NOT_COMMANDS = {
         "Install one, or name it: venv", "Install gitdeploy again", "Install that newer gitdeploy.", "Install one for root",
         "Upgrade git, or have all files here", "Change it: git refs migrate", "{}Install one for root: ",
     ],
-    "lists the settings that there are": ["Pinned are: {}."],
+    "lists the settings that there are": ["Pinned are: {}.", "docs/fleet.md has every key of fleet.yaml.", "`{}` is not known.{}"],
+    "is about other machines than this one": [
+        "Bring it back, or put another host first", "Look at the inventory:  ansible-inventory --list",
+        "Run the same command again once they can be reached.", "Install gitdeploy with it on this control host",
+    ],
     "lists what another answer of the same host has": ["`gitdeploy releases --all` lists its tags."],
     "tells whoever writes Python against `App.repo`": ["Let git do it: {}", "Ask git: repo.git", "Run git itself: subprocess"],
     "asks the release's author, or the remote's": [

@@ -28,7 +28,8 @@ PACKAGES = {
     "getfacl": "acl", "git-lfs": "git-lfs", "gpg": "gnupg", "ip": "iproute2",
     "localedef": "libc-bin", "mariadbd": "mariadb-server", "mkfs.btrfs": "btrfs-progs", "mkfs.ext4": "e2fsprogs",
     "mkfs.xfs": "xfsprogs", "mmdebstrap": "mmdebstrap", "nginx": "nginx-light", "openssl": "openssl", "setfacl": "acl",
-    "setpriv": "util-linux", "shellcheck": "shellcheck", "ssh-keygen": "openssh-client", "strace": "strace",
+    "setpriv": "util-linux", "shellcheck": "shellcheck", "ssh-keygen": "openssh-client",
+    "sshd": "openssh-server", "strace": "strace",
     "systemd-analyze": "systemd", "systemd-nspawn": "systemd-container", "sudo": "sudo", "unshare": "util-linux", "visudo": "sudo",
 }  # fmt: skip
 

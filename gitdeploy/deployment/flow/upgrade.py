@@ -7,6 +7,7 @@ from msgspec.structs import asdict, replace
 
 from gitdeploy.checkout.changes import Target
 from gitdeploy.deployment.live.go_live import go_live
+from gitdeploy.deployment.live.migrated import require_migrated
 from gitdeploy.deployment.plan.kept_diff import kept_differences
 from gitdeploy.deployment.plan.make import Plan, make_plan
 from gitdeploy.deployment.plan.options import Options
@@ -59,6 +60,8 @@ def upgrade(session: Session, tag: str | None, options: Options, step: Step | No
         if isinstance(found, Result):
             return found
         fetched, preparation = found
+        if not options.migrate:
+            require_migrated(site, preparation.plan)
         work.start()
         try:
             venv.name_generation(preparation)
@@ -90,6 +93,8 @@ def prepare_upgrade(session: Session, tag: str | None, options: Options) -> Resu
         if isinstance(found, Result):
             return found
         fetched, preparation = found
+        if shelf.is_prepared(site, preparation.plan):
+            return _nothing_to_do(work, tr("{target} is prepared already.", target=fetched.target.name))
         for name, data in prepared_stages(site.state.stage).items():
             shelf.drop_prepared(site, name, data)
         try:

@@ -43,7 +43,8 @@ class SaveData(Struct):
 
     def wanted(self) -> str | None:
         settings = self.live.before.backup
-        there = self.live.backup_folder is not None and (settings.databases or settings.include)
+        dumped = settings.databases and self.live.record.migrate
+        there = self.live.backup_folder is not None and (dumped or settings.include)
         return None if there else ""
 
     def ready(self) -> dict[str, Any]:
@@ -64,7 +65,7 @@ def save_data(live: Live) -> str:
     assert folder is not None
     databases = live.databases(live.before)
     included = _copy_again(root, folder, settings.include, database_files(databases, root, settings.include))
-    dumps = dump_into(databases, folder, live.journal)
+    dumps = dump_into(databases if live.record.migrate else (), folder, live.journal)
     backup = store.read(folder.parent, folder.name)
     if isinstance(backup, Backup):
         sync_file_systems(folder)

@@ -42,6 +42,7 @@ class LiveRecord(Struct, frozen=True):
     data_from: str | None = None  # restore --with-data: the backup that data come from
     restart: bool = True
     hooks: bool = True
+    migrate: bool = True  # False: another host dumps and migrates the databases that both share
     automatic: bool = False
     performer: str = ""
     unhealthy: str | None = None  # why what was live was not healthy before anything began
@@ -65,6 +66,7 @@ class LiveRecord(Struct, frozen=True):
             "data_from": self.data_from,
             "restart": self.restart,
             "hooks": self.hooks,
+            "migrate": self.migrate,
             "automatic": self.automatic,
             "performer": self.performer,
             "unhealthy": self.unhealthy,

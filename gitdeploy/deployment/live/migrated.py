@@ -8,14 +8,17 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from gitdeploy.checkout.git import Repository
-from gitdeploy.databases import Database
+from gitdeploy.databases import Database, open_databases
 from gitdeploy.deployment.live.live import Live
+from gitdeploy.deployment.plan.make import Plan
 from gitdeploy.deployment.plan.migrations import migrations_between
 from gitdeploy.deployment.record.journal import Journal
-from gitdeploy.errors import DeploymentFailed, GitDeployError
+from gitdeploy.errors import DeploymentFailed, GitDeployError, PolicyError
 from gitdeploy.hooks.running import find_hooks
 from gitdeploy.messages import tr
 from gitdeploy.migrations import Change
+from gitdeploy.site.app_environment import app_environment
+from gitdeploy.site.site import Site
 from gitdeploy.text import listing
 
 _HINT = tr(
@@ -74,6 +77,26 @@ def require_recorded_in(
     if found.unclear:
         journal.line(
             tr("Not recorded in {names}: {unclear}.", names=names, unclear=listing(list(found.unclear), 3)), "warning"
+        )
+
+
+def require_migrated(site: Site, plan: Plan) -> None:
+    """Before an upgrade that migrates nothing: raises `PolicyError` where a migration that its release brings is in none of
+    the databases that `backup.databases` names. What can't be told stops nothing."""
+    changes = [change for change in plan.migrations if change.recorded and change.table]
+    databases = open_databases(site.config.backup.databases, site.root, app_environment(site)) if changes else ()
+    absent = look_for(changes, databases).absent if databases else ()
+    if absent:
+        raise PolicyError(
+            tr(
+                "{absent} is not recorded in {names} yet, and --migrate never says that another host runs it.",
+                absent=listing(list(absent), 3),
+                names=listing([database.name for database in databases], 3),
+            ),
+            tr(
+                "Upgrade the host that migrates first, then this one. To migrate from here:  gitdeploy upgrade {tag}",
+                tag=plan.target.tag,
+            ),
         )
 
 

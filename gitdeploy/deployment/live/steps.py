@@ -54,6 +54,7 @@ def effects_of(live: Live, begun: Collection[str]) -> Effect:
     return reduce(or_, found, Effect.NONE)
 
 
+ELSEWHERE = tr("not here: another host migrates (--migrate never)")
 _RUNS = Effect.RELEASE | Effect.DATA | Effect.WRITES  # the app, with its new code
 
 
@@ -217,6 +218,12 @@ class Hooks(Struct):
     def wanted(self) -> str | None:
         if not self.live.record.hooks:
             return ""
+        wanted = self._there()
+        if wanted is None and self.stage == "migrate" and not self.live.record.migrate:
+            return ELSEWHERE
+        return wanted
+
+    def _there(self) -> str | None:
         # Before the switch the release that comes can only be read from what is staged, afterwards from the checkout.
         if self._may_come():
             return None

@@ -41,9 +41,10 @@ class DataPlan(Struct, frozen=True):
     needed: int = 0
 
 
-def plan_data(site: Site, opened: Opened, tree: TreePlan, after: Config, *, migrates: bool) -> DataPlan:
+def plan_data(site: Site, opened: Opened, tree: TreePlan, after: Config, *, migrates: bool, dumps: bool) -> DataPlan:
     """Ask each database of `backup.databases`, and look at what the app has OPENED and at what the switch (TREE, to the
-    configuration AFTER) does to it. MIGRATES: a migration will run. Changes nothing."""
+    configuration AFTER) does to it. MIGRATES: a migration will run. DUMPS: databases are dumped here, and may go back; else
+    another host does that. Changes nothing."""
     problems = threatened_databases(site, tree, (site.config, after))
     warnings = [said] if (said := writes_at_risk(site.config, migrates=migrates)) is not None else []
     needed = 0
@@ -55,7 +56,7 @@ def plan_data(site: Site, opened: Opened, tree: TreePlan, after: Config, *, migr
         return DataPlan((*problems, Problem(error.message, error.hint)), tuple(warnings))
     warnings += open_warnings(site, databases, opened, environment)
     warnings += service_environment(site).unread
-    for database in databases:
+    for database in databases if dumps else ():
         try:
             found = database.problems()
             problems += [Problem(message, hint) for message, hint in found]
@@ -64,7 +65,7 @@ def plan_data(site: Site, opened: Opened, tree: TreePlan, after: Config, *, migr
                 needed += dump_size(site, database)
         except GitDeployError as error:
             problems.append(Problem(error.message, error.hint))
-    if site.config.backup.restore_data != "never":
+    if dumps and site.config.backup.restore_data != "never":
         problems += _room_beside(databases)
     # A roll-back dumps what it replaces before it does so; what is encrypted is there twice until it is.
     needed *= 1 + (site.config.backup.restore_data != "never") + bool(site.config.backup.encrypt)

@@ -245,10 +245,13 @@ def make_plan(
     venv = plan_venv(site, after, reader, generation, options, said.problems)
     said.add((), not_installed(repository, (repository.tree_of(local.head), goal.tree), tree, venv))
     hooks = _hooks(site, action, after, tree, said) if options.hooks else {}
+    if not options.migrate:
+        hooks.pop("migrate", None)
     services = _services(site, venv, said) if options.restart else ()
     migrations = migrations_between(repository, repository.tree_of(local.head), goal.tree)
     said.add((), [warning for change in migrations for warning in change.warnings])
-    data = plan_data(site, opened, tree, after, migrates=action == "upgrade" and "migrate" in hooks)
+    migrates = action == "upgrade" and "migrate" in hooks
+    data = plan_data(site, opened, tree, after, migrates=migrates, dumps=options.migrate)
     said.add(data.problems, data.warnings)
     needed = (
         obstacles.disk_needed(site, checkout) + obstacles.venv_disk_needed(site, after, venv, options) + data.needed

@@ -26,3 +26,4 @@ class Options(Struct, frozen=True):
     skip_stops: bool = False  # go past releases that may not be skipped
     accept_config: tuple[str, ...] = ()  # pinned settings that the release may change
     identity: Path | None = None  # what an encrypted backup's data are decrypted with; None: backup.identity
+    migrate: bool = True  # False: another host dumps and migrates the databases that both share

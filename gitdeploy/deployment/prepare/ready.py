@@ -53,6 +53,7 @@ def into_live(preparation: Preparation, *, data_from: str | None = None) -> Live
         data_from=data_from,
         restart=plan.options.restart,
         hooks=plan.options.hooks,
+        migrate=plan.options.migrate,
         automatic=work.session.caller.automatic,
         performer=work.session.caller.performer,
         unhealthy=plan.unhealthy,

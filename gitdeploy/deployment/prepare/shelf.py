@@ -40,7 +40,7 @@ def plan_digest(plan: Plan) -> str:
         plan.local.head,
         plan.local.branch,
         venv_facts(plan.venv, plan.options),
-        replace(plan.options, unhealthy=False),  # it may be anything while it is prepared
+        replace(plan.options, unhealthy=False, migrate=True),  # they may be anything while it is prepared
         plan.before.text,
     )
     return hashlib.sha256(repr(facts).encode("utf-8", "surrogateescape")).hexdigest()
@@ -59,6 +59,15 @@ def keep_prepared(preparation: Preparation) -> None:
         "flip": preparation.flip.as_dict() if preparation.flip else None,
     }
     write_durably(preparation.work.site.state.stage / preparation.stage / PREPARED, json.dumps(data).encode())
+
+
+def is_prepared(site: Site, plan: Plan) -> bool:
+    """Whether all of PLAN lies ready."""
+    digest = plan_digest(plan)
+    return any(
+        data["digest"] == digest and venv_fits(site, data, plan.venv, plan.options)
+        for data in prepared_stages(site.state.stage).values()
+    )
 
 
 def take_prepared(preparation: Preparation) -> bool:

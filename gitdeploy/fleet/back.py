@@ -1,0 +1,81 @@
+"""Hosts of a rollout go back to what they ran before, each by its own journal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from gitdeploy.fleet.batches import batches, primary_of
+from gitdeploy.fleet.events import PhaseBegan
+from gitdeploy.fleet.journal import HALTED, ROLLED_BACK, SUCCEEDED, Member, Rollout
+from gitdeploy.fleet.session import BAD, REVERTED, REVERTING, UNCHANGED, WAITING, Outcome, Session
+from gitdeploy.fleet.survey import Survey
+from gitdeploy.messages import tr
+from gitdeploy.text import count, listing
+
+ALL = "rollback-all"
+
+
+def take_back(session: Session, rollout: Rollout, hosts: Sequence[str], *, with_data: bool = False) -> None:
+    """HOSTS roll back the rollout's release, where it is live: in batches as large as the rollout's largest, the host that
+    migrated last, and with the data where they go back too, once."""
+    primary = next((each.host for each in session.members(rollout, ()) if each.role == "primary"), None)
+    others = [host for host in hosts if host != primary]
+    order = batches(others, None, (), session.fleet.config.serial[-1:]) if others else []
+    if primary in hosts:
+        order.append((str(primary),))
+    for number, batch in enumerate(order):
+        session.tell(PhaseBegan(tr("Rolling back {number} of {batches}", number=number + 1, batches=len(order)), batch))
+        session.play(rollout, "rollback", "Roll back", batch, REVERTING, gitdeploy_with_data=with_data)
+
+
+def data_notes(hosts: Sequence[Member], rollout: Rollout) -> list[str]:
+    """What the rollback of HOSTS means for the shared database."""
+    primary = next((each for each in hosts if each.role == "primary"), None)
+    if primary is None or not _migrated(primary.deployment or {}):
+        return []
+    backup = (primary.deployment or {}).get("backup")
+    return [
+        tr(
+            "The shared database stays as the migration of {tag} left it, and what was written since is in it. To bring back the "
+            "data from before it, on {host}:  gitdeploy restore {backup} --with-data",
+            tag=rollout.tag,
+            host=primary.host,
+            backup=backup,
+        )
+    ]
+
+
+def _migrated(deployment: Mapping[str, Any]) -> bool:
+    return any(step["name"] == "migrate" and step["status"] == "done" for step in deployment.get("steps") or ())
+
+
+def begin(session: Session, found: Survey, tag: str | None) -> Rollout:
+    """A rollback of TAG (None: of what each host deployed last) on the hosts that were FOUND."""
+    config = session.fleet.config
+    primary = primary_of(found.names, found.primary) if config.database == "shared" else None
+    rollout = session.journal.begin("rollback", tag, session.performer, {})
+    session.journal.place(
+        rollout.id,
+        [
+            Member(
+                host.name, 0, "primary" if host.name == primary else "",
+                WAITING if tag is None or host.status.get("tag") == tag else UNCHANGED, host.runs, host.runs,
+            )
+            for host in found.hosts
+            if host.known
+        ],
+    )  # fmt: skip
+    return rollout
+
+
+def rollback(session: Session, rollout: Rollout, *, with_data: bool) -> Outcome:
+    """Carry a rollback to its end."""
+    session.journal.update(rollout.id, phase="back")
+    take_back(session, rollout, [each.host for each in session.members(rollout, (WAITING,))], with_data=with_data)
+    bad, done = session.members(rollout, BAD), session.members(rollout, (REVERTED,))
+    if bad:
+        message = tr("{hosts} could not be rolled back.", hosts=listing([each.host for each in bad], 8))
+        return session.end(rollout, HALTED, message, 4)
+    message = tr("{number} rolled back.", number=count(len(done), "host"))
+    return session.end(rollout, SUCCEEDED if done else ROLLED_BACK, message, 0)

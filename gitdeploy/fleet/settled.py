@@ -1,0 +1,80 @@
+"""How the hosts of a rollout stand, by their own journals: asked when the control host comes back, or a host does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from gitdeploy.fleet.journal import Rollout
+from gitdeploy.fleet.session import (
+    BAD,
+    LEFT_OUT,
+    REVERTED,
+    REVERTING,
+    UNCHANGED,
+    UNREACHABLE,
+    UPGRADED,
+    UPGRADING,
+    WAITING,
+    Ended,
+    Session,
+    request_of,
+)
+from gitdeploy.fleet.survey import HostFacts, survey
+from gitdeploy.messages import heard
+
+_PLAYED = {UPGRADING: "go_live", UNREACHABLE: "go_live"}
+
+
+def settle_all(session: Session, rollout: Rollout, hosts: Sequence[str] | None = None) -> list[str]:
+    """Believe what HOSTS (None: all) say of themselves. Returns those that are at work for this rollout, or still have to
+    begin: they are to be followed, or asked again."""
+    members = [each for each in session.members(rollout) if hosts is None or each.host in hosts]
+    if not members:
+        return []
+    requests = {
+        each.host: [request_of(rollout, each.host, _PLAYED[each.state], each.attempt)]
+        for each in members
+        if each.state in _PLAYED
+    }
+    found = survey(session.ansible, requests=requests, hosts=[each.host for each in members])
+    return [name for facts in found.hosts if (name := _settle(session, rollout, facts)) is not None]
+
+
+def _settle(session: Session, rollout: Rollout, facts: HostFacts) -> str | None:
+    member = session.member(rollout, facts.name)
+    if not facts.known:
+        if member.state not in (UPGRADED, UNCHANGED, LEFT_OUT):
+            session.change(rollout, facts.name, state=UNREACHABLE, message=facts.unreachable or facts.problem)
+        return None
+    session.journal.change(rollout.id, facts.name, runs=facts.runs, **({} if member.was else {"was": facts.runs}))
+    there = facts.status.get("tag") == rollout.tag
+    if member.state == REVERTING:
+        session.change(rollout, facts.name, state=REVERTING if there else REVERTED)
+        return None
+    run = next(iter(facts.requests.values()), None)
+    if run is not None and run["state"] == "running":
+        session.change(rollout, facts.name, state=UPGRADING)
+        return facts.name
+    if run is not None and run["state"] == "ended":
+        session.journal.change(rollout.id, facts.name, state=UPGRADING)
+        session.settle(rollout, facts.name, _ended(run, facts))
+        return None
+    if there:
+        state = UNCHANGED if member.state == UNCHANGED or member.was == rollout.tag else UPGRADED
+        session.change(rollout, facts.name, state=state)
+        return None
+    if member.state in BAD and member.state != UNREACHABLE:
+        return None
+    killed = run is not None and run["state"] == "killed"
+    session.change(rollout, facts.name, state=WAITING, attempt=member.attempt + (1 if killed else 0))
+    return facts.name
+
+
+def _ended(run: Mapping[str, Any], facts: HostFacts) -> Ended:
+    """How a RUN that its host's journal knows has ended."""
+    document, code = run["document"] or {}, run["exit_code"]
+    message = heard(document.get("error") or {})
+    return Ended(
+        "ok" if code == 0 else "failed", document, code, message, facts.runs, document.get("status") == "succeeded"
+    )
