@@ -32,6 +32,8 @@ from uv import find_uv_bin
 from gitdeploy.demo import build_wheel
 from gitdeploy.versions import read_version
 
+from . import bounds, forking
+
 PROJECT = Path(__file__).resolve().parents[2]
 
 
@@ -209,20 +211,27 @@ class Sample:
     ) -> Done:
         """Run gitdeploy in the checkout, as a user would. CODE None: any exit code will do. BEFORE: the words of a
         command that starts it (`unshare -n`)."""
-        done = subprocess.run(
-            [*before, sys.executable, "-m", "gitdeploy", *accepting(words, self.accepts)],
-            cwd=self.app,
-            env={**self.environment, **(env or {})},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="surrogateescape",
-            timeout=timeout,
-        )
-        ended = Done(done.returncode, done.stdout, done.stderr)
-        assert code is None or done.returncode == code, f"exit code {done.returncode}, not {code}:\n{ended.text}"
-        assert "Traceback (most recent call last)" not in ended.text, ended.text
-        return ended
+        environment = {**self.environment, **(env or {})}
+        words = tuple(accepting(words, self.accepts))
+        if before or bounds.THOROUGH or not forking.can_fork(environment):
+            done = subprocess.run(
+                [*before, sys.executable, "-m", "gitdeploy", *words],
+                cwd=self.app,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=timeout,
+            )
+            ended = (done.returncode, done.stdout, done.stderr)
+        else:
+            ended = forking.run(words, cwd=self.app, env=environment, timeout=timeout)
+        return self._ended(code, *ended)
+
+    def _ended(self, code: int | None, ended: int, out: bytes, err: bytes) -> Done:
+        done = Done(ended, *(_text(printed) for printed in (out, err)))
+        assert code is None or done.code == code, f"exit code {done.code}, not {code}:\n{done.text}"
+        assert "Traceback (most recent call last)" not in done.text, done.text
+        return done
 
     def start(self, *words: str, env: Mapping[str, str] | None = None, **options: Any) -> subprocess.Popen[bytes]:
         """Start gitdeploy in a process group of its own and go on."""
@@ -259,6 +268,10 @@ class Sample:
         """Each file of the live venv with its mode and content (but for bytecode, which Python itself writes)."""
         found = folder_files((self.app / "venv").resolve(), skip=(b"__pycache__",))
         return {path: facts for path, facts in found.items() if b"__pycache__" not in path}
+
+
+def _text(printed: bytes) -> str:
+    return printed.decode("utf-8", "surrogateescape").replace("\r\n", "\n").replace("\r", "\n")
 
 
 def write_tree(folder: Path, tree: Tree) -> None:
