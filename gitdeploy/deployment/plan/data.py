@@ -152,8 +152,12 @@ def restore_warnings(site: Site, backup: Backup, *, with_data: bool) -> list[str
                 changed=listing(changed, 5),
             )
         )
-    if not backup.dumps:
-        return said
+    return [*said, *_databases_stay(site, backup)] if backup.dumps else said
+
+
+def _databases_stay(site: Site, backup: Backup) -> list[str]:
+    """What a restore without data means for the databases that BACKUP has dumps of."""
+    said = []
     if not fits(backup, site.backups()):
         said.append(
             tr(
