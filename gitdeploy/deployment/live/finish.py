@@ -47,12 +47,7 @@ def finish(work: Work, record: LiveRecord, manifest: Manifest | None, config: Co
             by=record.performer,
             prefix=config.source.tag_prefix,
         )
-    try:
-        gone_live(site, config, accepted=record.accepted, made=record.signed)
-    except GitDeployError:  # the disk is full
-        site.state.release_reserve()
-        with suppress(GitDeployError):  # the old settings stay pinned then, and `config show` and doctor say so
-            gone_live(site, config, accepted=record.accepted, made=record.signed)
+    _pin(site, record, config)
     if record.kept_data:
         names = sorted({*kept_data(work.database), *record.kept_data})
         work.database.meta_put(KEPT_DATA, json.dumps(names))
@@ -92,6 +87,16 @@ def finish(work: Work, record: LiveRecord, manifest: Manifest | None, config: Co
     send_owed(site, work.database, config)
     work.database.flush_lines()
     return result
+
+
+def _pin(site: Site, record: LiveRecord, config: Config) -> None:
+    """The settings that decide about later releases are now those of CONFIG."""
+    try:
+        gone_live(site, config, accepted=record.accepted, made=record.signed)
+    except GitDeployError:  # the disk is full
+        site.state.release_reserve()
+        with suppress(GitDeployError):  # the old settings stay pinned then, and `config show` and doctor say so
+            gone_live(site, config, accepted=record.accepted, made=record.signed)
 
 
 def known_to_run(site: Site, record: LiveRecord, config: Config) -> bool:
