@@ -88,6 +88,12 @@ class App(Looking):
             go = flow.through.upgrade_through if through else flow.upgrade.upgrade
             return go(session, tag, options)
 
+    def upgrade_watched(self, tag: str, *, caller: Caller) -> Result | str:
+        """Upgrade to TAG as `watch` does: after a rehearsal has passed, where `check.rehearse` wants one. A sentence where it
+        waits instead."""
+
+        return flow.watched.upgrade_watched(self.site, tag, caller)
+
     def prepare(
         self, tag: str | None = None, options: Options | None = None, *, caller: Caller | None = None
     ) -> Result:

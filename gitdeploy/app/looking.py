@@ -19,7 +19,7 @@ from gitdeploy.deployment.plan.options import Options
 from gitdeploy.deployment.record.replaced import Kept, kept_of
 from gitdeploy.errors import NotFound, UsageError
 from gitdeploy.messages import tr
-from gitdeploy.site import remotes, tags, whose
+from gitdeploy.site import rehearsals, remotes, tags, whose
 from gitdeploy.site.interrupted import read_interruption
 from gitdeploy.site.journey import read_journey
 from gitdeploy.site.pause import PAUSED, paused_sentence
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from gitdeploy.hooks.running import Hook
     from gitdeploy.services.boot import BootUnit
     from gitdeploy.site.interrupted import Interruption
+    from gitdeploy.site.rehearsals import Known
     from gitdeploy.sources import CheckResult, Release
     from gitdeploy.upkeep.drafting import Draft
     from gitdeploy.upkeep.watch import Look
@@ -151,6 +152,14 @@ class Looking(Opened):
             return {}
         with database:
             return database.bad_releases()
+
+    def rehearsal(self, commit: str | None) -> Known | None:
+        """What the last rehearsal of the release of COMMIT came to; whether it still tells something is asked by `plan`."""
+        database = self.site.read_database() if commit else None
+        if database is None:
+            return None
+        with database:
+            return rehearsals.known(database, commit or "")
 
     def skips(self) -> Skips:
         """The releases that are not installed by themselves because a person said so."""

@@ -41,8 +41,9 @@ def command(screen: Screen, /, tag: str | None, keep: bool, wait: float, **value
     """
     if keep and screen.as_json:
         raise UsageError(tr("--keep prints an address and waits for Ctrl-C, so it can't be used with --json."))
+    app = screen.app()
     caller = screen.caller(f"rehearse {tag or ''}".strip(), wait=wait)
-    rehearsed = screen.app().rehearse(tag, to_options(values), keep=keep, caller=caller)
+    rehearsed = app.rehearse(tag, to_options(values), keep=keep, caller=caller)
     try:
         screen.deployment_result(rehearsed.result)
         if rehearsed.address:

@@ -104,11 +104,14 @@ def _once(screen: Screen) -> Look:
     screen.message(joined(" ", filter(None, (newer, told, upgrading))))
     try:
         caller = replace(screen.caller(f"watch: upgrade {found.tag}", automatic=True), watching=True)
-        result = app.upgrade(found.tag, through=True, caller=caller)
+        result = app.upgrade_watched(found.tag, caller=caller)
     except LockedError as error:
         screen.result({**_document(found), "upgrade": None, "reason": error.message}, error.message)
         return found
-    screen.result({**_document(found), "upgrade": result.as_dict()}, result.sentence)
+    if isinstance(result, str):
+        screen.result({**_document(found), "upgrade": None, "reason": result}, result)
+    else:
+        screen.result({**_document(found), "upgrade": result.as_dict()}, result.sentence)
     return found
 
 

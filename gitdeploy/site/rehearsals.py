@@ -11,7 +11,7 @@ from typing import Any, Literal
 from msgspec import Struct, field, json, to_builtins
 
 from gitdeploy.config import Config
-from gitdeploy.messages import heard, joined, said, tr, without_stop
+from gitdeploy.messages import capital, heard, joined, said, tr, without_stop
 from gitdeploy.state import Database
 from gitdeploy.text import duration_text
 
@@ -92,6 +92,10 @@ class Known(Struct, frozen=True):
 
     def as_dict(self) -> dict[str, Any]:
         return {**self.rehearsal.as_dict(), **said(self.stale, "stale"), **said(self.sentence(), "sentence")}
+
+    def shown(self) -> str:
+        """`sentence`, as one of its own."""
+        return tr("{sentence}.", sentence=capital(self.sentence()))
 
     def sentence(self, moment: datetime | None = None) -> str:
         """`rehearsed 2 h ago: migration 41 s, healthy; the old release works on the new schema`."""

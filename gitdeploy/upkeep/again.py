@@ -38,10 +38,10 @@ class Again(Struct, frozen=True):
 
 
 def next_try(database: Database, tag: str, interval: float) -> Again | None:
-    """None where nothing speaks against trying TAG now: its last upgrade here didn't fail. INTERVAL: seconds between two looks."""
+    """None where nothing speaks against trying TAG now: neither its last upgrade here nor its rehearsal failed. INTERVAL: seconds between two looks."""
     ended_ones = [row for row in database.deployments(_LOOKED_AT) if row.ended_at is not None]
     # A refusal, such as for a try too soon, tells nothing of whether it would fail again.
-    upgrades = [row for row in ended_ones if row.action == "upgrade" and row.status != "refused"]
+    upgrades = [row for row in ended_ones if row.action in ("upgrade", "rehearse") and row.status != "refused"]
     causes: list[str] = []
     ended = ""
     for row in upgrades:

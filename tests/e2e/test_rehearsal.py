@@ -68,6 +68,7 @@ hooks: {dir: hooks}
 backup: {databases: ["sqlite:///instance/app.db"]}
 health: {url: "http://shop.example:8000/health", successes: 1, timeout: 2, interval: 0.1}
 rehearse: {command: "exec python3 serve.py {port}", env: {MAIL: "off"}}
+check: {upgrade: all, rehearse: true}
 """
 OLD = "SELECT name FROM person"
 
@@ -238,9 +239,21 @@ def test_what_speaks_against_it_is_said_before_anything_is_made(app: Sample, tmp
     (app.app / "deploy.yaml").write_text(told.replace('env: {MAIL: "off"}', f"env: {{{hint[1]}}}"))
     with untouched(app):
         app.gitdeploy(*words, env=variables)
-    (app.app / "deploy.yaml").write_text(told.partition("rehearse:")[0])
+    (app.app / "deploy.yaml").write_text(told.partition("rehearse:")[0])  # and without `check`
     said = app.gitdeploy(*words, "--keep", code=2).err
     assert "Set it in deploy.yaml: rehearse: {command: ...}" in said
+
+
+def test_watch_upgrades_only_after_a_rehearsal_has_passed(app: Sample) -> None:
+    """A failed one is a failure that is told, and is not made again by itself."""
+    with untouched(app):
+        said = app.gitdeploy("watch", "--once", code=1).err
+        assert "no such setting: COLOUR" in said
+        assert "tried again at" in app.gitdeploy("watch", "--once").out
+    app.release("v1.6.0", tree("1.6.0"))
+    app.gitdeploy("watch", "--once", code=1)  # what is live is unhealthy, so that the upgrade itself is refused
+    deployments = [(each["action"], each["status"]) for each in json.loads(app.gitdeploy("log", "--json").out)]
+    assert deployments == [("upgrade", "refused"), ("rehearse", "succeeded"), ("rehearse", "failed")]
 
 
 def test_a_disk_with_too_little_room(app: Sample) -> None:

@@ -65,6 +65,8 @@ def _no_launch(*_: Any) -> Any:
         (["upgrade", "v2.0.0", "--yes"], True),
         (["rollback", "--yes"], True),
         (["recover"], True),
+        (["rehearse", "v2.0.0"], True),
+        (["backup", "--label", "x"], True),
         (["watch", "--once"], True),
         (["recover", "--install-unit"], False),
         (["watch"], False),
@@ -85,7 +87,7 @@ def test_which_commands_root_starts_for_whoever_asks(
         assert start(words, "ab" * 16, "x", False)[1] is None
         assert ran[0][-len(words) :] == words
     else:
-        with pytest.raises(ValueError, match="no command that restarts"):
+        with pytest.raises(ValueError, match="no command that is started"):
             start(words, "ab" * 16, "x", True)
         assert ran == []
 

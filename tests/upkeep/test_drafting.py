@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import shlex
 import subprocess
 import threading
 from collections.abc import Iterator, Mapping
@@ -18,6 +19,8 @@ from gitdeploy import config as configuration
 from gitdeploy.site.site import Site
 from gitdeploy.upkeep.drafting import Draft, draft
 from gitdeploy.upkeep.drafting.lines import Line, flow, written
+from gitdeploy.upkeep.drafting.rehearsing import command_at_port
+from gitdeploy.upkeep.drafting.seen import look
 
 MANAGE = """\
 import os, sys
@@ -345,3 +348,26 @@ def test_a_reason_never_ends_the_comment(tmp_path: Path) -> None:
         [Line("app.name", "x", "a\nb: c", ""), Line("git.keep", [".env"], "", "long " * 60 + "\n- x")], {"": ["y\nz"]}
     )
     assert configuration.parse(text.encode(), root=tmp_path).app.name == "x"
+
+
+@pytest.mark.parametrize(
+    ("words", "command"),
+    [
+        (
+            "/srv/shop/venv/bin/gunicorn --workers 4 --bind unix:/run/shop.sock --pid run/pid shop.wsgi:application",
+            "venv/bin/gunicorn -b 127.0.0.1:{port} -w 1 shop.wsgi:application",
+        ),
+        (
+            "/srv/shop/venv/bin/python /srv/shop/venv/bin/gunicorn -c conf.py --bind=0.0.0.0:8000 -D app:app",
+            "venv/bin/gunicorn -b 127.0.0.1:{port} -w 1 -c conf.py app:app",
+        ),
+        ("uvicorn api:app --host 0.0.0.0 --port 80 --reload", "uvicorn --host 127.0.0.1 --port {port} api:app"),
+        ("waitress-serve --listen=*:8080 --call app:make", "waitress-serve --listen=127.0.0.1:{port} --call app:make"),
+        ("flask --app 'my shop' run -h 0.0.0.0", "flask --app 'my shop' run --host 127.0.0.1 --port {port}"),
+        ("python manage.py runserver 0.0.0.0:8000", "python manage.py runserver --noreload 127.0.0.1:{port}"),
+        ("celery -A shop worker", None),
+    ],
+)
+def test_how_it_is_started_for_a_rehearsal(tmp_path: Path, words: str, command: str | None) -> None:
+    row = Checkout(tmp_path / "app", {"app.py": ""}, {"venv/bin/gunicorn": "", "venv/pyvenv.cfg": ""}, {})
+    assert command_at_port(look(Site.open(row.root)), shlex.split(words)) == command

@@ -165,6 +165,7 @@ FIELDS = (
     ("start-upgrade", "download_url"),
     ("start-upgrade", "wait"),
     ("start-upgrade", "local_changes"),
+    ("rehearse", "tag"),
     ("restore-backup", "backup_path"),
     ("delete-backup", "backup"),
     ("label-backup", "backup"),

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from gitdeploy.deployment.flow import session as session
     from gitdeploy.deployment.flow import through as through
     from gitdeploy.deployment.flow import upgrade as upgrade
+    from gitdeploy.deployment.flow import watched as watched
 else:
     __getattr__ = rooms(
-        __name__, frozenset("damaged dry_run manual recover rehearse restore rollback session through upgrade".split())
+        __name__,
+        frozenset("damaged dry_run manual recover rehearse restore rollback session through upgrade watched".split()),
     )

@@ -45,7 +45,8 @@ from gitdeploy.system.proc import Identity
 from gitdeploy.text import clean, path_text
 
 LOOK = ["watch", "--once"]
-RESTARTING = ("upgrade", "restore", "rollback", "recover")  # the commands that restart the app
+# The commands that root starts for whoever became the owner: those that restart the app, and what else the page begins.
+STARTED = ("upgrade", "restore", "rollback", "recover", "rehearse", "backup")
 START_LIMIT = 60.0  # seconds until the run must have begun
 FOLLOW_LIMIT = 24 * 3600.0  # seconds
 _LOOK = 0.2  # seconds between two looks at the log
@@ -300,9 +301,9 @@ def root_launcher(root: Path, config_file: Path | None) -> privileged.Launch:
     which becomes the owner in its turn. Of what it is told it takes no more than the words of such a command."""
 
     def start(words: list[str], request: str, performer: str, plain: bool) -> tuple[str, Identity | None]:
-        restarts = words[:1] in [[each] for each in RESTARTING] and "--install-unit" not in words
-        if not (restarts or words == LOOK) or not re.fullmatch(r"[0-9a-f]{32}", request):
-            raise ValueError("no command that restarts the app")
+        known = words[:1] in [[each] for each in STARTED] and "--install-unit" not in words
+        if not (known or words == LOOK) or not re.fullmatch(r"[0-9a-f]{32}", request):
+            raise ValueError("no command that is started for others")
         argv, environment = _command(root, config_file, words), _environment(request, performer)
         refusal = _start_unit(argv, request, environment)
         if refusal is None:

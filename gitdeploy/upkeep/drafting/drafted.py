@@ -20,6 +20,7 @@ from gitdeploy.upkeep.drafting.data import database_lines, keep_lines, upload_li
 from gitdeploy.upkeep.drafting.lines import Line, written
 from gitdeploy.upkeep.drafting.packages import venv_lines
 from gitdeploy.upkeep.drafting.recipes import Recipe, recipe_for
+from gitdeploy.upkeep.drafting.rehearsing import rehearse_lines
 from gitdeploy.upkeep.drafting.seen import Seen, look, tracked
 from gitdeploy.upkeep.drafting.serving import health_lines, service_lines
 from gitdeploy.upkeep.drafting.source import source_lines
@@ -66,6 +67,7 @@ def _lines(seen: Seen, recipe: Recipe | None) -> list[Line]:
         *hook_lines(seen),
         *service_lines(seen),
         *health_lines(seen, recipe.health if recipe is not None else (), _version(seen.site)),
+        *rehearse_lines(seen),
     ]
     return _ordered(_merged(found, known))
 

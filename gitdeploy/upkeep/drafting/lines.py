@@ -11,7 +11,7 @@ from msgspec import Struct
 from gitdeploy.messages import render
 from gitdeploy.text import clean, width_of, wrapped
 
-SECTIONS = ("app", "source", "git", "venv", "backup", "hooks", "service", "health")
+SECTIONS = ("app", "source", "git", "venv", "backup", "hooks", "service", "health", "rehearse")
 _COMMENTS_AT = 34  # the column in which comments begin
 _WIDTH = 118
 _RESERVED = frozenset("true false null yes no on off y n ~".split())

@@ -52,6 +52,16 @@ def start_upgrade() -> Answer:
     return start(words, wait=bodies.flag(asked, "wait", True))
 
 
+def rehearse() -> Answer:
+    """Try a release on a copy of the app and its data; nothing live is touched."""
+    asked = json_object()
+    tag = bodies.text(asked, "tag", needed=True, limit=128)
+    assert tag is not None
+    if (problem := valid_tag(tag)) is not None:
+        raise BadRequest(tr("`{tag}` can't be a release: {problem}", tag=clean(tag, limit=80), problem=problem))
+    return start(["rehearse", tag], wait=bodies.flag(asked, "wait", True))
+
+
 def restore_backup() -> Answer:
     """Bring a backup back, by its id or ref; nothing in the file system is ever named."""
     asked = json_object()

@@ -235,7 +235,7 @@ _ENDED = _object(
     {"status": _TEXT, "error": _TEXT},
 )
 _BEGUN = _object({"success": {"const": True}, "deployment": _WHOLE, "message": _TEXT}, {"log": _LINES})
-_STARTING = ("start_upgrade", "restore_backup", "rollback", "recover", "make_backup")
+_STARTING = ("start_upgrade", "rehearse", "restore_backup", "rollback", "recover", "make_backup")
 ERROR = _object(
     {"success": {"const": False}, "error": _TEXT, "hint": _TEXT, "kind": _TEXT},
     {**_made("error"), **_made("hint"), "translated": _object({"error": _MAYBE, "hint": _MAYBE})},
@@ -259,6 +259,7 @@ _BODIES: dict[str, Schema] = {
         },
         open_=True,
     ),
+    "rehearse": _object({"tag": {"type": "string", "maxLength": 128}}, _WAIT, open_=True),
     "restore_backup": _object(
         {"backup_path": {"type": "string", "maxLength": 300}}, {"with_data": _FLAG, "yes": _FLAG, **_WAIT}, open_=True
     ),

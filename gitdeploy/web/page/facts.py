@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from gitdeploy.checkout.changes import Problem
     from gitdeploy.deployment.plan.make import Plan
     from gitdeploy.deployment.record.replaced import Kept
+    from gitdeploy.site.rehearsals import Known
     from gitdeploy.site.skipping import Skip
     from gitdeploy.site.status import Status
     from gitdeploy.sources import CheckResult, ReleaseNotes
@@ -35,6 +36,7 @@ _ABOVE = {
     "upgrade": ("fetch", "preflight", "backup", "build", "stage", "switch"),
     "restore": ("preflight", "backup", "build", "stage", "switch"),
     "rollback": ("preflight", "backup", "build", "stage", "switch"),
+    "rehearse": ("fetch", "preflight", "stage", "copy", "health"),
 }
 TONES = {
     "succeeded": "good", "done": "good", "rolled_back": "bad", "failed": "bad", "interrupted": "bad",
@@ -124,7 +126,7 @@ class LocalChoice(Struct, frozen=True):
 
 class Update(Struct, frozen=True):
     """What the last check found. `found` None: nothing was ever asked; `problem`: why asking failed just now. `earlier`: the
-    releases that come with the newest, with their notes as HTML."""
+    releases that come with the newest, with their notes as HTML. `rehearsal`: what its last one came to."""
 
     found: CheckResult | None
     notes: str = ""
@@ -133,6 +135,7 @@ class Update(Struct, frozen=True):
     problem: str = ""
     hint: str = ""
     earlier: Sequence[tuple[ReleaseNotes, str]] = ()
+    rehearsal: Known | None = None
 
 
 class ReleaseRow(Struct, frozen=True):
@@ -159,8 +162,9 @@ def read_now(app: App, words: Words) -> Now:
     ended = next((row for row in rows if not row.running and row.action not in ("prepare", "rehearse")), None)
     services = app.service_names()
     has_health = app.site.config.health.configured or bool(services)
-    expected = [*_ABOVE.get(running.action if running else "", ()), "restart"][: None if services else -1]
-    expected += ["health"] if has_health else []
+    expected = list(_ABOVE.get(running.action if running else "", ()))
+    if running is None or running.action in CHANGING:
+        expected += [*(["restart"] if services else []), *(["health"] if has_health else [])]
     return Now(
         status=status,
         since=_live_since(rows, status.live.commit),
@@ -275,7 +279,7 @@ def name_of(state: Any) -> str:
 
 def running_title(row: DeploymentRow, words: Words) -> str:
     """What a deployment is at: `Upgrading to v1.3.0`."""
-    if row.action in CHANGING:
+    if row.action in (*CHANGING, "rehearse"):
         return words(f"run.{row.action}", version=name_of(row.target))
     return words("run.other", action=words.known(f"deployments.action-{row.action}", row.action))
 
@@ -362,7 +366,7 @@ def read_update(app: App, *, ask: bool = False, force: bool = False) -> Update:
     skip = app.skips().against(found.latest_tag)
     notes = to_html(found.release_notes or (found.releases[0].notes if found.releases else ""))
     earlier = [(release, to_html(release.notes)) for release in found.releases[1:]]
-    return Update(found, notes, bad, skip, said, way or hint, earlier)
+    return Update(found, notes, bad, skip, said, way or hint, earlier, app.rehearsal(found.commit))
 
 
 def bad_releases(app: App) -> dict[str, BadRelease]:

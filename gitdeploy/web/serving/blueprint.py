@@ -38,6 +38,7 @@ ROUTES = (
     Route("/api/events", events.stream),
     Route("/api/plan", views.plan),
     Route("/api/start-upgrade", changes.start_upgrade, "POST", "change"),
+    Route("/api/rehearse", changes.rehearse, "POST", "change"),
     Route("/api/restore-backup", changes.restore_backup, "POST", "change"),
     Route("/api/rollback", changes.rollback, "POST", "change"),
     Route("/api/recover", changes.recover, "POST", "change"),

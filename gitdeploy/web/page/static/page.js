@@ -294,6 +294,7 @@ async function confirmed(event) {
 const deeds = {
   "release-hold": () => send("/api/unlock", {}),
   backup: () => send("/api/backup", { wait: false }, newKey()),
+  rehearse: (button) => send("/api/rehearse", { tag: button.dataset.tag, wait: false }, newKey()),
   recover: () => send("/api/recover", { wait: false }),
   skip: (button) => send("/api/skip", { tag: button.dataset.tag }),
   unskip: (button) => send("/api/unskip", { tag: button.dataset.tag }),
@@ -483,7 +484,7 @@ async function lookAround() {
     const known = deployment || last;
     const here = newest ? String(newest.id) : "";
     const begun = newest && newest.status === "running" && deployment !== here;
-    if (begun || (newest && newest.status !== "running" && newest.action !== "prepare" && known !== here)) await refresh({ lazily: !begun });
+    if (begun || (newest && newest.status !== "running" && !["prepare", "rehearse"].includes(newest.action) && known !== here)) await refresh({ lazily: !begun });
   } catch (error) {
     if (error instanceof Refused && error.status === 401) loggedOut();
   }
