@@ -87,6 +87,13 @@ class RollbackFailed(GitDeployError):
     exit_code = 4
 
 
+class SecondHalfFailed(GitDeployError):
+    """The new release is live, and the second half of its migrations is not done: a person is needed (exit 4)."""
+
+    kind = "second_half_failed"
+    exit_code = 4
+
+
 class LockedError(GitDeployError):
     """Another deployment is running, or deployments are paused (exit 5)."""
 

@@ -42,7 +42,8 @@ CHANGES: dict[str, tuple[str, str]] = {
     "backup.encrypt": (f"[{'0' * 40}]", "[]"), "backup.identity": ("/etc/a", "/etc/b"),
     "hooks.dir": ("hooks", "deploy"), "hooks.timeout": ("300", "60"),
     **{f"hooks.{stage}": ("[a]", "[b]") for stage in (
-        "check", "pre-deploy", "build", "migrate", "post-deploy", "pre-restore", "post-restore", "on-failure")},
+        "check", "pre-deploy", "build", "migrate", "post-deploy", "migrate-after", "pre-restore", "post-restore", "on-failure")},
+    "hooks.contract": ("later", "now"), "hooks.contract_migrations": ("[shop]", "[]"),
     "service.systemd": ("a", "b"), "service.supervisor": ("a", "b"), "service.compose": ("a", "b"),
     "service.pidfile": ("a.pid", "b.pid"), "service.signal": ("HUP", "TERM"), "service.command": ("a", "b"), "service.stop": ("a", "b"), "service.start": ("a", "b"), "service.pid": ("a.pid", "b.pid"),
     "service.log": ("a.log", "b.log"), "service.import_test": ("true", "false"), "service.stop_for_switch": ("false", "true"), "service.timeout": ("60", "1"),

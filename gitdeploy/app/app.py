@@ -94,6 +94,12 @@ class App(Looking):
 
         return flow.watched.upgrade_watched(self.site, tag, caller)
 
+    def contract(self, *, caller: Caller | None = None) -> Result:
+        """Run the second half of the live release's migrations, where it waits. Raises `SecondHalfFailed` where that fails."""
+
+        with open_session(self.site, caller or self._caller("contract")) as session:
+            return flow.contract.contract(session)
+
     def prepare(
         self, tag: str | None = None, options: Options | None = None, *, caller: Caller | None = None
     ) -> Result:

@@ -23,6 +23,7 @@ from gitdeploy.site import rehearsals, remotes, tags, whose
 from gitdeploy.site.interrupted import read_interruption
 from gitdeploy.site.journey import read_journey
 from gitdeploy.site.pause import PAUSED, paused_sentence
+from gitdeploy.site.second_half import read_waiting
 from gitdeploy.site.skipping import Skip, Skips
 from gitdeploy.site.status import BackupRow, Checkout, GoingOn, Status, release_state
 from gitdeploy.state import BadRelease, Database, DeploymentLock, DeploymentRow
@@ -65,7 +66,7 @@ class Looking(Opened):
         seen = self.checkout()
         local, live, venv = seen.local, seen.live, seen.venv
         database = site.read_database()
-        last = paused = interruption = journey = None
+        last = paused = interruption = journey = waiting = None
         found: CheckResult | None = None
         skips: list[Skip] = []
         holder = DeploymentLock(site.state.lock).holder()
@@ -79,6 +80,7 @@ class Looking(Opened):
                 found = self._last_check(database, live)
                 skips = Skips.read(database, site.config.source.tag_prefix).all()
                 journey = read_journey(database)
+                waiting = read_waiting(database, live)
         keep = site.keep([])
         return Status(
             site.name,
@@ -99,6 +101,7 @@ class Looking(Opened):
             interruption,
             skips,
             journey,
+            waiting,
         )
 
     def checkout(self) -> Checkout:

@@ -23,7 +23,7 @@ from gitdeploy.system.environment import refuse_gone_folder
 from gitdeploy.text import nearest, path_text, redact
 
 COMMANDS = (
-    "init", "status", "check", "releases", "plan", "upgrade", "prepare", "rehearse", "backup", "backups", "restore", "rollback", "recover",
+    "init", "status", "check", "releases", "plan", "upgrade", "prepare", "rehearse", "backup", "backups", "restore", "rollback", "recover", "contract",
     "skip", "unskip", "lock", "unlock", "log", "prune", "hooks", "doctor", "config", "notify", "apps", "web", "watch", "fleet",
     "demo", "completion", "self",
 )  # fmt: skip

@@ -28,6 +28,7 @@ _STEPS = {
     "copy": tr("copy"),
     "scratch": tr("scratch"),
     "old-release": tr("old-release"),
+    "migrate-after": tr("migrate-after"),
 }
 
 
@@ -38,6 +39,7 @@ _ACTIONS = {
     "prepare": tr("prepare"),
     "rehearse": tr("rehearse"),
     "backup": tr("backup"),
+    "contract": tr("contract"),
 }
 
 

@@ -55,10 +55,11 @@ def plan_text(screen: Screen, plan: Plan) -> str:
     for stage, hooks in plan.hooks.items():
         names = [hook.name + _WORDS.get(changes.get(hook.name, ""), "") for hook in hooks]
         lines.append(row(stage, listing(names, 6)))
+    lines += _halves(plan)
     deleted = [name for name, kind in changes.items() if kind == "deleted"]
     if deleted:
         lines.append(row(tr("hooks deleted"), listing(deleted, 6)))
-    migrations = plan_lines(plan.migrations)
+    migrations = plan_lines(plan.migrations, plan.after.hooks.contract_migrations)
     for number, line in enumerate(migrations[:12]):
         lines.append(row(tr("migrations") if number == 0 else "", line))
     if len(migrations) > 12:
@@ -92,6 +93,17 @@ def _brought(screen: Screen, plan: Plan) -> list[str]:
     if notes := releases_text(screen, plan.releases):
         lines += ["", tr("  release notes:"), *(f"    {line}".rstrip() for line in notes.splitlines())]
     return lines
+
+
+def _halves(plan: Plan) -> list[str]:
+    """What a rollback needs where the release marks its migrations in two halves."""
+    if not plan.halves:
+        return []
+    later = plan.after.hooks.contract == "later"
+    when = tr("hooks.contract: later, so by `gitdeploy contract`") if later else tr("at the end of the upgrade")
+    return [
+        row(tr("rollback"), tr("needs no data until the second half of the migrations has run ({when})", when=when))
+    ]
 
 
 def _import_test(plan: Plan) -> list[str]:

@@ -12,6 +12,7 @@ from gitdeploy.cli.marks import action_title
 from gitdeploy.cli.options import EXAMPLE, global_options, pass_screen
 from gitdeploy.cli.screen import Screen, row
 from gitdeploy.messages import joined, tr
+from gitdeploy.site.second_half import COMMAND
 from gitdeploy.site.status import Status
 from gitdeploy.text import clean, duration_text, listing
 from gitdeploy.versions import CodeState
@@ -152,6 +153,9 @@ def _text(app: App, status: Status) -> str:
             ),
             row("", cut_off.outlook, 12),
         ]
+    if status.waiting is not None:
+        lines.append(row(tr("migrations"), status.waiting.sentence, 12))
+        lines.append(row("", tr("To run it: {command}", command=COMMAND), 12))
     if status.journey is not None:
         lines.append(row(tr("on the way"), status.journey.sentence(live.tag), 12))
         if status.holder is None:

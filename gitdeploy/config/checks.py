@@ -257,6 +257,14 @@ def command(text: str) -> str | None:
     return tr("must not be empty.") if not text.strip() else None
 
 
+def migration(text: str) -> str | None:
+    if re.fullmatch(r"[A-Za-z_]\w{0,99}(?:\.\w{1,200})?", text, re.ASCII):
+        return None
+    return tr(
+        "must be an app's label or a migration such as `shop.0004_drop`; found `{text}`.", text=clean(text, limit=60)
+    )
+
+
 def version_range(text: str) -> str | None:
     from packaging.specifiers import InvalidSpecifier, SpecifierSet
 

@@ -59,6 +59,7 @@ WHO_DECIDES: Mapping[str, Who] = MappingProxyType(
         **dict.fromkeys(
             (
                 "hooks.dir", "hooks.timeout", "hooks.check", "hooks.pre-deploy", "hooks.build", "hooks.migrate", "hooks.post-deploy",
+                "hooks.migrate-after", "hooks.contract", "hooks.contract_migrations",
                 "hooks.pre-restore", "hooks.post-restore", "hooks.on-failure",
                 "health.url", "health.command", "health.tcp", "health.expect", "health.expect_body", "health.headers",
                 "health.version", "health.start_period", "health.timeout", "health.interval", "health.successes",

@@ -189,6 +189,22 @@ class HooksConfig(Section, frozen=True):
     post_deploy: tuple[str, ...] = setting(
         _COMMANDS, (), "Commands after the health check; one that fails rolls back.", key="post-deploy"
     )
+    migrate_after: tuple[str, ...] = setting(
+        _COMMANDS,
+        (),
+        "The second half of the migrations: commands that only the new code can live with, once the release is final.",
+        key="migrate-after",
+    )
+    contract: str = setting(
+        Choice(("now", "later")),
+        "now",
+        "When migrate-after runs. now: at the end of the upgrade; later: by `gitdeploy contract`, or before the next upgrade.",
+    )
+    contract_migrations: tuple[str, ...] = setting(
+        ListOf(Text("a Django app, or one of its migrations", checks.migration)),
+        (),
+        "Django migrations of the second half, as app or app.0004_name, beside those that say `contract = True`.",
+    )
     pre_restore: tuple[str, ...] = setting(_COMMANDS, (), "Commands before a restore switches.", key="pre-restore")
     post_restore: tuple[str, ...] = setting(_COMMANDS, (), "Commands after a restore.", key="post-restore")
     on_failure: tuple[str, ...] = setting(_COMMANDS, (), "Commands after a failed deployment.", key="on-failure")

@@ -35,7 +35,10 @@ from gitdeploy.text import (
 )
 
 FOLDER = "hooks"  # the usual name of the folder; it counts where deploy.yaml says so
-STAGES = ("check", "pre-deploy", "build", "migrate", "post-deploy", "pre-restore", "post-restore", "on-failure")
+MIGRATE_AFTER = "migrate-after"  # the second half of the migrations
+STAGES = (
+    "check", "pre-deploy", "build", "migrate", "post-deploy", MIGRATE_AFTER, "pre-restore", "post-restore", "on-failure",
+)  # fmt: skip
 _LAST_LINES = 12
 _KEPT_OUTPUT = 64 * 1024  # bytes of each stream; all of it has gone to the log by then
 # What editors, package managers and merges leave beside a file.
@@ -89,6 +92,7 @@ class HookContext(Struct, frozen=True):
     changed_files: Path | None = None
     performer: str = ""
     rehearsal: int | None = None
+    contract_migrations: str = ""  # those of the second half, as deploy.yaml lists them
     status: str | None = None
     error: str | None = None
 

@@ -6,7 +6,7 @@ They are read from the release's files and never run. One file a framework.
 from __future__ import annotations
 
 from gitdeploy.migrations import alembic, django
-from gitdeploy.migrations.base import Change, Files, Migration
+from gitdeploy.migrations.base import Change, Files, Migration, second_half
 
 FRAMEWORKS = (django, alembic)
 
@@ -32,4 +32,4 @@ def compare(before: Files, after: Files) -> tuple[Change, ...]:
     return tuple(change for framework in FRAMEWORKS for change in framework.compare(before, after))
 
 
-__all__ = ["Change", "Files", "Migration", "applied_by", "compare", "is_migration", "left_behind"]
+__all__ = ["Change", "Files", "Migration", "applied_by", "compare", "is_migration", "left_behind", "second_half"]

@@ -13,6 +13,7 @@ from gitdeploy.messages import tr
 from gitdeploy.migrations.base import Change, Files, Migration, assigned, constant, parsed
 from gitdeploy.text import clean, listing
 
+CONTRACT = "contract"  # the branch label of the second half, beside `expand`
 PATH = re.compile(r"(?:.+/)?(?:versions/[^/]+\.py|env\.py)")
 
 
@@ -20,6 +21,8 @@ class _Revision(Struct, frozen=True):
     revision: str
     below: tuple[str, ...]
     migration: Migration
+    labels: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
 
 
 def compare(before: Files, after: Files) -> Iterator[Change]:
@@ -49,7 +52,11 @@ def compare(before: Files, after: Files) -> Iterator[Change]:
         name = "flask-migrate" if flask else "alembic"
         recorded = tuple(each.revision for each in _in_order(new) if each.revision not in old)
         table = _table(after.get(f"{folder}/env.py", b""))
-        yield Change(name, clean(folder), heads[0], heads[1], added, gone, reverse, warnings, table, recorded)
+        marked = tuple(each for each in recorded if _on_branch(new, each, CONTRACT))
+        needs = {each: (*new[each].below, *new[each].needs) for each in recorded}
+        yield Change(
+            name, clean(folder), heads[0], heads[1], added, gone, reverse, warnings, table, recorded, marked, needs
+        )
 
 
 def _table(environment: bytes) -> str:
@@ -73,6 +80,24 @@ def _revisions(files: Files, folder: str) -> dict[str, _Revision]:
     return found
 
 
+def _on_branch(revisions: Mapping[str, _Revision], name: str, label: str) -> bool:
+    """Whether NAME, or one that it comes after, has the branch label LABEL."""
+    waiting, seen = [name], set[str]()
+    while waiting:
+        each = waiting.pop()
+        if each in seen or each not in revisions:
+            continue
+        seen.add(each)
+        if label in revisions[each].labels:
+            return True
+        waiting += revisions[each].below
+    return False
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(map(str, value)) if isinstance(value, tuple | list) else ()
+
+
 def _read(path: str, content: bytes) -> _Revision | None:
     module = parsed(content)
     if module is None:
@@ -81,10 +106,11 @@ def _read(path: str, content: bytes) -> _Revision | None:
     revision, below = values.get("revision"), values.get("down_revision")
     if not isinstance(revision, str) or not re.fullmatch(r"[\w.-]{1,64}", revision):
         return None
-    below = (below,) if isinstance(below, str) else below if isinstance(below, tuple | list) else ()
     about = (ast.get_docstring(module) or "").strip().partition("\n")[0]
     name = clean(f"{revision} {about}".strip(), limit=100)
-    return _Revision(revision, tuple(str(each) for each in below), Migration(name, clean(path), *_reversible(module)))
+    migration = Migration(name, clean(path), *_reversible(module))
+    labels, needs = _texts(values.get("branch_labels")), _texts(values.get("depends_on"))
+    return _Revision(revision, _texts(below), migration, labels, needs)
 
 
 def _reversible(module: ast.Module) -> tuple[bool, str]:

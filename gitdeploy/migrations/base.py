@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 Files = Mapping[str, bytes]
 
@@ -28,7 +28,8 @@ class Change(Struct, frozen=True):
 
     new: in order; gone: those that only the release before has; heads: the newest ones before and after; reverse: the
     command that takes the new ones back, run with the release's own files; warnings: sentences; table: in which the
-    framework records what it has done, and how (`recorded`: the name of each new one in it).
+    framework records what it has done, and how (`recorded`: the name of each new one in it); marked: those of `recorded` that
+    say that they are of the second half; needs: what each of `recorded` comes after.
     """
 
     framework: str
@@ -41,6 +42,8 @@ class Change(Struct, frozen=True):
     warnings: tuple[str, ...] = ()
     table: str = ""
     recorded: tuple[str, ...] = ()
+    marked: tuple[str, ...] = ()
+    needs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def irreversible(self) -> list[Migration]:
@@ -56,6 +59,21 @@ class Change(Struct, frozen=True):
             "gone": [migration.as_dict() for migration in self.gone],
             "reverse": self.reverse,
         }
+
+
+def second_half(changes: Sequence[Change], listed: Collection[str] = ()) -> frozenset[str]:
+    """Those of `recorded` of CHANGES that run only after the release is final: marked, LISTED (`shop`, `shop.0004_drop`), and
+    whatever needs one of them."""
+    recorded = [name for change in changes for name in change.recorded]
+    needs = {name: needed for change in changes for name, needed in change.needs.items()}
+    wanted = {*listed, *(name for change in changes for name in change.marked)}
+    found = {name for name in recorded if name in wanted or name.partition(".")[0] in listed}
+    for _ in recorded:
+        more = {name for name in recorded if name not in found and found.intersection(needs.get(name, ()))}
+        if not more:
+            break
+        found |= more
+    return frozenset(found)
 
 
 def parsed(content: bytes) -> ast.Module | None:

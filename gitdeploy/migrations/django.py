@@ -36,16 +36,23 @@ def compare(before: Files, after: Files) -> Iterator[Change]:
             back = _head(had) if had else "zero"
             reverse = f"python manage.py migrate {shlex.quote(label)} {shlex.quote(back)}" if added else ""
             recorded = tuple(f"{label}.{name}" for name in sorted(has.keys() - had.keys()))
-            yield Change(
-                "django", folder, heads[0], heads[1], added, gone, reverse, table="django_migrations", recorded=recorded
+            graph = _graph(
+                {path: after[path] for path in (f"{folder}/{name.partition('.')[2]}.py" for name in recorded)}
             )
+            yield Change(
+                "django", folder, heads[0], heads[1], added, gone, reverse, table="django_migrations", recorded=recorded,
+                marked=tuple(name for name, node in graph.items() if node.contract),
+                needs={name: node.needs for name, node in graph.items()},
+            )  # fmt: skip
 
 
 class _Node(Struct, frozen=True):
-    """One migration in Django's graph: what it replaces, and whether it is one that an app begins with."""
+    """One migration in Django's graph: what it replaces, what it needs, and whether it says `contract = True`: that it is of
+    the second half."""
 
     replaces: tuple[str, ...]
-    first: bool
+    needs: tuple[str, ...]
+    contract: bool
 
 
 def applied_by(files: Files) -> frozenset[str]:
@@ -67,7 +74,8 @@ def left_behind(files: Files, applied: frozenset[str]) -> tuple[str, ...]:
         if 0 < len(left) < len(node.replaces) and any(each not in graph for each in node.replaces):
             names = listing([clean(each) for each in left], 5)
             said.append(tr("{names} (replaced by {name})", names=names, name=clean(name)))
-        if node.replaces or not node.first or name in applied:
+        first = not any(each.startswith(f"{label}.") for each in node.needs)
+        if node.replaces or not first or name in applied:
             continue
         gone = sorted(each for each in applied - covered if each.startswith(f"{label}."))
         if gone:
@@ -84,9 +92,10 @@ def _graph(files: Files) -> dict[str, _Node]:
         for statement in module.body if module is not None else ():
             if matched and isinstance(statement, ast.ClassDef) and statement.name == "Migration":
                 values = dict(assigned(statement.body))
-                label, name = matched[1], matched[2]
-                own = any(needed.startswith(f"{label}.") for needed in _pairs(values.get("dependencies")))
-                found[f"{label}.{name}"] = _Node(_pairs(values.get("replaces")), not own)
+                marked = "contract" in values and constant(values["contract"]) is True
+                found[f"{matched[1]}.{matched[2]}"] = _Node(
+                    _pairs(values.get("replaces")), _pairs(values.get("dependencies")), marked
+                )
     return found
 
 

@@ -28,6 +28,7 @@ class Interruption(Struct, frozen=True):
     step: str
     recovery: Recovery
     failed: str = ""
+    half: bool = False  # the second half of the migrations had begun
 
     def as_dict(self) -> dict[str, Any]:
         """The shape of `interruption` in `status --json`."""
@@ -62,6 +63,11 @@ class Interruption(Struct, frozen=True):
         old, new = self.origin.name, self.target.name
         if self.recovery == "discard":
             return tr("Nothing live was touched: {old} stays live.", old=old)
+        if self.recovery == "finish" and self.half:
+            return tr(
+                "It was in the second half of its migrations: {new} stays live, and that half is to be run again.",
+                new=new,
+            )
         if self.recovery == "finish":
             return tr("It was final already: recovery finishes it, and {new} stays live.", new=new)
         if self.recovery == "settle":
@@ -93,6 +99,9 @@ def read_interruption(database: Database, row: DeploymentRow | None = None) -> I
     kinds = [record.kind for record in records]
     begun = [record.step for record in records if record.kind == "begin"]
     newest = next((kind for kind in reversed(kinds) if kind in ("begin", "commit", "undoing", "undone")), None)
+    half = "second-half" in kinds
+    if half:
+        newest = "commit"
     known: dict[str | None, Recovery] = {None: "discard", "commit": "finish", "undone": "settle"}
     failures = [heard(record.data, "error") for record in records if record.kind in ("recovery-failed", "unsettled")]
     shown = [str(step["name"]) for step in database.steps(row.id)]
@@ -103,7 +112,8 @@ def read_interruption(database: Database, row: DeploymentRow | None = None) -> I
         row.started_at,
         CodeState.from_dict(row.origin),
         CodeState.from_dict(row.target),
-        (begun or shown or [tr("its beginning")])[-1],
+        "migrate-after" if half else (begun or shown or [tr("its beginning")])[-1],
         known.get(newest, "undo"),
         clean(failures[-1]) if failures else "",
+        half,
     )

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from gitdeploy.checkout.local import Local
     from gitdeploy.site.interrupted import Interruption
     from gitdeploy.site.journey import Journey
+    from gitdeploy.site.second_half import Waiting
     from gitdeploy.site.skipping import Skip
     from gitdeploy.sources import Release
     from gitdeploy.venvs import LiveVenv
@@ -43,6 +44,7 @@ class Status(Struct, frozen=True):
     interruption: Interruption | None = None
     skipped: Sequence[Skip] = ()  # releases that are not installed by themselves, newest first
     journey: Journey | None = None  # an upgrade through several releases that has not come to its end
+    waiting: Waiting | None = None  # the second half of the live release's migrations
     limited: tuple[str, str] | None = None  # why only the app, its path and HEAD are told, and who may see the rest
 
     def as_dict(self) -> dict[str, Any]:
@@ -70,6 +72,7 @@ class Status(Struct, frozen=True):
             "locked_by": _holder_as_dict(self.holder),
             "held": self.held,
             "through": self.journey.as_dict(self.live.tag) if self.journey is not None else None,
+            "second_half": self.waiting.as_dict() if self.waiting is not None else None,
             "skipped": [skip.as_dict() for skip in self.skipped],
             "limited": joined(" ", self.limited) if self.limited is not None else None,
         }

@@ -18,7 +18,7 @@ from pathlib import Path
 import conftest  # noqa: F401  # a home and a git configuration of our own, as in every test
 
 from . import campaign, power, served
-from .app import MODULE_SCENARIOS, POWER_SCENARIOS, SCENARIOS, CrashApp, CrashModules, Scenario
+from .app import HALVES, MODULE_SCENARIOS, POWER_SCENARIOS, SCENARIOS, CrashApp, CrashModules, Scenario
 from .served import ServedApp
 
 
@@ -85,7 +85,9 @@ def _task(
 ) -> tuple[str, campaign.Table, list[str]]:
     scenario = next(found for found in ALL if found.name == name)
     made_for = CrashModules if scenario in MODULE_SCENARIOS else CrashApp
-    app = _app(made_for if scenario in POWER_SCENARIOS or scenario in MODULE_SCENARIOS else ServedApp, folder)
+    app = _app(
+        made_for if scenario in POWER_SCENARIOS or scenario in (*HALVES, *MODULE_SCENARIOS) else ServedApp, folder
+    )
     finds: list[str] = []
     table = campaign.Table()
     try:
@@ -155,8 +157,8 @@ def _noted(one: campaign.Campaign, table: campaign.Table, finds: list[str]) -> I
 
 
 # A power cut ends the service, whatever it ran: those of its own are killed only.
-KILL_SCENARIOS = (*SCENARIOS, *MODULE_SCENARIOS, *served.SCENARIOS)
-ALL = (*POWER_SCENARIOS, *MODULE_SCENARIOS, *served.SCENARIOS)
+KILL_SCENARIOS = (*SCENARIOS, *HALVES, *MODULE_SCENARIOS, *served.SCENARIOS)
+ALL = (*POWER_SCENARIOS, *HALVES, *MODULE_SCENARIOS, *served.SCENARIOS)
 KINDS: dict[str, Callable[..., None]] = {
     "points": _points, "random": _random, "recovery": _recovery, "power": _power
 }  # fmt: skip

@@ -60,6 +60,7 @@ database.close()
 END
 """
 BUILD = '#!/bin/sh\necho "$GITDEPLOY_STAGE" >> run/hooks.log\nmkdir -p assets\ncat VERSION > assets/built\n'
+SECOND = "#!/bin/sh\necho begun > run/second\necho done >> run/second\n"
 HOOK = '#!/bin/sh\necho "$GITDEPLOY_STAGE" >> run/hooks.log\n'
 
 BASE: Tree = {
@@ -99,6 +100,10 @@ RELEASES: dict[str, Tree] = {
         ".gitignore": str(BASE[".gitignore"]) + "/cache.dat\n", "conf/local.ini": "shipped anew\n", "new/deep/file": "x\n",
         "merged.txt": str(BASE["merged.txt"]).replace("line 3\n", "line three\n"),
     }),
+    "v1.1.5": release("1.1.5", "1.1", "text colour", {"hooks/migrate-after": Program(SECOND)}),
+    "v1.1.6": release("1.1.6", "1.1", "text colour", {
+        "hooks/migrate-after": Program(SECOND), "deploy.yaml": SETTINGS.replace("timeout: 20", "timeout: 20, contract: later"),
+    }),
     "v1.2.0": release("1.2.0", "1.2", "text colour size", {"data/a": "again a folder\n", "thing": "a file again\n", "link": "no link\n"}),
     "v1.3.0": release("1.3.0", "1.2", "text colour size", {"unwell": "its health check fails\n"}),
 }  # fmt: skip
@@ -127,6 +132,7 @@ class CrashApp(ModularSample):
         "upgraded": ("plain", (("backup", "--label", "first"), ("upgrade", "v1.1.0"))),
         "twice": ("upgraded", (("upgrade", "v1.2.0"),)),
         "unsettled": ("upgraded", ()),
+        "waiting": ("upgraded", (("upgrade", "v1.1.6"),)),
         "many": ("twice", (("rollback", "--yes"), ("upgrade", "v1.2.0"))),
     }
     # What must work after a kill and its recovery.
@@ -140,10 +146,10 @@ class CrashApp(ModularSample):
         for version in ("1.0", "1.1", "1.2"):
             self.wheel("greeting", version)
         self.make_libraries()
-        for number in range(4):
+        for number in range(len(self.releases())):
             self.library_commit("library", {"lib.py": f"NUMBER = {number}\n", f"only-{number}.txt": "x\n"}, number)
         for number, (tag, tree) in enumerate(self.releases().items()):
-            files, parts = self.submodules()[tag]
+            files, parts = self.submodules().get(tag, ({}, []))
             self.modular_release(tag, {**tree, **files}, [part("vendor/lib", "library", number), *parts])
 
     def releases(self) -> dict[str, Tree]:
@@ -433,6 +439,11 @@ SCENARIOS = (
     Scenario("prepare", ("prepare", "v1.2.0"), "upgraded", only_old=True),
     Scenario("prune", ("prune", "--keep", "1"), "many", only_old=True),
     Scenario("backup", ("backup", "--label", "another"), "upgraded", only_old=True),
+)
+# The second half of the migrations, which runs once the release is final: never undone, and never said to be done before it is.
+HALVES = (
+    Scenario("two halves", ("upgrade", "v1.1.5"), "upgraded"),
+    Scenario("contract", ("contract",), "waiting", only_old=True),
 )
 # Where the power is cut: without hooks nothing but the switch itself sees to it that the switch is on disk.
 POWER_SCENARIOS = (*SCENARIOS, Scenario("without hooks", ("upgrade", "v1.2.0", "--no-hooks"), "upgraded"))

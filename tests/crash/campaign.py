@@ -34,7 +34,7 @@ import gitdeploy
 from gitdeploy.cli import COMMANDS
 from gitdeploy.cli import run as run_gitdeploy
 
-from .app import CrashApp, Scenario, copy_tree
+from .app import HALVES, CrashApp, Scenario, copy_tree
 from .points import watch
 
 TIME_LIMIT = 120.0
@@ -309,6 +309,17 @@ class Campaign:
             assert code in (-signal.SIGKILL, self.scenario.code), f"{number}: {code}: {self.output.read_text()}"
             self.judge(f"point {number} ({(self.app.folder / 'killed-at').read_text()})", "by SIGKILL at a point")
 
+    def kills_at_second_half(self) -> None:
+        """Really kill at each point of it and of what follows, until the deployment has ended."""
+        self.reset()
+        names = self.points(self.scenario.words)
+        begin = next(number for number, name in enumerate(names) if name.startswith("journal second-half"))
+        for number in range(begin, min(begin + 14, len(names))):
+            self.reset()
+            code = self.run(self.scenario.words, reached=self._kill_at(number, group=number % 2 == 0))
+            assert code in (-signal.SIGKILL, self.scenario.code), f"{number}: {code}: {self.output.read_text()}"
+            self.judge(f"point {number} ({names[number - 1]})", "in the second half")
+
     def random_kills(self, number: int, seed: int) -> None:
         """SIGKILL the whole process group at a random moment."""
         dice = random.Random(f"{self.scenario.name} {seed}")
@@ -419,9 +430,14 @@ class Campaign:
         """What the log says, where it is not what happened."""
         with closing(sqlite3.connect(self.app.app / ".gitdeploy/state.db")) as database:
             rows = database.execute("SELECT action, status, ended_at FROM deployment ORDER BY id").fetchall()
+            waiting = database.execute("SELECT 1 FROM meta WHERE key='second_half'").fetchone()
         problems = [f"the log has an unfinished {action}" for action, _, ended in rows if ended is None]
         if not self.scenario.only_old and side == "new" and rows[-1][1] != "succeeded":
             problems.append(f"the new release is live, and the log says {rows[-1]}")
+        if self.scenario in HALVES and (side == "new" or self.scenario.only_old) and not waiting:
+            file = self.app.app / "run/second"
+            if not file.exists() or file.read_text() != "begun\ndone\n":
+                problems.append("nothing is said to wait, and the second half of the migrations has not run to its end")
         return problems
 
     def _leftovers(self, side: str) -> list[str]:

@@ -7,7 +7,7 @@ import pytest
 from support import bounds
 
 from . import served
-from .app import MODULE_SCENARIOS, POWER_SCENARIOS, SCENARIOS, CrashApp, Scenario
+from .app import HALVES, MODULE_SCENARIOS, POWER_SCENARIOS, SCENARIOS, CrashApp, Scenario
 from .campaign import Campaign
 from .power import PowerCampaign, missing
 
@@ -48,6 +48,16 @@ def test_killed_anywhere_the_service_runs_the_release_that_is_on_disk(served_app
     campaign.everywhere(first=SEED, step=2 * POINTS, recoveries=EACH_SERVED, seed=SEED)
     campaign.random_kills(EACH_SERVED, SEED)
     assert campaign.table.rows.total() > 2 * EACH_SERVED
+
+
+@each(HALVES)
+def test_killed_anywhere_the_second_half_of_migrations_is_never_said_to_be_done_before_it_is(
+    crash_app: CrashApp, scenario: Scenario
+) -> None:
+    campaign = Campaign(crash_app, scenario, thorough=THOROUGH)
+    campaign.everywhere(first=SEED, step=6 * POINTS, recoveries=2, seed=SEED)
+    campaign.kills_at_second_half()
+    assert campaign.table.rows.total() > 8
 
 
 @each(MODULE_SCENARIOS)

@@ -50,6 +50,7 @@ RUNS: dict[str, list[tuple[str, ...]]] = {
     "config accept": [("check.interval",), ("nonsense",)],
     "config show": [()],
     "demo": [()],
+    "contract": [()],
     "doctor": [(), ("--repair",)],
     "fleet log": [(), ("9",)],
     **{f"fleet {name}": [("-f", "nothing.yaml")] for name in ("pause", "resume", "rollback", "status", "upgrade")},

@@ -84,6 +84,7 @@ TYPED: dict[str, list[str]] = {
     "restore": ["restore latest --yes", "restore latest --dry-run"],
     "rollback": ["rollback --yes", "rollback --dry-run"],
     "recover": ["recover", "recover --boot", "recover --print-unit", "recover --install-unit"],
+    "contract": ["contract"],
     "lock": ["lock"],
     "unlock": ["unlock"],
     "log": ["log", "log 1"],

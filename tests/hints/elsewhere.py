@@ -10,6 +10,7 @@ _ROOTS = "e2e/test_roots_own_checkout.py::"
 _STOPS = "e2e/test_required_stops.py::"
 _REHEARSAL = "e2e/test_rehearsal.py::"
 _SCRATCH = "databases/test_scratch_databases.py::"
+_HALVES = "e2e/test_migrations_in_two_halves.py::"
 _WAYS_OUT = "e2e/test_ways_out.py::"
 _FLEET = "fleet/test_fleet_rollout.py::"
 
@@ -17,6 +18,9 @@ _LIST = "test_apps_list.py::"
 _TOGETHER = "web/test_web_together.py::"
 
 FOLLOWED_ELSEWHERE = {
+    "Put it back: hooks.migrate-after in deploy.yaml": "web/test_page_stops_and_halves.py::test_the_second_half_of_migrations_that_waits_is_shown_and_run",
+    "{} stays live: the release before it may not fit": _HALVES
+    + "test_a_failure_in_the_second_half_leaves_the_new_release_live_and_is_said",
     "With --through each release on the way": _STOPS + "test_a_person_may_go_past_them_and_hears_of_it",
     "To go there step by step, each a whole deployment": _STOPS
     + "test_a_release_that_may_not_be_skipped_is_not_skipped",

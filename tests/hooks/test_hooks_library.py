@@ -34,6 +34,7 @@ from gitdeploy.config import HooksConfig
 from gitdeploy.errors import GitDeployError, UsageError
 from gitdeploy.hooks import library
 from gitdeploy.hooks.running import STAGES, HookContext, HookFailed, find_hooks, run_hooks
+from gitdeploy.migrations import compare, is_migration, second_half
 
 PROJECT = Path(__file__).parents[2]
 
@@ -234,6 +235,60 @@ def test_django_migrates_collects_and_clears(app: Path, venv: Path) -> None:
     assert not (app / "cache/stale.djcache").exists()
 
 
+SECOND = """\
+    from django.db import migrations, models
+    class Migration(migrations.Migration):
+        {mark}
+        dependencies = {needs}
+        operations = {operations}
+    """
+HALVES = {
+    "shop/migrations/0002_mood.py": ("", [("shop", "0001_initial")], "[migrations.AddField('order', 'mood', models.TextField(default=''))]"),
+    "shop/migrations/0003_drop.py": ("contract = True", [("shop", "0002_mood")], "[migrations.RemoveField('order', 'mood')]"),
+    "shop/migrations/0004_needs_it.py": ("", [("shop", "0003_drop")], "[]"),
+    "sales/migrations/0001_initial.py": ("", [("shop", "0002_mood")], "[migrations.CreateModel('Sale', [('id', models.AutoField(primary_key=True))])]"),
+    "sales/migrations/0002_needs_it.py": ("", [("sales", "0001_initial"), ("shop", "0004_needs_it")], "[]"),
+    "reports/migrations/0001_initial.py": ("", [], "[]"),
+    "stock/migrations/0001_initial.py": ("", [], "[]"),
+    "stock/migrations/0002_listed.py": ("", [("stock", "0001_initial")], "[]"),
+}  # fmt: skip
+"""Path -> mark, dependencies, operations."""
+LISTED = "reports stock.0002_listed"
+
+
+def recorded(app: Path, table: str = "django_migrations", names: str = "app || '.' || name") -> set[str]:
+    with closing(sqlite3.connect(app / "app.db")) as database:
+        return {row[0] for row in database.execute(f"SELECT {names} FROM {table}")}
+
+
+def sources(app: Path) -> dict[str, bytes]:
+    found = {str(path.relative_to(app)): path.read_bytes() for path in app.rglob("*.py")}
+    return {name: text for name, text in found.items() if is_migration(name)}
+
+
+def test_django_migrates_in_two_halves_and_the_plan_knows_which(app: Path, venv: Path) -> None:
+    pytest.importorskip("django")
+    apps = ("shop", "sales", "reports", "stock")
+    write(app, {**DJANGO, "settings.py": DJANGO["settings.py"] + f"INSTALLED_APPS = {[*apps]}\n"})
+    for name in apps[1:]:
+        write(app, {f"{name}/__init__.py": "", f"{name}/models.py": "", f"{name}/migrations/__init__.py": ""})
+    run(app, "django-two-halves", venv=venv)
+    assert recorded(app) == {"shop.0001_initial"}, "nothing is of the second half, so all of it ran"
+    before = sources(app)
+    write(app, {
+        path: SECOND.format(mark=mark, needs=needs, operations=operations)
+        for path, (mark, needs, operations) in HALVES.items()
+    })  # fmt: skip
+    lines = run(app, "django-two-halves", venv=venv, contract_migrations=LISTED)
+    first = {"shop.0001_initial", "shop.0002_mood", "sales.0001_initial", "stock.0001_initial"}
+    assert recorded(app) == first
+    held = {line.partition(": ")[2] for line in lines if line.startswith("second half: ")}
+    changes = compare(before, sources(app))
+    assert held == second_half(changes, LISTED.split())
+    run(app, "django-two-halves", "migrate-after", venv=venv, contract_migrations=LISTED)
+    assert recorded(app) == first | held
+
+
 ALEMBIC = {
     "alembic.ini": "[alembic]\nscript_location = migrations\nsqlalchemy.url = sqlite:///app.db\n",
     "migrations/script.py.mako": "",
@@ -266,6 +321,31 @@ def test_alembic_migrates(app: Path, venv: Path) -> None:
     )
     with pytest.raises(HookFailed, match="50-alembic-migrate failed"):
         run(app, "alembic-migrate", venv=venv)
+
+
+def test_alembic_migrates_in_two_halves_and_the_plan_knows_which(app: Path, venv: Path) -> None:
+    pytest.importorskip("alembic")
+    revision = "revision = {!r}\ndown_revision = {!r}\nbranch_labels = {!r}\ndepends_on = {!r}\ndef upgrade(): pass\n"
+    write(app, {path: text for path, text in ALEMBIC.items() if "versions" not in path})
+    write(app, {
+        "migrations/versions/a1.py": revision.format("a1", None, None, None),
+        "migrations/versions/e1.py": revision.format("e1", "a1", ("expand",), None),
+        "migrations/versions/c1.py": revision.format("c1", "a1", ("contract",), "e1"),
+    })  # fmt: skip
+    run(app, "alembic-migrate", venv=venv)
+    shutil.rmtree(app / "hooks")
+    before = sources(app)
+    write(app, {
+        "migrations/versions/e2.py": revision.format("e2", "e1", None, None),
+        "migrations/versions/c2.py": revision.format("c2", "c1", None, "e2"),
+    })  # fmt: skip
+    (change,) = compare(before, sources(app))
+    assert set(change.recorded) == {"e2", "c2"}
+    assert second_half([change]) == {"c2"}
+    run(app, "alembic-two-halves", venv=venv)
+    assert recorded(app, "alembic_version", "version_num") == {"e2", "c1"}
+    run(app, "alembic-two-halves", "migrate-after", venv=venv)
+    assert recorded(app, "alembic_version", "version_num") == {"c2"}
 
 
 def test_flask_migrates(app: Path, venv: Path) -> None:

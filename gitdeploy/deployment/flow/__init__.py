@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from gitdeploy.lazy import rooms
 
 if TYPE_CHECKING:
+    from gitdeploy.deployment.flow import contract as contract
     from gitdeploy.deployment.flow import damaged as damaged
     from gitdeploy.deployment.flow import dry_run as dry_run
     from gitdeploy.deployment.flow import manual as manual
@@ -19,5 +20,7 @@ if TYPE_CHECKING:
 else:
     __getattr__ = rooms(
         __name__,
-        frozenset("damaged dry_run manual recover rehearse restore rollback session through upgrade watched".split()),
+        frozenset(
+            "contract damaged dry_run manual recover rehearse restore rollback session through upgrade watched".split()
+        ),
     )

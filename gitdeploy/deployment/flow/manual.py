@@ -17,10 +17,11 @@ from gitdeploy.messages import tr
 from gitdeploy.site.app_environment import hook_caller, withheld
 from gitdeploy.site.site import head_of, kept_data
 from gitdeploy.text import clean, listing
+from gitdeploy.versions import CodeState
 
 
-def make_backup(session: Session, label: str) -> Backup:
-    """The present state as a backup. With a LABEL it is never pruned."""
+def make_backup(session: Session, label: str, *, reason: str = "") -> Backup:
+    """The present state as a backup. With a LABEL it is never pruned. REASON: where nobody asked for it by name."""
     site = session.site
     live = site.release_at(head_of(site))
     with record(session, "backup", live, live) as work:
@@ -35,7 +36,13 @@ def make_backup(session: Session, label: str) -> Backup:
             work.backup = identity
             generation = plan.venv.live.generation if plan.venv is not None else None
             backup = create_backup(
-                work, plan, identity, tr("made by hand"), clean(label, limit=200), generation=generation, dumps=True
+                work,
+                plan,
+                identity,
+                reason or tr("made by hand"),
+                clean(label, limit=200),
+                generation=generation,
+                dumps=True,
             )
             set_outcome(site.state.backups, identity, "good")
             shown.summary = identity
@@ -59,15 +66,30 @@ def run_hooks(session: Session, stage: str, on_line: Callable[[str], object]) ->
         )
     site = session.site
     live = site.release_at(head_of(site))
-    link = site.venv_link
     found = running.find_hooks(site.root, site.config.hooks, stage)
+    context = hook_context(session, live)
+    return running.run_hooks(
+        found,
+        context,
+        stage=stage,
+        timeout=site.config.hooks.timeout,
+        secrets=withheld(site),
+        caller=hook_caller(site),
+        on_line=on_line,
+    )
+
+
+def hook_context(session: Session, live: CodeState, deployment: int | None = None) -> HookContext:
+    """What a hook is told where nothing goes live: LIVE is where it comes from and goes to. DEPLOYMENT: by default the last."""
+    site = session.site
+    link = site.venv_link
     last = session.database.last_ended()
     backup = last.backup if last is not None else None
-    context = HookContext(
+    return HookContext(
         action="upgrade",
         app=site.name,
         root=site.root,
-        deployment=last.id if last is not None else 0,
+        deployment=deployment if deployment is not None else last.id if last is not None else 0,
         from_version=live.version,
         from_tag=live.tag,
         from_commit=live.commit,
@@ -78,17 +100,6 @@ def run_hooks(session: Session, stage: str, on_line: Callable[[str], object]) ->
         backup_ref=REFS + backup if backup else None,
         backup_dir=site.state.backups / backup if backup else None,
         venv=link if link is not None and link.exists() else None,
-        changed_files=None,
         performer=session.caller.performer,
-        status=None,
-        error=None,
-    )
-    return running.run_hooks(
-        found,
-        context,
-        stage=stage,
-        timeout=site.config.hooks.timeout,
-        secrets=withheld(site),
-        caller=hook_caller(site),
-        on_line=on_line,
+        contract_migrations=" ".join(site.config.hooks.contract_migrations),
     )

@@ -25,6 +25,7 @@ from gitdeploy.config import FILE_NAME
 from gitdeploy.deployment.live.finish import finish
 from gitdeploy.deployment.live.live import Live, LiveRecord, parsed_config
 from gitdeploy.deployment.live.maintenance import end_maintenance
+from gitdeploy.deployment.live.second_half import RECORD, error_of, settle_second_half
 from gitdeploy.deployment.live.settle import SettlingFailed, give_up, settle
 from gitdeploy.deployment.live.steps import live_steps
 from gitdeploy.deployment.prepare.preparation import discard_leftovers
@@ -37,6 +38,7 @@ from gitdeploy.deployment.rehearse import grounds
 from gitdeploy.errors import DeploymentFailed, GitDeployError, Interrupted, RollbackFailed
 from gitdeploy.messages import heard, joined, said, tr
 from gitdeploy.site.blame import same_failure
+from gitdeploy.site.second_half import COMMAND
 from gitdeploy.site.site import Site
 from gitdeploy.site.submodule_refs import drop_refs
 from gitdeploy.state import DeploymentRow, Record
@@ -99,6 +101,8 @@ def _recover_one(session: Session, row: DeploymentRow, replaces: Replaces) -> Re
         _refuse_fourth_try(session, row, records)
     journal.write("recovery")
     try:
+        if row.action == "contract" and any(record.kind == RECORD for record in records):
+            return _contract_interrupted(work)
         if not any(record.kind == "begin" for record in records):
             return _throw_away(work, records)
         work.backup = _record(records).backup
@@ -114,6 +118,28 @@ def _recover_one(session: Session, row: DeploymentRow, replaces: Replaces) -> Re
             tr("{message} Going on with `{command}`.", message=error.message, command=session.caller.command), "warning"
         )
         return None
+
+
+def _contract_interrupted(work: Work) -> Result:
+    """It ran on the live release, which stays: nothing is undone, and how far it came is said."""
+    waiting = settle_second_half(work.journal, work.target, marked=True, later=False)
+    if waiting is None:
+        sentence = tr(
+            "Deployment {work} was interrupted when the second half of {release}'s migrations had run.",
+            work=work.id,
+            release=work.target.name,
+        )
+        return work.end("succeeded", sentence)
+    error = error_of(waiting, None, work.site)
+    sentence = tr(
+        "{site} runs {release}. {waiting} To run it again: {command}",
+        site=work.site.name,
+        release=work.target.name,
+        waiting=waiting.sentence,
+        command=COMMAND,
+    )
+    owe(work, work.site.config, "failed", sentence, error=sentence)
+    return work.end("interrupted", sentence, error)
 
 
 def _give_up_without_stage(work: Work, records: list[Record], error: StageGone) -> Result:

@@ -6,6 +6,7 @@ from msgspec import Struct
 from msgspec.structs import asdict, replace
 
 from gitdeploy.checkout.changes import Target
+from gitdeploy.deployment.flow.contract import before_upgrade, warning
 from gitdeploy.deployment.live.go_live import go_live
 from gitdeploy.deployment.live.migrated import require_migrated
 from gitdeploy.deployment.plan.kept_diff import kept_differences
@@ -21,6 +22,7 @@ from gitdeploy.deployment.prepare.release import Chosen, Nothing, choose, fetch,
 from gitdeploy.deployment.record.work import CHANGING, Result, Session, Work, record
 from gitdeploy.messages import joined, tr
 from gitdeploy.site.memory import failure_remembered
+from gitdeploy.site.second_half import read_waiting
 from gitdeploy.site.site import Site, head_of, kept_data
 from gitdeploy.state import Database
 from gitdeploy.state.prepared import prepared_stages
@@ -41,6 +43,7 @@ def upgrade(session: Session, tag: str | None, options: Options, step: Step | No
 
     Raises every expected failure as the error that the command ends with, after all is as it was.
     """
+    before_upgrade(session, tag, options)
     site = session.site
     origin = site.release_at(head_of(site))
     with record(session, "upgrade", origin, CodeState(None, tag, "")) as work:
@@ -159,6 +162,8 @@ def plan_upgrade(
     way, told = way_to(site, database, plan.origin, chosen.target, ask=ask, migrations=plan.migrations)
     against = tuple(problems_of(way, plan.origin, chosen.target))
     passed = tuple(tr("--skip-stops: {problem}", problem=problem.message) for problem in against)
+    waiting = read_waiting(database, plan.origin)
+    told = (*told, warning(waiting, options)) if waiting is not None else told
     plan = replace(
         plan,
         signed=chosen.signed,

@@ -43,21 +43,27 @@ def touched(records: list[Record]) -> bool:
 
 
 class DataBack(Struct, frozen=True):
-    """What became of the data, in sentences. `whole`: nothing of them may be otherwise than before and be left so."""
+    """What became of the data, in sentences. `whole`: nothing of them may be otherwise than before and be left so. `left`: they
+    are as the first half of the migrations has made them."""
 
     notes: tuple[str, ...] = ()
     whole: bool = True
+    left: bool = False
 
 
-def after_rollback(live: Live, began: set[str], *, stop: bool) -> DataBack:
+def after_rollback(live: Live, began: set[str], *, stop: bool, halves: bool = True) -> DataBack:
     """Put back dumps of databases whose schema changed since, and paths of `backup.include` in which something did,
-    as `backup.restore_data` says; STOP the service before. BEGAN: the steps that had begun."""
+    as `backup.restore_data` says; STOP the service before. BEGAN: the steps that had begun. HALVES: nothing is put back where
+    the release says that what its first half did fits the old one."""
     folder = live.backup_folder
     if folder is None or Effect.DATA not in effects_of(live, began):
         return DataBack()
     if live.record.build_first and "dump" not in began:
         return DataBack()  # a build hook has run, and the app served on: what it wrote meanwhile stays
     policy = live.before.backup.restore_data
+    begun = touched(live.journal.database.records(live.journal.deployment))
+    if halves and live.record.halves and policy == "auto" and not begun:
+        return DataBack(left=True)
     backup = store.read(live.site.state.backups, folder.name)
     databases = live.databases(live.before)
     if not isinstance(backup, Backup):

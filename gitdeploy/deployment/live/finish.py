@@ -10,6 +10,7 @@ from gitdeploy.checkout import switch
 from gitdeploy.checkout.manifest import Manifest
 from gitdeploy.config import Config
 from gitdeploy.deployment.live.live import LiveRecord
+from gitdeploy.deployment.live.second_half import error_of, settle_second_half
 from gitdeploy.deployment.plan.data_release import note_data_release
 from gitdeploy.deployment.record.replaced import replaced_sentence
 from gitdeploy.deployment.record.tell import owe, send_owed
@@ -20,14 +21,23 @@ from gitdeploy.services import discover, open_services
 from gitdeploy.site import skipping
 from gitdeploy.site.journey import went_live
 from gitdeploy.site.policy import gone_live
+from gitdeploy.site.second_half import COMMAND, Waiting
 from gitdeploy.site.site import KEPT_DATA, Site, kept_data
 from gitdeploy.text import clean, shell_word
 from gitdeploy.upkeep.prune import forget_old, prune
 
 
-def finish(work: Work, record: LiveRecord, manifest: Manifest | None, config: Config) -> Result:
+def finish(
+    work: Work,
+    record: LiveRecord,
+    manifest: Manifest | None,
+    config: Config,
+    *,
+    failed: GitDeployError | None = None,
+) -> Result:
     """Record the success, clean the stage up, drop what is too old. May be run again by a later process, which finds no
-    MANIFEST where the stage was cleaned up already. CONFIG is that of the release that is live now."""
+    MANIFEST where the stage was cleaned up already. CONFIG is that of the release that is live now. FAILED: why the second
+    half of its migrations did; how far that came is in the journal."""
     site = work.site
     work.backup = record.backup
     if record.backup:
@@ -54,9 +64,34 @@ def finish(work: Work, record: LiveRecord, manifest: Manifest | None, config: Co
     if manifest is not None:
         switch.clean_up(manifest)
     note_data_release(site, work.database, record)
+    waiting = settle_second_half(
+        work.journal, record.target, marked=record.halves, later=config.hooks.contract == "later"
+    )
+    sentence = _sentence(work, record, config, skipped, waiting)
+    error = error_of(waiting, failed, site) if waiting is not None else None
+    if error is None:
+        owe(work, config, "succeeded", sentence)
+    else:
+        owe(work, config, "failed", error.message, error=error.message)
+    result = work.end("succeeded", sentence, error)
+    try:
+        site.state.keep_reserve()
+        prune(site, keep=site.config.backup.keep, line=work.journal.line)
+        forget_old(site, work.database)
+    except (GitDeployError, OSError) as error:
+        work.journal.line(tr("Tidying up: {error}", error=error), "warning")
+    send_owed(site, work.database, config)
+    work.database.flush_lines()
+    return result
+
+
+def _sentence(
+    work: Work, record: LiveRecord, config: Config, skipped: skipping.Skip | None, waiting: Waiting | None
+) -> str:
+    """What is live now, how it is undone, and what is left to do."""
+    site = work.site
     undo = "gitdeploy rollback" if record.action == "upgrade" else f"gitdeploy restore {record.backup}"
-    undo += " --with-data" if record.data_from else ""
-    replaced = replaced_sentence(work.database.records(work.id))
+    undo += " --with-data" if record.data_from or (record.halves and waiting is None) else ""
     known = known_to_run(site, record, config)
     sentence = tr(
         "{site} runs {target}.{replaced}  Undo: {undo}   (backup {backup})"
@@ -64,7 +99,7 @@ def finish(work: Work, record: LiveRecord, manifest: Manifest | None, config: Co
         else "{site} is on {target}.{replaced}  Undo: {undo}   (backup {backup})",
         site=site.name,
         target=record.target.name,
-        replaced=replaced,
+        replaced=replaced_sentence(work.database.records(work.id)),
         undo=undo,
         backup=record.backup,
     )
@@ -76,17 +111,9 @@ def finish(work: Work, record: LiveRecord, manifest: Manifest | None, config: Co
         )
     if not known:
         sentence += tr("\n{still_to_restart}", still_to_restart=still_to_restart(site, record))
-    owe(work, config, "succeeded", sentence)
-    result = work.end("succeeded", sentence)
-    try:
-        site.state.keep_reserve()
-        prune(site, keep=site.config.backup.keep, line=work.journal.line)
-        forget_old(site, work.database)
-    except (GitDeployError, OSError) as error:
-        work.journal.line(tr("Tidying up: {error}", error=error), "warning")
-    send_owed(site, work.database, config)
-    work.database.flush_lines()
-    return result
+    if waiting is not None:
+        sentence += tr("\n{waiting} To run it: {command}", waiting=waiting.sentence, command=COMMAND)
+    return sentence
 
 
 def _pin(site: Site, record: LiveRecord, config: Config) -> None:

@@ -48,6 +48,7 @@ class LiveRecord(Struct, frozen=True):
     unhealthy: str | None = None  # why what was live was not healthy before anything began
     reserve: bool = False
     accepted: Sequence[str] = ()  # pinned settings that the release may change
+    halves: bool = False  # its migrations are in two halves
     signed: int = 0  # when its signed tag was made, seconds since 1970; 0: no signature was wanted
     build_first: bool = False  # build hooks run before the service is stopped
 
@@ -71,6 +72,7 @@ class LiveRecord(Struct, frozen=True):
             "performer": self.performer,
             "unhealthy": self.unhealthy,
             "accepted": list(self.accepted),
+            "halves": self.halves,
             "signed": self.signed,
             "build_first": self.build_first,
         }
@@ -154,6 +156,7 @@ class Live(Struct):
             venv=link if link is not None and link.exists() else None,
             changed_files=files if files.exists() else None,
             performer=record.performer,
+            contract_migrations=" ".join(self.after.hooks.contract_migrations),
             status=status,
             error=error,
         )

@@ -3,9 +3,10 @@ to use. A migration that ran elsewhere leaves the app on its old schema, and a h
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gitdeploy.checkout.git import Repository
 from gitdeploy.databases import Database, open_databases
@@ -16,7 +17,7 @@ from gitdeploy.deployment.record.journal import Journal
 from gitdeploy.errors import DeploymentFailed, GitDeployError, PolicyError
 from gitdeploy.hooks.running import find_hooks
 from gitdeploy.messages import tr
-from gitdeploy.migrations import Change
+from gitdeploy.migrations import Change, second_half
 from gitdeploy.site.app_environment import app_environment
 from gitdeploy.site.site import Site
 from gitdeploy.text import listing
@@ -35,20 +36,32 @@ class Looked(Struct, frozen=True):
     unclear: tuple[str, ...] = ()
 
 
-def require_recorded(live: Live) -> None:
+def require_recorded(live: Live, *, first_half: bool = False) -> None:
     """Raises `DeploymentFailed` where a migration that the release brings is in none of the databases that
-    `backup.databases` names; says in the log what can't be told."""
+    `backup.databases` names; says in the log what can't be told. FIRST_HALF: those of the second are not looked for."""
     if find_hooks(live.site.root, live.after.hooks, "migrate"):
         record, databases = live.record, live.databases(live.before)
-        require_recorded_in(live.journal, live.site.repository, record.origin.commit, record.target.commit, databases)
+        commits = (record.origin.commit, record.target.commit)
+        listed = live.after.hooks.contract_migrations if first_half else None
+        require_recorded_in(live.journal, live.site.repository, *commits, databases, listed)
 
 
 def require_recorded_in(
-    journal: Journal, repository: Repository, origin: str, target: str, databases: Sequence[Database]
+    journal: Journal,
+    repository: Repository,
+    origin: str,
+    target: str,
+    databases: Sequence[Database],
+    first_half: Collection[str] | None = None,
 ) -> None:
-    """The same of DATABASES, for the migrations between the commits ORIGIN and TARGET."""
+    """The same of DATABASES, for the migrations between the commits ORIGIN and TARGET. FIRST_HALF: what is listed of the second
+    half, which is not looked for; None where all have run."""
     trees = (repository.tree_of(origin), repository.tree_of(target))
     changes = [change for change in migrations_between(repository, *trees) if change.recorded and change.table]
+    if first_half is not None:
+        later = second_half(changes, first_half)
+        changes = [_without(change, later) for change in changes]
+        changes = [change for change in changes if change.recorded]
     if not changes:
         return
     if not databases:
@@ -83,7 +96,9 @@ def require_recorded_in(
 def require_migrated(site: Site, plan: Plan) -> None:
     """Before an upgrade that migrates nothing: raises `PolicyError` where a migration that its release brings is in none of
     the databases that `backup.databases` names. What can't be told stops nothing."""
-    changes = [change for change in plan.migrations if change.recorded and change.table]
+    later = second_half(plan.migrations, plan.after.hooks.contract_migrations)  # runs once all hosts are on the release
+    changes = [_without(change, later) for change in plan.migrations if change.table]
+    changes = [change for change in changes if change.recorded]
     databases = open_databases(site.config.backup.databases, site.root, app_environment(site)) if changes else ()
     absent = look_for(changes, databases).absent if databases else ()
     if absent:
@@ -98,6 +113,10 @@ def require_migrated(site: Site, plan: Plan) -> None:
                 tag=plan.target.tag,
             ),
         )
+
+
+def _without(change: Change, names: Collection[str]) -> Change:
+    return replace(change, recorded=tuple(name for name in change.recorded if name not in names))
 
 
 def look_for(changes: Sequence[Change], databases: Sequence[Database]) -> Looked:

@@ -171,14 +171,8 @@ class _Settling(Struct):
         asked = work.session.caller.settling
         with _Part("config"):
             self._read_config()
-        with _Part("data"):
-            data = data_back.after_rollback(live, self.began, stop=not work.session.caller.boot)
-        gone = self._backup_gone()
-        self.data_whole = data.whole and not gone
-        notes = [*data.notes, *gone, *_installed_meanwhile(live)]
-        for note in notes:
-            work.journal.note(note, "warning")
-        self.notes += notes
+        left = self._data(halves=True)
+        self._note(_installed_meanwhile(live))
         hooks_failed: _Failed | None = None
         if "build" in self.began and live.record.hooks:
             if asked.hooks:
@@ -189,9 +183,41 @@ class _Settling(Struct):
                     hooks_failed = failed  # the old release is started all the same
             else:
                 self.unverified.append(tr("Its build hooks were not run (--no-hooks)."))
-        self._restart()
+        try:
+            self._restart()
+            if left and not self.health:
+                self._check_unrestarted()
+        except _Failed as failed:
+            if not left or failed.part not in ("restart", "health"):
+                raise
+            work.journal.line(
+                tr(
+                    "{origin} does not work with what the first half of the migrations has changed: {message} Its data are put "
+                    "back.",
+                    origin=live.record.origin.name,
+                    message=failed.cause.message,
+                ),
+                "warning",
+            )
+            self._data(halves=False)
+            self._restart()
         if hooks_failed is not None:
             raise hooks_failed
+
+    def _data(self, *, halves: bool) -> bool:
+        """Put data back where they changed; whether they were left, since the release says that they fit (HALVES)."""
+        live = self.live
+        with _Part("data"):
+            data = data_back.after_rollback(live, self.began, stop=not self.work.session.caller.boot, halves=halves)
+        gone = self._backup_gone() if not data.left else []
+        self.data_whole = data.whole and not gone
+        self._note([*data.notes, *gone])
+        return data.left
+
+    def _note(self, notes: list[str]) -> None:
+        for note in notes:
+            self.work.journal.note(note, "warning")
+        self.notes += notes
 
     def _backup_gone(self) -> list[str]:
         """Without the backup nobody can tell whether data changed: that is not the same as that they didn't."""
@@ -244,6 +270,13 @@ class _Settling(Struct):
         if not caller.settling.health:
             self.unverified.append(tr("Its health was not checked (--no-health)."))
         elif checks_health(live.before, live):
+            self._check_health()
+
+    def _check_unrestarted(self) -> None:
+        """What the first half of the migrations has changed was left on the word of the release that failed: so the app is asked,
+        though nothing was restarted."""
+        caller = self.work.session.caller
+        if not caller.boot and caller.settling.health and self.live.before.health.configured and not self.unverified:
             self._check_health()
 
     def _check_health(self) -> None:

@@ -242,7 +242,7 @@ class Hooks(Struct):
     def apply(self) -> str:
         said = run_stage(self.live, self.live.after, self.stage)
         if self.stage == "migrate":
-            require_recorded(self.live)
+            require_recorded(self.live, first_half=self.live.record.halves)
         sync_file_system(self.live.site.root)  # what they wrote (assets, a migrated SQLite) goes with the release
         return said
 

@@ -41,12 +41,15 @@ class DataPlan(Struct, frozen=True):
     needed: int = 0
 
 
-def plan_data(site: Site, opened: Opened, tree: TreePlan, after: Config, *, migrates: bool, dumps: bool) -> DataPlan:
+def plan_data(
+    site: Site, opened: Opened, tree: TreePlan, after: Config, *, migrates: bool, dumps: bool, halves: bool = False
+) -> DataPlan:
     """Ask each database of `backup.databases`, and look at what the app has OPENED and at what the switch (TREE, to the
-    configuration AFTER) does to it. MIGRATES: a migration will run. DUMPS: databases are dumped here, and may go back; else
-    another host does that. Changes nothing."""
+    configuration AFTER) does to it. MIGRATES: a migration will run; in two HALVES. DUMPS: databases are dumped here, and may
+    go back; else another host does that. Changes nothing."""
     problems = threatened_databases(site, tree, (site.config, after))
-    warnings = [said] if (said := writes_at_risk(site.config, migrates=migrates)) is not None else []
+    goes_back = migrates and not (halves and site.config.backup.restore_data == "auto")
+    warnings = [said] if (said := writes_at_risk(site.config, migrates=goes_back)) is not None else []
     needed = 0
     problems += _encrypting(site, after)
     environment = app_environment(site)

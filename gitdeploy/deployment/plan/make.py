@@ -29,7 +29,7 @@ from gitdeploy.deployment.plan import obstacles
 from gitdeploy.deployment.plan.config_after import config_after
 from gitdeploy.deployment.plan.data import plan_data
 from gitdeploy.deployment.plan.data_moves import Move
-from gitdeploy.deployment.plan.migrations import migrations_between
+from gitdeploy.deployment.plan.migrations import migrations_between, nothing_runs_it
 from gitdeploy.deployment.plan.options import Options
 from gitdeploy.deployment.plan.policy import changes_as_dicts, policy_findings, with_signers
 from gitdeploy.deployment.plan.services import staying_behind
@@ -39,9 +39,9 @@ from gitdeploy.deployment.plan.target_files import TargetFiles
 from gitdeploy.deployment.plan.unlisted import not_installed
 from gitdeploy.deployment.plan.venv import VenvPlan, plan_venv
 from gitdeploy.errors import DeploymentFailed, PolicyError
-from gitdeploy.hooks.running import Hook, find_hooks
+from gitdeploy.hooks.running import MIGRATE_AFTER, Hook, find_hooks
 from gitdeploy.messages import joined, said, tr
-from gitdeploy.migrations import Change
+from gitdeploy.migrations import Change, second_half
 from gitdeploy.services import Service, open_services
 from gitdeploy.services.loads import Load
 from gitdeploy.site.data_open import look_open, open_paths
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from gitdeploy.checkout.submodules import Mode
     from gitdeploy.sources import ReleaseNotes
 
-UPGRADE_STAGES = ("check", "pre-deploy", "build", "migrate", "post-deploy")
+UPGRADE_STAGES = ("check", "pre-deploy", "build", "migrate", "post-deploy", MIGRATE_AFTER)
 RESTORE_STAGES = ("pre-restore", "build", "post-restore")
 
 
@@ -116,6 +116,11 @@ class Plan(Struct, frozen=True):
         ):
             found.add(self.version_file)
         return sorted(found)
+
+    @property
+    def halves(self) -> bool:
+        """Whether the release marks its migrations in two halves: what the first did, the old release can live with."""
+        return self.action == "upgrade" and MIGRATE_AFTER in self.hooks
 
     @property
     def exit_code(self) -> int:
@@ -188,6 +193,8 @@ class Plan(Struct, frozen=True):
             "hook_changes": self.hook_changes,
             "import_test": [load.shown for load in self.loads],
             "migrations": [change.as_dict() for change in self.migrations],
+            "second_half": sorted(second_half(self.migrations, self.after.hooks.contract_migrations)),
+            "contract": self.after.hooks.contract if self.halves else None,
             "data": [move.as_dict() for move in self.data],
             "service": [service.name for service in self.services],
             "disk_needed": self.disk_needed,
@@ -246,12 +253,13 @@ def make_plan(
     said.add((), not_installed(repository, (repository.tree_of(local.head), goal.tree), tree, venv))
     hooks = _hooks(site, action, after, tree, said) if options.hooks else {}
     if not options.migrate:
-        hooks.pop("migrate", None)
+        hooks = {stage: each for stage, each in hooks.items() if stage not in ("migrate", MIGRATE_AFTER)}
     services = _services(site, venv, said) if options.restart else ()
     migrations = migrations_between(repository, repository.tree_of(local.head), goal.tree)
     said.add((), [warning for change in migrations for warning in change.warnings])
+    said.add((), nothing_runs_it(migrations, after.hooks.contract_migrations, hooks) if options.hooks else ())
     migrates = action == "upgrade" and "migrate" in hooks
-    data = plan_data(site, opened, tree, after, migrates=migrates, dumps=options.migrate)
+    data = plan_data(site, opened, tree, after, migrates=migrates, dumps=options.migrate, halves=MIGRATE_AFTER in hooks)
     said.add(data.problems, data.warnings)
     needed = (
         obstacles.disk_needed(site, checkout) + obstacles.venv_disk_needed(site, after, venv, options) + data.needed

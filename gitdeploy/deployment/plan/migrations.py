@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from gitdeploy.checkout.changes import REGULAR, list_tree, tree_difference
 from gitdeploy.checkout.git import Repository
+from gitdeploy.hooks.running import MIGRATE_AFTER
 from gitdeploy.messages import tr
-from gitdeploy.migrations import Change, Files, compare, is_migration
+from gitdeploy.migrations import Change, Files, compare, is_migration, second_half
 from gitdeploy.state import NAME
 from gitdeploy.text import listing
 
@@ -46,15 +47,32 @@ def migration_files(repository: Repository, tree: str) -> Files:
     return {path: found[1] for path, found in read if found is not None}
 
 
-def plan_lines(changes: Sequence[Change]) -> list[str]:
-    """A line for each new migration, with the irreversible ones named so; what only the live release has, too."""
+def nothing_runs_it(changes: Sequence[Change], listed: Collection[str], hooks: Collection[str]) -> list[str]:
+    """A warning where migrations are marked as the second half, by themselves or as LISTED, and none of HOOKS runs that."""
+    marked = sorted(second_half(changes, listed))
+    if not marked or MIGRATE_AFTER in hooks or "migrate" not in hooks:
+        return []
+    return [
+        tr(
+            "{marked}: marked as the second half of the migrations, and no hook runs that (hooks.migrate-after), so the hook "
+            "`migrate` may run it while the old release could still have to come back.",
+            marked=listing(marked, 3),
+        )
+    ]
+
+
+def plan_lines(changes: Sequence[Change], listed: Collection[str] = ()) -> list[str]:
+    """A line for each new migration, with the irreversible ones named so, and those of the second half, by their marks or
+    as LISTED; what only the live release has, too."""
     lines = []
+    second = second_half(changes, listed)
     for change in changes:
-        for migration in change.new:
+        for migration, recorded in zip(change.new, change.recorded, strict=True):
+            half = tr("second half: ") if recorded in second else ""
             word = {True: "", False: tr("  can't be reversed"), None: tr("  may not be reversible")}[
                 migration.reversible
             ]
-            lines.append(f"{migration.name}{word}" + (tr(": {why}", why=migration.why) if migration.why else ""))
+            lines.append(half + f"{migration.name}{word}" + (tr(": {why}", why=migration.why) if migration.why else ""))
         lines += [
             tr("{migration}  is not in the target: the database stays on it", migration=migration.name)
             for migration in change.gone

@@ -127,4 +127,5 @@ class InCopy(Struct, frozen=True):
             changed_files=files if files.exists() else None,
             performer=work.session.caller.performer,
             rehearsal=self.rehearsal,
+            contract_migrations=" ".join(plan.after.hooks.contract_migrations),
         )

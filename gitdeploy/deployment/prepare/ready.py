@@ -58,6 +58,7 @@ def into_live(preparation: Preparation, *, data_from: str | None = None) -> Live
         performer=work.session.caller.performer,
         unhealthy=plan.unhealthy,
         accepted=plan.options.accept_config,
+        halves=plan.halves,
         signed=plan.signed,
     )
     before_the_switch(work.site, plan.after, plan.brought)

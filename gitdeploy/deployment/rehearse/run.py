@@ -315,7 +315,9 @@ class Run(Struct):
                 ),
             )
         databases = [scratch.database for scratch in self.scratches]
-        require_recorded_in(work.journal, work.site.repository, plan.origin.commit, plan.target.commit, databases)
+        commits = (plan.origin.commit, plan.target.commit)
+        listed = plan.after.hooks.contract_migrations if plan.halves else None
+        require_recorded_in(work.journal, work.site.repository, *commits, databases, listed)
 
     def _tell_growth(self) -> None:
         for database, (rows, size), (rows_now, size_now) in zip(self.live, self.before, self.after, strict=True):

@@ -109,6 +109,11 @@ def _not_agreed(backup: Backup | None) -> NotAgreed:
     )
 
 
+def contract() -> Answer:
+    """Run the second half of the live release's migrations."""
+    return start(["contract"], wait=bodies.flag(json_object(), "wait", True))
+
+
 def make_backup() -> Answer:
     """A backup now."""
     asked = json_object()

@@ -206,6 +206,7 @@ _ANSWERS: dict[str, Schema] = {
                 "locked_by": _or_null(_HOLDER),
                 "held": _or_null(_object({"who": _TEXT, "since": _TEXT, "message": _TEXT})),
                 "through": {"type": ["object", "null"]},
+                "second_half": {"type": ["object", "null"]},
                 "skipped": _list(_SKIP),
                 "limited": _MAYBE,
             }
@@ -235,7 +236,7 @@ _ENDED = _object(
     {"status": _TEXT, "error": _TEXT},
 )
 _BEGUN = _object({"success": {"const": True}, "deployment": _WHOLE, "message": _TEXT}, {"log": _LINES})
-_STARTING = ("start_upgrade", "rehearse", "restore_backup", "rollback", "recover", "make_backup")
+_STARTING = ("start_upgrade", "rehearse", "restore_backup", "rollback", "recover", "contract", "make_backup")
 ERROR = _object(
     {"success": {"const": False}, "error": _TEXT, "hint": _TEXT, "kind": _TEXT},
     {**_made("error"), **_made("hint"), "translated": _object({"error": _MAYBE, "hint": _MAYBE})},
@@ -267,6 +268,7 @@ _BODIES: dict[str, Schema] = {
         {}, {"version": {"type": "string", "maxLength": 200}, "with_data": _FLAG, "yes": _FLAG, **_WAIT}, open_=True
     ),
     "recover": _object({}, {"hooks": _FLAG, "restart": _FLAG, "health": _FLAG, **_WAIT}, open_=True),
+    "contract": _object({}, {**_WAIT}, open_=True),
     "make_backup": _object({}, {"label": {"type": "string", "maxLength": 200}, **_WAIT}, open_=True),
     "delete_backup": _object({"backup": {"type": "string", "maxLength": 300}}, open_=True),
     "label_backup": _object(

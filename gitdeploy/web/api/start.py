@@ -60,7 +60,7 @@ def start(words: Sequence[str], *, wait: bool, recovering: int | None = None) ->
                 here.store.forget_claim(key)
                 raise
     try:
-        _refuse_if_locked(app, pausable=words[0] in ("upgrade", "rehearse", "restore", "rollback"))
+        _refuse_if_locked(app, pausable=words[0] in ("upgrade", "rehearse", "restore", "rollback", "contract"))
         launched = app.launch(words, performer=performer(), request=identity)
         if recovering is not None:
             if wait:

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from gitdeploy.deployment.record.replaced import CLOSED
 from gitdeploy.deployment.record.work import CHANGING
-from gitdeploy.errors import GitDeployError
+from gitdeploy.errors import GitDeployError, SecondHalfFailed
 from gitdeploy.messages import heard, joined, render, tr
 from gitdeploy.text import clean, redact
 from gitdeploy.versions import CodeState
@@ -299,12 +299,16 @@ def _ending(row: DeploymentRow, words: Words) -> Ending:
     at = next((at for at, step in enumerate(row.steps) if step["status"] == "failed"), None)
     step = words.known(f"step.{names[at]}", names[at]) if at is not None else ""
     took = words.duration(row.duration)
+    if error.get("kind") == SecondHalfFailed.kind:
+        return Ending("bad", words("end.half", version=new), words("end.half-lead"), reason, hint)
     if row.running or error.get("exit_code") == 4:
         return Ending("bad", words("end.person", version=new), words("end.person-lead"), reason, hint)
     if row.status == "succeeded" and row.action in CHANGING:
         kind = "upgraded" if row.action == "upgrade" else "restored"
         lead = words(f"end.{kind}-lead", old=old, duration=took)
         return Ending("good", words(f"end.{kind}", version=new), lead, undo=row.backup)
+    if row.status == "succeeded" and row.action == "contract":
+        return Ending("good", words("end.half-done", version=new), "")
     if row.status == "succeeded" and row.action == "backup":
         return Ending("good", words("end.backed-up", version=old), "")
     if row.status == "rolled_back" and at is None:

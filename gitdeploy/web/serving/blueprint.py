@@ -42,6 +42,7 @@ ROUTES = (
     Route("/api/restore-backup", changes.restore_backup, "POST", "change"),
     Route("/api/rollback", changes.rollback, "POST", "change"),
     Route("/api/recover", changes.recover, "POST", "change"),
+    Route("/api/contract", changes.contract, "POST", "change"),
     Route("/api/backup", changes.make_backup, "POST", "change"),
     Route("/api/delete-backup", changes.delete_backup, "POST", "change"),
     Route("/api/label-backup", changes.label_backup, "POST", "change"),

@@ -296,6 +296,7 @@ const deeds = {
   backup: () => send("/api/backup", { wait: false }, newKey()),
   rehearse: (button) => send("/api/rehearse", { tag: button.dataset.tag, wait: false }, newKey()),
   recover: () => send("/api/recover", { wait: false }),
+  contract: () => send("/api/contract", { wait: false }, newKey()),
   skip: (button) => send("/api/skip", { tag: button.dataset.tag }),
   unskip: (button) => send("/api/unskip", { tag: button.dataset.tag }),
 };
