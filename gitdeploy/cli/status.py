@@ -14,6 +14,7 @@ from gitdeploy.cli.screen import Screen, row
 from gitdeploy.messages import joined, tr
 from gitdeploy.site.second_half import COMMAND
 from gitdeploy.site.status import Status
+from gitdeploy.state.rows import who_said
 from gitdeploy.text import clean, duration_text, listing
 from gitdeploy.versions import CodeState
 
@@ -166,7 +167,7 @@ def _text(app: App, status: Status) -> str:
         lines.append(
             tr(
                 "  paused       by {who}: {why}",
-                who=clean(str(status.held.get("who"))),
+                who=clean(who_said(str(status.held.get("who")))),
                 why=clean(str(status.held.get("message") or tr("no reason given"))),
             )
         )

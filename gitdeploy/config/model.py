@@ -182,6 +182,7 @@ class Config(Section, frozen=True):
 
     def _origin(self, key: str) -> str:
         origin = self.where.get(key, "default")
+        origin = tr("default") if origin == "default" else origin
         other = next((change for change in self.overruled if change.key == key), None)
         if other is not None:
             return tr("{origin}; {file} says {said}", origin=origin, file=other.file, said=other.said)

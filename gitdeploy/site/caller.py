@@ -7,7 +7,7 @@ import os
 import re
 import socket
 
-from gitdeploy.messages import tr
+from gitdeploy.state.rows import acting_for
 from gitdeploy.text import clean
 
 
@@ -20,7 +20,7 @@ def performer() -> str:
     except (KeyError, OSError):
         name = f"uid {os.getuid()}"
     before = os.environ.get("SUDO_USER")
-    return tr("{before} (as {name})", before=before, name=name) if before and before != name else name
+    return acting_for(before, name) if before and before != name else name
 
 
 def login() -> str:

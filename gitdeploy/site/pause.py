@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from gitdeploy.messages import tr
+from gitdeploy.state.rows import who_said
 from gitdeploy.text import clean
 
 PAUSED = "hold"  # in the database: deployments are paused (`gitdeploy lock`), by whom, since when, why
@@ -16,7 +17,7 @@ def paused_sentence(paused: str) -> str:
     why = tr(": {facts}", facts=clean(facts["message"])) if facts.get("message") else tr(".")
     return tr(
         "Deployments are paused by {who} since {since}{why}",
-        who=clean(facts["who"]),
+        who=clean(who_said(facts["who"])),
         since=facts["since"],
         why=why,
     )

@@ -14,6 +14,7 @@ from gitdeploy.messages import tr
 from gitdeploy.site.site import Site
 from gitdeploy.text import listing, path_text
 
+PROPOSED = (FOLDER, "deploy/hooks", ".gitdeploy-hooks")  # folders that `init` names, whether they are there yet or not
 WAYS = tr(
     "If it holds hooks of gitdeploy's, write into deploy.yaml:  hooks: {{dir: hooks}}   If not:  hooks: {{dir: null}}"
 )

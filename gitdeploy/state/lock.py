@@ -17,10 +17,11 @@ from pathlib import Path
 from types import TracebackType
 
 from msgspec import Struct
-from msgspec.structs import asdict
+from msgspec.structs import asdict, replace
 
 from gitdeploy.errors import DeploymentFailed, LockedError
 from gitdeploy.messages import tr
+from gitdeploy.state.rows import who_said
 from gitdeploy.system import interruption
 from gitdeploy.system.proc import Identity
 from gitdeploy.text import clean, duration_text, path_text
@@ -91,6 +92,8 @@ class DeploymentLock:
         try:
             text = self.path.read_text(encoding="utf-8")
             holder = Holder(**json.loads(text)) if text else None
+            if holder is not None:
+                holder = replace(holder, who=who_said(holder.who))
         except (OSError, ValueError, TypeError):
             return None
         return holder if holder and holder.alive() else None

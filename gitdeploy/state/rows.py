@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from msgspec import Struct
+
+from gitdeploy.messages import tr
+
+_FOR_ANOTHER = re.compile(r"(.+) \(as ([^()]+)\)")
+
+
+def acting_for(who: str, user: str) -> str:
+    """`root (as otrs)`: WHO with the rights of USER."""
+    return tr("{who} (as {user})", who=who, user=user)
+
+
+def who_said(text: str) -> str:
+    """Who acts, as it was written down: a sentence again, where it is `acting_for`'s."""
+    found = _FOR_ANOTHER.fullmatch(text)
+    return acting_for(who_said(found[1]), found[2]) if found else text
 
 
 class DeploymentRow(Struct, frozen=True):

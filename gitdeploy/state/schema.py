@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from gitdeploy.state.rows import DeploymentRow
+from gitdeploy.state.rows import DeploymentRow, who_said
 
 SCHEMA = 1
 TABLES = """
@@ -57,7 +57,7 @@ def deployment_row(row: tuple[Any, ...]) -> DeploymentRow:
         id=number,
         action=action,
         status=status,
-        performer=performer,
+        performer=who_said(performer),
         started_at=started_at,
         ended_at=ended_at,
         duration=duration,

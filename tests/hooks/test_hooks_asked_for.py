@@ -125,6 +125,7 @@ def test_init_names_a_folder_that_is_nobody_elses(tmp_path: Path, found: Tree, f
     (sample.app / "deploy.yaml").unlink()
     sample.gitdeploy("init")
     assert configuration.load(sample.app).hooks.dir == folder
+    assert "which isn't there" not in sample.gitdeploy("plan", code=None).text, "init's own proposal is no mistake"
     sample.gitdeploy("hooks", "install", "smoke-test")
     assert f"{folder}/post-deploy.d/20-smoke-test" in sample.gitdeploy("hooks").out
 

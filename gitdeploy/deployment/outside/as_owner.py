@@ -15,6 +15,7 @@ from gitdeploy.errors import DeploymentFailed
 from gitdeploy.messages import tr
 from gitdeploy.site.caller import performer
 from gitdeploy.site.site import find_root
+from gitdeploy.state.rows import acting_for
 from gitdeploy.system import owner as owners
 from gitdeploy.system.ourselves import INSTALL, places
 from gitdeploy.text import path_text, shell_word
@@ -37,7 +38,7 @@ def become_owner(folder: Path, config_file: Path | None = None, *, boot_unit: bo
     user = owners.user_name(found.st_uid)
     _trust_path(root, found.st_uid)
     if "GITDEPLOY_PERFORMER" not in os.environ:
-        os.environ["GITDEPLOY_PERFORMER"] = tr("{performer} (as {user})", performer=performer(), user=user)
+        os.environ["GITDEPLOY_PERFORMER"] = acting_for(performer(), user)
     root_side.split(root, found.st_uid, outside.launch.root_launcher(root, config_file), boot_unit=boot_unit)
     owners.become(found.st_uid, found.st_gid)
     if not _readable():

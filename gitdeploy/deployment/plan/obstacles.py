@@ -21,6 +21,7 @@ from gitdeploy.deployment.plan.options import Options
 from gitdeploy.deployment.plan.prepared import is_built
 from gitdeploy.errors import ConfigError
 from gitdeploy.messages import tr
+from gitdeploy.site import unnamed_hooks
 from gitdeploy.site.site import Site
 from gitdeploy.state import RESERVE_SIZE
 from gitdeploy.system.durable import exists, is_folder
@@ -61,6 +62,8 @@ def absent_settings(site: Site, tree: TreePlan) -> tuple[list[Problem], list[str
     warnings = [
         tr("hooks.dir names {name}, which isn't there: no hook of a folder runs.", name=path_text(name))
         for name in _absent(site, tree, "hooks.dir", hooks)
+        if name not in unnamed_hooks.PROPOSED
+        or unnamed_hooks.ran_before(site)  # `init` names one before there are hooks
     ]
     return problems, warnings
 

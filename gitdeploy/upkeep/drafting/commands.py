@@ -13,7 +13,6 @@ from gitdeploy.text import listing, path_text
 from gitdeploy.upkeep.drafting.lines import Line
 from gitdeploy.upkeep.drafting.seen import Seen, settings_module
 
-_HOOK_FOLDERS = (FOLDER, "deploy/hooks", ".gitdeploy-hooks")
 _FOR_DEVELOPERS = ("local", "dev", "development", "test", "testing")
 
 
@@ -99,7 +98,8 @@ def _hook_folder(root: Path) -> tuple[str, str]:
     ours = [name for name in found if _is_ours(root / name, stage_of(FOLDER, name) or "")]
     if ours:
         return FOLDER, tr("because of {ours}", ours=listing([path_text(name) for name in ours], 3))
-    free = next((name for name in _HOOK_FOLDERS if not os.path.lexists(root / name)), _HOOK_FOLDERS[-1])
+    proposed = unnamed_hooks.PROPOSED
+    free = next((name for name in proposed if not os.path.lexists(root / name)), proposed[-1])
     if free == FOLDER:
         return free, tr("executables {free}/migrate, {free}/post-deploy.d/*: docs/hooks.md", free=free)
     return free, tr(
