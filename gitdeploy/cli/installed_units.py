@@ -25,9 +25,7 @@ def install_units(screen: Screen, units: Mapping[str, str], *words: str) -> None
     if os.geteuid() != 0 or privileged.available():
         # Root that became the owner lets nobody but itself say what it writes: the text is this process's, so a person passes it.
         printed = [
-            ourselves.again(
-                *words, *(["--print-unit", name.rpartition(".")[2]] if len(units) > 1 else ["--print-unit"]), uid=0
-            )
+            ourselves.again(*words, "--print-unit", *([name.rpartition(".")[2]] if len(units) > 1 else []))
             + f" > {FOLDER / name}"
             for name in units
         ]

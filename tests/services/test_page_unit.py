@@ -157,3 +157,38 @@ def test_watch_upgrades_from_inside_its_unit(page: Page) -> None:
     page.machine.unit("otrs-web-watch.service", service.partition("\n")[2])
     page.machine.inside("systemctl", "start", "otrs-web-watch")
     assert page.version() == "1.4.0", page.machine.inside("journalctl", "-u", "otrs-web-watch", "-o", "cat").stdout
+
+
+UNITS = {("web",): ["otrs-web-page.service"], ("watch", "--once"): ["otrs-web-watch.service", "otrs-web-watch.timer"]}
+
+
+@pytest.mark.parametrize("words", UNITS, ids=" ".join)
+@pytest.mark.parametrize("user", ["otrs", None], ids=["owner", "root"])
+def test_for_a_users_checkout_the_way_to_install_a_unit_is_told_and_is_one(
+    page: Page, words: tuple[str, ...], user: str | None
+) -> None:
+    """Root writes nothing that a user's checkout says; who types what is printed, in a shell of root's, gets the units."""
+    folder = "/etc/systemd/system"
+    done = page.gitdeploy(*words, "--install-unit", code=2, user=user)
+    assert "Only root can install a unit, and only for a checkout of its own." in done.err
+    lines = done.err.partition("As root, in a shell:\n")[2].partition("systemctl enable --now")
+    lines = [*lines[0].splitlines()[:-1], f"systemctl daemon-reload && {lines[1]}{lines[2].splitlines()[0]}"]
+    assert [line.rpartition(" > ")[2] for line in lines[:-1]] == [f"{folder}/{name}" for name in UNITS[words]]
+    before = {
+        name: page.machine.inside("sh", "-c", f"cat {folder}/{name} 2>/dev/null; true").stdout for name in UNITS[words]
+    }
+    try:
+        shell = "\n".join([f"cd {folder}", *(line.strip() for line in lines[:-1])])
+        page.machine.inside("sh", "-euc", shell, cwd="/")
+        for name in UNITS[words]:
+            written = page.machine.inside("cat", f"{folder}/{name}").stdout
+            assert ("User=otrs" in written) == name.endswith(".service")
+            page.machine.inside("systemd-analyze", "verify", f"{folder}/{name}")
+        if words != ("web",):  # whose unit is another here, since gitdeploy is no installed package in this machine
+            page.machine.inside("sh", "-euc", lines[-1].strip())
+            assert page.machine.inside("systemctl", "is-active", UNITS[words][-1]).stdout.strip() == "active"
+            page.machine.inside("systemctl", "disable", "--now", UNITS[words][-1])
+    finally:
+        for name, text in before.items():
+            page.machine.put(f"{folder}/{name}", text)
+        page.machine.inside("systemctl", "daemon-reload")
