@@ -1,7 +1,7 @@
 """A backup as one file, to be copied off the server: what stands in it, written and read.
 
 A tar, compressed: `export.json` first, which lists every other member with size and SHA-256; `objects.bundle` (git's
-own format, git-bundle(1)); and below `files/` what the backup's folder holds. What is read is believed in nothing: a
+own format, git-bundle(1)), one more below `modules/` for each submodule; and below `files/` what the backup's folder holds. What is read is believed in nothing: a
 member that isn't listed, another size or hash, a path that leads outside, a link or a device ends the reading.
 
 What is encrypted in a backup (`encrypted.py`) has the same form, uncompressed and without git's objects.
@@ -66,6 +66,16 @@ class Package(Struct, frozen=True):
     sha256: str
 
 
+class Module(Struct, frozen=True):
+    """A submodule: its path in the checkout, its repository below .git (`modules/NAME`), the member with its objects, and
+    the commit that keeps its state."""
+
+    path: str
+    source: str
+    file: str
+    commit: str
+
+
 class Listing(Struct, frozen=True):
     """`export.json`: what the archive is. `manifest`: the backup's own, as its server had it."""
 
@@ -75,6 +85,12 @@ class Listing(Struct, frozen=True):
     manifest: Mapping[str, Any]
     entries: Sequence[Entry]
     packages: Sequence[Package] = ()
+    modules: Sequence[Module] = ()
+
+
+def module_member(number: int) -> str:
+    """The member with the objects of the submodule NUMBER."""
+    return f"modules/{number}.bundle"
 
 
 class Refused(DeploymentFailed):
@@ -275,11 +291,14 @@ def check_listing(listing: Listing, *, whole: bool = True, ours: bool = False) -
     if len(listing.entries) > MOST_MEMBERS and not ours:
         raise refused(tr("it lists more than {number} files", number=MOST_MEMBERS))
     seen: set[str] = set()
+    bundles = {BUNDLE, *map(module_member, range(len(listing.modules)))} if whole else set()
+    if [each.file for each in listing.modules] != list(map(module_member, range(len(listing.modules)))):
+        raise refused(tr("its submodules are not those of its manifest"))
     kinds = {entry.path: entry for entry in listing.entries}
     for entry in listing.entries:
         shown = path_text(entry.path[:200])
         inside = entry.path.removeprefix(FILES) if entry.path.startswith(FILES) else None
-        if entry.path != BUNDLE and (inside is None or not is_inside(inside, ours=ours)):
+        if entry.path not in bundles and (inside is None or not is_inside(inside, ours=ours)):
             raise refused(tr("{shown} leads outside of it", shown=shown))
         if entry.path in seen:
             raise refused(tr("{shown} stands in it twice", shown=shown))
@@ -295,7 +314,7 @@ def check_listing(listing: Listing, *, whole: bool = True, ours: bool = False) -
             if parent in kinds and not kinds[parent].folder:
                 raise refused(tr("{shown} lies below what is not a folder", shown=shown))
             parent = parent.rpartition("/")[0]
-    if whole and BUNDLE not in seen:
+    if not bundles <= seen:
         raise refused(tr("it holds no git objects"))
 
 

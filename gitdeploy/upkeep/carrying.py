@@ -14,29 +14,26 @@ from msgspec.structs import replace
 
 from gitdeploy.backups import archive, copying, encrypted, store
 from gitdeploy.backups.archive import BUNDLE, FILES, Entry, Listing, Package, is_inside, refused
-from gitdeploy.backups.places import INCLUDED, KEPT, REPLACED
+from gitdeploy.backups.places import CARRIED, INCLUDED, KEPT, REPLACED
 from gitdeploy.backups.store import Backup
 from gitdeploy.checkout.program import LONG
 from gitdeploy.errors import DeploymentFailed, GitDeployError, PolicyError, UsageError
 from gitdeploy.messages import tr
 from gitdeploy.site.site import Site
+from gitdeploy.site.submodule_refs import drop_refs
 from gitdeploy.system import proc
+from gitdeploy.system.durable import sync_file_system
 from gitdeploy.text import clean, path_text, size_text
+from gitdeploy.upkeep import carried_modules
 
 _OWN = (  # what is this server's own in a backup's folder
     *(store.MANIFEST, store.OUTCOME, store.REPLACED_AT, REPLACED),
     *(f"{name}{copying.SINCE}" for name in (INCLUDED, KEPT)),
 )
-_BESIDE = ".carried-"
 
 
 def export_backup(site: Site, backup: Backup, out: IO[bytes]) -> Listing:
     """Write BACKUP to OUT. Raises `DeploymentFailed` for one whose objects are not all here."""
-    if backup.submodules:
-        raise DeploymentFailed(
-            tr("Backup {backup} holds submodules, which an export doesn't take along.", backup=backup.id),
-            tr("Copy the whole checkout instead, .git and .gitdeploy with it."),
-        )
     if (site.repository.common_dir / "shallow").exists():
         raise DeploymentFailed(
             tr("This clone is shallow, so its history can't be exported."), tr("Fetch the rest: git fetch --unshallow")
@@ -47,15 +44,17 @@ def export_backup(site: Site, backup: Backup, out: IO[bytes]) -> Listing:
         site.repository.output(
             "bundle", "create", "--quiet", str(bundle), backup.ref, what=tr("git bundle"), timeout=LONG
         )
-        git = Entry(BUNDLE, 0o600, bundle.stat().st_size, archive.file_hash(bundle))
-        places = {BUNDLE: bundle}
+        modules = carried_modules.bundles(site, backup, place)
+        places = {BUNDLE: bundle, **{each.file: file for each, file in modules.items()}}
+        git = [Entry(name, 0o600, file.stat().st_size, archive.file_hash(file)) for name, file in places.items()]
         listing = Listing(
             archive.FORMAT,
             site.name,
             backup.id,
             store.as_document(backup),
-            [git, *_entries(site, folder, place, places)],
+            [*git, *_entries(site, folder, place, places)],
             packages_of(site, backup),
+            list(modules),
         )
         archive.write(out, listing, lambda path: places.get(path) or folder / path.removeprefix(FILES))
     return listing
@@ -68,7 +67,7 @@ def _entries(site: Site, folder: Path, place: Path, places: dict[str, Path]) -> 
     if not wanted or not encrypted.plain(folder):
         return archive.entries_of(folder, _OWN)
     part = encrypted.write_part(folder, place, folder.name, wanted)
-    made = archive.entries_of(place, [name for name in os.listdir(place) if name.startswith(BUNDLE)])
+    made = archive.entries_of(place, [name for name in os.listdir(place) if name.endswith(".bundle")])
     places.update({entry.path: place / entry.path.removeprefix(FILES) for entry in made})
     there = archive.entries_of(folder, (*_OWN, *encrypted.plain(folder), part.name))
     return [*made, *there]
@@ -106,19 +105,23 @@ def import_backup(site: Site, source: IO[bytes], *, other_app: bool = False) -> 
     with _beside(site) as place:
         reader.unpack(place)
         backup = _checked(listing, site)
+        carried_modules.check(listing.modules, backup)
         known = site.repository.resolve(backup.commit) is not None
         _fetch(site, backup, place / BUNDLE)
         try:
             _check_objects(site, backup, known=known)
+            carried_modules.take_in(site, listing.modules, backup, place)
             files = place / FILES
             files.mkdir(exist_ok=True)
             os.chmod(files, 0o700)
+            sync_file_system(files)  # what it holds is on disk before its manifest says so
             os.rename(files, site.state.backups / backup.id)
             store.set_outcome(site.state.backups, backup.id, "good")
             store.write(site.state.backups, backup)
         except BaseException:
             shutil.rmtree(site.state.backups / backup.id, ignore_errors=True)
             site.repository.delete_ref(backup.ref)
+            drop_refs(site.repository, backup.id)
             raise
     return backup
 
@@ -171,12 +174,15 @@ def _checked(listing: Listing, site: Site) -> Backup:
         snapshot = backup.snapshot
         names = [os.fsdecode(path) for path in (*snapshot.exact, *snapshot.untracked, *snapshot.hidden)]
         names += [name for each in lists for name in each] + list(backup.modes)
+        for state in backup.submodules.values():
+            inner = state.snapshot
+            names += [os.fsdecode(path) for path in (*inner.exact, *inner.untracked, *inner.hidden)]
         names += [dump["file"] for dump in backup.dumps]
         owner = site.root.stat()
         modes = {path: [int(facts[0]) & 0o777, owner.st_uid, owner.st_gid] for path, facts in backup.modes.items()}
         usual = {f"{int(kind, 8):o}": int(mode) & 0o777 for kind, mode in backup.usual_modes.items()}
         texts = (backup.id, backup.created_at, backup.commit, backup.label, backup.reason, backup.app)
-        sound = all(isinstance(text, str) for text in texts) and backup.id == listing.backup and not backup.submodules
+        sound = all(isinstance(text, str) for text in texts) and backup.id == listing.backup
     except (KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
         raise refused(tr("its manifest can't be read")) from error
     if bad := next((name for name in names if not isinstance(name, str) or not is_inside(name)), None):
@@ -199,15 +205,20 @@ def _checked(listing: Listing, site: Site) -> Backup:
     )
 
 
+def sweep(site: Site) -> None:
+    """Delete what killed processes left of folders in which a backup was taken in or out."""
+    for left in site.state.path.glob(f"{CARRIED}*"):
+        pid, _, started = left.name.removeprefix(CARRIED).rpartition("-")[0].partition("-")
+        if not pid.isdecimal() or str(proc.start_ticks(int(pid))) != started:
+            shutil.rmtree(left, ignore_errors=True)
+
+
 @contextmanager
 def _beside(site: Site) -> Iterator[Path]:
     """A folder for a moment, on the disk of the backups. What a killed process left of one goes first."""
-    for left in site.state.path.glob(f"{_BESIDE}*"):
-        pid, _, started = left.name.removeprefix(_BESIDE).rpartition("-")[0].partition("-")
-        if not pid.isdecimal() or str(proc.start_ticks(int(pid))) != started:
-            shutil.rmtree(left, ignore_errors=True)
+    sweep(site)
     own = proc.Identity.own()
-    place = site.state.path / f"{_BESIDE}{own.pid}-{own.started}-{os.urandom(4).hex()}"
+    place = site.state.path / f"{CARRIED}{own.pid}-{own.started}-{os.urandom(4).hex()}"
     place.mkdir(mode=0o700)
     try:
         yield place

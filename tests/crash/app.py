@@ -133,6 +133,10 @@ class CrashApp(ModularSample):
         "twice": ("upgraded", (("upgrade", "v1.2.0"),)),
         "unsettled": ("upgraded", ()),
         "waiting": ("upgraded", (("upgrade", "v1.1.6"),)),
+        "exported": (
+            "upgraded",
+            (("backups", "export", "latest", "../shop.backup"), ("backups", "delete", "latest", "--yes"), ("prune",)),
+        ),
         "many": ("twice", (("rollback", "--yes"), ("upgrade", "v1.2.0"))),
     }
     # What must work after a kill and its recovery.
@@ -439,6 +443,7 @@ SCENARIOS = (
     Scenario("prepare", ("prepare", "v1.2.0"), "upgraded", only_old=True),
     Scenario("prune", ("prune", "--keep", "1"), "many", only_old=True),
     Scenario("backup", ("backup", "--label", "another"), "upgraded", only_old=True),
+    Scenario("import", ("backups", "import", "../shop.backup"), "exported", only_old=True),
 )
 # The second half of the migrations, which runs once the release is final: never undone, and never said to be done before it is.
 HALVES = (

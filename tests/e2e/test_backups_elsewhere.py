@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.modules import ModularSample, part
 from support.sample import Done, Sample, Tree
 
 SETTINGS = """\
@@ -250,7 +251,25 @@ def long_header(listing: dict[str, Any], content: dict[str, bytes]) -> bytes:
     return out.getvalue()
 
 
+def module(path: str, source: str, *, listed: bool = True) -> Hostile:
+    """A submodule with a bundle that is none."""
+
+    def made(listing: dict[str, Any], content: dict[str, bytes]) -> None:
+        snapshot = dict(listing["manifest"]["snapshot"])
+        listing["manifest"]["submodules"] = {path: {**snapshot, "source": source}}
+        if listed:
+            file = "modules/0.bundle"
+            listing["modules"] = [{"path": path, "source": source, "file": file, "commit": snapshot["commit"]}]
+            added(listing, content, file, b"# v2 git bundle\n")
+
+    return made
+
+
 CASES: dict[str, tuple[Hostile, str]] = {
+    "submodule outside": (module("../sub", "modules/sub"), "leads outside"),
+    "submodule of another repository": (module("sub", "modules/../../../other/.git"), "leads outside"),
+    "submodule without its objects": (module("sub", "modules/sub", listed=False), "not those of its manifest"),
+    "submodule that is not here": (module("sub", "modules/sub"), "git submodule update --init --recursive"),
     "above": (outside("files/../../evil"), "leads outside"),
     "absolute": (outside("/etc/evil"), "leads outside"),
     "git's own": (outside("files/kept/.git/hooks/post-checkout"), "leads outside"),
@@ -377,3 +396,82 @@ def test_two_backups_share_what_did_not_change_and_each_stays_whole(there: Sampl
     (there.app / "uploads/other").unlink()
     there.gitdeploy("restore", second, "--with-data", "--yes")
     assert state(there.app) == want
+
+
+class Modular(ModularSample):
+    """An app with a submodule, and one inside that."""
+
+    def server(self, folder: Path, tag: str) -> Modular:
+        """Another server of the same app, with TAG live."""
+        other = Modular(folder, venv=False)
+        shutil.rmtree(other.remote)
+        for name in ("remote", "lib", "inner", "outer"):
+            shutil.copytree(self.folder / name, other.folder / name)
+        other.install(tag, branch="main")
+        return other
+
+
+@pytest.fixture(scope="module")
+def modular(tmp_path_factory: pytest.TempPathFactory) -> Modular:
+    """v1.0.0 with edits in both submodules, one of them committed here."""
+    made = Modular(tmp_path_factory.mktemp("modular"), venv=False)
+    made.make_libraries()
+    settings = "app: {name: shop}\nsource: {type: git}\nvenv: {path: null}\ngit: {local_changes: discard}\n"
+    for number, version in enumerate(("1.0.0", "2.0.0")):
+        parts = [part("vendor/outer", "outer", number), part("vendor/lib", "lib", number)]
+        made.modular_release(f"v{version}", {"deploy.yaml": settings, "VERSION": version}, parts)
+    made.install("v1.0.0", branch="main")
+    made.initialise()
+    outer, inner = made.app / "vendor/outer", made.app / "vendor/outer/inner"
+    (outer / "outer.py").write_text("committed here\n")
+    made.git("commit", "-qam", "here", cwd=outer)
+    (inner / "inner.py").write_text("edited here\n")
+    (inner / "staged.py").write_text("staged here\n")
+    made.git("add", "staged.py", cwd=inner)
+    made.gitdeploy("backup")
+    return made
+
+
+def test_submodules_go_along_with_what_was_changed_in_them(modular: Modular, tmp_path: Path) -> None:
+    file = tmp_path / "shop.backup"
+    modular.gitdeploy("backups", "export", "latest", str(file))
+    there = modular.server(tmp_path / "there", "v2.0.0")
+    refused = there.gitdeploy("backups", "import", str(file), code=1).err
+    assert "The backup holds the submodule vendor/lib, which has no repository here." in refused
+    (way,) = re.findall(r"Get the submodules first: git (.*)", refused)
+    there.git(*way.split())
+    imported = json.loads(there.gitdeploy("backups", "import", str(file), "--json").out)["id"]
+    before = there.modular_state()
+    there.gitdeploy("restore", imported)
+    restored, wanted = there.modular_state(), modular.modular_state()
+    for what in ("files", "submodules", "inside"):
+        assert restored[what] == wanted[what]
+    there.gitdeploy("restore", "latest")
+    again = there.modular_state()["files"]
+    again.pop(b"vendor/outer/inner/staged.py")  # no release's: it stays as the untracked file that it is here
+    assert again == before["files"]
+
+
+def test_a_submodule_whose_history_is_not_whole_is_not_exported_until_it_is(modular: Modular, tmp_path: Path) -> None:
+    there = modular.server(tmp_path / "there", "v1.0.0")
+    there.initialise()
+    lib = there.app / "vendor/lib"
+    shutil.rmtree(there.app / ".git/modules/vendor/lib")
+    shutil.rmtree(lib)
+    there.git(
+        "clone", "-q", "--no-local", "--depth", "1", "--no-single-branch", (there.folder / "lib").as_uri(), str(lib)
+    )
+    there.git("fetch", "-q", "--depth", "1", "origin", there.git("rev-parse", "HEAD:vendor/lib"), cwd=lib)
+    there.git("checkout", "-q", "FETCH_HEAD", cwd=lib)
+    there.gitdeploy("backup")
+    file = tmp_path / "file"
+    for told, way in (
+        ("is not below .git/modules", r"Move it there: git (submodule absorbgitdirs vendor/lib)"),
+        ("is a shallow clone", r"Fetch the rest: git (-C vendor/lib fetch --unshallow)"),
+    ):
+        refused = there.gitdeploy("backups", "export", "latest", str(file), code=1).err
+        assert told in refused
+        (words,) = re.findall(way, refused)
+        there.git(*words.split())
+        there.gitdeploy("backup")
+    there.gitdeploy("backups", "export", "latest", str(file))

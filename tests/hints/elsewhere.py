@@ -43,6 +43,9 @@ FOLLOWED_ELSEWHERE = {
     "gitdeploy web token add NAME --expires 90d": "web/test_web_command.py::test_tokens_are_made_listed_and_revoked",
     "Try again: gitdeploy notify test": "e2e/test_notifications.py::test_notify_test_and_doctor_try_every_receiver",
     "A free one: {} --port {}": "web/test_page_says_how_it_is.py::test_the_apps_own_port_and_one_in_use_are_left_alone",
+    "Get the submodules first: git submodule update --init --recursive": "e2e/test_backups_elsewhere.py::test_submodules_go_along_with_what_was_changed_in_them",
+    "Move it there: git submodule absorbgitdirs {}": "e2e/test_backups_elsewhere.py::test_a_submodule_whose_history_is_not_whole_is_not_exported_until_it_is",
+    "Fetch the rest: git -C {} fetch --unshallow": "e2e/test_backups_elsewhere.py::test_a_submodule_whose_history_is_not_whole_is_not_exported_until_it_is",
     "To look into it: gitdeploy backups show {}": "e2e/test_encrypted_backups.py::test_what_is_exported_while_it_still_is_plain_is_encrypted",
     "Name the identity's file: add --identity FILE": "e2e/test_encrypted_backups.py::test_after_an_upgrade_all_is_encrypted_and_with_the_key_all_comes_back",
     "Name a file that the checkout's owner can read: --identity FILE": "e2e/test_encrypted_backups.py::test_after_an_upgrade_all_is_encrypted_and_with_the_key_all_comes_back",
@@ -212,7 +215,6 @@ NOT_COMMANDS = {
         "From this checkout run", "As root, in a shell:", "Print it instead: --print-unit", "Set service.", "Docker has no compose here", "Install Docker", "There is no docker", "Make your init run", "Start it, and look at its log.",
     ],
     "judgement on one's own files, code or data": [
-        "Copy the whole checkout instead, .git and .gitdeploy with it.",
         "Restore another backup (gitdeploy backups)", "See venv: in deploy.yaml.", "let the release bring a requirements.txt",
         "venv: {self: editable}", "Through hard links other generations", "Move the database out of the checkout",
         "The database itself may be damaged", "It is {}", "{} and what is in it must be folders", "A hook may change files in the checkout",

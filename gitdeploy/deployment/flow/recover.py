@@ -11,8 +11,9 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from gitdeploy import venvs
+from gitdeploy import upkeep, venvs
 from gitdeploy.backups import store
+from gitdeploy.backups.places import CARRIED
 from gitdeploy.checkout import staged, switch, switch_back
 from gitdeploy.checkout.git_locks import is_stale
 from gitdeploy.checkout.incoming import sweep_incoming
@@ -354,6 +355,8 @@ def _sweep(site: Site, needed: set[str]) -> None:
             drop_refs(site.repository, name)
             store.remove(site.state.backups, name, site.repository)
     sweep_incoming(site.repository.git_dir)
+    if any(name.startswith(CARRIED) for name in os.listdir(site.state.path)):
+        upkeep.carrying.sweep(site)
     for backup in site.backups():
         site.repository.mend_ref(store.REFS + backup.id, backup.snapshot.commit)
     held = held_generations(site)
