@@ -74,6 +74,9 @@ class MySQLScratch(Struct, frozen=True):
                 where = sql.identifier(self.bare)
                 session.do("; ".join(f"DROP EVENT IF EXISTS {where}.{sql.identifier(name)}" for name in events))
 
+    def locks(self) -> list[tuple[str, bool]] | None:
+        return None
+
     def drop(self) -> None:
         with self.live.session() as session:
             session.drop(self.bare)

@@ -95,6 +95,11 @@ class PostgreSQLScratch(Struct, frozen=True):
                     on_line(tr("{message} ({statement})", message=error.message, statement=statement))
             session.load(file, self.bare, on_line, *options)
 
+    def locks(self) -> list[tuple[str, bool]] | None:
+        with self.live.session() as session:
+            lines = session.ask(sql.LOCKS, self.bare).splitlines()
+        return [(table, reads == "t") for reads, _, table in (line.partition("|") for line in lines)]
+
     def drop(self) -> None:
         here = self.live.address.database
         with self.live.session() as session:

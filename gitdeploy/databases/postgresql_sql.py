@@ -62,6 +62,14 @@ MAY_CREATE = "SELECT rolsuper OR rolcreatedb FROM pg_roles WHERE rolname = curre
 
 WHOLE_SIZE = "SELECT pg_database_size(current_database())"
 
+# Tables that nobody else may write to just now, and whether nobody may read them either.
+LOCKS = """
+SELECT bool_or(l.mode = 'AccessExclusiveLock'), c.relname FROM pg_locks l JOIN pg_class c ON c.oid = l.relation
+WHERE l.granted AND l.pid <> pg_backend_pid() AND c.relkind IN ('r', 'p', 'm') AND l.database =
+      (SELECT oid FROM pg_database WHERE datname = current_database())
+  AND l.mode IN ('AccessExclusiveLock', 'ExclusiveLock', 'ShareRowExclusiveLock', 'ShareLock') GROUP BY c.relname ORDER BY 2
+"""
+
 END_CONNECTIONS = (
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = {name} AND pid <> pg_backend_pid()"
 )

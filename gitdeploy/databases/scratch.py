@@ -61,6 +61,11 @@ class Scratch(Protocol):
         """Make it anew from DUMP, one of the live database in FOLDER. Raises `GitDeployError`."""
         ...
 
+    def locks(self) -> list[tuple[str, bool]] | None:
+        """Tables that somebody has locked just now, and whether reads wait for it too; None where the database doesn't say.
+        Raises `GitDeployError`."""
+        ...
+
     def drop(self) -> None:
         """Remove it, also where somebody is connected to it or it isn't there. Raises `GitDeployError`."""
         ...

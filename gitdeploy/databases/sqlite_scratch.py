@@ -56,6 +56,9 @@ class SQLiteScratch(Struct, frozen=True):
         self.database.restore(folder, dump, on_line)
         os.chmod(self.path, 0o600)
 
+    def locks(self) -> list[tuple[str, bool]] | None:
+        return None
+
     def drop(self) -> None:
         for ending in ("", "-wal", "-shm", "-journal"):
             Path(f"{self.path}{ending}").unlink(missing_ok=True)

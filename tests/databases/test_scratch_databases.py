@@ -195,6 +195,14 @@ def test_the_old_release_on_the_new_schema(kind: Kind) -> None:
     assert files_with(kind.app.app / ".gitdeploy", PASSWORD) == []
 
 
+def test_how_long_a_migration_locks_a_table(on_postgresql: Kind) -> None:
+    hook = '#!/bin/sh\nexec psql -q "$DATABASE_URL" -c "BEGIN; ALTER TABLE customer ADD COLUMN age int; SELECT pg_sleep(2); COMMIT"\n'
+    on_postgresql.app.release("v1.6.0", tree("1.6.0", psql("SELECT name FROM customer"), hook))
+    with untouched(on_postgresql):
+        found = rehearse(on_postgresql.app, "v1.6.0")["rehearsal"]
+    assert re.fullmatch(r"customer was locked for [12]\.\d s: neither read nor written", *found["locks"])
+
+
 def test_a_hook_that_names_the_live_database_does_not_reach_it(kind: Kind) -> None:
     needs.namespace("--net")
     with untouched(kind):

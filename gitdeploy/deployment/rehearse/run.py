@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -17,7 +15,6 @@ from msgspec.structs import replace
 from gitdeploy.backups import copying
 from gitdeploy.databases import Database, Dump, open_databases
 from gitdeploy.databases.scratch import Scratch, scratch_of
-from gitdeploy.databases.sqlite_scratch import SQLiteScratch
 from gitdeploy.deployment.live.dumps import dump_one
 from gitdeploy.deployment.live.migrated import require_recorded_in
 from gitdeploy.deployment.prepare.beside import Whole, can_share, put_back, put_forward
@@ -26,6 +23,7 @@ from gitdeploy.deployment.prepare.check import check_copy
 from gitdeploy.deployment.prepare.in_copy import InCopy, link_venv, make_copy
 from gitdeploy.deployment.prepare.preparation import Preparation
 from gitdeploy.deployment.record.journal import StepTime
+from gitdeploy.deployment.rehearse import refusals
 from gitdeploy.deployment.rehearse.environment import (
     LOOPBACK,
     Changed,
@@ -34,8 +32,9 @@ from gitdeploy.deployment.rehearse.environment import (
     changed_environment,
 )
 from gitdeploy.deployment.rehearse.grounds import Ground, ending
+from gitdeploy.deployment.rehearse.locks import watched
 from gitdeploy.deployment.rehearse.serve import RehearsedApp, ask, free_port, started
-from gitdeploy.errors import DeploymentFailed, GitDeployError, Interrupted, PolicyError
+from gitdeploy.errors import DeploymentFailed, GitDeployError, Interrupted
 from gitdeploy.hooks.running import find_hooks
 from gitdeploy.messages import tr
 from gitdeploy.site.app_environment import app_environment, hook_caller
@@ -45,8 +44,6 @@ from gitdeploy.system.isolation import Isolation, Reached, found_out
 from gitdeploy.system.memory import share_of_memory
 from gitdeploy.text import listing, size_text
 from gitdeploy.venvs.generations import disk_usage
-
-_SPARE = 256 << 20  # bytes that stay free on each disk, or a twentieth of it where that is less
 
 
 class Run(Struct):
@@ -68,6 +65,7 @@ class Run(Struct):
     migration: float | None = None
     health: str = ""
     back: tuple[str, str] = ("not_tried", "")
+    locks: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     disk: int = 0
 
@@ -79,70 +77,27 @@ class Run(Struct):
         scratches = tuple(scratch_of(each, end, ground.folder, site.root, ground.copy) for each in live)
         return cls(preparation, ground, live, scratches)
 
-    # ---- before anything is made ----
+    @property
+    def pairs(self) -> list[tuple[Database, Scratch]]:
+        """Each live database with its scratch one."""
+        return list(zip(self.live, self.scratches, strict=True))
 
     def require_possible(self) -> None:
-        """Raises `PolicyError` where the app's role may make no scratch database, or nothing of the app's environment leads to
-        one: a migration would then reach the live data."""
-        for scratch in self.scratches:
-            if (problem := scratch.problem()) is not None:
-                raise PolicyError(*problem)
-        site = self.preparation.work.site
-        around = self._surroundings(LOOPBACK)
-        reached = changed_environment(around, hook_caller(site), None).reached
-        names = {each.bare for each in reached}
-        env = site.env_file()
-        if env is not None:
-            for binding in env.bindings:
-                names.update(each.bare for each in around.told(binding.name, binding.value or "")[1])
-        for database, scratch in zip(self.live, self.scratches, strict=True):
-            inside = isinstance(scratch, SQLiteScratch) and scratch.path.is_relative_to(self.ground.copy)
-            if scratch.bare not in names and not inside:
-                raise PolicyError(
-                    tr(
-                        "No variable of the app's environment leads to the database {name}, so its migration would reach the "
-                        "live data in a rehearsal too.",
-                        name=database.name,
-                    ),
-                    tr(
-                        "Let the app read the database's name or URL from a variable. Where it does so from one that gitdeploy "
-                        "doesn't see, name it in deploy.yaml: rehearse: {{env: {{DB_NAME: '{{database}}'}}}}"
-                    ),
-                )
+        """Raises `PolicyError` where it can't be made without reaching the live data."""
+        refusals.require_possible(self.ground, self.pairs, self._surroundings(LOOPBACK))
 
     def require_room(self) -> None:
-        """Raises `DeploymentFailed` where a disk has too little room for what will be made."""
+        """Raises `DeploymentFailed`."""
         site = self.preparation.work.site
-        needed: dict[Path, int] = {self.ground.folder: 0 if self._shared() else self._copied_size()}
-        for database, scratch in zip(self.live, self.scratches, strict=True):
-            needed[self.ground.folder] += database.size()  # its dump
-            place, size = scratch.room()
-            place = place if place.is_dir() else self.ground.folder if isinstance(scratch, SQLiteScratch) else place
-            if place.is_dir():
-                needed[place] = needed.get(place, 0) + size
-        for place, size in needed.items():
-            found = os.statvfs(place)
-            free, spare = found.f_bavail * found.f_frsize, min(_SPARE, found.f_blocks * found.f_frsize // 20)
-            if free < size + spare:
-                raise DeploymentFailed(
-                    tr(
-                        "There is too little room for a rehearsal on the disk of {place}: {free} free, {needed} needed.",
-                        place=str(site.root if place == self.ground.folder else place),
-                        free=size_text(free),
-                        needed=size_text(size + spare),
-                    ),
-                    tr("Make room: gitdeploy prune"),
-                )
+        tracked = [os.fsdecode(path) for path, _ in self.preparation.plan.local.tracked]
+        copied = 0 if self._shared() else copying.content_size(site.root, [*tracked, *self._wanted()])
+        refusals.require_room(self.ground, self.pairs, copied)
 
     def _shared(self) -> bool:
         return can_share(self.ground.folder)
 
-    def _copied_size(self) -> int:
-        site = self.preparation.work.site
-        tracked = [os.fsdecode(path) for path, _ in self.preparation.plan.local.tracked]
-        return copying.content_size(site.root, [*tracked, *self._wanted()])
-
     def _wanted(self) -> list[str]:
+        """Paths that are copied however large they are."""
         site = self.preparation.work.site
         return copying.matching_paths(site.root, (*site.config.git.keep, *site.config.backup.include))
 
@@ -176,10 +131,7 @@ class Run(Struct):
                 shown.summary = listing([database.name for database in self.live], 3)
             with self._step("scratch") as shown:
                 self._fill(dumps)
-                names = [
-                    live.name if isinstance(scratch, SQLiteScratch) else scratch.bare
-                    for live, scratch in zip(self.live, self.scratches, strict=True)
-                ]
+                names = [live.name if refusals.is_file(scratch) else scratch.bare for live, scratch in self.pairs]
                 shown.summary = tr(
                     "{names}: {size}", names=listing(names, 3), size=size_text(sum(size for _, size in self.before))
                 )
@@ -211,7 +163,7 @@ class Run(Struct):
                 "warning",
             )
         if not self.isolation.mounts:
-            self._refuse_live_names()
+            refusals.refuse_live_names(self.ground, self.pairs, self.preparation.plan.after)
         self._change_environment(self.preparation.plan.target.version)
         if self.environment is not None and self.environment.withheld:
             journal.line(
@@ -220,22 +172,6 @@ class Run(Struct):
                     names=listing(list(self.environment.withheld), 8),
                 )
             )
-
-    def _refuse_live_names(self) -> None:
-        """Nothing but the environment keeps hooks from the live databases: they may not name one."""
-        plan = self.preparation.plan
-        for stage in (CHECK, "build", "migrate"):
-            for hook in find_hooks(self.ground.copy, plan.after.hooks, stage):
-                text = hook.argv[-1] if hook.path is None else hook.path.read_text("utf-8", "replace")
-                for live, scratch in zip(self.live, self.scratches, strict=True):
-                    name = os.path.basename(live.identity.rpartition(" ")[2])
-                    if not isinstance(scratch, SQLiteScratch) and re.search(
-                        rf"(?<![\w.-]){re.escape(name)}(?![\w.-])", text
-                    ):
-                        raise PolicyError(
-                            tr("{hook} names the live database {name} itself.", hook=hook.name, name=live.name),
-                            tr("Let it read the name from a variable of the app's environment."),
-                        )
 
     def _reached(self) -> list[Reached]:
         """The servers of the databases, and which databases there. What is asked of another machine may be in TLS, which can't be
@@ -290,12 +226,13 @@ class Run(Struct):
         for stage in ("build", "migrate"):
             if not find_hooks(self.ground.copy, plan.after.hooks, stage):
                 continue
-            with self._step(stage) as shown:
+            with self._step(stage) as shown, watched(self.scratches if stage == "migrate" else ()) as locks:
                 begun = time.monotonic()
                 shown.summary = listing(there.run_stage(plan.after, stage), 3)
                 if stage == "migrate":
                     self.migration = time.monotonic() - begun
                     self._look_where_it_went()
+                    self.locks = locks.sentences()
         self.after = [(scratch.database.rows(), scratch.database.size()) for scratch in self.scratches]
         self._tell_growth()
 
@@ -320,6 +257,8 @@ class Run(Struct):
         require_recorded_in(work.journal, work.site.repository, *commits, databases, listed)
 
     def _tell_growth(self) -> None:
+        for lock in self.locks:
+            self.preparation.work.journal.line(tr("{lock}.", lock=lock))
         for database, (rows, size), (rows_now, size_now) in zip(self.live, self.before, self.after, strict=True):
             differing = [
                 f"{table} {rows.get(table, 0)} -> {rows_now.get(table, 0)}"
@@ -431,6 +370,7 @@ class Run(Struct):
                 Data(database.name, rows, rows_now, size, size_now)
                 for database, (rows, size), (rows_now, size_now) in zip(self.live, self.before, after, strict=False)
             ),
+            locks=tuple(self.locks),
             warnings=tuple(self.warnings),
             withheld=self.environment.withheld if self.environment is not None else (),
             apart=self.isolation is not None and self.isolation.network and self.isolation.mounts,

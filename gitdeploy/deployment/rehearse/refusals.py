@@ -1,0 +1,97 @@
+"""Why a release can't be rehearsed here: asked before anything is made."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from gitdeploy.config import Config
+from gitdeploy.databases import Database
+from gitdeploy.databases.scratch import Scratch
+from gitdeploy.deployment.prepare.check import STAGE as CHECK
+from gitdeploy.deployment.rehearse.environment import Surroundings, changed_environment
+from gitdeploy.deployment.rehearse.grounds import Ground
+from gitdeploy.errors import DeploymentFailed, PolicyError
+from gitdeploy.hooks.running import find_hooks
+from gitdeploy.messages import tr
+from gitdeploy.site.app_environment import hook_caller
+from gitdeploy.text import size_text
+
+_SPARE = 256 << 20  # bytes that stay free on each disk, or a twentieth of it where that is less
+Pair = tuple[Database, Scratch]
+
+
+def is_file(scratch: Scratch) -> bool:
+    """Whether it is a file, and no database at a server."""
+    return scratch.database.kind == "sqlite"
+
+
+def require_possible(ground: Ground, pairs: Sequence[Pair], around: Surroundings) -> None:
+    """Raises `PolicyError` where the app's role may make no scratch database, or nothing of the app's environment leads to
+    one: a migration would then reach the live data."""
+    for _, scratch in pairs:
+        if (problem := scratch.problem()) is not None:
+            raise PolicyError(*problem)
+    names = {each.bare for each in changed_environment(around, hook_caller(ground.site), None).reached}
+    env = ground.site.env_file()
+    for binding in env.bindings if env is not None else ():
+        names.update(each.bare for each in around.told(binding.name, binding.value or "")[1])
+    for database, scratch in pairs:
+        inside = is_file(scratch) and Path(scratch.bare).is_relative_to(ground.copy)
+        if scratch.bare not in names and not inside:
+            raise PolicyError(
+                tr(
+                    "No variable of the app's environment leads to the database {name}, so its migration would reach the "
+                    "live data in a rehearsal too.",
+                    name=database.name,
+                ),
+                tr(
+                    "Let the app read the database's name or URL from a variable. Where it does so from one that gitdeploy "
+                    "doesn't see, name it in deploy.yaml: rehearse: {{env: {{DB_NAME: '{{database}}'}}}}"
+                ),
+            )
+
+
+def require_room(ground: Ground, pairs: Sequence[Pair], copied: int) -> None:
+    """Raises `DeploymentFailed` where a disk has too little room for what will be made. COPIED: bytes of the checkout's copy."""
+    needed: dict[Path, int] = {ground.folder: copied}
+    for database, scratch in pairs:
+        needed[ground.folder] += database.size()  # its dump
+        place, size = scratch.room()
+        if is_file(scratch) and not place.is_dir():
+            place = ground.folder  # it is made there
+        if place.is_dir():
+            needed[place] = needed.get(place, 0) + size
+    _require(ground, needed)
+
+
+def _require(ground: Ground, needed: Mapping[Path, int]) -> None:
+    for place, size in needed.items():
+        found = os.statvfs(place)
+        free, spare = found.f_bavail * found.f_frsize, min(_SPARE, found.f_blocks * found.f_frsize // 20)
+        if free < size + spare:
+            raise DeploymentFailed(
+                tr(
+                    "There is too little room for a rehearsal on the disk of {place}: {free} free, {needed} needed.",
+                    place=str(ground.site.root if place == ground.folder else place),
+                    free=size_text(free),
+                    needed=size_text(size + spare),
+                ),
+                tr("Make room: gitdeploy prune"),
+            )
+
+
+def refuse_live_names(ground: Ground, pairs: Sequence[Pair], after: Config) -> None:
+    """Where nothing but the environment keeps hooks from the live databases: raises `PolicyError` for one that names one."""
+    for stage in (CHECK, "build", "migrate"):
+        for hook in find_hooks(ground.copy, after.hooks, stage):
+            text = hook.argv[-1] if hook.path is None else hook.path.read_text("utf-8", "replace")
+            for live, scratch in pairs:
+                name = os.path.basename(live.identity.rpartition(" ")[2])
+                if not is_file(scratch) and re.search(rf"(?<![\w.-]){re.escape(name)}(?![\w.-])", text):
+                    raise PolicyError(
+                        tr("{hook} names the live database {name} itself.", hook=hook.name, name=live.name),
+                        tr("Let it read the name from a variable of the app's environment."),
+                    )
