@@ -114,6 +114,11 @@ def _made(text: str, template: str, values: Mapping[str, str]) -> Message:
     return made
 
 
+def put_together(template: str, values: Mapping[str, str]) -> str:
+    """The sentence of TEMPLATE and VALUES that somebody else wrote: nothing but names is looked up in it."""
+    return _made(_filled(template, values), template, values)
+
+
 def joined(by: str, parts: Iterable[str]) -> str:
     """`by.join(parts)`, in which the sentences among PARTS stay sentences."""
     listed = list(parts)

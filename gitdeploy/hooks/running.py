@@ -19,7 +19,8 @@ from msgspec import Struct
 
 from gitdeploy.config import HooksConfig
 from gitdeploy.errors import GitDeployError
-from gitdeploy.messages import tr
+from gitdeploy.hooks.saying import sentence_in
+from gitdeploy.messages import render, spoken, tr
 from gitdeploy.system import environment as environment_
 from gitdeploy.system import owner, process
 from gitdeploy.system.ourselves import user_word
@@ -34,6 +35,8 @@ from gitdeploy.text import (
     telling_lines,
 )
 
+_ACTIONS = {"upgrade": tr("upgrade"), "restore": tr("restore"), "rollback": tr("rollback")}
+_STATUSES = {"rolled_back": tr("rolled back"), "failed": tr("failed")}
 FOLDER = "hooks"  # the usual name of the folder; it counts where deploy.yaml says so
 MIGRATE_AFTER = "migrate-after"  # the second half of the migrations
 STAGES = (
@@ -100,7 +103,22 @@ class HookContext(Struct, frozen=True):
         """All of them, the unknown ones empty: a script with `set -u` can name each."""
         values = {name: getattr(self, name) for name in self.__struct_fields__}
         texts = {f"GITDEPLOY_{k.upper()}": "" if v is None else str(v).replace("\0", "") for k, v in values.items()}
-        return {"GITDEPLOY_STAGE": stage, **texts}
+        said = {"GITDEPLOY_SENTENCE": render(self.sentence()).replace("\0", ""), "GITDEPLOY_LANG": spoken()}
+        return {"GITDEPLOY_STAGE": stage, **texts, **said}
+
+    def sentence(self) -> str:
+        """What the deployment is or how it failed, for whoever is told of it by a hook."""
+        if self.error:
+            status = _STATUSES.get(self.status or "", (self.status or "").replace("_", " "))
+            return tr("{app}: {status}. {error}", app=self.app, status=status, error=self.error)
+        return tr(
+            "{app}: {action} from {before} to {after}, by {performer}",
+            app=self.app,
+            action=_ACTIONS.get(self.action, self.action),
+            before=self.from_version or "?",
+            after=self.to_tag or self.to_version or (self.to_commit or "")[:8],
+            performer=self.performer,
+        )
 
 
 def find_hooks(root: Path, hooks: HooksConfig, stage: str) -> tuple[Hook, ...]:
@@ -327,6 +345,7 @@ def _run(
     last: deque[str] = deque(maxlen=LOOKED_THROUGH)
 
     def line(said: str) -> None:
+        said = sentence_in(said)
         last.append(said)
         if on_line:
             on_line(said)

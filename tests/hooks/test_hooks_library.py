@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import json
 import os
+import re
 import shlex
 import shutil
 import sqlite3
@@ -34,6 +35,8 @@ from gitdeploy.config import HooksConfig
 from gitdeploy.errors import GitDeployError, UsageError
 from gitdeploy.hooks import library
 from gitdeploy.hooks.running import STAGES, HookContext, HookFailed, find_hooks, run_hooks
+from gitdeploy.hooks.saying import sentence_in
+from gitdeploy.messages import Message, heard, render, said, speaking, tr
 from gitdeploy.migrations import compare, is_migration, second_half
 
 PROJECT = Path(__file__).parents[2]
@@ -504,7 +507,7 @@ def post(web: Receiver) -> tuple[str, Any]:
 def test_dingtalk_gets_a_signed_text(app: Path, web: Receiver) -> None:
     web.answers = {"/robot/send": (200, b'{"errcode":0,"errmsg":"ok"}')}
     (app / ".env").write_text(f'DINGTALK_WEBHOOK="{web.url}/robot/send?access_token=tok"\nDINGTALK_SECRET=SECabc\n')
-    assert run(app, "notify-dingtalk", performer="alice") == ["DingTalk told."]
+    assert run(app, "notify-dingtalk", performer="alice") == ["DingTalk was notified."]
     path, body = post(web)
     query = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(path).query))
     digest = hmac.new(b"SECabc", f"{query['timestamp']}\nSECabc".encode(), hashlib.sha256).digest()
@@ -518,7 +521,7 @@ def test_feishu_gets_a_signed_text_and_a_failure_in_its_words(app: Path, web: Re
     monkeypatch.setenv("FEISHU_WEBHOOK", web.url + "/hook")
     monkeypatch.setenv("FEISHU_SECRET", "feishu-secret")
     error = "Wanted v1.3, failed at health: 库存 500."
-    assert run(app, "notify-feishu", "on-failure", status="rolled_back", error=error) == ["Feishu told."]
+    assert run(app, "notify-feishu", "on-failure", status="rolled_back", error=error) == ["Feishu was notified."]
     _, body = post(web)
     digest = hmac.new(f"{body['timestamp']}\nfeishu-secret".encode(), b"", hashlib.sha256).digest()
     assert body["sign"] == base64.b64encode(digest).decode()
@@ -544,7 +547,7 @@ def test_a_chat_that_does_not_answer_never_fails_a_deployment_and_no_token_is_sa
     for address in ("http://127.0.0.1:9/?token=hunter22", f"{web.url}/x?token=hunter22", "hunter22://x"):
         monkeypatch.setenv(f"{name.upper()}_WEBHOOK", address)
         (line,) = run(app, f"notify-{name}")
-        assert "was not told" in line
+        assert "could not be notified" in line
         assert "hunter22" not in line
 
 
@@ -554,14 +557,14 @@ def test_a_cdn_is_asked_to_forget_the_changed_static_files_only(app: Path, web: 
     (app / ".env").write_text(
         f"CDN_PURGE_URL={web.url}/purge\nCDN_PURGE_TOKEN=cdn-token\nCDN_BASE_URL=https://static.example.com/\n"
     )
-    assert run(app, "cdn-purge", changed_files=tmp_path / "changed") == ["2 files purged."]
+    assert run(app, "cdn-purge", changed_files=tmp_path / "changed") == ["Files purged: 2"]
     _, headers, body = web.got.pop()
     assert json.loads(body) == {
         "files": ["https://static.example.com/a%20b.css", "https://static.example.com/js/app.js"]
     }
     assert headers["Authorization"] == "Bearer cdn-token"
     web.answers = {}
-    assert run(app, "cdn-purge", changed_files=tmp_path / "changed") == ["The CDN was not told: 404"]
+    assert run(app, "cdn-purge", changed_files=tmp_path / "changed") == ["The CDN could not be asked: 404"]
 
 
 # ---- other services ----
@@ -679,3 +682,57 @@ def test_a_backup_is_handed_to_restic_or_rclone_whole_or_not_at_all(
     (tmp_path / "rclone").unlink()
     assert "could NOT be copied" in run(app, "backup-elsewhere", backup="gone")[-1]
     assert not (tmp_path / "rclone").exists(), "nothing of an export that failed is handed on"
+
+
+# ---- in the reader's language ----
+
+
+def test_what_a_ready_hook_says_is_read_in_each_language(app: Path, web: Receiver, monkeypatch: Any) -> None:
+    (on,) = run(app, "maintenance-on")
+    assert (str(on), render(on, "zh")) == ("Maintenance page on.", "维护页面已开启。")
+    needs.program("curl")
+    web.answers = {"/admin": (500, b"boom")}
+    monkeypatch.setenv("SMOKE_URL", web.url)
+    monkeypatch.setenv("SMOKE_PAGES", "/admin=403")
+    with pytest.raises(HookFailed) as caught:
+        run(app, "smoke-test")
+    said = "\n".join(render(each, "zh") for each in (caught.value.message, *caught.value.details))
+    assert "/admin 返回" in said
+    assert "而不是 403。" in said
+
+
+def test_a_chat_is_told_in_the_language_of_the_server(app: Path, web: Receiver, monkeypatch: Any) -> None:
+    monkeypatch.setenv("WECOM_WEBHOOK", f"{web.url}/wecom")
+    web.answers = {"/wecom": (200, b'{"errcode": 0}')}
+    with speaking("zh"):
+        run(app, "notify-wecom", performer="li")
+        run(app, "notify-wecom", "on-failure", status="rolled_back", error=tr("Another deployment is running."))
+    texts = [json.loads(body)["text"]["content"] for _, _, body in web.got]
+    assert texts == ["otrs-web：升级，从 1.2.9 到 v1.3，执行者 li", "otrs-web：已回滚。另一个部署正在进行。"]
+
+
+SAID = [
+    ("plain text", "plain text", {}),
+    ("gitdeploy-say nginx reloaded.", "nginx reloaded.", {}),
+    ("gitdeploy-say {a}: {b} | a=1 | b=x=y", "1: x=y", {"a": "1", "b": "x=y"}),
+    ("gitdeploy-say {a} | a=this | that | b=2", "this | that", {"a": "this | that", "b": "2"}),
+    ("gitdeploy-say {a} {unknown} {a.__class__} {0} | a=1", "1 {unknown} {a.__class__} {0}", {"a": "1"}),
+    ("gitdeploy-say {a} | A=1 | =2", "{a}", {}),
+    ("gitdeploy-say ", "", {}),
+    ("say {a}", "say {a}", {}),
+]
+
+
+@pytest.mark.parametrize(("line", "text", "values"), SAID)
+def test_a_line_with_a_template_becomes_its_sentence(line: str, text: str, values: dict[str, str]) -> None:
+    found = sentence_in(line)
+    assert str(found) == text
+    assert (dict(found.values) if isinstance(found, Message) else {}) == values
+    assert str(heard(json.loads(json.dumps(said(found))))) == text, "as the journal keeps it"
+
+
+def test_no_ready_hook_says_anything_in_english_alone() -> None:
+    shown = re.compile(
+        r"""(?:echo|print\(|sys\.exit\()\s*f?["'](?!gitdeploy-say )([^"']*(?<![$\w])[A-Za-z]{3,}[^"']*)["']"""
+    )
+    assert {hook.name: found for hook in library.library() if (found := shown.findall(hook.path.read_text()))} == {}

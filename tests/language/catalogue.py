@@ -54,6 +54,11 @@ def sentences() -> list[Sentence]:
             if _has_words(template) and (template not in found or (more and not found[template].more)):
                 found[template] = Sentence(template, more, place)
     for hook in library():
+        for template in re.findall(
+            r'gitdeploy-say (.+?)(?: \| |"|$)', hook.path.read_text(encoding="utf-8"), re.MULTILINE
+        ):
+            if _has_words(template):
+                found.setdefault(template, Sentence(template, "", f"hooks/{hook.name}"))
         found.setdefault(_escaped(hook.about), Sentence(_escaped(hook.about), "", f"hooks/{hook.name}"))
     for text in texts().values():
         if _has_words(text.english):
