@@ -4,7 +4,7 @@ What they do is tested by e2e/test_documented_commands.py."""
 from __future__ import annotations
 
 import pytest
-from click import Context, Group, UsageError
+from click import BadOptionUsage, Context, Group, UsageError
 
 from docs.commands import Command, named, typed
 from gitdeploy.cli import cli
@@ -22,6 +22,8 @@ def problem(command: Command) -> str | None:
         context.allow_interspersed_args = not isinstance(known, Group)
         try:
             _, rest, _ = known.make_parser(context).parse_args(rest)
+        except BadOptionUsage as error:  # an option that is named, without a value
+            return None if error.option_name == command.words[-1] else error.format_message()
         except UsageError as error:
             return error.format_message()
         if not isinstance(known, Group) or not rest or rest[0] in PLACEHOLDERS:
