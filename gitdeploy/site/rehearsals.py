@@ -34,7 +34,7 @@ class Data(Struct, frozen=True):
 class Rehearsal(Struct, frozen=True):
     """How a release did in a copy of the app. Durations are seconds, `at` is ISO 8601, `disk` bytes.
 
-    step, reason: where and why it failed, empty where it passed. migration: what the migrate hooks took; None: there are none.
+    step, reason: where and why it failed, empty where it passed. migration, second_half: what the hooks of the two halves took; None: there are none.
     health: what was answered; empty where the app was not started. back: whether the old release works on the data that the
     new one has migrated, and why not, or why that was not tried. withheld: names of variables that it did without. locks: what a
     migration held, in sentences. config, schema: hashes by which it is known to be of another time.
@@ -48,6 +48,7 @@ class Rehearsal(Struct, frozen=True):
     step: str = ""
     reason: str = ""
     migration: float | None = None
+    second_half: float | None = None
     health: str = ""
     back: Back = "not_tried"
     back_reason: str = ""
@@ -120,6 +121,7 @@ class Known(Struct, frozen=True):
             tr("no migration")
             if found.migration is None
             else tr("migration {took}", took=duration_text(found.migration)),
+            *([tr("its second half {took}", took=duration_text(found.second_half))] if found.second_half else []),
             tr("healthy") if found.health else tr("not started (rehearse.command)"),
         ]
         return tr("{told}; {back}", told=joined(", ", parts), back=back_sentence(found))

@@ -95,6 +95,9 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Sample:
     made.release("v1.3.0", tree("1.3.0", "SELECT name FROM people", "ALTER TABLE person RENAME TO people"))
     made.release("v1.4.0", tree("1.4.0", migrate="ALTER TABLE nobody ADD COLUMN mail TEXT"))
     made.release("v1.5.0", tree("1.5.0", dies="raise SystemExit('no such setting: COLOUR')"))
+    halves = tree("1.5.1", "SELECT count(*) FROM person", "ALTER TABLE person ADD COLUMN mail TEXT")
+    second = "import sqlite3; sqlite3.connect('instance/app.db').execute('ALTER TABLE person DROP COLUMN name')"
+    made.release("v1.4.1", {**halves, "hooks/migrate-after": Program(f"#!/usr/bin/python3\n{second}\n")})
     made.install("v1.0.0", branch="main")
     (made.app / ".env").write_text("STRIPE_API_KEY=sk_live_1234567890\nSECRET_KEY=own\n")
     (made.app / "instance").mkdir()
@@ -242,6 +245,15 @@ def test_what_speaks_against_it_is_said_before_anything_is_made(app: Sample, tmp
     (app.app / "deploy.yaml").write_text(told.partition("rehearse:")[0])  # and without `check`
     said = app.gitdeploy(*words, "--keep", code=2).err
     assert "Set it in deploy.yaml: rehearse: {command: ...}" in said
+
+
+def test_migrations_in_two_halves(app: Sample) -> None:
+    """The old release is tried between them, as a rollback would come; the second half after that."""
+    with untouched(app):
+        found = rehearse(app, "v1.4.1", OUTSIDE="9", LIVE="")
+    assert [step["name"] for step in found["steps"]][-4:] == ["migrate", "health", "old-release", "migrate-after"]
+    assert (found["rehearsal"]["passed"], found["rehearsal"]["back"]) == (True, "works")
+    assert "its second half 0." in found["message"]
 
 
 def test_watch_upgrades_only_after_a_rehearsal_has_passed(app: Sample) -> None:

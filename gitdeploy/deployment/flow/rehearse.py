@@ -18,6 +18,7 @@ from gitdeploy.deployment.record.work import Result, Session, Work, record
 from gitdeploy.deployment.rehearse.grounds import Ground, held
 from gitdeploy.deployment.rehearse.run import Run
 from gitdeploy.errors import GitDeployError, Interrupted, UsageError
+from gitdeploy.hooks.running import MIGRATE_AFTER
 from gitdeploy.messages import tr
 from gitdeploy.site import rehearsals
 from gitdeploy.site.memory import failure_remembered
@@ -25,7 +26,13 @@ from gitdeploy.site.rehearsals import Known, Rehearsal
 from gitdeploy.site.site import head_of
 from gitdeploy.versions import CodeState
 
-_TELLING = ("check", "build", "migrate", "health")  # steps in which a failure says something of the release
+_TELLING = (
+    "check",
+    "build",
+    "migrate",
+    "health",
+    MIGRATE_AFTER,
+)  # steps in which a failure says something of the release
 
 
 class Rehearsed(Struct):
@@ -67,7 +74,8 @@ def rehearse(session: Session, tag: str | None, options: Options, *, keep: bool 
         with _verdict_kept(work, run):
             run.try_release()
             run.ask_health()
-        run.try_back()
+            run.try_back()
+            run.try_second_half()
         rehearsal = run.result()
         app = run.serve_again(made) if keep else None
         if app is None:

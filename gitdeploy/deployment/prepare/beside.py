@@ -40,7 +40,7 @@ _NOT_COPIED = (".pid",)
 
 class Whole(Struct):
     """What a whole copy is made of. `wanted`: paths in the checkout, kept or backed up, that are copied however large they are;
-    `leave`: files that are not; `shared`: whether files can share their blocks. `left_out`: names of what is not in the copy."""
+    `leave`: files and folders that are not; `shared`: whether files can share their blocks. `left_out`: names of what is not in the copy."""
 
     wanted: Sequence[str]
     leave: Collection[Path]
@@ -154,6 +154,8 @@ class _Copy(Struct):
 
     def _entry(self, entry: os.DirEntry[str], name: str) -> None:
         there = self.place / name
+        if self.whole is not None and self.root / name in self.whole.leave:
+            return
         if entry.is_symlink() and (self.whole is None or not self._leads_out(entry.path)):
             there.symlink_to(self._target(entry.path))
         elif entry.is_dir():
@@ -192,8 +194,6 @@ class _Copy(Struct):
 
     def _file(self, entry: os.DirEntry[str], name: str) -> None:
         there = self.place / name
-        if self.whole is not None and self.root / name in self.whole.leave:
-            return
         self.files += 1
         if self.files % 200 == 1:
             interruption.check()

@@ -10,7 +10,6 @@ from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 
 from msgspec import Struct, field
-from msgspec.structs import replace
 
 from gitdeploy.backups import copying
 from gitdeploy.databases import Database, Dump, open_databases
@@ -33,14 +32,15 @@ from gitdeploy.deployment.rehearse.environment import (
 )
 from gitdeploy.deployment.rehearse.grounds import Ground, ending
 from gitdeploy.deployment.rehearse.locks import watched
+from gitdeploy.deployment.rehearse.reach import servers_of, what_is_open
 from gitdeploy.deployment.rehearse.serve import RehearsedApp, ask, free_port, started
 from gitdeploy.errors import DeploymentFailed, GitDeployError, Interrupted
-from gitdeploy.hooks.running import find_hooks
+from gitdeploy.hooks.running import MIGRATE_AFTER
 from gitdeploy.messages import tr
 from gitdeploy.site.app_environment import app_environment, hook_caller
 from gitdeploy.site.keeping import database_files
 from gitdeploy.site.rehearsals import Data, Rehearsal, settings_digest
-from gitdeploy.system.isolation import Isolation, Reached, found_out
+from gitdeploy.system.isolation import Isolation, found_out
 from gitdeploy.system.memory import share_of_memory
 from gitdeploy.text import listing, size_text
 from gitdeploy.venvs.generations import disk_usage
@@ -63,6 +63,7 @@ class Run(Struct):
     before: list[tuple[Mapping[str, int], int]] = field(default_factory=list)
     after: list[tuple[Mapping[str, int], int]] = field(default_factory=list)
     migration: float | None = None
+    second_half: float | None = None
     health: str = ""
     back: tuple[str, str] = ("not_tried", "")
     locks: list[str] = field(default_factory=list)
@@ -108,6 +109,8 @@ class Run(Struct):
         work = self.preparation.work
         with self._step("copy") as shown:
             leave = database_files(self.live, work.site.root)
+            if work.site.venv_link is not None:
+                leave |= {work.site.venv_link}  # it has a link to the generation in its place
             whole = Whole(self._wanted(), leave, self._shared())
             obstacle = make_copy(self.preparation, self.ground.copy, new=True, whole=whole)
             if obstacle is not None:
@@ -149,19 +152,9 @@ class Run(Struct):
     def _keep_apart(self) -> None:
         """Find out how far what runs in the copy can be kept from everything else, and change the app's environment."""
         journal, site = self.preparation.work.journal, self.preparation.work.site
-        self.isolation = found_out(site.root, self.ground.folder, self._reached())
-        if not (self.isolation.network and self.isolation.mounts):
-            what = tr("the network") if not self.isolation.network else tr("the live files")
-            if not self.isolation.network and not self.isolation.mounts:
-                what = tr("the network and the live files")
-            journal.line(
-                tr(
-                    "This kernel doesn't let gitdeploy close {what} to the rehearsal ({why}): only its environment is another.",
-                    what=what,
-                    why=self.isolation.why,
-                ),
-                "warning",
-            )
+        self.isolation = found_out(site.root, self.ground.folder, servers_of(self.scratches))
+        if (sentence := what_is_open(self.isolation)) is not None:
+            journal.line(sentence, "warning")
         if not self.isolation.mounts:
             refusals.refuse_live_names(self.ground, self.pairs, self.preparation.plan.after)
         self._change_environment(self.preparation.plan.target.version)
@@ -172,22 +165,6 @@ class Run(Struct):
                     names=listing(list(self.environment.withheld), 8),
                 )
             )
-
-    def _reached(self) -> list[Reached]:
-        """The servers of the databases, and which databases there. What is asked of another machine may be in TLS, which can't be
-        read along."""
-        found: dict[int | str, Reached] = {}
-        for scratch in self.scratches:
-            kind = scratch.database.kind
-            ways = [Reached(path=path, wire=kind) for path in scratch.sockets()]
-            if (server := scratch.server) is not None:
-                host = server.host.split(",")[0]
-                ways.append(Reached(host, int(server.port.split(",")[0]), wire=kind if host in _LOOPBACKS else ""))
-            for way in ways:
-                key = way.path or way.port
-                before = found.get(key, way).only
-                found[key] = replace(way, only=(*before, scratch.bare))
-        return list(found.values())
 
     def _change_environment(self, version: str | None) -> None:
         assert self.isolation is not None
@@ -224,20 +201,21 @@ class Run(Struct):
             with self._step(CHECK) as shown:
                 shown.summary = check_copy(there, self.ground.folder / "live")
         for stage in ("build", "migrate"):
-            if not find_hooks(self.ground.copy, plan.after.hooks, stage):
+            if stage not in plan.hooks:
                 continue
             with self._step(stage) as shown, watched(self.scratches if stage == "migrate" else ()) as locks:
                 begun = time.monotonic()
                 shown.summary = listing(there.run_stage(plan.after, stage), 3)
                 if stage == "migrate":
                     self.migration = time.monotonic() - begun
-                    self._look_where_it_went()
+                    self._look_where_it_went(first_half=plan.halves)
                     self.locks = locks.sentences()
         self.after = [(scratch.database.rows(), scratch.database.size()) for scratch in self.scratches]
         self._tell_growth()
 
-    def _look_where_it_went(self) -> None:
-        """The migrations are recorded in the scratch databases, and the live schema is what it was."""
+    def _look_where_it_went(self, *, first_half: bool) -> None:
+        """The migrations are recorded in the scratch databases, and the live schema is what it was. FIRST_HALF: those of the
+        second have not run."""
         work, plan = self.preparation.work, self.preparation.plan
         changed = [each.name for each in self.live if each.fingerprint() != self.schema.get(each.name)]
         if changed:
@@ -253,7 +231,7 @@ class Run(Struct):
             )
         databases = [scratch.database for scratch in self.scratches]
         commits = (plan.origin.commit, plan.target.commit)
-        listed = plan.after.hooks.contract_migrations if plan.halves else None
+        listed = plan.after.hooks.contract_migrations if first_half else None
         require_recorded_in(work.journal, work.site.repository, *commits, databases, listed)
 
     def _tell_growth(self) -> None:
@@ -321,7 +299,8 @@ class Run(Struct):
                 put_back(site.root, self.ground.copy, self.preparation.manifest.items)
                 link_venv(self.preparation, self.ground.copy, new=False)
                 self._change_environment(plan.origin.version)
-                self._there().run_stage(plan.before, "build")
+                if plan.options.hooks:
+                    self._there().run_stage(plan.before, "build")
                 with self.serve() as app:
                     ask(app, self._there(), plan.before.health, plan.origin.version, self.port)
             except Interrupted:
@@ -336,12 +315,33 @@ class Run(Struct):
             self.back = ("works", "")
             shown.summary = tr("works: a rollback needs no data")
 
-    def serve_again(self, made: ExitStack) -> RehearsedApp:
-        """The release in the copy again, started until MADE ends."""
+    def try_second_half(self) -> None:
+        """The second half of the migrations, which comes once the release is final; then its health once more. Raises what
+        fails it."""
+        plan = self.preparation.plan
+        if not plan.halves:
+            return
+        self._put_forward()
+        with self._step(MIGRATE_AFTER) as shown:
+            begun = time.monotonic()
+            shown.summary = listing(self._there().run_stage(plan.after, MIGRATE_AFTER), 3)
+            self.second_half = time.monotonic() - begun
+            self._look_where_it_went(first_half=False)
+            if self.health:
+                with self.serve() as app:
+                    ask(app, self._there(), plan.after.health, plan.target.version, self.port)
+        self.after = [(scratch.database.rows(), scratch.database.size()) for scratch in self.scratches]
+
+    def _put_forward(self) -> None:
+        """The release is in the copy again, after the old one."""
         assert self.preparation.manifest is not None
         put_forward(self.preparation.work.site.root, self.ground.copy, self.preparation.manifest.items)
         link_venv(self.preparation, self.ground.copy, new=True)
         self._change_environment(self.preparation.plan.target.version)
+
+    def serve_again(self, made: ExitStack) -> RehearsedApp:
+        """The release in the copy again, started until MADE ends."""
+        self._put_forward()
         with self._step("health") as shown:
             app = made.enter_context(self.serve())
             plan = self.preparation.plan
@@ -363,6 +363,7 @@ class Run(Struct):
             step=self.step if error is not None else "",
             reason=error.message if error is not None else "",
             migration=round(self.migration, 3) if self.migration is not None else None,
+            second_half=round(self.second_half, 3) if self.second_half is not None else None,
             health=self.health,
             back=self.back[0],  # type: ignore[arg-type]
             back_reason=self.back[1],
@@ -385,6 +386,3 @@ class Run(Struct):
         self.step = name
         with self.preparation.work.journal.step(name) as shown:
             yield shown
-
-
-_LOOPBACKS = ("localhost", "127.0.0.1", "::1")
