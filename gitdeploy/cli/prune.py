@@ -35,6 +35,7 @@ def command(screen: Screen, /, dry_run: bool, keep: int | None, wait: float) -> 
     for label, names in (
         ("backups", done.backups),
         ("generations", done.generations),
+        (tr("Pythons"), done.pythons),
         (tr("still in use"), done.in_use),
     ):
         if names:
@@ -42,6 +43,7 @@ def command(screen: Screen, /, dry_run: bool, keep: int | None, wait: float) -> 
     document = {
         "backups": done.backups,
         "generations": done.generations,
+        "pythons": done.pythons,
         "freed": done.freed,
         "in_use": done.in_use,
         "dry_run": dry_run,

@@ -16,7 +16,8 @@ from gitdeploy.site.site import Site
 from gitdeploy.site.submodule_refs import drop_refs
 from gitdeploy.state import Database
 from gitdeploy.state.prepared import prepared_stages
-from gitdeploy.text import count, size_text
+from gitdeploy.text import count, listing, size_text
+from gitdeploy.venvs import downloaded
 
 
 class Pruned(Struct, frozen=True):
@@ -26,6 +27,7 @@ class Pruned(Struct, frozen=True):
     generations: tuple[str, ...]
     freed: int
     in_use: tuple[str, ...]
+    pythons: tuple[str, ...] = ()  # interpreters that were downloaded for this app
 
 
 def held_generations(site: Site, dropped: set[str] | None = None) -> set[str]:
@@ -63,8 +65,15 @@ def prune(site: Site, *, keep: int, line: Callable[[str], object], dry_run: bool
     used = [path for path in loose if venvs.in_use(path)]
     free = [path for path in loose if path not in used]
     # Only what goes is looked through: to measure all that is kept would cost every deployment a walk over all of it.
-    size = venvs.disk_usage([*(site.state.backups / name for name in sorted(names)), *free]).freed
-    pruned = Pruned(tuple(sorted(names)), tuple(path.name for path in free), size, tuple(path.name for path in used))
+    pythons = _unused_pythons(site, free)
+    size = venvs.disk_usage([*(site.state.backups / name for name in sorted(names)), *free, *pythons]).freed
+    pruned = Pruned(
+        tuple(sorted(names)),
+        tuple(path.name for path in free),
+        size,
+        tuple(path.name for path in used),
+        tuple(path.name for path in pythons),
+    )
     if dry_run:
         return pruned
     for backup in going:
@@ -75,6 +84,10 @@ def prune(site: Site, *, keep: int, line: Callable[[str], object], dry_run: bool
             venvs.remove(path)
         except GitDeployError as error:  # files of another user's in it; the deployment is whole all the same
             line(tr("{message} {hint}", message=error.message, hint=error.hint))
+    for path in pythons:
+        downloaded.remove(path)
+    if pythons:
+        line(tr("Dropped {pythons}, which no venv uses any more.", pythons=listing([path.name for path in pythons], 3)))
     if going or free:
         line(
             tr(
@@ -86,6 +99,13 @@ def prune(site: Site, *, keep: int, line: Callable[[str], object], dry_run: bool
             + "."
         )
     return pruned
+
+
+def _unused_pythons(site: Site, going: list[Path]) -> list[Path]:
+    """Interpreters that gitdeploy had downloaded, and no venv that stays is made with."""
+    places = [path for path in _generations(site) if path not in going]
+    live = site.live_venv()
+    return downloaded.unused(site.state.pythons, [*places, *([live.real] if live is not None else [])])
 
 
 def forget_old(site: Site, database: Database) -> int:

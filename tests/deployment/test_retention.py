@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import tempfile
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -147,6 +148,35 @@ def test_a_generation_stays_as_long_as_something_needs_it(checkout: Checkout) ->
     assert [backup.id[-4:] for backup in site.backups()] == ["v1.2"]
     assert prune(site, keep=1, line=said.append).generations == ()
     assert len(said) == 1, "nothing dropped, nothing said"
+
+
+def test_a_downloaded_python_goes_with_the_last_venv_that_is_made_with_it(checkout: Checkout) -> None:
+    checkout.go(checkout.commit({"deploy.yaml": "app: {name: shop}\nsource: {type: git}\nvenv: {path: venv}\n"}))
+    site = Site.open(checkout.root)
+    site.make_state()
+    old = (datetime.now(UTC) - timedelta(days=8)).timestamp()
+    for name in ("3.10.1", "3.11.2", "3.12.3", "3.13.4", "3.14.0"):
+        place = site.state.pythons / f"cpython-{name}-linux"
+        (place / "bin").mkdir(parents=True)
+        (place / "bin/python3").write_text("")
+        os.utime(place, (old, old))
+    (site.state.pythons / "cpython-3.10-linux").symlink_to("cpython-3.10.1-linux")  # as uv makes them
+    os.utime(site.state.pythons / "cpython-3.14.0-linux")  # downloaded just now, for a build that failed
+    for name, python in (("live", "3.11.2"), ("backed", "3.12.3"), ("loose", "3.10.1")):
+        place = generation(site, name)
+        (place / "bin/python").symlink_to(site.state.pythons / f"cpython-{python}-linux/bin/python3")
+    (generation(site, "listed") / "pyvenv.cfg").write_text(f"home = {site.state.pythons}/cpython-3.13.4-linux/bin\n")
+    (checkout.root / "venv").symlink_to(".gitdeploy/venvs/live")
+    made(site.state.backups, 1, generation="backed")
+    made(site.state.backups, 2, generation="listed")
+    said: list[str] = []
+    wanted = prune(site, keep=5, line=said.append, dry_run=True)
+    assert (wanted.generations, wanted.pythons) == (("loose",), ("cpython-3.10.1-linux",))
+    assert prune(site, keep=5, line=said.append) == wanted
+    left = sorted(path.name for path in site.state.pythons.iterdir())
+    assert left == [f"cpython-{version}-linux" for version in ("3.11.2", "3.12.3", "3.13.4", "3.14.0")]
+    assert "Dropped cpython-3.10.1-linux, which no venv uses any more." in said
+    assert prune(site, keep=5, line=said.append).pythons == ()
 
 
 def test_old_deployments_go_out_of_the_database_but_not_those_with_a_backup(tmp_path: Path) -> None:
