@@ -18,6 +18,7 @@ from support.sample import Tree, write_tree
 from gitdeploy import config as configuration
 from gitdeploy.site.site import Site
 from gitdeploy.upkeep.drafting import Draft, draft
+from gitdeploy.upkeep.drafting.composed import composed
 from gitdeploy.upkeep.drafting.lines import Line, flow, written
 from gitdeploy.upkeep.drafting.rehearsing import command_at_port
 from gitdeploy.upkeep.drafting.seen import look
@@ -65,6 +66,19 @@ if os.getenv("DB") == "sqlite":
     DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": "chosen.db"}}
 else:
     DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": "other.db"}}
+"""
+
+
+COMPOSE = """\
+x-common: &common
+  restart: always
+services:
+  db: {image: postgres, ports: ["5432:5432"]}
+  worker: {<<: *common, build: {context: ./app}}
+  web:
+    <<: *common
+    build: .
+    ports: ["${WEB_PORT:-11}:8000"]
 """
 
 
@@ -250,6 +264,28 @@ ROWS: dict[str, tuple[Tree, Mapping[str, str], Mapping[str, str], Mapping[str, A
         {"health.url": None},
         {"health.url": "bind in gunicorn.conf.py, but it doesn't answer now"},
     ),
+    "a compose file": (
+        {"docker-compose.yml": COMPOSE, "routes.py": '@app.get("/healthz")\n'},
+        {},
+        {},
+        {"service.compose": None, "service.systemd": None, "health.url": None},
+        {"service.compose": "docker-compose.yml makes this service from the checkout, but it doesn't run now",
+         "health.url": "docker-compose.yml publishes it, but it doesn't answer now"},
+    ),
+    "a compose file of others' images alone": (
+        {"compose.yaml": "services: {db: {image: postgres, ports: ['5432:5432']}}\n"},
+        {},
+        {},
+        {"service.compose": None},
+        {"service.systemd": "what restarts it?"},
+    ),
+    "a compose file that is none": (
+        {"compose.yaml": "services: [&a [*a]]\n", "docker-compose.yml": COMPOSE},
+        {},
+        {},
+        {"service.compose": None},
+        {"service.systemd": "what restarts it?"},
+    ),
     "a socket": (
         {"gunicorn.conf.py": 'bind = "unix:/run/shop.sock"\n'},
         {},
@@ -269,6 +305,25 @@ def test_what_is_found(tmp_path: Path, row: tuple[Tree, Any, Any, Mapping[str, A
     for key, words in questions.items():
         assert words in asks.get(key, ""), made.text
     assert "secret-of-the-shop" not in made.text
+
+
+@pytest.mark.parametrize(
+    ("service", "ports"),
+    [
+        ("{build: ., ports: ['8000:80']}", ("127.0.0.1:8000",)),
+        ("{build: ., ports: ['0.0.0.0:8000:80/tcp', '192.0.2.1:81:80']}", ("127.0.0.1:8000", "192.0.2.1:81")),
+        ("{build: ., ports: [{published: 8000, target: 80}, {published: '81', host_ip: 192.0.2.1}]}", ("127.0.0.1:8000", "192.0.2.1:81")),
+        ("{build: ., ports: ['${P:-8000}:80', '80', '8000-8010:80', '53:53/udp', 99999, '${P}:80']}", ("127.0.0.1:8000",)),
+        ("{build: {dockerfile: x}}", ()),
+        ("{image: mine, volumes: ['.:/srv', 'data:/data']}", ()),
+        ("{image: mine, volumes: [{type: bind, source: ., target: /srv}]}", ()),
+        ("{image: mine}", None), ("{build: ../other}", None), ("{build: 'https://example.com/x.git'}", None), ("7", None),
+    ],
+)  # fmt: skip
+def test_what_a_compose_file_says_of_the_app(tmp_path: Path, service: str, ports: tuple[str, ...] | None) -> None:
+    (tmp_path / "compose.yaml").write_text(f"services:\n  web: {service}\n")
+    found = composed(tmp_path)
+    assert [(each.name, each.ports) for each in found] == ([] if ports is None else [("web", ports)])
 
 
 class _Answers(http.server.BaseHTTPRequestHandler):

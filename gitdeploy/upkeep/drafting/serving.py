@@ -20,6 +20,7 @@ from gitdeploy.services.listening import listening
 from gitdeploy.services.supervisor import config_files
 from gitdeploy.system import proc
 from gitdeploy.text import clean, listing
+from gitdeploy.upkeep.drafting.composed import composed, is_up
 from gitdeploy.upkeep.drafting.lines import Line
 from gitdeploy.upkeep.drafting.python_files import Settings
 from gitdeploy.upkeep.drafting.seen import Seen, serves, text_of
@@ -82,6 +83,15 @@ def service_lines(seen: Seen) -> Iterator[Line]:
             tr("reloads it (gunicorn, uWSGI); USR2: a second gunicorn; TERM: another starts it"),
         )
         return
+    if services := composed(seen.root):
+        first = services[0]
+        asks = tr(
+            "{file} makes this service from the checkout, but it doesn't run now: is the app started so here?",
+            file=first.file,
+        )
+        why = tr("Docker runs it, by {file}", file=first.file)
+        yield Line("service.compose", first.name, why, "" if is_up(seen.root, first.name) else asks)
+        return
     nothing = tr(
         "no systemd unit, supervisor program, restart script or pid file of this checkout was found: what restarts it?"
     )
@@ -133,6 +143,8 @@ def addresses(seen: Seen) -> list[Address]:
     found += _of_gunicorn(seen, "gunicorn.conf.py")
     if arguments := seen.environment.get("GUNICORN_CMD_ARGS"):
         found += _of_command(seen, tuple(arguments.split()))
+    for service in composed(seen.root):
+        found += [Address(place, tr("{file} publishes it", file=service.file)) for place in service.ports]
     if (port := seen.environment.get("PORT", "")).isdigit():
         found.append(Address(f"127.0.0.1:{port}", tr("PORT says so")))
     return list({address.place: address for address in reversed(found)}.values())[::-1]
