@@ -18,7 +18,7 @@ def problem(command: Command) -> str | None:
     """What is wrong with it; None where gitdeploy has it."""
     known, rest, above = cli, list(command.words), None
     while True:
-        context = Context(known, parent=above, obj=Screen())
+        context = Context(known, parent=above, obj=Screen(), **known.context_settings)
         context.allow_interspersed_args = not isinstance(known, Group)
         try:
             _, rest, _ = known.make_parser(context).parse_args(rest)

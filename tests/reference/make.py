@@ -33,8 +33,8 @@ def commands(command: click.Command = cli, name: str = "gitdeploy") -> Iterator[
     """Every command with its whole name, in the order of the help."""
     yield name, command
     if isinstance(command, click.Group):
-        for each in command.list_commands(click.Context(command)):
-            found = command.get_command(click.Context(command), each)
+        for each in command.list_commands(click.Context(command, **command.context_settings)):
+            found = command.get_command(click.Context(command, **command.context_settings), each)
             assert found is not None
             yield from commands(found, f"{name} {each}")
 
@@ -64,12 +64,14 @@ def _dedented(text: str) -> str:
 
 
 def usage(name: str, command: click.Command) -> str:
-    return " ".join([name, *command.collect_usage_pieces(click.Context(command, info_name=name))])
+    return " ".join(
+        [name, *command.collect_usage_pieces(click.Context(command, info_name=name, **command.context_settings))]
+    )
 
 
 def options(command: click.Command) -> list[tuple[str, str]]:
     """(how it is written, what it does) of each option."""
-    context = click.Context(command)
+    context = click.Context(command, **command.context_settings)
     found = (each.get_help_record(context) for each in command.get_params(context) if isinstance(each, click.Option))
     return [record for record in found if record is not None]
 
