@@ -27,6 +27,11 @@ def main() -> None:
     if sys.argv[1:2] == ["way"]:
         ways.perform(sys.argv[2], *sys.argv[3:])
         return
+    if sys.argv[1:2] == ["fleet"]:
+        from bench import fleet  # noqa: PLC0415  # it needs the tests' folder and Ansible
+
+        fleet.main(sys.argv[2:])
+        return
     if sys.argv[1:2] == ["web"]:
         web_load.main(sys.argv[2:])
         return

@@ -138,6 +138,31 @@ def prepare(screen: Screen, /, tag: str, wait: float, **values: Any) -> None:
     _end(screen, outcome)
 
 
+@command.command("rehearse", context_settings=EXAMPLE)
+@click.argument("tag")
+@click.option("--host", metavar="HOST", help="Where. Default: the host that migrates.")
+@release_options
+@fleet_options
+@wait_option
+@global_options
+@pass_screen
+def rehearse(screen: Screen, /, tag: str, host: str | None, wait: float, **values: Any) -> None:
+    """Try TAG on a copy of the app and its data, on one host.
+
+    It is the host that would migrate; nothing live is touched, there or elsewhere.
+
+    \b
+    Example:
+      gitdeploy fleet rehearse v1.4.0
+    """
+    with Shown(screen) as shown, _session(screen, shown, values, f"rehearse {tag}", wait) as session:
+        found = _survey(session, shown)
+        if host is not None and host not in found.names:
+            raise UsageError(tr("The inventory has no host that matches `{pattern}`.", pattern=host))
+        outcome = fleet.rollout.rehearse(session, found, tag, _release(values), host)
+    _end(screen, outcome)
+
+
 @command.command("upgrade", context_settings=EXAMPLE)
 @click.argument("tag", required=False)
 @click.option("--only-behind", is_flag=True, help="Bring up hosts that missed the last rollout.")

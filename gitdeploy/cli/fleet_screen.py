@@ -126,8 +126,9 @@ class Shown:
         table = Table(title=render(self.headline) or None, title_justify="left", box=None, pad_edge=False)
         for column in (tr("HOST"), tr("BATCH"), tr("RUNS"), tr("STATE"), tr("TIME")):
             table.add_column(render(column))
-        rows = sorted(self.members.values(), key=lambda each: (each.state not in _WORKING, each.batch))
-        for member in sorted(rows[:_MOST_ROWS], key=lambda each: each.batch):
+        members = list(self.members.values())
+        first = sorted(members, key=lambda each: each.state not in _WORKING)[:_MOST_ROWS]
+        for member in (each for each in members if each in first):
             step, begun = self.steps.get(member.host), self.since.get(member.host)
             state = render(_state(member)) + (
                 f": {render(step_title(step))}" if step and member.state in _WORKING else ""
@@ -137,8 +138,8 @@ class Shown:
                 clean(member.host), str(member.batch + 1), clean(member.runs or ""),
                 Text(state, style=_STYLES.get(member.state, "dim")), render(duration_text(took)) if took else "",
             )  # fmt: skip
-        if len(rows) > _MOST_ROWS:
-            table.add_row(render(tr("and {number} more", number=len(rows) - _MOST_ROWS)))
+        if len(members) > _MOST_ROWS:
+            table.add_row(render(tr("and {number} more", number=len(members) - _MOST_ROWS)))
         return table
 
 

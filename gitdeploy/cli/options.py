@@ -111,9 +111,9 @@ def upgrade_options(command: F) -> F:
         click.option("--unhealthy", is_flag=True, help="Upgrade though the app is down or its health check fails now."),
         click.option(
             "--migrate",
-            type=click.Choice(("auto", "never")),
+            type=click.Choice(("auto", "first", "never")),
             default="auto",
-            help="never: another host migrates the shared databases; refused until it has.",
+            help="first: the second half of the migrations waits for `contract`. never: another host migrates.",
         ),
     ):
         command = option(command)
@@ -143,4 +143,5 @@ def to_options(values: dict[str, Any]) -> Options:
         accept_config=tuple(values.get("accept_config") or ()),
         identity=Path(values["identity"]).absolute() if values.get("identity") else None,
         migrate=values.get("migrate") != "never",
+        half=values.get("migrate") == "first",
     )

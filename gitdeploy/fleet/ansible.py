@@ -58,6 +58,11 @@ class Played(Struct):
     said: list[str] = field(default_factory=list)
     code: int = 0
 
+    @property
+    def why(self) -> str:
+        """What Ansible said that belongs to no host, in a line."""
+        return tr("Ansible ended without a result: {why}", why=_why(self.said))
+
     def last(self, host: str, task: str) -> HostResult | None:
         """How TASK ended on HOST, or why HOST got no further: its failure, whichever task had it."""
         found = None

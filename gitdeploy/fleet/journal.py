@@ -164,7 +164,7 @@ class Journal:
     def begin(self, action: str, tag: str | None, performer: str, settings: Mapping[str, Any]) -> Rollout:
         """A new rollout. One that could have been resumed is given up by it, unless nothing but preparing is asked."""
         with self._transaction() as connection:
-            if action != "prepare":
+            if action not in ("prepare", "rehearse"):
                 connection.execute(
                     "UPDATE rollout SET status=?, ended_at=coalesce(ended_at, ?) WHERE status IN (?, ?)",
                     (ABANDONED, now(), *GOING_ON),

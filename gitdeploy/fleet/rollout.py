@@ -30,6 +30,7 @@ from gitdeploy.fleet.session import (
     WAITING,
     Outcome,
     Session,
+    request_of,
 )
 from gitdeploy.fleet.settings import FleetConfig
 from gitdeploy.fleet.settled import settle_all
@@ -94,6 +95,22 @@ def refuse(hosts: Sequence[HostFacts], *, skip_unreachable: bool = False) -> Non
                 "To leave out hosts that can't be reached: --skip-unreachable. Later:  gitdeploy fleet upgrade --only-behind"
             ),
         )
+
+
+def rehearse(session: Session, found: Survey, tag: str, options: Mapping[str, Any], host: str | None = None) -> Outcome:
+    """Try TAG on copies of the app and its data, on HOST (None: the one that migrates). Nothing live is touched."""
+    where = host or primary_of(found.names, found.primary)
+    refuse([each for each in found.hosts if each.name == where])
+    facts = found.of(where)
+    member = Member(where, 0, "primary", WAITING, facts.runs, facts.runs)
+    rollout = begin(session, "rehearse", tag, [member], options)
+    session.tell(PhaseBegan(tr("Rehearsing {tag}", tag=tag), [where]))
+    session.play(rollout, "rehearse", "Rehearse", [where], PREPARING)
+    ended = session.member(rollout, where)
+    if ended.state in BAD:
+        message = tr("{tag} failed its rehearsal on {host}; nothing live was touched.", tag=tag, host=where)
+        return session.end(rollout, FAILED, message, ended.exit_code or 1)
+    return session.end(rollout, SUCCEEDED, tr("{tag} passed its rehearsal on {host}.", tag=tag, host=where), 0)
 
 
 def to_resume(session: Session, tag: str | None) -> Rollout | None:
@@ -289,6 +306,22 @@ def _mixed(still: Sequence[Member], rollout: Rollout) -> str:
     return joined(". ", parts)
 
 
+def _second_half(session: Session, rollout: Rollout) -> str:
+    """All hosts run the release: what of its migrations the old one could not live with runs now, once. Why it failed."""
+    primary = next((each for each in session.members(rollout) if each.role == "primary"), None)
+    steps = (primary.deployment or {}).get("steps") or () if primary is not None else ()
+    if primary is None or not (primary.state == UNCHANGED or any(step["name"] == "migrate-after" for step in steps)):
+        return ""
+    session.tell(PhaseBegan(tr("The second half of the migrations"), [primary.host]))
+    request = request_of(rollout, primary.host, "contract", primary.attempt)
+    variables = {**session.known(rollout), "gitdeploy_requests": {primary.host: request}}
+    played = session.ansible.play("contract", variables, hosts=[primary.host])
+    ended = played.last(primary.host, "Contract")
+    if ended is not None and ended.kind == "ok":
+        return ""
+    return tr("{host}: {why}", host=primary.host, why=ended.message if ended is not None else played.why)
+
+
 def _finished(session: Session, rollout: Rollout) -> Outcome:
     members = session.members(rollout)
     bad = [each for each in members if each.state in BAD]
@@ -303,4 +336,7 @@ def _finished(session: Session, rollout: Rollout) -> Outcome:
             tag=rollout.tag,
         )
         message = joined(" ", (message, behind))
+    elif failed := _second_half(session, rollout):
+        note = tr("The second half of its migrations failed: {why}", why=sentence(failed))
+        return session.end(rollout, HALTED, joined(" ", (message, note)), 4)
     return session.end(rollout, HALTED if bad else SUCCEEDED, message, 4 if bad else 0)

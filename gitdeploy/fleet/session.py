@@ -149,21 +149,28 @@ class Session(Struct):
             elif result.kind in ("ok", "failed", "unreachable") and (result.task == task or result.kind != "ok"):
                 self.settle(rollout, result.host, _outcome(result, result.task == task))
 
+        played = self.ansible.play(
+            playbook, {**self.known(rollout), "gitdeploy_requests": requests, **variables}, hosts=hosts, on_result=heard
+        )
+        for host in hosts:  # what Ansible left undone and said nothing of, such as a file of tasks that it can't read
+            if self.member(rollout, host).state == doing:
+                self.settle(rollout, host, Ended("failed", {}, message=played.why))
+
+    def known(self, rollout: Rollout) -> dict[str, Any]:
+        """What every playbook of ROLLOUT is told."""
         primary = next((each.host for each in self.members(rollout) if each.role == "primary"), None)
-        known: dict[str, object] = {
+        known: dict[str, Any] = {
             "gitdeploy_tag": rollout.tag,
-            "gitdeploy_requests": requests,
             "gitdeploy_performer": tr("{who} (fleet rollout {number})", who=self.performer, number=rollout.id),
             "gitdeploy_options": dict(rollout.settings.get("options") or {}),
             "gitdeploy_lock_wait": int(self.lock_wait),
             "gitdeploy_any_errors_fatal": False,
             "gitdeploy_serial": "100%",
             "gitdeploy_max_fail_percentage": 100,
-            "gitdeploy_strategy": "free",
         }
         if primary is not None:
             known["gitdeploy_primary_host"] = primary
-        self.ansible.play(playbook, {**known, **variables}, hosts=hosts, on_result=heard)
+        return known
 
     def settle(self, rollout: Rollout, host: str, ended: Ended) -> None:
         """Write down how what HOST was doing has ended."""

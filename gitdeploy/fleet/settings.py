@@ -243,4 +243,8 @@ def with_options(fleet: Fleet, values: dict[str, Any]) -> Fleet:
             ) from error
     if "inventory" in given:  # typed: from where it was typed
         given["inventory"] = tuple(each if "," in each else str(Path(each).absolute()) for each in given["inventory"])
-    return replace(fleet, config=replace(fleet.config, **given), become=bool(values.get("become")))
+    found = replace(fleet, config=replace(fleet.config, **given), become=bool(values.get("become")))
+    for key, tasks in (("drain", found.config.drain), ("undrain", found.config.undrain)):
+        if tasks is not None and not os.path.isfile(found.path(tasks)):
+            raise ConfigError(tr("`{key}` names {path}, which is no file.", key=key, path=path_text(found.path(tasks))))
+    return found

@@ -50,6 +50,7 @@ def test_the_other_host_waits_for_the_migration_and_never_runs_it(hosts: tuple[S
     assert "dump" not in steps
     assert (other / "VERSION").read_text() == "1.1.0"
     assert migrated(database)[1] == [f"app@{gethostname()}"], "the migration ran once"
+    assert len((other.parent / "after").read_text().splitlines()) == 1, "and its second half"
     assert not any("prepared: staging" in line for line in done["log"]), "what was prepared was used"
 
     asked = json.loads(sample.gitdeploy(*there, "log", "--request", request, "--json").out)

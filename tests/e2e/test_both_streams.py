@@ -54,7 +54,7 @@ RUNS: dict[str, list[tuple[str, ...]]] = {
     "doctor": [(), ("--repair",)],
     "fleet log": [(), ("9",)],
     **{f"fleet {name}": [("-f", "nothing.yaml")] for name in ("pause", "resume", "rollback", "status", "upgrade")},
-    "fleet prepare": [("v1.1.0", "-f", "nothing.yaml")],
+    **{f"fleet {name}": [("v1.1.0", "-f", "nothing.yaml")] for name in ("prepare", "rehearse")},
     "hooks": [()],
     "hooks install": [("smoke-test",), ("nonsense",)],
     "hooks library": [()],

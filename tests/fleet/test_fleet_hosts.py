@@ -111,12 +111,16 @@ def test_a_rollout_whose_control_host_is_killed_and_whose_host_is_lost_comes_to_
     third.disconnect()
     wait_until(lambda: fleet.states()["web3"] == "unreachable", "the host is missed", seconds=60)
     fleet.said("hold", third).unlink()
+    assert not (fleet.shared / "after").exists()
     wait_until(lambda: fleet.states()["web2"] == "upgraded", "the other host of the batch", seconds=60)
     third.connect()
     assert control.wait(timeout=90) == 0
     assert fleet.versions() == ["1.1.0"] * 3
     assert fleet.states() == dict.fromkeys(("web1", "web2", "web3"), "upgraded")
     assert migrated(fleet.database) == (["0001_initial", "0002_mood"], ["app@web1"]), "one host migrated, once"
+    assert (fleet.shared / "after").read_text() == "web1 1.1.0\n", (
+        "the second half ran once, when all hosts were through"
+    )
     assert json.loads(fleet.run("log", "1", "--json"))["status"] == "succeeded"
 
 

@@ -21,6 +21,8 @@ def test_what_is_refused_before_any_host_is_asked_says_the_way(fleet: LocalFleet
     assert "--serial must be a number of hosts" in fleet.run("upgrade", "v1", "--serial", "x", code=2)
     (fleet.folder / "closed.yaml").write_text("inventory: hosts.ini\nwindow: '03:00-03:01 Pacific/Kiritimati'\n")
     assert "--now" in fleet.run("upgrade", "v1.1.0", "--yes", "-f", "closed.yaml", code=7)
+    (fleet.folder / "closed.yaml").write_text("inventory: hosts.ini\ndrain: nowhere.yml\n")
+    assert "nowhere.yml, which is no file" in fleet.run("upgrade", "v1.1.0", "--yes", "-f", "closed.yaml", code=2)
     with DeploymentLock(fleet.folder / ".gitdeploy-fleet/lock").acquire(who="li", command="gitdeploy fleet upgrade v2"):
         assert "li runs `gitdeploy fleet upgrade v2`" in fleet.run("upgrade", "v1.1.0", code=5)
     assert "There is no inventory" in fleet.run("status", "-i", "nowhere.ini", code=2)

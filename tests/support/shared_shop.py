@@ -1,6 +1,6 @@
 """The smallest app of a fleet: several checkouts of one release, one SQLite database that all of them share.
 
-v1.1.0 brings a migration; its hooks wait while a file says so; v1.2.0 fails on the host that a file names.
+v1.1.0 brings a migration in two halves; its hooks wait while a file says so; v1.2.0 fails on the host that a file names.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ WAITS = """\
 touch {place}/reached-$(hostname)-$(basename $PWD)
 n=0; while [ -e {place}/hold-$(hostname)-$(basename $PWD) ] && [ $n -lt 300 ]; do sleep 0.1; n=$((n+1)); done
 """
+AFTER = "#!/bin/sh\necho $(hostname) $(cat VERSION) >> {place}/after\n"
 BREAKS = "#!/bin/sh\n[ ! -e {place}/breaks-$(hostname)-$(basename $PWD) ]\n"
 
 
@@ -68,7 +69,10 @@ def make_releases(sample: Sample, *, database: str, place: str, python: str) -> 
         }
 
     hook = "hooks/post-deploy"
+    after = Program(AFTER.format(place=place))
     sample.release("v1.0.0", tree("1.0.0"))
-    sample.release("v1.1.0", tree("1.1.0", "0002_mood", **{hook: Program(WAITS.format(place=place))}))
+    sample.release(
+        "v1.1.0", tree("1.1.0", "0002_mood", **{hook: Program(WAITS.format(place=place)), "hooks/migrate-after": after})
+    )
     sample.release("v1.2.0", tree("1.2.0", "0002_mood", "0003_gone", **{hook: Program(BREAKS.format(place=place))}))
     sample.install("v1.0.0")

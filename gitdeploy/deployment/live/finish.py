@@ -65,7 +65,7 @@ def finish(
         switch.clean_up(manifest)
     note_data_release(site, work.database, record)
     waiting = settle_second_half(
-        work.journal, record.target, marked=record.halves, later=config.hooks.contract == "later"
+        work.journal, record.target, marked=record.halves, later=config.hooks.contract == "later" or record.half
     )
     sentence = _sentence(work, record, config, skipped, waiting)
     error = error_of(waiting, failed, site) if waiting is not None else None

@@ -52,7 +52,7 @@ def _second_half(work: Work, live: Live) -> GitDeployError | None:
     """The release is final: what of its migrations the old one could not have lived with. Why it failed."""
     if not live.record.halves:
         return None
-    if live.after.hooks.contract == "later":
+    if live.after.hooks.contract == "later" or live.record.half:
         with work.journal.step(MIGRATE_AFTER) as shown:
             work.journal.write(RECORD, "", {"state": "later"})
             shown.status, shown.summary = "skipped", tr("later: {command}", command=COMMAND)

@@ -43,6 +43,7 @@ class LiveRecord(Struct, frozen=True):
     restart: bool = True
     hooks: bool = True
     migrate: bool = True  # False: another host dumps and migrates the databases that both share
+    half: bool = False  # the second half of the migrations waits, whatever deploy.yaml says
     automatic: bool = False
     performer: str = ""
     unhealthy: str | None = None  # why what was live was not healthy before anything began
@@ -68,6 +69,7 @@ class LiveRecord(Struct, frozen=True):
             "restart": self.restart,
             "hooks": self.hooks,
             "migrate": self.migrate,
+            "half": self.half,
             "automatic": self.automatic,
             "performer": self.performer,
             "unhealthy": self.unhealthy,

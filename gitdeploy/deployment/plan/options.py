@@ -27,3 +27,4 @@ class Options(Struct, frozen=True):
     accept_config: tuple[str, ...] = ()  # pinned settings that the release may change
     identity: Path | None = None  # what an encrypted backup's data are decrypted with; None: backup.identity
     migrate: bool = True  # False: another host dumps and migrates the databases that both share
+    half: bool = False  # the second half of the migrations waits, whatever deploy.yaml says: other hosts follow first

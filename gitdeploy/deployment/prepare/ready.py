@@ -54,6 +54,7 @@ def into_live(preparation: Preparation, *, data_from: str | None = None) -> Live
         restart=plan.options.restart,
         hooks=plan.options.hooks,
         migrate=plan.options.migrate,
+        half=plan.options.half,
         automatic=work.session.caller.automatic,
         performer=work.session.caller.performer,
         unhealthy=plan.unhealthy,

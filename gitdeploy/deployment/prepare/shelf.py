@@ -40,7 +40,7 @@ def plan_digest(plan: Plan) -> str:
         plan.local.head,
         plan.local.branch,
         venv_facts(plan.venv, plan.options),
-        replace(plan.options, unhealthy=False, migrate=True),  # they may be anything while it is prepared
+        replace(plan.options, unhealthy=False, migrate=True, half=False),  # they may be anything while it is prepared
         plan.before.text,
     )
     return hashlib.sha256(repr(facts).encode("utf-8", "surrogateescape")).hexdigest()

@@ -11,7 +11,7 @@ short_description: Pause or resume an app's deployments with gitdeploy
 version_added: "0.1.0"
 description:
   - Pauses the deployments of the app in O(dir), or resumes them. While they are paused, every upgrade, restore and rollback
-    on the host is refused with the message.
+    on the host is refused with the reason.
 author:
   - The gitdeploy authors (@gitdeploy)
 options:
@@ -20,7 +20,7 @@ options:
     type: str
     choices: [paused, resumed]
     default: paused
-  message:
+  reason:
     description: Why. It is shown to anyone who is refused.
     type: str
     default: ""
@@ -43,7 +43,7 @@ EXAMPLES = r"""
 - name: Pause deployments
   gitdeploy.fleet.pause:
     dir: /srv/shop
-    message: month-end closing, ask Li
+    reason: month-end closing, ask Li
 
 - name: Resume them
   gitdeploy.fleet.pause:
@@ -70,7 +70,7 @@ if TYPE_CHECKING:
 def main() -> None:
     arguments: dict[str, Any] = {
         "state": {"type": "str", "choices": ["paused", "resumed"], "default": "paused"},
-        "message": {"type": "str", "default": ""},
+        "reason": {"type": "str", "default": ""},
         "force": {"type": "bool", "default": False},
     }
     arguments.update(ARGUMENTS)
@@ -78,10 +78,10 @@ def main() -> None:
     host, params = Host(module), module.params
     held = host.ask("status")["held"]
     wanted = params["state"] == "paused"
-    same = held is not None and held["message"] == params["message"] and not params["force"]
+    same = held is not None and held["message"] == params["reason"] and not params["force"]
     changed = not same if wanted else held is not None
     if changed and not module.check_mode:
-        words = ["lock", "--message=%s" % params["message"]] if wanted else ["unlock"]
+        words = ["lock", "--message=%s" % params["reason"]] if wanted else ["unlock"]
         host.ask(*words, *(["--force"] if wanted and params["force"] else []))
         held = host.ask("status")["held"]
     module.exit_json(changed=changed, paused=held)

@@ -26,16 +26,20 @@ options:
     description:
       - V(present) has the release live.
       - V(prepared) fetches, checks and builds all of the upgrade ahead of time. Nothing live is touched.
+      - V(rehearsed) tries the release on a copy of the app and scratch copies of its databases. It fails where the release
+        does. Nothing live is touched.
     type: str
-    choices: [present, prepared]
+    choices: [present, prepared, rehearsed]
     default: present
   migrate:
     description:
       - V(auto) dumps and migrates the databases of C(backup.databases), as an upgrade on a single host does.
+      - V(first) leaves the second half of the migrations (C(hooks.migrate-after)) to M(gitdeploy.fleet.contract), once other
+        hosts that share the database run the release too.
       - V(never) is for all hosts but one that share a database. The upgrade is refused until the release's migrations are
         recorded there.
     type: str
-    choices: [auto, never]
+    choices: [auto, first, never]
     default: auto
   local_changes:
     description: What becomes of tracked files that were changed by hand. Default is C(git.local_changes) of deploy.yaml.
@@ -97,7 +101,7 @@ EXAMPLES = r"""
   gitdeploy.fleet.release:
     dir: /srv/shop
     tag: v1.4.0
-    migrate: "{{ 'auto' if inventory_hostname == groups['gitdeploy_primary'][0] else 'never' }}"
+    migrate: "{{ 'first' if inventory_hostname == groups['gitdeploy_primary'][0] else 'never' }}"
 """
 
 RETURN = r"""
@@ -205,8 +209,8 @@ def difference(plan: dict[str, Any]) -> dict[str, str]:
 def main() -> None:
     arguments: dict[str, Any] = {
         "tag": {"type": "str", "required": True},
-        "state": {"type": "str", "choices": ["present", "prepared"], "default": "present"},
-        "migrate": {"type": "str", "choices": ["auto", "never"], "default": "auto"},
+        "state": {"type": "str", "choices": ["present", "prepared", "rehearsed"], "default": "present"},
+        "migrate": {"type": "str", "choices": ["auto", "first", "never"], "default": "auto"},
         "local_changes": {"type": "str", "choices": ["discard", "merge"]},
         "allow_downgrade": {"type": "bool", "default": False},
         "accept_moved_tag": {"type": "bool", "default": False},
@@ -236,14 +240,14 @@ def main() -> None:
             changed=changes(plan), version_before=release_of(plan.get("from")), version=release_of(plan.get("to"))
         )
         module.exit_json(**result)
-    verb = "upgrade" if params["state"] == "present" else "prepare"
+    verb = {"present": "upgrade", "prepared": "prepare", "rehearsed": "rehearse"}[params["state"]]
     run = host.run(verb, params["tag"], "--wait=%d" % params["lock_wait"], *options(params))
     document = run.pop("document", None)
     result.update(run)
     if document is not None:
-        live = document.get("from") if verb == "prepare" else document.get("to")
+        live = document.get("to") if verb == "upgrade" else document.get("from")
         result.update(
-            changed=document.get("status") == "succeeded",
+            changed=document.get("status") == "succeeded" and verb != "rehearse",
             version_before=release_of(document.get("from")),
             version=release_of(live),
             backup=document.get("backup"),
