@@ -32,7 +32,7 @@ from gitdeploy.system import environment, process
 LIMIT = 120.0
 
 _APP = """\
-import http.server, json, os, pathlib
+import http.server, json, os, pathlib, sys
 import greeting
 
 VERSION = "{version}"
@@ -48,7 +48,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def log_message(self, *_):
         pass
 
-server = http.server.ThreadingHTTPServer(("127.0.0.1", {port}), Handler)
+server = http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1]) if sys.argv[1:] else {port}), Handler)
+pathlib.Path("run").mkdir(exist_ok=True)
 pathlib.Path("run/app.pid").write_text(str(os.getpid()))
 server.serve_forever()
 """
@@ -70,6 +71,7 @@ health:
   version: {{json: version}}
   timeout: 5
   interval: 0.2
+rehearse: {{command: "exec venv/bin/python app.py {{port}}"}}
 """
 
 
@@ -128,6 +130,10 @@ class _Tour:
         )
         self._gitdeploy("upgrade", "v1.1.0")
         self._ask("v1.1.0", "hello, world")
+        self._say(
+            tr("Would v1.2.0 work here? A rehearsal on a copy finds out, and touches nothing live (exit code 1).")
+        )
+        self._gitdeploy("rehearse", "v1.2.0", expected=1)
         self._say(
             tr("v1.2.0 starts, but it is not healthy. gitdeploy notices and rolls back automatically (exit code 3).")
         )

@@ -17,7 +17,7 @@ from gitdeploy.deployment.record.events import Line
 from gitdeploy.deployment.record.work import Result, Session, Work, record
 from gitdeploy.deployment.rehearse.grounds import Ground, held
 from gitdeploy.deployment.rehearse.run import Run
-from gitdeploy.errors import GitDeployError, Interrupted, UsageError
+from gitdeploy.errors import DeploymentFailed, GitDeployError, Interrupted, UsageError
 from gitdeploy.hooks.running import MIGRATE_AFTER
 from gitdeploy.messages import tr
 from gitdeploy.site import rehearsals
@@ -33,6 +33,13 @@ _TELLING = (
     "health",
     MIGRATE_AFTER,
 )  # steps in which a failure says something of the release
+
+
+class RehearsalFailed(DeploymentFailed):
+    """The release did not pass."""
+
+    kind = "rehearsal"
+    fault = "release"
 
 
 class Rehearsed(Struct):
@@ -119,9 +126,16 @@ def _verdict_kept(work: Work, run: Run) -> Iterator[None]:
     except Interrupted:
         raise
     except GitDeployError as error:
-        if run.step in _TELLING:
-            _keep(work, run.result(error))
-        raise
+        if run.step not in _TELLING:
+            raise
+        _keep(work, run.result(error))
+        sentence = tr(
+            "{target} failed its rehearsal at {step}: {message}",
+            target=work.target.name,
+            step=run.step,
+            message=error.message,
+        )
+        raise RehearsalFailed(sentence, error.hint, details=error.details) from error
 
 
 def _keep(work: Work, rehearsal: Rehearsal) -> None:
