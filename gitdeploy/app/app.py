@@ -225,7 +225,7 @@ class App(Looking):
     def _planned(self) -> Tried:
         """Whether an upgrade to the newest release could be planned with deploy.yaml as it is."""
         try:
-            plan = self.plan()
+            plan = self.plan(through=True)
         except GitDeployError as error:
             return upkeep.drafting.Tried("plan", False, error.message, error.hint)
         if plan is None:

@@ -13,10 +13,11 @@ from gitdeploy.cli.screen import Screen
 @global_options
 @pass_screen
 def command(screen: Screen, /, wait: float) -> None:
-    """Run the second half of the live release's migrations (`hooks.migrate-after`), where it waits.
+    """Run the second half of the migrations, where it waits.
 
-    It waits with `hooks.contract: later`, and after it failed or was interrupted. The app stays up; its data are backed up
-    first. Afterwards the release before it fits the database no more: going back needs the data, too.
+    These are the live release's hooks `migrate-after`. They wait with `hooks.contract: later`, and after they failed or were
+    interrupted. The app stays up; its data are backed up first. Afterwards the release before it fits the database no more:
+    going back needs the data, too.
 
     \b
     Example:

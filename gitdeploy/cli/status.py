@@ -109,6 +109,19 @@ def _update(app: App, status: Status) -> list[str]:
     return lines
 
 
+def _unfinished(status: Status) -> list[str]:
+    """What an upgrade has left to be done."""
+    lines = []
+    if status.waiting is not None:
+        lines.append(row(tr("migrations"), status.waiting.sentence, 12))
+        lines.append(row("", tr("To run it: {command}", command=COMMAND), 12))
+    if status.journey is not None:
+        lines.append(row(tr("on the way"), status.journey.sentence(status.live.tag), 12))
+        if status.holder is None:
+            lines.append(row("", tr("To go on: {way}", way=status.journey.way), 12))
+    return lines
+
+
 def _text(app: App, status: Status) -> str:
     live = status.live
     if status.limited is not None:
@@ -154,13 +167,7 @@ def _text(app: App, status: Status) -> str:
             ),
             row("", cut_off.outlook, 12),
         ]
-    if status.waiting is not None:
-        lines.append(row(tr("migrations"), status.waiting.sentence, 12))
-        lines.append(row("", tr("To run it: {command}", command=COMMAND), 12))
-    if status.journey is not None:
-        lines.append(row(tr("on the way"), status.journey.sentence(live.tag), 12))
-        if status.holder is None:
-            lines.append(row("", tr("To go on: {way}", way=status.journey.way), 12))
+    lines += _unfinished(status)
     if status.holder is not None:
         lines.append(tr("  running      {sentence}", sentence=status.holder.sentence()))
     if status.held:

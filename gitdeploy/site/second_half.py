@@ -53,6 +53,11 @@ class Waiting(Struct, frozen=True):
         }
 
 
+def anything_waits(database: Database) -> bool:
+    """Whether it did not run to its end of any release: asked before git is asked which one is live."""
+    return database.meta_get(_KEY) is not None
+
+
 def read_waiting(database: Database | None, live: CodeState) -> Waiting | None:
     """What waits of the release that is LIVE; None where nothing does."""
     text = database.meta_get(_KEY) if database is not None else None

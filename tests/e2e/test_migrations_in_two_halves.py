@@ -52,9 +52,10 @@ database.execute("INSERT INTO customer (id) VALUES (NULL)")
 database.commit()
 if then.exists() and then.read_text() == f"fail {{stage}}":
     sys.exit(f"{{stage}} failed")
-if then.exists() and then.read_text() == f"kill {{stage}}":
+if then.exists() and then.read_text() in (f"kill {{stage}}", f"^C {{stage}}"):
+    os.kill(os.getppid(), signal.SIGKILL if then.read_text()[0] == "k" else signal.SIGINT)
     then.unlink()
-    os.kill(os.getppid(), signal.SIGKILL)
+    signal.pause()
 """
 EXPAND, CONTRACT = ["ALTER TABLE customer ADD COLUMN fullname TEXT"], ["ALTER TABLE customer DROP COLUMN name"]
 
@@ -136,6 +137,7 @@ def test_a_failure_in_the_first_half_leaves_the_data_as_they_are(shop: Shop) -> 
     said = shop.gitdeploy("upgrade", "v2.0", code=3).err
     assert "shop runs v1.0 again" in said
     assert "nothing was lost" in said
+    assert "The first half of v2.0's migrations stays in the database" in said
     assert (shop.live, shop.columns) == ("name", {"name", "fullname"})
     assert shop.customers == 1, "what was written meanwhile is live"
     assert shop.json("log")[0]["status"] == "rolled_back"
@@ -192,6 +194,15 @@ def test_without_it_a_rollback_by_hand_needs_no_data(shop: Shop) -> None:
     assert (shop.live, shop.columns) == ("name", {"name", "fullname"})
     assert shop.json("status")["second_half"] is None
     assert "no second half" in shop.gitdeploy("contract").text
+
+
+def test_interrupted_in_the_second_half_it_waits_and_is_not_retried_by_itself(shop: Shop) -> None:
+    shop.then("^C migrate-after")
+    said = shop.gitdeploy("upgrade", "v2.0", code=130).err
+    assert "shop runs v2.0. The second half of v2.0's migrations failed: Interrupted" in said
+    assert shop.live == "fullname"
+    assert "won't be retried automatically" in shop.gitdeploy("upgrade", "--yes", code=7).err
+    assert shop.live == "fullname"
 
 
 def test_killed_in_the_second_half_it_is_known_that_it_was(shop: Shop) -> None:

@@ -8,12 +8,12 @@ from gitdeploy.deployment.plan.options import Options
 from gitdeploy.deployment.prepare.release import Nothing, newest
 from gitdeploy.deployment.record.tell import notify
 from gitdeploy.deployment.record.work import Result, Session, Work, record
-from gitdeploy.errors import DeploymentFailed, GitDeployError
+from gitdeploy.errors import DeploymentFailed, GitDeployError, PolicyError
 from gitdeploy.hooks import running
 from gitdeploy.hooks.running import MIGRATE_AFTER
 from gitdeploy.messages import tr
 from gitdeploy.site.app_environment import hook_caller, withheld
-from gitdeploy.site.second_half import COMMAND, Waiting, read_waiting
+from gitdeploy.site.second_half import COMMAND, Waiting, anything_waits, read_waiting
 from gitdeploy.site.site import head_of
 from gitdeploy.system import interruption
 from gitdeploy.text import listing
@@ -41,26 +41,35 @@ def contract(session: Session) -> Result:
 
 
 def before_upgrade(session: Session, tag: str | None, options: Options) -> None:
-    """What waits of the live release runs before the next one comes, whose migrations may build on it. Raises as `contract`."""
+    """What waits of the live release runs before the next one comes, whose migrations may build on it. Raises as `contract`, and
+    `PolicyError` where nobody asked for the upgrade by name and it failed before."""
     site, database = session.site, session.database
+    if not anything_waits(database):
+        return
     live = site.release_at(head_of(site))
-    if read_waiting(database, live) is None or not options.hooks or tag == live.tag:
+    waiting = read_waiting(database, live)
+    if waiting is None or not (options.hooks and options.migrate) or tag == live.tag:
         return
     if tag is None and isinstance(newest(site, database, live, options), Nothing):
         return
+    if session.caller.automatic and waiting.why in ("failed", "interrupted"):
+        raise PolicyError(
+            tr("{waiting} It won't be retried automatically.", waiting=waiting.sentence),
+            tr("Fix that, then: {command}", command=COMMAND),
+        )
     contract(session)
 
 
 def warning(waiting: Waiting, options: Options) -> str:
     """What an upgrade says of it beforehand."""
-    if options.hooks:
+    if options.hooks and options.migrate:
         return tr(
             "{waiting} The upgrade runs it first, after a backup. Now: {command}",
             waiting=waiting.sentence,
             command=COMMAND,
         )
     return tr(
-        "{waiting} With --no-hooks it is left out for good. To run it before: {command}",
+        "{waiting} This upgrade leaves it out for good. To run it before: {command}",
         waiting=waiting.sentence,
         command=COMMAND,
     )

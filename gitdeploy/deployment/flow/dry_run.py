@@ -130,7 +130,7 @@ def hops(site: Site, database: Database, tag: str | None, options: Options) -> t
 def problems(site: Site, *, ask: bool) -> Sequence[Problem]:
     """What an upgrade to the newest release would be refused for; without a newer one, or where the source is not to be
     asked, one to what is live."""
-    plan = look(site, None, Options(), plan_upgrade) if ask else None
+    plan = look_through(site, None, Options(), plan_upgrade) if ask else None
     if plan is None:
         with site.open_database() as database, site.repository.asking():
             plan = plan_upgrade(site, database, Chosen(site.release_at(head_of(site))), Options())

@@ -201,6 +201,16 @@ class _Settling(Struct):
             )
             self._data(halves=False)
             self._restart()
+            left = False
+        if left and "migrate" in self.began:
+            self._note([
+                tr(
+                    "The first half of {target}'s migrations stays in the database, as the release says that {origin} can live "
+                    "with it.",
+                    target=live.record.target.name,
+                    origin=live.record.origin.name,
+                )
+            ])  # fmt: skip
         if hooks_failed is not None:
             raise hooks_failed
 

@@ -255,9 +255,7 @@ def make_plan(
     if not options.migrate:
         hooks = {stage: each for stage, each in hooks.items() if stage not in ("migrate", MIGRATE_AFTER)}
     services = _services(site, venv, said) if options.restart else ()
-    migrations = migrations_between(repository, repository.tree_of(local.head), goal.tree)
-    said.add((), [warning for change in migrations for warning in change.warnings])
-    said.add((), nothing_runs_it(migrations, after.hooks.contract_migrations, hooks) if options.hooks else ())
+    migrations = _migrations(repository, local, goal, after, hooks, said)
     migrates = action == "upgrade" and "migrate" in hooks
     data = plan_data(site, opened, tree, after, migrates=migrates, dumps=options.migrate, halves=MIGRATE_AFTER in hooks)
     said.add(data.problems, data.warnings)
@@ -341,6 +339,20 @@ def _hooks(site: Site, action: str, after: Config, tree: TreePlan, said: _Said) 
     said.add(*plan_hooks.not_asked_for(site, action, after, tree))
     said.add(Problem(hook.problem, "", False) for each in hooks.values() for hook in each if hook.problem)
     return hooks
+
+
+def _migrations(
+    repository: Repository,
+    local: Local,
+    goal: Target,
+    after: Config,
+    hooks: Mapping[str, tuple[Hook, ...]],
+    said: _Said,
+) -> tuple[Change, ...]:
+    changes = migrations_between(repository, repository.tree_of(local.head), goal.tree)
+    said.add((), [warning for change in changes for warning in change.warnings])
+    said.add((), nothing_runs_it(changes, after.hooks.contract_migrations, hooks))
+    return changes
 
 
 def _loads(site: Site, action: str, services: Sequence[Service], venv: VenvPlan | None) -> tuple[Load, ...]:
