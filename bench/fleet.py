@@ -114,8 +114,9 @@ class Traffic:
                 with urllib.request.urlopen(f"http://127.0.0.1:{PORT}/", timeout=10) as answer:
                     answer.read()
                 self.good += 1
-            except OSError:
+            except OSError as error:
                 self.bad += 1
+                print(f"  failed at {time.strftime('%H:%M:%S')}: {error}", flush=True)
 
     def __enter__(self) -> Traffic:
         for thread in self._threads:

@@ -106,8 +106,8 @@ def status(screen: Screen, /, **values: Any) -> None:
     with fleet.ansible.Ansible(asked) as ansible, Shown(screen) as shown:
         found = fleet.survey.survey(ansible, gather=("health", "packages", "settings"), on_result=shown.asked)
     with fleet.journal.Journal.open(asked.state) as journal:
-        last = journal.last()
-    document, text = status_text(screen, found, last)
+        last = fleet.session.as_it_is(asked, journal.rollouts(1))
+    document, text = status_text(screen, found, last[0] if last else None)
     screen.result(document, text)
 
 
@@ -301,11 +301,13 @@ def log(screen: Screen, /, rollout: int | None, host: str | None, **values: Any)
       gitdeploy fleet log 7
       gitdeploy fleet log 7 web3
     """
-    with fleet.journal.Journal.open(_fleet(screen, values).state) as journal:
+    asked = _fleet(screen, values)
+    with fleet.journal.Journal.open(asked.state) as journal:
         if rollout is None:
-            screen.result(*rollouts_text(screen, journal.rollouts(50)))
+            screen.result(*rollouts_text(screen, fleet.session.as_it_is(asked, journal.rollouts(50))))
         else:
-            screen.result(*log_text(journal, journal.rollout(rollout), host))
+            (found,) = fleet.session.as_it_is(asked, [journal.rollout(rollout)])
+            screen.result(*log_text(journal, found, host))
 
 
 # ---- shared ----

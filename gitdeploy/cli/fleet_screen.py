@@ -32,7 +32,7 @@ STATES = {
     "left_out": tr("left out"),
 }  # fmt: skip
 STATUSES = {
-    "running": tr("interrupted"), "succeeded": tr("succeeded"), "failed": tr("failed"), "halted": tr("halted"),
+    "running": tr("running"), "interrupted": tr("interrupted"), "succeeded": tr("succeeded"), "failed": tr("failed"), "halted": tr("halted"),
     "rolled_back": tr("rolled back"), "abandoned": tr("given up"),
 }  # fmt: skip
 _WORKING = ("preparing", "upgrading", "reverting")
@@ -233,7 +233,7 @@ def _last_line(last: Rollout) -> str:
         when=_when(last.started_at),
         performer=clean(last.performer),
     )
-    if last.action == "upgrade" and last.status in ("running", "halted"):
+    if last.action == "upgrade" and last.status in ("interrupted", "halted"):
         return joined("  ", (line, tr("Go on: gitdeploy fleet upgrade --resume")))
     return line
 

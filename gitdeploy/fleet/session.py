@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from gitdeploy.errors import LockedError, PolicyError
 from gitdeploy.fleet.ansible import Ansible, HostResult
@@ -206,6 +207,13 @@ class Session(Struct):
             values |= {"runs": ended.version or member.runs, "deployment": document}
         self.change(rollout, member.host, **values)
         self.journal.say(rollout.id, member.host, map(str, document.get("log") or ()))
+
+
+def as_it_is(fleet: Fleet, rollouts: Sequence[Rollout]) -> list[Rollout]:
+    """ROLLOUTS of the journal; one that nobody carries on any more is `interrupted`."""
+    if DeploymentLock(fleet.state / "lock").holder() is not None:
+        return list(rollouts)
+    return [replace(each, status="interrupted") if each.status == "running" else each for each in rollouts]
 
 
 class Ended(Struct, frozen=True):

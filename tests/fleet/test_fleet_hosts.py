@@ -103,6 +103,9 @@ def test_a_rollout_whose_control_host_is_killed_and_whose_host_is_lost_comes_to_
     wait_until(lambda: not playbooks(), "no Ansible without us", seconds=20)
     assert fleet.states() == {"web1": "upgrading", "web2": "prepared", "web3": "prepared"}
 
+    (rollout,) = json.loads(fleet.run("log", "--json"))
+    assert rollout["status"] == "interrupted"
+
     # The host goes on by itself; the link of another one is cut while it is in the middle.
     fleet.said("hold", first).unlink()
     fleet.said("hold", third).touch()
