@@ -36,7 +36,7 @@ source: {type: git}
 venv: {path: null}
 hooks: {dir: hooks}
 backup: {databases: [{env: DATABASE_URL}]}
-health: {url: http://127.0.0.1:8000/health, successes: 1, timeout: 2, interval: 0.1}
+health: {url: http://127.0.0.1:8000/health, successes: 1, timeout: 6, interval: 0.1}
 rehearse: {command: "exec python3 serve.py {port}"}
 """
 

@@ -66,7 +66,7 @@ venv: {path: null}
 git: {keep: [.env, instance]}
 hooks: {dir: hooks}
 backup: {databases: ["sqlite:///instance/app.db"]}
-health: {url: "http://shop.example:8000/health", successes: 1, timeout: 2, interval: 0.1}
+health: {url: "http://shop.example:8000/health", successes: 1, timeout: 6, interval: 0.1}
 rehearse: {command: "exec python3 serve.py {port}", env: {MAIL: "off"}}
 check: {upgrade: all, rehearse: true}
 """
