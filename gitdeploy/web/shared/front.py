@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from gitdeploy.errors import ConfigError, DeploymentFailed, GitDeployError
 from gitdeploy.messages import heard, tr
 from gitdeploy.several.listed import read_list
 from gitdeploy.several.summary import Row, unreadable
+from gitdeploy.text import clean
 from gitdeploy.web.access.access import Access
 from gitdeploy.web.access.store import Store
 from gitdeploy.web.errors import NoSuchPage
@@ -70,7 +72,7 @@ class Front(Entrance):
         return self.listed().web
 
     def title(self) -> str:
-        return tr("all apps")
+        return clean(socket.gethostname(), limit=60)
 
     def rows(self) -> list[Row]:
         """The row of each app, as all of them were a moment ago."""
