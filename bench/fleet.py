@@ -94,7 +94,7 @@ request=${GITDEPLOY_REQUEST:-}; [ "$1" = -C ] && cd "$2"
 state() { printf '{"version":"1","tag":"%s","commit":"%s","local_changes":[],"locked_by":null,"held":null,"health":null}' $1 $1; }
 case "$*" in
 *status*) state $(cat tag) ;;
-*"log --request"*) [ -e "ran-$5" ] && cat "ran-$5" || echo '{"state":"unknown"}' ;;
+*"log --request"*) [ -e "ran-$6" ] && cat "ran-$6" || echo '{"state":"unknown"}' ;;
 *) echo v2 > tag
    printf '{"state":"ended","exit_code":0,"steps":[],"document":{"action":"upgrade","status":"succeeded","from":{"tag":"v1"},"to":{"tag":"v2"},"backup":null,"log":[]}}' > "ran-$request" ;;
 esac
