@@ -29,7 +29,9 @@ _LOOK = 0.5  # seconds between two looks at the app
 @global_options
 @pass_screen
 def command(screen: Screen, /, tag: str | None, keep: bool, wait: float, **values: Any) -> None:
-    """Try the release TAG (or the newest) on a copy of the app and its data.
+    """Try a release on a copy of the app and its data.
+
+    The release is TAG, or the newest.
 
     Its migration runs on scratch databases, made from fresh dumps; then the app is started and its health
     asked. Nothing live is touched, and all of it is removed at the end. The release stays prepared.
