@@ -63,6 +63,7 @@ class Screen(Struct):
     run_file: RunFile | None = None  # where somebody started us to follow us (gitdeploy/deployment/outside/launch.py)
     document: Mapping[str, Any] | None = None  # what was written as JSON
     goes_on: bool = False  # with --json: a document a line, as things happen
+    typed_in: str = ""  # the folder that it was typed in; root that becomes somebody else leaves it
 
     # ---- the app ----
 
@@ -73,6 +74,8 @@ class Screen(Struct):
 
     def become_owner(self) -> None:
         """Where root runs us on another user's checkout: be that user, before anything of it is read."""
+        with suppress(OSError):
+            self.typed_in = self.typed_in or os.getcwd()
         self.folder = Path(os.path.abspath(self.folder))
         if self.config_file is not None:
             self.config_file = Path(os.path.abspath(self.config_file))
@@ -193,7 +196,7 @@ class Screen(Struct):
             return None
         with suppress(GitDeployError, OSError):
             root = find_root(self.folder)
-            if not os.path.samefile(root, os.getcwd()):
+            if not os.path.samefile(root, self.typed_in or os.getcwd()):
                 return tr("To be typed in the checkout: cd {root}", root=shell_word(str(root)))
         return None
 

@@ -13,7 +13,7 @@ from gitdeploy.text import clean, redact
 
 _PROGRESS = re.compile(
     r"hint: |(?:remote: )?(?:(?:Enumerating|Counting|Compressing|Receiving|Unpacking|Updating|Filtering|Writing) \w+"
-    r"|Resolving deltas|Total \d+ \(delta)\b.*"
+    r"|Resolving deltas|Total \d+ \(delta)\b.*|Using (?:C?Python|PyPy) \S+ environment at: .*"
 )
 
 
@@ -40,7 +40,7 @@ class Completed(Struct, frozen=True):
     @property
     def error_text(self) -> str:
         """The last lines of standard error (else of output), cleaned and redacted: fit to show. Git's progress and its
-        advice are left out."""
+        advice are left out, and uv's word on which venv it works in."""
         raw = (self.stderr.strip() or self.stdout.strip())[-16000:].decode("utf-8", "replace")
         lines = [line for line in raw.splitlines() if line.strip() and not _PROGRESS.match(line)]
         return redact(clean("\n".join(lines[-12:])[-4000:], lines=True))

@@ -19,7 +19,7 @@ from msgspec import Struct
 from gitdeploy.errors import DeploymentFailed
 from gitdeploy.messages import tr
 from gitdeploy.system import environment as environment_
-from gitdeploy.system import process
+from gitdeploy.system import owner, process
 from gitdeploy.system.completed import Completed
 from gitdeploy.venvs.bundled import pip_command
 from gitdeploy.venvs.described import PYLOCK
@@ -41,6 +41,14 @@ _KILLED_CHILD = re.compile(r"signal: 9\b|SIGKILL|died with signal 9|exit code: -
 _BUILD_FAILED = re.compile(
     r"fatal error: \S+: No such file|command '\S+' failed|[Ff]ailed (?:to )?build|error: command|pg_config|build backend"
     r"|can't find (?:the )?Rust|cargo"
+)
+_UNREACHED = (
+    "not found in the cache",
+    "dns error",
+    "name resolution",
+    "connection refused",
+    "network is unreachable",
+    "no route to host",
 )
 _NETWORK_MARKS = ("error sending request", "connect", "dns", "timed out", "network", "failed to fetch")
 
@@ -141,6 +149,12 @@ def _install(installer: Installer, run: _Run, files: Sequence[str], *, alone: bo
         "The live venv was not touched. {needs}Fix the requirements, or see the whole output: gitdeploy log",
         needs=needs,
     )
+    if any(mark in done.error_text.lower() for mark in _UNREACHED):
+        hint = tr(
+            "The live venv was not touched. See that {user} reaches the package index (network, proxy, pip.conf), then run the "
+            "command again.",
+            user=owner.user_name(os.geteuid()),
+        )
     raise RequirementsFailed(
         tr(
             "Installing the release's requirements failed ({ending}): {error_text}",

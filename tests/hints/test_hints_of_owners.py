@@ -17,6 +17,8 @@ import pytest
 from support import needs
 from support.sample import Done
 
+from gitdeploy.cli.screen import Screen
+from gitdeploy.text import shell_word
 from hints.conftest import tree
 from hints.following import SETTINGS, App, command_in, hint_of, matches
 
@@ -222,6 +224,19 @@ def test_commands_are_typed_in_the_checkout(roots: App) -> None:
         assert found == str(roots.app.resolve())
     assert "To be typed" not in roots.gitdeploy("plan", "v2.0.0", code=None).text
     os.close(lock)
+
+
+def test_root_that_became_the_owner_was_in_the_checkout_all_the_same(
+    roots: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its process goes to / for that; where the command was typed is where the next one is."""
+    for folder, said in ((roots.app, None), (roots.folder, f"cd {shell_word(str(roots.app.resolve()))}")):
+        monkeypatch.chdir(folder)
+        screen = Screen(folder=roots.app)
+        screen.become_owner()
+        monkeypatch.chdir("/")
+        told = screen.elsewhere("Put it right: gitdeploy recover")
+        assert (told is None) if said is None else (told is not None and told.endswith(said))
 
 
 def test_the_folder_is_gone(roots: App) -> None:
