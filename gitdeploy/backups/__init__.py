@@ -7,7 +7,8 @@ from gitdeploy.lazy import rooms
 if TYPE_CHECKING:
     from gitdeploy.backups import copying as copying
     from gitdeploy.backups import encrypted as encrypted
+    from gitdeploy.backups import encryption as encryption
     from gitdeploy.backups import places as places
     from gitdeploy.backups import store as store
 else:
-    __getattr__ = rooms(__name__, frozenset("copying encrypted places store".split()))
+    __getattr__ = rooms(__name__, frozenset("copying encrypted encryption places store".split()))

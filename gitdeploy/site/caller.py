@@ -5,7 +5,6 @@ from __future__ import annotations
 import getpass
 import os
 import re
-import socket
 
 from gitdeploy.state.rows import acting_for
 from gitdeploy.text import clean
@@ -29,7 +28,7 @@ def login() -> str:
         name = os.environ.get("SUDO_USER") or getpass.getuser()
     except (KeyError, OSError):
         name = "USER"
-    return clean(f"{name}@{socket.gethostname()}", limit=200)
+    return clean(f"{name}@{os.uname().nodename}", limit=200)
 
 
 def request_id() -> str:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from gitdeploy.backups import encrypted, encryption, store
+from gitdeploy import backups
 from gitdeploy.errors import ConfigError, GitDeployError
 from gitdeploy.messages import tr
 from gitdeploy.site.site import Site
@@ -28,9 +28,9 @@ def encrypt_backups(site: Site, database: Database, warn: Callable[[str], object
             continue
         try:
             if wanted:
-                encrypted.encrypt(folder, folder.name, wanted)
-            elif encrypted.parts(folder):
-                encrypted.tidy(folder)
+                backups.encrypted.encrypt(folder, folder.name, wanted)
+            elif backups.encrypted.parts(folder):
+                backups.encrypted.tidy(folder)
         except (GitDeployError, OSError) as error:
             why = error.message if isinstance(error, GitDeployError) else tr("{why}.", why=error.strerror or str(error))
             warn(
@@ -44,7 +44,7 @@ def folders(site: Site) -> Iterator[Path]:
     """Those of the backups that are whole."""
     with suppress(FileNotFoundError):
         for name in sorted(os.listdir(site.state.backups)):
-            if store.ID.fullmatch(name) and (site.state.backups / name / store.MANIFEST).exists():
+            if backups.store.ID.fullmatch(name) and (site.state.backups / name / backups.store.MANIFEST).exists():
                 yield site.state.backups / name
 
 
@@ -62,7 +62,7 @@ def _needed(database: Database) -> set[str]:
 
 def not_encrypted(site: Site) -> list[str]:
     """Backups in which something stands plain."""
-    return [folder.name for folder in folders(site) if encrypted.plain(folder)]
+    return [folder.name for folder in folders(site) if backups.encrypted.plain(folder)]
 
 
 def identity_of(site: Site, named: Path | None = None) -> Path | None:
@@ -76,6 +76,9 @@ def identity_of(site: Site, named: Path | None = None) -> Path | None:
 def cannot_open(site: Site, backup: str, named: Path | None = None) -> tuple[str, str] | None:
     """What is missing to decrypt the files of BACKUP, and what to do; None where it isn't encrypted, or can be tried."""
     identity = identity_of(site, named)
-    found = (encryption.cannot_decrypt(part, identity) for part in encrypted.parts(site.state.backups / backup))
+    found = (
+        backups.encryption.cannot_decrypt(part, identity)
+        for part in backups.encrypted.parts(site.state.backups / backup)
+    )
     why = next((each for each in found if each is not None), None)
     return (tr("Backup {backup} can't be decrypted. {why}", backup=backup, why=why[0]), why[1]) if why else None
