@@ -10,6 +10,7 @@ from itertools import zip_longest
 from pathlib import Path
 
 import pytest
+from support import bounds
 
 TESTS = Path(__file__).parent
 LANES = {
@@ -59,6 +60,7 @@ PLACES = {
     "services": "machine",
     "crash": "crash",
 }
+SHORT_TABLE = 4
 HEAVY = {"base", "chromium", "crash_app", "machine", "machine_for_app", "mariadb", "postgresql", "served_app"}
 """Fixtures that start something which no quick test may wait for."""
 
@@ -90,8 +92,33 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             raise pytest.UsageError(f"{item.nodeid} is quick and uses {', '.join(sorted(heavy))}")
         if item.get_closest_marker(lane) is None:
             item.add_marker(lane)
+    if not (bounds.THOROUGH or config.option.keyword or config.option.file_or_dir):
+        dropped = [item for rows in long_tables(items) for item in rows if item not in part_of(rows)]
+        config.hook.pytest_deselected(items=dropped)
+        gone = set(dropped)
+        items[:] = [item for item in items if item not in gone]
     if hasattr(config, "workerinput"):  # one of several processes
         items[:] = longest_first(items)
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    whole = bounds.THOROUGH or config.option.keyword or config.option.file_or_dir
+    return "tables: " + ("every row" if whole else f"a quarter of long ones, by {bounds.TURN} (THOROUGH=1: every row)")
+
+
+def long_tables(items: list[pytest.Item]) -> list[list[pytest.Item]]:
+    """The rows of each test with more than `SHORT_TABLE` of them that runs gitdeploy as a user does: each costs seconds."""
+    tables: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        if not item.get_closest_marker("quick") and hasattr(item, "callspec"):
+            tables.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    return [rows for rows in tables.values() if len(rows) > SHORT_TABLE]
+
+
+def part_of(rows: list[pytest.Item]) -> list[pytest.Item]:
+    """A quarter of a long table (of the campaigns' scenarios half), and not less than a short one; which, by the commit."""
+    part = 2 if rows[0].get_closest_marker("crash") else 4
+    return bounds.share(rows, max(SHORT_TABLE, len(rows) // part), bounds.TURN)
 
 
 def longest_first(items: list[pytest.Item]) -> list[pytest.Item]:

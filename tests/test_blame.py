@@ -19,7 +19,7 @@ from gitdeploy.site.blame import absolved, fault_of
 from gitdeploy.state.sqlite import DiskFull
 from gitdeploy.venvs.install import RequirementsFailed
 
-STEPS = live_steps(cast("Live", SimpleNamespace(record=SimpleNamespace(action="upgrade"))))
+STEPS = live_steps(cast("Live", SimpleNamespace(record=SimpleNamespace(action="upgrade", build_first=False))))
 ITS_OWN = tuple(step.name for step in STEPS if Effect.RELEASE in step.effects)
 OTHERS = tuple(step.name for step in STEPS if Effect.RELEASE not in step.effects)
 
