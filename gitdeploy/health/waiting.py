@@ -307,10 +307,11 @@ def soak(
         crashed = watch.crashed(before)
         bad = bad + 1 if answer.bad else 0
         after = duration_text(time.monotonic() - begun)
-        if crashed or watch.in_vain() or bad >= BAD_IN_A_ROW:
+        why = crashed or watch.in_vain()
+        if why or bad >= BAD_IN_A_ROW:
             watch.say_log()
             raise watch.failure(
-                tr("{crashed} {after} after it had been healthy", crashed=crashed or answer.bad, after=after)
+                tr("{crashed} {after} after it had been healthy", crashed=why or answer.bad, after=after)
             )
         if gone := _gone(mains):
             raise watch.failure(tr("{gone} {after} after it had been healthy", gone=gone, after=after))

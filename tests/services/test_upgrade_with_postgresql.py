@@ -145,10 +145,10 @@ def goes_back(shop: Shop, tag: str) -> str:
 
 def test_one_that_crashes_five_seconds_after_it_had_been_well(shop: Shop) -> None:
     said = goes_back(shop, "v2.0.0")
+    # How its process ended, whether it runs again, and what it printed with its last breath may be told, too.
     assert re.search(
-        # How its process ended, or the exception that it printed with its last breath, stand in brackets.
-        r"Error: Wanted v2\.0\.0, failed at health: otrs-web\.service crashed( and was started again)?( \([^)]*\))?"
-        r" N s after it had been healthy( \([^)]*\))?\. otrs-web runs",
+        r"Error: Wanted v2\.0\.0, failed at health: otrs-web\.service crashed[^.]* N s after it had been healthy[^.]*\."
+        r" otrs-web runs",
         said,
     ), said
 
