@@ -70,7 +70,7 @@ def test_in_chinese_as_the_browser_asks_and_in_english_by_the_switch(
     assert tab.locator("html").get_attribute("lang") == "zh-CN"
     assert tab.get_by_role("heading", name="有新版本 v1.3.0").is_visible()
     assert tab.get_by_role("heading", name="v1.2.0 失败；v1.1.0 已恢复运行").is_visible()
-    tab.get_by_text("正常", exact=True).wait_for()
+    tab.get_by_text("健康", exact=True).wait_for()
     tab.locator("[data-part=releases] li").first.wait_for()
     shoot(tab, "chinese")
     tab.get_by_role("link", name="English").click()
