@@ -60,7 +60,9 @@ def sample(tmp_path: Path) -> Sample:
 
 
 def look(sample: Sample, check: str, *, moment: datetime = MOMENT, more: str = "") -> Look:
-    (sample.app / "deploy.yaml").write_text(f"app: {{name: shop}}\nsource: {{type: git}}\ncheck: {check}\n{more}")
+    settings = sample.app / "deploy.yaml"
+    settings.write_text(f"app: {{name: shop}}\nsource: {{type: git}}\ncheck: {check}\n{more}")
+    os.utime(settings, (0, 0))  # as they have been all along
     return App.open(sample.app).look(moment=moment)
 
 
@@ -343,8 +345,9 @@ def test_cron_is_held_off_as_watch_is_and_a_person_is_not(sample: Sample) -> Non
         assert "v2.0.0 failed here 2 times in the same way, so it is tried again at" in refused.err
         assert "no network after 3.1 s" in refused.err
         assert "Sooner: gitdeploy upgrade v2.0.0" in refused.err
-    with App.open(sample.app).site.open_database() as database:
-        again = next_try(database, "v2.0.0", 0)
+    site = App.open(sample.app).site
+    with site.open_database() as database:
+        again = next_try(site, database, "v2.0.0", 0)
         assert again is not None
         left = again.at - datetime.now(UTC)
         assert timedelta(minutes=29) < left <= timedelta(minutes=30), "a quarter of an hour, and twice as long"
@@ -355,6 +358,18 @@ def test_cron_is_held_off_as_watch_is_and_a_person_is_not(sample: Sample) -> Non
     os.close(other)
     assert done.returncode == 0
     assert (sample.app / "main.py").read_text() == "2.0.0"
+
+
+@pytest.mark.parametrize("name", ["deploy.yaml", ".env"])
+def test_after_a_change_of_the_settings_it_is_tried_at_once(sample: Sample, name: str) -> None:
+    """The operator has mended what failed: the next tick tries it."""
+    failed_upgrade(sample, "no network after 3.1 s")
+    moment = datetime.now(UTC) + timedelta(minutes=1)
+    more = "env_file: .env\n" if name == ".env" else ""
+    assert look(sample, "{upgrade: all}", moment=moment, more=more).tag is None
+    with (sample.app / name).open("a") as file:
+        file.write("# mended\n")
+    assert App.open(sample.app).look(moment=moment).tag == "v2.0.0"
 
 
 def test_by_its_name_it_is_tried_at_once(sample: Sample) -> None:

@@ -3,12 +3,16 @@ the same way."""
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 from msgspec import Struct
 
+from gitdeploy.config import FILE_NAME
 from gitdeploy.messages import tr
 from gitdeploy.site.blame import same_failure
+from gitdeploy.site.site import Site
 from gitdeploy.state import Database
 from gitdeploy.text import clean, moment_text
 
@@ -37,8 +41,9 @@ class Again(Struct, frozen=True):
         )
 
 
-def next_try(database: Database, tag: str, interval: float) -> Again | None:
-    """None where nothing speaks against trying TAG now: neither its last upgrade here nor its rehearsal failed. INTERVAL: seconds between two looks."""
+def next_try(site: Site, database: Database, tag: str, interval: float) -> Again | None:
+    """None where nothing speaks against trying TAG now: neither its last upgrade here nor its rehearsal failed, or somebody has
+    changed the app's settings since and may have mended what failed. INTERVAL: seconds between two looks."""
     ended_ones = [row for row in database.deployments(_LOOKED_AT) if row.ended_at is not None]
     # A refusal, such as for a try too soon, tells nothing of whether it would fail again.
     upgrades = [row for row in ended_ones if row.action in ("upgrade", "rehearse") and row.status != "refused"]
@@ -56,8 +61,19 @@ def next_try(database: Database, tag: str, interval: float) -> Again | None:
         return None
     wait = min(max(interval, _SHORTEST) * 2.0 ** (len(causes) - 1), _LONGEST)
     moment = datetime.fromisoformat(ended)
-    return Again(
-        len(causes),
-        clean(causes[0], limit=300),
-        (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) + timedelta(seconds=wait),
-    )
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    if _settings_changed(site) > moment.timestamp():
+        return None
+    return Again(len(causes), clean(causes[0], limit=300), moment + timedelta(seconds=wait))
+
+
+def _settings_changed(site: Site) -> float:
+    """When deploy.yaml or the env file was last written, in seconds since 1970; 0 where there is neither."""
+    places = [site.config.file or site.root / FILE_NAME]
+    if site.config.env_file:
+        places.append(site.root / site.config.env_file)
+    changed = [0.0]
+    for place in places:
+        with suppress(OSError):
+            changed.append(os.stat(place).st_mtime)
+    return max(changed)

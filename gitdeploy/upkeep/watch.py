@@ -143,7 +143,7 @@ def decide(site: Site, database: Database, live: CodeState, now: datetime) -> De
     wanted = old[0].tag
     if (paused := database.meta_get(PAUSED)) is not None:
         return Decision(wanted, paused_sentence(paused))
-    again = next_try(database, wanted, settings.interval)
+    again = next_try(site, database, wanted, settings.interval)
     if again is not None and now < again.at:
         return Decision(wanted, again.sentence(wanted), again.at)
     if settings.window is not None and not settings.window.contains(now):
@@ -174,7 +174,7 @@ def held_back(site: Site, database: Database, live: CodeState, tag: str, now: da
         return failed_before(bad)
     if why := skipped(Skips.read(database, site.config.source.tag_prefix), tag):
         return why
-    again = next_try(database, tag, settings.interval)
+    again = next_try(site, database, tag, settings.interval)
     if again is not None and now < again.at:
         return again.sentence(tag)
     ripe = _since(database, found, now)[tag] + timedelta(seconds=settings.min_age)

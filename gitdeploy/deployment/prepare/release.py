@@ -167,7 +167,7 @@ def _refuse_too_soon(work: Work, target: CodeState) -> None:
     """What fails again and again for a fault of this server is tried later each time where cron asks, as `watch` does it.
     Raises `PolicyError`."""
     assert target.tag is not None
-    again = next_try(work.database, target.tag, interval=0)  # how often it is asked for is cron's matter
+    again = next_try(work.site, work.database, target.tag, interval=0)  # how often it is asked for is cron's matter
     if again is not None and datetime.now(UTC) < again.at:
         work.aim(target)
         raise PolicyError(again.sentence(target.tag))
