@@ -95,7 +95,7 @@ def test_it_says_where_it_is_from_and_the_command_for_a_newer_one_works(
     assert found["source"] == where
     assert found["editable"] is False
     assert found["kept_by"] == "pip"
-    assert found["extras"] == {"web": True, "notify": True}
+    assert found["extras"] == {"web": True, "notify": True, "fleet": True}
     command = str(found["upgrade"])
     assert shlex.quote(str(python)) in command
     if way == "folder":
@@ -132,7 +132,7 @@ def test_one_from_a_git_host_is_upgraded_from_there(tmp_path: Path, monkeypatch:
     found = Installation(str(tmp_path))
     monkeypatch.setattr(found, "_origin", there)
     assert "secret" not in json.dumps(found.as_dict())
-    assert "'gitdeploy[web,notify] @ git+https://" in (found.upgrade or "")
+    assert "'gitdeploy[web,notify,fleet] @ git+https://" in (found.upgrade or "")
     monkeypatch.setattr(found, "_origin", {})
     assert found.source is None
     assert found.upgrade is None
@@ -149,6 +149,9 @@ def test_nothing_that_we_say_asks_an_index_for_our_name() -> None:
     assert NAMED.search("/opt/gitdeploy/bin/pip install --upgrade gitdeploy")
     assert not NAMED.search("/opt/gitdeploy/bin/pip install ./gitdeploy")
     places = [*(PROJECT / "gitdeploy").rglob("*.py"), *(PROJECT / "docs").rglob("*.md"), *PROJECT.glob("*.md")]
+    places += [
+        place for place in (PROJECT / "ansible_collections").rglob("*") if place.suffix in (".md", ".py", ".yml")
+    ]
     places += [*(PROJECT / "hooks").iterdir(), PROJECT / "deploy.yaml.example"]
     own = PROJECT / "gitdeploy/system/installation.py"  # `pipx inject gitdeploy`: what is there already
     found = [

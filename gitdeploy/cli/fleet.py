@@ -75,8 +75,8 @@ def release_options(command: F) -> F:
 def command() -> None:
     """Many servers: upgrade them batch by batch.
 
-    Reaches the hosts by Ansible, with any inventory of Ansible's (pip install 'gitdeploy[fleet]'). How a rollout goes is
-    set in fleet.yaml in this folder; the journal of rollouts is kept beside it.
+    Reaches the hosts by Ansible, with any inventory of Ansible's (the extra `fleet`). How a rollout goes is set in
+    fleet.yaml in this folder; the journal of rollouts is kept beside it.
 
     \b
     Example:

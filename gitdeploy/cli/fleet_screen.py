@@ -136,7 +136,7 @@ class Shown:
             took = time.monotonic() - begun if begun and member.state in _WORKING else member.duration
             table.add_row(
                 clean(member.host), str(member.batch + 1), clean(member.runs or ""),
-                Text(state, style=_STYLES.get(member.state, "dim")), render(duration_text(took)) if took else "",
+                Text(clean(state), style=_STYLES.get(member.state, "dim")), render(duration_text(took)) if took else "",
             )  # fmt: skip
         if len(members) > _MOST_ROWS:
             table.add_row(render(tr("and {number} more", number=len(members) - _MOST_ROWS)))

@@ -8,13 +8,15 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from gitdeploy.config.document import Node, Problem, Scalar, Table, Unreadable, shown
+from gitdeploy.config.document import Node, Problem, Scalar, Table, Unreadable, refused, shown
 from gitdeploy.config.kinds import shown_key
 from gitdeploy.config.reading import read_section
 from gitdeploy.config.sections import WebConfig
-from gitdeploy.errors import ConfigError, NotFound
+from gitdeploy.errors import NotFound
 from gitdeploy.messages import tr
 from gitdeploy.text import clean, nearest, path_text
+
+_HINT = tr("`gitdeploy apps add DIR` writes this file; docs/apps.md shows one.")
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
 RESERVED = frozenset("api healthz login logout metrics part static".split())  # addresses of the page of all
@@ -58,7 +60,7 @@ def parse_list(raw: bytes, file: Path) -> AppsList:
     try:
         table = read_document(raw)
     except Unreadable as error:
-        raise _refused(file, error.problems) from error
+        raise refused(path_text(str(file)), error.problems, _HINT) from error
     problems: list[Problem] = []
     apps: list[Listed] = []
     web = WebConfig()
@@ -72,7 +74,7 @@ def parse_list(raw: bytes, file: Path) -> AppsList:
         else:
             problems.append(Problem(line, tr("`{key}` is not known; there are `apps` and `web`.", key=shown_key(key))))
     if problems:
-        raise _refused(file, problems)
+        raise refused(path_text(str(file)), problems, _HINT)
     return AppsList(file, tuple(apps), web)
 
 
@@ -113,17 +115,3 @@ def not_a_name(name: str) -> str | None:
     if name in RESERVED:
         return tr("`{name}` can't be an app's name: the page of all apps has that address itself.", name=name)
     return None
-
-
-def _refused(file: Path, problems: list[Problem]) -> ConfigError:
-    name = path_text(str(file))
-    texts = [
-        tr("{name} line {line}: {each_message}", name=name, line=each.line, each_message=each.message)
-        if each.line
-        else tr("{name}: {each_message}", name=name, each_message=each.message)
-        for each in sorted(problems)
-    ]
-    hint = tr("`gitdeploy apps add DIR` writes this file; docs/apps.md shows one.")
-    if len(texts) == 1:
-        return ConfigError(texts[0], hint)
-    return ConfigError(tr("{name} has {texts} problems:", name=name, texts=len(texts)), hint, details=tuple(texts))

@@ -11,11 +11,13 @@ from typing import Any
 
 from msgspec import Struct
 
+from gitdeploy.errors import ConfigError
 from gitdeploy.messages import tr
 from gitdeploy.text import clean
 
 LARGEST = 64 * 1024  # bytes; a real deploy.yaml has about five kilobytes
 DEEPEST = 20  # lists and tables within each other
+MOST_PROBLEMS = 20  # that are told of one file
 
 
 class Scalar(Struct, frozen=True, tag=True):
@@ -61,6 +63,22 @@ class Unreadable(Exception):
     def __init__(self, problems: list[Problem]) -> None:
         super().__init__(problems)
         self.problems = problems
+
+
+def refused(name: str, problems: list[Problem], hint: str) -> ConfigError:
+    """What is said of the file shown as NAME that has PROBLEMS: one in its sentence, several in a list."""
+    texts = [
+        tr("{name} line {line}: {each_message}", name=name, line=each.line, each_message=each.message)
+        if each.line
+        else tr("{name}: {each_message}", name=name, each_message=each.message)
+        for each in sorted(problems)
+    ]
+    if len(texts) == 1:
+        return ConfigError(texts[0], hint)
+    told = texts[:MOST_PROBLEMS]
+    if more := len(texts) - len(told):
+        told.append(tr("... and {more} more.", more=more))
+    return ConfigError(tr("{name} has {texts} problems:", name=name, texts=len(texts)), hint, details=tuple(told))
 
 
 def shown(node: Node) -> str:

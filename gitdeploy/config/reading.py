@@ -12,7 +12,7 @@ from typing import Any
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from gitdeploy.config.document import LARGEST, Node, Problem, Scalar, Table, Unreadable, shown
+from gitdeploy.config.document import LARGEST, Node, Problem, Scalar, Table, Unreadable, refused, shown
 from gitdeploy.config.envfile import EnvFile
 from gitdeploy.config.kept import keep_document, kept_document
 from gitdeploy.config.kinds import Setting, Wrong, settings_of, shown_key
@@ -26,7 +26,7 @@ from gitdeploy.text import clean, listing, nearest, path_text, register_secrets
 
 FILE_NAME = "deploy.yaml"
 LARGEST_ENV_FILE = 256 * 1024
-MOST_PROBLEMS = 20  # shown at once
+_HINT = tr("`gitdeploy config schema` and deploy.yaml.example name every key.")
 PINNED = tr("pinned on this server")
 
 
@@ -92,7 +92,7 @@ def _read(raw: bytes, name: str) -> Table:
     try:
         return read_document(raw)
     except Unreadable as error:
-        raise _refused(name, error.problems) from error
+        raise refused(name, error.problems, _HINT) from error
 
 
 class _Reading(Struct):
@@ -233,31 +233,13 @@ def _configure(
         )
     reading.problems += check_together(config, reading.lines)
     if reading.problems:
-        raise _refused(name, reading.problems)
+        raise refused(name, reading.problems, _HINT)
     config = _with_env_file(config, judging, env)
     # First of all, before any of them can stand in a message.
     register_secrets((*os.environ.items(), *((each.name, each.value or "") for each in config.env.bindings)))
     config = with_variables(config, where)
     config = _with_what_is_found(config, where)
     return replace(config, where=_complete(where))
-
-
-def _refused(name: str, problems: list[Problem]) -> ConfigError:
-    texts = [
-        tr("{name} line {line}: {each_message}", name=name, line=each.line, each_message=each.message)
-        if each.line
-        else tr("{name}: {each_message}", name=name, each_message=each.message)
-        for each in sorted(problems)
-    ]
-    hint = tr("`gitdeploy config schema` and deploy.yaml.example name every key.")
-    if len(texts) == 1:
-        return ConfigError(texts[0], hint)
-    shown_texts = texts[:MOST_PROBLEMS]
-    if more := len(texts) - len(shown_texts):
-        shown_texts.append(tr("... and {more} more.", more=more))
-    return ConfigError(
-        tr("{name} has {texts} problems:", name=name, texts=len(texts)), hint, details=tuple(shown_texts)
-    )
 
 
 def _with_env_file(config: Config, judging: Judging, raw: bytes | None) -> Config:

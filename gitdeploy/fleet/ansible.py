@@ -82,9 +82,11 @@ def require_ansible() -> None:
         import ansible_runner  # noqa: F401
         from ansible import release  # noqa: F401
     except ImportError as error:
+        from gitdeploy.system.installation import Installation
+
         raise UsageError(
             tr("`gitdeploy fleet` needs Ansible, which is not installed here."),
-            tr("Install gitdeploy with it on this control host:  pip install 'gitdeploy[fleet]'"),
+            tr("Install what it needs: {command}", command=Installation().extend("fleet")),
         ) from error
 
 

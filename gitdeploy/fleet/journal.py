@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from gitdeploy.errors import DeploymentFailed, NotFound
 from gitdeploy.messages import tr
-from gitdeploy.state.sqlite import WAIT, explained, now, to_wal
+from gitdeploy.state.sqlite import WAIT, explained, now, to_wal, transaction
 from gitdeploy.text import path_text
 
 SCHEMA = 1
@@ -143,13 +143,8 @@ class Journal:
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         try:
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
+            with transaction(self._connection):
                 yield self._connection
-            except BaseException:
-                self._connection.execute("ROLLBACK")
-                raise
-            self._connection.execute("COMMIT")
         except sqlite3.Error as error:
             raise explained(error, self._path) from error
 

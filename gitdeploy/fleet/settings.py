@@ -11,7 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gitdeploy.config import HealthConfig
-from gitdeploy.config.document import LARGEST, Node, Problem, Scalar, Unreadable
+from gitdeploy.config.document import LARGEST, Node, Problem, Scalar, Unreadable, refused
 from gitdeploy.config.kinds import (
     Choice,
     Duration,
@@ -32,6 +32,8 @@ from gitdeploy.errors import ConfigError, UsageError
 from gitdeploy.messages import tr
 from gitdeploy.system.trusted import weak
 from gitdeploy.text import nearest, path_text
+
+_HINT = tr("docs/fleet.md has every key of fleet.yaml.")
 
 FILE_NAME = "fleet.yaml"
 DAY = 86400.0
@@ -189,7 +191,7 @@ def read(raw: bytes, name: str) -> FleetConfig:
     try:
         table = read_document(raw[: LARGEST + 1])
     except Unreadable as error:
-        raise _refused(name, error.problems) from error
+        raise refused(name, error.problems, _HINT) from error
     for key, (line, node) in table.entries.items():
         if key not in known:
             near = nearest(key, known)
@@ -206,24 +208,13 @@ def read(raw: bytes, name: str) -> FleetConfig:
                     for each in error.problems
                 ]
     if problems:
-        raise _refused(name, problems)
+        raise refused(name, problems, _HINT)
     config = FleetConfig(**values)
     if not config.serial:
         raise ConfigError(tr("{name}: `serial` is an empty list.", name=name))
     if config.health is not None and not config.health.url:
         raise ConfigError(tr("{name}: `health` has no `url`.", name=name))
     return config
-
-
-def _refused(name: str, problems: list[Problem]) -> ConfigError:
-    texts = [
-        tr("{name} line {line}: {each_message}", name=name, line=each.line, each_message=each.message)
-        if each.line
-        else tr("{name}: {each_message}", name=name, each_message=each.message)
-        for each in sorted(problems)
-    ]
-    first, *rest = texts
-    return ConfigError(first, tr("docs/fleet.md has every key of fleet.yaml."), details=tuple(rest))
 
 
 def with_options(fleet: Fleet, values: dict[str, Any]) -> Fleet:

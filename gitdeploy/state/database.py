@@ -22,7 +22,17 @@ from gitdeploy.messages import tr
 from gitdeploy.state import sayings
 from gitdeploy.state.rows import BadRelease, DeploymentRow, Record
 from gitdeploy.state.schema import SCHEMA, SELECT, TABLES, deployment_row
-from gitdeploy.state.sqlite import WAIT, DatabaseDamaged, DiskFull, explained, is_busy, now, quoted_path, to_wal
+from gitdeploy.state.sqlite import (
+    WAIT,
+    DatabaseDamaged,
+    DiskFull,
+    explained,
+    is_busy,
+    now,
+    quoted_path,
+    to_wal,
+    transaction,
+)
 from gitdeploy.system import faultpoints
 from gitdeploy.text import path_text
 
@@ -153,17 +163,9 @@ class Database:
         try:
             # Said each time, so that nothing that fails can leave the lesser one behind for a record that must last.
             self._connection.execute(f"PRAGMA synchronous={'NORMAL' if carried else 'FULL'}")
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
+            with transaction(self._connection):
                 yield self._connection
-            except BaseException:
-                self._connection.execute("ROLLBACK")
-                raise
-            self._connection.execute("COMMIT")
         except sqlite3.Error as error:
-            if self._connection.in_transaction:
-                with suppress(sqlite3.Error):
-                    self._connection.execute("ROLLBACK")
             raise explained(error, self._path) from error
 
     def _write_surely(self, act: Callable[[sqlite3.Connection], object]) -> None:

@@ -15,7 +15,7 @@ from typing import IO
 from msgspec import Struct
 
 from gitdeploy.errors import CommandFailed
-from gitdeploy.system import bounds, faultpoints, markers, process
+from gitdeploy.system import faultpoints, markers, process
 from gitdeploy.system.groups import end_group
 from gitdeploy.system.markers import MARKER
 from gitdeploy.system.memory import limit_memory
@@ -41,30 +41,11 @@ def detach(
     except OSError as error:
         raise CommandFailed(process.cannot_start(words[0], cwd, error)) from error
     try:
-        child = _started(words, cwd, env, descriptor)
+        child = process.start(words, cwd, env, subprocess.DEVNULL, descriptor, errors=subprocess.STDOUT)
     finally:
         os.close(descriptor)
     threading.Thread(target=child.wait, daemon=True, name=f"reap-{child.pid}").start()
     return Identity(child.pid, start_ticks(child.pid) or 0, boot_id())
-
-
-def _started(
-    words: Sequence[str], cwd: str | os.PathLike[str], env: Mapping[str, str], output: int
-) -> subprocess.Popen[bytes]:
-    """What WORDS prints, errors too, goes to OUTPUT."""
-    bounds.check(words, cwd)
-    try:
-        return subprocess.Popen(
-            words,
-            cwd=cwd,
-            env=dict(env),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    except (OSError, ValueError) as error:
-        raise CommandFailed(process.cannot_start(words[0], cwd, error)) from error
 
 
 class Served(Struct):
@@ -102,7 +83,9 @@ def serving(
     mark = process.Mark(words)
     faultpoints.point("child serving")
     try:
-        child = _started(words, cwd, {**env, MARKER: mark.marker}, subprocess.PIPE)
+        child = process.start(
+            words, cwd, {**env, MARKER: mark.marker}, subprocess.DEVNULL, subprocess.PIPE, errors=subprocess.STDOUT
+        )
     except CommandFailed:
         mark.ended()
         raise

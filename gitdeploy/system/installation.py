@@ -23,7 +23,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from gitdeploy import __version__
 from gitdeploy.text import redact
 
-EXTRAS = ("web", "notify")
+EXTRAS = ("web", "notify", "fleet")
 Kind = Literal["pip", "uv", "uv tool", "pipx"]
 
 

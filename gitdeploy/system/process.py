@@ -134,7 +134,7 @@ def run(  # noqa: PLR0913  # the one way to start a child has what each of them 
     begun, told = time.monotonic(), stdin if isinstance(stdin, bytes) else None
     source = stdin if isinstance(stdin, int) else subprocess.DEVNULL if stdin is None else subprocess.PIPE
     try:
-        child = _start(words, cwd, environment, source, stdout, tied=tied, umask=umask, descriptors=descriptors)
+        child = start(words, cwd, environment, source, stdout, tied=tied, umask=umask, descriptors=descriptors)
         limit_memory(child.pid, memory)
     except CommandFailed:
         if mark:
@@ -185,7 +185,7 @@ def alongside(
         with open(source, "wb", closefd=False) as out:
             out.write(stdin)
         os.lseek(source, 0, os.SEEK_SET)
-        child = _start(words, cwd, env, source, to, errors=to, tied=tied, umask=umask)
+        child = start(words, cwd, env, source, to, errors=to, tied=tied, umask=umask)
     finally:
         os.close(source)
     ended: list[Completed] = []
@@ -210,7 +210,7 @@ def alongside(
     faultpoints.point(f"child ended {os.path.basename(words[0])}")
 
 
-def _start(
+def start(
     words: Sequence[str],
     cwd: str | os.PathLike[str],
     env: Mapping[str, str],
@@ -218,10 +218,12 @@ def _start(
     output: int,
     *,
     errors: int = subprocess.PIPE,
-    tied: bool,
-    umask: int,
+    tied: bool = False,
+    umask: int = -1,
     descriptors: Sequence[int] = (),
 ) -> subprocess.Popen[bytes]:
+    """Start a child in a session of its own. tied: it is killed when the thread that started it ends; umask: -1 leaves ours.
+    Raises `CommandFailed` when it cannot be started."""
     bounds.check(words, cwd)
     try:
         return subprocess.Popen(

@@ -274,7 +274,8 @@ def test_only_the_screen_writes_to_a_terminal() -> None:
     writing = re.compile(r"\bclick\.(?:s?echo|confirm|prompt)|\bprint\(|sys\.std(?:out|err)\.write|Text\(")
     folder = Path(gitdeploy.cli.__file__).parent
     found = {file.name for file in folder.glob("*.py") if writing.search(file.read_text())}
-    assert found == {"screen.py", "live.py", "notes.py"}, "live.py cleans in `_text`, notes.py before it renders"
+    own = {"screen.py", "live.py", "notes.py", "fleet_screen.py"}
+    assert found == own, "live.py cleans in `_text`, notes.py before it renders, fleet_screen.py each cell"
 
 
 def test_colours_are_there_on_a_terminal(shop: Sample) -> None:

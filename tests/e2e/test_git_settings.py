@@ -538,7 +538,7 @@ def test_requirements_that_cannot_be_read_are_not_none(sample: Sample) -> None:
 @pytest.mark.parametrize(
     ("line", "make", "blocks"),
     [
-        ("hooks: {dir: deploy/hooks}", "mkdir -p deploy/hooks", False),
+        ("hooks: {dir: our/hooks}", "mkdir -p our/hooks", False),
         ("env_file: settings.env", "touch settings.env", True),
     ],
 )

@@ -93,7 +93,14 @@ TYPED: dict[str, list[str]] = {
     "doctor": ["doctor", "doctor --repair", "doctor --notify"],
     "notify": ["notify test"],
     "config": ["config show", "config schema", "config example", "config edit", "config accept source.url"],
-    "apps": ["apps", "apps --json", "apps add app", "apps remove listed", "-A listed status", "-A listed plan"],
+    "apps": [
+        "apps",
+        "apps --json",
+        "apps add . --name again",
+        "apps remove listed",
+        "-A listed status",
+        "-A listed plan",
+    ],
     "web": ["web --port 1", "web --print-unit", "web token list", "web token add x"],
     "watch": ["watch --once", "watch --print-unit"],
     "self": ["self"],
@@ -194,8 +201,10 @@ def test_a_stranger_is_told_what_needs_no_child_and_refused_the_rest(trap: Trap)
     for command, (code, text) in said.items():
         assert code in (0, 1, 2), (command, code, text)
         assert "did not foresee" not in text, (command, text)
-        if command in ("apps add app", "apps remove listed"):
+        if command == "apps remove listed":
             assert "apps.yaml can't be written: Permission denied." in text
+        elif command == "apps add . --name again":
+            assert "To rename it, remove it first: gitdeploy apps remove listed" in text
         elif code == 1:
             assert "belongs to nobody, and you are user 4321" in text, (command, text)
             assert "sudo -u nobody " in text or "As root: sudo " in text, (command, text)

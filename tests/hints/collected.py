@@ -110,6 +110,8 @@ def _hint_expressions(module: _Module) -> Iterator[ast.expr]:
                 yield from (arg for arg in node.args[:1] if isinstance(arg, ast.Starred))
             elif name == "__init__" and ast.unparse(node.func).startswith("super()"):
                 yield from node.args[1:2]
+            elif name == "refused":  # a file with its problems
+                yield from node.args[2:3]
             elif name == "Finding":
                 yield from node.args[3:4]
         elif isinstance(node, ast.Tuple) and len(node.elts) == 2 and _is_pair(module, node):

@@ -191,7 +191,7 @@ NOT_COMMANDS = {
     "lists the settings that there are": ["Pinned are: {}.", "docs/fleet.md has every key of fleet.yaml.", "`{}` is not known.{}"],
     "is about other machines than this one": [
         "Bring it back, or put another host first", "Look at the inventory:  ansible-inventory --list",
-        "Run the same command again once they can be reached.", "Install gitdeploy with it on this control host",
+        "Run the same command again once they can be reached.",
     ],
     "lists what another answer of the same host has": ["`gitdeploy releases --all` lists its tags."],
     "tells whoever writes Python against `App.repo`": ["Let git do it: {}", "Ask git: repo.git", "Run git itself: subprocess"],

@@ -22,7 +22,7 @@ from msgspec import Struct
 
 from gitdeploy.errors import DeploymentFailed, NotFound, UsageError
 from gitdeploy.messages import tr
-from gitdeploy.state.sqlite import to_wal
+from gitdeploy.state.sqlite import to_wal, transaction
 from gitdeploy.text import clean, path_text
 from gitdeploy.web.access.access import IDLE, LONGEST, Access, Proven, environment_binding
 
@@ -106,7 +106,7 @@ class Store:
             raise UsageError(tr("A token needs a name."), tr("Its name is shown beside everything that it does."))
         token = "gd_" + secrets.token_urlsafe(32)
         now = self._clock()
-        with self._open() as connection, _transaction(connection):
+        with self._open() as connection, transaction(connection):
             _end_tokens(connection, "expires_at<? OR (name=? AND expires_at<=?)", (now - _KEEP_ENDED, name, now))
             try:
                 _insert_token(connection, name, token, read_only, now, lasts)
@@ -125,7 +125,7 @@ class Store:
 
     def revoke_token(self, name: str) -> None:
         """End a token and every session that it opened. Raises `NotFound`."""
-        with self._open() as connection, _transaction(connection):
+        with self._open() as connection, transaction(connection):
             if not _end_tokens(connection, "name=?", (name,)):
                 raise NotFound(
                     tr("There is no token `{name}`.", name=clean(name, limit=60)),
@@ -150,7 +150,7 @@ class Store:
         """A code for the first login, good once and for LASTS seconds; one made before ends. None where there is a token,
         or somebody came in by a code already: from then on tokens are made on the server."""
         code = _CODE + secrets.token_urlsafe(32)
-        with self._open() as connection, _transaction(connection):
+        with self._open() as connection, transaction(connection):
             if connection.execute("SELECT 1 FROM token UNION SELECT 1 FROM code WHERE used_at IS NOT NULL").fetchone():
                 return None
             connection.execute("DELETE FROM code")
@@ -165,7 +165,7 @@ class Store:
         if not code.startswith(_CODE):
             return None
         now = self._clock()
-        with self._open() as connection, _transaction(connection):
+        with self._open() as connection, transaction(connection):
             used = connection.execute(
                 "UPDATE code SET used_at=? WHERE hash=? AND used_at IS NULL AND expires_at>?", (now, _hash(code), now)
             )
@@ -183,7 +183,7 @@ class Store:
         """A new session; its id, which only the browser keeps."""
         session = secrets.token_urlsafe(32)
         now = self._clock()
-        with self._open() as connection, _transaction(connection):
+        with self._open() as connection, transaction(connection):
             connection.execute("DELETE FROM session WHERE seen_at<? OR created_at<?", (now - IDLE, now - LONGEST))
             connection.execute(
                 "DELETE FROM session WHERE hash IN (SELECT hash FROM session ORDER BY seen_at DESC LIMIT -1 OFFSET ?)",
@@ -230,7 +230,7 @@ class Store:
         """Count a wrong try of ADDRESS. Seconds until its next one is looked at, where it had TRIES within WITHIN seconds
         before; 0 where it had fewer. Counted and told in one step, however many ask at once."""
         now = self._clock()
-        with self._open() as connection, _transaction(connection):
+        with self._open() as connection, transaction(connection):
             connection.execute("DELETE FROM failure WHERE at<?", (now - 3600,))
             rows = connection.execute(
                 "SELECT at FROM failure WHERE address=? AND at>? ORDER BY at DESC LIMIT ?",
@@ -246,7 +246,7 @@ class Store:
     def claim(self, key: str, request: str, asked: str) -> tuple[str, str]:
         """(request, asked) under the idempotency key KEY: these where the key is new, else those of the first time."""
         now = self._clock()
-        with self._open() as connection, _transaction(connection):
+        with self._open() as connection, transaction(connection):
             connection.execute("DELETE FROM request WHERE at<?", (now - _KEEP_REQUESTS,))
             connection.execute("INSERT OR IGNORE INTO request VALUES (?,?,?,?)", (key, request, asked, now))
             found = connection.execute("SELECT request, asked FROM request WHERE key=?", (key,)).fetchone()
@@ -260,7 +260,7 @@ class Store:
     def first_delivery(self, identity: str) -> bool:
         """Whether a webhook's delivery is new; a replayed one is not."""
         now = self._clock()
-        with self._open() as connection, _transaction(connection):
+        with self._open() as connection, transaction(connection):
             connection.execute("DELETE FROM delivery WHERE at<?", (now - 30 * 86400,))
             return (
                 connection.execute("INSERT OR IGNORE INTO delivery VALUES (?,?)", (_hash(identity), now)).rowcount == 1
@@ -277,7 +277,7 @@ def _hash(text: str) -> str:
 
 
 def _make_tables(connection: sqlite3.Connection) -> None:
-    with _transaction(connection):
+    with transaction(connection):
         if connection.execute("PRAGMA user_version").fetchone()[0] == 1:
             connection.execute("ALTER TABLE token ADD COLUMN expires_at REAL")
         for statement in _TABLES.split(";"):
@@ -312,14 +312,3 @@ def _token_row(row: tuple[Any, ...]) -> TokenRow:
 
 def _ended(expires_at: float | None, now: float) -> bool:
     return expires_at is not None and expires_at <= now
-
-
-@contextmanager
-def _transaction(connection: sqlite3.Connection) -> Iterator[Any]:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
-    connection.execute("COMMIT")
