@@ -114,7 +114,8 @@ class Unreachable(SourceError):
 
 
 class PolicyError(GitDeployError):
-    """Refused by policy: local changes, a downgrade, a moved tag, an unverified signature, a bad release (exit 7)."""
+    """Refused by policy: local changes, a downgrade, a moved tag, an unverified signature, a bad release,
+    a required stop that would be skipped (exit 7)."""
 
     kind = "refused"
     exit_code = 7

@@ -17,7 +17,11 @@ from typing import Any
 
 import hypothesis
 import pytest
-from lanes import pytest_collection_modifyitems, pytest_configure  # noqa: F401  # hooks: the marker of each lane
+from lanes import (  # noqa: F401  # hooks: the marker of each lane
+    pytest_collection_modifyitems,
+    pytest_configure,
+    pytest_report_header,
+)
 
 _HOME = tempfile.mkdtemp(prefix="gitdeploy-tests-home-")
 atexit.register(shutil.rmtree, _HOME, ignore_errors=True)
@@ -120,6 +124,12 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
         if not reason.removeprefix("Skipped: ").startswith("not here: "):
             _skipped.append(report.nodeid)
+
+
+def pytest_collectreport(report: pytest.CollectReport) -> None:
+    """A module that skips whole, too."""
+    if report.skipped:
+        _skipped.append(report.nodeid)
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:

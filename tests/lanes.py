@@ -39,7 +39,11 @@ PLACES = {
     "test_health.py": "quick",
     "test_hooks.py": "quick",
     "test_isolation.py": "quick",
+    "test_blame.py": "quick",
+    "test_lazy_names.py": "quick",
+    "test_loads.py": "quick",
     "test_migrations.py": "quick",
+    "test_policy_table.py": "quick",
     "test_notify.py": "quick",
     "test_output.py": "quick",
     "test_state.py": "quick",
@@ -92,7 +96,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             raise pytest.UsageError(f"{item.nodeid} is quick and uses {', '.join(sorted(heavy))}")
         if item.get_closest_marker(lane) is None:
             item.add_marker(lane)
-    if not (bounds.THOROUGH or config.option.keyword or config.option.file_or_dir):
+    if not takes_every_row(config):
         dropped = [item for rows in long_tables(items) for item in rows if item not in part_of(rows)]
         config.hook.pytest_deselected(items=dropped)
         gone = set(dropped)
@@ -101,9 +105,22 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = longest_first(items)
 
 
+def takes_every_row(config: pytest.Config) -> bool:
+    """Whether somebody asks for all, for these, or for those that failed."""
+    option = config.option
+    return bool(
+        bounds.THOROUGH
+        or option.keyword
+        or option.file_or_dir
+        or getattr(option, "lf", False)
+        or getattr(option, "failedfirst", False)
+    )
+
+
 def pytest_report_header(config: pytest.Config) -> str:
-    whole = bounds.THOROUGH or config.option.keyword or config.option.file_or_dir
-    return "tables: " + ("every row" if whole else f"a quarter of long ones, by {bounds.TURN} (THOROUGH=1: every row)")
+    return "tables: " + (
+        "every row" if takes_every_row(config) else f"a quarter of long ones, by {bounds.TURN} (THOROUGH=1: every row)"
+    )
 
 
 def long_tables(items: list[pytest.Item]) -> list[list[pytest.Item]]:
