@@ -161,11 +161,11 @@ class CheckoutRemote(Struct, frozen=True):
         lines = (line.rpartition(" ") for line in done.stdout.decode("utf-8", "replace").splitlines())
         return {tag: date for tag, _, date in lines if tag and date}
 
-    def file_at(self, commit: str, path: str) -> bytes | None:
+    def files_at(self, commit: str, paths: Sequence[str]) -> dict[str, bytes]:
         try:
-            return self.repository.read_blob(commit, path)
+            return self.repository.read_many(commit, paths)
         except GitDeployError:
-            return None
+            return {}
 
     # ---- where the remotes are ----
 

@@ -16,11 +16,9 @@ def with_local_notes(git: GitRemote, release: Release) -> Release:
         return release
     notes = release.notes or git.tag_message(release.tag) or ""
     if release.commit and release.version and len(notes.strip().splitlines()) <= 1:
-        for name in CHANGELOGS:
-            text = git.file_at(release.commit, name)
-            if found := section(text.decode("utf-8", "replace"), release.version) if text else "":
-                notes = found
-                break
+        files = git.files_at(release.commit, CHANGELOGS)
+        texts = (files[name].decode("utf-8", "replace") for name in CHANGELOGS if name in files)
+        notes = next(filter(None, (section(text, release.version) for text in texts)), notes)
     return replace(release, notes=_fit(notes))
 
 
