@@ -13,21 +13,24 @@ from gitdeploy.databases.address import Address
 from gitdeploy.databases.base import Dump
 from gitdeploy.databases.sqlite import SQLite
 from gitdeploy.errors import GitDeployError
+from gitdeploy.system.inside import require_inside
 
 
 class SQLiteScratch(Struct, frozen=True):
-    """`path` is where the copy of LIVE is; `root`: the checkout, which relative paths are in."""
+    """`path` is where the copy of LIVE is, in the rehearsal's own folder `place`; `root`: the checkout, which relative paths are
+    in."""
 
     live: SQLite
     path: Path
     root: Path
+    place: Path
 
     @classmethod
     def of(cls, live: SQLite, ending: str, place: Path, root: Path, copy: Path) -> SQLiteScratch:
         inside = os.path.relpath(os.path.normpath(live.path), os.path.normpath(root))
         if inside.startswith("../"):
-            return cls(live, place / "databases" / ending / live.path.name, root)
-        return cls(live, copy / inside, root)
+            return cls(live, place / "databases" / ending / live.path.name, root, place)
+        return cls(live, copy / inside, root, place)
 
     @property
     def database(self) -> SQLite:
@@ -51,6 +54,7 @@ class SQLiteScratch(Struct, frozen=True):
         return self.path.parent, self.live.size()
 
     def make(self, folder: Path, dump: Dump, on_line: Callable[[str], object]) -> None:
+        require_inside(self.path, self.place)
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.drop()
         self.database.restore(folder, dump, on_line)
@@ -60,6 +64,7 @@ class SQLiteScratch(Struct, frozen=True):
         return None
 
     def drop(self) -> None:
+        require_inside(self.path, self.place)
         for ending in ("", "-wal", "-shm", "-journal"):
             Path(f"{self.path}{ending}").unlink(missing_ok=True)
 

@@ -11,7 +11,12 @@ from pathlib import Path
 import pytest
 
 from gitdeploy.checkout.manifest import Item
-from gitdeploy.deployment.prepare.beside import copy_beside
+from gitdeploy.config import RehearseConfig
+from gitdeploy.databases.scratch import scratch_of
+from gitdeploy.databases.sqlite import SQLite
+from gitdeploy.deployment.prepare.beside import Whole, copy_beside, put_back, put_forward
+from gitdeploy.deployment.rehearse.environment import Surroundings, change_env_file
+from gitdeploy.errors import DeploymentFailed
 
 
 def item(root: Path, kind: str, name: str, staged: Path | None = None) -> Item:
@@ -86,3 +91,50 @@ def test_what_is_written_in_the_copy_stays_there(root: Path, tmp_path: Path) -> 
         assert live.execute("SELECT count(*) FROM orders").fetchone() == (1,)
     assert (root / "code/main.py").read_text() == "code/main.py"
     assert not (root / "instance/made").exists()
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_link_by_another_name_of_the_checkout_leads_to_the_copy(root: Path, tmp_path: Path, whole: bool) -> None:
+    """`/srv` is a link to `/data`, and what is kept is a link to `/srv/app/...`."""
+    (tmp_path / "alias").symlink_to(tmp_path)
+    links = {
+        "straight": f"{tmp_path}/alias/app/instance",
+        "code/relative": "../../alias/app/instance",
+        "round": "../app/instance",
+        "later": f"{tmp_path}/alias/app/nothing/yet",
+    }
+    for name, target in links.items():
+        (root / name).symlink_to(target)
+    copy = root / ".gitdeploy/rehearsals"
+    copy_beside(root, copy, [b"code/main.py"], [], Whole([], [], shared=True) if whole else None)
+    for name in links:
+        assert str((copy / name).resolve()).startswith(f"{copy}/"), (name, os.readlink(copy / name))
+    assert (copy / "straight/settings.py").read_text() == "instance/settings.py"
+
+
+def test_a_folder_that_becomes_a_link_and_is_one_again(root: Path, tmp_path: Path) -> None:
+    """The release brings a link by a full path in place of a folder: nothing is written through it."""
+    staged, copy = tmp_path / "staged", root / ".gitdeploy/copy"
+    staged.symlink_to(root / "instance")
+    items = [item(root, "added", "code", staged), item(root, "deleted", "code/main.py")]
+    copy_beside(root, copy, [b"code/main.py"], [], Whole([], [], shared=True))
+    put_forward(root, copy, items)
+    assert (copy / "code").resolve() == copy / "instance"
+    put_back(root, copy, items)
+    assert (copy / "code/main.py").read_text() == "code/main.py"
+    assert not (copy / "code").is_symlink()
+
+
+def test_nothing_is_written_where_a_link_leads_out_of_the_copy(root: Path, tmp_path: Path) -> None:
+    """Whatever made the link: neither the live database nor the live `.env` is the copy's."""
+    copy = root / ".gitdeploy/rehearsals/1/app"
+    copy.mkdir(parents=True)
+    (copy / "instance").symlink_to(root / "instance")
+    scratch = scratch_of(SQLite(root / "instance/app.db", "app.db"), "r1", copy.parent, root, copy)
+    (root / "instance/.env").write_text(f"DB={root}/instance/app.db")
+    around = Surroundings(root, copy, [scratch], RehearseConfig(), "shop", None, 1)
+    for write in (scratch.drop, lambda: change_env_file(around, copy / "instance/.env")):
+        with pytest.raises(DeploymentFailed, match="which is no copy: nothing is written there"):
+            write()
+    assert (root / "instance/app.db").exists()
+    assert (root / "instance/.env").read_text() == f"DB={root}/instance/app.db"

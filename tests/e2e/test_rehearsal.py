@@ -198,6 +198,9 @@ def test_killed_at_a_point_the_next_command_removes_what_it_left(app: Sample, po
     with untouched(app):
         done = app.gitdeploy("rehearse", "v1.1.0", code=None, env={"GITDEPLOY_FAULT_PLAN": str(plan), "OUTSIDE": "9", "LIVE": str(app.app).encode().hex()})  # fmt: skip
         assert done.code == -signal.SIGKILL, done.text
+        if point == "scratch put down":  # what the system refuses stops no command
+            next(app.app.glob(".gitdeploy/rehearsals/*/app/instance")).joinpath("app.db").mkdir()
+            assert "instance/app.db could not be removed: Is a directory." in app.gitdeploy("recover").err
         app.gitdeploy("recover")
 
 

@@ -19,8 +19,9 @@ from itertools import islice
 from pathlib import Path
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
-from gitdeploy.checkout.manifest import Item
+from gitdeploy.checkout.manifest import Item, Kind
 from gitdeploy.errors import DeploymentFailed
 from gitdeploy.messages import tr
 from gitdeploy.state import NAME
@@ -36,6 +37,7 @@ _SQLITE = b"SQLite format 3\0"
 _BESIDE = ("-wal", "-shm", "-journal")
 _NEVER = frozenset((".git", NAME, "__pycache__"))
 _NOT_COPIED = (".pid",)
+_BACK: dict[Kind, Kind] = {"added": "deleted", "changed": "changed", "deleted": "added"}
 
 
 class Whole(Struct):
@@ -75,7 +77,7 @@ def put_forward(root: Path, place: Path, items: Sequence[Item]) -> None:
     top = os.fsencode(root) + b"/"
     for item in items:
         if item.live.startswith(top):
-            _apply(item, os.fsencode(place), item.live[len(top) :])
+            _apply(item, root, place, item.live[len(top) :])
 
 
 def _real_folders(tracked: Collection[bytes], touched: Collection[bytes]) -> frozenset[str]:
@@ -109,12 +111,7 @@ def put_back(root: Path, place: Path, items: Sequence[Item]) -> None:
     top = os.fsencode(root) + b"/"
     for item in items:
         if item.live.startswith(top):
-            there = os.path.join(os.fsencode(place), item.live[len(top) :])
-            with suppress(FileNotFoundError):
-                os.unlink(there)
-            if item.kind != "added":
-                os.makedirs(os.path.dirname(there), exist_ok=True)
-                shutil.copy2(item.live, there, follow_symlinks=False)
+            _apply(replace(item, kind=_BACK[item.kind], new=item.live), root, place, item.live[len(top) :])
 
 
 def can_share(folder: Path) -> bool:
@@ -157,7 +154,7 @@ class _Copy(Struct):
         if self.whole is not None and self.root / name in self.whole.leave:
             return
         if entry.is_symlink() and (self.whole is None or not self._leads_out(entry.path)):
-            there.symlink_to(self._target(entry.path))
+            there.symlink_to(_target(self.root, self.place, name, os.readlink(entry.path)))
         elif entry.is_dir():
             venv = os.path.exists(f"{entry.path}/pyvenv.cfg")
             wanted = self.whole is not None and self.whole.wants(name)
@@ -180,17 +177,8 @@ class _Copy(Struct):
         self.whole.left_out.append(name)
 
     def _leads_out(self, path: str) -> bool:
-        """Whether the link PATH leads to something outside the checkout."""
-        return os.path.exists(path) and not f"{os.path.realpath(path)}/".startswith(f"{os.path.realpath(self.root)}/")
-
-    def _target(self, path: str) -> str:
-        """A link inside the checkout leads to the same place in the copy, one that leads out of it there from the copy too."""
-        target = os.readlink(path)
-        full = os.path.normpath(os.path.join(os.path.dirname(path), target))
-        inside = os.path.relpath(full, self.root)
-        if inside.startswith(("..", NAME)):
-            return full
-        return str(self.place / inside) if os.path.isabs(target) else target
+        """Whether the link PATH leads out of the checkout, to what is there or not."""
+        return _below(os.path.realpath(path), os.path.realpath(self.root)) is None
 
     def _file(self, entry: os.DirEntry[str], name: str) -> None:
         there = self.place / name
@@ -272,17 +260,50 @@ def _copy_database(path: str, there: Path) -> bool:
     return True
 
 
-def _apply(item: Item, place: bytes, name: bytes) -> None:
-    """What the switch will do to the file NAME, done in the copy at PLACE."""
+def _below(path: str, top: str) -> str | None:
+    """PATH as it is called from TOP; None where it isn't there. Both absolute."""
+    if path == top:
+        return ""
+    return path[len(top) + 1 :] if path.startswith(f"{top}/") else None
+
+
+def _target(root: Path, place: Path, name: str, target: str) -> str:
+    """What the link NAME of the checkout ROOT, which leads to TARGET there, leads to in the copy PLACE: to the same in the copy,
+    by whatever other name of ROOT the link goes; what is outside is led to from there too."""
+    real, folder = os.path.realpath(root), os.path.dirname(name)
+    above = os.path.realpath(root / folder)
+    full = os.path.normpath(os.path.join(above, target))
+    ways = (full, real), (full, str(root)), (os.path.realpath(os.path.join(above, target)), real)
+    inside = next((found for path, top in ways if (found := _below(path, top)) is not None), None)
+    if inside is None or inside.partition("/")[0] == NAME:
+        return full
+    if os.path.isabs(target) or _below(above, real) != folder or _climbs(folder, target):
+        return str(place / inside)
+    return target
+
+
+def _climbs(folder: str, target: str) -> bool:
+    """Whether the way from FOLDER of the checkout to TARGET goes through what is above the checkout."""
+    depth = len(Path(folder).parts)
+    for part in target.split("/"):
+        depth += {"..": -1, ".": 0, "": 0}.get(part, 1)
+        if depth < 0:
+            return True
+    return False
+
+
+def _apply(item: Item, root: Path, copy: Path, name: bytes) -> None:
+    """What the switch will do to the file NAME of the checkout ROOT, done in its COPY."""
+    place = os.fsencode(copy)
     there = os.path.join(place, name)
     above = place
     for part in islice(name.split(b"/"), name.count(b"/")):
         above = os.path.join(above, part)
         if os.path.islink(above) or not os.path.isdir(above):
-            with suppress(FileNotFoundError):
-                os.unlink(above)
             if item.kind == "deleted":
                 return
+            with suppress(FileNotFoundError):
+                os.unlink(above)
             os.mkdir(above, 0o700)
     if os.path.isdir(there) and not os.path.islink(there):
         if item.kind == "deleted":
@@ -290,5 +311,9 @@ def _apply(item: Item, place: bytes, name: bytes) -> None:
         shutil.rmtree(there)
     with suppress(FileNotFoundError):
         os.unlink(there)
-    if item.kind != "deleted":
-        shutil.copy2(item.new, there, follow_symlinks=False)
+    if item.kind == "deleted":
+        return
+    if os.path.islink(item.new):
+        os.symlink(_target(root, copy, os.fsdecode(name), os.readlink(os.fsdecode(item.new))), there)
+    else:
+        shutil.copy2(item.new, there)

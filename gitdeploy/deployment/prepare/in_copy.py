@@ -19,6 +19,7 @@ from gitdeploy.errors import DeploymentFailed
 from gitdeploy.hooks.running import HookContext, find_hooks, hook_environment, run_hooks
 from gitdeploy.messages import tr
 from gitdeploy.site.app_environment import hook_caller, withheld
+from gitdeploy.system.inside import require_inside
 
 
 def make_copy(preparation: Preparation, folder: Path, *, new: bool, whole: Whole | None = None) -> str | None:
@@ -43,13 +44,14 @@ def make_copy(preparation: Preparation, folder: Path, *, new: bool, whole: Whole
 
 
 def link_venv(preparation: Preparation, folder: Path, *, new: bool) -> None:
-    """In the copy FOLDER, the venv that will be live, or that is, in its place. Raises `OSError`."""
+    """In the copy FOLDER, the venv that will be live, or that is, in its place. Raises `DeploymentFailed`, `OSError`."""
     plan, site = preparation.plan, preparation.work.site
     if site.venv_link is None or plan.venv is None:
         return
     generation = preparation.generation
     venv = site.state.venvs / generation if new and generation is not None else plan.venv.live.real
     link = folder / os.path.relpath(site.venv_link, site.root)
+    require_inside(link, folder)
     if link.is_symlink():
         link.unlink()
     link.symlink_to(venv)

@@ -14,6 +14,7 @@ from gitdeploy.config.envfile import EnvFile
 from gitdeploy.databases.scratch import Scratch
 from gitdeploy.deployment.prepare.beside import moved
 from gitdeploy.errors import ConfigError
+from gitdeploy.system.inside import require_inside
 
 # By these a process reaches whatever a login session, or its service's manager, may do.
 _SESSION = frozenset(
@@ -126,6 +127,7 @@ def change_env_file(around: Surroundings, path: Path) -> list[Scratch]:
     """Change the copy's env file PATH in the same way, since the app may read it by itself; what can't be written there is
     emptied. The scratch databases that it leads to. Raises `GitDeployError`, OSError."""
     try:
+        require_inside(path, around.copy)
         env = EnvFile.parse(path.read_bytes())
     except FileNotFoundError:
         return []

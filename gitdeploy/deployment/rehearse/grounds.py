@@ -75,7 +75,7 @@ class Ground(Struct):
                 try:
                     scratch.drop()
                     faultpoints.point("scratch dropped")
-                except GitDeployError as error:
+                except (GitDeployError, OSError) as error:
                     left.append(scratch)
                     said.append(_still_there(scratch.bare, error))
             self.scratches = left
@@ -128,7 +128,7 @@ def _scratches(site: Site, ground: Ground, names: list[str]) -> tuple[list[Scrat
         return [], []
     known: dict[str, Scratch] = {}
     for entry in site.config.backup.databases:
-        with suppress(GitDeployError):
+        with suppress(GitDeployError, OSError):
             for live in open_databases([entry], site.root, app_environment(site)):
                 scratch = scratch_of(live, ending(ground.deployment), ground.folder, site.root, ground.copy)
                 known[scratch.bare] = scratch
@@ -149,11 +149,12 @@ def ending(deployment: int) -> str:
     return f"r{deployment}"
 
 
-def _still_there(name: str, error: GitDeployError) -> str:
+def _still_there(name: str, error: GitDeployError | OSError) -> str:
+    message = error.message if isinstance(error, GitDeployError) else f"{error.strerror or error}."
     return tr(
         "The scratch database {name} could not be removed: {message} The next command tries again.",
         name=clean(name),
-        message=error.message,
+        message=message,
     )
 
 
