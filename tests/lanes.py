@@ -28,6 +28,7 @@ PLACES = {
     "deployment": "quick",
     "upkeep": "quick",
     "venvs": "quick",
+    "test_apart.py": "quick",
     "test_conversation.py": "quick",
     "test_data_placing.py": "quick",
     "hints/test_every_hint.py": "quick",

@@ -45,8 +45,22 @@ _TLS, _GSS, _CANCEL = (
 _LARGEST_HELLO = 10_000  # bytes
 _WITH_SCHEMA, _COMPRESSED, _WITH_TLS, _SECURE = 0x8, 0x20, 0x800, 0x8000  # what a MySQL client and server agree on
 _LONG_PROOF, _COMPRESSED_ZSTD = 0x200000, 0x4000000
-_LOOKED_AT = 4096  # bytes of a command
-_USE = re.compile(rb"(?i)(?:\s|/\*.*?\*/|--[ \t][^\n]*\n|#[^\n]*\n)*use\s+(?:`([^`]+)`|([^\s;`]+))", re.DOTALL)
+# What a MySQL command begins with: its number.
+_INIT, _QUERY, _CREATE, _DROP, _CHANGE_USER, _PREPARE = b"\x02", b"\x03", b"\x05", b"\x06", b"\x11", b"\x16"
+_PART = rb"(?:`(?:[^`]|``)+`|\"[^\"]+\"|[\w$\x80-\xff]+)"
+_COMMENT = rb"/\*(?!!|M!).*?\*/|--[ \t\r\n][^\n]*|\#[^\n]*"
+# Where a statement names a schema: `use`, a whole one, and the schema of a table where nothing but a table can stand (elsewhere
+# it may be a table's alias). Texts and comments say nothing.
+_NAMED = re.compile(
+    rb"(?:\A|;)(?:\s|/\*M?!\d*|" + _COMMENT + rb")*use\s+(?P<used>" + _PART + rb")"
+    rb"|\b(?:database|schema)\s+(?:if\s+(?:not\s+)?exists\s+)?(?P<whole>" + _PART + rb")"
+    rb"|\b(?:extract|trim|substr|substring)\s*\([^()'\"]*(?:'[^']*'[^()'\"]*)*"
+    rb"|\b(?:from|join|into|update|insert|replace|ignore|low_priority|delayed|quick|table|tables|exists|truncate|references|to|call"
+    rb"|view|trigger|procedure|function|event|index\s+" + _PART + rb"\s+on)[\s(]+"
+    rb"(?:" + _PART + rb"(?:\s*\.\s*" + _PART + rb")?(?:\s+(?:as\s+)?" + _PART + rb")?\s*,\s*)*(?P<of>" + _PART + rb")\s*\.\s*[^\s\d]"
+    rb"|'[^'\\]*+(?:\\.[^'\\]*+)*+'|\"[^\"\\]*+(?:\\.[^\"\\]*+)*+\"|" + _COMMENT,
+    re.DOTALL | re.IGNORECASE,
+)  # fmt: skip
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -220,7 +234,7 @@ def _connect(connection: socket.socket, server: dict[str, Any]) -> None:
         return
     threading.Thread(target=_pump, args=(there, connection), daemon=True).start()
     if server.get("wire") == "mysql":
-        _pump_commands(connection, there, server["only"])
+        _pump_commands(connection, there, server["only"], server.get("live", []))
     else:
         _pump(connection, there)
 
@@ -318,36 +332,42 @@ def _schema_of(answer: bytes) -> bytes:
     return answer[place : place + 300].partition(b"\0")[0]
 
 
-def _pump_commands(client: socket.socket, server: socket.socket, only: list[str]) -> None:
-    """Pass the client's commands on, but for one that goes to another schema."""
+def _pump_commands(client: socket.socket, server: socket.socket, only: list[str], live: list[str]) -> None:
+    """Pass the client's commands on, but for one that goes to another schema, or names something in one of LIVE."""
     with contextlib.suppress(OSError):
         while True:
             head = _exactly(client, 4)
             size = int.from_bytes(head[:3], "little")
-            begin = _exactly(client, min(size, _LOOKED_AT))
-            wanted = _goes_to(begin) if head[3] == 0 else b""
-            if wanted and not _may_use(wanted, only):
-                _exactly(client, size - len(begin))
+            command = _exactly(client, size)
+            if head[3] == 0 and (wanted := _goes_to(command, only, live)):
                 _refuse_mysql(client, 0, wanted, only)
                 continue
-            server.sendall(head + begin)
-            left = size - len(begin)
-            while left:
-                data = client.recv(min(left, 1 << 16))
-                if not data:
-                    raise OSError("closed")
-                server.sendall(data)
-                left -= len(data)
+            server.sendall(head + command)
     with contextlib.suppress(OSError):
         server.shutdown(socket.SHUT_WR)
 
 
-def _goes_to(command: bytes) -> bytes:
-    """The schema that a COMMAND makes the current one; empty where it doesn't."""
-    if command[:1] == b"\x02":
-        return command[1:]
-    if command[:1] in (b"\x03", b"\x16") and (found := _USE.match(command, 1)):
-        return found[1] or found[2]
+def _goes_to(command: bytes, only: list[str], live: list[str]) -> bytes:
+    """The schema that a COMMAND wants and may not: it makes one the current one that is not of ONLY, or names one of LIVE."""
+    kind, text = command[:1], command[1:]
+    if kind in (_INIT, _CREATE, _DROP):
+        return b"" if _may_use(text, only) else text
+    if kind == _CHANGE_USER:
+        place = text.index(0) + 1 if 0 in text else len(text)
+        schema = text[place + 1 + (text[place] if place < len(text) else 0) :].partition(b"\0")[0]
+        return b"" if not schema or _may_use(schema, only) else schema
+    if kind not in (_QUERY, _PREPARE):
+        return b""
+    small = text.lower()
+    if b"use" not in small and not any(name.lower().encode() in small for name in live):
+        return b""
+    for found in _NAMED.finditer(text):
+        part = found["used"] or found["whole"] or found["of"] or b""
+        name = part.strip(b'`"').replace(b"``", b"`")
+        if found["used"] and not _may_use(name, only):
+            return name
+        if name and name.decode(errors="replace").lower() in (each.lower() for each in live):
+            return name
     return b""
 
 

@@ -210,6 +210,16 @@ def test_a_hook_that_names_the_live_database_does_not_reach_it(kind: Kind) -> No
     assert 'a rehearsal may not use "store", only "store_gitdeploy_r1"' in found["error"]["message"]
 
 
+def test_a_migration_that_goes_through_the_schemas_name(on_mariadb: Kind) -> None:
+    """What is asked by the scratch schema's connection is read along, too."""
+    needs.namespace("--net")
+    hook = '#!/bin/sh\nexec mariadb --defaults-file=run/client "$DB_NAME" -e "SELECT 1; DELETE FROM store.customer"\n'
+    on_mariadb.app.release("v1.6.0", tree("1.6.0", mariadb_("SELECT name FROM customer"), hook))
+    with untouched(on_mariadb):
+        found = rehearse(on_mariadb.app, "v1.6.0", 1)
+    assert 'a rehearsal may not use "store", only "store_gitdeploy_r1"' in found["error"]["message"]
+
+
 def test_where_the_kernel_keeps_nothing_apart(on_postgresql: Kind) -> None:
     """It is said, a hook may not name the live database, and one that reaches it by another way is found out."""
     no_more = 'echo 0 >/proc/sys/user/max_user_namespaces && exec setpriv --bounding-set=-sys_admin -- "$@"'

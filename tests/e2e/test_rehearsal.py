@@ -227,8 +227,9 @@ def test_left_running_to_be_looked_at(app: Sample) -> None:
 
 
 def test_what_speaks_against_it_is_said_before_anything_is_made(app: Sample, tmp_path: Path) -> None:
-    """A database that no variable leads to: a migration would reach the live one."""
-    outside = tmp_path / "elsewhere.db"
+    """A database that no variable leads to: a migration would reach the live one. One outside the checkout is read-only."""
+    outside = tmp_path / "instance/written"
+    outside.parent.mkdir()
     with closing(sqlite3.connect(outside)) as db:
         db.execute("CREATE TABLE person (name TEXT)")
     told = (app.app / "deploy.yaml").read_text()
@@ -243,8 +244,12 @@ def test_what_speaks_against_it_is_said_before_anything_is_made(app: Sample, tmp
     assert hint
     told = (app.app / "deploy.yaml").read_text()
     (app.app / "deploy.yaml").write_text(told.replace('env: {MAIL: "off"}', f"env: {{{hint[1]}}}"))
+    needs.mounts()
+    data = outside.read_bytes()
     with untouched(app):
-        app.gitdeploy(*words, env=variables)
+        log = app.gitdeploy(*words, "--json", env={**variables, "LIVE": str(tmp_path).encode().hex()}).out
+    assert "no writing" in log
+    assert outside.read_bytes() == data
     (app.app / "deploy.yaml").write_text(told.partition("rehearse:")[0])  # and without `check`
     said = app.gitdeploy(*words, "--keep", code=2).err
     assert "Set it in deploy.yaml: rehearse: {command: ...}" in said

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from gitdeploy.config import Config
@@ -13,8 +13,9 @@ from gitdeploy.databases.scratch import Scratch
 from gitdeploy.deployment.prepare.check import STAGE as CHECK
 from gitdeploy.deployment.rehearse.environment import Surroundings, changed_environment
 from gitdeploy.deployment.rehearse.grounds import Ground
+from gitdeploy.deployment.rehearse.reach import live_name
 from gitdeploy.errors import DeploymentFailed, PolicyError
-from gitdeploy.hooks.running import find_hooks
+from gitdeploy.hooks.running import MIGRATE_AFTER, find_hooks
 from gitdeploy.messages import tr
 from gitdeploy.site.app_environment import hook_caller
 from gitdeploy.text import size_text
@@ -83,15 +84,32 @@ def _require(ground: Ground, needed: Mapping[Path, int]) -> None:
             )
 
 
-def refuse_live_names(ground: Ground, pairs: Sequence[Pair], after: Config) -> None:
-    """Where nothing but the environment keeps hooks from the live databases: raises `PolicyError` for one that names one."""
-    for stage in (CHECK, "build", "migrate"):
-        for hook in find_hooks(ground.copy, after.hooks, stage):
-            text = hook.argv[-1] if hook.path is None else hook.path.read_text("utf-8", "replace")
-            for live, scratch in pairs:
-                name = os.path.basename(live.identity.rpartition(" ")[2])
-                if not is_file(scratch) and re.search(rf"(?<![\w.-]){re.escape(name)}(?![\w.-])", text):
-                    raise PolicyError(
-                        tr("{hook} names the live database {name} itself.", hook=hook.name, name=live.name),
-                        tr("Let it read the name from a variable of the app's environment."),
-                    )
+def refuse_live_names(ground: Ground, pairs: Sequence[Pair], before: Config, after: Config) -> None:
+    """Where nothing but the environment keeps the release from the live databases: raises `PolicyError` for what runs in the
+    rehearsal and names one. BEFORE, AFTER: the settings of the old release and of the new one."""
+    for name, text in _texts(ground, before, after):
+        for live, scratch in pairs:
+            said = re.escape(live_name(live))
+            alone, schema = rf"(?<![\w.-]){said}(?![\w.-])", rf"(?i:from|join|into|update|table)\s+{said}\s*\.\s*[\w`]"
+            if not is_file(scratch) and re.search(f"{alone}|{schema}", text):
+                raise PolicyError(
+                    tr("{hook} names the live database {name} itself.", hook=name, name=live.name),
+                    tr("Let it read the name from a variable of the app's environment."),
+                )
+
+
+def _texts(ground: Ground, before: Config, after: Config) -> Iterator[tuple[str, str]]:
+    """The name and the text of what runs in a rehearsal."""
+    site = ground.site
+    for root, config, stages in (
+        (ground.copy, after, (CHECK, "build", "migrate", MIGRATE_AFTER)),
+        (site.root, before, ("build",)),
+    ):
+        for stage in stages:
+            for hook in find_hooks(root, config.hooks, stage):
+                if hook.path is None:
+                    yield hook.name, hook.argv[-1]
+                elif hook.problem is None:
+                    yield hook.name, hook.path.read_text("utf-8", "replace")
+    if site.config.rehearse.command is not None:
+        yield "rehearse.command", site.config.rehearse.command

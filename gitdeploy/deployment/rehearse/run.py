@@ -32,7 +32,7 @@ from gitdeploy.deployment.rehearse.environment import (
 )
 from gitdeploy.deployment.rehearse.grounds import Ground, ending
 from gitdeploy.deployment.rehearse.locks import watched
-from gitdeploy.deployment.rehearse.reach import servers_of, what_is_open
+from gitdeploy.deployment.rehearse.reach import is_read_along, servers_of, what_is_open, what_is_unread
 from gitdeploy.deployment.rehearse.serve import RehearsedApp, ask, free_port, started
 from gitdeploy.errors import DeploymentFailed, GitDeployError, Interrupted
 from gitdeploy.hooks.running import MIGRATE_AFTER
@@ -152,11 +152,12 @@ class Run(Struct):
     def _keep_apart(self) -> None:
         """Find out how far what runs in the copy can be kept from everything else, and change the app's environment."""
         journal, site = self.preparation.work.journal, self.preparation.work.site
-        self.isolation = found_out(site.root, self.ground.folder, servers_of(self.scratches))
-        if (sentence := what_is_open(self.isolation)) is not None:
+        files = [file for live, scratch in self.pairs if refusals.is_file(scratch) for file in live.files()]
+        self.isolation = found_out(site.root, self.ground.folder, servers_of(self.pairs), files)
+        for sentence in filter(None, (what_is_open(self.isolation), what_is_unread(self.pairs))):
             journal.line(sentence, "warning")
-        if not self.isolation.mounts:
-            refusals.refuse_live_names(self.ground, self.pairs, self.preparation.plan.after)
+        open_ = [pair for pair in self.pairs if not (self.isolation.mounts and is_read_along(pair[1]))]
+        refusals.refuse_live_names(self.ground, open_, self.preparation.plan.before, self.preparation.plan.after)
         self._change_environment(self.preparation.plan.target.version)
         if self.environment is not None and self.environment.withheld:
             journal.line(
@@ -374,7 +375,10 @@ class Run(Struct):
             locks=tuple(self.locks),
             warnings=tuple(self.warnings),
             withheld=self.environment.withheld if self.environment is not None else (),
-            apart=self.isolation is not None and self.isolation.network and self.isolation.mounts,
+            apart=self.isolation is not None
+            and self.isolation.network
+            and self.isolation.mounts
+            and all(is_read_along(scratch) for scratch in self.scratches),
             disk=self.disk,
             planned_disk=plan.disk_needed,
             config=settings_digest(plan.before, plan.after),

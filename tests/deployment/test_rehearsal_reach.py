@@ -1,0 +1,63 @@
+"""What a rehearsal may reach, and what is refused where nothing but the environment keeps the live data apart."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from gitdeploy.config import Config, HooksConfig, RehearseConfig
+from gitdeploy.databases import open_databases
+from gitdeploy.databases.scratch import scratch_of
+from gitdeploy.deployment.rehearse.grounds import Ground
+from gitdeploy.deployment.rehearse.reach import servers_of, what_is_unread
+from gitdeploy.deployment.rehearse.refusals import Pair, refuse_live_names
+from gitdeploy.errors import PolicyError
+
+
+def pairs_of(root: Path, *urls: str) -> list[Pair]:
+    live = open_databases([SimpleNamespace(url=url, env=None) for url in urls], root, {})
+    return [(each, scratch_of(each, "r1", root / "place", root, root / "place/app")) for each in live]
+
+
+def test_what_is_asked_of_another_machine_is_passed_on_unread_and_that_is_said(tmp_path: Path) -> None:
+    near, far = "mysql://store@127.0.0.1:3307/store", "postgresql://store@db.example.com/store"
+    pairs = pairs_of(tmp_path, near, far)
+    ways = {each.host: (each.wire, each.only, each.live) for each in servers_of(pairs) if each.host}
+    scratch = ("store_gitdeploy_r1",)
+    assert ways == {"127.0.0.1": ("mysql", scratch, ("store",)), "db.example.com": ("", scratch, ("store",))}
+    assert what_is_unread(pairs[:1]) is None
+    assert "postgresql://db.example.com/store on another machine is passed on unread" in str(what_is_unread(pairs))
+
+
+@pytest.mark.parametrize(
+    ("where", "text", "refused"),
+    [
+        ("place/app/hooks/migrate", "psql store", True),
+        ("place/app/hooks/migrate-after", "psql store", True),
+        ("place/app/hooks/check", "psql -c 'TRUNCATE `store`.customer'", True),
+        ("place/app/hooks/build", "mariadb -e 'DELETE FROM store.customer'", True),
+        ("hooks/build", "psql store", True),
+        ("rehearse.command", "DB=store serve {port}", True),
+        ("place/app/hooks/migrate", 'psql "$DB_NAME" -f store.sql; bin/restore', False),
+        ("hooks/migrate", "psql store", False),  # the old release's is not run
+    ],
+)
+def test_what_names_the_live_database_itself(tmp_path: Path, where: str, text: str, refused: bool) -> None:
+    settings = Config(root=tmp_path, hooks=HooksConfig(dir="hooks"))
+    own = RehearseConfig(command=text if where == "rehearse.command" else "serve {port}")
+    if "/" in where:
+        hook = tmp_path / where
+        hook.parent.mkdir(parents=True)
+        hook.write_text(f"#!/bin/sh\n{text}\n")
+        hook.chmod(0o755)
+    site: Any = SimpleNamespace(root=tmp_path, config=SimpleNamespace(rehearse=own))
+    ground = cast("Ground", SimpleNamespace(copy=tmp_path / "place/app", site=site))
+    pairs = pairs_of(tmp_path, "postgresql://store@db.example.com/store")
+    if not refused:
+        refuse_live_names(ground, pairs, settings, settings)
+        return
+    with pytest.raises(PolicyError, match=r"names the live database \S+/store itself"):
+        refuse_live_names(ground, pairs, settings, settings)
