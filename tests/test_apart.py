@@ -1,9 +1,16 @@
-"""What a rehearsal may ask of a MySQL server: nothing of the live schema, by whatever statement names it."""
+"""What runs apart: how it ends where that can't be done, and what it may ask of a MySQL server: nothing of the live schema."""
 
 from __future__ import annotations
 
+import json
+import socket
+import subprocess
+import sys
+
 import pytest
 
+from gitdeploy.deployment.rehearse.serve import held_port
+from gitdeploy.system import apart
 from gitdeploy.system.apart import _goes_to
 
 REFUSED = [
@@ -57,3 +64,24 @@ def test_a_command_that_goes_to_another_schema() -> None:
         assert _goes_to(command, mine, ["store"]) == b"store"
     for command in (b"\x02store_gitdeploy_r1", b"\x11me\0\x03abcstore_gitdeploy_r1\0", b"\x11me\0\0\0", b"\x0e"):
         assert _goes_to(command, mine, ["store"]) == b""
+
+
+def test_what_can_not_be_set_up_ends_with_125_and_what_can_not_be_started_as_in_a_shell() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        rows = [(True, "/bin/true", 125, "Address already in use"), (False, "/no/such/program", 127, "No such file")]
+        for network, command, code, said in rows:
+            facts = {"network": network, "mounts": False, "serve": port, "reach": []}
+            done = subprocess.run(
+                [sys.executable, "-I", apart.__file__, json.dumps(facts), command], capture_output=True, text=True
+            )
+            assert (done.returncode, done.stderr.count("\n")) == (code, 1), done.stderr
+            assert said in done.stderr
+
+
+def test_a_port_is_kept_from_others_until_the_app_listens_there() -> None:
+    with held_port() as held:
+        with socket.socket() as other, pytest.raises(OSError, match="in use"):
+            other.bind(held.getsockname())
+        with socket.create_server(held.getsockname()) as ours, socket.create_connection(ours.getsockname(), 5):
+            pass

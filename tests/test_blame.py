@@ -70,6 +70,7 @@ RELEASE: list[tuple[str, GitDeployError]] = [
 SERVER: list[tuple[str, GitDeployError]] = [
     ("build", HookFailed("hooks/build failed (exit code 127): 3: npm: not found")),
     ("build", HookFailed("hooks/build failed (exit code 126): Permission denied")),
+    ("build", HookFailed("hooks/build failed (exit code 125): mount: Invalid argument")),
     ("build", HookFailed("hooks/build failed (exit code 1): OSError: [Errno 28] No space left on device")),
     (
         "build",

@@ -21,12 +21,12 @@ _SERVER_SAYS = re.compile(
     r"|name resolution|name or service not known|could not resolve|network is unreachable|no route to host"
     r"|connection refused|connection timed out|access denied for user|password authentication failed"
     r"|too many connections|database is locked|command not found|: not found\b"
-    r"|cannot connect to the docker daemon|exit code 12[67]\b|exit code 2[0-4]\d\b",
+    r"|cannot connect to the docker daemon|exit code 12[5-7]\b|exit code 2[0-4]\d\b",
     re.IGNORECASE,
 )
 # Of a health check only what a service said itself: "connection refused" is what a release that doesn't start looks like.
 _CHECK_SAYS = re.compile(
-    r"permission denied|exit code 12[67]\b|the host's name is not known|can't be asked|no unit\b|knows no program",
+    r"permission denied|exit code 12[5-7]\b|the host's name is not known|can't be asked|no unit\b|knows no program",
     re.IGNORECASE,
 )
 # What an installer says of requirements that nobody could install, whatever the index, the compiler and the disk.

@@ -11,7 +11,7 @@ Three processes do it: this one stays outside and leads to the servers; a child 
 at there to this one, and becomes the command; where the command is to be reached, a child of that one leads to it.
 
 Imports nothing of gitdeploy. `apart.py FACTS COMMAND...`; FACTS is JSON, see `gitdeploy.system.isolation`. Ends as the command
-does, or with 125 and a line on standard error where the kernel doesn't allow it.
+does (127 or 126 where it can't be started), or with 125 and a line on standard error where the kernel doesn't allow it.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from __future__ import annotations
 import array
 import contextlib
 import ctypes
+import errno
 import fcntl
 import json
 import os
@@ -66,12 +67,34 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def main(facts: dict[str, Any], command: list[str]) -> int:
+    try:
+        return _run(facts, command)
+    except (OSError, RuntimeError) as error:
+        return _said(error, REFUSED)
+
+
+def _said(error: OSError | RuntimeError, code: int) -> int:
+    """CODE, after a line about ERROR."""
+    told = (error.strerror, error.filename) if isinstance(error, OSError) else (None, None)
+    os.write(2, f"{told[0] or error}{f': {told[1]}' if told[1] else ''}\n".encode())
+    return code
+
+
+def _become_command(command: list[str]) -> None:
+    """Never returns; ends as a shell does where COMMAND can't be started."""
+    try:
+        os.execvp(command[0], command)  # noqa: S606  # what it is for
+    except OSError as error:
+        os._exit(_said(error, 127 if error.errno == errno.ENOENT else 126))
+
+
+def _run(facts: dict[str, Any], command: list[str]) -> int:
     _libc.prctl(_DIE_WITH_PARENT, signal.SIGKILL, 0, 0, 0)
     os.setpriority(os.PRIO_PROCESS, 0, max(_NICE, os.getpriority(os.PRIO_PROCESS, 0)))
     _first_to_go()
     _libc.prctl(_NO_NEW_RIGHTS, 1, 0, 0, 0)
     if not facts["network"]:
-        os.execvp(command[0], command)  # noqa: S606  # what it is for
+        _become_command(command)
     served = None
     if (port := facts["serve"]) is not None:
         served = socket.create_server(("127.0.0.1", port))
@@ -141,9 +164,9 @@ def _become(facts: dict[str, Any], command: list[str], theirs: socket.socket, se
                 _libc.prctl(_DIE_WITH_PARENT, signal.SIGKILL, 0, 0, 0)
                 _lead(served, {"host": "127.0.0.1", "port": facts["serve"]})
             served.close()
-        os.execvp(command[0], command)  # noqa: S606  # what it is for
+        _become_command(command)
     except OSError as error:
-        os.write(2, f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}\n".encode())
+        _said(error, REFUSED)
     finally:
         os._exit(REFUSED)
 

@@ -98,6 +98,8 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Sample:
     halves = tree("1.5.1", "SELECT count(*) FROM person", "ALTER TABLE person ADD COLUMN mail TEXT")
     second = "import sqlite3; sqlite3.connect('instance/app.db').execute('ALTER TABLE person DROP COLUMN name')"
     made.release("v1.4.1", {**halves, "hooks/migrate-after": Program(f"#!/usr/bin/python3\n{second}\n")})
+    unlucky = "#!/bin/sh\necho 'redis.exceptions.ConnectionError: Connection refused' >&2; exit 1\n"
+    made.release("v1.4.2", {**tree("1.4.2"), "hooks/migrate": Program(unlucky)})
     made.install("v1.0.0", branch="main")
     (made.app / ".env").write_text("STRIPE_API_KEY=sk_live_1234567890\nSECRET_KEY=own\n")
     (made.app / "instance").mkdir()
@@ -183,6 +185,14 @@ def test_what_it_came_to_is_kept_and_shown_with_the_plan(
         file.write("maintenance: {file: run/closed}\n")
     app.git("commit", "-qam", "other settings")
     assert "deploy.yaml was changed since" in app.gitdeploy("plan", tag, "--unhealthy", code=None).out
+
+
+def test_a_failure_of_what_is_around_it_is_no_verdict_on_the_release(app: Sample) -> None:
+    with untouched(app):
+        found = rehearse(app, "v1.4.2", 1)
+    told = "The rehearsal of v1.4.2 stopped at migrate, which tells nothing about the release: hooks/migrate failed"
+    assert found["error"]["message"].startswith(told)
+    assert "rehearsed" not in app.gitdeploy("plan", "v1.4.2", "--unhealthy").out
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from gitdeploy.errors import DeploymentFailed, GitDeployError, Interrupted, Usag
 from gitdeploy.hooks.running import MIGRATE_AFTER
 from gitdeploy.messages import tr
 from gitdeploy.site import rehearsals
+from gitdeploy.site.blame import fault_of
 from gitdeploy.site.memory import failure_remembered
 from gitdeploy.site.rehearsals import Known, Rehearsal
 from gitdeploy.site.site import head_of
@@ -73,6 +74,7 @@ def rehearse(session: Session, tag: str | None, options: Options, *, keep: bool 
         work.begun_in_earnest = session.caller.automatic  # nobody sits there: people are told if it fails
         ground = Ground(site, work.database, work.id)
         run = Run.of(preparation, ground)
+        made.callback(run.held.close)
         run.require_possible()
         _prepare(preparation)
         made.enter_context(held(ground, lambda sentence: session.caller.listener(Line(sentence, "warning"))))
@@ -120,7 +122,7 @@ def _prepare(preparation: Preparation) -> None:
 
 @contextmanager
 def _verdict_kept(work: Work, run: Run) -> Iterator[None]:
-    """A failure that is the release's is kept with it."""
+    """A failure that is the release's is kept with it; one of the machine or of what is around it tells nothing."""
     try:
         yield
     except Interrupted:
@@ -128,6 +130,17 @@ def _verdict_kept(work: Work, run: Run) -> Iterator[None]:
     except GitDeployError as error:
         if run.step not in _TELLING:
             raise
+        if fault_of(run.step, error, of_release=True) != "release":
+            raise DeploymentFailed(
+                tr(
+                    "The rehearsal of {target} stopped at {step}, which tells nothing about the release: {message}",
+                    target=work.target.name,
+                    step=run.step,
+                    message=error.message,
+                ),
+                error.hint,
+                details=error.details,
+            ) from error
         _keep(work, run.result(error))
         sentence = tr(
             "{target} failed its rehearsal at {step}: {message}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -33,11 +34,12 @@ from gitdeploy.deployment.rehearse.environment import (
 from gitdeploy.deployment.rehearse.grounds import Ground, ending
 from gitdeploy.deployment.rehearse.locks import watched
 from gitdeploy.deployment.rehearse.reach import is_read_along, servers_of, what_is_open, what_is_unread
-from gitdeploy.deployment.rehearse.serve import RehearsedApp, ask, free_port, started
+from gitdeploy.deployment.rehearse.serve import RehearsedApp, ask, held_port, started
 from gitdeploy.errors import DeploymentFailed, GitDeployError, Interrupted
 from gitdeploy.hooks.running import MIGRATE_AFTER
-from gitdeploy.messages import tr
+from gitdeploy.messages import tr, without_stop
 from gitdeploy.site.app_environment import app_environment, hook_caller
+from gitdeploy.site.blame import fault_of
 from gitdeploy.site.keeping import database_files
 from gitdeploy.site.rehearsals import Data, Rehearsal, settings_digest
 from gitdeploy.system.isolation import Isolation, found_out
@@ -53,7 +55,8 @@ class Run(Struct):
     ground: Ground
     live: tuple[Database, ...]
     scratches: tuple[Scratch, ...]
-    port: int = field(default_factory=free_port)
+    held: socket.socket = field(default_factory=held_port)
+    port: int = 0  # that of `held`, at which the app is started
     begun: float = field(default_factory=time.monotonic)
     at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     step: str = ""
@@ -69,6 +72,9 @@ class Run(Struct):
     locks: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     disk: int = 0
+
+    def __post_init__(self) -> None:
+        self.port = int(self.held.getsockname()[1])
 
     @classmethod
     def of(cls, preparation: Preparation, ground: Ground) -> Run:
@@ -261,6 +267,8 @@ class Run(Struct):
         assert self.isolation is not None
         command = self.preparation.work.site.config.rehearse.command
         assert command is not None
+        if not self.isolation.network:
+            self.held.close()  # the app itself listens there, and may not share it
         with started(self._there(), command, self.isolation, self.port, tr("the rehearsed app")) as app:
             yield app
 
@@ -306,11 +314,18 @@ class Run(Struct):
                     ask(app, self._there(), plan.before.health, plan.origin.version, self.port)
             except Interrupted:
                 raise
-            except (GitDeployError, OSError) as error:
-                reason = error.message if isinstance(error, GitDeployError) else str(error)
-                self.back = ("fails", reason)
-                shown.summary = tr("fails: {reason}", reason=reason)
-                for detail in error.details if isinstance(error, GitDeployError) else ():
+            except OSError as error:
+                self.back = ("not_tried", str(error))
+                shown.status, shown.summary = "skipped", str(error)
+                return
+            except GitDeployError as error:
+                if fault_of("health", error, of_release=True) == "release":
+                    self.back = ("fails", error.message)
+                    shown.summary = tr("fails: {reason}", reason=error.message)
+                else:
+                    self.back = ("not_tried", without_stop(error.message))
+                    shown.status, shown.summary = "skipped", error.message
+                for detail in error.details:
                     self.preparation.work.journal.line(tr("    {detail}", detail=detail))
                 return
             self.back = ("works", "")

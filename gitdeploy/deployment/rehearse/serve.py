@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from gitdeploy import health
 from gitdeploy.config import HealthConfig
 from gitdeploy.deployment.prepare.in_copy import InCopy
+from gitdeploy.deployment.rehearse.environment import LOOPBACK
 from gitdeploy.messages import tr
 from gitdeploy.system import background
 from gitdeploy.system.background import Served
@@ -28,11 +29,13 @@ _DIFFERS = re.compile(r"\d+")  # times, process ids: what makes two lines of one
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
-def free_port() -> int:
-    """A port of loopback that nobody listens at just now."""
-    with socket.socket() as tried:
-        tried.bind(("127.0.0.1", 0))
-        return int(tried.getsockname()[1])
+def held_port() -> socket.socket:
+    """A port of loopback, kept: nobody else is given it while this is open. Who asks to share it (SO_REUSEADDR), as our own
+    listener does, may listen there."""
+    made = socket.socket()
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    made.bind((LOOPBACK, 0))
+    return made
 
 
 def at_port(config: HealthConfig, port: int) -> HealthConfig:
