@@ -59,6 +59,7 @@ PLACES = {
     "web/test_page_texts.py": "quick",
     "web/test_web_notes.py": "quick",
     "databases/test_databases_sqlite.py": "quick",
+    "databases/test_scratch_names.py": "quick",
     "databases": "server",
     "web/test_web_nginx.py": "server",
     "web/browser": "browser",

@@ -109,7 +109,8 @@ class PostgreSQLScratch(Struct, frozen=True):
     def told(self, variable: str, value: str, host: str | None) -> str | None:
         scheme, found, _ = value.partition("://")
         if not found:
-            return self.bare if value == self.live.address.database and names_a_database(variable) else None
+            named = names_a_database(variable) and "SCHEMA" not in variable.upper()  # that is something in it
+            return self.bare if named and value == self.live.address.database else None
         if scheme.partition("+")[0].lower() not in ("postgresql", "postgres", "postgis"):
             return None
         try:

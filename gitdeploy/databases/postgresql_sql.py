@@ -70,8 +70,11 @@ WHERE l.granted AND l.pid <> pg_backend_pid() AND c.relkind IN ('r', 'p', 'm') A
   AND l.mode IN ('AccessExclusiveLock', 'ExclusiveLock', 'ShareRowExclusiveLock', 'ShareLock') GROUP BY c.relname ORDER BY 2
 """
 
+# Of whom the role may end: one more, such as autovacuum's, and the statement fails. What is left, DROP DATABASE names.
 END_CONNECTIONS = (
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = {name} AND pid <> pg_backend_pid()"
+    " AND pg_has_role(usesysid, 'USAGE')"
+    " AND (current_setting('is_superuser') = 'on' OR NOT (SELECT rolsuper FROM pg_roles WHERE oid = usesysid))"
 )
 
 SWAP = """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import stat
@@ -23,6 +24,11 @@ _LONGEST = 45  # bytes of the live name in a scratch database's: PostgreSQL's na
 # Variables whose value may be the bare name of a database.
 _NAMES_ONE = re.compile(
     r"(?i)(?:.*_)?(?:DB|DATABASE|DBNAME|PGDATABASE|SCHEMA)(?:_(?:NAME|DATABASE|DB|SCHEMA)|NAME)?(?:_\w+)?"
+)
+# Such that are called so, and have the name of something else of it: most often the role is called as its database is.
+_NAMES_ANOTHER = re.compile(
+    r"(?i).*_(?:USER|USER_?NAME|ROLE|OWNER|LOGIN|ADMIN|HOST|HOST_?NAME|SERVER|SOCKET|PORT|PASS|PASSWD|PASSWORD|PWD|ENGINE|DRIVER"
+    r"|BACKEND|ADAPTER|DIALECT|TYPE|ALIAS|PREFIX|TABLE)(?:_\d+)?"
 )
 
 
@@ -97,10 +103,13 @@ def sockets_there(paths: Iterable[str]) -> list[str]:
 
 
 def scratch_name(live: str, ending: str) -> str:
-    """`shop_gitdeploy_r12`."""
-    return f"{live.encode()[:_LONGEST].decode(errors='ignore')}_gitdeploy_{ending}"
+    """`shop_gitdeploy_r12`; of a long name its beginning and a hash, as another may begin so, too."""
+    whole = live.encode()
+    if len(whole) > _LONGEST:
+        live = f"{whole[: _LONGEST - 9].decode(errors='ignore')}_{hashlib.sha256(whole).hexdigest()[:8]}"
+    return f"{live}_gitdeploy_{ending}"
 
 
 def names_a_database(variable: str) -> bool:
     """Whether the value of VARIABLE may be the bare name of a database: `DB_NAME`, `POSTGRES_DB`, `PGDATABASE`."""
-    return _NAMES_ONE.fullmatch(variable) is not None
+    return _NAMES_ONE.fullmatch(variable) is not None and _NAMES_ANOTHER.fullmatch(variable) is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -29,7 +30,8 @@ class SQLiteScratch(Struct, frozen=True):
     def of(cls, live: SQLite, ending: str, place: Path, root: Path, copy: Path) -> SQLiteScratch:
         inside = os.path.relpath(os.path.normpath(live.path), os.path.normpath(root))
         if inside.startswith("../"):
-            return cls(live, place / "databases" / ending / live.path.name, root, place)
+            own = hashlib.sha256(os.fsencode(live.path)).hexdigest()[:8]  # two may have the same name
+            return cls(live, place / "databases" / ending / own / live.path.name, root, place)
         return cls(live, copy / inside, root, place)
 
     @property

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
+import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,6 +52,7 @@ class Kind:
     names: Callable[[], list[str]]  # its databases
     ask: Callable[[str], str]  # as its administrator
     take_right: Callable[[], object]  # from the app's role, to create databases
+    looked_at: Callable[[], AbstractContextManager[str]]  # somebody has the scratch database open; what is said of it
 
 
 def tree(version: str, ask: str, migrate: str = "") -> Tree:
@@ -105,12 +108,25 @@ def on_postgresql(postgresql: Server, tmp_path: Path) -> Iterator[Kind]:
     def names() -> list[str]:
         return postgresql.ask("SELECT datname FROM pg_database WHERE datname LIKE 'store%'").splitlines()
 
+    @contextmanager
+    def looked_at() -> Iterator[str]:
+        words = ["psql", "-XAtq", "-h", str(postgresql.socket), "-U", "admin", "store_gitdeploy_r1"]
+        pipe, environment = subprocess.PIPE, {**os.environ, "PGPASSWORD": "admin"}
+        with subprocess.Popen(words, stdin=pipe, stdout=pipe, env=environment) as open_:
+            assert open_.stdin is not None
+            assert open_.stdout is not None
+            open_.stdin.write(b"SELECT 1;\n")
+            open_.stdin.flush()
+            assert open_.stdout.readline() == b"1\n"
+            yield "store_gitdeploy_r1 could not be removed: .*accessed by other users"
+
     yield Kind(
         app,
         lambda: postgresql.ask("SELECT * FROM customer ORDER BY 1", "store"),
         names,
         postgresql.ask,
         lambda: postgresql.ask("ALTER ROLE store NOCREATEDB"),
+        looked_at,
     )
     for line in names():
         postgresql.ask(f'DROP DATABASE "{line}" WITH (FORCE)')
@@ -148,6 +164,7 @@ def on_mariadb(mariadb: Server, tmp_path: Path) -> Iterator[Kind]:
         names,
         mariadb.ask,
         lambda: mariadb.ask("REVOKE ALL ON `store\\_gitdeploy\\_%`.* FROM store@localhost"),
+        lambda: nullcontext(""),
     )
     for name in names():
         mariadb.ask(f"DROP DATABASE {name}")
@@ -244,6 +261,13 @@ def test_killed_while_the_app_runs_on_it(kind: Kind, tmp_path: Path) -> None:
         done = kind.app.gitdeploy("rehearse", "v1.1.0", code=None, env={"GITDEPLOY_FAULT_PLAN": str(plan)})
         assert done.code == -signal.SIGKILL
         assert kind.names() == ["store", "store_gitdeploy_r1"]
+        with kind.looked_at() as told:
+            env, kept = kind.app.app / ".env", (kind.app.app / ".env").read_bytes()
+            env.write_bytes(b"")  # nothing leads to it just now: it is not forgotten
+            assert "store_gitdeploy_r1 could not be removed" in kind.app.gitdeploy("recover").err
+            env.write_bytes(kept)
+            if told:
+                assert re.search(told, kind.app.gitdeploy("recover").err)
         kind.app.gitdeploy("recover")
 
 

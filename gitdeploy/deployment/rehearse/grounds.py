@@ -30,15 +30,18 @@ from gitdeploy.text import clean, listing
 
 _OPEN = "rehearsing"  # in the database: deployment -> what it has made
 COPY = "app"
+Key = tuple[str, str]  # where a scratch database is, and its name there
 
 
 class Ground(Struct):
-    """The place of one rehearsal: `folder` holds the copy, dumps and logs; `scratches` are the databases that were begun."""
+    """The place of one rehearsal: `folder` holds the copy, dumps and logs; `scratches` are the databases that were begun,
+    `unreached` those of which it can't be told now how they are reached."""
 
     site: Site
     database: Database
     deployment: int
     scratches: list[Scratch] = field(default_factory=list)
+    unreached: list[Key] = field(default_factory=list)
 
     @property
     def folder(self) -> Path:
@@ -81,7 +84,7 @@ class Ground(Struct):
             self.scratches = left
             _remove_folder(self.folder)
             faultpoints.point("rehearsal's folder removed")
-            if left:
+            if left or self.unreached:
                 self._put_down(owned=False)
             else:
                 _change(self.database, lambda found: found.pop(str(self.deployment), None))
@@ -89,7 +92,7 @@ class Ground(Struct):
 
     def _put_down(self, *, owned: bool = True) -> None:
         owner = to_builtins(Identity.own()) if owned else None
-        entry = {"owner": owner, "scratch": [[each.database.name, each.bare] for each in self.scratches]}
+        entry = {"owner": owner, "scratch": [*map(_key, self.scratches), *self.unreached]}
         _change(self.database, lambda found: found.update({str(self.deployment): entry}))
 
 
@@ -113,8 +116,8 @@ def sweep(site: Site, database: Database, listener: Listener) -> None:
             continue  # it is still being looked at (rehearse --keep)
         markers.end_marked(*left_running(database.records(int(name))))
         ground = Ground(site, database, int(name))
-        ground.scratches, unknown = _scratches(site, ground, [bare for _, bare in entry["scratch"]])
-        for sentence in [*unknown, *ground.remove()]:
+        said = _find(ground, [(where, bare) for where, bare in entry["scratch"]])
+        for sentence in [*said, *ground.remove()]:
             listener(Line(sentence, "warning"))
     with suppress(OSError):
         for folder in os.listdir(site.state.rehearsals):
@@ -122,26 +125,38 @@ def sweep(site: Site, database: Database, listener: Listener) -> None:
                 _remove_folder(site.state.rehearsals / folder)
 
 
-def _scratches(site: Site, ground: Ground, names: list[str]) -> tuple[list[Scratch], list[str]]:
-    """The scratch databases NAMES of GROUND as they can be reached now; sentences about those that no setting leads to."""
-    if not names:
-        return [], []
-    known: dict[str, Scratch] = {}
+def _key(scratch: Scratch) -> Key:
+    """By which SCRATCH is put down: two servers may have one of the same name."""
+    database = scratch.database
+    return ("sqlite" if database.kind == "sqlite" else database.identity, scratch.bare)
+
+
+def _find(ground: Ground, keys: list[Key]) -> list[str]:
+    """GROUND has the scratch databases KEYS as they can be reached now; sentences about the others."""
+    if not keys:
+        return []
+    site, known = ground.site, dict[Key, Scratch]()
+    failed: GitDeployError | OSError | None = None
     for entry in site.config.backup.databases:
-        with suppress(GitDeployError, OSError):
+        try:
             for live in open_databases([entry], site.root, app_environment(site)):
                 scratch = scratch_of(live, ending(ground.deployment), ground.folder, site.root, ground.copy)
-                known[scratch.bare] = scratch
-    unknown = [name for name in names if name not in known and not name.startswith("/")]
-    said = []
-    if unknown:
-        said.append(
-            tr(
-                "A rehearsal was killed, and backup.databases no longer leads to what it left: {unknown}. Drop it by hand.",
-                unknown=listing([clean(name) for name in unknown], 5),
-            )
+                known[_key(scratch)] = scratch
+        except (GitDeployError, OSError) as error:
+            failed = error
+    ground.scratches = [known[key] for key in keys if key in known]
+    unknown = [key for key in keys if key not in known and key[0] != "sqlite"]  # a file goes with the folder
+    if unknown and failed is not None:
+        ground.unreached = unknown
+        return [_still_there(name, failed) for _, name in unknown]
+    if not unknown:
+        return []
+    return [
+        tr(
+            "A rehearsal was killed, and backup.databases no longer leads to what it left: {unknown}. Drop it by hand.",
+            unknown=listing([clean(name) for _, name in unknown], 5),
         )
-    return [known[name] for name in names if name in known], said
+    ]
 
 
 def ending(deployment: int) -> str:
