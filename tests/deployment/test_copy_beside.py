@@ -14,7 +14,7 @@ from gitdeploy.checkout.manifest import Item
 from gitdeploy.config import RehearseConfig
 from gitdeploy.databases.scratch import scratch_of
 from gitdeploy.databases.sqlite import SQLite
-from gitdeploy.deployment.prepare.beside import Whole, copy_beside, put_back, put_forward
+from gitdeploy.deployment.prepare.beside import Whole, copy_beside, moved, put_back, put_forward
 from gitdeploy.deployment.rehearse.environment import Surroundings, change_env_file
 from gitdeploy.errors import DeploymentFailed
 
@@ -138,3 +138,24 @@ def test_nothing_is_written_where_a_link_leads_out_of_the_copy(root: Path, tmp_p
             write()
     assert (root / "instance/app.db").exists()
     assert (root / "instance/.env").read_text() == f"DB={root}/instance/app.db"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("/srv/app", "/C"),
+        ("/srv/app/x.py", "/C/x.py"),
+        ("PYTHONPATH=/srv/app:/srv/app/lib", "PYTHONPATH=/C:/C/lib"),
+        ("cd /srv/app && exec '/srv/app'/run \"/srv/app\"", "cd /C && exec '/C'/run \"/C\""),
+        ("sqlite:////srv/app/x.db?mode=ro", "sqlite:////C/x.db?mode=ro"),
+        ("cc -I/srv/app/include --root=/srv/app", "cc -I/C/include --root=/C"),
+        ("/srv/app/.gitdeploy/venvs/1 /srv/app/.gitdeploy", "/srv/app/.gitdeploy/venvs/1 /srv/app/.gitdeploy"),
+        ("/srv/app/.gitdeploy.txt", "/C/.gitdeploy.txt"),
+        (
+            "/srv/app2/x /srv/app-old /srv/app.bak /mnt/srv/app/x",
+            "/srv/app2/x /srv/app-old /srv/app.bak /mnt/srv/app/x",
+        ),
+    ],
+)
+def test_a_text_that_names_the_checkout(text: str, told: str) -> None:
+    assert moved(text, Path("/srv/app"), Path("/C")) == told

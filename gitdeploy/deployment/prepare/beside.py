@@ -10,6 +10,7 @@ live ones where the file system can, else they are copied where the release or t
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sqlite3
 from collections import Counter
@@ -37,6 +38,7 @@ _SQLITE = b"SQLite format 3\0"
 _BESIDE = ("-wal", "-shm", "-journal")
 _NEVER = frozenset((".git", NAME, "__pycache__"))
 _NOT_COPIED = (".pid",)
+_PATH_ENDS = r"""(?:[/:;,=?#&|<>(){}\[\]\s'"`]|$)"""  # what follows a path, or a folder's name in it
 _BACK: dict[Kind, Kind] = {"added": "deleted", "changed": "changed", "deleted": "added"}
 
 
@@ -98,12 +100,10 @@ def _real_folders(tracked: Collection[bytes], touched: Collection[bytes]) -> fro
 
 
 def moved(text: str, root: Path, copy: Path) -> str:
-    """TEXT with COPY wherever it names ROOT or a path in it, but for gitdeploy's own folder."""
-    top = str(root)
-    if text == top:
-        return str(copy)
-    own = text.replace(f"{top}/.gitdeploy", "\0")
-    return own.replace(f"{top}/", f"{copy}/").replace("\0", f"{top}/.gitdeploy")
+    """TEXT with COPY wherever it names ROOT, by its name or its real one, or a path in it, but for gitdeploy's own folder."""
+    tops = "|".join(re.escape(top) for top in dict.fromkeys((str(root), os.path.realpath(root))))
+    named = rf"(^|[^\w./~-]|:/+|(?:^|\s)-\w)(?:{tops})(?={_PATH_ENDS})(?!/{re.escape(NAME)}{_PATH_ENDS})"
+    return re.sub(named, lambda found: f"{found[1]}{copy}", text)
 
 
 def put_back(root: Path, place: Path, items: Sequence[Item]) -> None:

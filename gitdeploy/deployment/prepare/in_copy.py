@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gitdeploy.backups.store import REFS
 from gitdeploy.checkout.changes import list_tree
@@ -16,7 +17,7 @@ from gitdeploy.deployment.live.live import CHANGED_FILES
 from gitdeploy.deployment.prepare.beside import Whole, copy_beside, moved
 from gitdeploy.deployment.prepare.preparation import Preparation
 from gitdeploy.errors import DeploymentFailed
-from gitdeploy.hooks.running import HookContext, find_hooks, hook_environment, run_hooks
+from gitdeploy.hooks.running import Hook, HookContext, find_hooks, hook_environment, run_hooks
 from gitdeploy.messages import tr
 from gitdeploy.site.app_environment import hook_caller, withheld
 from gitdeploy.system.inside import require_inside
@@ -92,7 +93,7 @@ class InCopy(Struct, frozen=True):
 
     def run_stage(self, config: Config, stage: str) -> list[str]:
         """Run the hooks of STAGE that CONFIG and the copy have; their names. Raises `HookFailed`."""
-        found = find_hooks(self.copy, config.hooks, stage)
+        found = [self._in_it(hook) for hook in find_hooks(self.copy, config.hooks, stage)]
         if found:
             run_hooks(
                 found,
@@ -106,6 +107,12 @@ class InCopy(Struct, frozen=True):
                 memory=self.memory,
             )
         return [hook.name for hook in found]
+
+    def _in_it(self, hook: Hook) -> Hook:
+        """HOOK; where it is a command that names the checkout, this copy instead."""
+        if hook.path is not None:
+            return hook
+        return replace(hook, argv=tuple(moved(word, self.preparation.work.site.root, self.copy) for word in hook.argv))
 
     def context(self) -> HookContext:
         plan, work, site = self.preparation.plan, self.preparation.work, self.preparation.work.site

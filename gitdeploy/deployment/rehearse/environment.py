@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -52,8 +51,7 @@ class Surroundings(Struct, frozen=True):
                 return changed, [scratch]
         if self.host is not None and "HOST" in name.upper() and value in self._hosts():
             return self.host, []
-        real = os.path.realpath(self.root)
-        return moved(moved(value, self.root, self.copy), Path(real), self.copy), []
+        return moved(value, self.root, self.copy), []
 
     def _host_for(self, scratch: Scratch) -> str | None:
         return self.host if scratch.server is not None else None
@@ -80,7 +78,7 @@ class Surroundings(Struct, frozen=True):
         for number, scratch in enumerate(self.scratches, 1):
             names["database" if number == 1 else f"database{number}"] = scratch.bare
         return {
-            name: re.sub(r"\{(\w+)\}", lambda found: names.get(found[1], found[0]), value)
+            name: re.sub(r"\{(\w+)\}", lambda found: names.get(found[1], found[0]), moved(value, self.root, self.copy))
             for name, value in self.config.env.items()
         }
 

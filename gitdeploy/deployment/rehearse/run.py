@@ -17,7 +17,7 @@ from gitdeploy.databases import Database, Dump, open_databases
 from gitdeploy.databases.scratch import Scratch, scratch_of
 from gitdeploy.deployment.live.dumps import dump_one
 from gitdeploy.deployment.live.migrated import require_recorded_in
-from gitdeploy.deployment.prepare.beside import Whole, can_share, put_back, put_forward
+from gitdeploy.deployment.prepare.beside import Whole, can_share, moved, put_back, put_forward
 from gitdeploy.deployment.prepare.check import STAGE as CHECK
 from gitdeploy.deployment.prepare.check import check_copy
 from gitdeploy.deployment.prepare.in_copy import InCopy, link_venv, make_copy
@@ -265,8 +265,9 @@ class Run(Struct):
     def serve(self) -> Iterator[RehearsedApp]:
         """The app as it is in the copy, started. Raises `CommandFailed`."""
         assert self.isolation is not None
-        command = self.preparation.work.site.config.rehearse.command
-        assert command is not None
+        site = self.preparation.work.site
+        assert site.config.rehearse.command is not None
+        command = moved(site.config.rehearse.command, site.root, self.ground.copy)
         if not self.isolation.network:
             self.held.close()  # the app itself listens there, and may not share it
         with started(self._there(), command, self.isolation, self.port, tr("the rehearsed app")) as app:
