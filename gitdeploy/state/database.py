@@ -11,7 +11,7 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -240,12 +240,20 @@ class Database:
         )  # fmt: skip
         going = [number for number, backup in rows if number not in owed and backup not in backups]
         if going:
-            with self._transaction(carried=True) as connection:
-                for table, column in (("line", "deployment"), ("record", "deployment"), ("deployment", "id")):
-                    query = f"DELETE FROM {table} WHERE {column}=?"  # noqa: S608  # names of our own
-                    connection.executemany(query, [(number,) for number in going])
-                sayings.sweep(connection)
+            self._delete(going)
         return len(going)
+
+    def withdraw(self, deployment: int) -> None:
+        """Delete one that has come to nothing, with all that was said of it."""
+        self.flush_lines()
+        self._delete([deployment])
+
+    def _delete(self, deployments: Sequence[int]) -> None:
+        with self._transaction(carried=True) as connection:
+            for table, column in (("line", "deployment"), ("record", "deployment"), ("deployment", "id")):
+                query = f"DELETE FROM {table} WHERE {column}=?"  # noqa: S608  # names of our own
+                connection.executemany(query, [(number,) for number in deployments])
+            sayings.sweep(connection)
 
     # ---- the journal ----
 

@@ -181,6 +181,11 @@ def test_later_it_runs_by_hand_or_before_the_next_upgrade(shop: Shop) -> None:
     assert any("The upgrade runs it first" in text for text in shop.json("plan", "v3.0")["warnings"])
     shop.json("upgrade", "v2.1")
     assert shop.columns == {"name", "fullname"}, "nothing to upgrade to, nothing to run"
+    (shop.app / "COLUMNS").write_text("mine")
+    for tag, code in (("v3.0", 7), ("v9.9", 2), ("v1.0", 7)):  # a change here, a release that isn't, one that is older
+        shop.gitdeploy("upgrade", tag, code=code)
+    assert shop.columns == {"name", "fullname"}, "an upgrade that is refused has run it"
+    shop.git("checkout", "-q", "COLUMNS")
     shop.gitdeploy("upgrade", "v3.0")
     assert shop.columns == {"fullname"}
     rows = [(row["action"], row["status"]) for row in reversed(shop.json("log"))]
@@ -188,9 +193,10 @@ def test_later_it_runs_by_hand_or_before_the_next_upgrade(shop: Shop) -> None:
     assert shop.json("status")["second_half"] is None
 
 
-def test_without_it_a_rollback_by_hand_needs_no_data(shop: Shop) -> None:
+@pytest.mark.parametrize("back", [("rollback", "--yes"), ("upgrade", "v1.0", "--allow-downgrade")], ids=lambda w: w[0])
+def test_without_it_going_back_by_hand_needs_no_data(shop: Shop, back: Sequence[str]) -> None:
     shop.gitdeploy("upgrade", "v2.1")
-    shop.gitdeploy("rollback", "--yes")
+    shop.gitdeploy(*back)
     assert (shop.live, shop.columns) == ("name", {"name", "fullname"})
     assert shop.json("status")["second_half"] is None
     assert "no second half" in shop.gitdeploy("contract").text

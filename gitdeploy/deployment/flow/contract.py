@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from gitdeploy.deployment.flow.manual import hook_context, make_backup
 from gitdeploy.deployment.live.second_half import error_of, run_second_half, settle_second_half
+from gitdeploy.deployment.plan.make import Plan
 from gitdeploy.deployment.plan.options import Options
-from gitdeploy.deployment.prepare.release import Nothing, newest
 from gitdeploy.deployment.record.tell import notify
 from gitdeploy.deployment.record.work import Result, Session, Work, record
 from gitdeploy.errors import DeploymentFailed, GitDeployError, PolicyError
@@ -13,8 +13,9 @@ from gitdeploy.hooks import running
 from gitdeploy.hooks.running import MIGRATE_AFTER
 from gitdeploy.messages import tr
 from gitdeploy.site.app_environment import hook_caller, withheld
+from gitdeploy.site.backwards import direction, lower
 from gitdeploy.site.second_half import COMMAND, Waiting, anything_waits, read_waiting
-from gitdeploy.site.site import head_of
+from gitdeploy.site.site import Site, head_of
 from gitdeploy.system import interruption
 from gitdeploy.text import listing
 from gitdeploy.versions import CodeState
@@ -40,34 +41,43 @@ def contract(session: Session) -> Result:
         return _run(work, live)
 
 
-def before_upgrade(session: Session, tag: str | None, options: Options) -> None:
-    """What waits of the live release runs before the next one comes, whose migrations may build on it. Raises as `contract`, and
-    `PolicyError` where nobody asked for the upgrade by name and it failed before."""
-    site, database = session.site, session.database
-    if not anything_waits(database):
-        return
-    live = site.release_at(head_of(site))
-    waiting = read_waiting(database, live)
-    if waiting is None or not (options.hooks and options.migrate) or tag == live.tag:
-        return
-    if tag is None and isinstance(newest(site, database, live, options), Nothing):
-        return
+def runs_first(session: Session, plan: Plan, options: Options) -> bool:
+    """Whether what waits of the live release is to run before the upgrade of PLAN, whose migrations may build on it. Asked once
+    nothing speaks against that upgrade: it can't be undone. Raises `PolicyError` where nobody asked for the upgrade by name and
+    it failed before."""
+    waiting = read_waiting(session.database, plan.origin) if anything_waits(session.database) else None
+    if waiting is None or not _wanted(session.site, plan, options):
+        return False
     if session.caller.automatic and waiting.why in ("failed", "interrupted"):
         raise PolicyError(
             tr("{waiting} It won't be retried automatically.", waiting=waiting.sentence),
             tr("Fix that, then: {command}", command=COMMAND),
         )
-    contract(session)
+    return True
 
 
-def warning(waiting: Waiting, options: Options) -> str:
+def _wanted(site: Site, plan: Plan, options: Options) -> bool:
+    return options.hooks and options.migrate and not _is_downgrade(site, plan)
+
+
+def _is_downgrade(site: Site, plan: Plan) -> bool:
+    """It leads to what is live or back from there: to a release that may not live with what the second half does."""
+    origin, target = plan.origin, plan.target
+    if origin.commit == target.commit or lower(origin, target, site) is not None:
+        return True
+    return direction(site, origin, target).refusal is not None
+
+
+def warning(site: Site, waiting: Waiting, plan: Plan, options: Options) -> str:
     """What an upgrade says of it beforehand."""
-    if options.hooks and options.migrate:
+    if _wanted(site, plan, options):
         return tr(
             "{waiting} The upgrade runs it first, after a backup. Now: {command}",
             waiting=waiting.sentence,
             command=COMMAND,
         )
+    if options.hooks and options.migrate:
+        return tr("{waiting} This upgrade doesn't run it: it is a downgrade.", waiting=waiting.sentence)
     return tr(
         "{waiting} This upgrade leaves it out for good. To run it before: {command}",
         waiting=waiting.sentence,

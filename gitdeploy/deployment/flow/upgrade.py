@@ -6,7 +6,7 @@ from msgspec import Struct
 from msgspec.structs import asdict, replace
 
 from gitdeploy.checkout.changes import Target
-from gitdeploy.deployment.flow.contract import before_upgrade, warning
+from gitdeploy.deployment.flow.contract import contract, runs_first, warning
 from gitdeploy.deployment.live.go_live import go_live
 from gitdeploy.deployment.live.migrated import require_migrated
 from gitdeploy.deployment.plan.kept_diff import kept_differences
@@ -41,49 +41,61 @@ class Step(Struct, frozen=True):
 def upgrade(session: Session, tag: str | None, options: Options, step: Step | None = None) -> Result:
     """Upgrade to TAG, or to the newest release that the channel admits. STEP: where it is one of several.
 
-    Raises every expected failure as the error that the command ends with, after all is as it was.
+    What waits of the live release's migrations runs first, once nothing speaks against the upgrade. Raises every expected
+    failure as the error that the command ends with, after all is as it was.
     """
-    before_upgrade(session, tag, options)
-    site = session.site
-    origin = site.release_at(head_of(site))
+    origin = session.site.release_at(head_of(session.site))
     with record(session, "upgrade", origin, CodeState(None, tag, "")) as work:
         if step is not None:
-            work.journal.write("through", "", asdict(step))
-            work.journal.line(
-                tr(
-                    "Step {number} of {all} on the way to {target}: {tag}.",
-                    number=step.number,
-                    all=step.of,
-                    target=step.target,
-                    tag=tag,
-                )
-            )
+            _say_step(work, step, tag)
         # What could not be settled is taken up anew though no file changes: hooks, service, health.
         found = planned(work, tag, options, anew=session.unsettled is not None)
         if isinstance(found, Result):
             return found
         fetched, preparation = found
         if not options.migrate:
-            require_migrated(site, preparation.plan)
-        work.start()
-        try:
-            venv.name_generation(preparation)
-            reused = shelf.take_prepared(preparation)
-            backup.make_backup(preparation, tr("before upgrade to {target}", target=fetched.target.name))
-            if reused:
-                shelf.adopt_backup_place(preparation)
-            else:
-                with failure_remembered(work, "requirements"):
-                    venv.build_venv(preparation)
-                stage.stage_files(preparation)
-            with failure_remembered(work, "check"):
-                check_release(preparation)
-            live = ready.into_live(preparation)
-            ready.run_early_hooks(live, "pre-deploy")
-        except BaseException:
-            preparation.discard()
-            raise
-        return go_live(work, live, roll_back=options.roll_back, discard=preparation.discard)
+            require_migrated(session.site, preparation.plan)
+        if not runs_first(session, preparation.plan, options):
+            return _carry_out(work, fetched, preparation, options)
+        work.withdraw()
+    contract(session)
+    return upgrade(session, tag, options, step)
+
+
+def _say_step(work: Work, step: Step, tag: str | None) -> None:
+    work.journal.write("through", "", asdict(step))
+    work.journal.line(
+        tr(
+            "Step {number} of {all} on the way to {target}: {tag}.",
+            number=step.number,
+            all=step.of,
+            target=step.target,
+            tag=tag,
+        )
+    )
+
+
+def _carry_out(work: Work, fetched: Chosen, preparation: Preparation, options: Options) -> Result:
+    """Make everything ready, then go live."""
+    work.start()
+    try:
+        venv.name_generation(preparation)
+        reused = shelf.take_prepared(preparation)
+        backup.make_backup(preparation, tr("before upgrade to {target}", target=fetched.target.name))
+        if reused:
+            shelf.adopt_backup_place(preparation)
+        else:
+            with failure_remembered(work, "requirements"):
+                venv.build_venv(preparation)
+            stage.stage_files(preparation)
+        with failure_remembered(work, "check"):
+            check_release(preparation)
+        live = ready.into_live(preparation)
+        ready.run_early_hooks(live, "pre-deploy")
+    except BaseException:
+        preparation.discard()
+        raise
+    return go_live(work, live, roll_back=options.roll_back, discard=preparation.discard)
 
 
 def prepare_upgrade(session: Session, tag: str | None, options: Options) -> Result:
@@ -163,7 +175,7 @@ def plan_upgrade(
     against = tuple(problems_of(way, plan.origin, chosen.target))
     passed = tuple(tr("--skip-stops: {problem}", problem=problem.message) for problem in against)
     waiting = read_waiting(database, plan.origin)
-    told = (*told, warning(waiting, options)) if waiting is not None else told
+    told = (*told, warning(site, waiting, plan, options)) if waiting is not None else told
     plan = replace(
         plan,
         signed=chosen.signed,

@@ -185,6 +185,10 @@ class Work(Struct):
             ),
         )
 
+    def withdraw(self) -> None:
+        """It was only planned, and something else comes first: it is begun anew afterwards, under another number."""
+        self.database.withdraw(self.id)
+
     def end(self, status: str, sentence: str, error: GitDeployError | None = None) -> Result:
         """Record how it ended and tell; the journal of it is closed by this."""
         duration = time.monotonic() - self.begun
