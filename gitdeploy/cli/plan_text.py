@@ -99,8 +99,7 @@ def _halves(plan: Plan) -> list[str]:
     """What a rollback needs where the release marks its migrations in two halves."""
     if not plan.halves:
         return []
-    later = plan.after.hooks.contract == "later"
-    when = tr("hooks.contract: later, so by `gitdeploy contract`") if later else tr("at the end of the upgrade")
+    when = plan.half_waits or tr("at the end of the upgrade")
     return [
         row(tr("rollback"), tr("needs no data until the second half of the migrations has run ({when})", when=when))
     ]

@@ -25,6 +25,7 @@ source: {{type: git}}
 venv: {{path: null}}
 backup: {{databases: ["sqlite:///run/app.db"]}}
 hooks: {{dir: hooks, contract: {contract}}}
+service: {{command: "true"}}
 health: {{command: ./health.py, successes: 1, timeout: 1, interval: 0.05}}
 notify: ["${{RECEIVER}}"]
 """
@@ -193,9 +194,15 @@ def test_later_it_runs_by_hand_or_before_the_next_upgrade(shop: Shop) -> None:
     assert shop.json("status")["second_half"] is None
 
 
-@pytest.mark.parametrize("back", [("rollback", "--yes"), ("upgrade", "v1.0", "--allow-downgrade")], ids=lambda w: w[0])
-def test_without_it_going_back_by_hand_needs_no_data(shop: Shop, back: Sequence[str]) -> None:
-    shop.gitdeploy("upgrade", "v2.1")
+@pytest.mark.parametrize(
+    ("there", "back"),
+    [(("v2.1",), ("upgrade", "v1.0", "--allow-downgrade")), (("v2.0", "--no-restart"), ("rollback", "--yes"))],
+    ids=["contract: later", "the old code may still run"],
+)
+def test_without_it_going_back_by_hand_needs_no_data(shop: Shop, there: Sequence[str], back: Sequence[str]) -> None:
+    assert shop.json("plan", *there)["contract"] == "later"
+    shop.gitdeploy("upgrade", *there)
+    assert (shop.live, shop.json("status")["second_half"]["why"]) == ("fullname", "later")
     shop.gitdeploy(*back)
     assert (shop.live, shop.columns) == ("name", {"name", "fullname"})
     assert shop.json("status")["second_half"] is None

@@ -10,7 +10,7 @@ from gitdeploy.checkout import switch
 from gitdeploy.checkout.manifest import Manifest
 from gitdeploy.config import Config
 from gitdeploy.deployment.live.live import LiveRecord
-from gitdeploy.deployment.live.second_half import error_of, settle_second_half
+from gitdeploy.deployment.live.second_half import error_of, settle_second_half, waits
 from gitdeploy.deployment.plan.data_release import note_data_release
 from gitdeploy.deployment.record.replaced import replaced_sentence
 from gitdeploy.deployment.record.tell import owe, send_owed
@@ -64,9 +64,8 @@ def finish(
     if manifest is not None:
         switch.clean_up(manifest)
     note_data_release(site, work.database, record)
-    waiting = settle_second_half(
-        work.journal, record.target, marked=record.halves, later=config.hooks.contract == "later" or record.half
-    )
+    later = record.halves and waits(work.journal, config, half=record.half)
+    waiting = settle_second_half(work.journal, record.target, marked=record.halves, later=later)
     sentence = _sentence(work, record, config, skipped, waiting)
     error = error_of(waiting, failed, site) if waiting is not None else None
     if error is None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from gitdeploy.deployment.live.finish import finish
 from gitdeploy.deployment.live.live import Live
 from gitdeploy.deployment.live.migrated import require_recorded
-from gitdeploy.deployment.live.second_half import RECORD, run_second_half
+from gitdeploy.deployment.live.second_half import run_second_half, waits
 from gitdeploy.deployment.live.settle import settle
 from gitdeploy.deployment.live.steps import live_steps, run_stage
 from gitdeploy.deployment.record import engine
@@ -52,9 +52,8 @@ def _second_half(work: Work, live: Live) -> GitDeployError | None:
     """The release is final: what of its migrations the old one could not have lived with. Why it failed."""
     if not live.record.halves:
         return None
-    if live.after.hooks.contract == "later" or live.record.half:
+    if waits(work.journal, live.after, half=live.record.half):
         with work.journal.step(MIGRATE_AFTER) as shown:
-            work.journal.write(RECORD, "", {"state": "later"})
             shown.status, shown.summary = "skipped", tr("later: {command}", command=COMMAND)
         return None
 

@@ -29,6 +29,13 @@ RECORD = "second-half"
 _PATIENCE = 5.0  # seconds in which one bad answer may be a hiccup
 
 
+def waits(journal: Journal, config: Config, *, half: bool) -> bool:
+    """Whether it is left to somebody: as deploy.yaml (CONFIG) or the command (HALF) says, and where nothing was restarted: the
+    app may still run the old code, which could not live with it."""
+    restarted = any((r.kind, r.step) == ("begin", "restart") for r in journal.database.records(journal.deployment))
+    return config.hooks.contract == "later" or half or not restarted
+
+
 def run_second_half(
     site: Site, journal: Journal, config: Config, release: CodeState, hooks: Callable[[], str]
 ) -> GitDeployError | None:

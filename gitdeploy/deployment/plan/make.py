@@ -123,6 +123,17 @@ class Plan(Struct, frozen=True):
         return self.action == "upgrade" and MIGRATE_AFTER in self.hooks
 
     @property
+    def half_waits(self) -> str:
+        """Why the second half does not run at the end of the upgrade; empty where it does."""
+        if self.after.hooks.contract == "later":
+            return tr("hooks.contract: later, so by `gitdeploy contract`")
+        if self.options.half:
+            return tr("--migrate first, so by `gitdeploy contract`")
+        if not self.services or not self.options.restart:
+            return tr("gitdeploy restarts nothing, so by `gitdeploy contract`")
+        return ""
+
+    @property
     def exit_code(self) -> int:
         """What the deployment would end with for its problems: 7 where policy refuses it, else 1; 0 without any."""
         if any(problem.refused for problem in self.problems):
@@ -194,7 +205,7 @@ class Plan(Struct, frozen=True):
             "import_test": [load.shown for load in self.loads],
             "migrations": [change.as_dict() for change in self.migrations],
             "second_half": sorted(second_half(self.migrations, self.after.hooks.contract_migrations)),
-            "contract": self.after.hooks.contract if self.halves else None,
+            "contract": ("later" if self.half_waits else "now") if self.halves else None,
             "data": [move.as_dict() for move in self.data],
             "service": [service.name for service in self.services],
             "disk_needed": self.disk_needed,
