@@ -70,3 +70,19 @@ def test_what_a_running_step_says_is_seen_from_another_process(tmp_path: Path, m
                 assert seen() == ("running", said, begun, 1)
             shown.summary = "200, three times"
         journal.database.flush_lines()
+
+
+@pytest.mark.parametrize("kind", ["commit", "undone", "second-half", "a small value"])
+def test_what_decides_is_written_with_the_room_held_back_for_it(tmp_path: Path, kind: str) -> None:
+    with Database.open(tmp_path / "state.db") as database:
+        number = database.begin_deployment("upgrade", "somebody", {}, {})
+        connection = database._connection
+        connection.execute("PRAGMA max_page_count=1")  # as large as it is by now: the disk is full
+        database._give_room = lambda: connection.executescript("PRAGMA max_page_count=9999").close()
+        large = "x" * 10_000
+        if kind == "a small value":
+            database.meta_put("second_half", large)
+            assert database.meta_get("second_half") == large
+        else:
+            database.write(number, kind, "", {"error": large})
+            assert [record.kind for record in database.records(number)] == [kind]

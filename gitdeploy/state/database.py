@@ -44,7 +44,7 @@ CACHED = 200  # answers of hosts that are kept
 
 
 # Records that decide what recovery does, and how it ended: for these the reserve is given up on a full disk.
-_DECIDING = frozenset(("commit", "undoing", "undone", "recovery"))
+_DECIDING = frozenset(("commit", "undoing", "undone", "recovery", "second-half"))
 # Records that a power cut may take as long as nothing durable follows: what they announce is found and swept away without
 # them, or has not touched anything live. The next record of another kind (`backup`, `begin`) takes them to disk with it. Those
 # of children only tell recovery what to end, and a power cut has ended it.
@@ -431,16 +431,15 @@ class Database:
 
     def meta_change(self, key: str, change: Callable[[str | None], str | None]) -> None:
         """Put what CHANGE makes of the value, with nobody else's change between."""
-        with self._transaction() as connection:
+
+        def put(connection: sqlite3.Connection) -> None:
             row = connection.execute("SELECT value FROM meta WHERE key=?", (key,)).fetchone()
             value = change(row[0] if row else None)
             connection.execute("DELETE FROM meta WHERE key=?", (key,))
             if value is not None:
                 connection.execute("INSERT INTO meta VALUES (?,?)", (key, value))
 
+        self._write_surely(put)
+
     def meta_put(self, key: str, value: str | None) -> None:
-        with self._transaction() as connection:
-            if value is None:
-                connection.execute("DELETE FROM meta WHERE key=?", (key,))
-            else:
-                connection.execute("INSERT OR REPLACE INTO meta VALUES (?,?)", (key, value))
+        self.meta_change(key, lambda _: value)
