@@ -13,7 +13,13 @@ from support.sample import Program, Sample, Tree
 
 pytestmark = pytest.mark.xdist_group("plan-migrations")
 
-SETTINGS = "app: {name: shop}\nsource: {type: git}\nvenv: {path: null}\nhooks: {dir: hooks}\n"
+SETTINGS = """\
+app: {name: shop}
+source: {type: git}
+venv: {path: null}
+hooks: {dir: hooks}
+service: {stop: "true", start: "true", stop_for_switch: true}  # build hooks run before it is stopped
+"""
 HEAD = "from django.db import migrations, models\n\n\nclass Migration(migrations.Migration):\n    operations = "
 FIRST = HEAD + "[migrations.CreateModel('Customer', [])]\n"
 SECOND = HEAD + "[migrations.AddField('customer', 'mood', models.TextField())]\n"

@@ -58,7 +58,7 @@ def after_rollback(live: Live, began: set[str], *, stop: bool, halves: bool = Tr
     folder = live.backup_folder
     if folder is None or Effect.DATA not in effects_of(live, began):
         return DataBack()
-    if live.record.build_first and "dump" not in began:
+    if live.record.build_first and not began & {"dump", "migrate"}:
         return DataBack()  # a build hook has run, and the app served on: what it wrote meanwhile stays
     policy = live.before.backup.restore_data
     begun = touched(live.journal.database.records(live.journal.deployment))
