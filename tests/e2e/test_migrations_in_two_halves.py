@@ -102,7 +102,8 @@ def shop_once(tmp_path_factory: pytest.TempPathFactory) -> Shop:
     shop.release("v2.0", release("fullname", EXPAND, CONTRACT))
     shop.release("v2.1", release("fullname", EXPAND, CONTRACT, contract="later"))
     shop.release("v3.0", release("fullname", ["CREATE TABLE visit (id)"]))
-    shop.release("v4.0", release("missing", [CONTRACT[0], *EXPAND], CONTRACT))  # lies: the old code can't live with it
+    lies = release("missing", [CONTRACT[0], *EXPAND], CONTRACT)  # the old code can't live with it
+    shop.release("v4.0", {**lies, "hooks/build": Program(HOOK.format(statements=[]))})
     shop.install("v1.0", branch="main")
     (shop.app / "run").mkdir()
     with closing(sqlite3.connect(shop.app / "run/app.db")) as database, database:
@@ -149,6 +150,24 @@ def test_what_a_release_says_of_its_first_half_is_not_believed_where_the_old_cod
     assert "v1.0 does not work with what the first half of the migrations has changed" in said
     assert "run/app.db was put back from the dump made before" in said
     assert (shop.live, shop.columns) == ("name", {"name"})
+
+    shop.then("fail build")
+    shop.gitdeploy("upgrade", "v4.0", code=3)
+    assert "health" not in [step["name"] for step in shop.json("log")[0]["steps"]], "nothing was migrated"
+
+
+@pytest.mark.parametrize(
+    ("words", "columns"),
+    [((), {"name", "fullname"}), (("--boot",), {"name"}), (("--no-health",), {"name"})],
+    ids=["the old release is asked", "at boot", "it is not asked"],
+)
+def test_what_it_says_counts_where_the_old_release_is_asked(
+    shop: Shop, words: Sequence[str], columns: set[str]
+) -> None:
+    shop.then("kill migrate")
+    shop.gitdeploy("upgrade", "v2.0", code=-9)
+    shop.gitdeploy("recover", *words)
+    assert (shop.live, shop.columns) == ("name", columns)
 
 
 def test_a_failure_in_the_second_half_leaves_the_new_release_live_and_is_said(shop: Shop) -> None:

@@ -164,6 +164,7 @@ class _Settling(Struct):
     notes: list[str] = field(default_factory=list)
     unverified: list[str] = field(default_factory=list)
     health: str = ""
+    asked: bool = False  # the app's health, in this run
     data_whole: bool = True  # nothing of the data may be otherwise than before and be left so
 
     def run(self) -> None:
@@ -171,7 +172,7 @@ class _Settling(Struct):
         asked = work.session.caller.settling
         with _Part("config"):
             self._read_config()
-        left = self._data(halves=True)
+        left = self._data(halves="migrate" in self.began and self._will_ask())
         self._note(_installed_meanwhile(live))
         hooks_failed: _Failed | None = None
         if "build" in self.began and live.record.hooks:
@@ -185,8 +186,8 @@ class _Settling(Struct):
                 self.unverified.append(tr("Its build hooks were not run (--no-hooks)."))
         try:
             self._restart()
-            if left and not self.health:
-                self._check_unrestarted()
+            if left and not self.asked:
+                self._check_health()  # what the first half has changed was left on the word of the release that failed
         except _Failed as failed:
             if not left or failed.part not in ("restart", "health"):
                 raise
@@ -202,7 +203,7 @@ class _Settling(Struct):
             self._data(halves=False)
             self._restart()
             left = False
-        if left and "migrate" in self.began:
+        if left:
             self._note([
                 tr(
                     "The first half of {target}'s migrations stays in the database, as the release says that {origin} can live "
@@ -215,7 +216,8 @@ class _Settling(Struct):
             raise hooks_failed
 
     def _data(self, *, halves: bool) -> bool:
-        """Put data back where they changed; whether they were left, since the release says that they fit (HALVES)."""
+        """Put data back where they changed; whether they were left, since the release says that they fit, and its word counts
+        (HALVES)."""
         live = self.live
         with _Part("data"):
             data = data_back.after_rollback(live, self.began, stop=not self.work.session.caller.boot, halves=halves)
@@ -282,15 +284,16 @@ class _Settling(Struct):
         elif checks_health(live.before, live):
             self._check_health()
 
-    def _check_unrestarted(self) -> None:
-        """What the first half of the migrations has changed was left on the word of the release that failed: so the app is asked,
-        though nothing was restarted."""
-        caller = self.work.session.caller
-        if not caller.boot and caller.settling.health and self.live.before.health.configured and not self.unverified:
-            self._check_health()
+    def _will_ask(self) -> bool:
+        """Whether a health check of the old release will tell if it can live with what the first half of the migrations has
+        changed. Otherwise nobody would: not at boot, not where a part is left out, nor where it was unhealthy before."""
+        caller, live = self.work.session.caller, self.live
+        asks = caller.settling.restart and caller.settling.health and live.before.health.configured
+        return asks and not caller.boot and live.record.unhealthy is None
 
     def _check_health(self) -> None:
         work, live = self.work, self.live
+        self.asked = True
         try:
             with _Part("health"), work.journal.step("health") as shown:
                 self.health = shown.summary = check_health(live, live.before, live.record.origin.version)

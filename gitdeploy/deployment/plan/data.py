@@ -48,7 +48,9 @@ def plan_data(
     configuration AFTER) does to it. MIGRATES: a migration will run; in two HALVES. DUMPS: databases are dumped here, and may
     go back; else another host does that. Changes nothing."""
     problems = threatened_databases(site, tree, (site.config, after))
-    goes_back = migrates and not (halves and site.config.backup.restore_data == "auto")
+    goes_back = migrates and not (
+        halves and site.config.backup.restore_data == "auto" and site.config.health.configured
+    )
     warnings = [said] if (said := writes_at_risk(site.config, migrates=goes_back)) is not None else []
     needed = 0
     problems += _encrypting(site, after)
