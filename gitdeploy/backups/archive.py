@@ -305,7 +305,7 @@ def check_listing(listing: Listing, *, whole: bool = True, ours: bool = False) -
         seen.add(entry.path)
         if not 0 <= entry.size < 1 << 62 or not 0 <= entry.mode <= (0o7777 if ours else 0o777):
             raise refused(tr("{shown} has an impossible size or mode", shown=shown))
-        if entry.link and not ours and not _stays(entry):
+        if entry.link and not ours and not _stays(entry, kinds):
             raise refused(tr("{shown} is a link that leads outside of it", shown=shown))
         if not entry.link and not entry.folder and not _HASH.fullmatch(entry.sha256):
             raise refused(tr("{shown} has no hash", shown=shown))
@@ -331,16 +331,20 @@ def is_inside(path: str, *, ours: bool = False) -> bool:
     )
 
 
-def _stays(entry: Entry) -> bool:
-    """Whether a link leads to something below the same kept or included path's part of the archive."""
+def _stays(entry: Entry, kinds: Mapping[str, Entry]) -> bool:
+    """Whether a link leads to something below the same kept or included path's part of the archive, of which KINDS has every
+    member by its path. What lies above the end of another link can't be told by names."""
     if entry.link.startswith("/") or "\0" in entry.link:
         return False
     parts = entry.path.removeprefix(FILES).split("/")[:-1]
+    through = False
     for part in entry.link.split("/"):
         if part == "..":
-            if len(parts) < 2:
+            if through or len(parts) < 2:
                 return False
             parts.pop()
         elif part not in ("", "."):
             parts.append(part)
+            member = kinds.get(FILES + "/".join(parts))
+            through = through or (member is not None and bool(member.link))
     return True

@@ -16,7 +16,7 @@ import shutil
 import stat
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import IO
@@ -92,14 +92,51 @@ def plain(folder: Path) -> list[str]:
 def encrypt(folder: Path, backup: str, wanted: Sequence[str]) -> bool:
     """Whatever stands plain in FOLDER, that of the backup BACKUP, is encrypted for the recipients WANTED and then deleted;
     whether anything did. Raises `GitDeployError`, `OSError`."""
-    tidy(folder)
-    if not plain(folder):
-        return False
-    made = write_part(folder, folder, backup, wanted)
-    sync_directory(folder)
-    faultpoints.point("backup encrypted")
-    _delete_what_is_in(folder, _contents(made))
-    return True
+    left: OSError | None = None
+    try:
+        tidy(folder)
+    except OSError as error:  # something can't be deleted: the rest is encrypted all the same
+        left = error
+    more = _more_than_parts(folder)
+    if more:
+        made = write_part(folder, folder, backup, wanted)
+        sync_directory(folder)
+        faultpoints.point("backup encrypted")
+        _delete_what_is_in(folder, _contents(made))
+    if left is not None:
+        raise left
+    return more
+
+
+def _more_than_parts(folder: Path) -> bool:
+    """Whether anything stands plain in FOLDER that no part holds. What can't be deleted, or is neither file, link nor folder,
+    would make a new part each time. Sockets and pipes, which hold nothing, are deleted."""
+    held = entries(folder)
+    more = False
+    for name in plain(folder):
+        for path in (name, *_below_name(folder, name)):
+            with _folder_of(folder, path) as inside:
+                last = path.rpartition("/")[2]
+                if inside is None or _deleted_pipe(inside, last):
+                    continue
+                entry = held.get(path)
+                more = more or entry is None or not _same(inside, last, entry)
+    return more
+
+
+def _below_name(folder: Path, name: str) -> Iterator[str]:
+    for base, folders, files in os.walk(folder / name):
+        for each in (*folders, *files):
+            yield str(Path(base, each).relative_to(folder))
+
+
+def _deleted_pipe(inside: int, name: str) -> bool:
+    with suppress(OSError):
+        mode = os.lstat(name, dir_fd=inside).st_mode
+        if stat.S_ISSOCK(mode) or stat.S_ISFIFO(mode):
+            os.unlink(name, dir_fd=inside)
+            return True
+    return False
 
 
 def next_part(folder: Path, wanted: Sequence[str]) -> Path:
@@ -145,38 +182,67 @@ def tidy(folder: Path) -> None:
 
 
 def _delete_what_is_in(folder: Path, contents: Contents) -> None:
+    """Goes on past what can't be deleted; raises the first `OSError` of those at the end. What the list names is believed in
+    nothing: another server may have made it, so no link is followed."""
     names = set(plain(folder))
+    failed: OSError | None = None
     for entry in sorted(contents.entries, key=lambda each: each.path, reverse=True):  # what is in a folder before it
         path = entry.path.removeprefix(FILES)
-        place = folder / path
-        if not archive.is_inside(path, ours=True) or path.split("/")[0] not in names or not _same(place, entry):
+        if not archive.is_inside(path, ours=True) or path.split("/")[0] not in names:
             continue
-        try:
-            _delete(place, entry)
-        except PermissionError:  # in a folder that was copied without the right to write
-            place.parent.chmod(0o700)
-            _delete(place, entry)
+        with _folder_of(folder, path) as inside:
+            name = path.rpartition("/")[2]
+            if inside is None or not _same(inside, name, entry):
+                continue
+            try:
+                _delete(inside, name, entry)
+            except OSError as error:
+                failed = failed or OSError(error.errno, error.strerror, str(folder / path))
+    if failed is not None:
+        raise failed
 
 
-def _same(place: Path, entry: Entry) -> bool:
-    """Whether PLACE is what ENTRY was made of; a folder is, whatever is in it."""
+@contextmanager
+def _folder_of(folder: Path, path: str) -> Iterator[int | None]:
+    """A descriptor of the folder below FOLDER that PATH lies in; None where that is none, or is reached by a link."""
+    flags = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    with ExitStack() as opened:
+        inside = os.open(folder, flags)
+        opened.callback(os.close, inside)
+        for part in path.split("/")[:-1]:
+            try:
+                inside = os.open(part, flags, dir_fd=inside)
+            except OSError:
+                yield None
+                return
+            opened.callback(os.close, inside)
+        yield inside
+
+
+def _same(inside: int, name: str, entry: Entry) -> bool:
+    """Whether NAME in a folder (its descriptor INSIDE) is what ENTRY was made of; a folder is, whatever is in it."""
     try:
-        facts = place.lstat()
+        facts = os.lstat(name, dir_fd=inside)
+        if stat.S_ISLNK(facts.st_mode):
+            return os.readlink(name, dir_fd=inside) == entry.link
     except OSError:
         return False
-    if stat.S_ISLNK(facts.st_mode):
-        return os.readlink(place) == entry.link
     if stat.S_ISDIR(facts.st_mode):
         return entry.folder
-    return not entry.folder and not entry.link and (facts.st_size, facts.st_mtime_ns) == (entry.size, entry.mtime)
+    plain_file = stat.S_ISREG(facts.st_mode) and not entry.folder and not entry.link
+    return plain_file and (facts.st_size, facts.st_mtime_ns) == (entry.size, entry.mtime)
 
 
-def _delete(place: Path, entry: Entry) -> None:
+def _delete(inside: int, name: str, entry: Entry) -> None:
     if entry.folder:
         with suppress(OSError):  # something else is in it, and is encrypted the next time
-            place.rmdir()
-    else:
-        place.unlink()
+            os.rmdir(name, dir_fd=inside)
+        return
+    try:
+        os.unlink(name, dir_fd=inside)
+    except PermissionError:  # in a folder that was copied without the right to write
+        os.chmod(f"/proc/self/fd/{inside}", 0o700)
+        os.unlink(name, dir_fd=inside)
 
 
 # ---- decrypting ----

@@ -196,6 +196,13 @@ def through_a_link(listing: dict[str, Any], content: dict[str, bytes]) -> None:
     added(listing, content, "files/include/uploads/out/file")
 
 
+def link_above_a_link(listing: dict[str, Any], content: dict[str, bytes]) -> None:
+    """By names it stays below `include`; where the first link ends, it does not."""
+    deep = "files/include/uploads/a/b/"
+    added(listing, content, f"{deep}top", b"", link="../../..", sha256="")
+    added(listing, content, f"{deep}out", b"", link="top/../../..", sha256="")
+
+
 def manifest(**more: Any) -> Hostile:
     return lambda listing, content: listing["manifest"].update(more)
 
@@ -277,6 +284,7 @@ CASES: dict[str, tuple[Hostile, str]] = {
     "the manifest itself": (outside("manifest.json"), "leads outside"),
     "link out": (links("files/include/uploads/out", "../../../../../etc"), "link that leads outside"),
     "absolute link": (links("files/kept/out", "/etc/passwd"), "link that leads outside"),
+    "link above a link": (link_above_a_link, "link that leads outside"),
     "through a link": (through_a_link, "below what is not a folder"),
     "other bytes": (other_bytes, "another hash"),
     "longer": (longer, "not what its list says"),
