@@ -12,7 +12,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from gitdeploy.backups.store import ids
+from gitdeploy.backups.store import Backup, ids, read
 from gitdeploy.errors import DeploymentFailed
 from gitdeploy.messages import tr
 from gitdeploy.system import interruption
@@ -121,15 +121,21 @@ def content_size(root: Path, paths: Iterable[str]) -> int:
 
 def copy_for_backup(root: Path, paths: Sequence[str], folder: Path, leave: Collection[Path] = ()) -> list[str]:
     """Copy PATHS below FOLDER of a new backup; what is the same as in the newest other backup that has such copies is
-    linked from there. Returns what was copied."""
+    linked from there, but for one that another server made. Returns what was copied."""
     if not paths:
         return []
     note = begin_copies(folder)
-    places = (folder.parent.parent / name / folder.name for name in ids(folder.parent.parent))
-    earlier = next(filter(None, (earlier_copies(place, note) for place in places)), None)
+    backups = folder.parent.parent
+    there = ((name, earlier_copies(backups / name / folder.name, note)) for name in ids(backups))
+    earlier = next((copies for name, copies in there if copies is not None and not _imported(backups, name)), None)
     copied = copy_paths(root, paths, folder, leave, earlier)
     note_copies(folder, note)
     return copied
+
+
+def _imported(backups: Path, name: str) -> bool:
+    found = read(backups, name)
+    return isinstance(found, Backup) and found.imported
 
 
 def copy_paths(

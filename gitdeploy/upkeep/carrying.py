@@ -114,6 +114,7 @@ def import_backup(site: Site, source: IO[bytes], *, other_app: bool = False) -> 
             files = place / FILES
             files.mkdir(exist_ok=True)
             os.chmod(files, 0o700)
+            _drop_own(files)
             sync_file_system(files)  # what it holds is on disk before its manifest says so
             os.rename(files, site.state.backups / backup.id)
             store.set_outcome(site.state.backups, backup.id, "good")
@@ -124,6 +125,17 @@ def import_backup(site: Site, source: IO[bytes], *, other_app: bool = False) -> 
             drop_refs(site.repository, backup.id)
             raise
     return backup
+
+
+def _drop_own(files: Path) -> None:
+    """What is a server's own says of the one that made the backup, or nothing true: since when its copies are what is live,
+    which data took the place of others."""
+    begins = tuple(f"{name}." for name in _OWN)
+    for place in [place for place in files.iterdir() if place.name in _OWN or place.name.startswith(begins)]:
+        if place.is_dir() and not place.is_symlink():
+            shutil.rmtree(place)
+        else:
+            place.unlink()
 
 
 def _fetch(site: Site, backup: Backup, bundle: Path) -> None:

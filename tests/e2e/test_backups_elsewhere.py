@@ -13,6 +13,7 @@ import sqlite3
 import stat
 import subprocess
 import tarfile
+import time
 from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
@@ -128,12 +129,27 @@ def test_through_a_pipe_and_twice_the_same(made: Sample, exported: Path, there: 
 def test_what_is_refused_says_the_way_that_then_works(exported: Path, there: Sample) -> None:
     listing, content = members(exported)
     listing["app"] = "shop-of-before"
+    for name in ("include.since", "replaced-at", "replaced/x", "outcome"):
+        added(listing, content, f"files/{name}")
     file = there.folder / "renamed.backup"
     file.write_bytes(pack(listing, content))
     assert "--other-app" in there.gitdeploy("backups", "import", str(file), code=2).err
     there.gitdeploy("backups", "import", str(file), "--other-app")
+    (imported,) = (there.app / ".gitdeploy/backups").iterdir()
+    assert sorted(os.listdir(imported)) == ["dumps", "include", "kept", "manifest.json", "outcome"]
+    assert (imported / "outcome").read_text() == "good\n"
     assert "Name a new file." in there.gitdeploy("backups", "export", "latest", str(file), code=2).err
     there.gitdeploy("backups", "export", "latest", str(file.with_name("new")))
+
+    shutil.copytree(imported / "include/uploads", there.app / "uploads", symlinks=True)
+    scan = there.app / "uploads/deep/scan"
+    facts = scan.stat()
+    scan.write_bytes(b"x" * facts.st_size)
+    os.utime(scan, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+    (imported / "include.since").touch()  # as if it had stayed; it counts from a tick after the change on
+    os.utime(imported / "include.since", (time.time() + 0.105,) * 2)
+    made = json.loads(there.gitdeploy("backup", "--json").out)["id"]
+    assert (imported.with_name(made) / "include/uploads/deep/scan").read_bytes() == scan.read_bytes()
     nowhere = there.gitdeploy("backups", "export", "latest", str(there.folder / "no/file"), code=1)
     assert "Name another place." in nowhere.err
 
