@@ -64,6 +64,7 @@ def _no_launch(*_: Any) -> Any:
     [
         (["upgrade", "v2.0.0", "--yes"], True),
         (["rollback", "--yes"], True),
+        (["contract"], True),
         (["recover"], True),
         (["rehearse", "v2.0.0"], True),
         (["backup", "--label", "x"], True),
@@ -82,7 +83,7 @@ def test_which_commands_root_starts_for_whoever_asks(
 ) -> None:
     ran: list[list[str]] = []
     monkeypatch.setattr(launch, "_start_unit", lambda argv, *_: ran.append(argv))
-    start = launch.root_launcher(folder, None)
+    start = launch.root_launcher(folder, USER, None)
     if started:
         assert start(words, "ab" * 16, "x", False)[1] is None
         assert ran[0][-len(words) :] == words
@@ -90,6 +91,35 @@ def test_which_commands_root_starts_for_whoever_asks(
         with pytest.raises(ValueError, match="no command that is started"):
             start(words, "ab" * 16, "x", True)
         assert ran == []
+
+
+@pytest.mark.parametrize("whose", [OTHER, 0], ids=["of another user's", "of root's"])
+def test_what_root_starts_for_an_owner_works_in_no_other_checkout(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, whose: int
+) -> None:
+    """Behind the command too one may say where it works: so whatever is asked for, root's process fixed that."""
+    needs.gitdeploy_for_others()
+    for name, uid in (("mine", USER), ("others", whose)):
+        subprocess.run(["git", "init", "-q", folder / name], check=True)
+        subprocess.run(["chown", "-R", f"{uid}:{uid}", folder / name], check=True)
+    (folder / "apps.yaml").write_text(f"apps:\n  others: {folder / 'others'}\n")
+    ran: list[tuple[list[str], dict[str, str]]] = []
+    monkeypatch.setattr(launch, "_start_unit", lambda argv, _, environment: ran.append((argv, environment)))
+    monkeypatch.setenv("GITDEPLOY_APPS", str(folder / "apps.yaml"))
+    for more in (["-A", "others"], ["-C", str(folder / "others")], ["-qC", str(folder / "others"), "--config", "/x"]):
+        launch.root_launcher(folder / "mine", USER, None)(["backup", *more], "ab" * 16, "x", False)
+        argv, environment = ran.pop()
+        done = subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=60, check=False, cwd="/")
+        assert "was started for the checkout" in done.stdout, done.stdout + done.stderr
+        assert str(folder / "others") in done.stdout
+        assert not (folder / "others/.git/gitdeploy").exists()
+    (folder / "mine").rename(folder / "moved")
+    (folder / "mine").symlink_to(folder / "others")
+    done = subprocess.run(
+        [*argv[: argv.index("backup")], "backup"], env=environment,
+        capture_output=True, text=True, timeout=60, check=False, cwd="/",
+    )  # fmt: skip
+    assert "was started for the checkout" in done.stdout, done.stdout
 
 
 # Becomes the owner as a command of root's does, and then starts each kind of child: what do they hold?

@@ -31,6 +31,7 @@ def become_owner(folder: Path, config_file: Path | None = None, *, boot_unit: bo
         return False
     root = find_root(folder)
     found = root.stat()
+    _refuse_others(root, found.st_uid)
     if found.st_uid == 0:
         return False  # it is looked at by `Site.open`
     from gitdeploy.services import root_side
@@ -39,7 +40,9 @@ def become_owner(folder: Path, config_file: Path | None = None, *, boot_unit: bo
     _trust_path(root, found.st_uid)
     if "GITDEPLOY_PERFORMER" not in os.environ:
         os.environ["GITDEPLOY_PERFORMER"] = acting_for(performer(), user)
-    root_side.split(root, found.st_uid, outside.launch.root_launcher(root, config_file), boot_unit=boot_unit)
+    root_side.split(
+        root, found.st_uid, outside.launch.root_launcher(root, found.st_uid, config_file), boot_unit=boot_unit
+    )
     owners.become(found.st_uid, found.st_gid)
     if not _readable():
         raise DeploymentFailed(
@@ -53,6 +56,20 @@ def become_owner(folder: Path, config_file: Path | None = None, *, boot_unit: bo
             tr("{install}. Or run it as {user}.", install=INSTALL, user=user),
         )
     return True
+
+
+def _refuse_others(root: Path, uid: int) -> None:
+    """Where root's process started us for somebody (`outside.launch.root_launcher`): that user's checkout, and no other."""
+    only = os.environ.pop(outside.launch.ONLY, None)  # what we start is no longer root's, or says it itself
+    if only is not None and only != f"{uid}:{root}":
+        raise DeploymentFailed(
+            tr(
+                "This process was started for the checkout {only}; it does not work in {root} of {user}.",
+                only=path_text(only.partition(":")[2]),
+                root=path_text(str(root)),
+                user=owners.user_name(uid),
+            )
+        )
 
 
 def _trust_path(root: Path, uid: int) -> None:

@@ -46,7 +46,8 @@ from gitdeploy.text import clean, path_text
 
 LOOK = ["watch", "--once"]
 # The commands that root starts for whoever became the owner: those that restart the app, and what else the page begins.
-STARTED = ("upgrade", "restore", "rollback", "recover", "rehearse", "backup")
+STARTED = ("upgrade", "restore", "rollback", "contract", "recover", "rehearse", "backup")
+ONLY = "GITDEPLOY_ONLY"  # uid:checkout, for what root's process starts: nothing else becomes of it (`as_owner.become_owner`)
 START_LIMIT = 60.0  # seconds until the run must have begun
 FOLLOW_LIMIT = 24 * 3600.0  # seconds
 _LOOK = 0.2  # seconds between two looks at the log
@@ -296,15 +297,17 @@ def _certain_end(services: Sequence[Service]) -> bool:
     return any(service.kind == "systemd" and _shares(service) for service in services)
 
 
-def root_launcher(root: Path, config_file: Path | None) -> privileged.Launch:
-    """What root's process does for those who became ROOT's owner: start a command that may restart the app, as root again,
-    which becomes the owner in its turn. Of what it is told it takes no more than the words of such a command."""
+def root_launcher(root: Path, owner: int, config_file: Path | None) -> privileged.Launch:
+    """What root's process does for those who became ROOT's OWNER: start a command that may restart the app, as root again,
+    which becomes the owner in its turn. Of what it is told it takes no more than the words of such a command, and whatever
+    those say (`-A` and `-C` may stand behind the command), it works in ROOT as OWNER or not at all."""
 
     def start(words: list[str], request: str, performer: str, plain: bool) -> tuple[str, Identity | None]:
         known = words[:1] in [[each] for each in STARTED] and "--install-unit" not in words
         if not (known or words == LOOK) or not re.fullmatch(r"[0-9a-f]{32}", request):
             raise ValueError("no command that is started for others")
-        argv, environment = _command(root, config_file, words), _environment(request, performer)
+        argv = _command(root, config_file, words)
+        environment = {**_environment(request, performer), ONLY: f"{owner}:{root}"}
         refusal = _start_unit(argv, request, environment)
         if refusal is None:
             return _unit_shown(request), None
