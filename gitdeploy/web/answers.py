@@ -11,9 +11,10 @@ from gitdeploy.errors import GitDeployError
 from gitdeploy.messages import joined, render, said
 from gitdeploy.sources.webhooks import WebhookRefused
 from gitdeploy.web.errors import NotLoggedIn, WebError
-from gitdeploy.web.words.taste import taste
+from gitdeploy.web.words.taste import LANGUAGE_COOKIE, THEME_COOKIE, taste
 
 RETRY_AFTER = "Retry-After"
+_YEAR = 365 * 86400
 
 
 class Answer(Struct, frozen=True):
@@ -53,6 +54,15 @@ def error_answer(error: GitDeployError) -> Response:
         answer.headers[RETRY_AFTER] = str(wait)
     if isinstance(error, NotLoggedIn):
         answer.headers["WWW-Authenticate"] = 'Bearer realm="gitdeploy"'
+    return answer
+
+
+def keep_taste(answer: Response, path: str) -> Response:
+    """Keep a choice that the address carries (language, colours), for a year and what is below PATH."""
+    language, theme = taste(request.args, {}, "")
+    for name, cookie, chosen in (("lang", LANGUAGE_COOKIE, language), ("theme", THEME_COOKIE, theme)):
+        if request.args.get(name) == chosen:
+            answer.set_cookie(cookie, chosen, max_age=_YEAR, samesite="Lax", secure=request.is_secure, path=path)
     return answer
 
 

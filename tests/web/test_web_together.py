@@ -368,6 +368,16 @@ HOSTILE = {
         b"<script>alert(1)</script>",
     ),
     "/upgrade/evil/part/now": ([("Content-Type", "text/javascript")], b"alert(1)"),
+    "/upgrade/evil/part/update": (
+        [
+            ("Content-Type", "text/html;x=y, text/javascript"),
+            ("Content-Length", "5"),
+            ("Cache-Control", "public, max-age=99999"),
+            ("Retry-After", "7\tx"),
+            ("Location", "/upgrade/evil/part/update/../../shop/"),
+        ],
+        b"alert(1)",
+    ),
     "/upgrade/evil/api/overview": ([("Content-Type", "application/json")], b'{"data": {"name": 7, "path": []}}'),
     "/upgrade/evil/metrics": (
         [("Content-Type", "application/openmetrics-text")],
@@ -386,7 +396,7 @@ def evil(tmp_path: Path) -> Iterator[FlaskClient]:
     class Answers(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             heard.append(str(self.headers))
-            headers, body = HOSTILE[self.path]
+            headers, body = HOSTILE[self.path.partition("?")[0]]
             self.send_response_only(200)
             for key, value in headers:
                 self.send_header(key, value)
@@ -418,14 +428,21 @@ def evil(tmp_path: Path) -> Iterator[FlaskClient]:
 
 
 def test_an_app_whose_owner_means_ill_reaches_no_other(evil: FlaskClient) -> None:
-    page = evil.get("/upgrade/evil/")
+    page = evil.get("/upgrade/evil/?lang=zh")
     assert page.status_code == 200
     for name, value in guard.HEADERS.items():
         assert page.headers.getlist(name) == [value], name
-    assert page.headers.getlist("Set-Cookie") == ["gitdeploy_language=zh; Path=/upgrade/evil"]
+    (cookie,) = page.headers.getlist("Set-Cookie")
+    assert cookie.startswith("gitdeploy_language=zh; ")
+    assert cookie.endswith("; Path=/upgrade/evil; SameSite=Lax"), "the page's own words"
     assert "Access-Control-Allow-Origin" not in page.headers
     assert "Clear-Site-Data" not in page.headers
     assert evil.get("/upgrade/evil/part/now").status_code == 404, "no script comes from an app's process"
+    part = evil.get("/upgrade/evil/part/update")
+    assert (part.data, part.headers.getlist("Content-Length")) == (b"alert", ["5"])
+    assert part.headers.getlist("Content-Type") == ["text/html; charset=utf-8"], "nor what a browser could take for one"
+    assert part.headers.getlist("Cache-Control") == ["no-store"]
+    assert {"Location", "Retry-After", "Set-Cookie"}.isdisjoint(part.headers.keys())
     with evil.get("/upgrade/evil/static/page.js") as script:
         assert script.data == (FOLDER / "static/page.js").read_bytes(), "but from the page itself"
     (row,) = json_of(evil.get("/upgrade/api/apps"))["data"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 from urllib.parse import quote
 
@@ -9,7 +10,7 @@ from flask import Response, g, redirect, request, url_for
 
 from gitdeploy.messages import tr
 from gitdeploy.web.access import guard
-from gitdeploy.web.answers import success
+from gitdeploy.web.answers import keep_taste, success
 from gitdeploy.web.api.start import LONGEST
 from gitdeploy.web.errors import NoSuchPage
 from gitdeploy.web.shared.behind import Passed, passed_cookies
@@ -17,10 +18,15 @@ from gitdeploy.web.shared.front import caller, front
 from gitdeploy.web.words.taste import LANGUAGE_COOKIE, THEME_COOKIE
 
 _PATIENCE = 180.0  # seconds without a byte of an answer
-# An app's process is its owner's, whom the page's other apps do not trust. So of its answers only these headers go on, no script
-# and no style does (a browser takes them from the page itself), and no cookie but those of the language and the colours.
-_TYPES = ("text/html", "application/json", "text/event-stream", "application/openmetrics-text")
-_HEADERS = frozenset("content-length cache-control retry-after allow x-accel-buffering".split())
+# An app's process is its owner's, whom the page's other apps do not trust. So of its answers only the body goes on, of these
+# types in these words: no script and no style (a browser takes them from the page itself), no cookie, no way elsewhere.
+_TYPES = {
+    "text/html": "text/html; charset=utf-8",
+    "application/json": "application/json",
+    "text/event-stream": "text/event-stream; charset=utf-8",
+    "application/openmetrics-text": "application/openmetrics-text; version=1.0.0; charset=utf-8",
+}
+_HEADERS = {"retry-after": re.compile(r"[0-9]{1,6}"), "allow": re.compile(r"[A-Z]+(, [A-Z]+)*")}
 
 
 def apps() -> dict[str, Any]:
@@ -67,22 +73,24 @@ def pass_on(app: str, **_rest: str) -> Response:
         body=request.get_data(),
         timeout=LONGEST if request.method == "POST" else _PATIENCE,
     )
-    return _answer(passed)
+    return _answer(passed, url_for(f"{request.blueprint}.app show", app=app))
 
 
-def _answer(passed: Passed) -> Response:
-    kind = next((value for key, value in passed.headers if key.lower() == "content-type"), "")
-    if kind.partition(";")[0].strip().lower() not in _TYPES and passed.status not in (301, 302, 303, 304):
+def _answer(passed: Passed, base: str) -> Response:
+    """PASSED as it goes on to the browser; BASE: the address of the app's page."""
+    said = passed.said("content-type").partition(";")[0].strip().lower()
+    if said not in _TYPES or not (200 <= passed.status < 300 or 400 <= passed.status < 600):
         passed.close()
         raise NoSuchPage(tr("There is nothing at this address."), tr("The list: gitdeploy apps"))
-    answer = Response(passed.body(), status=passed.status, content_type=kind or None)
+    answer = Response(passed.body(), status=passed.status, content_type=_TYPES[said])
     answer.call_on_close(passed.close)
-    for key, value in passed.headers:
-        name = key.lower()
-        own = name == "set-cookie" and value.partition("=")[0] in (LANGUAGE_COOKIE, THEME_COOKIE)
-        inside = name == "location" and value.startswith(f"{request.script_root}{request.path.rstrip('/')}")
-        if name in _HEADERS or own or inside:
-            answer.headers.add(key, value)
-    for key, value in guard.HEADERS.items():
-        answer.headers[key] = value
+    if passed.answer.length is not None and request.method != "HEAD":
+        answer.content_length = passed.answer.length
+    for name, fitting in _HEADERS.items():
+        if fitting.fullmatch(value := passed.said(name)):
+            answer.headers[name.title()] = value
+    if said == "text/event-stream":
+        answer.headers["X-Accel-Buffering"] = "no"  # nginx passes each event on at once
+    if said == "text/html":
+        keep_taste(answer, base.rstrip("/"))
     return answer

@@ -7,15 +7,12 @@ from msgspec.structs import replace
 
 from gitdeploy.errors import GitDeployError
 from gitdeploy.web.access.access import Access
-from gitdeploy.web.answers import status_of
+from gitdeploy.web.answers import keep_taste, status_of
 from gitdeploy.web.page import document
 from gitdeploy.web.page.document import Visitor
 from gitdeploy.web.shared.asking import number
 from gitdeploy.web.shared.panel import Panel, entrance, panel, who
 from gitdeploy.web.words import taste
-from gitdeploy.web.words.taste import LANGUAGE_COOKIE, THEME_COOKIE
-
-_YEAR = 365 * 86400
 
 
 def show() -> Response:
@@ -70,9 +67,4 @@ def visitor_of(access: Access | None) -> Visitor:
 
 def remember(visitor: Visitor, answer: Response) -> Response:
     """Keep a choice that the address carries, for a year."""
-    for name, cookie, chosen in (("lang", LANGUAGE_COOKIE, visitor.language), ("theme", THEME_COOKIE, visitor.theme)):
-        if request.args.get(name) == chosen:
-            answer.set_cookie(
-                cookie, chosen, max_age=_YEAR, samesite="Lax", secure=request.is_secure, path=visitor.base or "/"
-            )
-    return answer
+    return keep_taste(answer, visitor.base or "/")

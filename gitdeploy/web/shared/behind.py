@@ -92,9 +92,12 @@ class Passed(Struct):
     """An answer of an app's process, whose body comes as it comes."""
 
     status: int
-    headers: list[tuple[str, str]]
     answer: http.client.HTTPResponse
     connection: http.client.HTTPConnection
+
+    def said(self, name: str) -> str:
+        """Its header NAME, the first one."""
+        return (self.answer.headers.get_all(name) or [""])[0]
 
     def body(self) -> Iterable[bytes]:
         try:
@@ -144,8 +147,7 @@ class Behind(Struct, frozen=True):
                     name=name,
                 ),
             ) from error
-        passed = [(key, value) for key, value in answer.getheaders() if key.lower() not in _HOP | {"server", "date"}]
-        return Passed(answer.status, passed, answer, connection)
+        return Passed(answer.status, answer, connection)
 
 
 def passed_cookies(cookies: Mapping[str, str]) -> str:
