@@ -310,5 +310,5 @@ def moment_text(iso: str) -> str:
     """`2026-11-30 13:05:02 CET`, by the server's clock."""
     try:
         return datetime.fromisoformat(iso).astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
-    except ValueError:
+    except (ValueError, OverflowError):
         return tr("an unknown time")

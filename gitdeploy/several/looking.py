@@ -131,7 +131,7 @@ def _end(look: _Look) -> None:
 
 def _row(listed: Listed, look: _Look, patience: float) -> Row:
     with suppress(ValueError):
-        return Row.read(json.loads(look.said), listed.name, str(listed.folder))
+        return Row.read(look.said, listed.name, str(listed.folder))
     if look.end == 0.0:
         why = tr("The process that looked at it ended without an answer.")
     else:

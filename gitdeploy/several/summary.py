@@ -12,10 +12,13 @@ from msgspec.structs import replace
 from gitdeploy.errors import GitDeployError
 from gitdeploy.messages import heard, said
 from gitdeploy.site.status import row_as_dict
+from gitdeploy.sources.answers import depth_of, read_json
 
 if TYPE_CHECKING:
     from gitdeploy.app import App
     from gitdeploy.config.apps_list import Listed
+
+_DEEPEST = 20
 
 
 class Said(Struct, frozen=True, kw_only=True):
@@ -98,8 +101,14 @@ class Row(Struct, frozen=True):
         return made
 
     @classmethod
-    def read(cls, document: object, name: str, path: str) -> Row:
-        """The row that another process, maybe of somebody who means ill, says of the app NAME in PATH. Raises `ValueError`."""
+    def read(cls, raw: bytes, name: str, path: str, within: str = "") -> Row:
+        """The row that another process, maybe of somebody who means ill, says of the app NAME in PATH: RAW, as JSON, or what
+        it has as WITHIN. Raises `ValueError`."""
+        document = read_json(raw)
+        if depth_of(document) > _DEEPEST:
+            raise ValueError("nested too deeply")
+        if within:
+            document = document.get(within) if isinstance(document, dict) else None
         return replace(msgspec.convert(document, cls), name=name, path=path)
 
 

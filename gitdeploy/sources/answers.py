@@ -20,10 +20,10 @@ class NotJson(ValueError):
 
 def read_json(raw: bytes) -> Any:
     """The document in RAW (UTF-8). Raises `NotJson`: for cut or broken text, NaN, repeated keys, lone surrogates,
-    numbers of thousands of digits, and nesting without end."""
+    numbers of thousands of digits or without bounds, and nesting without end."""
     try:
         data = json.loads(raw.decode("utf-8"), object_pairs_hook=_object, parse_constant=_constant)
-        json.dumps(data, ensure_ascii=False).encode("utf-8")
+        json.dumps(data, ensure_ascii=False, allow_nan=False).encode("utf-8")
     except NotJson:
         raise
     except RecursionError as error:
@@ -33,6 +33,17 @@ def read_json(raw: bytes) -> Any:
     except ValueError as error:
         raise NotJson(clean(str(error), limit=120)) from error
     return data
+
+
+def depth_of(value: Any) -> int:
+    """How deeply VALUE, of a JSON document, is nested."""
+    deepest, waiting = 0, [(value, 1)]
+    while waiting:
+        item, depth = waiting.pop()
+        deepest = max(deepest, depth)
+        inner = item.values() if isinstance(item, dict) else item if isinstance(item, list) else ()
+        waiting += [(child, depth + 1) for child in inner]
+    return deepest
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -397,7 +397,7 @@ def evil(tmp_path: Path) -> Iterator[FlaskClient]:
         def do_GET(self) -> None:
             heard.append(str(self.headers))
             headers, body = HOSTILE[self.path.partition("?")[0]]
-            self.send_response_only(200)
+            self.send_response_only(next((int(value) for key, value in headers if key == "Status"), 200))
             for key, value in headers:
                 self.send_header(key, value)
             self.send_header("Content-Length", str(len(body)))
@@ -453,6 +453,71 @@ def test_an_app_whose_owner_means_ill_reaches_no_other(evil: FlaskClient) -> Non
     assert 'gitdeploy_backups{app="evil"} 7.0' in figures, "under its own name only"
     assert "shop" not in figures
     assert "up 0" not in figures
+
+
+_JSON = ("Content-Type", "application/json")
+_ROW = '{"data": {"name": "x", "path": "/x", %s}}'
+_LAST = '"last_deployment": {"id": 1, "action": "x", "status": "y", "performer": "z", "started_at": "%s", "ended_at": null, "duration": %s, "backup": null, "from": {}, "to": {}}'
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        ("200", _ROW % '"commit": null'),
+        ("200", "[" * 100_000),
+        ("200", _ROW % '"version": "\\ud800"'),
+        ("200", '["data"]'),
+        ("200", _ROW % (_LAST % ("0001-01-01T00:00:00+23:59", "1"))),
+        ("200", _ROW % (_LAST % ("9999-12-31T23:59:59-23:59", "1e999"))),
+        ("200", _ROW % ('"limited": {"message": "x", "code": "{a.__class__}", "params": {"b": %s}}' % ('{"a":' * 300 + "1" + "}" * 300))),
+        ("200", _ROW % '"health": {"state": "unhealthy", "message": "x", "code": "{a.__class__} {0}", "params": {"a": 1}}'),
+        ("500", "[]"),
+        ("500", '{"error": {"a": 1}}'),
+        ("500", '{"error": "x", "hint": 7, "code": "{", "params": []}'),
+        ("500", '{"error": "x", "code": "{number} {a[0]}", "params": {"number": "9", "a": {"message": "y", "code": 7}}}'),
+        ("700", '{"error": "x"}'),
+    ],
+)  # fmt: skip
+def test_whatever_one_app_answers_the_list_is_there(
+    evil: FlaskClient, monkeypatch: pytest.MonkeyPatch, status: str, said: str
+) -> None:
+    monkeypatch.setitem(HOSTILE, "/upgrade/evil/api/overview", ([_JSON, ("Status", status)], said.encode()))
+    (row,) = json_of(evil.get("/upgrade/api/apps"))["data"]
+    assert (row["name"], row["path"]) == ("evil", "/nowhere")
+    for language in ("en", "zh"):
+        page = evil.get("/upgrade/", headers={"Accept-Language": language})
+        assert (page.status_code, "evil" in page.text) == (200, True)
+
+
+_LIVE = '# TYPE gitdeploy_live info\ngitdeploy_live_info{app="x",commit="c",tag="t",version="v"} 1\n'
+
+
+@pytest.mark.parametrize(
+    ("said", "lines"),
+    [
+        ('# TYPE gitdeploy_backups gauge\n# HELP gitdeploy_backups Free\\nmoney\ngitdeploy_backups{app="x"} 7 12 # {a="b"} 1\n', 0),
+        ('# TYPE gitdeploy_backups gauge\n# UNIT gitdeploy_backups backups\ngitdeploy_backups{app="x"} 7 12\n', 1),
+        ('# TYPE gitdeploy_backups gauge\ngitdeploy_backups{app="x"} 7\ngitdeploy_backups{app="y"} 8\n', 1),
+        ('# TYPE gitdeploy_backups histogram\ngitdeploy_backups_bucket{app="x",le="+Inf"} 7\n', 0),
+        ('# TYPE gitdeploy_other gauge\ngitdeploy_other{app="x"} 7\n', 0),
+        ('# TYPE gitdeploy_backups gauge\ngitdeploy_backups{app="x",more="y"} 7\n', 0),
+        (_LIVE, 1),
+        ('# TYPE gitdeploy_backups gauge\ngitdeploy_backups 1e\n', 0),
+        ("\x00{}{{\n", 0),
+    ],
+)  # fmt: skip
+def test_of_an_apps_metrics_only_ours_are_taken_over_in_our_words(
+    evil: FlaskClient, monkeypatch: pytest.MonkeyPatch, said: str, lines: int
+) -> None:
+    kind = ("Content-Type", "application/openmetrics-text")
+    monkeypatch.setitem(HOSTILE, "/upgrade/evil/metrics", ([kind], f"{said}# EOF\n".encode()))
+    answer = evil.get("/upgrade/metrics")
+    assert answer.status_code == 200
+    assert answer.text.count('app="evil"') == lines, answer.text
+    assert "money" not in answer.text
+    for family in text_string_to_metric_families(answer.text):  # a scrape would refuse the whole of it
+        for sample in family.samples:
+            assert sample.timestamp is None
 
 
 def test_a_process_that_does_not_answer_is_waited_for_no_longer(evil: FlaskClient, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gitdeploy.messages import tr
-from gitdeploy.sources.answers import NotJson, read_json
+from gitdeploy.sources.answers import NotJson, depth_of, read_json
 from gitdeploy.web.errors import BadRequest
 
 _DEEPEST = 20
@@ -21,7 +21,7 @@ def read_object(raw: bytes) -> dict[str, Any]:
         raise BadRequest(tr("The body is not JSON object: {error}.", error=error)) from error
     if not isinstance(found, dict):
         raise BadRequest(tr("The body must be a JSON object."))
-    if _depth(found) > _DEEPEST:
+    if depth_of(found) > _DEEPEST:
         raise BadRequest(tr("The body is nested too deeply."))
     return found
 
@@ -46,13 +46,3 @@ def flag(body: dict[str, Any], name: str, default: bool = False) -> bool:
     if not isinstance(value, bool):
         raise BadRequest(tr("`{name}` must be true or false.", name=name))
     return value
-
-
-def _depth(value: Any) -> int:
-    deepest, waiting = 0, [(value, 1)]
-    while waiting:
-        item, depth = waiting.pop()
-        deepest = max(deepest, depth)
-        inner = item.values() if isinstance(item, dict) else item if isinstance(item, list) else ()
-        waiting += [(child, depth + 1) for child in inner]
-    return deepest

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import logging
 import socket
 import threading
 import time
@@ -22,8 +22,9 @@ from gitdeploy.several.summary import Row, unreadable
 from gitdeploy.text import clean
 from gitdeploy.web.access.access import Access
 from gitdeploy.web.access.store import Store
-from gitdeploy.web.errors import NoSuchPage
+from gitdeploy.web.errors import BadRequest, NoSuchPage
 from gitdeploy.web.shared.behind import Behind, Caller
+from gitdeploy.web.shared.body import read_object
 from gitdeploy.web.shared.panel import Entrance, entrance
 
 PATIENCE = 5.0  # seconds for the row of one app
@@ -33,6 +34,7 @@ _LARGEST = 4 << 20  # bytes of one answer
 _READER = Access("overview", read_only=True)
 
 Value = TypeVar("Value")
+log = logging.getLogger(__name__)
 
 
 class Front(Entrance):
@@ -93,14 +95,25 @@ class Front(Entrance):
     def _row(self, listed: Listed) -> Row:
         try:
             status, raw = self._get(listed, "api/overview")
-            said = json.loads(raw)
             if status == 200:
-                return Row.read(said["data"], listed.name, str(listed.folder))
-            raise DeploymentFailed(heard(said, "error"), heard(said, "hint"))
+                return Row.read(raw, listed.name, str(listed.folder), "data")
+            said = read_object(raw)
+            if not (message := heard(said, "error")):
+                raise ValueError("an error without a word")
+            raise DeploymentFailed(message, heard(said, "hint"))
+        except (BadRequest, ValueError):
+            return unreadable(listed, DeploymentFailed(tr("Its process answered what gitdeploy does not answer.")))
         except GitDeployError as error:
             return unreadable(listed, error)
-        except (ValueError, KeyError, TypeError):
-            return unreadable(listed, DeploymentFailed(tr("Its process answered what gitdeploy does not answer.")))
+        except Exception:  # one app's answer, whatever it is, decides about no other's
+            log.exception("gitdeploy: the row of %s", listed.name)
+            return unreadable(
+                listed,
+                GitDeployError(
+                    tr("The page met an error that it did not foresee."),
+                    tr("The server's own log has the particulars."),
+                ),
+            )
 
     def _figures(self, listed: Listed) -> tuple[str, str]:
         try:
