@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -33,6 +34,7 @@ from gitdeploy.web.access import guard
 from gitdeploy.web.access.store import Store
 from gitdeploy.web.page.document import FOLDER
 from gitdeploy.web.serving.together import make_front
+from gitdeploy.web.shared import front
 
 pytestmark = pytest.mark.xdist_group(__name__)  # one page for all of them
 
@@ -384,6 +386,7 @@ HOSTILE = {
         b'# TYPE gitdeploy_backups gauge\ngitdeploy_backups{app="shop"} 7\n# TYPE up gauge\nup 0\n# EOF\n',
     ),
 }
+TRICKLING: dict[str, bytes] = {}  # what comes again and again, without end
 
 
 @pytest.fixture
@@ -392,10 +395,17 @@ def evil(tmp_path: Path) -> Iterator[FlaskClient]:
     (tmp_path / "apps.yaml").write_text("apps: {evil: /nowhere}\nweb: {metrics: public}\n")
     store = Store(tmp_path / "web.db", lambda: None)
     heard: list[str] = []
+    gone = threading.Event()
 
     class Answers(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             heard.append(str(self.headers))
+            if self.path in TRICKLING:
+                with suppress(OSError):
+                    while not gone.wait(0.02):
+                        self.wfile.write(TRICKLING[self.path])
+                self.close_connection = True
+                return
             headers, body = HOSTILE[self.path.partition("?")[0]]
             self.send_response_only(next((int(value) for key, value in headers if key == "Status"), 200))
             for key, value in headers:
@@ -423,6 +433,7 @@ def evil(tmp_path: Path) -> Iterator[FlaskClient]:
             assert "Bearer" not in "".join(heard), "nobody's credentials go to the owner of an app"
             assert "secret" not in "".join(heard)
         finally:
+            gone.set()
             server.shutdown()
             thread.join()
 
@@ -518,6 +529,37 @@ def test_of_an_apps_metrics_only_ours_are_taken_over_in_our_words(
     for family in text_string_to_metric_families(answer.text):  # a scrape would refuse the whole of it
         for sample in family.samples:
             assert sample.timestamp is None
+
+
+@pytest.mark.parametrize("piece", [b"H", b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\n"])
+def test_an_app_that_never_ends_an_answer_is_asked_once_and_left(
+    evil: FlaskClient, monkeypatch: pytest.MonkeyPatch, piece: bytes
+) -> None:
+    monkeypatch.setattr(front, "PATIENCE", 0.4)
+    monkeypatch.setitem(TRICKLING, "/upgrade/evil/api/overview", piece)
+    monkeypatch.setitem(TRICKLING, "/upgrade/evil/metrics", piece)
+    begun = time.monotonic()
+    for _ in range(4):  # all that look now are shown what was just found
+        (row,) = json_of(evil.get("/upgrade/api/apps"))["data"]
+        assert row["error"] is not None
+    assert evil.get("/upgrade/metrics").status_code == 200
+    assert time.monotonic() - begun < 1.5
+
+
+def test_an_app_that_hangs_leaves_the_others_their_threads(evil: FlaskClient) -> None:
+    behind = evil.application.extensions["gitdeploy"]["gitdeploy"].behind
+    behind._most = 2
+    open_ones = [evil.get("/upgrade/evil/") for _ in range(2)]
+    third = evil.get("/upgrade/evil/")
+    assert (third.status_code, json_of(third)["kind"], third.headers["Retry-After"]) == (503, "busy", "30")
+    assert evil.get("/upgrade/").status_code == 200
+    for each in open_ones:
+        each.close()
+    for _ in range(3):
+        with evil.get("/upgrade/evil/") as again:
+            assert again.status_code == 200
+    evil.get("/upgrade/evil/part/now")  # one that is refused leaves room too
+    assert +behind._inside == {}
 
 
 def test_a_process_that_does_not_answer_is_waited_for_no_longer(evil: FlaskClient, tmp_path: Path) -> None:

@@ -11,7 +11,11 @@ import base64
 import binascii
 import http.client
 import json
+import math
 import socket
+import threading
+import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -22,11 +26,12 @@ from msgspec import Struct
 from gitdeploy.errors import GitDeployError
 from gitdeploy.messages import tr
 from gitdeploy.web.access.access import COOKIE, Access
-from gitdeploy.web.errors import WebError
+from gitdeploy.web.errors import Busy, WebError
 
 HEADER = "Gitdeploy-Caller"
 CALLER = "gitdeploy.caller"  # in the environ of the app's process
 SOCKET = "{name}.sock"
+MOST = 60  # requests at once of one app, event streams too
 _HOP = frozenset(
     "connection keep-alive proxy-authenticate proxy-authorization te trailer trailers transfer-encoding upgrade".split()
 )
@@ -75,15 +80,29 @@ class Caller(Struct, frozen=True):
         return None
 
 
-class _Connection(http.client.HTTPConnection):
-    """HTTP to a Unix socket."""
+class _Punctual(socket.socket):
+    """A socket from which nothing more comes after `end` (time.monotonic()), however it trickles."""
 
-    def __init__(self, path: Path, timeout: float) -> None:
+    end: float = math.inf
+
+    def recv_into(self, *place: Any) -> int:
+        if self.end < math.inf:
+            if (left := self.end - time.monotonic()) <= 0:
+                raise TimeoutError("it answers for too long")
+            self.settimeout(left)
+        return super().recv_into(*place)
+
+
+class _Connection(http.client.HTTPConnection):
+    """HTTP to a Unix socket. END: when all of the answer must be there."""
+
+    def __init__(self, path: Path, timeout: float, end: float) -> None:
         super().__init__("localhost", timeout=timeout)
-        self._path = path
+        self._path, self._end = path, end
 
     def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+        self.sock = _Punctual(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+        self.sock.end = self._end
         self.sock.settimeout(self.timeout)
         self.sock.connect(str(self._path))
 
@@ -94,6 +113,8 @@ class Passed(Struct):
     status: int
     answer: http.client.HTTPResponse
     connection: http.client.HTTPConnection
+    leave: Callable[[], None] = lambda: None
+    left: bool = False
 
     def said(self, name: str) -> str:
         """Its header NAME, the first one."""
@@ -111,12 +132,35 @@ class Passed(Struct):
     def close(self) -> None:
         self.answer.close()
         self.connection.close()
+        if not self.left:
+            self.left = True
+            self.leave()
 
 
-class Behind(Struct, frozen=True):
-    """The processes of the apps, by their sockets in FOLDER."""
+class Behind:
+    """The processes of the apps, by their sockets in FOLDER. No app has more than MOST requests at once: each takes a thread
+    of the page, and one that hangs must leave some to the others."""
 
-    folder: Path
+    def __init__(self, folder: Path, most: int = MOST) -> None:
+        self.folder, self._most = folder, most
+        self._lock = threading.Lock()
+        self._inside: Counter[str] = Counter()
+
+    def _enter(self, name: str) -> Callable[[], None]:
+        """Raises `Busy`."""
+        with self._lock:
+            if self._inside[name] >= self._most:
+                raise Busy(
+                    tr("{name} has not answered {number} requests yet.", name=name, number=self._most),
+                    tr("Try again in a moment; `gitdeploy -A {name} status` says more.", name=name),
+                )
+            self._inside[name] += 1
+
+        def leave() -> None:
+            with self._lock:
+                self._inside[name] -= 1
+
+        return leave
 
     def ask(
         self,
@@ -128,9 +172,12 @@ class Behind(Struct, frozen=True):
         headers: Mapping[str, str] = {},
         body: bytes = b"",
         timeout: float,
+        within: float = math.inf,
     ) -> Passed:
-        """Ask the process of the app NAME for TARGET (path and query, quoted). Raises `AppAway`."""
-        connection = _Connection(self.folder / SOCKET.format(name=name), timeout)
+        """Ask the process of the app NAME for TARGET (path and query, quoted). TIMEOUT: seconds without a byte; WITHIN: for all
+        of the answer, asked for ourselves. Raises `AppAway`, `Busy`."""
+        leave = self._enter(name) if within == math.inf else lambda: None
+        connection = _Connection(self.folder / SOCKET.format(name=name), timeout, time.monotonic() + within)
         sent = {key: value for key, value in headers.items() if key.lower() not in _NOT_PASSED_ON}
         sent |= {"Host": "localhost", HEADER: caller.written(), "Connection": "close"}
         if method == "POST":
@@ -140,6 +187,7 @@ class Behind(Struct, frozen=True):
             answer = connection.getresponse()
         except (OSError, http.client.HTTPException, ValueError) as error:
             connection.close()
+            leave()
             raise AppAway(
                 tr("The process that serves {name} does not answer now.", name=name),
                 tr(
@@ -147,7 +195,7 @@ class Behind(Struct, frozen=True):
                     name=name,
                 ),
             ) from error
-        return Passed(answer.status, answer, connection)
+        return Passed(answer.status, answer, connection, leave)
 
 
 def passed_cookies(cookies: Mapping[str, str]) -> str:

@@ -80,7 +80,8 @@ class Front(Entrance):
         """The row of each app, as all of them were a moment ago."""
         with self._reading:  # many look at once, and one asks
             if self._rows is None or time.monotonic() - self._rows[0] > _LATELY:
-                self._rows = time.monotonic(), self._of_each(self._row)
+                rows = self._of_each(self._row)
+                self._rows = time.monotonic(), rows  # counted from then: whoever waited for it need not ask anew
             return self._rows[1]
 
     def figures(self) -> list[tuple[str, str]]:
@@ -126,13 +127,16 @@ class Front(Entrance):
         """Status and body. What an app's process answers is its owner's: it may be endless, or come byte by byte."""
         target = f"{self._prefix}/{listed.name}/{what}"
         end = time.monotonic() + PATIENCE
-        passed = self.behind.ask(listed.name, "GET", target, Caller(_READER, "127.0.0.1", "http", ""), timeout=PATIENCE)
+        ours = Caller(_READER, "127.0.0.1", "http", "")
+        passed = self.behind.ask(listed.name, "GET", target, ours, timeout=PATIENCE, within=PATIENCE)
         raw = b""
         for piece in passed.body():
             raw += piece
-            if len(raw) > _LARGEST or time.monotonic() > end:
-                passed.close()
-                raise DeploymentFailed(tr("It did not answer within {patience} s.", patience=f"{PATIENCE:.0f}"))
+            if len(raw) > _LARGEST:
+                break
+        passed.close()
+        if len(raw) > _LARGEST or time.monotonic() >= end:
+            raise DeploymentFailed(tr("It did not answer within {patience} s.", patience=f"{PATIENCE:.0f}"))
         return passed.status, raw
 
 
