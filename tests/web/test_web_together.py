@@ -35,6 +35,7 @@ from gitdeploy.web.access.store import Store
 from gitdeploy.web.page.document import FOLDER
 from gitdeploy.web.serving.together import make_front
 from gitdeploy.web.shared import front
+from gitdeploy.web.shared.behind import Caller
 
 pytestmark = pytest.mark.xdist_group(__name__)  # one page for all of them
 
@@ -369,6 +370,7 @@ HOSTILE = {
         ],
         b"<script>alert(1)</script>",
     ),
+    "/upgrade/evil/api/lock": ([("Content-Type", "application/json")], b"{}"),
     "/upgrade/evil/part/now": ([("Content-Type", "text/javascript")], b"alert(1)"),
     "/upgrade/evil/part/update": (
         [
@@ -395,11 +397,13 @@ def evil(tmp_path: Path) -> Iterator[FlaskClient]:
     (tmp_path / "apps.yaml").write_text("apps: {evil: /nowhere}\nweb: {metrics: public}\n")
     store = Store(tmp_path / "web.db", lambda: None)
     heard: list[str] = []
+    told: list[dict[str, str]] = []
     gone = threading.Event()
 
     class Answers(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             heard.append(str(self.headers))
+            told.append(dict(self.headers))
             if self.path in TRICKLING:
                 with suppress(OSError):
                     while not gone.wait(0.02):
@@ -415,6 +419,8 @@ def evil(tmp_path: Path) -> Iterator[FlaskClient]:
             with suppress(BrokenPipeError):
                 self.wfile.write(body)
 
+        do_POST = do_GET
+
         def address_string(self) -> str:
             return "somebody"
 
@@ -425,6 +431,7 @@ def evil(tmp_path: Path) -> Iterator[FlaskClient]:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         app = make_front(read_list(tmp_path / "apps.yaml"), store, tmp_path)
+        app.config["heard"] = told
         client = app.test_client()
         client.environ_base["HTTP_AUTHORIZATION"] = "Bearer " + store.add_token("li", read_only=False)
         client.environ_base["HTTP_COOKIE"] = "gitdeploy_session=secret; gitdeploy_theme=dark; other=x"
@@ -560,6 +567,40 @@ def test_an_app_that_hangs_leaves_the_others_their_threads(evil: FlaskClient) ->
             assert again.status_code == 200
     evil.get("/upgrade/evil/part/now")  # one that is refused leaves room too
     assert +behind._inside == {}
+
+
+def test_what_an_app_is_told_of_a_session_counts_for_itself_alone(evil: FlaskClient) -> None:
+    """Its page may hold any form and use the page's own script: with the proof that it knows, it changes itself only."""
+    apps = evil.application.extensions["gitdeploy"]["gitdeploy"]
+    token = apps.store.add_token("kim", read_only=False)
+    del evil.environ_base["HTTP_AUTHORIZATION"], evil.environ_base["HTTP_COOKIE"]
+    origin = {"Origin": "http://localhost"}
+    assert evil.post("/upgrade/login", data={"token": token + "x"}, headers=origin).status_code == 401
+    came_in = evil.post("/upgrade/login", data={"token": token}, headers=origin)
+    assert (came_in.status_code, came_in.headers["Location"]) == (303, "/upgrade/")
+    told: list[Caller] = []
+    for path in ("/upgrade/evil/", "/upgrade/evil/api/overview"):
+        with evil.get(path):
+            found = Caller.read(evil.application.config["heard"][-1]["Gitdeploy-Caller"])
+            assert found is not None
+            told.append(found)
+    own = evil.get("/upgrade/").text
+    (proof,) = {each.access.csrf for each in told if each.access is not None}
+    assert proof
+    assert proof not in own
+    for path, given, status in (
+        ("/upgrade/evil/api/lock", proof, 200),
+        ("/upgrade/evil/api/lock", "", 403),
+        ("/upgrade/shop/api/lock", proof, 403),
+        ("/upgrade/logout", proof, 403),
+    ):
+        body = {"data": {"csrf": given}} if path.endswith("logout") else {"json": {}}
+        answer = evil.post(path, headers={**origin, "X-CSRF-Token": given}, **body)
+        assert answer.status_code == status, (path, answer.text)
+    (of_all,) = re.findall('name="csrf" value="([^"]+)"', own)
+    assert evil.post("/upgrade/shop/api/lock", json={}, headers={**origin, "X-CSRF-Token": of_all}).status_code == 403
+    assert evil.post("/upgrade/logout", data={"csrf": of_all}, headers=origin).status_code == 303
+    assert evil.get("/upgrade/api/apps").status_code == 401
 
 
 def test_a_process_that_does_not_answer_is_waited_for_no_longer(evil: FlaskClient, tmp_path: Path) -> None:

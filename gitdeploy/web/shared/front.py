@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import logging
 import socket
 import threading
@@ -12,6 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from flask import request
+from msgspec.structs import replace
 
 from gitdeploy.config import WebConfig
 from gitdeploy.config.apps_list import AppsList, Listed
@@ -75,6 +78,14 @@ class Front(Entrance):
 
     def title(self) -> str:
         return clean(socket.gethostname(), limit=60)
+
+    def who(self) -> Access | None:
+        """On an app's addresses a session's changes carry a proof of that app's own. Its process is told it, for its page: so
+        a page that another owner made up has none that counts elsewhere."""
+        found, app = super().who(), (request.view_args or {}).get("app")
+        if found is None or found.how != "session" or app is None:
+            return found
+        return replace(found, csrf=hmac.new(found.csrf.encode(), str(app).encode(), hashlib.sha256).hexdigest())
 
     def rows(self) -> list[Row]:
         """The row of each app, as all of them were a moment ago."""
