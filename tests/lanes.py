@@ -66,7 +66,7 @@ PLACES = {
     "services": "machine",
     "crash": "crash",
 }
-SHORT_TABLE = 4
+SHORT_TABLE = 3
 HEAVY = {"base", "chromium", "crash_app", "machine", "machine_for_app", "mariadb", "postgresql", "served_app"}
 """Fixtures that start something which no quick test may wait for."""
 
@@ -121,7 +121,7 @@ def takes_every_row(config: pytest.Config) -> bool:
 
 def pytest_report_header(config: pytest.Config) -> str:
     return "tables: " + (
-        "every row" if takes_every_row(config) else f"a quarter of long ones, by {bounds.TURN} (THOROUGH=1: every row)"
+        "every row" if takes_every_row(config) else f"a fifth of long ones, by {bounds.TURN} (THOROUGH=1: every row)"
     )
 
 
@@ -135,8 +135,8 @@ def long_tables(items: list[pytest.Item]) -> list[list[pytest.Item]]:
 
 
 def part_of(rows: list[pytest.Item]) -> list[pytest.Item]:
-    """A quarter of a long table (of the campaigns' scenarios half), and not less than a short one; which, by the commit."""
-    part = 2 if rows[0].get_closest_marker("crash") else 4
+    """A fifth of a long table (of the campaigns' scenarios half), and not less than a short one; which, by the commit."""
+    part = 2 if rows[0].get_closest_marker("crash") else 5
     return bounds.share(rows, max(SHORT_TABLE, len(rows) // part), bounds.TURN)
 
 

@@ -27,7 +27,7 @@ class Sampler(threading.Thread):
         self.done = threading.Event()
 
     def run(self) -> None:
-        while not self.done.is_set():
+        while not self.done.wait(0.002):
             for entry in os.listdir("/proc"):
                 if entry.isdigit() and descends(int(entry)):
                     with suppress(OSError):

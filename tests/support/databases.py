@@ -49,7 +49,7 @@ def watched(secret: str) -> Iterator[Found]:
     wanted = secret.encode()
 
     def look() -> None:
-        while not end.is_set():
+        while not end.wait(0.002):  # a program lives longer; without any pause this takes a core from what it looks at
             found.looks += 1
             for entry in os.listdir("/proc"):
                 if entry.isdigit() and _is_ours(int(entry)):
