@@ -19,6 +19,7 @@ import pytest
 from support.sample import Program, Sample
 
 from gitdeploy.app import App
+from gitdeploy.site.memory import remember_settings, settings_changed
 from gitdeploy.sources import Release
 from gitdeploy.system import faultpoints
 from gitdeploy.upkeep import watch
@@ -60,9 +61,7 @@ def sample(tmp_path: Path) -> Sample:
 
 
 def look(sample: Sample, check: str, *, moment: datetime = MOMENT, more: str = "") -> Look:
-    settings = sample.app / "deploy.yaml"
-    settings.write_text(f"app: {{name: shop}}\nsource: {{type: git}}\ncheck: {check}\n{more}")
-    os.utime(settings, (0, 0))  # as they have been all along
+    (sample.app / "deploy.yaml").write_text(f"app: {{name: shop}}\nsource: {{type: git}}\ncheck: {check}\n{more}")
     return App.open(sample.app).look(moment=moment)
 
 
@@ -363,13 +362,29 @@ def test_cron_is_held_off_as_watch_is_and_a_person_is_not(sample: Sample) -> Non
 @pytest.mark.parametrize("name", ["deploy.yaml", ".env"])
 def test_after_a_change_of_the_settings_it_is_tried_at_once(sample: Sample, name: str) -> None:
     """The operator has mended what failed: the next tick tries it."""
-    failed_upgrade(sample, "no network after 3.1 s")
+    (sample.app / ".env").write_text("A=b\nAPP_VERSION=1.2.9\n")
+    look(sample, "{upgrade: all}", more="env_file: .env\n")
+    failed_upgrade(sample, "no network after 3.1 s", remember=True)
     moment = datetime.now(UTC) + timedelta(minutes=1)
-    more = "env_file: .env\n" if name == ".env" else ""
-    assert look(sample, "{upgrade: all}", moment=moment, more=more).tag is None
+    (sample.app / "deploy.yaml").touch()
+    (sample.app / ".env").write_text("A=b\nAPP_VERSION=1.2.8\n")  # as a rollback does
+    assert App.open(sample.app).look(moment=moment).tag is None
     with (sample.app / name).open("a") as file:
         file.write("# mended\n")
     assert App.open(sample.app).look(moment=moment).tag == "v2.0.0"
+
+
+def test_a_rollback_changes_no_settings(sample: Sample) -> None:
+    settings = "app: {name: shop}\nsource: {type: git}\nhooks: {dir: hooks}\n"
+    broken = Program("#!/bin/sh\nexit 1\n")
+    sample.release("v3.0.0", {"main.py": "3", "deploy.yaml": settings, "hooks/post-deploy/10-bad": broken})
+    (sample.app / ".env").write_text("APP_VERSION=1.2.9\n")
+    sample.gitdeploy("upgrade", "v3.0.0", code=3)
+    with (site := App.open(sample.app).site).open_database() as database:
+        last = database.deployments(1)[0].id
+        assert not settings_changed(site, database, last)
+        (sample.app / "deploy.yaml").write_text(settings + "# mended\n")
+        assert settings_changed(site, database, last)
 
 
 def test_by_its_name_it_is_tried_at_once(sample: Sample) -> None:
@@ -377,13 +392,16 @@ def test_by_its_name_it_is_tried_at_once(sample: Sample) -> None:
     sample.gitdeploy("upgrade", "v2.0.0")
 
 
-def failed_upgrade(sample: Sample, message: str) -> None:
-    """An upgrade to v2.0.0 that failed for MESSAGE just now."""
-    App.open(sample.app).site.make_state()
-    with App.open(sample.app).site.open_database() as database:
+def failed_upgrade(sample: Sample, message: str, *, remember: bool = False) -> None:
+    """An upgrade to v2.0.0 that failed for MESSAGE just now; REMEMBER: with the settings of now."""
+    site = App.open(sample.app).site
+    site.make_state()
+    with site.open_database() as database:
         number = database.begin_deployment("upgrade", "watch", {}, {"tag": "v2.0.0", "version": None, "commit": ""})
         moment = datetime.now(UTC).isoformat()
         database.update_deployment(number, status="failed", ended_at=moment, error={"message": message})
+        if remember:
+            remember_settings(site, database, number)
 
 
 @pytest.mark.parametrize("how", ["forward again", "a failed upgrade", "restored the same"])

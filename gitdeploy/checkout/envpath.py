@@ -18,6 +18,11 @@ from gitdeploy.text import path_text
 NAME = "APP_VERSION"
 
 
+def lines_without_version(content: bytes) -> list[bytes]:
+    """The lines that gitdeploy never writes itself: APP_VERSION follows the live version."""
+    return [line for line in content.splitlines() if NAME.encode() not in line]
+
+
 class EnvPath(Struct, frozen=True):
     """The env file: its path in the checkout, the version that APP_VERSION becomes (None: it stays as it is)."""
 

@@ -1,12 +1,16 @@
-"""Releases that failed here, remembered by their commit: they are not installed again by themselves."""
+"""Releases that failed here, remembered by their commit: they are not installed again by themselves. And the settings that a
+deployment failed with."""
 
 from __future__ import annotations
 
+import hashlib
 import signal
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from gitdeploy.checkout.envpath import lines_without_version
+from gitdeploy.config import FILE_NAME
 from gitdeploy.errors import GitDeployError, Interrupted
 from gitdeploy.messages import first_line, heard, tr
 from gitdeploy.site.blame import absolved, fault_of
@@ -66,6 +70,32 @@ def cause_sentence(step: str, cause: GitDeployError) -> str:
     return tr("failed at {step}: ", step=step) + (
         first if first.endswith((".", "!", "?")) else tr("{first}.", first=first)
     )
+
+
+_FAILED_WITH = (
+    "settings_of_failure"  # in the database: the last deployment that failed, and a hash of the settings then
+)
+
+
+def remember_settings(site: Site, database: Database, deployment: int) -> None:
+    """DEPLOYMENT failed, with the settings that are there now."""
+    database.meta_put(_FAILED_WITH, f"{deployment} {_settings_hash(site)}")
+
+
+def settings_changed(site: Site, database: Database, deployment: int) -> bool:
+    """Whether somebody has changed deploy.yaml or the env file since DEPLOYMENT failed, the last that did."""
+    number, _, before = (database.meta_get(_FAILED_WITH) or "").partition(" ")
+    return number == str(deployment) and before != _settings_hash(site)
+
+
+def _settings_hash(site: Site) -> str:
+    """By content: a rollback puts the same files there with new times."""
+    made = hashlib.sha256()
+    for place in (site.config.file or site.root / FILE_NAME, site.config.env_file and site.root / site.config.env_file):
+        with suppress(OSError):
+            made.update(b"\n".join(lines_without_version(place.read_bytes())) if place else b"")
+        made.update(b"\0")
+    return made.hexdigest()
 
 
 class FailedHere:

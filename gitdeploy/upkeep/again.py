@@ -3,15 +3,13 @@ the same way."""
 
 from __future__ import annotations
 
-import os
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 from msgspec import Struct
 
-from gitdeploy.config import FILE_NAME
 from gitdeploy.messages import tr
 from gitdeploy.site.blame import same_failure
+from gitdeploy.site.memory import settings_changed
 from gitdeploy.site.site import Site
 from gitdeploy.state import Database
 from gitdeploy.text import clean, moment_text
@@ -57,23 +55,9 @@ def next_try(site: Site, database: Database, tag: str, interval: float) -> Again
             break
         ended = ended or str(row.ended_at)
         causes.append(cause)
-    if not causes:
+    if not causes or settings_changed(site, database, upgrades[0].id):
         return None
     wait = min(max(interval, _SHORTEST) * 2.0 ** (len(causes) - 1), _LONGEST)
     moment = datetime.fromisoformat(ended)
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    if _settings_changed(site) > moment.timestamp():
-        return None
     return Again(len(causes), clean(causes[0], limit=300), moment + timedelta(seconds=wait))
-
-
-def _settings_changed(site: Site) -> float:
-    """When deploy.yaml or the env file was last written, in seconds since 1970; 0 where there is neither."""
-    places = [site.config.file or site.root / FILE_NAME]
-    if site.config.env_file:
-        places.append(site.root / site.config.env_file)
-    changed = [0.0]
-    for place in places:
-        with suppress(OSError):
-            changed.append(os.stat(place).st_mtime)
-    return max(changed)

@@ -12,6 +12,7 @@ from gitdeploy.backups import encrypted, encryption
 from gitdeploy.backups.places import KEPT
 from gitdeploy.backups.store import Backup
 from gitdeploy.checkout.changes import Problem, TreePlan
+from gitdeploy.checkout.envpath import lines_without_version
 from gitdeploy.config import Config
 from gitdeploy.databases import Database, Dump, database_of, open_databases
 from gitdeploy.databases import Database as AppDatabase
@@ -203,12 +204,7 @@ def _databases_stay(site: Site, backup: Backup) -> list[str]:
 
 
 def _other_content(now: Path, then: Path) -> bool:
-    return not now.is_file() or _without_version(now) != _without_version(then)
-
-
-def _without_version(file: Path) -> list[bytes]:
-    """Lines of a kept file; APP_VERSION follows the live version by itself."""
-    return [line for line in file.read_bytes().splitlines() if b"APP_VERSION" not in line]
+    return not now.is_file() or lines_without_version(now.read_bytes()) != lines_without_version(then.read_bytes())
 
 
 def changed_schemas(databases: Sequence[AppDatabase], backup: Backup) -> list[str]:

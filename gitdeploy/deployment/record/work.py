@@ -17,6 +17,7 @@ from gitdeploy.deployment.record.replaced import kept_of
 from gitdeploy.deployment.record.tell import notify, owe, send_owed
 from gitdeploy.errors import GitDeployError, Interrupted
 from gitdeploy.messages import said, tr
+from gitdeploy.site.memory import remember_settings
 from gitdeploy.site.site import Site
 from gitdeploy.state import Database
 from gitdeploy.state.sqlite import now
@@ -204,6 +205,8 @@ class Work(Struct):
             backup=self.backup,
             error=error.as_dict() if error else None,
         )
+        if status in ("failed", "rolled_back") and self.action in ("upgrade", "rehearse"):
+            remember_settings(self.site, self.database, self.id)
         self.journal.listener(Ended(status, sentence))
         log = [text for _, _, _, text in self.database.lines(self.id)]
         return Result(
