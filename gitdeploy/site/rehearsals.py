@@ -37,7 +37,7 @@ class Rehearsal(Struct, frozen=True):
     step, reason: where and why it failed, empty where it passed. migration, second_half: what the hooks of the two halves took; None: there are none.
     health: what was answered; empty where the app was not started. back: whether the old release works on the data that the
     new one has migrated, and why not, or why that was not tried. withheld: names of variables that it did without. locks: what a
-    migration held, in sentences. config, schema: hashes by which it is known to be of another time.
+    migration held, in sentences. config, schema, origin (the commit that was live): by which it is known to be of another time.
     """
 
     tag: str
@@ -61,6 +61,7 @@ class Rehearsal(Struct, frozen=True):
     planned_disk: int = 0
     config: str = ""
     schema: Mapping[str, str] = field(default_factory=dict)
+    origin: str = ""
 
     @property
     def passed(self) -> bool:
@@ -69,7 +70,7 @@ class Rehearsal(Struct, frozen=True):
     def as_dict(self) -> dict[str, Any]:
         """As JSON shows it."""
         shown: dict[str, Any] = to_builtins(self, enc_hook=str)
-        for name in ("config", "schema"):
+        for name in ("config", "schema", "origin"):
             del shown[name]
         return {
             **shown,
@@ -170,14 +171,22 @@ def last(database: Database | None, commit: str) -> Rehearsal | None:
 
 
 def known(
-    database: Database | None, commit: str, *, settings: str | None = None, schema: Mapping[str, str] | None = None
+    database: Database | None,
+    commit: str,
+    *,
+    settings: str | None = None,
+    origin: str | None = None,
+    schema: Mapping[str, str] | None = None,
 ) -> Known | None:
-    """The last rehearsal of the release of COMMIT. SETTINGS, SCHEMA: as they are now, where that was found out."""
+    """The last rehearsal of the release of COMMIT. SETTINGS, SCHEMA: as they are now, where that was found out; ORIGIN: the
+    commit that is live."""
     found = last(database, commit)
     if found is None:
         return None
     if settings is not None and settings != found.config:
         return Known(found, tr("deploy.yaml was changed since"))
+    if origin is not None and origin != found.origin:
+        return Known(found, tr("another commit is live since"))
     if schema is not None and dict(schema) != dict(found.schema):
         return Known(found, tr("the schema of the database was changed since"))
     return Known(found)

@@ -12,6 +12,7 @@ from gitdeploy.config import Config, HooksConfig, RehearseConfig
 from gitdeploy.databases import open_databases
 from gitdeploy.databases.scratch import scratch_of
 from gitdeploy.deployment.rehearse.grounds import Ground
+from gitdeploy.deployment.rehearse.locks import Locks
 from gitdeploy.deployment.rehearse.reach import servers_of, what_is_unread
 from gitdeploy.deployment.rehearse.refusals import Pair, refuse_live_names
 from gitdeploy.errors import PolicyError
@@ -61,3 +62,25 @@ def test_what_names_the_live_database_itself(tmp_path: Path, where: str, text: s
         return
     with pytest.raises(PolicyError, match=r"names the live database \S+/store itself"):
         refuse_live_names(ground, pairs, settings, settings)
+
+
+def test_how_long_a_table_was_locked_without_a_break() -> None:
+    """Two short locks are no long one; each kind of lock, and each database, has its own time."""
+    found = Locks()
+    write, read = ("orders", False), ("orders", True)
+    looks = [
+        (0.0, [write]),
+        (1.0, [write]),
+        (2.0, []),
+        (60.0, [write]),
+        (61.0, [read]),
+        (63.0, [read]),
+        (64.0, [write]),
+    ]
+    for moment, tables in looks:
+        found.saw("one", tables, moment)
+    found.saw("two", [read], 100.0)
+    assert found.sentences() == [
+        "orders was locked for 4.0 s: not written",
+        "orders was locked for 2.0 s: neither read nor written",
+    ]

@@ -184,6 +184,9 @@ def test_what_it_came_to_is_kept_and_shown_with_the_plan(
     assert (found["passed"], found["back"]) == (code == 0, back)
     shown = app.gitdeploy("plan", tag, "--unhealthy").out
     assert re.search(rf"rehearsed \d.* ago: .*{told}", shown), shown
+    if code == 0:
+        app.git("commit", "-q", "--allow-empty", "-m", "another commit")
+        assert "another commit is live since" in app.gitdeploy("plan", tag, "--unhealthy", code=None).out
     with (app.app / "deploy.yaml").open("a") as file:
         file.write("maintenance: {file: run/closed}\n")
     app.git("commit", "-qam", "other settings")

@@ -86,7 +86,8 @@ def rehearsed(site: Site, database: Database, plan: Plan) -> Known | None:
         )
         schema = {each.name: each.fingerprint() for each in databases}
     settings = rehearsals.settings_digest(plan.before, plan.after)
-    return rehearsals.known(database, plan.target.commit, settings=settings, schema=schema)
+    origin = plan.origin.commit
+    return rehearsals.known(database, plan.target.commit, settings=settings, origin=origin, schema=schema)
 
 
 def look_through(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from msgspec import Struct, field
@@ -18,10 +18,15 @@ _EVERY = 0.5  # seconds between two looks
 _MOST = 10
 
 
-class Locks(Struct):
-    """What was seen: table -> when first and last (seconds of the monotonic clock), and whether reads waited too."""
+Held = tuple[str, str, bool]  # the scratch database, a table in it, whether reads wait for it too
 
-    seen: dict[str, tuple[float, float, bool]] = field(default_factory=dict)
+
+class Locks(Struct):
+    """What was seen. `since`: when what is held now was first seen (seconds of the monotonic clock); `longest`: seconds that each
+    was held without a break."""
+
+    since: dict[Held, float] = field(default_factory=dict)
+    longest: dict[Held, float] = field(default_factory=dict)
 
     def look(self, scratch: Scratch) -> bool:
         """One look; False where the database can't tell."""
@@ -29,23 +34,34 @@ class Locks(Struct):
             found = scratch.locks()
         except GitDeployError:
             return True
-        moment = time.monotonic()
-        for table, reads in found or ():
-            first, _, before = self.seen.get(table, (moment, moment, reads))
-            self.seen[table] = (first, moment, before or reads)
+        self.saw(scratch.bare, found or (), time.monotonic())
         return found is not None
+
+    def saw(self, database: str, found: Iterable[tuple[str, bool]], moment: float) -> None:
+        """At MOMENT the tables FOUND of DATABASE were locked, and no others. What nobody may read nobody may write."""
+        held = {(database, table, kind) for table, reads in found for kind in {reads, False}}
+        for gone in [each for each in self.since if each[0] == database and each not in held]:
+            del self.since[gone]
+        for each in held:
+            took = moment - self.since.setdefault(each, moment)
+            self.longest[each] = max(took, self.longest.get(each, 0.0))
 
     def sentences(self) -> list[str]:
         """The longest first; what was seen but once was too short to matter."""
+        unread = {each[:2]: took for each, took in self.longest.items() if each[2]}
         lasted = sorted(
-            ((last - first, table, reads) for table, (first, last, reads) in self.seen.items()), reverse=True
+            (
+                (took, each)
+                for each, took in self.longest.items()
+                if took and (each[2] or took > unread.get(each[:2], 0.0))
+            ),
+            reverse=True,
         )
         return [
             tr("{table} was locked for {took}: neither read nor written", table=clean(table), took=duration_text(took))
             if reads
             else tr("{table} was locked for {took}: not written", table=clean(table), took=duration_text(took))
-            for took, table, reads in lasted[:_MOST]
-            if took
+            for took, (_, table, reads) in lasted[:_MOST]
         ]
 
 

@@ -399,6 +399,7 @@ class Run(Struct):
             planned_disk=plan.disk_needed,
             config=settings_digest(plan.before, plan.after),
             schema=self.schema,
+            origin=plan.origin.commit,
         )
 
     @contextmanager
