@@ -14,7 +14,15 @@ from gitdeploy.checkout.manifest import Item
 from gitdeploy.config import RehearseConfig
 from gitdeploy.databases.scratch import scratch_of
 from gitdeploy.databases.sqlite import SQLite
-from gitdeploy.deployment.prepare.beside import Whole, copy_beside, moved, put_back, put_forward
+from gitdeploy.deployment.prepare.beside import (
+    Whole,
+    can_share,
+    copy_beside,
+    moved,
+    put_back,
+    put_forward,
+    unshared_size,
+)
 from gitdeploy.deployment.rehearse.environment import Surroundings, change_env_file
 from gitdeploy.errors import DeploymentFailed
 
@@ -159,3 +167,14 @@ def test_nothing_is_written_where_a_link_leads_out_of_the_copy(root: Path, tmp_p
 )
 def test_a_text_that_names_the_checkout(text: str, told: str) -> None:
     assert moved(text, Path("/srv/app"), Path("/C")) == told
+
+
+def test_a_file_that_can_share_nothing_needs_room(root: Path, tmp_path: Path) -> None:
+    """Sharing was found to work on the copy's disk; a file of another one is copied all the same."""
+    assert (8 << 10) < unshared_size(root) < (1 << 20)
+    if can_share(tmp_path):
+        return
+    room = os.statvfs(tmp_path)
+    os.truncate(root / "large.bin", room.f_bavail * room.f_frsize + (1 << 30))
+    with pytest.raises(DeploymentFailed, match="too little room"):
+        copy_beside(root, tmp_path / "copy", [], [], Whole([], [], shared=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -14,8 +15,8 @@ from gitdeploy.databases.scratch import scratch_of
 from gitdeploy.deployment.rehearse.grounds import Ground
 from gitdeploy.deployment.rehearse.locks import Locks
 from gitdeploy.deployment.rehearse.reach import servers_of, what_is_unread
-from gitdeploy.deployment.rehearse.refusals import Pair, refuse_live_names
-from gitdeploy.errors import PolicyError
+from gitdeploy.deployment.rehearse.refusals import Pair, refuse_live_names, require_room
+from gitdeploy.errors import DeploymentFailed, PolicyError
 
 
 def pairs_of(root: Path, *urls: str) -> list[Pair]:
@@ -84,3 +85,16 @@ def test_how_long_a_table_was_locked_without_a_break() -> None:
         "orders was locked for 4.0 s: not written",
         "orders was locked for 2.0 s: neither read nor written",
     ]
+
+
+def test_what_goes_to_one_disk_is_added_up(tmp_path: Path) -> None:
+    """The copy, the dump and the server's own folder: each would find room, all of them don't."""
+    (tmp_path / "server").mkdir()
+    free = os.statvfs(tmp_path).f_bavail * os.statvfs(tmp_path).f_frsize
+    database: Any = SimpleNamespace(size=lambda: 0, kind="postgresql")
+    scratch: Any = SimpleNamespace(database=database, room=lambda: (tmp_path / "server", free * 6 // 10))
+    site = SimpleNamespace(root=tmp_path)
+    ground = cast("Ground", SimpleNamespace(folder=tmp_path, site=site))
+    require_room(ground, [(database, scratch)], 0)
+    with pytest.raises(DeploymentFailed, match="too little room for a rehearsal"):
+        require_room(ground, [(database, scratch)], free * 6 // 10)

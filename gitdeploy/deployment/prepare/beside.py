@@ -27,8 +27,9 @@ from gitdeploy.errors import DeploymentFailed
 from gitdeploy.messages import tr
 from gitdeploy.state import NAME
 from gitdeploy.system import interruption
-from gitdeploy.system.reflink import share, share_or_copy
+from gitdeploy.system.reflink import share
 
+_BLOCK = 4096  # bytes that a file takes at least
 _SMALL = 1 << 20  # bytes: larger files are links
 _LARGEST_DATABASE = 256 << 20  # bytes of a SQLite file that is copied
 _MOST_FILES = 200_000
@@ -112,6 +113,20 @@ def put_back(root: Path, place: Path, items: Sequence[Item]) -> None:
     for item in items:
         if item.live.startswith(top):
             _apply(replace(item, kind=_BACK[item.kind], new=item.live), root, place, item.live[len(top) :])
+
+
+def unshared_size(root: Path) -> int:
+    """Bytes that a whole copy of the checkout ROOT takes whose large files share their blocks: those of the small ones."""
+    total = 0
+    for base, folders, files in os.walk(root):
+        folders[:] = [
+            name for name in folders if name not in _NEVER and not os.path.exists(f"{base}/{name}/pyvenv.cfg")
+        ]
+        for name in files:
+            with suppress(OSError):
+                size = os.lstat(f"{base}/{name}").st_size
+                total += -(-size // _BLOCK) * _BLOCK if size <= _SMALL else _BLOCK
+    return total
 
 
 def can_share(folder: Path) -> bool:
@@ -216,11 +231,13 @@ class _Copy(Struct):
             os.close(made)
 
     def _large(self, path: str, there: Path, found: os.stat_result) -> None:
-        """Blocks shared with the file PATH, or a copy of it."""
-        if self.whole is not None and not self.whole.shared:
-            self._look_for_room(found.st_size)
+        """Blocks shared with the file PATH, or a copy of it where that can't be: another disk's can't."""
         with open(path, "rb") as source, open(there, "xb") as target:
-            share_or_copy(source, target)
+            try:
+                share(source, target)
+            except OSError:
+                self._look_for_room(found.st_size)
+                shutil.copyfileobj(source, target, 1 << 20)
         os.chmod(there, (found.st_mode & 0o777) | 0o200)
 
     def _look_for_room(self, more: int = 0) -> None:

@@ -69,7 +69,12 @@ def require_room(ground: Ground, pairs: Sequence[Pair], copied: int) -> None:
 
 
 def _require(ground: Ground, needed: Mapping[Path, int]) -> None:
+    disks: dict[int, tuple[Path, int]] = {}
     for place, size in needed.items():
+        device = os.stat(place).st_dev
+        first, sum_ = disks.get(device, (place, 0))
+        disks[device] = (first, sum_ + size)
+    for place, size in disks.values():
         found = os.statvfs(place)
         free, spare = found.f_bavail * found.f_frsize, min(_SPARE, found.f_blocks * found.f_frsize // 20)
         if free < size + spare:

@@ -17,7 +17,7 @@ from gitdeploy.databases import Database, Dump, open_databases
 from gitdeploy.databases.scratch import Scratch, scratch_of
 from gitdeploy.deployment.live.dumps import dump_one
 from gitdeploy.deployment.live.migrated import require_recorded_in
-from gitdeploy.deployment.prepare.beside import Whole, can_share, moved, put_back, put_forward
+from gitdeploy.deployment.prepare.beside import Whole, can_share, moved, put_back, put_forward, unshared_size
 from gitdeploy.deployment.prepare.check import STAGE as CHECK
 from gitdeploy.deployment.prepare.check import check_copy
 from gitdeploy.deployment.prepare.in_copy import InCopy, link_venv, make_copy
@@ -97,7 +97,8 @@ class Run(Struct):
         """Raises `DeploymentFailed`."""
         site = self.preparation.work.site
         tracked = [os.fsdecode(path) for path, _ in self.preparation.plan.local.tracked]
-        copied = 0 if self._shared() else copying.content_size(site.root, [*tracked, *self._wanted()])
+        paths = [*tracked, *self._wanted()]
+        copied = unshared_size(site.root) if self._shared() else copying.content_size(site.root, paths)
         refusals.require_room(self.ground, self.pairs, copied)
 
     def _shared(self) -> bool:
