@@ -71,6 +71,7 @@ SERVER: list[tuple[str, GitDeployError]] = [
     ("build", HookFailed("hooks/build failed (exit code 127): 3: npm: not found")),
     ("build", HookFailed("hooks/build failed (exit code 126): Permission denied")),
     ("build", HookFailed("hooks/build failed (exit code 125): mount: Invalid argument")),
+    ("migrate", HookFailed('hooks/migrate failed (exit code 1): no pg_hba.conf entry for host "::1", no encryption')),
     ("build", HookFailed("hooks/build failed (exit code 1): OSError: [Errno 28] No space left on device")),
     (
         "build",

@@ -20,6 +20,7 @@ _SERVER_SAYS = re.compile(
     r"|permission denied|operation not permitted|address already in use|a password is required"
     r"|name resolution|name or service not known|could not resolve|network is unreachable|no route to host"
     r"|connection refused|connection timed out|access denied for user|password authentication failed"
+    r"|no pg_hba\.conf entry|insecure transport are prohibited"  # a server that wants TLS
     r"|too many connections|database is locked|command not found|: not found\b"
     r"|cannot connect to the docker daemon|exit code 12[5-7]\b|exit code 2[0-4]\d\b",
     re.IGNORECASE,

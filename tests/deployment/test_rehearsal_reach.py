@@ -16,6 +16,7 @@ from gitdeploy.deployment.rehearse.grounds import Ground
 from gitdeploy.deployment.rehearse.locks import Locks
 from gitdeploy.deployment.rehearse.reach import servers_of, what_is_unread
 from gitdeploy.deployment.rehearse.refusals import Pair, refuse_live_names, require_room
+from gitdeploy.deployment.rehearse.ways import require_ways
 from gitdeploy.errors import DeploymentFailed, PolicyError
 
 
@@ -98,3 +99,44 @@ def test_what_goes_to_one_disk_is_added_up(tmp_path: Path) -> None:
     require_room(ground, [(database, scratch)], 0)
     with pytest.raises(DeploymentFailed, match="too little room for a rehearsal"):
         require_room(ground, [(database, scratch)], free * 6 // 10)
+
+
+NEAR, FAR = "127.0.0.1", "db.example.com"
+
+
+@pytest.mark.parametrize(
+    ("kind", "host", "variable", "value", "wanted"),
+    [
+        ("postgresql", NEAR, "DATABASE_URL", "?sslmode=require", "sslmode=require"),
+        ("postgresql", NEAR, "PGSSLMODE", "verify-full", "sslmode=verify-full"),
+        ("postgresql", NEAR, "DATABASE_URL", "?sslmode=prefer", ""),
+        ("postgresql", FAR, "DATABASE_URL", "?sslmode=require", ""),
+        ("postgresql", FAR, "DATABASE_URL", "?sslmode=verify-full", "sslmode=verify-full"),
+        ("mysql", NEAR, "DATABASE_URL", "?ssl_ca=/etc/ca.pem", "ssl_ca=/etc/ca.pem"),
+        ("mysql", NEAR, "DATABASE_URL", "?ssl=false", ""),
+        ("mysql", NEAR, "PGSSLMODE", "require", ""),
+        ("mysql", FAR, "DATABASE_URL", "?ssl-mode=VERIFY_IDENTITY", "ssl-mode=VERIFY_IDENTITY"),
+        ("mysql", FAR, "DATABASE_URL", "?ssl_ca=/etc/ca.pem", ""),
+    ],
+)
+def test_a_way_that_wants_tls(tmp_path: Path, kind: str, host: str, variable: str, value: str, wanted: str) -> None:
+    """Refused with the name of the variable: without it there, as the hint says, the way is free."""
+    pairs = pairs_of(
+        tmp_path, f"{kind}://store@{host}/store" if kind == "postgresql" else f"{kind}://store@{host}:3306/store"
+    )
+    url = f"{kind}://store@127.0.0.1/store_gitdeploy_r1"
+    values = {"OTHER": "https://x/y?sslmode=require", variable: value if variable == "PGSSLMODE" else url + value}
+    if not wanted:
+        require_ways(pairs, values.items())
+        return
+    with pytest.raises(PolicyError, match=rf"{host}\S* wants TLS \({wanted}\)") as raised:
+        require_ways(pairs, values.items())
+    assert raised.value.hint == f"Name a way without it in deploy.yaml: rehearse: {{env: {{{variable}: ...}}}}"
+    require_ways(pairs, {**values, variable: url if variable == "DATABASE_URL" else "disable"}.items())
+
+
+def test_several_servers(tmp_path: Path) -> None:
+    with pytest.raises(PolicyError, match="names several servers") as raised:
+        require_ways(pairs_of(tmp_path, "postgresql://store@one.example,two.example/store"), [])
+    assert raised.value.hint == "Name the primary alone in backup.databases."
+    require_ways(pairs_of(tmp_path, "postgresql://store@one.example/store"), [])

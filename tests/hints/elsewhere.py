@@ -63,6 +63,8 @@ FOLLOWED_ELSEWHERE = {
     "Edit what it leads to: {}": "e2e/test_config_edit.py::test_a_link_is_not_followed_and_the_example_can_be_read",
     "An administrator of the server types: ALTER ROLE": f"{_SCRATCH}test_a_role_that_may_create_no_database",
     "An administrator of the server types: GRANT ALL ON": f"{_SCRATCH}test_a_role_that_may_create_no_database",
+    "Name the primary alone in backup.databases.": "deployment/test_rehearsal_reach.py::test_several_servers",
+    "Name a way without it in deploy.yaml: rehearse:": "deployment/test_rehearsal_reach.py::test_a_way_that_wants_tls",
     "Let it read the name from a variable": f"{_SCRATCH}test_where_the_kernel_keeps_nothing_apart",
     "If nobody else migrated it, the migrate hooks did": f"{_SCRATCH}test_where_the_kernel_keeps_nothing_apart",
     "Set it in deploy.yaml: rehearse: {command": f"{_REHEARSAL}test_what_speaks_against_it_is_said_before_anything_is_made",

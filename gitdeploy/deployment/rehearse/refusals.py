@@ -14,6 +14,7 @@ from gitdeploy.deployment.prepare.check import STAGE as CHECK
 from gitdeploy.deployment.rehearse.environment import Surroundings, changed_environment
 from gitdeploy.deployment.rehearse.grounds import Ground
 from gitdeploy.deployment.rehearse.reach import live_name
+from gitdeploy.deployment.rehearse.ways import require_ways
 from gitdeploy.errors import DeploymentFailed, PolicyError
 from gitdeploy.hooks.running import MIGRATE_AFTER, find_hooks
 from gitdeploy.messages import tr
@@ -30,15 +31,18 @@ def is_file(scratch: Scratch) -> bool:
 
 
 def require_possible(ground: Ground, pairs: Sequence[Pair], around: Surroundings) -> None:
-    """Raises `PolicyError` where the app's role may make no scratch database, or nothing of the app's environment leads to
-    one: a migration would then reach the live data."""
+    """Raises `PolicyError` where the app's role may make no scratch database, its server can't be reached in a rehearsal, or
+    nothing of the app's environment leads to one: a migration would then reach the live data."""
     for _, scratch in pairs:
         if (problem := scratch.problem()) is not None:
             raise PolicyError(*problem)
-    names = {each.bare for each in changed_environment(around, hook_caller(ground.site), None).reached}
-    env = ground.site.env_file()
+    changed = changed_environment(around, hook_caller(ground.site), None)
+    names = {each.bare for each in changed.reached}
+    env, values = ground.site.env_file(), dict[str, str]()
     for binding in env.bindings if env is not None else ():
-        names.update(each.bare for each in around.told(binding.name, binding.value or "")[1])
+        values[binding.name], leads = around.told(binding.name, binding.value or "")
+        names.update(each.bare for each in leads)
+    require_ways(pairs, [*changed.values.items(), *{**values, **around.given()}.items()])
     for database, scratch in pairs:
         inside = is_file(scratch) and Path(scratch.bare).is_relative_to(ground.copy)
         if scratch.bare not in names and not inside:
