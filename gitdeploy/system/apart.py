@@ -2,7 +2,7 @@
 
 The command has a network of its own, in which there is loopback and nothing else. Of the world outside it reaches only the
 servers that were named, at their own port on 127.0.0.1 and at their own sockets, and of a database server only the databases that
-were named: who wants another is refused, whatever its environment says. From outside it is reached at one port of loopback, where
+were named: who wants another is refused, whatever its environment says. No other socket that is a file is there. From outside it is reached at one port of loopback, where
 that was asked for. Named folders can't be written to, others are empty for it: sockets of the managers of services are in them. It has
 a low claim on the processor, is the first to go when memory is short, gains no rights by what it starts (sudo), and dies
 with whoever started this.
@@ -26,6 +26,7 @@ import os
 import re
 import signal
 import socket
+import stat
 import struct
 import sys
 import threading
@@ -43,6 +44,7 @@ _TLS, _GSS, _CANCEL = (
     80877104,
     80877102,
 )  # what a PostgreSQL client may send before it says which database it wants
+_LOG = "/dev/log"  # syslog's socket: who writes there changes nothing
 _LARGEST_HELLO = 10_000  # bytes
 _WITH_SCHEMA, _COMPRESSED, _WITH_TLS, _SECURE = 0x8, 0x20, 0x800, 0x8000  # what a MySQL client and server agree on
 _LONG_PROOF, _COMPRESSED_ZSTD = 0x200000, 0x4000000
@@ -101,6 +103,7 @@ def _run(facts: dict[str, Any], command: list[str]) -> int:
         served.set_inheritable(True)
     ours, theirs = socket.socketpair()
     sockets = _own_sockets(facts) if facts["mounts"] else []
+    facts["sockets"] = _others_sockets(facts) if facts["mounts"] else []
     child = os.fork()
     if child == 0:
         ours.close()
@@ -134,6 +137,22 @@ def _own_sockets(facts: dict[str, Any]) -> list[tuple[socket.socket, dict[str, A
             made.append((listener, server))
     os.chdir(here)
     return made
+
+
+def _others_sockets(facts: dict[str, Any]) -> list[str]:
+    """Files that are sockets of whatever runs outside now: what is no server of ours is reached by none of them."""
+    with open("/proc/net/unix", "rb") as file:
+        named = {line.split(maxsplit=7)[-1].rstrip(b"\n") for line in file if line.count(b"/")}
+    kept = {server["path"] for server in facts["reach"] if "path" in server} | {_LOG}
+    found = set()
+    for name in named:
+        path = os.path.realpath(os.fsdecode(name))
+        inside = any(path.startswith(f"{top}/") for top in (*facts["open"], *facts["hidden"]))
+        if name.startswith(b"/") and path not in kept and not inside:
+            with contextlib.suppress(OSError):
+                if stat.S_ISSOCK(os.stat(path).st_mode):
+                    found.add(path)
+    return sorted(found)
 
 
 def _first_to_go() -> None:
@@ -198,7 +217,7 @@ def _mount(facts: dict[str, Any]) -> None:
         _do_mount(path, path, _BIND | _RECURSIVE)
     for path in facts["open"]:
         _do_mount(path, path, _BIND)
-    for path in facts["closed"]:
+    for path in (*facts["closed"], *_mounts_below(facts["closed"], facts["open"])):
         _do_mount("none", path, _REMOUNT | _BIND | _READ_ONLY | (os.statvfs(path).f_flag & _LOCKED))
     for server in facts["reach"]:
         if "path" in server:
@@ -208,7 +227,25 @@ def _mount(facts: dict[str, Any]) -> None:
             _do_mount(facts["empty"], path, _BIND)
         elif os.path.exists(path):
             _do_mount("/dev/null", path, _BIND)
+    for path in facts["sockets"]:
+        with contextlib.suppress(
+            FileNotFoundError, NotADirectoryError, PermissionError
+        ):  # gone, or out of reach anyway
+            _do_mount("/dev/null", path, _BIND)
     os.chdir(os.getcwd())  # the folder itself is below a mount now
+
+
+def _mounts_below(closed: list[str], left: list[str]) -> list[str]:
+    """Where something else is mounted in the folders CLOSED, but for what is LEFT open: each has rights of its own."""
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
+        places = {re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), line.split(" ")[4]) for line in file}
+    return sorted(
+        place
+        for place in places
+        if any(place.startswith(f"{top}/") for top in closed)
+        and not any(f"{place}/".startswith(f"{top}/") for top in left)
+        and os.path.exists(place)
+    )
 
 
 def _do_mount(source: str, target: str, flags: int) -> None:

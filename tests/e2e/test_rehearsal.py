@@ -50,10 +50,16 @@ try:
 except OSError as error:
     print("no network")
 try:
-    pathlib.Path(bytes.fromhex(os.environ["LIVE"]).decode(), "instance/written").write_text("by a rehearsal")
-    print("wrote to the live files")
+    socket.socket(socket.AF_UNIX).connect(os.environ.get("SOCKET", "/nothing"))
+    print("reached a socket")
 except OSError as error:
-    print("no writing")
+    print("no socket")
+for name in ("instance/written", "instance/disk/written"):
+    try:
+        pathlib.Path(bytes.fromhex(os.environ["LIVE"]).decode(), name).write_text("by a rehearsal")
+        print("wrote to the live files")
+    except OSError as error:
+        print("no writing")
 try:
     sqlite3.connect("instance/app.db").executescript({statements!r})
 except sqlite3.Error as error:
@@ -147,12 +153,29 @@ def rehearse(app: Sample, tag: str, code: int = 0, **variables: str) -> dict[str
 
 def test_what_runs_in_it_sees_the_copy_alone(app: Sample) -> None:
     needs.namespace("--net")
-    with socket.create_server(("127.0.0.1", 0)) as listening, untouched(app):
-        found = rehearse(app, "v1.1.0", OUTSIDE=str(listening.getsockname()[1]), LIVE=str(app.app).encode().hex())
+    needs.mounts()
+    disk, by = app.app / "instance/disk", str(app.folder / "s")
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "none", str(disk)], check=True)
+    try:
+        with (
+            socket.create_server(("127.0.0.1", 0)) as listening,
+            socket.socket(socket.AF_UNIX) as local,
+            untouched(app),
+        ):
+            local.bind(by)
+            local.listen()
+            where = {"OUTSIDE": str(listening.getsockname()[1]), "SOCKET": by, "LIVE": str(app.app).encode().hex()}
+            found = rehearse(app, "v1.1.0", 0, **where)
+            assert list(disk.iterdir()) == []
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)
+        os.unlink(by)
     log = "\n".join(found["log"])
     seen = "sees {'GITDEPLOY_REHEARSAL': '1', 'MAIL': 'off', 'SECRET_KEY': '***', 'STRIPE_API_KEY': None}"
-    for line in (seen, "emptied ['STRIPE_API_KEY']", "no network", "no writing"):
+    for line in (seen, "emptied ['STRIPE_API_KEY']", "no network", "no socket", "no writing"):
         assert line in log
+    assert "wrote to the live files" not in log
     told = found["rehearsal"]
     assert (told["passed"], told["back"], told["apart"], told["withheld"]) == (True, "works", True, ["STRIPE_API_KEY"])
     assert told["warnings"] == ["WARNING: the cache is cold"]
