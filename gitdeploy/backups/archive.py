@@ -19,12 +19,13 @@ import tarfile
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any, Literal, cast
 
 import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from gitdeploy.backups.places import REPLACED
 from gitdeploy.backups.store import ID
 from gitdeploy.errors import DeploymentFailed
 from gitdeploy.messages import tr
@@ -156,14 +157,36 @@ def write(out: IO[bytes], listing: Listing, place_of: Callable[[str], Path], *, 
             if entry.folder or entry.link:
                 continue
             with place_of(entry.path).open("rb") as source:
-                _add(tar, entry.path, entry.size, source)
+                hashed = _Hashed(source)
+                with suppress(EOFError):
+                    _add(tar, entry.path, entry.size, hashed)
+                if hashed.made.hexdigest() != entry.sha256:  # what reads it would refuse the whole
+                    raise DeploymentFailed(
+                        tr("{path} was changed while it was read.", path=path_text(entry.path.removeprefix(FILES))),
+                        tr("Try again in a moment."),
+                    )
 
 
-def _add(tar: tarfile.TarFile, name: str, size: int, source: IO[bytes]) -> None:
+class _Hashed:
+    """Bytes of SOURCE, hashed as they are read."""
+
+    def __init__(self, source: IO[bytes]) -> None:
+        self._source = source
+        self.made = hashlib.sha256()
+
+    def read(self, size: int) -> bytes:
+        block = self._source.read(size)
+        if len(block) < size:
+            raise EOFError  # it is shorter by now
+        self.made.update(block)
+        return block
+
+
+def _add(tar: tarfile.TarFile, name: str, size: int, source: IO[bytes] | _Hashed) -> None:
     interruption.check()
     member = tarfile.TarInfo(name)
     member.size, member.mode = size, 0o600
-    tar.addfile(member, source)
+    tar.addfile(member, cast("IO[bytes]", source))
 
 
 # ---- reading ----
@@ -250,7 +273,7 @@ class Reader:
                 self._facts(place, entry)
         for entry in reversed(self.listing.entries):
             if entry.folder:
-                (folder / entry.path).chmod(entry.mode | 0o700)
+                (folder / entry.path).chmod(self._mode(entry) | 0o700)
                 self._facts(folder / entry.path, entry)
 
     def _write(self, source: IO[bytes], entry: Entry, folder: Path) -> None:
@@ -259,13 +282,16 @@ class Reader:
         made = hashlib.sha256()
         place.unlink(missing_ok=True)
         with place.open("xb") as out:
-            os.fchmod(out.fileno(), entry.mode)
+            os.fchmod(out.fileno(), self._mode(entry))
             for block in _blocks(source):
                 made.update(block)
                 out.write(block)
         if made.hexdigest() != entry.sha256:
             raise refused(tr("{name} has another hash than its list says", name=path_text(entry.path)))
         self._facts(place, entry)
+
+    def _mode(self, entry: Entry) -> int:
+        return entry.mode if self._ours else entry.mode & 0o777
 
     def _facts(self, place: Path, entry: Entry) -> None:
         if self._ours and os.geteuid() == 0 and entry.uid >= 0 and entry.gid >= 0:
@@ -297,15 +323,17 @@ def check_listing(listing: Listing, *, whole: bool = True, ours: bool = False) -
     kinds = {entry.path: entry for entry in listing.entries}
     for entry in listing.entries:
         shown = path_text(entry.path[:200])
+        # What was replaced here is this server's, also where the backup is another's; and so may be a folder's group.
+        own = ours or (not whole and entry.path.startswith(f"{FILES}{REPLACED}/"))
         inside = entry.path.removeprefix(FILES) if entry.path.startswith(FILES) else None
-        if entry.path not in bundles and (inside is None or not is_inside(inside, ours=ours)):
+        if entry.path not in bundles and (inside is None or not is_inside(inside, ours=own)):
             raise refused(tr("{shown} leads outside of it", shown=shown))
         if entry.path in seen:
             raise refused(tr("{shown} stands in it twice", shown=shown))
         seen.add(entry.path)
-        if not 0 <= entry.size < 1 << 62 or not 0 <= entry.mode <= (0o7777 if ours else 0o777):
+        if not 0 <= entry.size < 1 << 62 or not 0 <= entry.mode <= (0o777 if whole else 0o7777):
             raise refused(tr("{shown} has an impossible size or mode", shown=shown))
-        if entry.link and not ours and not _stays(entry, kinds):
+        if entry.link and not own and not _stays(entry, kinds):
             raise refused(tr("{shown} is a link that leads outside of it", shown=shown))
         if not entry.link and not entry.folder and not _HASH.fullmatch(entry.sha256):
             raise refused(tr("{shown} has no hash", shown=shown))

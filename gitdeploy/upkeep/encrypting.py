@@ -15,6 +15,7 @@ from gitdeploy.errors import ConfigError, GitDeployError
 from gitdeploy.messages import tr
 from gitdeploy.site.site import Site
 from gitdeploy.state import Database
+from gitdeploy.text import path_text
 
 
 def encrypt_backups(site: Site, database: Database, warn: Callable[[str], object]) -> None:
@@ -22,22 +23,29 @@ def encrypt_backups(site: Site, database: Database, warn: Callable[[str], object
     restore. Backups that an unfinished deployment needs are left as they are. Never raises: what could not be encrypted is
     WARNed of, and is tried again by the next command that changes something."""
     wanted = site.config.backup.encrypt
-    needed = _needed(database)
-    for folder in folders(site):
-        if folder.name in needed:
-            continue
-        try:
-            if wanted:
-                backups.encrypted.encrypt(folder, folder.name, wanted)
-            elif backups.encrypted.parts(folder):
-                backups.encrypted.tidy(folder)
-        except (GitDeployError, OSError) as error:
-            why = error.message if isinstance(error, GitDeployError) else tr("{why}.", why=error.strerror or str(error))
-            warn(
-                tr("Backup {backup} is not encrypted: {why} The next command tries again.", backup=folder.name, why=why)
-            )
-            if isinstance(error, ConfigError):
-                return  # so it would be with each of them
+    with suppress(GitDeployError, OSError):  # state.db can't be read, or the folder: whatever needs them says so
+        needed = _needed(database)
+        for folder in folders(site):
+            if folder.name in needed:
+                continue
+            try:
+                if wanted:
+                    backups.encrypted.encrypt(folder, folder.name, wanted)
+                elif backups.encrypted.parts(folder):
+                    backups.encrypted.tidy(folder)
+            except (GitDeployError, OSError) as error:
+                warn(_warning(folder.name, error))
+                if isinstance(error, ConfigError):
+                    return  # so it would be with each of them
+
+
+def _warning(backup: str, error: GitDeployError | OSError) -> str:
+    if isinstance(error, GitDeployError):
+        why = error.message
+    else:
+        where = tr("{filename}: ", filename=path_text(error.filename)) if isinstance(error.filename, str) else ""
+        why = tr("{where}{strerror}.", where=where, strerror=error.strerror or error)
+    return tr("Backup {backup} is not encrypted: {why} The next command tries again.", backup=backup, why=why)
 
 
 def folders(site: Site) -> Iterator[Path]:

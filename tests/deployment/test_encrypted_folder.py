@@ -7,21 +7,33 @@ import os
 import socket
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from support import needs
 
 from gitdeploy.backups import archive, encrypted
+from gitdeploy.backups.store import Backup
+from gitdeploy.errors import DeploymentFailed
+from gitdeploy.site.site import Site
+from gitdeploy.state import Database
+from gitdeploy.upkeep.encrypting import encrypt_backups
 
 ID = "20260101-000000-v1"
 
 
 @pytest.fixture(scope="module")
-def wanted(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+def key(tmp_path_factory: pytest.TempPathFactory) -> Path:
     needs.program("age")
     file = tmp_path_factory.mktemp("age") / "key"
-    made = subprocess.run(["age-keygen", "-o", str(file)], capture_output=True, text=True, check=True)
-    return [made.stderr.split()[-1]]
+    subprocess.run(["age-keygen", "-o", str(file)], capture_output=True, check=True)
+    return file
+
+
+@pytest.fixture(scope="module")
+def wanted(key: Path) -> list[str]:
+    return [subprocess.run(["age-keygen", "-y", str(key)], capture_output=True, text=True, check=True).stdout.strip()]
 
 
 @pytest.fixture
@@ -99,3 +111,58 @@ def test_sockets_and_pipes_make_no_parts(folder: Path, wanted: list[str]) -> Non
     assert encrypted.encrypt(folder, ID, wanted)
     assert not encrypted.encrypt(folder, ID, wanted)
     assert (parts(folder), encrypted.plain(folder)) == (["encrypted-1.age"], [])
+
+
+@pytest.mark.parametrize("content", ["another ", "less", "a secret, and more"])
+def test_what_changes_while_it_is_read_stays_as_it_is(
+    folder: Path, wanted: list[str], content: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A part with other bytes than its list says could not be decrypted, and what it holds would be deleted."""
+    write = archive.write
+
+    def meanwhile(*words: Any, **more: Any) -> None:
+        file = folder / "kept/deep/file"
+        before = file.stat()
+        file.write_text(content)
+        os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+        write(*words, **more)
+
+    monkeypatch.setattr(archive, "write", meanwhile)
+    if content.startswith("a secret"):
+        encrypted.encrypt(folder, ID, wanted)  # what is in the part is what its list says, and the rest is kept
+        assert (folder / "kept/deep/file").read_text() == content
+        return
+    with pytest.raises(DeploymentFailed, match="kept/deep/file was changed while it was read"):
+        encrypted.encrypt(folder, ID, wanted)
+    assert (parts(folder), (folder / "kept/deep/file").read_text()) == ([], content)
+
+
+def test_what_was_put_into_an_imported_backup_here_comes_out_of_it(folder: Path, wanted: list[str], key: Path) -> None:
+    """The folder of a group of its own, and what was live when the backup's data took its place."""
+    (folder / "kept/deep").chmod(0o2750)
+    (folder / "replaced/.git").mkdir(parents=True)
+    (folder / "replaced/link").symlink_to("/elsewhere")
+    encrypted.encrypt(folder, ID, wanted)
+    encrypted.decrypt(folder, cast("Backup", SimpleNamespace(id=ID, imported=True)), key)
+    assert (folder / "kept/deep/file").read_text() == "a secret"
+    assert (folder / "kept/deep").stat().st_mode & 0o777 == 0o750
+    assert (folder / "replaced/link").readlink() == Path("/elsewhere")
+
+
+def test_nothing_that_encrypting_meets_takes_the_place_of_how_a_command_ended(folder: Path, wanted: list[str]) -> None:
+    config = SimpleNamespace(backup=SimpleNamespace(encrypt=wanted))
+    site = cast("Site", SimpleNamespace(config=config, state=SimpleNamespace(backups=folder.parent)))
+    said: list[str] = []
+    with Database.open(folder / "state.db") as database:
+        (folder / "state.db").unlink()
+        database._connection.execute("DROP TABLE deployment")
+        encrypt_backups(site, database, said.append)
+    assert (said, parts(folder)) == ([], []), "which backups are needed plain is not known"
+
+    def warn(text: str) -> None:
+        raise DeploymentFailed("the log can't be written")
+
+    with Database.open(folder.parent / "state.db") as database:
+        (folder / "encrypted-1.age").mkdir()
+        (folder / "encrypted-1.age.new").mkdir()
+        encrypt_backups(site, database, warn)
