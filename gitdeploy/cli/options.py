@@ -108,6 +108,9 @@ def upgrade_options(command: F) -> F:
             help="Let the release change this pinned setting; repeatable.",
         ),
         click.option("--skip-stops", is_flag=True, help="Go past releases that may not be skipped."),
+        click.option(
+            "--skip-contract", is_flag=True, help="Go on though the second half of the live release's migrations waits."
+        ),
         click.option("--unhealthy", is_flag=True, help="Upgrade though the app is down or its health check fails now."),
         click.option(
             "--migrate",
@@ -140,6 +143,7 @@ def to_options(values: dict[str, Any]) -> Options:
         with_data=bool(values.get("with_data")),
         unhealthy=bool(values.get("unhealthy")),
         skip_stops=bool(values.get("skip_stops")),
+        skip_contract=bool(values.get("skip_contract")),
         accept_config=tuple(values.get("accept_config") or ()),
         identity=Path(values["identity"]).absolute() if values.get("identity") else None,
         migrate=values.get("migrate") != "never",

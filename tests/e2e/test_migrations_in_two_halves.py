@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sqlite3
 import subprocess
 import sys
@@ -191,6 +192,11 @@ def test_a_failure_in_the_second_half_leaves_the_new_release_live_and_is_said(sh
     assert "no such column" in again
     assert [row["action"] for row in shop.json("log")] == ["contract", "backup", "upgrade"]
     assert shop.json("status")["second_half"]["why"] == "failed"
+
+    locked = shop.gitdeploy("upgrade", "v3.0", code=4).err
+    (way,) = re.findall(r"If v3\.0 fixes it, install it: gitdeploy (.*)", locked)
+    assert "its own migrations must do what is left of it" in shop.gitdeploy(*way.split()).text
+    assert (shop.json("log")[0]["to"]["tag"], shop.json("status")["second_half"]) == ("v3.0", None)
 
 
 def test_later_it_runs_by_hand_or_before_the_next_upgrade(shop: Shop) -> None:

@@ -19,6 +19,8 @@ _TOGETHER = "web/test_web_together.py::"
 
 FOLLOWED_ELSEWHERE = {
     "Put it back: hooks.migrate-after in deploy.yaml": "web/test_page_stops_and_halves.py::test_the_second_half_of_migrations_that_waits_is_shown_and_run",
+    "fixes it, install it: gitdeploy upgrade": _HALVES
+    + "test_a_failure_in_the_second_half_leaves_the_new_release_live_and_is_said",
     "Fix that, then: gitdeploy contract": _HALVES + "test_killed_in_the_second_half_it_is_known_that_it_was",
     "{} stays live: the release before it may not fit": _HALVES
     + "test_a_failure_in_the_second_half_leaves_the_new_release_live_and_is_said",

@@ -8,10 +8,10 @@ from gitdeploy.deployment.plan.make import Plan
 from gitdeploy.deployment.plan.options import Options
 from gitdeploy.deployment.record.tell import notify
 from gitdeploy.deployment.record.work import Result, Session, Work, record
-from gitdeploy.errors import DeploymentFailed, GitDeployError, PolicyError
+from gitdeploy.errors import DeploymentFailed, GitDeployError, PolicyError, SecondHalfFailed
 from gitdeploy.hooks import running
 from gitdeploy.hooks.running import MIGRATE_AFTER
-from gitdeploy.messages import tr
+from gitdeploy.messages import joined, tr
 from gitdeploy.site.app_environment import hook_caller, withheld
 from gitdeploy.site.backwards import direction, lower
 from gitdeploy.site.second_half import COMMAND, Waiting, anything_waits, read_waiting
@@ -51,13 +51,26 @@ def runs_first(session: Session, plan: Plan, options: Options) -> bool:
     if session.caller.automatic and waiting.why in ("failed", "interrupted"):
         raise PolicyError(
             tr("{waiting} It won't be retried automatically.", waiting=waiting.sentence),
-            tr("Fix that, then: {command}", command=COMMAND),
+            joined("\n", (tr("Fix that, then: {command}", command=COMMAND), _past_it(plan.target))),
         )
     return True
 
 
+def contract_first(session: Session, target: CodeState) -> None:
+    """Run what waits before the upgrade to TARGET. Raises as `contract`."""
+    try:
+        contract(session)
+    except SecondHalfFailed as error:
+        error.hint = joined("\n", (error.hint, _past_it(target)))
+        raise
+
+
+def _past_it(target: CodeState) -> str:
+    return tr("If {tag} fixes it, install it: gitdeploy upgrade {tag} --skip-contract", tag=target.tag)
+
+
 def _wanted(site: Site, plan: Plan, options: Options) -> bool:
-    return options.hooks and options.migrate and not _is_downgrade(site, plan)
+    return options.hooks and options.migrate and not options.skip_contract and not _is_downgrade(site, plan)
 
 
 def _is_downgrade(site: Site, plan: Plan) -> bool:
@@ -75,6 +88,12 @@ def warning(site: Site, waiting: Waiting, plan: Plan, options: Options) -> str:
             "{waiting} The upgrade runs it first, after a backup. Now: {command}",
             waiting=waiting.sentence,
             command=COMMAND,
+        )
+    if options.skip_contract:
+        return tr(
+            "{waiting} --skip-contract: {target} goes live without it, and its own migrations must do what is left of it.",
+            waiting=waiting.sentence,
+            target=plan.target.name,
         )
     if options.hooks and options.migrate:
         return tr("{waiting} This upgrade doesn't run it: it is a downgrade.", waiting=waiting.sentence)

@@ -6,7 +6,7 @@ from msgspec import Struct
 from msgspec.structs import asdict, replace
 
 from gitdeploy.checkout.changes import Target
-from gitdeploy.deployment.flow.contract import contract, runs_first, warning
+from gitdeploy.deployment.flow.contract import contract_first, runs_first, warning
 from gitdeploy.deployment.live.go_live import go_live
 from gitdeploy.deployment.live.migrated import require_migrated
 from gitdeploy.deployment.plan.kept_diff import kept_differences
@@ -58,7 +58,7 @@ def upgrade(session: Session, tag: str | None, options: Options, step: Step | No
         if not runs_first(session, preparation.plan, options):
             return _carry_out(work, fetched, preparation, options)
         work.withdraw()
-    contract(session)
+    contract_first(session, fetched.target)
     return upgrade(session, tag, options, step)
 
 

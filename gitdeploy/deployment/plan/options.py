@@ -24,6 +24,7 @@ class Options(Struct, frozen=True):
     with_data: bool = False
     unhealthy: bool = False  # go on though what is live is not healthy
     skip_stops: bool = False  # go past releases that may not be skipped
+    skip_contract: bool = False  # go on without the second half of the live release's migrations
     accept_config: tuple[str, ...] = ()  # pinned settings that the release may change
     identity: Path | None = None  # what an encrypted backup's data are decrypted with; None: backup.identity
     migrate: bool = True  # False: another host dumps and migrates the databases that both share
