@@ -183,6 +183,9 @@ def test_a_failure_in_the_second_half_leaves_the_new_release_live_and_is_said(sh
     assert shop.live == "fullname"
     (row,) = shop.json("log")
     assert (row["status"], row["error"]["kind"], row["error"]["exit_code"]) == ("succeeded", "second_half_failed", 4)
+    assert "Undo: gitdeploy rollback --with-data" in shop.gitdeploy("log", str(row["id"])).out, (
+        "some of it may have run"
+    )
     status = shop.json("status")
     assert (status["second_half"]["why"], status["second_half"]["command"]) == ("failed", "gitdeploy contract")
     assert "To run it: gitdeploy contract" in shop.gitdeploy("status").out

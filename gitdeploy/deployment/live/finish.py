@@ -90,7 +90,8 @@ def _sentence(
     """What is live now, how it is undone, and what is left to do."""
     site = work.site
     undo = "gitdeploy rollback" if record.action == "upgrade" else f"gitdeploy restore {record.backup}"
-    undo += " --with-data" if record.data_from or (record.halves and waiting is None) else ""
+    second = record.halves and (waiting is None or waiting.why in ("failed", "interrupted"))  # or some of it
+    undo += " --with-data" if record.data_from or second else ""
     known = known_to_run(site, record, config)
     sentence = tr(
         "{site} runs {target}.{replaced}  Undo: {undo}   (backup {backup})"
