@@ -18,13 +18,12 @@ from gitdeploy.cli.options import (
 )
 from gitdeploy.cli.plan_text import nothing_text, plan_text
 from gitdeploy.cli.screen import Screen
-from gitdeploy.errors import Declined, UsageError
+from gitdeploy.errors import Declined
 from gitdeploy.messages import joined, tr
 from gitdeploy.text import listing
 
 if TYPE_CHECKING:
     from gitdeploy.app import App
-    from gitdeploy.deployment.plan.options import Options
 
 
 @click.command("upgrade", context_settings=EXAMPLE)
@@ -52,8 +51,6 @@ def command(
       gitdeploy upgrade --through v3.0
     """
     options = to_options(values)
-    if through:
-        _require_whole_steps(options)
     app = screen.app()
     answered: list[str] = []
     if (interruption := app.interrupted()) is not None:
@@ -85,22 +82,6 @@ def command(
     words = joined(" ", filter(None, ("upgrade", "--through" if through else "", tag)))
     caller = screen.caller(words, wait=wait, automatic=tag is None)
     screen.deployment_result(app.upgrade(tag, options, through=through, caller=caller))
-
-
-def _require_whole_steps(options: Options) -> None:
-    """A release that may not be skipped has to run. Raises `UsageError`."""
-    left_out = [
-        word
-        for word, given in (
-            ("--no-hooks", not options.hooks), ("--no-restart", not options.restart), ("--skip-stops", options.skip_stops)
-        )
-        if given
-    ]  # fmt: skip
-    if left_out:
-        raise UsageError(
-            tr("--through and {left_out} exclude each other.", left_out=left_out[0]),
-            tr("With --through each release on the way is installed, migrated and started."),
-        )
 
 
 def _recover_first(screen: Screen, app: App, wait: float) -> None:

@@ -162,7 +162,7 @@ def test_a_person_may_go_past_them_and_hears_of_it(shop: Shop) -> None:
     assert shop.json("plan", "v2.5", "--skip-stops")["problems"] == []
     said = shop.gitdeploy("upgrade", "v2.5", "--skip-stops", "--no-hooks").text
     assert "--skip-stops: v2.5 can't be installed over v1.0 directly. First comes v2.0 (may not be skipped)." in said
-    for words in (["--no-hooks"], ["--no-restart"], ["--skip-stops"]):
+    for words in (["--no-hooks"], ["--no-restart"], ["--skip-stops"], ["--migrate", "never"], ["--migrate", "first"]):
         assert "exclude each other" in shop.gitdeploy("upgrade", "--through", "v4.0", *words, code=2).err
 
 
@@ -207,6 +207,10 @@ def test_a_hostile_file_on_the_way_stops_nothing(shop: Shop) -> None:
 
 
 def test_watch_goes_through_them_and_not_past_one_that_a_person_skips(shop: Shop) -> None:
+    shop.gitdeploy("skip", "v2.0")
+    assert "v2.0 is skipped here by" in shop.gitdeploy("watch", "--once", code=7).err
+    assert shop.json("status")["through"] is None, "nothing began"
+    shop.gitdeploy("unskip", "v2.0")
     shop.gitdeploy("skip", "v3.0")
     said = shop.gitdeploy("watch", "--once", code=7).err
     assert "v3.0 is skipped here by" in said
@@ -215,3 +219,11 @@ def test_watch_goes_through_them_and_not_past_one_that_a_person_skips(shop: Shop
     found = shop.json("watch", "--once")
     assert (shop.live, shop.done) == ("v4.0", ["v1.0", "v2.0", "v3.0", "v4.0"])
     assert [step["tag"] for step in found["upgrade"]["through"]] == ["v3.0"]
+
+
+def test_nor_does_it_rehearse_one_on_the_way_that_is_not_admitted(shop: Shop) -> None:
+    settings = (shop.app / "deploy.yaml").read_text()
+    (shop.app / "deploy.yaml").write_text(settings.replace("upgrade: all", "upgrade: all, rehearse: true"))
+    shop.gitdeploy("skip", "v2.0")
+    assert "v2.0 is skipped here by" in shop.gitdeploy("watch", "--once", code=7).err
+    assert shop.json("log") == []

@@ -14,7 +14,7 @@ from gitdeploy.databases import open_databases
 from gitdeploy.deployment.flow.upgrade import plan_upgrade
 from gitdeploy.deployment.plan.make import Plan
 from gitdeploy.deployment.plan.options import Options
-from gitdeploy.deployment.plan.stops import Hop, problems_of
+from gitdeploy.deployment.plan.stops import Hop, problems_of, require_whole_steps
 from gitdeploy.deployment.plan.way import way_to
 from gitdeploy.deployment.prepare.release import Chosen, Nothing, moved_tag, newest, prepared_commit
 from gitdeploy.errors import GitDeployError, NotFound, PolicyError, SourceError
@@ -108,7 +108,7 @@ def look_through(
 
 def hops(site: Site, database: Database, tag: str | None, options: Options) -> tuple[Hop, ...]:
     """The deployments that lead to TAG (None: the newest), itself the last; none where that is one alone, or nothing. Raises
-    `PolicyError` where there is no way."""
+    `PolicyError` where there is no way, `UsageError` where OPTIONS leave something out that each of several must do."""
     if tag is not None:
         check_tag(tag)
     origin = site.release_at(head_of(site))
@@ -125,6 +125,8 @@ def hops(site: Site, database: Database, tag: str | None, options: Options) -> t
     if way.none:
         (problem,) = problems_of(way, origin, target)
         raise PolicyError(problem.message, problem.hint)
+    if way.hops:
+        require_whole_steps(options)
     return way.hops
 
 

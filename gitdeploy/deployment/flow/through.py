@@ -28,6 +28,7 @@ def upgrade_through(session: Session, tag: str | None, options: Options) -> Resu
     if len(hops) < 2:
         return upgrade(session, tag, options)
     tags = [hop.tag for hop in hops]
+    require_admitted(session, tags[0])  # else nothing begins
     begin_journey(session.database, tags, session.caller.performer)
     done: list[Result] = []
     for number, hop in enumerate(hops):
@@ -35,7 +36,7 @@ def upgrade_through(session: Session, tag: str | None, options: Options) -> Resu
             if done:
                 session.site = session.site.read_again()  # it is the last release's deploy.yaml by now
                 _may_go_on(session)
-            _require_admitted(session, hop)
+                require_admitted(session, hop.tag)
             result = upgrade(session, hop.tag, options, Step(number + 1, len(hops), tags[-1]))
         except GitDeployError as error:
             _say_where(session, hops, number, error)
@@ -44,6 +45,7 @@ def upgrade_through(session: Session, tag: str | None, options: Options) -> Resu
         if result.status != "succeeded" and number < len(hops) - 1:
             continue  # it is live already
         done.append(result)
+        options = replace(options, skip_contract=False)  # it was meant for what waits now
     return replace(done[-1], through=_documents(done[:-1]))
 
 
@@ -53,15 +55,15 @@ def _may_go_on(session: Session) -> None:
         raise LockedError(paused_sentence(paused), tr("Resume them: gitdeploy unlock"))
 
 
-def _require_admitted(session: Session, hop: Hop) -> None:
+def require_admitted(session: Session, tag: str) -> None:
     """Where `watch` goes there, a release on the way is held to `check` of deploy.yaml as every other. Raises `PolicyError`."""
     if not session.caller.watching:
         return
     site, database = session.site, session.database
     live = site.release_at(head_of(site))
-    why = upkeep.watch.held_back(site, database, live, hop.tag, datetime.now(UTC))
+    why = upkeep.watch.held_back(site, database, live, tag, datetime.now(UTC))
     if why:
-        raise PolicyError(why, tr("To install it all the same: gitdeploy upgrade {tag}", tag=hop.tag))
+        raise PolicyError(why, tr("To install it all the same: gitdeploy upgrade {tag}", tag=tag))
 
 
 def _say_where(session: Session, hops: Sequence[Hop], number: int, error: GitDeployError) -> None:

@@ -13,6 +13,8 @@ from msgspec import Struct
 from packaging.version import Version
 
 from gitdeploy.checkout.changes import Problem
+from gitdeploy.deployment.plan.options import Options
+from gitdeploy.errors import UsageError
 from gitdeploy.messages import tr
 from gitdeploy.site.between import MOST, Between, Release
 from gitdeploy.text import listing, shell_word
@@ -85,6 +87,22 @@ def find_way(between: Between, origin: CodeState) -> Way:
     if len(hops) > MOST_HOPS:
         return Way(none=tr("The way to {target} would take {hops} deployments.", target=target.tag, hops=len(hops)))
     return Way(tuple(hops)) if len(hops) > 1 else DIRECT
+
+
+def require_whole_steps(options: Options) -> None:
+    """Where several releases are gone through, each of them has to run. Raises `UsageError`."""
+    left_out = {
+        "--no-hooks": not options.hooks,
+        "--no-restart": not options.restart,
+        "--skip-stops": options.skip_stops,
+        "--migrate never": not options.migrate,
+        "--migrate first": options.half,
+    }
+    for word in [word for word, given in left_out.items() if given]:
+        raise UsageError(
+            tr("--through and {left_out} exclude each other.", left_out=word),
+            tr("With --through each release on the way is installed, migrated and started."),
+        )
 
 
 def problems_of(way: Way, origin: CodeState, target: CodeState) -> Iterator[Problem]:
