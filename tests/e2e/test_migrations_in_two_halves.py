@@ -341,12 +341,17 @@ def test_a_real_app_with_the_ready_hook(
     failing = {"hooks/post-deploy": Program("#!/bin/sh\nexit 1\n")}
     shop.release("v1.0", {**release("name"), **base, **files(0, STATEMENTS[0])})
     shop.release("v2.0", {**release("fullname"), **base, **new, **both, **failing})
-    shop.release("v2.1", {**release("fullname"), **base, **new, **both})
+    shop.release("v2.1", {**release("fullname", contract="later"), **base, **new, **both})
     shop.install("v1.0", branch="main")
     (shop.app / "run").mkdir()
     subprocess.run([sys.executable, *first.split()], cwd=shop.app, check=True)
     assert f"second half: {second}" in shop.gitdeploy("plan", "v2.1").out
     shop.gitdeploy("upgrade", "v2.0", code=3)
     assert (shop.live, shop.columns) == ("name", {"name", "fullname"}), "no data were put back"
-    result = shop.json("upgrade", "v2.1")
+    shop.gitdeploy("upgrade", "v2.1")
+    (shop.app / "hooks/migrate-after.d/50-it").write_text("#!/bin/sh\n")
+    ended_well = shop.gitdeploy("contract", code=4).err
+    assert f"The migrate hooks ended well, but {second.strip()} is not recorded in run/app.db" in ended_well
+    shop.git("checkout", "-q", "hooks")
+    result = shop.json("contract")
     assert (shop.live, shop.columns, result["status"]) == ("fullname", {"fullname"}, "succeeded")

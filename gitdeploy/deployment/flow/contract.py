@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from gitdeploy.databases import open_databases
 from gitdeploy.deployment.flow.manual import hook_context, make_backup
+from gitdeploy.deployment.live.migrated import require_recorded_in
 from gitdeploy.deployment.live.second_half import error_of, run_second_half, settle_second_half
 from gitdeploy.deployment.plan.make import Plan
 from gitdeploy.deployment.plan.options import Options
@@ -12,7 +14,7 @@ from gitdeploy.errors import DeploymentFailed, GitDeployError, PolicyError, Seco
 from gitdeploy.hooks import running
 from gitdeploy.hooks.running import MIGRATE_AFTER
 from gitdeploy.messages import joined, tr
-from gitdeploy.site.app_environment import hook_caller, withheld
+from gitdeploy.site.app_environment import app_environment, hook_caller, withheld
 from gitdeploy.site.backwards import direction, lower
 from gitdeploy.site.second_half import COMMAND, Waiting, anything_waits, read_waiting
 from gitdeploy.site.site import Site, head_of
@@ -129,11 +131,23 @@ def _run(work: Work, live: CodeState) -> Result:
             caller=hook_caller(site),
             on_line=work.journal.output,
         )
+        _require_recorded(work, live)
         return listing([hook.name for hook in found], 3)
 
     failed = run_second_half(site, work.journal, config, live, hooks)
     with interruption.shield():
         return end_contract(work, live, failed)
+
+
+def _require_recorded(work: Work, live: CodeState) -> None:
+    """As after a second half at the end of the upgrade that brought LIVE, where the log still knows it."""
+    site, rows = work.site, work.database.deployments()
+    brought = (row for row in rows if row.action == "upgrade" and row.status == "succeeded")
+    row = next((row for row in brought if CodeState.from_dict(row.target).commit == live.commit), None)
+    if row is not None and running.find_hooks(site.root, site.config.hooks, "migrate"):
+        databases = open_databases(site.config.backup.databases, site.root, app_environment(site))
+        origin = CodeState.from_dict(row.origin).commit
+        require_recorded_in(work.journal, site.repository, origin, live.commit, databases)
 
 
 def end_contract(work: Work, live: CodeState, failed: GitDeployError | None) -> Result:

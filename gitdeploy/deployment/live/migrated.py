@@ -134,6 +134,19 @@ def look_for(changes: Sequence[Change], databases: Sequence[Database]) -> Looked
                 # A folder that no database has ever had: an app that is not installed, or that has another label.
                 known = any(name.startswith(f"{change.recorded[0].partition('.')[0]}.") for name in there)
                 (absent if known else unclear).extend(missing)
-            elif not there.intersection(change.recorded):
-                absent += change.recorded[-1:]
+            else:
+                absent += _above(change, there)
     return Looked(tuple(absent), tuple(unclear))
+
+
+def _above(change: Change, there: Collection[str]) -> list[str]:
+    """The newest revisions of an Alembic CHANGE that a database is not at; THERE: those that it is at, which stand for all that
+    they need."""
+    waiting, reached = [name for name in change.recorded if name in there], set[str]()
+    while waiting:
+        name = waiting.pop()
+        if name not in reached:
+            reached.add(name)
+            waiting += change.needs.get(name, ())
+    needed = {each for name in change.recorded for each in change.needs.get(name, ())}
+    return [name for name in change.recorded if name not in reached and name not in needed]
