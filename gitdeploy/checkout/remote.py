@@ -21,6 +21,7 @@ from gitdeploy.checkout.remote_names import GLANCE_LIMIT, REMOTE_NAME, REMOTE_UR
 from gitdeploy.checkout.unreachable import why_unreachable
 from gitdeploy.errors import DeploymentFailed, GitDeployError, NotFound, PolicyError, SourceError
 from gitdeploy.messages import joined, tr
+from gitdeploy.system import proc
 from gitdeploy.text import clean, nearest, path_text, redact
 from gitdeploy.versions import valid_tag
 
@@ -176,6 +177,20 @@ def fetch_unnamed(
     finally:
         deletes = "".join(f"delete {ref}\n" for ref in refs)
         repository.run("update-ref", "--no-deref", "--stdin", stdin=deletes.encode(), tied=True)
+
+
+def sweep_unnamed(repository: Repository) -> None:
+    """Delete the refs that killed processes left of such a fetch."""
+    folder = repository.common_dir / INCOMING_REFS
+    left = [place for place in folder.glob("read-*") if proc.start_ticks(_pid_of(place.name)) is None]
+    for place in left:
+        for ref in repository.refs(f"{INCOMING_REFS}{place.name}/"):
+            repository.delete_ref(ref)
+
+
+def _pid_of(name: str) -> int:
+    number = name.removeprefix("read-")
+    return int(number) if number.isascii() and number.isdecimal() else os.getpid()
 
 
 def no_such_tag(repository: Repository, remote: str, tag: str, tags: Sequence[str]) -> GitDeployError:

@@ -143,6 +143,7 @@ def test_it_ends_at_the_first_that_fails_and_goes_on_from_there(shop: Shop) -> N
 
 def test_killed_in_each_of_them_the_same_command_goes_on(shop: Shop) -> None:
     tags = ["v2.0", "v3.0", "v4.0"]
+    shop.git("update-ref", "refs/gitdeploy/incoming/read-4194305/v2.6", "HEAD")  # of a plan that was killed
     for killed_in in tags:
         (shop.app / "run/kill").write_text(killed_in)
         shop.gitdeploy("upgrade", "--through", "v4.0", code=-9)
@@ -154,6 +155,7 @@ def test_killed_in_each_of_them_the_same_command_goes_on(shop: Shop) -> None:
     assert (result["to"]["tag"], result["through"]) == ("v4.0", [])
     told = [(row["to"]["tag"], row["status"]) for row in reversed(shop.json("log"))]
     assert told == [(tag, status) for tag in tags for status in ("rolled_back", "succeeded")]
+    assert shop.git("for-each-ref", "refs/gitdeploy/incoming") == ""
     assert shop.json("status")["through"] is None
 
 

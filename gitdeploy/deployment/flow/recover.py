@@ -20,7 +20,7 @@ from gitdeploy.checkout.incoming import sweep_incoming
 from gitdeploy.checkout.local import read_local
 from gitdeploy.checkout.manifest import FILE, Manifest, moved
 from gitdeploy.checkout.modules import module_folders
-from gitdeploy.checkout.remote import drop_incoming
+from gitdeploy.checkout.remote import drop_incoming, sweep_unnamed
 from gitdeploy.checkout.scratch import sweep_scratch
 from gitdeploy.config import FILE_NAME
 from gitdeploy.deployment.live.finish import finish
@@ -355,6 +355,7 @@ def _sweep(site: Site, needed: set[str]) -> None:
             drop_refs(site.repository, name)
             store.remove(site.state.backups, name, site.repository)
     sweep_incoming(site.repository.git_dir)
+    sweep_unnamed(site.repository)
     if any(name.startswith(CARRIED) for name in os.listdir(site.state.path)):
         upkeep.carrying.sweep(site)
     for backup in site.backups():
