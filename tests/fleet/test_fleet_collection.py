@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,63 @@ def test_modules_change_nothing_twice(fleet: LocalFleet) -> None:
     info = results[15]
     assert (info["version"], info["settings"]["app.name"], info["status"]["held"]) == ("v1.0.0", "shop", None)
     assert [each["performer"] for each in info["deployments"]][:1] == ["li"]
+
+
+# A gitdeploy that was started, and of which its journal then says STATE.
+FAKE = """#!/bin/sh
+echo "$*" >> "$0.asked"
+case "$*" in
+  *" log "*) cat "$0.says";;
+  *" status"*) cat "$0.status";;
+  *" config "*) echo "[]";;
+esac
+"""
+ENDED = '{"state": "ended", "exit_code": %d, "document": {"error": {"message": "x"}}}'
+STATES = {
+    "killed": ('{"state": "killed"}', False),
+    "broken": (ENDED % 4, False),
+    "rolled-back": (ENDED % 3, True),
+    "locked": (ENDED % 5, True),
+    "upgraded": ('{"state": "ended", "exit_code": 0, "document": {"status": "succeeded"}}', True),
+    "unknown": ("Traceback", False),
+}
+
+
+def fakes(folder: Path, hosts: dict[str, str]) -> None:
+    """HOSTS (name -> what the journal says) in an inventory in FOLDER."""
+    for name, said in hosts.items():
+        (folder / f"{name}.says").write_text(said)
+        (folder / name).write_text(FAKE)
+        (folder / name).chmod(0o755)
+    lines = [f"{name} gitdeploy_executable={folder / name}" for name in hosts]
+    variables = f"ansible_connection=local\nansible_python_interpreter={sys.executable}\ngitdeploy_dir={folder}\n"
+    (folder / "hosts.ini").write_text("\n".join([*lines, "[all:vars]", variables]))
+
+
+@pytest.mark.parametrize("other", ["v1", "v2"])
+def test_the_second_half_runs_only_where_all_hosts_run_the_release(
+    fleet: LocalFleet, tmp_path: Path, other: str
+) -> None:
+    fakes(tmp_path, dict.fromkeys(("web1", "web2"), STATES["upgraded"][0]))
+    for name, tag in (("web1", "v2"), ("web2", other)):
+        (tmp_path / f"{name}.status").write_text(json.dumps({"tag": tag, "second_half": True}))
+    more = ["-e", "gitdeploy_tag=v2", "-e", "gitdeploy_serial=100%"]
+    done = fleet.ansible("ansible-playbook", "-i", tmp_path / "hosts.ini", "gitdeploy.fleet.upgrade", *more)
+    ran = " contract " in (tmp_path / "web1.asked").read_text()
+    assert (done.returncode == 0, ran) == (other == "v2", other == "v2"), done.stdout
+    if other == "v1":
+        assert "or are not known to: web2" in done.stdout
+
+
+def test_a_host_is_put_back_into_the_balancer_only_where_it_runs_one_release_whole(
+    fleet: LocalFleet, tmp_path: Path
+) -> None:
+    fakes(tmp_path, {name: said for name, (said, _) in STATES.items()})
+    (tmp_path / "undrain.yml").write_text('- file: {path: "{{ gitdeploy_executable }}.back", state: touch}\n')
+    more = ["-e", "gitdeploy_tag=v2", "-e", f"gitdeploy_undrain={tmp_path}/undrain.yml", "-e", "gitdeploy_serial=100%"]
+    done = fleet.ansible("ansible-playbook", "-i", tmp_path / "hosts.ini", "gitdeploy.fleet.go_live", *more)
+    back = {name for name in STATES if (tmp_path / f"{name}.back").exists()}
+    assert back == {name for name, (_, whole) in STATES.items() if whole}, done.stdout
 
 
 def test_the_collection_is_built_and_documented(fleet: LocalFleet, tmp_path: Path) -> None:

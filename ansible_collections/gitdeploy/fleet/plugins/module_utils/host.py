@@ -48,11 +48,12 @@ class Host:
         if not self.program or not os.access(self.program, os.X_OK):
             module.fail_json(
                 msg="There is no gitdeploy on this host%s. The role gitdeploy.fleet.install installs it."
-                % (" (%s)" % wanted if wanted else "")
+                % (" (%s)" % wanted if wanted else ""),
+                exit_code=2,
             )
         folder = module.params["dir"]
         if not os.path.isdir(folder):
-            module.fail_json(msg="There is no checkout %s on this host." % folder)
+            module.fail_json(msg="There is no checkout %s on this host." % folder, exit_code=2)
 
     def words(self, *words: str) -> list[str]:
         named = ["--config", self.module.params["config"]] if self.module.params["config"] else []
@@ -83,8 +84,7 @@ class Host:
         except ValueError:
             said = done.stderr.decode("utf-8", "replace").strip() or done.stdout.decode("utf-8", "replace").strip()
             self.module.fail_json(
-                msg="gitdeploy %s ended with exit code %d: %s" % (words[0], done.returncode, said[-1000:]),
-                exit_code=done.returncode,
+                msg="gitdeploy %s ended with exit code %d: %s" % (words[0], done.returncode, said[-1000:])
             )
             raise
 
