@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
@@ -198,7 +198,7 @@ def upgrade(
             screen.message(tr("Going on with rollout {number} to {tag}.", number=going_on.id, tag=going_on.tag))
             rollout = going_on
         else:
-            tag = tag or _last_tag(session, only_behind=only_behind)
+            tag = tag or (_last_tag(session) if only_behind else _named())
             if not values["now"]:
                 session.require_window()
             found = _survey(session, shown)
@@ -236,7 +236,7 @@ def rollback(screen: Screen, /, tag: str | None, with_data: bool, wait: float, y
       gitdeploy fleet rollback v1.4.0 --with-data
     """
     with Shown(screen) as shown, _session(screen, shown, values, "rollback", wait) as session:
-        tag = tag or _last_tag(session)
+        tag = tag or _last_tag(session, live=True)
         found = _survey(session, shown)
         fleet.rollout.refuse(found.hosts, skip_unreachable=True)
         wanted = [host.name for host in found.hosts if host.known and host.status.get("tag") == tag]
@@ -347,12 +347,20 @@ def _to_resume(session: Session, tag: str | None, resume: bool) -> Rollout | Non
     return found if resume or interrupted else None
 
 
-def _last_tag(session: Session, *, only_behind: bool = True) -> str:
-    """The release of the last rollout that went live anywhere."""
-    last = session.journal.last(action="upgrade", statuses=("succeeded", "halted", "running"))
-    if not only_behind or last is None or last.tag is None:
-        raise UsageError(tr("Name the release."), tr("For example:  gitdeploy fleet upgrade v1.4.0"))
-    return last.tag
+def _last_tag(session: Session, *, live: bool = False) -> str:
+    """The release of the last rollout that went live anywhere, unless it was taken back; LIVE: of that one too. (Else the one
+    before it would be taken back, which nobody asked for.)"""
+    for last in session.journal.rollouts():
+        if last.action == "upgrade" and last.status != "failed" and last.tag is not None:
+            return last.tag if live or last.status in ("succeeded", "halted", "running") else _named()
+        if last.action == "rollback" and not live:
+            break
+    return _named()
+
+
+def _named() -> NoReturn:
+    """Raises `UsageError`: nobody said which release."""
+    raise UsageError(tr("Name the release."), tr("For example:  gitdeploy fleet upgrade v1.4.0"))
 
 
 def _pause(screen: Screen, values: dict[str, Any], variables: dict[str, Any]) -> None:

@@ -37,7 +37,8 @@ _RESULTS = {
 
 
 class HostResult(Struct, frozen=True):
-    """What a task came to on a host. `kind`: ok, failed, unreachable; start and retry while it goes on."""
+    """What a task came to on a host. `kind`: ok, failed (or ignored: it does not matter), unreachable; start and retry while it
+    goes on."""
 
     host: str
     task: str
@@ -57,6 +58,7 @@ class Played(Struct):
     results: list[HostResult] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
     code: int = 0
+    lost: set[str] = field(default_factory=set)  # hosts that Ansible counts as failed or unreachable at the end
 
     @property
     def why(self) -> str:
@@ -187,6 +189,10 @@ class Ansible:
     def _heard(self, event: Mapping[str, Any], played: Played, on_result: OnResult) -> bool:
         data = event.get("event_data") or {}
         kind = _RESULTS.get(str(event.get("event")))
+        if event.get("event") == "playbook_on_stats":
+            played.lost |= {host for count in ("failures", "dark") for host in data.get(count) or ()}
+        if kind == "failed" and data.get("ignore_errors"):
+            kind = "ignored"
         if kind is None:
             if (said := str(event.get("stdout") or "").strip()) and event.get("event") in ("verbose", "error"):
                 played.said.append(said)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -157,11 +158,17 @@ def _take_up(session: Session, rollout: Rollout) -> None:
     settle_all(session, rollout)
     if rollout.status != HALTED:
         return  # what failed before it was interrupted counts
+    for member in session.members(rollout, (UPGRADED, UNCHANGED)):
+        if (
+            member.exit_code
+        ):  # it runs the release and is not back in the balancer: its run is found again, undrain is not
+            session.journal.change(rollout.id, member.host, state=WAITING, exit_code=None, message="")
     for member in session.members(rollout, [state for state in BAD if state != UNREACHABLE]):
         session.journal.change(
             rollout.id, member.host, state=WAITING, attempt=member.attempt + 1, exit_code=None, message=""
         )
-    session.journal.update(rollout.id, status=RUNNING, ended_at=None, phase="prepare")
+    settings = {**rollout.settings, "resumed": rollout.settings.get("resumed", 0) + 1}
+    session.journal.update(rollout.id, status=RUNNING, ended_at=None, phase="prepare", settings=json.dumps(settings))
 
 
 def _prepare(session: Session, rollout: Rollout) -> Outcome | None:
@@ -279,10 +286,10 @@ def _gone_back(session: Session, rollout: Rollout, why: str, bad: Sequence[Membe
     """The hosts that are to go back do, and what the fleet is like then ends the rollout."""
     wanted = session.members(rollout, (REVERTING,))
     back.take_back(session, rollout, [each.host for each in wanted])
-    still = session.members(rollout, (UPGRADED, UNREACHABLE, BROKEN, REVERTING))
-    notes = [why, *back.data_notes(wanted, rollout), _mixed(still, rollout)]
+    mixed = _mixed(session, rollout)
+    notes = [why, *back.data_notes(wanted, rollout), mixed]
     message = joined(" ", (sentence(note) for note in notes if note))
-    if still:
+    if mixed:
         return session.end(rollout, HALTED, message, 4)
     if session.members(rollout, (REVERTED,)):
         return session.end(rollout, ROLLED_BACK, message, 3)
@@ -292,15 +299,31 @@ def _gone_back(session: Session, rollout: Rollout, why: str, bad: Sequence[Membe
     return session.end(rollout, HALTED, message, code)
 
 
-def _mixed(still: Sequence[Member], rollout: Rollout) -> str:
-    """Which hosts are not on the old release, or not known to be."""
+def _mixed(session: Session, rollout: Rollout) -> str:
+    """Which hosts are not on the old release, or not known to be: each is asked, whatever its deployment ended with. Empty where
+    all are."""
+    members = session.members(rollout)
+    asked = [each.host for each in members if each.state not in (LEFT_OUT, UNREACHABLE)]
+    facts = {each.name: each for each in survey(session.ansible, hosts=asked).hosts} if asked else {}
+    on_it, lost, broken = [], [], []
+    for member in members:
+        found = facts.get(member.host)
+        if member.state == LEFT_OUT:
+            continue
+        if found is None or not found.known:
+            lost.append(member.host)
+            continue
+        session.journal.change(rollout.id, member.host, runs=found.runs)
+        if member.state == BROKEN or found.status.get("interrupted"):
+            broken.append(member.host)
+        elif found.status.get("tag") == rollout.tag:
+            on_it.append(member.host)
     parts = []
-    for state, said in (
-        (UPGRADED, tr("On {tag}: ", tag=rollout.tag)),
-        (UNREACHABLE, tr("Unreachable: ")),
-        (BROKEN, tr("Manual intervention required: ")),
+    for names, said in (
+        (on_it, tr("On {tag}: ", tag=rollout.tag)),
+        (lost, tr("Unreachable: ")),
+        (broken, tr("Manual intervention required: ")),
     ):
-        names = [each.host for each in still if each.state == state]
         if names:
             parts.append(said + listing(names, 8))
     return joined(". ", parts)
@@ -309,11 +332,14 @@ def _mixed(still: Sequence[Member], rollout: Rollout) -> str:
 def _second_half(session: Session, rollout: Rollout) -> str:
     """All hosts run the release: what of its migrations the old one could not live with runs now, once. Why it failed."""
     primary = next((each for each in session.members(rollout) if each.role == "primary"), None)
-    steps = (primary.deployment or {}).get("steps") or () if primary is not None else ()
-    if primary is None or not (primary.state == UNCHANGED or any(step["name"] == "migrate-after" for step in steps)):
+    if primary is None:
+        return ""
+    known = (primary.deployment or {}).get("steps")  # of a run that nobody followed to its end there may be none
+    if known and primary.state != UNCHANGED and not any(step["name"] == "migrate-after" for step in known):
         return ""
     session.tell(PhaseBegan(tr("The second half of the migrations"), [primary.host]))
-    request = request_of(rollout, primary.host, "contract", primary.attempt)
+    again = rollout.settings.get("resumed", 0)  # what failed is asked for anew, what still runs is found again
+    request = request_of(rollout, primary.host, f"contract {again}" if again else "contract", primary.attempt)
     variables = {**session.known(rollout), "gitdeploy_requests": {primary.host: request}}
     played = session.ansible.play("contract", variables, hosts=[primary.host])
     ended = played.last(primary.host, "Contract")

@@ -144,15 +144,22 @@ class Session(Struct):
             requests[host] = request_of(rollout, host, playbook, self.member(rollout, host).attempt)
             self.change(rollout, host, state=doing)
 
+        failed: list[HostResult] = []  # in tasks that may be rescued or ignored: whether they were is known at the end
+
         def heard(result: HostResult) -> None:
             if result.kind == "retry" and result.task == task:
                 self.tell(HostChanged(self.member(rollout, result.host), str(result.facts.get("step") or "")))
-            elif result.kind in ("ok", "failed", "unreachable") and (result.task == task or result.kind != "ok"):
-                self.settle(rollout, result.host, _outcome(result, result.task == task))
+            elif result.task == task and result.kind in ("ok", "failed", "unreachable"):
+                self.settle(rollout, result.host, _outcome(result, decides=True))
+            elif result.kind in ("failed", "unreachable"):
+                failed.append(result)
 
         played = self.ansible.play(
             playbook, {**self.known(rollout), "gitdeploy_requests": requests, **variables}, hosts=hosts, on_result=heard
         )
+        for result in failed:
+            if result.host in played.lost:
+                self.settle(rollout, result.host, _outcome(result, decides=False))
         for host in hosts:  # what Ansible left undone and said nothing of, such as a file of tasks that it can't read
             if self.member(rollout, host).state == doing:
                 self.settle(rollout, host, Ended("failed", {}, message=played.why))

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gitdeploy.fleet.journal import Rollout
+from gitdeploy.fleet.journal import Member, Rollout
 from gitdeploy.fleet.session import (
     BAD,
+    FAILED,
     LEFT_OUT,
     REVERTED,
     REVERTING,
@@ -21,9 +22,10 @@ from gitdeploy.fleet.session import (
     request_of,
 )
 from gitdeploy.fleet.survey import HostFacts, survey
-from gitdeploy.messages import heard
+from gitdeploy.messages import heard, tr
 
-_PLAYED = {UPGRADING: "go_live", UNREACHABLE: "go_live"}
+_ASKED = {UPGRADING: ("go_live",), UNREACHABLE: ("go_live", "rollback")}  # a lost host may have been on its way back
+_ENDED = (UPGRADED, REVERTED)  # what was asked of the host then is over: it is asked for anew, not found again
 
 
 def settle_all(session: Session, rollout: Rollout, hosts: Sequence[str] | None = None) -> list[str]:
@@ -33,9 +35,9 @@ def settle_all(session: Session, rollout: Rollout, hosts: Sequence[str] | None =
     if not members:
         return []
     requests = {
-        each.host: [request_of(rollout, each.host, _PLAYED[each.state], each.attempt)]
+        each.host: [request_of(rollout, each.host, what, each.attempt) for what in _ASKED[each.state]]
         for each in members
-        if each.state in _PLAYED
+        if each.state in _ASKED
     }
     found = survey(session.ansible, requests=requests, hosts=[each.host for each in members])
     return [name for facts in found.hosts if (name := _settle(session, rollout, facts)) is not None]
@@ -49,16 +51,19 @@ def _settle(session: Session, rollout: Rollout, facts: HostFacts) -> str | None:
         return None
     session.journal.change(rollout.id, facts.name, runs=facts.runs, **({} if member.was else {"was": facts.runs}))
     there = facts.status.get("tag") == rollout.tag
-    if member.state == REVERTING:
+    if member.state == REVERTING or _run(rollout, member, "rollback", facts)["state"] != "unknown":
         session.change(rollout, facts.name, state=REVERTING if there else REVERTED)
         return None
-    run = next(iter(facts.requests.values()), None)
-    if run is not None and run["state"] == "running":
+    run = _run(rollout, member, "go_live", facts)
+    if run["state"] == "running":
         session.change(rollout, facts.name, state=UPGRADING)
         return facts.name
-    if run is not None and run["state"] == "ended":
+    if run["state"] == "ended":
         session.journal.change(rollout.id, facts.name, state=UPGRADING)
         session.settle(rollout, facts.name, _ended(run, facts))
+        if not there and session.member(rollout, facts.name).state not in BAD:
+            went = tr("{tag} was live there, and {runs} is now.", tag=rollout.tag, runs=facts.runs)
+            session.change(rollout, facts.name, state=FAILED, exit_code=1, message=went)
         return None
     if there:
         state = UNCHANGED if member.state == UNCHANGED or member.was == rollout.tag else UPGRADED
@@ -66,9 +71,14 @@ def _settle(session: Session, rollout: Rollout, facts: HostFacts) -> str | None:
         return None
     if member.state in BAD and member.state != UNREACHABLE:
         return None
-    killed = run is not None and run["state"] == "killed"
-    session.change(rollout, facts.name, state=WAITING, attempt=member.attempt + (1 if killed else 0))
+    anew = run["state"] == "killed" or member.state in _ENDED
+    session.change(rollout, facts.name, state=WAITING, attempt=member.attempt + (1 if anew else 0))
     return facts.name
+
+
+def _run(rollout: Rollout, member: Member, what: str, facts: HostFacts) -> Mapping[str, Any]:
+    """What MEMBER's journal says of the run of WHAT that the rollout asked for."""
+    return facts.requests.get(request_of(rollout, member.host, what, member.attempt)) or {"state": "unknown"}
 
 
 def _ended(run: Mapping[str, Any], facts: HostFacts) -> Ended:

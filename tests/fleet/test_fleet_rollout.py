@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from socket import gethostname
 
 import pytest
@@ -44,6 +46,69 @@ def test_where_one_fails_all_go_back_and_what_that_means_for_the_data_is_said(fl
     states = [(host["host"], host["state"], host["batch"]) for host in fleet.asked("log", "1")["hosts"]]
     assert states == [("web1", "reverted", 0), ("web2", "reverted", 1), ("web3", "rolled_back", 1)]
     assert "hooks/post-deploy" in fleet.run("log", "1", "web3")
+    assert "No host runs v1.2.0." in fleet.run("rollback", "--yes"), "and not the release before it"
+
+
+# ---- hosts whose gitdeploy is a script: what the control host makes of them ----
+
+SCRIPT = """\
+#!/bin/sh
+echo "$*" >> "$0.asked"
+ended() { echo "{\\"state\\": \\"ended\\", \\"exit_code\\": $1, \\"document\\": $2}" > "$0.run-$GITDEPLOY_REQUEST"; }
+good='{"status": "succeeded", "steps": [{"name": "migrate-after", "status": "skipped"}]}' bad='{"error": {"message": "no"}}'
+case "$*" in
+  *" log --request "*) cat "$0.run-${*##* }" 2>&- || echo '{"state": "unknown"}';;
+  *" log"*) echo '[{"action": "upgrade", "status": "succeeded", "backup": "b", "to": {"tag": "v2", "version": ""}}]';;
+  *" status"*) echo "{\\"tag\\": \\"$(cat "$0.tag")\\", \\"version\\": null, \\"second_half\\": true}";;
+  *" config "*) echo "[]";;
+  *" prepare "*) ended 0 "$good";;
+  *" upgrade "*) if [ -e "$0.fails" ]; then ended 3 "$bad"; else echo v2 > "$0.tag"; ended 0 "$good"; fi;;
+  *" restore "*) if [ -e "$0.stuck" ]; then ended 5 "$bad"; else echo v1 > "$0.tag"; ended 0 "$good"; fi;;
+  *" contract "*) if [ -e "$0.half" ]; then ended 1 "$bad"; else ended 0 "$good"; fi;;
+esac
+"""
+DRAIN = """\
+- {command: "false", ignore_errors: true}
+- block: [{command: "false"}]
+  rescue: [{command: "true"}]
+"""
+
+
+def test_what_did_not_come_to_an_end_is_asked_for_anew_and_nothing_is_believed_unseen(
+    fleet: LocalFleet, tmp_path: Path
+) -> None:
+    for name in "abcd":
+        (tmp_path / name).write_text(SCRIPT)
+        (tmp_path / name).chmod(0o755)
+        (tmp_path / f"{name}.tag").write_text("v1\n")
+    (tmp_path / "drain.yml").write_text(DRAIN)
+    common = f"ansible_connection=local ansible_python_interpreter={sys.executable} gitdeploy_dir={tmp_path}"
+    (tmp_path / "hosts.ini").write_text(
+        "".join(f"{name} gitdeploy_executable={tmp_path / name} {common}\n" for name in "abcd")
+    )
+    text = "inventory: hosts.ini\nserial: [1, 100%]\non_failure: rollback-batch\n"
+    (tmp_path / "fleet.yaml").write_text(text)
+    (tmp_path / "drained.yaml").write_text(f"{text}drain: drain.yml\n")
+    for name in ("c.fails", "d.stuck", "a.half"):
+        (tmp_path / name).touch()
+    file = ("-f", str(tmp_path / "fleet.yaml"))
+
+    def states() -> str:
+        return " ".join(host["state"] for host in fleet.asked("log", "1", *file)["hosts"])
+
+    said = fleet.run("upgrade", "v2", "--yes", *file, code=4)
+    assert states() == "upgraded reverted rolled_back locked"
+    assert "On v2: a, d." in said, "d could not go back"
+    (tmp_path / "c.fails").unlink()
+    said = fleet.run("upgrade", "--resume", "-f", str(tmp_path / "drained.yaml"), code=4)
+    assert [(tmp_path / f"{name}.tag").read_text() for name in "abcd"] == ["v2\n"] * 4, "b too, which went back"
+    assert states() == "upgraded " * 3 + "upgraded"
+    assert "The second half of its migrations failed: a: no." in said
+    (tmp_path / "a.half").unlink()
+    fleet.run("upgrade", "--resume", *file)
+    asked = {name: (tmp_path / f"{name}.asked").read_text() for name in "abcd"}
+    assert [asked[name].count(" upgrade ") for name in "abcd"] == [1, 2, 2, 1]
+    assert asked["a"].count(" contract ") == 2
 
 
 def test_a_host_where_deployments_are_paused_is_named_and_nothing_begins(fleet: LocalFleet) -> None:
