@@ -6,12 +6,15 @@ import json
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from support import needs
 
 from gitdeploy.deployment.rehearse.serve import held_port
 from gitdeploy.system import apart
 from gitdeploy.system.apart import _goes_to
+from gitdeploy.system.isolation import found_out
 
 REFUSED = [
     b"USE store",
@@ -77,6 +80,26 @@ def test_what_can_not_be_set_up_ends_with_125_and_what_can_not_be_started_as_in_
             )
             assert (done.returncode, done.stderr.count("\n")) == (code, 1), done.stderr
             assert said in done.stderr
+
+
+def test_files_that_can_not_be_written_to_may_be_gone(tmp_path: Path) -> None:
+    """The journal of a live SQLite database comes and goes while the rehearsal begins."""
+    needs.namespace("--net")
+    needs.mounts()
+    live, place = tmp_path / "app.db", tmp_path / "app/place"
+    live.touch()
+    place.mkdir(parents=True)
+    journal = Path(f"{live}-journal")
+    journal.touch()
+    made = found_out(tmp_path / "app", place, [], [live, journal])
+    assert made.mounts, made.why
+    journal.unlink()
+    done = subprocess.run(
+        made.words(["/bin/sh", "-c", f"echo spoiled >{live}"]), cwd=place, capture_output=True, text=True
+    )
+    assert done.returncode != 0
+    assert "Read-only" in done.stderr
+    assert live.read_bytes() == b""
 
 
 def test_a_port_is_kept_from_others_until_the_app_listens_there() -> None:

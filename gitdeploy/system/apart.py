@@ -2,8 +2,8 @@
 
 The command has a network of its own, in which there is loopback and nothing else. Of the world outside it reaches only the
 servers that were named, at their own port on 127.0.0.1 and at their own sockets, and of a database server only the databases that
-were named: who wants another is refused, whatever its environment says. No other socket that is a file is there. From outside it is reached at one port of loopback, where
-that was asked for. Named folders can't be written to, others are empty for it: sockets of the managers of services are in them. It has
+were named: who wants another is refused, whatever its environment says. No other socket that is a file is there. From outside it is
+reached at one port of loopback, where that was asked for. Named folders can't be written to, others are empty for it: sockets of the managers of services are in them. It has
 a low claim on the processor, is the first to go when memory is short, gains no rights by what it starts (sudo), and dies
 with whoever started this.
 
@@ -211,7 +211,7 @@ def _loopback_up() -> None:
 
 
 def _mount(facts: dict[str, Any]) -> None:
-    """`closed` folders can't be written to, but for what of `open` is in them; those of `hidden` are empty."""
+    """`closed` folders can't be written to, but for what of `open` is in them, nor can `files`; those of `hidden` are empty."""
     _do_mount("none", "/", _RECURSIVE | _PRIVATE)
     for path in facts["closed"]:
         _do_mount(path, path, _BIND | _RECURSIVE)
@@ -219,6 +219,10 @@ def _mount(facts: dict[str, Any]) -> None:
         _do_mount(path, path, _BIND)
     for path in (*facts["closed"], *_mounts_below(facts["closed"], facts["open"])):
         _do_mount("none", path, _REMOUNT | _BIND | _READ_ONLY | (os.statvfs(path).f_flag & _LOCKED))
+    for path in facts["files"]:
+        with contextlib.suppress(FileNotFoundError):  # a database's journal comes and goes
+            _do_mount(path, path, _BIND)
+            _do_mount("none", path, _REMOUNT | _BIND | _READ_ONLY | (os.statvfs(path).f_flag & _LOCKED))
     for server in facts["reach"]:
         if "path" in server:
             _do_mount(f"{facts['own']}/{server['own']}", server["path"], _BIND)
