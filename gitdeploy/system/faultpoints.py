@@ -21,7 +21,8 @@ _argument = ""
 _reached = 0
 
 
-def _load() -> None:
+def load() -> None:
+    """Take up the plan that the environment names: once while this is loaded, again in a fork that has another environment."""
     global _action, _argument
     name = os.environ.get(VARIABLE)
     if not name:
@@ -66,4 +67,4 @@ def _fill(name: str) -> None:
                     pass
 
 
-_load()
+load()

@@ -31,10 +31,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 
+from gitdeploy.system import faultpoints
+
 PROJECT = Path(__file__).resolve().parents[2]
 _MOST = 256 << 10  # bytes of a request: its environment, mostly
 _READ = frozenset(("LANG", "LANGUAGE"))
-_READ_FAMILIES = ("LC_", "PYTHON", "GITDEPLOY_FAULT", "GIT_PYTHON_")
+_READ_FAMILIES = ("LC_", "PYTHON", "GIT_PYTHON_")
 _CALLED_IN = "/called-in"  # stands for the folder of a command until that is known
 
 
@@ -201,6 +203,7 @@ def _become(asked: dict[str, Any], descriptors: Sequence[int]) -> NoReturn:
         time.tzset()
         os.umask(asked["umask"])
         os.chdir(asked["cwd"])
+        faultpoints.load()
         sys.argv = ["-m", *asked["words"]]
         sys.orig_argv = [sys.executable, "-m", "gitdeploy", *asked["words"]]
         for module in list(sys.modules.values()):
