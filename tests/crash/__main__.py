@@ -16,6 +16,7 @@ from functools import cache
 from pathlib import Path
 
 import conftest  # noqa: F401  # a home and a git configuration of our own, as in every test
+from support.fast import fast_folder
 
 from . import campaign, power, served
 from .app import HALVES, MODULE_SCENARIOS, POWER_SCENARIOS, SCENARIOS, CrashApp, CrashModules, Scenario
@@ -45,7 +46,7 @@ def main() -> int:
     table = campaign.Table()
     finds: list[str] = []
     with (
-        tempfile.TemporaryDirectory(prefix="gitdeploy-crash-", dir=campaign.fast_folder()) as folder,
+        tempfile.TemporaryDirectory(prefix="gitdeploy-crash-", dir=fast_folder()) as folder,
         multiprocessing.get_context("fork").Pool(given.jobs) as pool,
     ):
         for name, kind in work:

@@ -42,15 +42,6 @@ ENDED = "ended"
 FINAL = ("commit", "undone")  # records after which everything else must be on disk already
 
 
-def fast_folder() -> str | None:
-    """Where trials are fastest: in memory, where there is enough of it. A kill asks for no disk."""
-    with suppress(OSError):
-        room = os.statvfs("/dev/shm")
-        if room.f_bavail * room.f_frsize > 2 << 30 and os.access("/dev/shm", os.W_OK):
-            return "/dev/shm"
-    return None
-
-
 def import_everything() -> None:
     """What a fork would import else, each time anew."""
     for name in (*(f"cli.{command}" for command in COMMANDS), "databases.sqlite", "sources.catalogue"):

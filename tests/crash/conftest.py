@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.fast import fast_folder
 
 from .app import CrashApp, CrashModules
-from .campaign import fast_folder
 from .served import ServedApp
 
 
