@@ -35,6 +35,11 @@ RULES = {  # sudoers(5) -> whether the restart is done without a password
     f"{NO_PASSWORD} {OTHERS}, PASSWD: {OURS}": False,
     f"{NO_PASSWORD} ALL\n{PASSWORD} {OURS}": False,
     f"{NO_PASSWORD} {OURS}\nnobody ALL=(ALL:ALL) ALL": False,
+    # rules of what is done as somebody else say nothing
+    f"{PASSWORD} {OURS}\nnobody ALL=(daemon) NOPASSWD: ALL": False,
+    f"{NO_PASSWORD} {OURS}\nnobody ALL=(daemon) PASSWD: ALL": True,
+    f"{NO_PASSWORD} {OURS}\nnobody ALL=(ALL, !root) PASSWD: ALL": True,
+    f"{NO_PASSWORD} {OURS}\nnobody ALL=(daemon, root) PASSWD: ALL": False,
     # an administrator's, and the rule of docs/services.md behind it
     f"nobody ALL=(ALL:ALL) ALL\n{NO_PASSWORD} {OURS}, {OTHERS}": True,
     f"{PASSWORD} {OTHERS}\n{NO_PASSWORD} {OURS}": True,

@@ -47,8 +47,21 @@ def _asks(entry: str, *, usually: bool) -> bool:
     return "!authenticate" not in said and ("authenticate" in said or usually)
 
 
+def _as_root(entry: str) -> bool:
+    """Whether a rule is of what is done as root; where it names an alias, that can't be told apart."""
+    users = re.search(r"^ +RunAsUsers: (.*)$", entry, re.MULTILINE)
+    matches = users is None
+    for name in users[1].split(", ") if users is not None else []:
+        user = name.removeprefix("!")
+        if user in ("root", "#0") or user.isupper():  # ALL, too
+            matches = user == name
+    return matches
+
+
 def _matches(entry: str, argv: Sequence[str]) -> bool:
-    """Whether one of a rule's commands is ARGV: a program alone stands for it with any arguments."""
+    """Whether one of a rule's commands is ARGV, done as root: a program alone stands for it with any arguments."""
+    if not _as_root(entry):
+        return False
     wanted = " ".join(argv)
     commands = [line.strip().replace("\\", "") for line in entry.partition("Commands:")[2].splitlines()]
     return any(
