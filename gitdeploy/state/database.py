@@ -213,6 +213,11 @@ class Database:
         """Newest first."""
         return [deployment_row(row) for row in self._rows(f"{SELECT} ORDER BY id DESC LIMIT ?", limit)]
 
+    def tries(self, limit: int) -> list[DeploymentRow]:
+        """Upgrades and rehearsals that have ended and were not refused, newest first."""
+        wanted = "ended_at IS NOT NULL AND action IN ('upgrade', 'rehearse') AND status <> 'refused'"
+        return [deployment_row(row) for row in self._rows(f"{SELECT} WHERE {wanted} ORDER BY id DESC LIMIT ?", limit)]
+
     def deployment(self, deployment: int) -> DeploymentRow | None:
         rows = self._rows(f"{SELECT} WHERE id=?", deployment)
         return deployment_row(rows[0]) if rows else None

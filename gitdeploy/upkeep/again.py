@@ -42,11 +42,10 @@ class Again(Struct, frozen=True):
 def next_try(site: Site, database: Database, tag: str, interval: float) -> Again | None:
     """None where nothing speaks against trying TAG now: neither its last upgrade here nor its rehearsal failed, or somebody has
     changed the app's settings since and may have mended what failed. INTERVAL: seconds between two looks."""
-    ended_ones = [row for row in database.deployments(_LOOKED_AT) if row.ended_at is not None]
-    # A refusal, such as for a try too soon, tells nothing of whether it would fail again.
-    upgrades = [row for row in ended_ones if row.action in ("upgrade", "rehearse") and row.status != "refused"]
     causes: list[str] = []
     ended = ""
+    # A refusal, such as for a try too soon, tells nothing of whether it would fail again.
+    upgrades = database.tries(_LOOKED_AT)
     for row in upgrades:
         if row.status not in ("failed", "rolled_back") or row.target.get("tag") != tag:
             break
