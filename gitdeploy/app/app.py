@@ -306,7 +306,7 @@ class App(Looking):
     def prune(self, *, keep: int | None = None, dry_run: bool = False, caller: Caller | None = None) -> Pruned:
         """Drop backups and generations beyond `backup.keep`."""
 
-        with open_session(self.site, caller or self._caller("prune"), pausable=False) as session:
+        with open_session(self.site, caller or self._caller("prune"), pausable=False, encrypts=not dry_run) as session:
             wanted = session.site.config.backup.keep if keep is None else keep
             if not dry_run:
                 upkeep.prune.forget_old(session.site, session.database)

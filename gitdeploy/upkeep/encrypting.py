@@ -11,17 +11,19 @@ from contextlib import suppress
 from pathlib import Path
 
 from gitdeploy import backups
-from gitdeploy.errors import ConfigError, GitDeployError
+from gitdeploy.errors import ConfigError, GitDeployError, Interrupted
 from gitdeploy.messages import tr
 from gitdeploy.site.site import Site
 from gitdeploy.state import Database
 from gitdeploy.text import path_text
 
 
-def encrypt_backups(site: Site, database: Database, warn: Callable[[str], object]) -> None:
+def encrypt_backups(
+    site: Site, database: Database, warn: Callable[[str], object], tell: Callable[[str], object] = lambda _: None
+) -> None:
     """Encrypt what stands plain in backups, where `backup.encrypt` says for whom, and delete what was decrypted for a
     restore. Backups that an unfinished deployment needs are left as they are. Never raises: what could not be encrypted is
-    WARNed of, and is tried again by the next command that changes something."""
+    WARNed of, and is tried again by the next command that changes something; so is what a signal ends. TELL: what begins."""
     wanted = site.config.backup.encrypt
     with suppress(GitDeployError, OSError):  # state.db can't be read, or the folder: whatever needs them says so
         needed = _needed(database)
@@ -30,12 +32,14 @@ def encrypt_backups(site: Site, database: Database, warn: Callable[[str], object
                 continue
             try:
                 if wanted:
+                    if backups.encrypted.plain(folder):
+                        tell(tr("Encrypting backup {backup}.", backup=folder.name))
                     backups.encrypted.encrypt(folder, folder.name, wanted)
                 elif backups.encrypted.parts(folder):
                     backups.encrypted.tidy(folder)
             except (GitDeployError, OSError) as error:
                 warn(_warning(folder.name, error))
-                if isinstance(error, ConfigError):
+                if isinstance(error, ConfigError | Interrupted):
                     return  # so it would be with each of them
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import signal
 import socket
 import subprocess
 from pathlib import Path
@@ -18,6 +20,7 @@ from gitdeploy.backups.store import Backup
 from gitdeploy.errors import DeploymentFailed
 from gitdeploy.site.site import Site
 from gitdeploy.state import Database
+from gitdeploy.system import interruption
 from gitdeploy.upkeep.encrypting import encrypt_backups
 
 ID = "20260101-000000-v1"
@@ -147,6 +150,20 @@ def test_what_was_put_into_an_imported_backup_here_comes_out_of_it(folder: Path,
     assert (folder / "kept/deep/file").read_text() == "a secret"
     assert (folder / "kept/deep").stat().st_mode & 0o777 == 0o750
     assert (folder / "replaced/link").readlink() == Path("/elsewhere")
+
+
+def test_a_signal_ends_it_for_all_of_them(
+    folder: Path, wanted: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    shutil.copytree(folder, folder.with_name("20260102-000000-v1"))
+    config = SimpleNamespace(backup=SimpleNamespace(encrypt=wanted))
+    site = cast("Site", SimpleNamespace(config=config, state=SimpleNamespace(backups=folder.parent)))
+    warned: list[str] = []
+    told: list[str] = []
+    with Database.open(tmp_path / "state.db") as database:
+        monkeypatch.setattr(interruption, "_received", signal.SIGINT)
+        encrypt_backups(site, database, warned.append, told.append)
+    assert (len(warned), told, parts(folder)) == (1, [f"Encrypting backup {ID}."], [])
 
 
 def test_nothing_that_encrypting_meets_takes_the_place_of_how_a_command_ended(folder: Path, wanted: list[str]) -> None:

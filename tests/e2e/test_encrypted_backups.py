@@ -275,7 +275,9 @@ def test_plain_backups_are_encrypted_once_it_is_set_and_stay_so_when_it_is_not_a
     shop.tell(shop.settings, f"identity: {shop.key}")
     found = {entry["message"] for entry in doctor(shop, code=1)}
     assert any("1 backup not encrypted yet" in message for message in found)
-    shop.gitdeploy("prune")
+    shop.gitdeploy("prune", "--dry-run")
+    assert (shop.newest() / "kept/.env").exists()
+    assert f"Encrypting backup {shop.newest().name}." in shop.gitdeploy("prune").text
     shop.nothing_plain()
     assert doctor(shop) == [
         {

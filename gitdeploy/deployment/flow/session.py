@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 
 from gitdeploy.deployment import flow
@@ -27,11 +27,12 @@ def open_session(
     pausable: bool = True,
     replaces: Replaces = Replaces.NOTHING,
     goes_on: bool = True,
+    encrypts: bool = True,
 ) -> Iterator[Session]:
     """Take the lock, open the database, recover what an earlier run left unfinished, refuse where deployments are paused.
 
     replaces: what is to go live, which is the way out where an earlier deployment can't be put right. goes_on: something
-    is done after a recovery, by the deploy.yaml that holds then.
+    is done after a recovery, by the deploy.yaml that holds then. encrypts: backups that still are plain, at the end.
 
     Raises `LockedError`, `DeploymentFailed`; whatever recovery raises.
     """
@@ -55,8 +56,18 @@ def open_session(
             ):  # not earlier: recovery takes a git that runs here for the holder of a stale lock
                 yield session
         finally:
-            with interruption.shield():
-                encrypt_backups(session.site, database, partial(_warn, session))
+            if encrypts:
+                _encrypt(session)
+
+
+def _encrypt(session: Session) -> None:
+    """A signal ends it, but for one that came before: that has ended the deployment, whose data are not left plain for it."""
+    with interruption.shield() if interruption.received() is not None else nullcontext():
+        encrypt_backups(session.site, session.database, partial(_warn, session), partial(_tell, session))
+
+
+def _tell(session: Session, text: str) -> None:
+    session.caller.listener(Line(text, "info"))
 
 
 def _warn(session: Session, text: str) -> None:
