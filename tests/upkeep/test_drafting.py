@@ -286,6 +286,9 @@ ROWS: dict[str, tuple[Tree, Mapping[str, str], Mapping[str, str], Mapping[str, A
         {"service.compose": None},
         {"service.systemd": "what restarts it?"},
     ),
+    **{f"a compose file that holds {text!r}": (
+        {"compose.yaml": text}, {}, {}, {"service.compose": None}, {"service.systemd": "what restarts it?"},
+    ) for text in ("", "- web\n", "web\n")},
     "a socket": (
         {"gunicorn.conf.py": 'bind = "unix:/run/shop.sock"\n'},
         {},

@@ -39,7 +39,8 @@ def composed(root: Path) -> list[Composed]:
     services: Any = None
     with suppress(OSError, yaml.YAMLError, ValueError, RecursionError):
         if (root / file).stat().st_size <= _LARGEST:
-            services = yaml.safe_load((root / file).read_bytes()).get("services")
+            made = yaml.safe_load((root / file).read_bytes())
+            services = made.get("services") if isinstance(made, Mapping) else None
     if not isinstance(services, Mapping):
         return []
     found = [
