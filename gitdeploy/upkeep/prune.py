@@ -84,6 +84,7 @@ def prune(site: Site, *, keep: int, line: Callable[[str], object], dry_run: bool
             venvs.remove(path)
         except GitDeployError as error:  # files of another user's in it; the deployment is whole all the same
             line(tr("{message} {hint}", message=error.message, hint=error.hint))
+    downloaded.sweep(site.state.pythons)
     for path in pythons:
         downloaded.remove(path)
     if pythons:

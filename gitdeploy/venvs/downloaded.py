@@ -11,6 +11,7 @@ from pathlib import Path
 
 from gitdeploy.venvs.generations import in_use
 
+_GONE = ".gone-"
 _FRESH = 7 * 86400.0  # seconds: one that was downloaded for a build which failed is there for the next try
 
 
@@ -40,13 +41,19 @@ def _homes(place: Path) -> list[str]:
     return found
 
 
+def sweep(pythons: Path) -> None:
+    """Finish deletions that were cut off."""
+    for gone in pythons.glob(f"{_GONE}*"):
+        shutil.rmtree(gone, ignore_errors=True)
+
+
 def remove(folder: Path) -> None:
     """Delete an interpreter, and the links of uv's that lead to it. Another name first, so that none is ever half there."""
     real = os.path.realpath(folder)
     for entry in folder.parent.iterdir():
         if entry.is_symlink() and os.path.realpath(entry) == real:
             entry.unlink()
-    gone = folder.with_name(f".gone-{folder.name}")
+    gone = folder.with_name(f"{_GONE}{folder.name}")
     shutil.rmtree(gone, ignore_errors=True)
     os.rename(folder, gone)
     shutil.rmtree(gone, ignore_errors=True)

@@ -160,6 +160,7 @@ def test_a_downloaded_python_goes_with_the_last_venv_that_is_made_with_it(checko
         (place / "bin").mkdir(parents=True)
         (place / "bin/python3").write_text("")
         os.utime(place, (old, old))
+    (site.state.pythons / ".gone-cpython-3.9.9-linux/bin").mkdir(parents=True)  # half deleted when that was killed
     (site.state.pythons / "cpython-3.10-linux").symlink_to("cpython-3.10.1-linux")  # as uv makes them
     os.utime(site.state.pythons / "cpython-3.14.0-linux")  # downloaded just now, for a build that failed
     for name, python in (("live", "3.11.2"), ("backed", "3.12.3"), ("loose", "3.10.1")):
