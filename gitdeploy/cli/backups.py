@@ -215,15 +215,28 @@ def export(screen: Screen, /, ref: str, file: str) -> None:
     beside = place.with_name(f".{place.name}.{os.getpid()}")
     try:
         descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileNotFoundError as error:
+        raise DeploymentFailed(
+            tr("{file} can't be written: {why}.", file=path_text(file), why=error.strerror),
+            tr("Make its folder: mkdir -p {folder}", folder=shell_word(str(place.parent))),
+        ) from error
+    except OSError as error:
+        raise _unwritable(file, error) from error
+    try:
         with os.fdopen(descriptor, "wb") as out:
             made = app.export_backup(ref, out)
             out.flush()
             os.fsync(out.fileno())
         os.rename(beside, place)
+    except FileNotFoundError as error:  # something of the backup, which was deleted meanwhile
+        why = tr(
+            "{where}{strerror}.",
+            where=tr("{filename}: ", filename=path_text(str(error.filename))),
+            strerror=error.strerror,
+        )
+        raise DeploymentFailed(why, tr("`gitdeploy backups` lists them.")) from error
     except OSError as error:
-        raise DeploymentFailed(
-            tr("{file} can't be written: {why}.", file=path_text(file), why=error.strerror), tr("Name another place.")
-        ) from error
+        raise _unwritable(file, error) from error
     finally:
         beside.unlink(missing_ok=True)
     size = place.stat().st_size
@@ -231,6 +244,12 @@ def export(screen: Screen, /, ref: str, file: str) -> None:
     said = tr("{backup} is in {file} ({size}). On another server, in the app's checkout: {way}", backup=made.id,
               file=path_text(file), size=size_text(size), way=way)  # fmt: skip
     screen.result({"id": made.id, "file": str(place.absolute()), "size": size}, said)
+
+
+def _unwritable(file: str, error: OSError) -> DeploymentFailed:
+    return DeploymentFailed(
+        tr("{file} can't be written: {why}.", file=path_text(file), why=error.strerror), tr("Name another place.")
+    )
 
 
 @command.command("import", context_settings=EXAMPLE)

@@ -150,8 +150,12 @@ def test_what_is_refused_says_the_way_that_then_works(exported: Path, there: Sam
     os.utime(imported / "include.since", (time.time() + 0.105,) * 2)
     made = json.loads(there.gitdeploy("backup", "--json").out)["id"]
     assert (imported.with_name(made) / "include/uploads/deep/scan").read_bytes() == scan.read_bytes()
-    nowhere = there.gitdeploy("backups", "export", "latest", str(there.folder / "no/file"), code=1)
-    assert "Name another place." in nowhere.err
+    file = there.folder / "no/file"
+    nowhere = there.gitdeploy("backups", "export", "latest", str(file), code=1)
+    (way,) = re.findall(r"Make its folder: (.*)", nowhere.err)
+    subprocess.run(way, shell=True, check=True)
+    there.gitdeploy("backups", "export", "latest", str(file))
+    assert "Name another place." in there.gitdeploy("backups", "export", "latest", str(file / "file"), code=1).err
 
 
 def test_where_signatures_are_wanted_a_commit_from_a_file_alone_is_no_release(exported: Path, tmp_path: Path) -> None:

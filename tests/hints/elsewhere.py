@@ -55,6 +55,7 @@ FOLLOWED_ELSEWHERE = {
     "Encrypt them now: gitdeploy prune": "e2e/test_encrypted_backups.py::test_plain_backups_are_encrypted_once_it_is_set_and_stay_so_when_it_is_not_any_more",
     "To import it all the same: --other-app": "e2e/test_backups_elsewhere.py::test_what_is_refused_says_the_way_that_then_works",
     "Name a new file.": "e2e/test_backups_elsewhere.py::test_what_is_refused_says_the_way_that_then_works",
+    "Make its folder: mkdir -p {}": "e2e/test_backups_elsewhere.py::test_what_is_refused_says_the_way_that_then_works",
     "Name another place.": "e2e/test_backups_elsewhere.py::test_what_is_refused_says_the_way_that_then_works",
     "Name a file, or pipe it somewhere.": "e2e/test_backups_elsewhere.py::test_through_a_pipe_and_twice_the_same",
     "Export it anew where it came from": "e2e/test_backups_elsewhere.py::test_a_backup_comes_back_on_another_server_byte_for_byte",
