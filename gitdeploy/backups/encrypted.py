@@ -15,9 +15,9 @@ import re
 import shutil
 import stat
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import IO
 
@@ -64,16 +64,38 @@ def recipients(folder: Path) -> list[str]:
 
 def _contents(part: Path) -> Contents:
     """What PART holds; nothing where that can't be told."""
+    return _contents_of(_stamped(part))
+
+
+_Stamped = tuple[Path, tuple[int, ...]]  # a list's place, and what tells that it is the same
+
+
+def _stamped(part: Path) -> _Stamped:
     place = part.with_suffix(".json")
+    try:
+        facts = place.stat()
+    except OSError:
+        return place, ()
+    return place, (facts.st_size, facts.st_mtime_ns, facts.st_ino, facts.st_ctime_ns)
+
+
+@lru_cache(maxsize=4)
+def _contents_of(stamped: _Stamped) -> Contents:
+    place, facts = stamped
     with suppress(OSError, ValueError, RecursionError, msgspec.ValidationError):
-        if place.stat().st_size <= _LARGEST:
+        if facts and facts[0] <= _LARGEST:
             return msgspec.convert(json.loads(place.read_bytes()), Contents)
     return Contents((), ())
 
 
-def entries(folder: Path) -> dict[str, Entry]:
+def entries(folder: Path) -> Mapping[str, Entry]:
     """Path in the backup's folder -> what is encrypted of it."""
-    return {entry.path.removeprefix(FILES): entry for part in parts(folder) for entry in _contents(part).entries}
+    return _entries_of(tuple(_stamped(part) for part in parts(folder)))
+
+
+@lru_cache(maxsize=2)  # each path of a backup is asked for by itself
+def _entries_of(lists: tuple[_Stamped, ...]) -> Mapping[str, Entry]:
+    return {entry.path.removeprefix(FILES): entry for each in lists for entry in _contents_of(each).entries}
 
 
 def plain(folder: Path) -> list[str]:
@@ -328,7 +350,11 @@ def _files(folder: Path, path: str) -> dict[str, tuple[int, int]]:
 
 
 def _below(folder: Path, path: str) -> Iterator[tuple[str, Entry]]:
-    for name, entry in entries(folder).items():
+    held = entries(folder)
+    if path in held and not held[path].folder:
+        yield path, held[path]
+        return
+    for name, entry in held.items():
         if name == path or name.startswith(f"{path}/"):
             yield name, entry
 

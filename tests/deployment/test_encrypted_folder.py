@@ -152,6 +152,29 @@ def test_what_was_put_into_an_imported_backup_here_comes_out_of_it(folder: Path,
     assert (folder / "replaced/link").readlink() == Path("/elsewhere")
 
 
+def test_a_list_is_read_once_however_many_files_are_asked_for(
+    folder: Path, wanted: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(20):
+        (folder / f"kept/{number}").write_text("x" * number)
+    encrypted.encrypt(folder, ID, wanted)
+    reads: list[bytes] = []
+    loads = json.loads
+
+    def counted(text: bytes) -> object:
+        reads.append(text)
+        return loads(text)
+
+    monkeypatch.setattr(json, "loads", counted)
+    sizes = [encrypted.content_size(folder, f"kept/{number}") for number in range(20)]
+    assert (sizes, encrypted.content_size(folder, "kept")) == (list(range(20)), sum(range(20)) + len("a secret"))
+    assert len(reads) <= 1
+    (folder / "kept").mkdir()
+    (folder / "kept/3").write_text("longer by now")
+    encrypted.encrypt(folder, ID, wanted)
+    assert encrypted.content_size(folder, "kept/3") == len("longer by now")
+
+
 def test_a_signal_ends_it_for_all_of_them(
     folder: Path, wanted: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
