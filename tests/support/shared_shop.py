@@ -17,6 +17,7 @@ source: {{type: git}}
 venv: {{path: null}}
 hooks: {{dir: hooks, migrate: ["{python} migrate.py"]}}
 backup: {{databases: ["sqlite:///{database}"]}}
+service: {{command: "true"}}
 """
 MIGRATE = """\
 import pathlib, socket, sqlite3
