@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import pwd
 import socket
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gitdeploy.cli.installed_units import install_units
 from gitdeploy.cli.page_port import free_port, nginx_block, shown_host
@@ -15,8 +16,8 @@ from gitdeploy.cli.screen import Screen
 from gitdeploy.cli.units import all_unit
 from gitdeploy.cli.web_parts import imported, say_code
 from gitdeploy.config.apps_list import AppsList
-from gitdeploy.errors import ConfigError, DeploymentFailed, UsageError
-from gitdeploy.messages import tr
+from gitdeploy.errors import ConfigError, DeploymentFailed, GitDeployError, UsageError
+from gitdeploy.messages import heard, said, tr
 from gitdeploy.several.listed import USUAL, read_list
 from gitdeploy.system import owner as owners
 from gitdeploy.system.ourselves import refuse_changeable
@@ -65,6 +66,8 @@ def serve(screen: Screen, host: str | None, port: int | None, user: str) -> None
         screen.write_error(tr("Warning: GITDEPLOY_WEB_TOKEN does not open the page of all apps.\n"))
     if found.why:
         screen.message(found.why)
+    if page_user is not None:
+        _refuse_user(listed, page_user[0])
     store = _store_of(listed, page_user)
     link = f"http://{shown_host(where)}:{found.number}/upgrade/"
 
@@ -93,23 +96,65 @@ def serve(screen: Screen, host: str | None, port: int | None, user: str) -> None
 
 
 def store(user: str) -> Store:
-    """Its tokens and sessions. Root becomes the page's user for it: the folder is that user's."""
+    """Its tokens and sessions. Root becomes the page's user for it, USER where nobody served it yet: the folder is that user's."""
     imported("access.store")  # before this process loses root's right to read it
-    listed, page_user = read_list(), _page_user(user)
+    listed = read_list()
+    found = _owner_of(_folder_of(listed)) if os.geteuid() == 0 else None
+    page_user = found if found is not None else _page_user(user)
     made = _store_of(listed, page_user)
     if page_user is not None:
         owners.become(*page_user)
     return made
 
 
+def _folder_of(listed: AppsList) -> Path:
+    return _STATE if listed.file == USUAL else listed.file.parent / "gitdeploy-page"
+
+
+def _owner_of(folder: Path) -> tuple[int, int] | None:
+    """uid and gid of whom FOLDER is; None where there is none, or it is still root's."""
+    try:
+        found = os.lstat(folder)
+    except OSError:
+        return None
+    return (found.st_uid, found.st_gid) if found.st_uid != 0 else None
+
+
+def _refuse_user(listed: AppsList, uid: int) -> None:
+    """Raises `UsageError` where UID, whom browsers reach, owns an app, or isn't whom the page was served as before."""
+    name = owners.user_name(uid)
+    for app in listed.apps:
+        if (found := _owner_of(app.folder)) is not None and found[0] == uid:
+            raise UsageError(
+                tr("The page of all apps is not served as {user}, who owns {name}.", user=name, name=app.name),
+                tr("Name a user that owns nothing else: gitdeploy web --all --user NAME"),
+            )
+    folder = _folder_of(listed)
+    if (before := _owner_of(folder)) is not None and before[0] != uid:
+        raise UsageError(
+            tr(
+                "{folder} is {user}'s, as whom the page was served before.",
+                folder=path_text(str(folder)),
+                user=owners.user_name(before[0]),
+            ),
+            tr(
+                "Serve it as before, or hand its sessions over: chown -R {user} {folder}",
+                user=shell_word(name),
+                folder=shell_word(str(folder)),
+            ),
+        )
+
+
 def _store_of(listed: AppsList, page_user: tuple[int, int] | None) -> Store:
     from gitdeploy.web.access.store import Store
 
-    folder = _STATE if listed.file == USUAL else listed.file.parent / "gitdeploy-page"
+    folder = _folder_of(listed)
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if page_user is not None:
-            folder.parent.chmod(0o755) if folder == _STATE else None
+        for parent in (each for each in reversed(folder.parents) if not each.exists()):
+            parent.mkdir(mode=0o755)
+            parent.chmod(0o755)  # whatever the umask: the page's user passes here
+        folder.mkdir(mode=0o700, exist_ok=True)
+        if page_user is not None and _owner_of(folder) is None:
             os.chown(folder, *page_user, follow_symlinks=False)
     except OSError as error:
         raise DeploymentFailed(
@@ -125,17 +170,24 @@ def _first_code(store: Store, page_user: tuple[int, int] | None) -> str | None:
 
     reading, writing = os.pipe()
     if (pid := os.fork()) == 0:
+        told: dict[str, Any] = {"error": said(tr("The first code could not be made."))}
         try:
             if page_user is not None:
                 owners.become(*page_user)
-            os.write(writing, (store.first_code(CODE_LASTS) or "").encode())
+            told = {"code": store.first_code(CODE_LASTS)}
+        except GitDeployError as error:
+            told = {"error": {**said(error.message), **said(error.hint, "hint")}}
         finally:
+            os.write(writing, json.dumps(told).encode())
             os._exit(0)
     os.close(writing)
     with os.fdopen(reading) as pipe:
-        code = pipe.read()
+        heard_of = json.loads(pipe.read())
     os.waitpid(pid, 0)
-    return code or None
+    if "error" in heard_of:
+        raise DeploymentFailed(heard(heard_of["error"]), heard(heard_of["error"], "hint"))
+    code: str | None = heard_of["code"]
+    return code
 
 
 def _page_user(name: str) -> tuple[int, int] | None:

@@ -18,7 +18,7 @@ from contextlib import suppress
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from socketserver import ThreadingUnixStreamServer
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 from typing import Any
 
 import pytest
@@ -304,7 +304,20 @@ def test_the_list_may_change_while_it_serves(together: Together) -> None:
     good = together.list.read_text()
     together.list.write_text("apps: [")
     assert len(together.rows()) == 2, "while somebody edits it, it is what it was"
+    together.list.write_text(f"{good}web: {{hosts: [apps.example.com]}}\n")
+    wait_until(lambda: together.ask("/healthz", Host="apps.example.com")[0] == 200, together.rows)
+    if ROOT:  # the page alone is of this user
+        (page,) = [pid for pid, uid in together.members().items() if uid == pwd.getpwnam(PAGE_USER).pw_uid]
+        os.kill(page, signal.SIGKILL)
+        wait_until(lambda: _answers(together), together.members)
+        assert together.ask("/healthz", Host="apps.example.com")[0] == 200, "one that is started again knows it too"
     together.list.write_text(good)
+
+
+def _answers(together: Together) -> bool:
+    with suppress(OSError):
+        return together.ask("/healthz")[0] == 200
+    return False
 
 
 def test_a_process_that_is_killed_comes_again(together: Together) -> None:
@@ -353,6 +366,8 @@ def test_all_end_with_the_one_that_started_them(together: Together) -> None:
     together.start()  # and everything is there again
     assert len(together.rows()) == 2
     assert "Log in with a token." in (together.top / "log").read_text()
+    sockets = list(Path("/run" if ROOT else gettempdir()).glob(f"gitdeploy-page-{process.pid}-*"))
+    assert sockets == [], "what the killed one left is gone"
 
 
 # ---- an app whose owner means ill ----
@@ -615,9 +630,30 @@ def test_what_is_asked_of_root_in_vain(together: Together) -> None:
     said = together.type("web", "--all", "--user", "nobody-of-this-name", code=2)
     assert "useradd --system --shell /usr/sbin/nologin nobody-of-this-name" in said
     assert "is not served as root" in together.type("web", "--all", "--user", "root", code=2)
+    said = together.type("web", "--all", "--user", "nobody", "--port", str(free_port()), code=2)
+    assert "is not served as nobody, who owns shop." in said
+    said = together.type("web", "--all", "--user", "daemon", "--port", str(free_port()), code=2)
+    assert f"is {PAGE_USER}'s, as whom the page was served before." in said
+    for user in ("daemon", "nobody-of-this-name"):
+        assert "reader" in together.type("web", "--all", "--user", user, "token", "list")
+    state = together.top / "gitdeploy-page"
+    assert {each.stat().st_uid for each in (state, *state.iterdir())} == {pwd.getpwnam(PAGE_USER).pw_uid}
     said = together.type("web", "--all", "--user", PAGE_USER, "--port", str(together.port), code=2)
     assert "is in use" in said
     assert "A free one: gitdeploy web --all --port " in said
+    damaged = together.top / "damaged/gitdeploy-page"
+    damaged.mkdir(parents=True)
+    (damaged / "web.db").write_text("no database" * 1000)
+    for each in (damaged, damaged / "web.db"):
+        os.chown(each, pwd.getpwnam(PAGE_USER).pw_uid, -1)
+    (together.top / "damaged/apps.yaml").write_text("apps: {}\n")
+    whole, together.environment["GITDEPLOY_APPS"] = together.list, str(together.top / "damaged/apps.yaml")
+    said = together.type("web", "--all", "--user", "daemon", "--port", str(free_port()), code=2)
+    hint = said[said.index("chown -R") :].splitlines()[0]
+    subprocess.run(hint.split(), check=True)
+    said = together.type("web", "--all", "--user", "daemon", "--port", str(free_port()), code=1)
+    together.environment["GITDEPLOY_APPS"] = str(whole)
+    assert "which keeps the page's tokens and sessions, can't be used" in said
     unit = together.type("web", "--all", "--print-unit")
     assert "ExecStart=" in unit
     assert "User=" not in unit

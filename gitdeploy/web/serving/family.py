@@ -46,6 +46,7 @@ _SIGNALS = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _STEP = 1.0  # seconds between two looks at the list
 _STABLE = 10.0  # seconds; a process that ended earlier is started again more slowly each time
 _SLOWEST = 30.0  # seconds
+_OURS = "gitdeploy-page-"
 _ENDS_WITHIN = 10.0  # seconds that a process has to end
 _ENVIRONMENT = Path("/etc/gitdeploy")  # NAME.env: variables for the process of one app, as its own unit would read them
 
@@ -87,7 +88,8 @@ class Family(Struct):
     def serve(self, ready: Callable[[], None]) -> None:
         """Serve until SIGTERM or SIGINT. READY is called when all are started."""
         templates()  # half a second, once for all
-        self.folder = Path(tempfile.mkdtemp(prefix="gitdeploy-page-", dir=_runtime_folder()))
+        _remove_old(_runtime_folder())
+        self.folder = Path(tempfile.mkdtemp(prefix=f"{_OURS}{os.getpid()}-", dir=_runtime_folder()))
         if self.user is not None:
             os.chown(self.folder, self.user.uid, self.user.gid)
         self.lifeline = os.pipe()
@@ -123,8 +125,7 @@ class Family(Struct):
             if stamp != self.stamp:
                 found = read_list(self.listed.file)
                 self.stamp = stamp
-                if found.apps != self.listed.apps:
-                    self._take_up(found)
+                self._take_up(found)  # its settings too: a page that is started again begins with them
 
     def _listen(self, name: str) -> socket.socket:
         """A socket of the app NAME. Everybody may connect who may enter the folder: the page."""
@@ -197,13 +198,17 @@ class Family(Struct):
         listening = self.members[app.name].listening
         assert listening is not None
         self._keep_only(listening)
+        variables: dict[str, str] = {}
         try:
+            self._refuse_page_user(app)
             variables = _variables(app.name) if os.geteuid() == 0 else {}
             os.environ.update(variables)  # for root's small process, which starts the deployments
             outside.as_owner.become_owner(app.folder)
             os.environ.update(variables)
         except (GitDeployError, OSError) as error:
-            if self.user is not None:
+            if self.user is not None and os.geteuid() == 0:  # it may have become the owner already
+                for name in variables:
+                    os.environ.pop(name, None)  # they are that app's
                 owners.become(self.user.uid, self.user.gid)
             self._end_with_it()
             why = error if isinstance(error, GitDeployError) else DeploymentFailed(
@@ -214,6 +219,21 @@ class Family(Struct):
         self._end_with_it()
         together.serve_behind(listening, app)
         raise SystemExit
+
+    def _refuse_page_user(self, app: Listed) -> None:
+        """Raises `DeploymentFailed` where the page's user, whom browsers reach, owns APP. (One that was listed before the page
+        was served is refused by the command.)"""
+        with suppress(OSError):
+            if self.user is None or app.folder.stat().st_uid != self.user.uid:
+                return
+            raise DeploymentFailed(
+                tr(
+                    "The page of all apps is not served as {user}, who owns {name}.",
+                    user=owners.user_name(self.user.uid),
+                    name=app.name,
+                ),
+                tr("Name a user that owns nothing else: gitdeploy web --all --user NAME"),
+            )
 
     def _keep_only(self, own: socket.socket | None) -> None:
         """Close the others' sockets: what is asked of one app is never heard by another's owner."""
@@ -292,6 +312,15 @@ def _runtime_folder() -> str:
         return os.environ.get("RUNTIME_DIRECTORY") or "/run"  # the unit's own, which systemd removes
     own = os.environ.get("XDG_RUNTIME_DIR", "")
     return own if own and os.access(own, os.W_OK | os.X_OK) else tempfile.gettempdir()
+
+
+def _remove_old(place: str) -> None:
+    """What pages left in PLACE that were killed."""
+    for folder in Path(place).glob(f"{_OURS}*"):
+        with suppress(OSError, ValueError):
+            ours = os.geteuid() in (0, folder.lstat().st_uid)
+            if ours and not os.path.exists(f"/proc/{int(folder.name.split('-')[2])}"):
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _nothing() -> None:

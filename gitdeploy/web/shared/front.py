@@ -49,7 +49,7 @@ class Front(Entrance):
         self.behind = Behind(sockets)
         self._prefix = prefix
         self._listed = listed
-        self._stamp = _stamp(listed.file)
+        self._stamp: tuple[int, ...] | None = None  # it may have changed since it was read
         self._lock = threading.Lock()
         self._rows: tuple[float, list[Row]] | None = None
         self._reading = threading.Lock()
