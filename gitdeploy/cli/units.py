@@ -10,6 +10,7 @@ from pathlib import Path
 
 from gitdeploy.cli.sandbox import sandbox
 from gitdeploy.config.window import Window
+from gitdeploy.several.listed import USUAL, VARIABLE, list_file
 from gitdeploy.site.site import Site
 from gitdeploy.system.owner import user_name
 from gitdeploy.text import path_text
@@ -47,9 +48,12 @@ WantedBy=multi-user.target
 def all_unit(user: str) -> str:
     """The unit of `gitdeploy web --all`."""
     words = [*_program(), "web", "--all", *(["--user", user] if user != "gitdeploy" else [])]
+    listed = list_file()
+    variable = _quoted(f"{VARIABLE}={listed}").replace("$$", "$")  # no variable is read there
+    elsewhere = f"Environment={variable}\n" if listed != USUAL else ""
     return f"""\
 # {_FOLDER}/gitdeploy-page.service        then: systemctl daemon-reload && systemctl enable --now gitdeploy-page
-# One page for all apps of /etc/gitdeploy/apps.yaml. It begins as root: the page is then served as {user}, and each app's
+# One page for all apps of the list. It begins as root: the page is then served as {user}, and each app's
 # process becomes that app's owner. Deployments that it starts run outside this unit: restarting it disturbs none of them.
 [Unit]
 Description=gitdeploy page of all apps
@@ -57,7 +61,7 @@ After=network.target
 
 [Service]
 UMask=0022
-RuntimeDirectory=gitdeploy
+{elsewhere}RuntimeDirectory=gitdeploy
 ProtectKernelModules=yes
 ProtectKernelLogs=yes
 ProtectClock=yes

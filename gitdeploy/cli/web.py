@@ -209,7 +209,8 @@ def list_tokens(screen: Screen, /) -> None:
     Example:
       gitdeploy web token list
     """
-    rows = _store(screen).tokens()
+    store = _store(screen)
+    rows = store.tokens()
     table = screen.table(
         [
             (
@@ -233,7 +234,7 @@ def list_tokens(screen: Screen, /) -> None:
             }
             for row in rows
         ],
-        table if rows else tr("There is no token yet.  Make one: gitdeploy web token add NAME"),
+        table if rows else tr("There is no token yet.  Make one: {command} token add NAME", command=store.command),
     )
 
 

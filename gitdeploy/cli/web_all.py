@@ -161,7 +161,7 @@ def _store_of(listed: AppsList, page_user: tuple[int, int] | None) -> Store:
             tr("{folder} can't be made: {strerror}.", folder=path_text(str(folder)), strerror=error.strerror),
             tr("The page of all apps keeps its sessions there: run it as root, or as whose list it is."),
         ) from error
-    return Store(folder / "web.db", _nothing)
+    return Store(folder / "web.db", _nothing, command="gitdeploy web --all")
 
 
 def _first_code(store: Store, page_user: tuple[int, int] | None) -> str | None:

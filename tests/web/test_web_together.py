@@ -206,12 +206,14 @@ def test_the_api_of_each_app_is_behind_its_name(together: Together) -> None:
     for name in ("shop", "wiki"):
         _, said, _ = together.ask(f"/{name}/api/status")
         assert said["data"]["path"] == str(together.top / name / "app")
-        assert together.ask(f"/{name}/api/openapi.json")[0] == 200
+        assert together.ask(f"/{name}/api/openapi.json")[1]["servers"] == [{"url": f"/upgrade/{name}"}]
     assert together.ask("/nothing/api/status")[0] == 404
     assert together.ask("/shop/api/nothing")[0] == 404
     assert together.ask("/shop/api/status", {})[0] == 405
     status, said, _ = together.ask("/api/apps", token=None)
     assert (status, said["kind"]) == (401, "unauthorized")
+    assert "`gitdeploy web --all token add NAME`" in said["hint"]
+    assert "apps.yaml" in together.ask("/api/apps", Host="evil.example")[1]["hint"]
 
 
 def test_who_may_not_at_the_page_may_not_at_any_app(together: Together) -> None:
@@ -656,5 +658,8 @@ def test_what_is_asked_of_root_in_vain(together: Together) -> None:
     assert "which keeps the page's tokens and sessions, can't be used" in said
     unit = together.type("web", "--all", "--print-unit")
     assert "ExecStart=" in unit
+    assert f"Environment=GITDEPLOY_APPS={together.list}\n" in unit
+    said = together.type("web", "--all", "--user", PAGE_USER, "token", "add", "li", code=2)
+    assert "Revoke it first: gitdeploy web --all token revoke li" in said
     assert "User=" not in unit
     assert "trusted_proxies" in together.type("web", "--all", "--print-proxy")

@@ -44,15 +44,15 @@ HEADERS = {
 }
 
 
-def check_host(request: Request, hosts: tuple[str, ...]) -> None:
-    """Only by names that the operator gave, and by loopback: else any site could point its own name at this server (DNS
+def check_host(request: Request, hosts: tuple[str, ...], file: str) -> None:
+    """Only by names that the operator gave, and by loopback (FILE has them): else any site could point its own name at this server (DNS
     rebinding). Raises `Forbidden`."""
     host = host_of(request.headers.get("Host", ""))
     if host is None or not (is_loopback(host) or host in {name.lower() for name in hosts}):
         shown = clean(request.headers.get("Host", ""), limit=80) or "none"
         raise Forbidden(
             tr("This page does not answer to the name `{shown}`.", shown=shown),
-            tr("The operator adds the name that it is asked for by to `web.hosts` in deploy.yaml."),
+            tr("The operator adds the name that it is asked for by to `web.hosts` in {file}.", file=file),
         )
 
 
@@ -113,13 +113,14 @@ def _normal(origin: str) -> str:
     return origin
 
 
-def check_access(access: Access | None, needs: str) -> Access:
-    """Somebody is there, and may do it. Raises `NotLoggedIn`, `Forbidden`."""
+def check_access(access: Access | None, needs: str, command: str) -> Access:
+    """Somebody is there, and may do it; COMMAND makes tokens. Raises `NotLoggedIn`, `Forbidden`."""
     if access is None:
         raise NotLoggedIn(
             tr("You are not logged in."),
             tr(
-                "Log in on the page, or send a token: Authorization: Bearer TOKEN (`gitdeploy web token add NAME` makes one)"
+                "Log in on the page, or send a token: Authorization: Bearer TOKEN (`{command} token add NAME` makes one)",
+                command=command,
             ),
         )
     if needs == "change" and access.read_only:

@@ -63,8 +63,16 @@ class TokenRow(Struct, frozen=True):
 class Store:
     """web.db. Opened anew for each use: cheap, and safe in threads and in the workers of a forking server."""
 
-    def __init__(self, path: Path, make_folder: Callable[[], None], clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        path: Path,
+        make_folder: Callable[[], None],
+        clock: Callable[[], float] = time.time,
+        *,
+        command: str = "gitdeploy web",
+    ) -> None:
         self.path = path
+        self.command = command  # what makes and revokes tokens
         self._make_folder = make_folder
         self._clock = clock
 
@@ -91,8 +99,10 @@ class Store:
                     error=error,
                 ),
                 tr(
-                    "Run the page as the owner of the checkout; see that the disk is neither full nor read-only. "
-                    "A damaged file can be deleted: `gitdeploy web token add NAME` then makes a new token."
+                    "Run the page as the owner of {folder}; see that the disk is neither full nor read-only. "
+                    "A damaged file can be deleted: `{command} token add NAME` then makes a new token.",
+                    folder=path_text(str(self.path.parent)),
+                    command=self.command,
                 ),
             ) from error
 
@@ -113,7 +123,7 @@ class Store:
             except sqlite3.IntegrityError as error:
                 raise UsageError(
                     tr("There is a token `{name}` already.", name=name),
-                    tr("Revoke it first: gitdeploy web token revoke {name}", name=name),
+                    tr("Revoke it first: {command} token revoke {name}", command=self.command, name=name),
                 ) from error
         return token
 
@@ -129,7 +139,7 @@ class Store:
             if not _end_tokens(connection, "name=?", (name,)):
                 raise NotFound(
                     tr("There is no token `{name}`.", name=clean(name, limit=60)),
-                    tr("`gitdeploy web token list` shows them."),
+                    tr("`{command} token list` shows them.", command=self.command),
                 )
 
     def token(self, digest: str) -> TokenRow | None:

@@ -18,6 +18,6 @@ def figures() -> Response:
     if who_may == "off":
         raise NoSuchPage("There are no metrics here.", "`web.metrics` in deploy.yaml says who may read them.")
     if who_may == "token":
-        guard.check_access(here.who(), "login")
+        guard.check_access(here.who(), "login", here.command)
     text, content_type = exposition(here.app(), here.listed)
     return Response(text, content_type=content_type)

@@ -314,7 +314,7 @@ _REFUSALS = {
 }
 
 
-def describe(routes: Iterable[Any]) -> dict[str, Any]:
+def describe(routes: Iterable[Any], base: str) -> dict[str, Any]:
     """The description of ROUTES (see `serving.blueprint.Route`), as OpenAPI 3.1 wants it."""
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
@@ -325,9 +325,9 @@ def describe(routes: Iterable[Any]) -> dict[str, Any]:
         "info": {
             "title": "gitdeploy",
             "version": __version__,
-            "description": "Upgrade, restore and watch one app. Every path stands behind the prefix /upgrade.",
+            "description": f"Upgrade, restore and watch one app. Every path stands behind the prefix {base}.",
         },
-        "servers": [{"url": "/upgrade"}],
+        "servers": [{"url": base}],
         "components": {
             "schemas": {"Error": ERROR},
             "securitySchemes": {

@@ -43,7 +43,7 @@ def figures() -> Response:
     if who_may == "off":
         raise NoSuchPage("There are no metrics here.", "`web.metrics` in apps.yaml says who may read them.")
     if who_may == "token":
-        guard.check_access(here.who(), "login")
+        guard.check_access(here.who(), "login", here.command)
     text, content_type = together(here.figures())
     return Response(text, content_type=content_type)
 

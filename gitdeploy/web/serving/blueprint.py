@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from flask import Blueprint
+from flask import Blueprint, has_request_context, request, url_for
 
 from gitdeploy.web.access.access import Authorize
 from gitdeploy.web.api import changes, events, metrics, openapi, views, webhooks
@@ -18,7 +18,8 @@ PREFIX = "/upgrade"
 
 def document() -> dict[str, Any]:
     """GET /upgrade/api/openapi.json"""
-    return openapi.describe(ROUTES)
+    base = url_for(f"{request.blueprint}.show").rstrip("/") if has_request_context() else PREFIX
+    return openapi.describe(ROUTES, base)
 
 
 ROUTES = (

@@ -77,11 +77,11 @@ def _remember(state: BlueprintSetupState, name: str, shared: Entrance) -> None:
 def _guard(route: Route | None) -> None:
     """Before every view: the name asked for, the body, who asks, where the request comes from."""
     here = entrance()
-    guard.check_host(request, here.settings().hosts)
+    guard.check_host(request, here.settings().hosts, here.file)
     if (request.endpoint or "").removeprefix(f"{request.blueprint}.") == "static":
         return
     if route is None:
-        guard.check_access(here.who(), "login")
+        guard.check_access(here.who(), "login", here.command)
         return
     if route.method == "POST":
         guard.check_size(request)
@@ -91,7 +91,7 @@ def _guard(route: Route | None) -> None:
         if route.method == "POST" and not route.foreign:
             guard.check_origin(request, needed=False)
         return
-    access = guard.check_access(here.who(), route.needs)
+    access = guard.check_access(here.who(), route.needs, here.command)
     g.gitdeploy_access = access
     if route.method == "POST":
         guard.check_origin(request, needed=access.how != "token")

@@ -53,7 +53,7 @@ def alone(app: Flask) -> None:
         )
 
     def to_the_page() -> ResponseReturnValue:
-        guard.check_host(request, shared.settings().hosts)
+        guard.check_host(request, shared.settings().hosts, shared.file)
         return redirect(url_for("gitdeploy.show"))
 
     app.register_error_handler(HTTPException, elsewhere)

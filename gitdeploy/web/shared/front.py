@@ -43,6 +43,8 @@ log = logging.getLogger(__name__)
 class Front(Entrance):
     """The page of all apps that are LISTED, whose processes listen in SOCKETS. PREFIX: of its addresses."""
 
+    file, command = "apps.yaml", "gitdeploy web --all"
+
     def __init__(self, listed: AppsList, store: Store, sockets: Path, *, prefix: str, streams: int = 0) -> None:
         super().__init__(store, streams=streams)
         self.environment_token = None  # one login for all apps is made on purpose: gitdeploy web --all token add

@@ -28,6 +28,8 @@ class Entrance:
     """What guards a page: who asks, by the app's own login (`authorize`) or by tokens and sessions of `store`. `streams`: how
     many event streams may be open at once (each takes a thread of the server)."""
 
+    file, command = "deploy.yaml", "gitdeploy web"  # where its settings are, what serves it and makes its tokens
+
     def __init__(self, store: Store, *, authorize: Authorize | None = None, streams: int = 0) -> None:
         self.store = store
         self.authorize = authorize
