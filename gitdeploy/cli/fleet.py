@@ -243,6 +243,8 @@ def rollback(screen: Screen, /, tag: str | None, with_data: bool, wait: float, y
         if not wanted:
             screen.result({"status": "nothing_to_do"}, tr("No host runs {tag}.", tag=tag))
             return
+        if with_data:
+            fleet.back.require_primary(session, found, wanted)
         if not yes:
             if with_data:
                 screen.message(tr("With --with-data, what was written to the database since is replaced by its dump."))

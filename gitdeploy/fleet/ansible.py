@@ -7,6 +7,7 @@ that no playbook goes on unseen. What runs on the hosts by then goes on there, a
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -26,6 +27,7 @@ from gitdeploy.text import clean, redact
 COLLECTION = "gitdeploy.fleet"
 _OURS = "gitdeploy-fleet-"
 _ALIVE = "-o ConnectTimeout=10 -o ServerAliveInterval=5 -o ServerAliveCountMax=3"
+_UNMATCHED = re.compile(r"Could not match supplied host pattern, ignoring: ([^\s,]+)")
 _RESULTS = {
     "runner_on_ok": "ok",
     "runner_on_failed": "failed",
@@ -58,6 +60,7 @@ class Played(Struct):
     results: list[HostResult] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
     code: int = 0
+    unmatched: set[str] = field(default_factory=set)  # patterns of hosts that match none
     lost: set[str] = field(default_factory=set)  # hosts that Ansible counts as failed or unreachable at the end
 
     @property
@@ -191,6 +194,8 @@ class Ansible:
         kind = _RESULTS.get(str(event.get("event")))
         if event.get("event") == "playbook_on_stats":
             played.lost |= {host for count in ("failures", "dark") for host in data.get(count) or ()}
+        if event.get("event") == "warning":
+            played.unmatched |= set(_UNMATCHED.findall(clean(str(event.get("stdout") or ""))))
         if kind == "failed" and data.get("ignore_errors"):
             kind = "ignored"
         if kind is None:

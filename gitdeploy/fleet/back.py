@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from gitdeploy.errors import DeploymentFailed
 from gitdeploy.fleet.batches import batches, primary_of
 from gitdeploy.fleet.events import PhaseBegan
 from gitdeploy.fleet.journal import HALTED, ROLLED_BACK, SUCCEEDED, Member, Rollout
-from gitdeploy.fleet.session import BAD, REVERTED, REVERTING, UNCHANGED, WAITING, Outcome, Session
+from gitdeploy.fleet.session import BAD, LEFT_OUT, REVERTED, REVERTING, UNCHANGED, WAITING, Outcome, Session
 from gitdeploy.fleet.survey import Survey
-from gitdeploy.messages import tr
+from gitdeploy.messages import joined, tr
 from gitdeploy.text import count, listing
 
 ALL = "rollback-all"
@@ -64,18 +65,41 @@ def begin(session: Session, found: Survey, tag: str | None) -> Rollout:
             )
             for host in found.hosts
             if host.known
+        ]
+        + [
+            Member(host.name, 0, "", LEFT_OUT, message=host.unreachable or host.problem)
+            for host in found.hosts
+            if not host.known
         ],
     )  # fmt: skip
     return rollout
+
+
+def require_primary(session: Session, found: Survey, wanted: Collection[str]) -> None:
+    """Raises `DeploymentFailed` where the shared database can't go back, since the host with its dump is not among WANTED."""
+    if session.fleet.config.database == "shared" and (primary := primary_of(found.names, found.primary)) not in wanted:
+        raise DeploymentFailed(
+            tr(
+                "{host} has the dump of the shared database, and does not run that release or can't be reached.",
+                host=primary,
+            ),
+            tr("Roll back without --with-data, or bring it back first."),
+        )
 
 
 def rollback(session: Session, rollout: Rollout, *, with_data: bool) -> Outcome:
     """Carry a rollback to its end."""
     session.journal.update(rollout.id, phase="back")
     take_back(session, rollout, [each.host for each in session.members(rollout, (WAITING,))], with_data=with_data)
-    bad, done = session.members(rollout, BAD), session.members(rollout, (REVERTED,))
+    bad, done = session.members(rollout, (*BAD, LEFT_OUT)), session.members(rollout, (REVERTED,))
+    parts = [tr("{number} rolled back.", number=count(len(done), "host"))]
     if bad:
-        message = tr("{hosts} could not be rolled back.", hosts=listing([each.host for each in bad], 8))
+        parts = [tr("{hosts} could not be rolled back.", hosts=listing([each.host for each in bad], 8))]
+    before = session.journal.last(action="upgrade", tag=rollout.tag)
+    if before is not None and not with_data:
+        gone = {each.host for each in done}
+        parts += data_notes([each for each in session.members(before) if each.host in gone], before)
+    message = joined(" ", parts)
+    if bad:
         return session.end(rollout, HALTED, message, 4)
-    message = tr("{number} rolled back.", number=count(len(done), "host"))
     return session.end(rollout, SUCCEEDED if done else ROLLED_BACK, message, 0)

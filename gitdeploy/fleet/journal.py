@@ -194,10 +194,10 @@ class Journal:
                 return found
         raise NotFound(tr("There is no rollout {number}.", number=number), tr("`gitdeploy fleet log` lists them."))
 
-    def last(self, *, action: str | None = None, statuses: Sequence[str] = ()) -> Rollout | None:
-        """The newest rollout, of this ACTION and with one of these STATUSES."""
+    def last(self, *, action: str | None = None, tag: str | None = None) -> Rollout | None:
+        """The newest rollout, of this ACTION and of TAG."""
         for found in self.rollouts():
-            if (action is None or found.action == action) and (not statuses or found.status in statuses):
+            if action in (None, found.action) and tag in (None, found.tag):
                 return found
         return None
 

@@ -143,12 +143,12 @@ def upgrade(
         session.journal.update(rollout.id, phase="live")
         return _go_live(session, rollout, anytime=anytime)
     except Interrupted as error:
-        busy = [each.host for each in session.members(rollout, (UPGRADING,))]
+        busy = [each.host for each in session.members(rollout, (PREPARING, UPGRADING, REVERTING))]
         raise Interrupted(
             error.signal_number,
             tr("Interrupted; {hosts} finishes by itself what it has begun.", hosts=listing(busy, 5))
             if busy
-            else tr("Interrupted between two hosts; none is in the middle of anything."),
+            else tr("Interrupted between two steps."),
             tr("Go on:  gitdeploy fleet upgrade --resume"),
         ) from error
 

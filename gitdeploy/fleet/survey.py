@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -81,7 +82,14 @@ class Survey(Struct, frozen=True):
         return [host.name for host in self.hosts]
 
     def of(self, name: str) -> HostFacts:
-        return next(host for host in self.hosts if host.name == name)
+        """Raises `UsageError` for a host that isn't the app's."""
+        for host in self.hosts:
+            if host.name == name:
+                return host
+        raise UsageError(
+            tr("{host} is none of the app's hosts.", host=clean(name)),
+            tr("Name the inventory (-i FILE), or the app's hosts (`hosts` in fleet.yaml, --hosts)."),
+        )
 
 
 def survey(
@@ -100,9 +108,13 @@ def survey(
     if (canary := ansible.fleet.config.canary) is not None:
         variables["gitdeploy_canary"] = canary
     played = ansible.play("survey", variables, hosts=hosts, on_result=on_result)
+    parts = re.split(r"[:,]", ansible.fleet.config.hosts) if hosts is None else []
+    wrong = next(
+        (each for each in parts if each.lstrip("&") in played.unmatched), None
+    )  # the others would go on without it
     listed = next((each for each in played.results if each.task == LIST and each.kind == "ok"), None)
-    if listed is None:
-        pattern = ansible.fleet.config.hosts
+    if listed is None or wrong is not None:
+        pattern = wrong or ansible.fleet.config.hosts
         raise UsageError(
             tr("The inventory has no host that matches `{pattern}`.", pattern=clean(pattern)),
             tr("Name the inventory (-i FILE), or the app's hosts (`hosts` in fleet.yaml, --hosts)."),

@@ -86,6 +86,7 @@ case "$*" in
   *" log "*) cat "$0.says";;
   *" status"*) cat "$0.status";;
   *" config "*) echo "[]";;
+  *" upgrade "*) [ ! -e "$0.refuses" ] || { cat "$0.refuses"; exit 7; };;
 esac
 """
 ENDED = '{"state": "ended", "exit_code": %d, "document": {"error": {"message": "x"}}}'
@@ -96,6 +97,7 @@ STATES = {
     "locked": (ENDED % 5, True),
     "upgraded": ('{"state": "ended", "exit_code": 0, "document": {"status": "succeeded"}}', True),
     "unknown": ("Traceback", False),
+    "refused": ('{"state": "unknown"}', True),
 }
 
 
@@ -129,11 +131,13 @@ def test_a_host_is_put_back_into_the_balancer_only_where_it_runs_one_release_who
     fleet: LocalFleet, tmp_path: Path
 ) -> None:
     fakes(tmp_path, {name: said for name, (said, _) in STATES.items()})
+    (tmp_path / "refused.refuses").write_text('{"error": {"message": "It is outside the window."}}')
     (tmp_path / "undrain.yml").write_text('- file: {path: "{{ gitdeploy_executable }}.back", state: touch}\n')
     more = ["-e", "gitdeploy_tag=v2", "-e", f"gitdeploy_undrain={tmp_path}/undrain.yml", "-e", "gitdeploy_serial=100%"]
     done = fleet.ansible("ansible-playbook", "-i", tmp_path / "hosts.ini", "gitdeploy.fleet.go_live", *more)
     back = {name for name in STATES if (tmp_path / f"{name}.back").exists()}
     assert back == {name for name, (_, whole) in STATES.items() if whole}, done.stdout
+    assert "It is outside the window." in done.stdout, "what gitdeploy said before it began"
 
 
 def test_the_collection_is_built_and_documented(fleet: LocalFleet, tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ def test_what_is_refused_before_any_host_is_asked_says_the_way(fleet: LocalFleet
     assert "nowhere.yml, which is no file" in fleet.run("upgrade", "v1.1.0", "--yes", "-f", "closed.yaml", code=2)
     with DeploymentLock(fleet.folder / ".gitdeploy-fleet/lock").acquire(who="li", command="gitdeploy fleet upgrade v2"):
         assert "li runs `gitdeploy fleet upgrade v2`" in fleet.run("upgrade", "v1.1.0", code=5)
+    assert "matches `web9`" in fleet.run("status", "--hosts", "web1,web9", code=2), "else web1 would be all"
     assert "There is no inventory" in fleet.run("status", "-i", "nowhere.ini", code=2)
     (fleet.folder / "empty.ini").write_text("[web]\n")
     assert "`hosts` in fleet.yaml" in fleet.run("status", "-i", "empty.ini", "--hosts", "web", code=2)
@@ -55,10 +56,10 @@ SCRIPT = """\
 #!/bin/sh
 echo "$*" >> "$0.asked"
 ended() { echo "{\\"state\\": \\"ended\\", \\"exit_code\\": $1, \\"document\\": $2}" > "$0.run-$GITDEPLOY_REQUEST"; }
-good='{"status": "succeeded", "steps": [{"name": "migrate-after", "status": "skipped"}]}' bad='{"error": {"message": "no"}}'
+good='{"status": "succeeded", "steps": [{"name": "migrate", "status": "done"}, {"name": "migrate-after", "status": "skipped"}]}' bad='{"error": {"message": "no"}}'
 case "$*" in
   *" log --request "*) cat "$0.run-${*##* }" 2>&- || echo '{"state": "unknown"}';;
-  *" log"*) echo '[{"action": "upgrade", "status": "succeeded", "backup": "b", "to": {"tag": "v2", "version": ""}}]';;
+  *" log --limit 1000000"*) echo '[{"action": "upgrade", "status": "succeeded", "backup": "b", "to": {"tag": "v2", "version": ""}}]';;
   *" status"*) echo "{\\"tag\\": \\"$(cat "$0.tag")\\", \\"version\\": null, \\"second_half\\": true}";;
   *" config "*) echo "[]";;
   *" prepare "*) ended 0 "$good";;
@@ -109,6 +110,21 @@ def test_what_did_not_come_to_an_end_is_asked_for_anew_and_nothing_is_believed_u
     asked = {name: (tmp_path / f"{name}.asked").read_text() for name in "abcd"}
     assert [asked[name].count(" upgrade ") for name in "abcd"] == [1, 2, 2, 1]
     assert asked["a"].count(" contract ") == 2
+
+    away = (tmp_path / "hosts.ini").read_text()
+    for name, more in (("a", ["--with-data"]), ("d", [])):  # which can't be reached
+        (tmp_path / "away.ini").write_text(away.replace(f"{name} ", f"{name} ansible_host=127.0.0.1 ansible_port=1 ", 1).replace(
+            f"/{name} ansible_connection=local", f"/{name} ansible_connection=ssh"))  # fmt: skip
+        (tmp_path / "d.stuck").unlink(missing_ok=True)
+        said = fleet.run(
+            "rollback", "v2", "--yes", *file, "-i", str(tmp_path / "away.ini"), *more, code=1 if more else 4
+        )
+        if more:
+            assert "a has the dump of the shared database" in said
+        else:
+            assert "d could not be rolled back." in said
+            assert "The shared database stays as the migration of v2 left it" in said
+    assert [(tmp_path / f"{name}.tag").read_text() for name in "abcd"] == [*["v1\n"] * 3, "v2\n"]
 
 
 def test_a_host_where_deployments_are_paused_is_named_and_nothing_begins(fleet: LocalFleet) -> None:

@@ -38,6 +38,8 @@ FOLLOWED_ELSEWHERE = {
     "Make one, which owns nothing else: useradd": _TOGETHER + "test_what_is_asked_of_root_in_vain",
     "Name a user that owns nothing else: gitdeploy web --all --user NAME": _TOGETHER
     + "test_what_is_asked_of_root_in_vain",
+    "Roll back without --with-data, or bring it back first.": _FLEET
+    + "test_what_did_not_come_to_an_end_is_asked_for_anew_and_nothing_is_believed_unseen",
     "Serve it as before, or hand its sessions over: chown -R": _TOGETHER + "test_what_is_asked_of_root_in_vain",
     "Look at it alone: gitdeploy -A {} status": _TOGETHER + "test_an_app_that_hangs_is_not_waited_for",
     "Run it in a terminal, or name one: EDITOR=": "e2e/test_config_edit.py::test_without_a_terminal_an_editor_must_be_named",

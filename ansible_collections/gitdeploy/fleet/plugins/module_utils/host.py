@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 PLACES = ["/usr/local/bin", "/opt/gitdeploy/bin"]
 LOOK = 1.0  # seconds between two looks at what a run is doing
+PATIENCE = 900  # seconds for a question: a plan fetches the release, a health check waits
 MOST_LINES = 200  # of a deployment's log that are returned
 
 ARGUMENTS: dict[str, Any] = {
@@ -72,13 +73,18 @@ class Host:
 
     def look(self, *words: str) -> tuple[int, Any]:
         """The exit code and the document of a command that is soon over."""
-        done = subprocess.run(
-            self.words(*words),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            env=self.environment(),
-            check=False,
-        )
+        try:
+            done = subprocess.run(
+                self.words(*words),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                env=self.environment(),
+                check=False,
+                timeout=PATIENCE,
+            )
+        except subprocess.TimeoutExpired:
+            self.module.fail_json(msg="gitdeploy %s did not answer within %d s." % (words[0], PATIENCE))
+            raise
         try:
             return done.returncode, json.loads(done.stdout.decode("utf-8", "replace"))
         except ValueError:
@@ -132,7 +138,7 @@ class Host:
                 child = subprocess.Popen(
                     self.words(*words),
                     stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
+                    stdout=errors,
                     stderr=errors,
                     env=self.environment(request),
                     cwd="/",
@@ -142,6 +148,8 @@ class Host:
             if state["state"] == "unknown" and child is not None and child.poll() is not None:
                 errors.seek(0)
                 said = errors.read().decode("utf-8", "replace").strip()
+                if (document := _refusal(said)) is not None:
+                    self.fail(child.returncode, document)
                 self.module.fail_json(
                     msg="gitdeploy %s ended with exit code %d before it began: %s"
                     % (words[0], child.returncode, said[-1000:]),
@@ -176,6 +184,15 @@ class Host:
                     break
             time.sleep(0.1)
         return state
+
+
+def _refusal(said: str) -> Any:
+    """The document of an error in what a command SAID before it began; None where there is none."""
+    try:
+        document = json.loads(said[said.index("{") :])
+    except ValueError:
+        return None
+    return document if isinstance(document, dict) and isinstance(document.get("error"), dict) else None
 
 
 def shortened(document: dict[str, Any]) -> dict[str, Any]:

@@ -118,9 +118,12 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+EVERY = "1000000"  # deployments: the upgrade may lie behind many backups, prepares and looks
+
+
 def undone(host: Host, tag: str | None) -> str:
     """The backup that the newest successful upgrade (to TAG) made, by the host's own journal: what ran before it."""
-    for each in host.ask("log"):
+    for each in host.ask("log", "--limit", EVERY):
         upgraded = each["action"] == "upgrade" and each["status"] == "succeeded" and each["backup"]
         if upgraded and tag in (None, each["to"]["tag"], each["to"]["version"]):
             return str(each["backup"])
