@@ -110,7 +110,11 @@ def test_a_release_is_built_checked_and_described(clone: Path, tmp_path: Path) -
     assert {"click", "msgspec", "Flask", "uv"} <= {each["name"] for each in described["components"]}
     assert "pytest" not in {each["name"] for each in described["components"]}
 
-    assert git(clone, "diff", "--name-only").split() == ["CHANGELOG.md", "gitdeploy/__init__.py"]
+    assert git(clone, "diff", "--name-only").split() == [
+        "CHANGELOG.md",
+        "ansible_collections/gitdeploy/fleet/galaxy.yml",
+        "gitdeploy/__init__.py",
+    ]
     assert git(clone, "tag") == git(PROJECT, "tag"), "it tags nothing"
     assert "git tag -s v9.8.7 -m 'gitdeploy 9.8.7'" in done.stdout
     assert "git commit -m 'gitdeploy 9.8.7'" in done.stdout

@@ -165,11 +165,7 @@ class Fleet(Struct, frozen=True):
 def load(folder: Path, file: Path | None) -> Fleet:
     """The fleet of FILE, else of fleet.yaml in FOLDER, else one with nothing set. Raises `ConfigError`."""
     path = file or folder / FILE_NAME
-    if os.geteuid() == 0 and (bad := weak(path)) is not None:  # its tasks would run as root here
-        raise ConfigError(
-            tr("{file} can be changed by {who}, and root follows it.", file=path_text(bad.path), who=bad.who),
-            tr("Work in a folder that is root's, or as the user whose fleet it is."),
-        )
+    _refuse_weak(path)  # its tasks would run as root here
     try:
         raw = path.read_bytes()
     except FileNotFoundError as error:
@@ -181,6 +177,15 @@ def load(folder: Path, file: Path | None) -> Fleet:
             tr("{file} can't be read: {strerror}.", file=path_text(str(path)), strerror=error.strerror)
         ) from error
     return Fleet(path.parent.absolute(), read(raw, path_text(path.name)))
+
+
+def _refuse_weak(path: str | Path) -> None:
+    """Raises `ConfigError` where others than root can change what root follows."""
+    if os.geteuid() == 0 and (bad := weak(path)) is not None:
+        raise ConfigError(
+            tr("{file} can be changed by {who}, and root follows it.", file=path_text(bad.path), who=bad.who),
+            tr("Work in a folder that is root's, or as the user whose fleet it is."),
+        )
 
 
 def read(raw: bytes, name: str) -> FleetConfig:
@@ -238,4 +243,6 @@ def with_options(fleet: Fleet, values: dict[str, Any]) -> Fleet:
     for key, tasks in (("drain", found.config.drain), ("undrain", found.config.undrain)):
         if tasks is not None and not os.path.isfile(found.path(tasks)):
             raise ConfigError(tr("`{key}` names {path}, which is no file.", key=key, path=path_text(found.path(tasks))))
+        if tasks is not None:
+            _refuse_weak(found.path(tasks))
     return found

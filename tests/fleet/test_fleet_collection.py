@@ -13,6 +13,8 @@ import pytest
 from support.local_fleet import LocalFleet
 from support.sample import PROJECT
 
+from gitdeploy import __version__
+
 pytestmark = pytest.mark.xdist_group("fleet-collection")
 COLLECTION = PROJECT / "ansible_collections/gitdeploy/fleet"
 MODULES = sorted(path.stem for path in (COLLECTION / "plugins/modules").glob("*.py"))
@@ -143,6 +145,7 @@ def test_a_host_is_put_back_into_the_balancer_only_where_it_runs_one_release_who
 def test_the_collection_is_built_and_documented(fleet: LocalFleet, tmp_path: Path) -> None:
     built = fleet.ansible("ansible-galaxy", "collection", "build", COLLECTION, "--output-path", tmp_path)
     assert built.returncode == 0, built.stderr
+    assert (tmp_path / f"gitdeploy-fleet-{__version__}.tar.gz").exists(), "the version of what it is made for"
     with tarfile.open(next(tmp_path.glob("gitdeploy-fleet-*.tar.gz"))) as archive:
         names = archive.getnames()
     assert {f"plugins/modules/{module}.py" for module in MODULES} <= set(names)

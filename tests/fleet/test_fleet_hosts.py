@@ -78,8 +78,8 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
         yield Fleet(hosts, folder / "control")
 
 
-def playbooks() -> list[str]:
-    """Command lines of the ansible-playbooks that run here."""
+def playbooks(folder: Path) -> list[str]:
+    """Command lines of the ansible-playbooks that run for the fleet in FOLDER."""
     found = []
     for each in Path("/proc").iterdir():
         if each.name.isdecimal():
@@ -87,7 +87,7 @@ def playbooks() -> list[str]:
                 line = (each / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
             except OSError:
                 continue
-            if "gitdeploy.fleet.go_live" in line:
+            if "gitdeploy.fleet.go_live" in line and str(folder) in line:
                 found.append(line)
     return found
 
@@ -97,10 +97,11 @@ def test_a_rollout_whose_control_host_is_killed_and_whose_host_is_lost_comes_to_
     fleet.said("hold", first).touch()
     control = fleet.start("upgrade", "v1.1.0", "--yes")
     wait_until(fleet.said("reached", first).exists, "the first host in the middle of its upgrade", seconds=90)
+    assert playbooks(fleet.folder)
     assert fleet.versions() == ["1.1.0", "1.0.0", "1.0.0"], "the others wait for the one that migrates"
     os.kill(control.pid, signal.SIGKILL)
     control.wait()
-    wait_until(lambda: not playbooks(), "no Ansible without us", seconds=20)
+    wait_until(lambda: not playbooks(fleet.folder), "no Ansible without us", seconds=20)
     assert fleet.states() == {"web1": "upgrading", "web2": "prepared", "web3": "prepared"}
 
     (rollout,) = json.loads(fleet.run("log", "--json"))

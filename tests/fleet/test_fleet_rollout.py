@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from socket import gethostname
 
@@ -21,10 +23,17 @@ def test_what_is_refused_before_any_host_is_asked_says_the_way(fleet: LocalFleet
     assert "`gitdeploy fleet log` lists them." in fleet.run("log", "9", code=2)
     assert "There was no rollout yet." in fleet.run("log")
     assert "--serial must be a number of hosts" in fleet.run("upgrade", "v1", "--serial", "x", code=2)
-    (fleet.folder / "closed.yaml").write_text("inventory: hosts.ini\nwindow: '03:00-03:01 Pacific/Kiritimati'\n")
+    opens, closes = (datetime.now(UTC) + timedelta(hours=hours) for hours in (6, 7))
+    (fleet.folder / "closed.yaml").write_text(f"inventory: hosts.ini\nwindow: '{opens:%H:%M}-{closes:%H:%M} UTC'\n")
     assert "--now" in fleet.run("upgrade", "v1.1.0", "--yes", "-f", "closed.yaml", code=7)
     (fleet.folder / "closed.yaml").write_text("inventory: hosts.ini\ndrain: nowhere.yml\n")
     assert "nowhere.yml, which is no file" in fleet.run("upgrade", "v1.1.0", "--yes", "-f", "closed.yaml", code=2)
+    if os.geteuid() == 0:
+        (fleet.folder / "drain.yml").write_text("[]\n")
+        (fleet.folder / "drain.yml").chmod(0o666)
+        (fleet.folder / "closed.yaml").write_text("inventory: hosts.ini\ndrain: drain.yml\n")
+        said = fleet.run("upgrade", "v1.1.0", "--yes", "-f", "closed.yaml", code=2)
+        assert "drain.yml can be changed by everybody, and root follows it." in said
     with DeploymentLock(fleet.folder / ".gitdeploy-fleet/lock").acquire(who="li", command="gitdeploy fleet upgrade v2"):
         assert "li runs `gitdeploy fleet upgrade v2`" in fleet.run("upgrade", "v1.1.0", code=5)
     assert "matches `web9`" in fleet.run("status", "--hosts", "web1,web9", code=2), "else web1 would be all"
