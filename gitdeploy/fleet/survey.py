@@ -113,6 +113,8 @@ def survey(
         (each for each in parts if each.lstrip("&") in played.unmatched), None
     )  # the others would go on without it
     listed = next((each for each in played.results if each.task == LIST and each.kind == "ok"), None)
+    if hosts is None and canary is not None and listed is not None and not listed.facts["msg"]["canary"]:
+        wrong = canary  # else no host would be watched before the others
     if listed is None or wrong is not None:
         pattern = wrong or ansible.fleet.config.hosts
         raise UsageError(

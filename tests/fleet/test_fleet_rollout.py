@@ -37,6 +37,7 @@ def test_what_is_refused_before_any_host_is_asked_says_the_way(fleet: LocalFleet
     with DeploymentLock(fleet.folder / ".gitdeploy-fleet/lock").acquire(who="li", command="gitdeploy fleet upgrade v2"):
         assert "li runs `gitdeploy fleet upgrade v2`" in fleet.run("upgrade", "v1.1.0", code=5)
     assert "matches `web9`" in fleet.run("status", "--hosts", "web1,web9", code=2), "else web1 would be all"
+    assert "matches `web9`" in fleet.run("upgrade", "v1.1.0", "--yes", "--canary", "web9", code=2)
     assert "There is no inventory" in fleet.run("status", "-i", "nowhere.ini", code=2)
     (fleet.folder / "empty.ini").write_text("[web]\n")
     assert "`hosts` in fleet.yaml" in fleet.run("status", "-i", "empty.ini", "--hosts", "web", code=2)
