@@ -89,6 +89,10 @@ class Disk:
         finally:
             os.close(descriptor)
         self.unmount()
+        # A new file: a mount takes the loop device that has this one, also where it is just being given up.
+        fresh = self.image.with_name(f"{self.image.name}.after")
+        _copy(self.image, fresh)
+        os.replace(fresh, self.image)
         self.mount()
 
 
