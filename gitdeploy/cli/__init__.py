@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import shlex
 import signal
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,11 @@ from gitdeploy.cli import language
 from gitdeploy.cli.completing import app_names
 from gitdeploy.cli.options import folder_of
 from gitdeploy.cli.screen import Screen
-from gitdeploy.errors import DeploymentFailed, GitDeployError, Interrupted, UsageError
+from gitdeploy.errors import GitDeployError, Interrupted, UsageError
 from gitdeploy.messages import tr
 from gitdeploy.system import interruption
 from gitdeploy.system.environment import refuse_gone_folder
-from gitdeploy.text import nearest, path_text, redact
+from gitdeploy.text import nearest, redact
 
 COMMANDS = (
     "init", "status", "check", "releases", "plan", "upgrade", "prepare", "rehearse", "backup", "backups", "restore", "rollback", "recover", "contract",
@@ -152,7 +151,7 @@ def run(arguments: list[str]) -> int:
                 screen.write_error(tr("See: {command_path} --help\n", command_path=error.ctx.command_path))
         code = 2
     except OSError as error:
-        code = _refused(screen, error) if error.filename else _unexpected(screen, error)
+        code = _refused(screen, error)
     except Exception as error:  # noqa: BLE001  # the edge: no traceback reaches a user unasked
         code = _unexpected(screen, error)
     screen.end_run(code)
@@ -167,15 +166,14 @@ def _traceback() -> str:
 
 def _refused(screen: Screen, error: OSError) -> int:
     """A file or folder that the system refuses: what, why, and where to look."""
-    name = path_text(error.filename) if isinstance(error.filename, str | bytes) else str(error.filename)
-    place = shlex.quote(name)
-    hint = tr("See who owns it and its mode: ls -ld {place}. Run gitdeploy as the checkout's owner.", place=place)
-    screen.error(
-        DeploymentFailed(tr("{name} can't be read or written: {strerror}.", name=name, strerror=error.strerror), hint)
-    )
+    from gitdeploy.system.refusal import system_refusal
+
+    if (told := system_refusal(error)) is None:
+        return _unexpected(screen, error)
+    screen.error(told)
     if screen.verbose:
         screen.write_error(_traceback())
-    return DeploymentFailed.exit_code
+    return told.exit_code
 
 
 def _unexpected(screen: Screen, error: Exception) -> int:

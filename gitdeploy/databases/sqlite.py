@@ -230,8 +230,9 @@ class SQLite(Struct, frozen=True):
             faultpoints.point("database restored")
             make_durable(path)
         except (OSError, sqlite3.Error) as error:
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else error
             raise DeploymentFailed(
-                tr("The database {name} can't be restored: {error}.", name=self.name, error=error)
+                tr("The database {name} can't be restored: {error}.", name=self.name, error=reason)
             ) from error
         finally:
             beside.unlink(missing_ok=True)

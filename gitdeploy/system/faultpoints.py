@@ -3,7 +3,7 @@
 Off unless `GITDEPLOY_FAULT_PLAN` names a regular file of this user whose first line is exactly `MAGIC`; an operator's
 environment cannot turn it on by accident. Its second line says what happens: `count FILE` writes the points' names to
 FILE, `kill N` sends SIGKILL to this process at the N-th point, `kill-group N` to its whole process group, `kill-at NAME`
-at the first point of that name; `fill N FILE` writes FILE until its disk is full.
+at the first point of that name; `fill N FILE` writes FILE until its disk is full, `fill-at FILE NAME` at the points of that name.
 """
 
 from __future__ import annotations
@@ -50,6 +50,10 @@ def point(name: str) -> None:
     elif _action == "kill-at":
         if name == _argument:
             os.kill(os.getpid(), signal.SIGKILL)
+    elif _action == "fill-at":
+        file, _, wanted = _argument.partition(" ")
+        if name == wanted:
+            _fill(file)
     elif _reached == int(_argument.partition(" ")[0]):
         if _action == "fill":
             _fill(_argument.partition(" ")[2])

@@ -109,6 +109,8 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Sample:
     made.release("v1.4.1", {**halves, "hooks/migrate-after": Program(f"#!/usr/bin/python3\n{second}\n")})
     unlucky = "#!/bin/sh\necho 'redis.exceptions.ConnectionError: Connection refused' >&2; exit 1\n"
     made.release("v1.4.2", {**tree("1.4.2"), "hooks/migrate": Program(unlucky)})
+    large = "#!/bin/sh\nuntil ! cat /dev/zero >>instance/log; do :; done; exit 1\n"
+    made.release("v1.4.3", {**tree("1.4.3"), "hooks/migrate": Program(large)})
     made.install("v1.0.0", branch="main")
     (made.app / ".env").write_text("STRIPE_API_KEY=sk_live_1234567890\nSECRET_KEY=own\n")
     (made.app / "instance").mkdir()
@@ -317,8 +319,9 @@ def test_watch_upgrades_only_after_a_rehearsal_has_passed(app: Sample) -> None:
     assert deployments == [("upgrade", "refused"), ("rehearse", "succeeded"), ("rehearse", "failed")]
 
 
-def test_a_disk_with_too_little_room(app: Sample) -> None:
-    """Refused before anything is made; what the disk has is the live app's."""
+@contextmanager
+def small_disk(app: Sample) -> Iterator[None]:
+    """The checkout on a disk of its own of 100 MB."""
     needs.mounts()
     kept = app.folder / "kept"
     app.app.rename(kept)
@@ -326,12 +329,50 @@ def test_a_disk_with_too_little_room(app: Sample) -> None:
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=100m", "none", str(app.app)], check=True)
     try:
         subprocess.run(["cp", "-a", f"{kept}/.", str(app.app)], check=True)
-        fill, room = app.app / ".git/fill", os.statvfs(app.app)
-        fill.write_bytes(b"x" * (room.f_bavail * room.f_frsize - (4 << 20)))
-        with untouched(app):
-            said = app.gitdeploy("rehearse", "v1.1.0", code=1).err
-            assert re.search(r"too little room for a rehearsal on the disk of \S+: .* free, .* needed\.", said), said
-            fill.unlink()
-            app.gitdeploy("rehearse", "v1.1.0", env={"OUTSIDE": "9", "LIVE": ""})
+        yield
     finally:
         subprocess.run(["umount", "-l", str(app.app)], check=True)
+        app.app.rmdir()
+        kept.rename(app.app)
+
+
+def test_a_disk_with_too_little_room(app: Sample) -> None:
+    """Refused before anything is made; what the disk has is the live app's."""
+    with small_disk(app):
+        fill, room = app.app / ".git/fill", os.statvfs(app.app)
+        for left in (4 << 20, 60 << 20):
+            fill.write_bytes(b"x" * (room.f_bavail * room.f_frsize - left))
+            with untouched(app):
+                said = app.gitdeploy("rehearse", "v1.1.0", code=1).err
+                told = r"too little room for a rehearsal on the disk of \S+: .* free, .* needed\."
+                assert re.search(told, said), said
+        fill.unlink()
+        with untouched(app):
+            app.gitdeploy("rehearse", "v1.1.0", env={"OUTSIDE": "9", "LIVE": ""})
+
+
+def test_a_disk_that_fills_in_the_middle(app: Sample, tmp_path: Path) -> None:
+    """By others, at a point of it, or by what runs in it: it is no verdict on the release, and nothing is left."""
+    plan = tmp_path / "plan"
+    variables = {"OUTSIDE": "9", "LIVE": "", "GITDEPLOY_FAULT_PLAN": str(plan)}
+    full = r"[Nn]o space left on device|disk is full"
+    with small_disk(app):
+        fill = app.app / ".git/fill"
+        for point, told in (
+            ("journalled prepare", r"Error: The disk is full\.\n  Make room"),
+            ("scratch put down", rf"The database instance/app\.db can't be restored: ({full})"),
+            ("database restored", rf"stopped at migrate, which tells nothing about the release: .*({full})"),
+            ("child serving", rf"stopped at health, which tells nothing about the release: .*({full})"),
+        ):
+            plan.write_text(f"gitdeploy fault plan: this process is meant to be killed\nfill-at {fill} {point}\n")
+            with untouched(app):
+                said = app.gitdeploy("rehearse", "v1.1.0", code=1, env=variables).err
+                assert re.search(told, said), said
+                assert "shop runs v1.0.0 as before; nothing live was touched." in said
+                fill.unlink()
+        plan.unlink()
+        with untouched(app):
+            said = app.gitdeploy("rehearse", "v1.4.3", code=1, env=variables).err
+        assert re.search(rf"stopped at migrate, which tells nothing about the release: .*({full})", said), said
+        assert json.loads(app.gitdeploy("log", "--json").out)[0]["status"] == "failed"
+        assert "rehearsed" not in app.gitdeploy("plan", "v1.4.3", "--unhealthy").out

@@ -25,6 +25,7 @@ from gitdeploy.site.blame import fault_of
 from gitdeploy.site.memory import failure_remembered
 from gitdeploy.site.rehearsals import Known, Rehearsal
 from gitdeploy.site.site import head_of
+from gitdeploy.system.refusal import system_refusals
 from gitdeploy.versions import CodeState
 
 _TELLING = (
@@ -65,7 +66,7 @@ def rehearse(session: Session, tag: str | None, options: Options, *, keep: bool 
             tr("Set it in deploy.yaml: rehearse: {{command: ...}}"),
         )
     origin = site.release_at(head_of(site))
-    with record(session, "rehearse", origin, CodeState(None, tag, "")) as work, ExitStack() as made:
+    with record(session, "rehearse", origin, CodeState(None, tag, "")) as work, system_refusals(), ExitStack() as made:
         # Nothing live is touched, so that the app may be anything meanwhile.
         found = planned(work, tag, replace(options, unhealthy=True))
         if isinstance(found, Result):

@@ -31,6 +31,7 @@ from gitdeploy.errors import DeploymentFailed, UsageError
 from gitdeploy.messages import tr
 from gitdeploy.site.site import Site, head_of, kept_data
 from gitdeploy.state import Database
+from gitdeploy.system.refusal import system_refusals
 from gitdeploy.text import clean
 from gitdeploy.versions import CodeState
 
@@ -64,14 +65,15 @@ def restore(
         work.journal.write("prepare", "", {"stage": preparation.stage})
         work.start()
         try:
-            if options.with_data:
-                decrypt(preparation, backup)
-            venv.name_generation(preparation)
-            make_backup(preparation, tr("before restore of {backup}", backup=backup.id))
-            venv.build_venv(preparation)
-            stage_files(preparation, recorded_modes(backup))
-            live = ready.into_live(preparation, data_from=backup.id if options.with_data else None)
-            ready.run_early_hooks(live, "pre-restore")
+            with system_refusals():
+                if options.with_data:
+                    decrypt(preparation, backup)
+                venv.name_generation(preparation)
+                make_backup(preparation, tr("before restore of {backup}", backup=backup.id))
+                venv.build_venv(preparation)
+                stage_files(preparation, recorded_modes(backup))
+                live = ready.into_live(preparation, data_from=backup.id if options.with_data else None)
+                ready.run_early_hooks(live, "pre-restore")
         except BaseException:
             preparation.discard()
             raise

@@ -26,6 +26,7 @@ from gitdeploy.site.second_half import read_waiting
 from gitdeploy.site.site import Site, head_of, kept_data
 from gitdeploy.state import Database
 from gitdeploy.state.prepared import prepared_stages
+from gitdeploy.system.refusal import system_refusals
 from gitdeploy.text import listing, path_text
 from gitdeploy.versions import CodeState
 
@@ -79,19 +80,20 @@ def _carry_out(work: Work, fetched: Chosen, preparation: Preparation, options: O
     """Make everything ready, then go live."""
     work.start()
     try:
-        venv.name_generation(preparation)
-        reused = shelf.take_prepared(preparation)
-        backup.make_backup(preparation, tr("before upgrade to {target}", target=fetched.target.name))
-        if reused:
-            shelf.adopt_backup_place(preparation)
-        else:
-            with failure_remembered(work, "requirements"):
-                venv.build_venv(preparation)
-            stage.stage_files(preparation)
-        with failure_remembered(work, "check"):
-            check_release(preparation)
-        live = ready.into_live(preparation)
-        ready.run_early_hooks(live, "pre-deploy")
+        with system_refusals():
+            venv.name_generation(preparation)
+            reused = shelf.take_prepared(preparation)
+            backup.make_backup(preparation, tr("before upgrade to {target}", target=fetched.target.name))
+            if reused:
+                shelf.adopt_backup_place(preparation)
+            else:
+                with failure_remembered(work, "requirements"):
+                    venv.build_venv(preparation)
+                stage.stage_files(preparation)
+            with failure_remembered(work, "check"):
+                check_release(preparation)
+            live = ready.into_live(preparation)
+            ready.run_early_hooks(live, "pre-deploy")
     except BaseException:
         preparation.discard()
         raise
@@ -102,7 +104,7 @@ def prepare_upgrade(session: Session, tag: str | None, options: Options) -> Resu
     """Everything of an upgrade up to the switch, kept for a later `upgrade`, while the app goes on."""
     site = session.site
     origin = site.release_at(head_of(site))
-    with record(session, "prepare", origin, CodeState(None, tag, "")) as work:
+    with record(session, "prepare", origin, CodeState(None, tag, "")) as work, system_refusals():
         # Nothing live is touched, so that the app may be anything while it is prepared; the upgrade asks again.
         found = planned(work, tag, replace(options, unhealthy=True))
         if isinstance(found, Result):

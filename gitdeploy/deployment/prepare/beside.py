@@ -34,7 +34,7 @@ _SMALL = 1 << 20  # bytes: larger files are links
 _LARGEST_DATABASE = 256 << 20  # bytes of a SQLite file that is copied
 _MOST_FILES = 200_000
 _MANY = 500  # entries of a folder without code, or that no release tracks; one with more is a link
-_SPARE = 64 << 20  # bytes that stay free on the disk
+SPARE = 64 << 20  # bytes that stay free on the disk
 _SQLITE = b"SQLite format 3\0"
 _BESIDE = ("-wal", "-shm", "-journal")
 _NEVER = frozenset((".git", NAME, "__pycache__"))
@@ -243,7 +243,7 @@ class _Copy(Struct):
     def _look_for_room(self, more: int = 0) -> None:
         found = os.statvfs(self.place)
         most = _MOST_FILES * (10 if self.whole is not None else 1)
-        if self.files > most or found.f_bavail * found.f_frsize < _SPARE + more:
+        if self.files > most or found.f_bavail * found.f_frsize < SPARE + more:
             raise DeploymentFailed(
                 tr("there are more than {most_files} files in it", most_files=most)
                 if self.files > most
@@ -263,7 +263,7 @@ def _is_small(path: str) -> bool:
 
 def _copy_database(path: str, there: Path) -> bool:
     """Whether it could be copied whole, while others write to it."""
-    if os.statvfs(there.parent).f_bavail * os.statvfs(there.parent).f_frsize < os.stat(path).st_size + _SPARE:
+    if os.statvfs(there.parent).f_bavail * os.statvfs(there.parent).f_frsize < os.stat(path).st_size + SPARE:
         return False
     try:
         with (

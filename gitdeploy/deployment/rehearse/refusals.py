@@ -10,6 +10,7 @@ from pathlib import Path
 from gitdeploy.config import Config
 from gitdeploy.databases import Database
 from gitdeploy.databases.scratch import Scratch
+from gitdeploy.deployment.prepare.beside import SPARE as SPARE_OF_A_COPY
 from gitdeploy.deployment.prepare.check import STAGE as CHECK
 from gitdeploy.deployment.rehearse.environment import Surroundings, changed_environment
 from gitdeploy.deployment.rehearse.grounds import Ground
@@ -81,6 +82,8 @@ def _require(ground: Ground, needed: Mapping[Path, int]) -> None:
     for place, size in disks.values():
         found = os.statvfs(place)
         free, spare = found.f_bavail * found.f_frsize, min(_SPARE, found.f_blocks * found.f_frsize // 20)
+        if place == ground.folder:
+            spare = max(spare, SPARE_OF_A_COPY)  # the copy is made only where so much stays free
         if free < size + spare:
             raise DeploymentFailed(
                 tr(

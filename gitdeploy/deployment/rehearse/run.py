@@ -317,8 +317,8 @@ class Run(Struct):
             except Interrupted:
                 raise
             except OSError as error:
-                self.back = ("not_tried", str(error))
-                shown.status, shown.summary = "skipped", str(error)
+                self.back = ("not_tried", error.strerror or str(error))
+                shown.status, shown.summary = "skipped", self.back[1]
                 return
             except GitDeployError as error:
                 if fault_of("health", error, of_release=True) == "release":
