@@ -16,18 +16,32 @@ pytestmark = pytest.mark.xdist_group("postgresql")
 LITERAL = "'" + PASSWORD.replace("'", "''") + "'"
 
 
-def tree(version: str, migrate: str = "", fail: bool = False) -> Tree:
+# What the release's code reads is there.
+HEALTH = '#!/bin/sh\nset -eu\n. ./.env\npsql -q "$HOOK_URL" -c "SELECT $(cat COLUMNS) FROM customer LIMIT 1"\n'
+
+
+def hook(statements: str) -> Program:
+    return Program(f'#!/bin/sh\nset -eu\n. ./.env\npsql -q "$HOOK_URL" -c "{statements}"\n')
+
+
+def tree(version: str, migrate: str = "", after: str = "", *, columns: str = "name", fail: bool = False) -> Tree:
     return {
         "deploy.yaml": "app: {name: shop}\nsource: {type: git}\nvenv: {path: null}\nhooks: {dir: hooks}\n"
-        "backup: {databases: [{env: DATABASE_URL}]}\n",
+        "backup: {databases: [{env: DATABASE_URL}]}\n"
+        "health: {command: ./health, successes: 1, timeout: 5, interval: 0.1}\n",
         ".gitignore": "/.env\n",
         "VERSION": version,
-        **({"hooks/migrate": Program(f'#!/bin/sh\nset -eu\n. ./.env\npsql -q "$HOOK_URL" -c "{migrate}"\n')} if migrate else {}),
+        "COLUMNS": columns,
+        "health": Program(HEALTH),
+        **({"hooks/migrate": hook(migrate)} if migrate else {}),
+        **({"hooks/migrate-after": hook(after)} if after else {}),
         **({"hooks/post-deploy": Program("#!/bin/sh\nexit 1\n")} if fail else {}),
-    }  # fmt: skip
+    }
 
 
 MIGRATE = "ALTER TABLE customer DROP COLUMN mood; INSERT INTO customer VALUES ('made meanwhile')"
+EXPAND = "ALTER TABLE customer ADD COLUMN IF NOT EXISTS fullname text; INSERT INTO customer VALUES ('made meanwhile')"
+CONTRACT = "ALTER TABLE customer DROP COLUMN mood"
 
 
 @pytest.fixture
@@ -36,8 +50,10 @@ def app(postgresql: Server, tmp_path: Path) -> Iterator[Sample]:
     postgresql.ask("CREATE DATABASE store OWNER store")
     postgresql.ask("SET ROLE store; CREATE TABLE customer (name text, mood text)", "store")
     app = Sample(tmp_path / "sample", venv=False)
-    app.release("v1.0.0", tree("1.0.0"))
+    app.release("v1.0.0", tree("1.0.0", columns="mood"))
     app.release("v2.0.0", tree("2.0.0", MIGRATE, fail=True))
+    app.release("v3.0.0", tree("3.0.0", EXPAND, CONTRACT, columns="fullname", fail=True))
+    app.release("v3.1.0", tree("3.1.0", EXPAND, CONTRACT, columns="fullname"))
     app.install("v1.0.0", branch="main")
     url = f"postgresql://store:{quote(PASSWORD)}@/store?host={quote(str(postgresql.socket), safe='')}"
     (app.app / ".env").write_text(f"DATABASE_URL='{url}'\nHOOK_URL='{url}'\n")
@@ -95,3 +111,22 @@ def test_code_and_database_go_back_together_also_when_killed_on_the_way(
         is_old(app, postgresql)
         assert "made meanwhile" in kept(said, postgresql), name
         assert left_behind(PASSWORD, tmp_path / "temp") == []
+
+
+def test_in_two_halves_a_failure_in_the_middle_puts_no_data_back(app: Sample, postgresql: Server) -> None:
+    begin_anew(app, postgresql)
+    assert "rollback        needs no data until the second half" in app.gitdeploy("plan", "v3.0.0").out
+    said = app.gitdeploy("upgrade", "v3.0.0", code=3).text
+    assert "The first half of v3.0.0's migrations stays in the database" in said
+    assert (app.app / "VERSION").read_text() == "1.0.0"
+    rows = "SELECT name, mood, fullname FROM customer ORDER BY name"
+    assert postgresql.ask(rows, "store") == "Zoë|glad|\nmade meanwhile||"
+
+    app.gitdeploy("upgrade", "v3.1.0")
+    assert postgresql.ask(rows, "store") == "Zoë|glad|\nmade meanwhile||\nmade meanwhile||", "nothing was restarted"
+    app.gitdeploy("contract")
+    both = "Zoë|\nmade meanwhile|\nmade meanwhile|"
+    assert postgresql.ask("SELECT * FROM customer ORDER BY name", "store") == both, "the second half has run"
+    app.gitdeploy("rollback", "--with-data", "--yes")
+    assert (app.app / "VERSION").read_text() == "1.0.0"
+    assert postgresql.ask(rows, "store") == "Zoë|glad|\nmade meanwhile||"
