@@ -20,6 +20,8 @@ from gitdeploy.system import owner as owners
 from gitdeploy.system.ourselves import INSTALL, places
 from gitdeploy.text import path_text, shell_word
 
+ONLY = "GITDEPLOY_ONLY"  # uid:checkout, for what root's process starts: nothing else becomes of it (`become_owner`)
+
 
 def become_owner(folder: Path, config_file: Path | None = None, *, boot_unit: bool = False) -> bool:
     """Where root runs us on somebody else's checkout (the one that FOLDER is in), be its owner from now on. True then.
@@ -60,7 +62,7 @@ def become_owner(folder: Path, config_file: Path | None = None, *, boot_unit: bo
 
 def _refuse_others(root: Path, uid: int) -> None:
     """Where root's process started us for somebody (`outside.launch.root_launcher`): that user's checkout, and no other."""
-    only = os.environ.pop(outside.launch.ONLY, None)  # what we start is no longer root's, or says it itself
+    only = os.environ.pop(ONLY, None)  # what we start is no longer root's, or says it itself
     if only is not None and only != f"{uid}:{root}":
         raise DeploymentFailed(
             tr(

@@ -24,6 +24,7 @@ from typing import Any
 
 from msgspec import Struct, field
 
+from gitdeploy.deployment.outside.as_owner import ONLY
 from gitdeploy.errors import DeploymentFailed, GitDeployError, Interrupted
 from gitdeploy.messages import heard, tr
 from gitdeploy.services import (
@@ -47,7 +48,6 @@ from gitdeploy.text import clean, path_text
 LOOK = ["watch", "--once"]
 # The commands that root starts for whoever became the owner: those that restart the app, and what else the page begins.
 STARTED = ("upgrade", "restore", "rollback", "contract", "recover", "rehearse", "backup")
-ONLY = "GITDEPLOY_ONLY"  # uid:checkout, for what root's process starts: nothing else becomes of it (`as_owner.become_owner`)
 START_LIMIT = 60.0  # seconds until the run must have begun
 FOLLOW_LIMIT = 24 * 3600.0  # seconds
 _LOOK = 0.2  # seconds between two looks at the log
