@@ -22,10 +22,10 @@ from lanes import (  # noqa: F401  # hooks: the marker of each lane
     pytest_collection_modifyitems,
     pytest_report_header,
 )
-from support.fast import fast_folder, own_folder, sweep
+from support.fast import fast_folder, own_name, sweep
 
 _FAST = fast_folder()
-_HOME = tempfile.mkdtemp(prefix=f"gitdeploy-tests-{os.getpid()}-home-", dir=_FAST)
+_HOME = tempfile.mkdtemp(prefix=f"{own_name()}-home-", dir=_FAST)
 atexit.register(shutil.rmtree, _HOME, ignore_errors=True)
 _NOWHERE = "http://127.0.0.1:9"  # discard: nothing listens there
 
@@ -84,7 +84,7 @@ def pytest_configure(config: pytest.Config) -> None:
     lanes.pytest_configure(config)
     if _FAST is not None and config.option.basetemp is None and not hasattr(config, "workerinput"):
         sweep(_FAST)
-        config.option.basetemp = own_folder(_FAST)
+        config.option.basetemp = f"{_FAST}/{own_name()}"
 
 
 class OutsideNetwork(AssertionError):
@@ -147,8 +147,8 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     if os.environ.get("NO_SKIPS") and _skipped and exitstatus == 0 and not hasattr(session.config, "workerinput"):
         print("\nSkipped, where nothing may skip: " + ", ".join(_skipped))
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
-    if _FAST is not None and session.config.option.basetemp == own_folder(_FAST) and session.exitstatus == 0:
-        shutil.rmtree(own_folder(_FAST), ignore_errors=True)  # of one that failed it stays until the next run
+    if _FAST is not None and session.config.option.basetemp == f"{_FAST}/{own_name()}" and session.exitstatus == 0:
+        shutil.rmtree(f"{_FAST}/{own_name()}", ignore_errors=True)  # of one that failed it stays until the next run
 
 
 @pytest.fixture

@@ -263,9 +263,7 @@ def test_root_dumps_and_restores_as_the_owner_of_the_checkout(
     database: PostgreSQL, dumps: Path, postgresql: Server, root: Path
 ) -> None:
     """As with peer authentication: whose process asks decides. The dumps' folder is root's own."""
-    for folder in (root, *root.parents):
-        if folder.is_relative_to("/tmp") and folder != Path("/tmp"):
-            folder.chmod(0o755)
+    needs.let_others_in(root)
     os.chown(root, 65534, 65534)
     url = f"postgresql://shop:{quote(PASSWORD)}@/shop-Live?host={postgresql.socket}"
     theirs = PostgreSQL.from_url(url, root, {})

@@ -10,7 +10,7 @@ from pathlib import Path
 
 _PLACE = "/dev/shm"
 _ROOM = 4 << 30  # bytes that must be free there, and of memory half as much again
-_OURS = "gitdeploy-tests-"
+_OURS = "gdtests-"  # short: paths of sockets have 108 bytes at the most
 
 
 def fast_folder() -> str | None:
@@ -26,9 +26,9 @@ def fast_folder() -> str | None:
     return None
 
 
-def own_folder(place: str) -> str:
-    """The name in PLACE of what this process makes there."""
-    return f"{place}/{_OURS}{os.getpid()}"
+def own_name() -> str:
+    """What the name of all that this process makes there begins with."""
+    return f"{_OURS}{os.getpid()}"
 
 
 def sweep(place: str) -> None:

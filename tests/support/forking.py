@@ -31,8 +31,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 
-from gitdeploy.system import faultpoints
-
 PROJECT = Path(__file__).resolve().parents[2]
 _MOST = 256 << 10  # bytes of a request: its environment, mostly
 _READ = frozenset(("LANG", "LANGUAGE"))
@@ -203,7 +201,7 @@ def _become(asked: dict[str, Any], descriptors: Sequence[int]) -> NoReturn:
         time.tzset()
         os.umask(asked["umask"])
         os.chdir(asked["cwd"])
-        faultpoints.load()
+        import_module("gitdeploy.system.faultpoints").load()
         sys.argv = ["-m", *asked["words"]]
         sys.orig_argv = [sys.executable, "-m", "gitdeploy", *asked["words"]]
         for module in list(sys.modules.values()):

@@ -131,6 +131,14 @@ def gitdeploy_for_others() -> None:
         pytest.skip("needs a clone and a Python that other users may read (this one lies below a folder of mode 0700)")
 
 
+def let_others_in(folder: Path) -> None:
+    """Whoever it is may go to FOLDER: pytest's own folders are closed."""
+    for place in (folder, *folder.parents):
+        found = place.stat()
+        if found.st_uid == os.geteuid() and found.st_mode & 0o055 != 0o055:
+            place.chmod(0o755)
+
+
 def python_for_others() -> tuple[str, dict[str, str]]:
     """An interpreter whose own path every user may go, as root wants of one with which it becomes somebody else; and what
     its environment needs to find the packages of the tests' own."""
