@@ -135,8 +135,8 @@ def long_tables(items: list[pytest.Item]) -> list[list[pytest.Item]]:
 
 
 def part_of(rows: list[pytest.Item]) -> list[pytest.Item]:
-    """A fifth of a long table (of the campaigns' scenarios half), and not less than a short one; which, by the commit."""
-    part = 2 if rows[0].get_closest_marker("crash") else 5
+    """A fifth of a long table (of the campaigns' scenarios a third), and not less than a short one; which, by the commit."""
+    part = 3 if rows[0].get_closest_marker("crash") else 5
     return bounds.share(rows, max(SHORT_TABLE, len(rows) // part), bounds.TURN)
 
 

@@ -14,10 +14,10 @@ from .power import PowerCampaign, missing
 SEED = 4
 ON_BTRFS = tuple(one for one in POWER_SCENARIOS if one.name in ("fails", "without hooks", "backup"))
 # How many random kills, and kills with killed recoveries, of each command
-EACH, EACH_SERVED, EACH_MODULES = (12, 6, 3) if bounds.THOROUGH else (5, 3, 2)
+EACH, EACH_SERVED, EACH_MODULES = (12, 6, 3) if bounds.THOROUGH else (4, 2, 2)
 THOROUGH = 60  # every so many trials: earlier backups, next upgrade
 # Every so many points of what a command does to the disk; `make crash` takes each.
-POINTS = 9 if bounds.THOROUGH else 19
+POINTS = 9 if bounds.THOROUGH else 25
 STEP = 14 if bounds.THOROUGH else 20  # every so many barriers, SEED says which, and those where one side is final
 WITHOUT_SYNCS = ("prune",)  # it only deletes
 
