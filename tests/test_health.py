@@ -23,6 +23,7 @@ from gitdeploy.config import HealthConfig, HealthVersion
 from gitdeploy.errors import Interrupted
 from gitdeploy.health import Health, HealthFailed, check_once, soak, wait_healthy
 from gitdeploy.health.proof import other_generation
+from gitdeploy.health.waiting import BAD_IN_A_ROW
 from gitdeploy.health.web import is_loopback, same_version
 from gitdeploy.system import interruption
 from gitdeploy.system.proc import Identity, boot_id, start_ticks
@@ -486,3 +487,16 @@ def test_a_main_process_that_ends_while_watching_is_seen_where_nobody_counts(app
         timer.join()
         child.kill()
         child.wait()
+
+
+def test_a_crash_is_called_one_where_its_manager_counts_it_only_while_it_is_asked(app: App) -> None:
+    class Late(Watched):
+        asked = 0
+
+        def is_up(self) -> str:
+            self.asked += 1
+            self.count = int(self.asked == BAD_IN_A_ROW)
+            return "otrs-web.service is still starting."
+
+    with pytest.raises(HealthFailed, match=r"otrs-web\.service crashed and was started again"):
+        soak(replace(QUICK, url=(app.url,), soak=30.0), [Late()])

@@ -105,7 +105,8 @@ class _Watch(Struct):
 
     def _look(self, limit: float) -> Answer:
         """Services first: they know why nothing answers."""
-        before, self.restarts_before = self.restarts_before, self._restarts()
+        before = self.restarts_before
+        self.count_restarts()
         for service in self.services:
             if bad := service.is_up():
                 return Answer(without_stop(bad))
@@ -120,6 +121,9 @@ class _Watch(Struct):
         if not answer.seen:
             return Answer(None, joined("; ", (tr("{service}: up", service=service.name) for service in self.services)))
         return answer
+
+    def count_restarts(self) -> None:
+        self.restarts_before = self._restarts()
 
     def crashed(self, before: Sequence[int | None]) -> str | None:
         """Which service its manager has had to start again since BEFORE, an earlier `restarts_before`."""
@@ -304,6 +308,8 @@ def soak(
         interruption.sleep(min(left, health.interval))
         before = watch.restarts_before
         answer = watch.look(ANSWER_LIMIT)
+        if answer.bad:
+            watch.count_restarts()  # what is down, or starting, because it crashed has been counted by now
         crashed = watch.crashed(before)
         bad = bad + 1 if answer.bad else 0
         after = duration_text(time.monotonic() - begun)
