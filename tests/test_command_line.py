@@ -189,8 +189,8 @@ def test_names_survive_a_plain_ascii_locale(shop: Sample) -> None:
     assert "VERSION" in done.out
 
 
-def on_terminal(shop: Sample, *words: str, columns: int = 80, **env: str) -> tuple[int, str]:
-    """Run on a pseudo-terminal of so many columns; its exit code and all that it showed."""
+def on_terminal(shop: Sample, *words: str, columns: int = 80, typed: bytes = b"", **env: str) -> tuple[int, str]:
+    """Run on a pseudo-terminal of so many columns where that is TYPED; its exit code and all that it showed."""
     leader, follower = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-m", "gitdeploy", *words], cwd=shop.app, stdin=follower, stdout=follower, stderr=follower,
@@ -198,6 +198,7 @@ def on_terminal(shop: Sample, *words: str, columns: int = 80, **env: str) -> tup
         start_new_session=True,
     )  # fmt: skip
     os.close(follower)
+    os.write(leader, typed)
     shown, end = b"", time.monotonic() + 60
     while time.monotonic() < end:
         if select.select([leader], [], [], 1)[0]:
@@ -244,6 +245,30 @@ def test_a_terminal_asks_before_a_rollback(shop: Sample, tmp_path: Path) -> None
     os.close(leader)
     assert (shop.app / "VERSION").read_text() == "1.1.0"
     shop.gitdeploy("-q", "rollback", "--yes")
+
+
+def test_a_terminal_asks_before_unexpectedly_much_is_copied_and_nobody_else_is_held_up(
+    shop: Sample, tmp_path: Path
+) -> None:
+    settings = tmp_path / "deploy.yaml"
+    settings.write_text(SETTINGS + "backup: {include: [media], ask_above: 1 MB}\n")
+    (shop.app / "media").mkdir()
+    with (shop.app / "media/film").open("wb") as out:
+        out.truncate(2_000_000)
+    before = document(shop, "log")
+    warning = "The backup copies 2.0 MB that the one before it doesn't have, more than 1 MB (backup.ask_above)"
+    for words in (["upgrade", "v1.1.0"], ["upgrade"]):
+        code, shown = on_terminal(shop, "--config", str(settings), *words, columns=200, typed=b"n\n")
+        assert (code, warning in shown) == (1, True), shown
+        assert re.search("Copy 2.0 MB into the backup and upgrade to v[0-9.]+ now?", shown)
+    assert document(shop, "log") == before, "declined before anything began"
+    assert warning in shop.gitdeploy("--config", str(settings), "upgrade", "v1.1.0").err
+    assert warning in shop.gitdeploy("log", str(document(shop, "log")[0]["id"])).out
+    copies = document(shop, "--config", str(settings), "plan", "v1.0.0", "--allow-downgrade")["copies"]
+    assert (copies["size"] >= 2_000_000, copies["new"] < 1000, copies["asks"]) == (True, True, False)
+    shop.gitdeploy("-q", "restore", "latest")
+    (shop.app / "media/film").unlink()
+    (shop.app / "media").rmdir()
 
 
 def test_log_follows_a_running_deployment(shop: Sample) -> None:

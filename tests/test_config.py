@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -115,6 +116,21 @@ def test_every_default_of_the_schema_can_be_written_into_the_file(tmp_path: Path
         assert settings_of(section)
 
 
+@pytest.mark.parametrize(
+    ("text", "size", "word"),
+    [
+        ("2 GB", 2 * 10**9, "2 GB"), ("2gb", 2 * 10**9, "2 GB"), ("1.5 GB", 15 * 10**8, "1500 MB"),
+        ("3 GiB", 3 * 2**30, "3 GiB"), ("1000 TB", 10**15, "1000 TB"), ("1234567 B", 1_234_567, "1234567 B"),
+    ],
+)  # fmt: skip
+def test_a_size_has_a_unit_and_is_shown_as_it_is_read(tmp_path: Path, text: str, size: int, word: str) -> None:
+    config = read(tmp_path, f"backup: {{ask_above: {text}}}\n")
+    shown = {key: value for key, value, _ in config.effective()}["backup.ask_above"]
+    assert (config.backup.ask_above, shown) == (size, word)
+    schema = settings_of(SECTIONS["backup"])["ask_above"].kind.schema()
+    assert all(re.search(schema["pattern"], each) for each in (text, word))
+
+
 def _needed(name: str, key: str) -> dict[str, Any]:
     return {"health": {"url": "http://127.0.0.1/"}} if name == "health" and key != "url" else {}
 
@@ -135,6 +151,9 @@ def _needed(name: str, key: str) -> dict[str, Any]:
         ("backup: {keep: 1_000}\n", "`backup.keep` must be a whole number"),
         ("backup: {keep: 010}\n", "`backup.keep` must be a whole number"),
         (f"backup: {{keep: {'9' * 5000}}}\n", "`backup.keep` must be a whole number"),
+        ("backup: {ask_above: 2}\n", "`backup.ask_above` must be a size such as 500 MB, 2 GB or 2 GiB (from 1 MB to 1000 TB); found `2`, which has no unit."),
+        ("backup: {ask_above: 2 EB}\n", "`backup.ask_above` must be a size"),
+        ("backup: {ask_above: 10 kB}\n", "`backup.ask_above` must be a size"),
         ("check: {auto: on}\n", "`check.auto` must be true or false; found `on`."),
         ("check: {auto: 'true'}\n", "`check.auto` must be true or false"),
         ("venv: {exact: NO}\n", "`venv.exact` must be true or false"),

@@ -38,6 +38,7 @@ CHANGES: dict[str, tuple[str, str]] = {
     "venv.extra_args": ("[]", "[--find-links, /tmp]"), "venv.env": ("{}", "{http_proxy: 'http://evil.example'}"),
     "venv.path_dirs": ("[]", "[/tmp/bin]"), "env_file": (".env", "settings.env"),
     "backup.keep": ("5", "1"), "backup.keep_replaced": ("30d", "1d"), "log.keep": ("1y", "1d"), "backup.include": ("[a, b]", "[b]"),
+    "backup.ask_above": ("2 GB", "9 GB"),
     "backup.databases": ("['sqlite:///a.db']", "[]"), "backup.restore_data": ("auto", "never"),
     "backup.encrypt": (f"[{'0' * 40}]", "[]"), "backup.identity": ("/etc/a", "/etc/b"),
     "hooks.dir": ("hooks", "deploy"), "hooks.timeout": ("300", "60"),

@@ -206,9 +206,14 @@ class Screen(Struct):
         shown = [[render(cell) for cell in row] for row in (map(sentence_of, header), *rows)]
         return table_text(shown, shutil.get_terminal_size().columns if is_terminal(sys.stdout) else 0)
 
+    @property
+    def attended(self) -> bool:
+        """Whether somebody can be asked."""
+        return is_terminal(sys.stdin) and is_terminal(sys.stderr) and not self.as_json
+
     def confirm(self, question: str) -> bool:
         """Ask on a terminal; off one, `--yes` is needed. Raises `UsageError`."""
-        if not (is_terminal(sys.stdin) and is_terminal(sys.stderr)) or self.as_json:
+        if not self.attended:
             raise UsageError(tr("This is not a terminal, so nobody can be asked."), tr("Pass --yes."))
         return click.confirm(for_terminal(render(question)), default=False, err=True)
 

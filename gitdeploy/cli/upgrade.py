@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gitdeploy.cli.asking import ask_before_copying, question
 from gitdeploy.cli.completing import tags
 from gitdeploy.cli.options import (
     EXAMPLE,
@@ -69,14 +70,16 @@ def command(
             screen.exit_code = plan.exit_code
             return
         screen.message(plan_text(screen, plan))
-        tag, question = plan.target.tag, tr("Upgrade to {target} now?", target=plan.target.name)
+        tag, asking = plan.target.tag, question(plan.copies, plan.target.name)
         if plan.hops and asked:
             tag, through = plan.hops[-1].tag, True
             first = listing([hop.tag for hop in plan.hops[:-1]])
-            question = tr("Upgrade to {first} and then to {target} now?", first=first, target=tag)
-        if not screen.confirm(question):
+            asking = tr("Upgrade to {first} and then to {target} now?", first=first, target=tag)
+        if not screen.confirm(asking):
             raise Declined(tr("Not upgraded; nothing was changed."))
         answered = [*(["--through"] if through else []), *([tag] if tag is not None else [])]
+    elif tag is not None and not yes:
+        ask_before_copying(screen, app, tag)
     if screen.moved_out(app, *answered, restart=options.restart):
         return
     words = joined(" ", filter(None, ("upgrade", "--through" if through else "", tag)))

@@ -42,7 +42,7 @@ WHO_DECIDES: Mapping[str, Who] = MappingProxyType(
             ),
             "server",
         ),
-        **dict.fromkeys(("git.submodules", "git.lfs"), "release"),
+        **dict.fromkeys(("git.submodules", "git.lfs", "backup.ask_above"), "release"),
         **dict.fromkeys(
             (
                 "venv.path", "venv.python", "venv.requirements", "venv.groups", "venv.extras", "venv.self",

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from gitdeploy.config import checks
 from gitdeploy.config.hosts import SOURCE_GROUP, SOURCE_TYPES
 from gitdeploy.config.kinds import Choice, Duration, Flag, Group, ListOf, Number, Section, Text, Texts, setting
+from gitdeploy.config.size import Size
 from gitdeploy.config.window import Window, WindowKind
 from gitdeploy.messages import LANGUAGES
 
@@ -142,6 +143,12 @@ class BackupConfig(Section, frozen=True):
         "Backups that hold the only copy of data which went back with a release are kept for so long, whatever `keep` says.",
     )
     include: tuple[str, ...] = setting(ListOf(_PATH), (), "More paths that are copied into each backup.")
+    ask_above: int = setting(
+        Size(10**6, 10**15),
+        2 * 10**9,
+        "Where a backup would copy more of `include` and keep paths anew than this, `plan` warns, and an upgrade at a "
+        "terminal asks first; an unattended one goes on, with a warning in the log.",
+    )
     databases: tuple[DatabaseConfig, ...] = setting(
         ListOf(Group(lambda: DatabaseConfig, short="url", check=_one_database)),
         (),

@@ -87,10 +87,18 @@ class Shelf:
     def back_up(self) -> Path:
         self.number += 1
         folder = self.backups / f"20261123-10150{self.number % 10}-v{self.number:04}"
+        ahead = self.ahead()
         folder.mkdir()
         copying.copy_for_backup(self.root, ["media"], folder / INCLUDED)
+        found = [path.stat() for path in folder.rglob("*.jpg")]
+        assert ahead.new <= sum(file.st_size for file in found if file.st_nlink == 1), "never more than is copied"
+        assert ahead.size == sum(file.st_size for file in found)
         self.held[folder] = self.look(self.root / "media")
         return folder
+
+    def ahead(self, *leave: Path) -> copying.Amount:
+        """What the next backup copies, looked at before."""
+        return copying.amount(self.root, ["media"], copying.newest_copies(self.backups, INCLUDED), leave)
 
     def save_late(self) -> None:
         """What changed is copied again, just before the switch."""
@@ -151,9 +159,15 @@ def inodes(folder: Path) -> dict[str, int]:
 
 def test_what_did_not_change_is_on_the_disk_once(tmp_path: Path) -> None:
     shelf = Shelf(tmp_path)
+    assert (shelf.ahead().new, shelf.ahead().parts) == (15_000, {"media": 5_000, "media/sub": 10_000})
     first = inodes(shelf.back_up())
+    assert (shelf.ahead().new, shelf.ahead().parts) == (0, {})
     shelf.change(NAMES[0], grow)
     shelf.change(NAMES[1], touch_it)
+    (shelf.root / "media/link").symlink_to("a.jpg")
+    assert (shelf.ahead().new, shelf.ahead().parts) == (5_004, {"media": 5_004}), "a touch alone copies nothing"
+    assert shelf.ahead(shelf.root / "media" / NAMES[0]).new == 0, "what is dumped is not copied"
+    (shelf.root / "media/link").unlink()
     second = inodes(shelf.back_up())
     assert second[NAMES[0]] != first[NAMES[0]]
     assert {name: second[name] for name in NAMES[1:]} == {name: first[name] for name in NAMES[1:]}

@@ -11,6 +11,7 @@ from support.checkouts import Checkout
 from gitdeploy.checkout.changes import Problem
 from gitdeploy.checkout.local import read_local
 from gitdeploy.deployment.plan import obstacles
+from gitdeploy.deployment.plan.copies import copies_ahead
 from gitdeploy.deployment.plan.target_files import TargetFiles
 from gitdeploy.site.site import Site
 
@@ -104,12 +105,12 @@ def test_the_disk_has_room_or_a_sentence_says_how_much_is_missing(checkout: Chec
 def test_what_is_kept_and_what_the_release_brings_need_room(checkout: Checkout) -> None:
     site = site_of(checkout, **{"deploy.yaml": SETTINGS + "git: {keep: [own]}\nbackup: {include: [uploads]}\n"})
     then = checkout.commit({"deploy.yaml": SETTINGS, "new": "x" * 50_000})
-    empty = obstacles.disk_needed(site, checkout.whole_plan(then))
+    empty = obstacles.disk_needed(checkout.whole_plan(then), copies_ahead(site))
     assert 50_000 <= empty < 51_000
     (checkout.root / "own").write_bytes(b"x" * 7_000)
     (checkout.root / "uploads").mkdir()
     (checkout.root / "uploads/a").write_bytes(b"x" * 900)
-    assert obstacles.disk_needed(site, checkout.whole_plan(then)) == empty + 7_900
+    assert obstacles.disk_needed(checkout.whole_plan(then), copies_ahead(site)) == empty + 7_900
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from support.checkouts import Checkout
 from support.sample import Content, Program, Tree
 
 from gitdeploy.deployment.flow.upgrade import plan_upgrade, preflight_summary
+from gitdeploy.deployment.plan.copies import copies_ahead
 from gitdeploy.deployment.plan.make import Plan
 from gitdeploy.deployment.plan.options import Options
 from gitdeploy.deployment.plan.target_files import TargetFiles
@@ -51,6 +52,43 @@ def test_the_headline_and_the_document(live: Checkout) -> None:
     assert not made.nothing_to_do
     assert preflight_summary(made) == "nothing blocks it"
     assert set(os.listdir(live.root)) == {".git", ".gitignore", "VERSION", "deploy.yaml"}, "nothing is touched"
+
+
+def test_unexpectedly_much_for_the_backup_is_said_with_figure_paths_and_way_out(live: Checkout) -> None:
+    settings = SETTINGS + "backup: {include: [media, notes.db], databases: [sqlite:///notes.db], ask_above: 1 MB}\n"
+    for name, size in (
+        ("media/video/a", 900_000),
+        ("media/photos/b", 90_000),
+        ("media/c", 9_000),
+        ("notes.db", 1 << 20),
+    ):
+        (live.root / name).parent.mkdir(parents=True, exist_ok=True)
+        with (live.root / name).open("wb") as out:
+            out.truncate(size)
+    (live.root / "deploy.yaml").write_text(settings)
+    ahead = copies_ahead(Site.open(live.root))
+    assert (ahead.size, ahead.new, ahead.asks, ahead.warnings) == (999_000 + (1 << 20), 999_000, False, []), (
+        "a database is dumped, not copied"
+    )
+    (live.root / "media/photos/b").write_bytes(b"x" * 100_000)
+    made = plan(live, base("2.0.0", **{"deploy.yaml": settings}), Options(local_changes="discard"))
+    (warning,) = [warning for warning in made.warnings if "backup.ask_above" in warning]
+    assert warning == (
+        "The backup copies 1.0 MB that the one before it doesn't have, more than 1 MB (backup.ask_above); most of it: "
+        "media/video 900.0 kB, media/photos 100.0 kB, media 9.0 kB. Where that is meant, set backup.ask_above higher; "
+        "else name less in backup.include."
+    )
+    assert made.as_dict()["copies"] == {
+        "size": 1_009_000 + (1 << 20),
+        "new": 1_009_000,
+        "asks": True,
+        "biggest": [
+            {"path": "media/video", "new": 900_000},
+            {"path": "media/photos", "new": 100_000},
+            {"path": "media", "new": 9_000},
+        ],
+    }
+    assert not made.problems or "sqlite" in str(made.problems).lower(), "it never speaks against the upgrade"
 
 
 def test_the_release_that_is_live_leaves_nothing_to_do(live: Checkout) -> None:

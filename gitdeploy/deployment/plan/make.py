@@ -27,6 +27,7 @@ from gitdeploy.config import Config
 from gitdeploy.deployment.plan import hooks as plan_hooks
 from gitdeploy.deployment.plan import obstacles
 from gitdeploy.deployment.plan.config_after import config_after
+from gitdeploy.deployment.plan.copies import Copies, copies_ahead
 from gitdeploy.deployment.plan.data import plan_data
 from gitdeploy.deployment.plan.data_moves import Move
 from gitdeploy.deployment.plan.migrations import migrations_between, nothing_runs_it
@@ -88,6 +89,7 @@ class Plan(Struct, frozen=True):
     loads: tuple[Load, ...] = ()  # what the service starts, which is loaded beside the live app before the switch
     hops: tuple[Hop, ...] = ()  # the deployments that lead there, the target the last; empty where one is enough
     rehearsal: Known | None = None  # what its last rehearsal here came to
+    copies: Copies = Copies()  # the files that go into its backup
     signed: int = 0  # when the release's signed tag was made, seconds since 1970; 0: no signature was wanted
 
     @property
@@ -209,6 +211,7 @@ class Plan(Struct, frozen=True):
             "data": [move.as_dict() for move in self.data],
             "service": [service.name for service in self.services],
             "disk_needed": self.disk_needed,
+            "copies": self.copies.as_dict(),
             "problems": [{**said(problem.message), **said(problem.hint, "hint")} for problem in self.problems],
             "config_changes": changes_as_dicts(self.after),
             "warnings": list(self.warnings),
@@ -270,15 +273,17 @@ def make_plan(
     migrates = action == "upgrade" and "migrate" in hooks
     data = plan_data(site, opened, tree, after, migrates=migrates, dumps=options.migrate, halves=MIGRATE_AFTER in hooks)
     said.add(data.problems, data.warnings)
+    copies = copies_ahead(site)
     needed = (
-        obstacles.disk_needed(site, checkout) + obstacles.venv_disk_needed(site, after, venv, options) + data.needed
+        obstacles.disk_needed(checkout, copies) + obstacles.venv_disk_needed(site, after, venv, options) + data.needed
     )
-    said.add([*obstacles.disk_problems(site, needed, len(tree.changes)), *obstacles.ownership_problems(site, checkout)])
+    said.add(obstacles.disk_problems(site, needed, len(tree.changes)), copies.warnings)
+    said.add(obstacles.ownership_problems(site, checkout))
     return Plan(
         action=action, origin=origin, target=target, local=local, goal=goal, checkout=checkout, venv=venv,
         hooks=hooks, services=services, history=commits_between(repository, local.head, goal.commit),
         disk_needed=needed, problems=tuple(said.problems), warnings=tuple(said.warnings), before=config,
-        after=after, options=options, migrations=migrations, brought=brought, loads=_loads(site, action, services, venv),
+        after=after, options=options, migrations=migrations, brought=brought, loads=_loads(site, action, services, venv), copies=copies,
     )  # fmt: skip
 
 

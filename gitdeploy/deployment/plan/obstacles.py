@@ -6,8 +6,6 @@ import os
 from typing import TYPE_CHECKING
 
 from gitdeploy import venvs
-from gitdeploy.backups.copying import content_size, matching_paths
-from gitdeploy.backups.store import KEPT_LIMIT
 from gitdeploy.checkout.changes import Problem, Target, TreePlan
 from gitdeploy.checkout.facts import unreadable
 from gitdeploy.checkout.git import Repository
@@ -29,6 +27,7 @@ from gitdeploy.text import count, listing, path_text, size_text
 
 if TYPE_CHECKING:
     from gitdeploy.checkout.plan import CheckoutPlan
+    from gitdeploy.deployment.plan.copies import Copies
     from gitdeploy.deployment.plan.target_files import TargetFiles
     from gitdeploy.deployment.plan.venv import VenvPlan
 
@@ -119,8 +118,8 @@ def _is_prepared(site: Site, venv: VenvPlan, options: Options) -> bool:
     return is_built(site, venv, options)
 
 
-def disk_needed(site: Site, checkout: CheckoutPlan) -> int:
-    needed = 0
+def disk_needed(checkout: CheckoutPlan, copies: Copies) -> int:
+    needed = copies.size  # all of it: a roll-back puts back beside what is there
     for prefix in {change.owner for change in checkout.tree.changes if change.oid}:
         blobs = {change.oid: change.path for change in checkout.of_owner(prefix) if change.oid}
         found = checkout.owners[prefix].repository.facts(list(blobs))
@@ -134,9 +133,6 @@ def disk_needed(site: Site, checkout: CheckoutPlan) -> int:
                     )
                 )
             needed += facts.size
-    kept = matching_paths(site.root, site.config.git.keep)
-    needed += sum(size for path in kept if (size := content_size(site.root, [path])) <= KEPT_LIMIT)
-    needed += content_size(site.root, matching_paths(site.root, site.config.backup.include))
     return needed
 
 
