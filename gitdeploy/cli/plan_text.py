@@ -10,8 +10,15 @@ from gitdeploy.deployment.plan.migrations import plan_lines
 from gitdeploy.deployment.plan.venv import VenvPlan
 from gitdeploy.messages import joined, render, tr
 from gitdeploy.site.dependencies import what_installs
-from gitdeploy.text import count, listing, path_text, redact, size_text
+from gitdeploy.text import count, duration_text, listing, path_text, redact, size_text
 
+_LONG = {
+    "backup": tr("copies"),
+    "build": tr("venv"),
+    "dump": tr("dump"),
+    "build-hooks": tr("build hooks"),
+    "migrate": tr("migrate hooks"),
+}
 _WORDS = {"added": tr(" (new)"), "changed": tr(" (changed)")}
 
 
@@ -69,7 +76,7 @@ def plan_text(screen: Screen, plan: Plan) -> str:
     lines += _afterwards(plan)
     if plan.rehearsal is not None:
         lines.append(row(tr("rehearsal"), plan.rehearsal.sentence()))
-    lines.append(row(tr("disk"), tr("up to {size}", size=size_text(plan.disk_needed))))
+    lines += [row(tr("disk"), tr("up to {size}", size=size_text(plan.disk_needed))), *_last_time(plan)]
     lines += _brought(screen, plan)
     lines += [tr("  Note: {warning}", warning=warning) for warning in (*plan.remembered, *plan.warnings)]
     if plan.problems:
@@ -128,6 +135,20 @@ def _afterwards(plan: Plan) -> list[str]:
         row(tr("restart"), restart or tr("nothing: {nothing}", nothing=nothing)),
         row(tr("health"), asked or tr("not checked: no health check is configured (health: in deploy.yaml)")),
     ]
+
+
+def _last_time(plan: Plan) -> list[str]:
+    """How long its long steps took the last time that each was done here."""
+    took = [
+        tr(
+            "{step} {time} (deployment {deployment})",
+            step=_LONG.get(each.step, each.step),
+            time=duration_text(each.seconds),
+            deployment=each.deployment,
+        )
+        for each in plan.took
+    ]
+    return [row(tr("last time"), listing(took))] if took else []
 
 
 def _packages(venv: VenvPlan) -> str:

@@ -5,18 +5,24 @@ from __future__ import annotations
 import os
 
 import pytest
+from msgspec.structs import replace
 from support.checkouts import Checkout
 from support.sample import Content, Program, Tree
 
+from gitdeploy.cli.plan_text import plan_text
+from gitdeploy.cli.screen import Screen
 from gitdeploy.deployment.flow.upgrade import plan_upgrade, preflight_summary
 from gitdeploy.deployment.plan.copies import copies_ahead
 from gitdeploy.deployment.plan.make import Plan
 from gitdeploy.deployment.plan.options import Options
 from gitdeploy.deployment.plan.target_files import TargetFiles
+from gitdeploy.deployment.plan.took import _done, reused
 from gitdeploy.deployment.prepare.release import Chosen, moved_tag
+from gitdeploy.deployment.record.journal import StepTime
 from gitdeploy.errors import ConfigError, PolicyError, UsageError
 from gitdeploy.site.site import Site
 from gitdeploy.site.tags import check_tag
+from gitdeploy.state import Database
 from gitdeploy.venvs.linked import Linked
 from gitdeploy.versions import CodeState
 
@@ -27,11 +33,17 @@ def base(version: str, **more: Content) -> dict[str, Content]:
     return {"deploy.yaml": SETTINGS, ".gitignore": "/.env\n", "VERSION": version, **more}
 
 
-def plan(checkout: Checkout, then: Tree, options: Options | None = None, tag: str = "v2.0.0") -> Plan:
+def plan(
+    checkout: Checkout,
+    then: Tree,
+    options: Options | None = None,
+    tag: str = "v2.0.0",
+    database: Database | None = None,
+) -> Plan:
     """From what is checked out to THEN."""
     commit = checkout.commit(then, after=checkout.git("rev-parse", "HEAD"), tag=tag)
     site = Site.open(checkout.root)
-    return plan_upgrade(site, None, Chosen(CodeState(tag[1:], tag, commit)), options or Options())
+    return plan_upgrade(site, database, Chosen(CodeState(tag[1:], tag, commit)), options or Options())
 
 
 @pytest.fixture
@@ -89,6 +101,41 @@ def test_unexpectedly_much_for_the_backup_is_said_with_figure_paths_and_way_out(
         ],
     }
     assert not made.problems or "sqlite" in str(made.problems).lower(), "it never speaks against the upgrade"
+
+
+HISTORY: tuple[tuple[str, tuple[StepTime, ...]], ...] = (  # oldest first
+    ("upgrade", (StepTime("build", "done", 90.0), StepTime("switch", "done", 0.1), StepTime("build", "done", 70.0))),
+    ("upgrade", (StepTime("dump", "done", 241.0), StepTime("switch", "done", 0.1), StepTime("migrate", "failed", 900.0))),
+    ("rehearse", (StepTime("migrate", "done", 800.0),)),
+    ("upgrade", (StepTime("backup", "done", 4.9), StepTime("switch", "done", 0.1), StepTime("build", "skipped", 9.0), StepTime("migrate", "done", 12.0))),
+    ("backup", (StepTime("backup", "done", 300.0),)),
+    ("restore", (StepTime("build", "done", 8.0, reused("1")), StepTime("switch", "done", 0.1))),
+)  # fmt: skip
+
+
+def test_what_took_long_the_last_time_is_told_of_what_there_is_to_do(live: Checkout) -> None:
+    hooks = SETTINGS + "hooks: {build: ['true'], migrate: ['true']}\nbackup: {include: [media]}\n"
+    (live.root / "deploy.yaml").write_text(hooks)
+    new = {"deploy.yaml": hooks, "a": "1"}
+    with Database.open(live.root.parent / "state.db") as database:
+        for action, steps in HISTORY:
+            number = database.begin_deployment(action, "somebody", {}, {})
+            database.update_deployment(number, status="succeeded", steps=[step.as_dict() for step in steps])
+        discard = Options(local_changes="discard")
+        made = plan(live, base("2.0.0", **new), discard, database=database)
+        told = [("dump", 241.0, 2), ("build-hooks", 70.0, 1), ("migrate", 12.0, 4)]
+        assert [(each["step"], each["seconds"], each["deployment"]) for each in made.as_dict()["last_took"]] == told
+        (line,) = [line for line in plan_text(Screen(), made).splitlines() if "last time" in line]
+        assert line.split(maxsplit=2)[2] == (
+            "dump 4 min 1 s (deployment 2), build hooks 70 s (deployment 1), migrate hooks 12 s (deployment 4)"
+        )
+        venvs = [[step.as_dict() for step in HISTORY[at][1]] for at in (0, -1)]
+        assert [("build", 90.0) in _done(steps) for steps in venvs] == [True, False]
+        assert "build" not in dict(_done(venvs[1])), "a venv that was there was not made"
+        (live.root / "deploy.yaml").write_text(SETTINGS)
+        bare = plan(live, base("2.0.1", a="1"), replace(discard, hooks=False), "v2.0.1", database)
+        assert bare.took == (), "what this upgrade doesn't do is not told"
+        assert "last time" not in plan_text(Screen(), bare)
 
 
 def test_the_release_that_is_live_leaves_nothing_to_do(live: Checkout) -> None:

@@ -20,6 +20,7 @@ from gitdeploy.deployment.plan.data_release import require_fitting
 from gitdeploy.deployment.plan.make import Plan, make_plan
 from gitdeploy.deployment.plan.migrations import migrations_between, way_back
 from gitdeploy.deployment.plan.options import Options
+from gitdeploy.deployment.plan.took import last_took
 from gitdeploy.deployment.prepare import ready, venv
 from gitdeploy.deployment.prepare.backup import decrypt, make_backup
 from gitdeploy.deployment.prepare.preflight import checked
@@ -112,7 +113,7 @@ def plan_restore(
         warnings.append(how)
     moves, against, said = data_moves(site, backup, options.identity) if options.with_data else ((), (), ())
     plan = replace(plan, warnings=(*plan.warnings, *warnings, *said), problems=(*plan.problems, *against), data=moves)
-    return checked(site, plan)
+    return checked(site, replace(plan, took=last_took(database, plan)))
 
 
 def recorded_modes(backup: Backup) -> Modes:

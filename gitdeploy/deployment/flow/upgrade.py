@@ -13,6 +13,7 @@ from gitdeploy.deployment.plan.kept_diff import kept_differences
 from gitdeploy.deployment.plan.make import Plan, make_plan
 from gitdeploy.deployment.plan.options import Options
 from gitdeploy.deployment.plan.stops import problems_of
+from gitdeploy.deployment.plan.took import last_took
 from gitdeploy.deployment.plan.way import way_to
 from gitdeploy.deployment.prepare import backup, ready, shelf, stage, venv
 from gitdeploy.deployment.prepare.check import check_release
@@ -181,6 +182,7 @@ def plan_upgrade(
     plan = replace(
         plan,
         signed=chosen.signed,
+        took=last_took(database, plan),
         hops=way.hops,
         problems=(*(() if options.skip_stops else against), *plan.problems),
         warnings=(*plan.warnings, *told, *(passed if options.skip_stops else ())),

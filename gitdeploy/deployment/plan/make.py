@@ -37,6 +37,7 @@ from gitdeploy.deployment.plan.services import staying_behind
 from gitdeploy.deployment.plan.settings_lost import settings_lost
 from gitdeploy.deployment.plan.stops import Hop
 from gitdeploy.deployment.plan.target_files import TargetFiles
+from gitdeploy.deployment.plan.took import Took
 from gitdeploy.deployment.plan.unlisted import not_installed
 from gitdeploy.deployment.plan.venv import VenvPlan, plan_venv
 from gitdeploy.errors import DeploymentFailed, PolicyError
@@ -88,6 +89,7 @@ class Plan(Struct, frozen=True):
     releases: tuple[ReleaseNotes, ...] = ()  # those that come with it, with their notes, the target first
     loads: tuple[Load, ...] = ()  # what the service starts, which is loaded beside the live app before the switch
     hops: tuple[Hop, ...] = ()  # the deployments that lead there, the target the last; empty where one is enough
+    took: tuple[Took, ...] = ()  # its long steps, as long as they took the last time
     rehearsal: Known | None = None  # what its last rehearsal here came to
     copies: Copies = Copies()  # the files that go into its backup
     signed: int = 0  # when the release's signed tag was made, seconds since 1970; 0: no signature was wanted
@@ -212,6 +214,7 @@ class Plan(Struct, frozen=True):
             "service": [service.name for service in self.services],
             "disk_needed": self.disk_needed,
             "copies": self.copies.as_dict(),
+            "last_took": [each.as_dict() for each in self.took],
             "problems": [{**said(problem.message), **said(problem.hint, "hint")} for problem in self.problems],
             "config_changes": changes_as_dicts(self.after),
             "warnings": list(self.warnings),

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from gitdeploy import venvs
 from gitdeploy.deployment.plan.target_files import TargetFiles
+from gitdeploy.deployment.plan.took import reused
 from gitdeploy.deployment.prepare.preparation import Preparation
 from gitdeploy.messages import joined, tr
 from gitdeploy.text import count
@@ -56,7 +57,7 @@ def build_venv(preparation: Preparation) -> None:
         if plan.venv.reuse is not None:
             shown.status = "skipped" if plan.venv.unchanged else "running"
             same = tr("no requirements to install") if plan.venv.requirements.nothing else tr("requirements unchanged")
-            shown.summary = same if plan.venv.unchanged else tr("venv {reuse}", reuse=plan.venv.reuse)
+            shown.summary = same if plan.venv.unchanged else reused(plan.venv.reuse)
             return
         preparation.built = preparation.generation
         work.journal.write("build", "", {"generation": preparation.generation})
