@@ -43,7 +43,8 @@ def command(
 ) -> None:
     """Upgrade to TAG, or to the newest release.
 
-    The newest is the newest release on the channel (`source.channel`).
+    The newest is the newest release on the channel (`source.channel`). Without TAG it shows the plan and asks; with TAG
+    it asks, at a terminal, only before it copies more into the backup than `backup.ask_above`.
 
     \b
     Example:

@@ -6,6 +6,10 @@ import re
 
 from web.conftest import Web
 
+from gitdeploy.deployment.record.journal import StepTime
+from gitdeploy.state import Database
+from gitdeploy.state.sqlite import now
+
 CHINESE = re.compile("[\u4e00-\u9fff]")
 
 
@@ -13,14 +17,20 @@ def test_what_stands_in_the_way_is_said_in_chinese_and_can_be_searched_for_in_en
     (web.shop.app / "requirements.txt").unlink()
     (web.shop.app / "requirements.txt").symlink_to("elsewhere")
     (web.shop.app / ".git" / "MERGE_HEAD").write_text(web.shop.git("rev-parse", "HEAD", cwd=web.shop.app) + "\n")
+    with Database.open(web.shop.app / ".gitdeploy" / "state.db") as database:
+        number = database.begin_deployment("upgrade", "somebody", {}, {})
+        copied = StepTime("backup", "done", 41.0).as_dict()
+        database.update_deployment(number, status="succeeded", ended_at=now(), duration=50.0, steps=[copied])
     client = web.log_in()
     chinese = client.get("/upgrade/part/plan?tag=v1.1.0&lang=zh").text
+    assert re.search("上次用时: [\u4e00-\u9fff]+ 41 秒<", chinese)
     assert "请完成它，或中止它：git merge --abort" in chinese
     assert "个受跟踪的文件在本地有改动：requirements.txt" in chinese
     assert "英文原文" in chinese
     assert "git is in the middle of a merge." in chinese
     english = client.get("/upgrade/part/plan?tag=v1.1.0&lang=en").text
     assert "git is in the middle of a merge." in english
+    assert "Took the last time: Back up 41 s<" in english
     assert not CHINESE.search(english)
     assert "In English" not in english
 
