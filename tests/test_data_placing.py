@@ -75,6 +75,29 @@ def test_whoever_dies_on_the_way_the_next_finishes(
     is_back(root)
 
 
+def test_what_an_app_that_goes_on_makes_of_its_database_before_the_exchange_is_live_after_it(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk takes its time, and a write-ahead log comes, goes, or comes anew: none is lost, and none comes back."""
+    made, gone, anew = (root / f"up/x.db-{name}" for name in ("made", "gone", "anew"))
+    for file in (gone, anew):
+        file.write_text("before")
+
+    def app(folder: Path) -> None:
+        made.write_text("made meanwhile")
+        gone.unlink()
+        anew.unlink()
+        anew.write_text("anew")
+
+    monkeypatch.setattr(placing, "sync_file_system", app)
+    (root.parent / "copies/up/old.db").write_text("of a time when nothing was dumped")
+    left = Aside(root.parent / "aside", (), frozenset({root / "up/x.db", root / "up/old.db", made, gone, anew}))
+    assert put_in_place(root, root.parent / "copies", "up", left)
+    there = {path.name: path.read_text() for path in (root / "up").iterdir()}
+    database = {"x.db": "database", "x.db-made": "made meanwhile", "x.db-anew": "anew"}
+    assert there == {"a": "old", "old.db": "of a time when nothing was dumped", **database}
+
+
 def test_what_was_not_there_before_is_taken_away_and_kept_databases_are_not(root: Path) -> None:
     (root / "n").mkdir()
     (root / "n/f").write_text("1")

@@ -78,8 +78,9 @@ class Aside(Struct, frozen=True):
         """The same of a THING that stands beside LIVE, or stood there."""
         return differs(copy, thing, frozenset(str(file) for file in self._left_in(live)))
 
-    def carry(self, live: Path, fresh: Path) -> None:
-        """The left files of a folder are in the fresh one too: the very same files, by a second name."""
+    def carry(self, live: Path, fresh: Path) -> list[Path]:
+        """The left files of a folder are in the fresh one too: the very same files, by a second name. Those that are."""
+        carried = []
         for file in self._left_in(live):
             if (live / file).is_file() and fresh.is_dir():
                 (fresh / file).parent.mkdir(parents=True, exist_ok=True)
@@ -89,6 +90,23 @@ class Aside(Struct, frozen=True):
                     os.link(live / file, fresh / file)
                 except OSError:
                     shutil.copy2(live / file, fresh / file)
+                carried.append(file)
+        return carried
+
+    def carry_again(self, live: Path, fresh: Path, carried: Collection[Path]) -> None:
+        """Of left files that came, went or were made anew since those that are CARRIED were (the write-ahead log of an app that
+        goes on running), FRESH has what LIVE has now. By second names alone: a copy would not be on disk yet."""
+        for file in self._left_in(live):
+            now, then = live / file, fresh / file
+            with suppress(OSError):
+                if not os.path.lexists(now):
+                    if file in carried:
+                        then.unlink(missing_ok=True)
+                elif not os.path.lexists(then) or not os.path.samefile(now, then):
+                    beside = then.with_name(f".{then.name}.gitdeploy-carried")
+                    beside.unlink(missing_ok=True)
+                    os.link(now, beside)
+                    os.replace(beside, then)
 
 
 def put_in_place(root: Path, copies: Path, path: str, aside: Aside) -> bool:
@@ -100,9 +118,10 @@ def put_in_place(root: Path, copies: Path, path: str, aside: Aside) -> bool:
         return False
     live.parent.mkdir(parents=True, exist_ok=True)
     copying.copy_tree(source, fresh)
-    aside.carry(live, fresh)
+    carried = aside.carry(live, fresh)
     sync_file_system(live.parent)
     faultpoints.point("data beside")
+    aside.carry_again(live, fresh, carried)
     os.rename(fresh, swap)
     if not os.path.lexists(live):
         os.rename(swap, live)
