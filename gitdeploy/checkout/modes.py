@@ -26,13 +26,17 @@ Recorded = tuple[int, int, int]
 
 
 class Modes(Struct, frozen=True):
-    """`odd`: path -> what it is where that is not the usual; `usual`: git's mode -> permissions of most such files."""
+    """`odd`: path -> what it is where that is not the usual; `usual`: git's mode -> permissions of most such files; `own`:
+    a path that keeps those it has."""
 
     odd: Mapping[bytes, Recorded] = field(default_factory=dict)
     usual: Mapping[int, int] = field(default_factory=dict)
+    own: bytes | None = None
 
     def of(self, path: bytes, mode: int) -> Recorded | None:
         """What PATH, of git's MODE, was; None where that wasn't recorded."""
+        if path == self.own:
+            return None
         if path in self.odd:
             return self.odd[path]
         return (self.usual[mode], -1, -1) if mode in self.usual else None

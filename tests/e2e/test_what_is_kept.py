@@ -87,14 +87,17 @@ def test_discarded_edits_come_back_with_the_backup(sample: Sample) -> None:
     sample.git("rm", "-q", "--cached", "plain")
     (sample.app / "staged").write_text("new\n")
     sample.git("add", "staged")
-    (sample.app / "tool").chmod(0o600)
+    (sample.app / ".env").write_text("KEY=own\nAPP_VERSION=1.0.0\n")
+    for name in ("tool", "plain", ".env"):
+        (sample.app / name).chmod(0o600)
     before = sample.state()
     go(sample, local_changes="discard")
     assert "2.0.0" in (sample.app / "main.py").read_text()
     assert (sample.app / "conf/settings.ini").read_text() == "mine too\n"
     back(sample)
     assert differences(before, sample.state()) == []
-    assert stat.S_IMODE((sample.app / "tool").stat().st_mode) == 0o600
+    for name in ("tool", "plain", ".env"):
+        assert stat.S_IMODE((sample.app / name).stat().st_mode) == 0o600, name
 
 
 def test_a_kept_file_stays_and_what_the_release_changed_in_it_is_shown(sample: Sample) -> None:

@@ -72,7 +72,8 @@ def restore(
                 venv.name_generation(preparation)
                 make_backup(preparation, tr("before restore of {backup}", backup=backup.id))
                 venv.build_venv(preparation)
-                stage_files(preparation, recorded_modes(backup))
+                # The env file, in which the version alone follows, may be nobody's to read: no backup has recorded that.
+                stage_files(preparation, replace(recorded_modes(backup), own=plan.tree.version_file))
                 live = ready.into_live(preparation, data_from=backup.id if options.with_data else None)
                 ready.run_early_hooks(live, "pre-restore")
         except BaseException:

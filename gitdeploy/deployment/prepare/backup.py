@@ -14,7 +14,7 @@ from gitdeploy.backups.places import INCLUDED, KEPT
 from gitdeploy.backups.store import Backup
 from gitdeploy.checkout.git import BACKUP_REFS
 from gitdeploy.checkout.modes import read_modes
-from gitdeploy.checkout.snapshot import take_snapshot
+from gitdeploy.checkout.snapshot import Snapshot, take_snapshot
 from gitdeploy.databases import open_databases
 from gitdeploy.deployment.live.dumps import dump_into
 from gitdeploy.deployment.plan.data_release import data_release
@@ -109,7 +109,7 @@ def create_backup(
     site.repository.update_ref(BACKUP_REFS + identity, snapshot.commit)
     faultpoints.point("backup ref")
     live = plan.venv.live if plan.venv is not None else None
-    modes = read_modes(site.root, [*plan.local.tracked, *_tracked_inside(plan)])
+    modes = read_modes(site.root, [*plan.local.tracked, *_tracked_inside(plan), *_saved(site.root, plan, snapshot)])
     backup = Backup(
         id=identity,
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -159,6 +159,14 @@ def _tracked_inside(plan: Plan) -> Iterator[tuple[bytes, int]]:
     for part in plan.checkout.submodules:
         if part.local is not None and part.held is not None:
             yield from ((part.held.outside(path), mode) for path, mode in part.local.tracked)
+
+
+def _saved(root: Path, plan: Plan, snapshot: Snapshot) -> Iterator[tuple[bytes, int]]:
+    """Files that SNAPSHOT holds though git doesn't track them any more, or never did: path, git's mode."""
+    own = {*snapshot.untracked, *plan.local.changed()} - {path for path, _ in plan.local.tracked}
+    for path in sorted(own):
+        with suppress(OSError):
+            yield path, 0o100755 if os.lstat(os.fsencode(root) + b"/" + path).st_mode & 0o100 else 0o100644
 
 
 def _venv_identity(live: venvs.LiveVenv | None) -> str | None:
