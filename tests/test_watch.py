@@ -353,6 +353,9 @@ def test_cron_is_held_off_as_watch_is_and_a_person_is_not(sample: Sample) -> Non
         assert again is not None
         left = again.at - datetime.now(UTC)
         assert timedelta(minutes=29) < left <= timedelta(minutes=30), "a quarter of an hour, and twice as long"
+        ahead = (datetime.now(UTC) + timedelta(days=400)).isoformat()
+        database.update_deployment(database.tries(1)[0].id, ended_at=ahead)
+        assert next_try(site, database, "v2.0.0", 0) is None, "by a clock that was wrong then it would wait for years"
     terminal, other = pty.openpty()
     words = [sys.executable, "-m", "gitdeploy", "upgrade", "--yes"]
     done = subprocess.run(words, cwd=sample.app, env=sample.environment, stdin=other, capture_output=True, check=False)

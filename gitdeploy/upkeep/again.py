@@ -59,4 +59,6 @@ def next_try(site: Site, database: Database, tag: str, interval: float) -> Again
     wait = min(max(interval, _SHORTEST) * 2.0 ** (len(causes) - 1), _LONGEST)
     moment = datetime.fromisoformat(ended)
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    if moment > datetime.now(UTC):
+        return None  # the clock was ahead when it failed: what it would be waited for may be years away
     return Again(len(causes), clean(causes[0], limit=300), moment + timedelta(seconds=wait))
