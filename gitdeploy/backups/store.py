@@ -82,6 +82,7 @@ class Backup(Struct, frozen=True):
     format: int = 1
     saved_at: str = ""  # when its data were saved
     data_release: Mapping[str, Any] | None = None  # the release whose schema its data have; None: not known
+    second_halves: Mapping[str, Any] | None = None  # of migrations, still to run on its data
     imported: bool = False  # another server made it
 
     @property

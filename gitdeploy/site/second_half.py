@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gitdeploy.messages import heard, said, tr
 from gitdeploy.state import Database
 from gitdeploy.state.sqlite import now
+from gitdeploy.text import clean
 from gitdeploy.versions import CodeState
 
 Why = Literal["later", "failed", "interrupted", "missed"]
 COMMAND = "gitdeploy contract"  # runs it
-_KEY = "second_half"  # in the database
+_KEY = "second_half"  # in the database: commit -> what waits of that release, the newest last
+_MOST = 20
 
 
 class Waiting(Struct, frozen=True):
@@ -55,36 +60,58 @@ class Waiting(Struct, frozen=True):
 
 def anything_waits(database: Database) -> bool:
     """Whether it did not run to its end of any release: asked before git is asked which one is live."""
-    return database.meta_get(_KEY) is not None
+    return bool(waiting_data(database))
 
 
 def read_waiting(database: Database | None, live: CodeState) -> Waiting | None:
     """What waits of the release that is LIVE; None where nothing does."""
-    text = database.meta_get(_KEY) if database is not None else None
-    if text is None:
-        return None
-    found = json.loads(text)
-    release = CodeState.from_dict(found["release"])
-    if release.commit != live.commit:
-        return None
-    return Waiting(release, found["deployment"], found["since"], found["why"], heard(found, "error"))
+    found = waiting_data(database).get(live.commit) if database is not None else None
+    return _read(found) if found is not None else None
 
 
 def note_waiting(database: Database, release: CodeState, deployment: int, why: Why, error: str = "") -> Waiting:
     """It has not run to its end, because of WHY."""
     made = Waiting(release, deployment, now(), why, error)
-    stored = {
-        "release": release.as_dict(),
-        "deployment": deployment,
-        "since": made.since,
-        "why": why,
-        **said(error, "error"),
-    }
-    database.meta_put(_KEY, json.dumps(stored))
+    found = waiting_data(database)
+    found.pop(release.commit, None)
+    _write(database, {**found, release.commit: _stored(made)})
     return made
 
 
-def forget_waiting(database: Database) -> None:
-    """It has run, or another release is live."""
-    if database.meta_get(_KEY) is not None:
-        database.meta_put(_KEY, None)
+def forget_waiting(database: Database, release: CodeState) -> None:
+    """That of RELEASE has run."""
+    found = waiting_data(database)
+    if found.pop(release.commit, None) is not None:
+        _write(database, found)
+
+
+def waiting_data(database: Database) -> dict[str, Any]:
+    """What the data have not been through, by the release's commit: of releases that are not live, too, since one may be again
+    on the same data. A backup with data keeps it with them."""
+    found: dict[str, Any] = json.loads(database.meta_get(_KEY) or "{}")
+    return {found["release"]["commit"]: found} if "release" in found else found
+
+
+def bring_waiting(database: Database, brought: Mapping[str, Any]) -> None:
+    """Data that a backup held are live now, and with them what it knew of them: BROUGHT. Another server may have made it."""
+    good = {}
+    for commit, found in brought.items():
+        with suppress(KeyError, TypeError, ValueError, AttributeError):
+            waiting = _read(found)
+            if waiting.release.commit == commit and waiting.why in ("later", "failed", "interrupted", "missed"):
+                good[commit] = _stored(replace(waiting, error=clean(waiting.error, limit=500)))
+    _write(database, good)
+
+
+def _read(found: Mapping[str, Any]) -> Waiting:
+    release = CodeState.from_dict(found["release"])
+    return Waiting(release, found["deployment"], found["since"], found["why"], heard(found, "error"))
+
+
+def _stored(waiting: Waiting) -> dict[str, Any]:
+    stored = {"release": waiting.release.as_dict(), "deployment": waiting.deployment, "since": waiting.since}
+    return {**stored, "why": waiting.why, **said(waiting.error, "error")}
+
+
+def _write(database: Database, found: Mapping[str, Any]) -> None:
+    database.meta_put(_KEY, json.dumps(dict(list(found.items())[-_MOST:])) if found else None)

@@ -222,6 +222,26 @@ def test_later_it_runs_by_hand_or_before_the_next_upgrade(shop: Shop) -> None:
     assert shop.json("status")["second_half"] is None
 
 
+def test_it_waits_wherever_the_data_go_that_have_not_been_through_it(shop: Shop) -> None:
+    shop.json("upgrade", "v2.1")
+    shop.then("fail migrate-after")
+    shop.gitdeploy("contract", code=4)
+    shop.then("")
+    assert shop.columns == {"fullname"}
+    before = shop.json("log")[1]["backup"]  # with the data of before
+    said = shop.gitdeploy("restore", before, "--with-data", "--yes").text
+    assert "The second half of v2.1's migrations waits. To run it: gitdeploy contract" in said
+    assert (shop.columns, shop.json("status")["second_half"]["why"]) == ({"name", "fullname"}, "later")
+
+    shop.gitdeploy("restore", before)  # the code alone, which is what is live
+    shop.gitdeploy("rollback", "v1.0")
+    assert "no second half" in shop.gitdeploy("contract").text
+    shop.gitdeploy("rollback", "v2.1")
+    assert shop.json("status")["second_half"]["why"] == "later"
+    assert "has run" in shop.gitdeploy("contract").text
+    assert (shop.columns, shop.json("status")["second_half"]) == ({"fullname"}, None)
+
+
 @pytest.mark.parametrize(
     ("there", "back"),
     [(("v2.1",), ("upgrade", "v1.0", "--allow-downgrade")), (("v2.0", "--no-restart"), ("rollback", "--yes"))],

@@ -19,6 +19,9 @@ import pytest
 from support import needs
 from support.sample import Files, Program, Sample, differences
 
+from gitdeploy.app import App
+from gitdeploy.site.second_half import note_waiting
+
 SERVE = """\
 import http.server, sqlite3, sys
 print("WARNING: the cache is cold", file=sys.stderr, flush=True)
@@ -107,6 +110,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Sample:
         "dir: hooks", f"dir: hooks, migrate-after: ['touch {made.app}/instance/its']"
     )
     made.release("v1.4.1", {**halves, "hooks/migrate-after": Program(f"#!/usr/bin/python3\n{second}\n")})
+    made.release("v1.4.1.1", tree("1.4.1.1", migrate="ALTER TABLE person ADD COLUMN name TEXT"))
     unlucky = "#!/bin/sh\necho 'redis.exceptions.ConnectionError: Connection refused' >&2; exit 1\n"
     made.release("v1.4.2", {**tree("1.4.2"), "hooks/migrate": Program(unlucky)})
     large = "#!/bin/sh\nuntil ! cat /dev/zero >>instance/log; do :; done; exit 1\n"
@@ -305,6 +309,17 @@ def test_migrations_in_two_halves(app: Sample) -> None:
     assert [step["name"] for step in found["steps"]][-4:] == ["migrate", "health", "old-release", "migrate-after"]
     assert (found["rehearsal"]["passed"], found["rehearsal"]["back"]) == (True, "works")
     assert "its second half 0." in found["message"]
+
+    app.git("fetch", "-q", "origin", "refs/tags/v1.4.1:refs/tags/v1.4.1")
+    app.git("checkout", "-q", "--detach", "v1.4.1")
+    with closing(sqlite3.connect(app.app / "instance/app.db")) as db:
+        db.execute("ALTER TABLE person ADD COLUMN mail TEXT")
+    with App.open(app.app).site.open_database() as database:
+        note_waiting(database, App.open(app.app).live(), 1, "later")
+    with untouched(app):
+        found = rehearse(app, "v1.4.1.1", OUTSIDE="9", LIVE="")
+    names = [step["name"] for step in found["steps"]]
+    assert names.index("scratch") < names.index("contract") < names.index("migrate"), "as the upgrade will"
 
 
 def test_watch_upgrades_only_after_a_rehearsal_has_passed(app: Sample) -> None:

@@ -152,7 +152,7 @@ def _require_recorded(work: Work, live: CodeState) -> None:
 
 def end_contract(work: Work, live: CodeState, failed: GitDeployError | None) -> Result:
     """How it stands after the run in WORK, of which the journal tells how far it came. Raises what it ended with."""
-    waiting = settle_second_half(work.journal, live, marked=True, later=False)
+    waiting = settle_second_half(work.journal, live, later=False)
     error = error_of(waiting, failed, work.site) if waiting is not None else None
     if error is None:
         return work.end(

@@ -123,7 +123,7 @@ def _recover_one(session: Session, row: DeploymentRow, replaces: Replaces) -> Re
 
 def _contract_interrupted(work: Work) -> Result:
     """It ran on the live release, which stays: nothing is undone, and how far it came is said."""
-    waiting = settle_second_half(work.journal, work.target, marked=True, later=False)
+    waiting = settle_second_half(work.journal, work.target, later=False)
     if waiting is None:
         sentence = tr(
             "Deployment {work} was interrupted when the second half of {release}'s migrations had run.",

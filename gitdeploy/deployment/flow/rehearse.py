@@ -9,6 +9,7 @@ from functools import partial
 from msgspec import Struct
 from msgspec.structs import replace
 
+from gitdeploy.deployment.flow.contract import runs_first
 from gitdeploy.deployment.flow.upgrade import planned
 from gitdeploy.deployment.plan.options import Options
 from gitdeploy.deployment.prepare import shelf, stage, venv
@@ -77,10 +78,13 @@ def rehearse(session: Session, tag: str | None, options: Options, *, keep: bool 
         run = Run.of(preparation, ground)
         made.callback(run.held.close)
         run.require_possible()
+        half_first = runs_first(session, preparation.plan, options)
         _prepare(preparation)
         made.enter_context(held(ground, lambda sentence: session.caller.listener(Line(sentence, "warning"))))
         run.require_room()
         run.make()
+        if half_first:
+            run.run_waiting_half()
         with _verdict_kept(work, run):
             run.try_release()
             run.ask_health()

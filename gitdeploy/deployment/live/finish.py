@@ -21,7 +21,7 @@ from gitdeploy.services import discover, open_services
 from gitdeploy.site import skipping
 from gitdeploy.site.journey import went_live
 from gitdeploy.site.policy import gone_live
-from gitdeploy.site.second_half import COMMAND, Waiting
+from gitdeploy.site.second_half import COMMAND, Waiting, read_waiting
 from gitdeploy.site.site import KEPT_DATA, Site, kept_data
 from gitdeploy.text import clean, shell_word
 from gitdeploy.upkeep.prune import forget_old, prune
@@ -64,10 +64,9 @@ def finish(
     if manifest is not None:
         switch.clean_up(manifest)
     note_data_release(site, work.database, record)
-    later = record.halves and waits(work.journal, config, half=record.half)
-    waiting = settle_second_half(work.journal, record.target, marked=record.halves, later=later)
+    waiting = _waiting(work, record, config)
     sentence = _sentence(work, record, config, skipped, waiting)
-    error = error_of(waiting, failed, site) if waiting is not None else None
+    error = error_of(waiting, failed, site) if waiting is not None and record.halves else None
     if error is None:
         owe(work, config, "succeeded", sentence)
     else:
@@ -82,6 +81,15 @@ def finish(
     send_owed(site, work.database, config)
     work.database.flush_lines()
     return result
+
+
+def _waiting(work: Work, record: LiveRecord, config: Config) -> Waiting | None:
+    """What waits of the second half of the migrations of what is live now: that of this upgrade; else what is known of the data
+    that are live."""
+    if not record.halves:
+        return read_waiting(work.database, record.target)
+    later = waits(work.journal, config, half=record.half)
+    return settle_second_half(work.journal, record.target, later=later)
 
 
 def _sentence(

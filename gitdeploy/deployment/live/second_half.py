@@ -74,13 +74,13 @@ def _require_healthy(site: Site, config: Config, release: CodeState) -> None:
         interruption.sleep(config.health.interval)
 
 
-def settle_second_half(journal: Journal, release: CodeState, *, marked: bool, later: bool) -> Waiting | None:
-    """Put down how it stands with RELEASE, which is live; what waits, None where nothing does. MARKED: it has such hooks;
-    LATER: they wait for somebody."""
+def settle_second_half(journal: Journal, release: CodeState, *, later: bool) -> Waiting | None:
+    """Put down how it stands with RELEASE, which is live and has such hooks; what waits, None where nothing does. LATER: they
+    wait for somebody."""
     states = [record.data for record in journal.database.records(journal.deployment) if record.kind == RECORD]
-    state = str(states[-1]["state"]) if states else ("later" if later else "missed") if marked else "done"
+    state = str(states[-1]["state"]) if states else "later" if later else "missed"
     if state == "done":
-        forget_waiting(journal.database)
+        forget_waiting(journal.database, release)
         return None
     ends: dict[str, Why] = {"later": "later", "failed": "failed", "missed": "missed"}
     error = heard(states[-1], "error") if state == "failed" else ""

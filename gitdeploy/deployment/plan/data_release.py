@@ -11,6 +11,7 @@ from gitdeploy.backups.store import Backup
 from gitdeploy.deployment.plan.migrations import migrations_between
 from gitdeploy.errors import GitDeployError, PolicyError
 from gitdeploy.messages import tr
+from gitdeploy.site.second_half import bring_waiting
 from gitdeploy.site.site import Site
 from gitdeploy.versions import CodeState
 
@@ -40,6 +41,8 @@ def note_data_release(site: Site, database: Database, record: LiveRecord) -> Non
         backup = store.read(site.state.backups, record.data_from)
         if isinstance(backup, Backup) and backup.dumps:
             now = dict(backup.data_release or record.target.as_dict())
+            if backup.second_halves is not None:
+                bring_waiting(database, backup.second_halves)
     elif record.action == "upgrade" and record.hooks and not _goes_down(site, record):
         now = record.target.as_dict()
     database.meta_put(_KEY, json.dumps(now))

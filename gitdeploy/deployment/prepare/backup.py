@@ -25,6 +25,7 @@ from gitdeploy.deployment.record.work import Work
 from gitdeploy.messages import tr
 from gitdeploy.site.app_environment import app_environment
 from gitdeploy.site.keeping import database_files
+from gitdeploy.site.second_half import waiting_data
 from gitdeploy.system import faultpoints
 from gitdeploy.system.durable import sync_file_systems
 from gitdeploy.text import listing, path_text, size_text
@@ -133,6 +134,7 @@ def create_backup(
         modes={os.fsdecode(path): recorded for path, recorded in modes.odd.items()},
         usual_modes={f"{mode:o}": permissions for mode, permissions in modes.usual.items()},
         data_release=data_release(work.database, plan.origin) if databases else None,
+        second_halves=waiting_data(work.database) if databases else None,
     )
     sync_file_systems(site.repository.git_dir, folder)
     store.write(site.state.backups, backup)

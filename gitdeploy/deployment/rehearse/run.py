@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from gitdeploy.backups import copying
 from gitdeploy.databases import Database, Dump, open_databases
@@ -187,6 +188,18 @@ class Run(Struct):
         return Surroundings(
             site.root, self.ground.copy, self.scratches, site.config.rehearse, site.name, host, self.port
         )
+
+    def run_waiting_half(self) -> None:
+        """The second half of the live release's migrations, by its own code, as the upgrade runs it first. Raises what fails it."""
+        assert self.preparation.manifest is not None
+        site, plan = self.preparation.work.site, self.preparation.plan
+        with self._step("contract") as shown:
+            put_back(site.root, self.ground.copy, self.preparation.manifest.items)
+            link_venv(self.preparation, self.ground.copy, new=False)
+            self._change_environment(plan.origin.version)
+            own = replace(self.preparation, plan=replace(plan, target=plan.origin, after=plan.before))
+            shown.summary = listing(replace(self._there(), preparation=own).run_stage(plan.before, MIGRATE_AFTER), 3)
+        self._put_forward()
 
     # ---- the release in it ----
 
