@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from gitdeploy.cli.marks import step_title
 from gitdeploy.cli.screen import Screen, is_terminal
 from gitdeploy.fleet.events import Event, HostChanged, PhaseBegan, Said
-from gitdeploy.fleet.journal import Journal, Member, Rollout
+from gitdeploy.fleet.journal import PRIMARY, Journal, Member, Rollout
 from gitdeploy.fleet.survey import Survey, drift
 from gitdeploy.messages import joined, render, tr
 from gitdeploy.text import clean, count, duration_text, listing
@@ -157,7 +157,7 @@ def plan_text(members: Sequence[Member], tag: str) -> str:
         batch = [each for each in members if each.batch == number]
         names = [
             tr("{host} (migrates)", host=each.host)
-            if each.role == "primary"
+            if each.role == PRIMARY
             else tr("{host} (left out: {why})", host=each.host, why=each.message.partition("\n")[0])
             if each.state == "left_out"
             else each.host

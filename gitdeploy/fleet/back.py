@@ -8,7 +8,7 @@ from typing import Any
 from gitdeploy.errors import DeploymentFailed
 from gitdeploy.fleet.batches import batches, primary_of
 from gitdeploy.fleet.events import PhaseBegan
-from gitdeploy.fleet.journal import HALTED, ROLLED_BACK, SUCCEEDED, Member, Rollout
+from gitdeploy.fleet.journal import HALTED, PRIMARY, ROLLED_BACK, SUCCEEDED, Member, Rollout
 from gitdeploy.fleet.session import BAD, LEFT_OUT, REVERTED, REVERTING, UNCHANGED, WAITING, Outcome, Session
 from gitdeploy.fleet.survey import Survey
 from gitdeploy.messages import joined, tr
@@ -20,7 +20,7 @@ ALL = "rollback-all"
 def take_back(session: Session, rollout: Rollout, hosts: Sequence[str], *, with_data: bool = False) -> None:
     """HOSTS roll back the rollout's release, where it is live: in batches as large as the rollout's largest, the host that
     migrated last, and with the data where they go back too, once."""
-    primary = next((each.host for each in session.members(rollout, ()) if each.role == "primary"), None)
+    primary = next((each.host for each in session.members(rollout, ()) if each.role == PRIMARY), None)
     others = [host for host in hosts if host != primary]
     order = batches(others, None, (), session.fleet.config.serial[-1:]) if others else []
     if primary in hosts:
@@ -32,7 +32,7 @@ def take_back(session: Session, rollout: Rollout, hosts: Sequence[str], *, with_
 
 def data_notes(hosts: Sequence[Member], rollout: Rollout) -> list[str]:
     """What the rollback of HOSTS means for the shared database."""
-    primary = next((each for each in hosts if each.role == "primary"), None)
+    primary = next((each for each in hosts if each.role == PRIMARY), None)
     if primary is None or not _migrated(primary.deployment or {}):
         return []
     backup = (primary.deployment or {}).get("backup")
@@ -60,7 +60,7 @@ def begin(session: Session, found: Survey, tag: str | None) -> Rollout:
         rollout.id,
         [
             Member(
-                host.name, 0, "primary" if host.name == primary else "",
+                host.name, 0, PRIMARY if host.name == primary else "",
                 WAITING if tag is None or host.status.get("tag") == tag else UNCHANGED, host.runs, host.runs,
             )
             for host in found.hosts

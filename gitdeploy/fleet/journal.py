@@ -41,6 +41,7 @@ CREATE INDEX line_rollout ON line(rollout);
 
 RUNNING, SUCCEEDED, FAILED, HALTED, ROLLED_BACK, ABANDONED = "running", "succeeded", "failed", "halted", "rolled_back", "abandoned"  # fmt: skip
 GOING_ON = (RUNNING, HALTED)  # a rollout that can be resumed
+PRIMARY, CANARY = "primary", "canary"
 
 
 class Rollout(Struct, frozen=True):
@@ -61,7 +62,8 @@ class Rollout(Struct, frozen=True):
 
 
 class Member(Struct, frozen=True):
-    """A host in a rollout: `was` and `runs` are what was live before and is live now; `role`: primary, or empty."""
+    """A host in a rollout: `was` and `runs` are what was live before and is live now; `role`: primary,
+    canary, or empty."""
 
     host: str
     batch: int
@@ -80,7 +82,7 @@ class Member(Struct, frozen=True):
         return {
             "host": self.host,
             "batch": self.batch,
-            "primary": self.role == "primary",
+            "primary": self.role == PRIMARY,
             "state": self.state,
             "was": self.was,
             "runs": self.runs,

@@ -14,7 +14,18 @@ from gitdeploy.errors import DeploymentFailed, GitDeployError, Interrupted, Lock
 from gitdeploy.fleet import back
 from gitdeploy.fleet.batches import batches, primary_of, too_many
 from gitdeploy.fleet.events import PhaseBegan
-from gitdeploy.fleet.journal import FAILED, GOING_ON, HALTED, ROLLED_BACK, RUNNING, SUCCEEDED, Member, Rollout
+from gitdeploy.fleet.journal import (
+    CANARY,
+    FAILED,
+    GOING_ON,
+    HALTED,
+    PRIMARY,
+    ROLLED_BACK,
+    RUNNING,
+    SUCCEEDED,
+    Member,
+    Rollout,
+)
 from gitdeploy.fleet.session import (
     BAD,
     BROKEN,
@@ -34,7 +45,7 @@ from gitdeploy.fleet.session import (
     request_of,
 )
 from gitdeploy.fleet.settings import FleetConfig
-from gitdeploy.fleet.settled import settle_all
+from gitdeploy.fleet.settled import gone_from, settle_all
 from gitdeploy.fleet.survey import HostFacts, Survey, survey
 from gitdeploy.messages import joined, tr
 from gitdeploy.system import interruption
@@ -58,8 +69,13 @@ def placed(
             tr("Bring it back, or put another host first into the inventory's group gitdeploy_primary."),
         )
     order = batches(there, primary, found.canary, config.serial)
+    roles: dict[str | None, str] = {**dict.fromkeys(found.canary, CANARY), primary: PRIMARY}
     return [
-        *(_member(facts[name], number, primary, tag) for number, batch in enumerate(order) for name in batch),
+        *(
+            _member(facts[name], number, roles.get(name, ""), tag)
+            for number, batch in enumerate(order)
+            for name in batch
+        ),
         *(
             Member(host.name, len(order), "", LEFT_OUT, message=host.unreachable or host.problem)
             for host in found.hosts
@@ -75,9 +91,8 @@ def begin(session: Session, action: str, tag: str, members: Sequence[Member], op
     return rollout
 
 
-def _member(host: HostFacts, batch: int, primary: str | None, tag: str) -> Member:
+def _member(host: HostFacts, batch: int, role: str, tag: str) -> Member:
     state = UNCHANGED if host.status.get("tag") == tag else WAITING
-    role = "primary" if host.name == primary else ""
     return Member(host.name, batch, role, state, was=host.runs, runs=host.runs)
 
 
@@ -103,7 +118,7 @@ def rehearse(session: Session, found: Survey, tag: str, options: Mapping[str, An
     where = host or primary_of(found.names, found.primary)
     refuse([each for each in found.hosts if each.name == where])
     facts = found.of(where)
-    member = Member(where, 0, "primary", WAITING, facts.runs, facts.runs)
+    member = Member(where, 0, PRIMARY, WAITING, facts.runs, facts.runs)
     rollout = begin(session, "rehearse", tag, [member], options)
     session.tell(PhaseBegan(tr("Rehearsing {tag}", tag=tag), [where]))
     session.play(rollout, "rehearse", "Rehearse", [where], PREPARING)
@@ -163,12 +178,18 @@ def _take_up(session: Session, rollout: Rollout) -> None:
             member.exit_code
         ):  # it runs the release and is not back in the balancer: its run is found again, undrain is not
             session.journal.change(rollout.id, member.host, state=WAITING, exit_code=None, message="")
-    for member in session.members(rollout, [state for state in BAD if state != UNREACHABLE]):
+    for member in session.members(rollout, [REVERTING, REVERTED, *(state for state in BAD if state != UNREACHABLE)]):
         session.journal.change(
             rollout.id, member.host, state=WAITING, attempt=member.attempt + 1, exit_code=None, message=""
         )
-    settings = {**rollout.settings, "resumed": rollout.settings.get("resumed", 0) + 1}
-    session.journal.update(rollout.id, status=RUNNING, ended_at=None, phase="prepare", settings=json.dumps(settings))
+    _remember(session, rollout, resumed=rollout.settings.get("resumed", 0) + 1)
+    session.journal.update(rollout.id, status=RUNNING, ended_at=None, phase="prepare")
+
+
+def _remember(session: Session, rollout: Rollout, **values: object) -> Rollout:
+    """ROLLOUT with what whoever resumes it has to know."""
+    session.journal.update(rollout.id, settings=json.dumps({**rollout.settings, **values}))
+    return session.journal.rollout(rollout.id)
 
 
 def _prepare(session: Session, rollout: Rollout) -> Outcome | None:
@@ -209,6 +230,8 @@ def _go_live(session: Session, rollout: Rollout, *, anytime: bool) -> Outcome:
                     return session.end(rollout, HALTED, error.message, error.exit_code)
             headline = tr("Batch {number} of {batches}", number=number + 1, batches=len(numbers))
             session.tell(PhaseBegan(headline, pending))
+            if number == watched:
+                rollout = _remember(session, rollout, watched=False)
             session.play(rollout, "go_live", "Upgrade", pending, UPGRADING)
             _find_again(session, rollout, pending)
         batch = [each for each in session.members(rollout) if each.batch == number]
@@ -217,19 +240,24 @@ def _go_live(session: Session, rollout: Rollout, *, anytime: bool) -> Outcome:
             why = tr("{hosts} failed", hosts=listing([each.host for each in bad], 5))
             return _stopped(session, rollout, why, bad, config.on_failure, number)
         try:
-            _look_at_all(session, rollout, soak=config.soak if number == watched and pending else 0)
+            due = (
+                number == watched
+                and not rollout.settings.get("watched")
+                and any(each.state == UPGRADED for each in batch)
+            )
+            _look_at_all(session, rollout, soak=config.soak if due else 0)
         except Interrupted:
             raise
         except GitDeployError as error:
             return _stopped(session, rollout, error.message, [], config.on_failure, number)
+        if number == watched:
+            rollout = _remember(session, rollout, watched=True)
     return _finished(session, rollout)
 
 
 def _watched(session: Session, rollout: Rollout) -> int:
-    """The batch that is watched before the next: the last of those that went before `serial`, else the first."""
-    members, canary = session.members(rollout), session.fleet.config.canary
-    alone = [each for each in members if each.role == "primary"]
-    return 1 if canary is not None and alone and members[0].role == "primary" else 0
+    """The batch that is watched before the next: the last of those that go before `serial`, else the first."""
+    return max((each.batch for each in session.members(rollout) if each.role), default=0)
 
 
 def _look_at_all(session: Session, rollout: Rollout, *, soak: float) -> None:
@@ -331,7 +359,7 @@ def _mixed(session: Session, rollout: Rollout) -> str:
 
 def _second_half(session: Session, rollout: Rollout) -> str:
     """All hosts run the release: what of its migrations the old one could not live with runs now, once. Why it failed."""
-    primary = next((each for each in session.members(rollout) if each.role == "primary"), None)
+    primary = next((each for each in session.members(rollout) if each.role == PRIMARY), None)
     if primary is None:
         return ""
     known = (primary.deployment or {}).get("steps")  # of a run that nobody followed to its end there may be none
@@ -348,16 +376,33 @@ def _second_half(session: Session, rollout: Rollout) -> str:
     return tr("{host}: {why}", host=primary.host, why=ended.message if ended is not None else played.why)
 
 
+def _see(session: Session, rollout: Rollout) -> None:
+    """What the hosts run that went through is asked of them once more: a rollout can take days, and in that time one is lost, or
+    somebody goes back on another."""
+    through = [each.host for each in session.members(rollout, (UPGRADED, UNCHANGED))]
+    for found in survey(session.ansible, gather=(), hosts=through).hosts if through else ():
+        if not found.known:
+            session.change(rollout, found.name, state=UNREACHABLE, message=found.unreachable or found.problem)
+        elif found.status.get("interrupted"):
+            message = tr("A deployment was interrupted there. Recover it on that host:  gitdeploy recover")
+            session.change(rollout, found.name, runs=found.runs, state=BROKEN, exit_code=4, message=message)
+        elif found.status.get("tag") != rollout.tag:
+            session.change(rollout, found.name, runs=found.runs, **gone_from(rollout, found))
+        else:
+            session.change(rollout, found.name, runs=found.runs)
+
+
 def _finished(session: Session, rollout: Rollout) -> Outcome:
+    _see(session, rollout)
     members = session.members(rollout)
-    bad = [each for each in members if each.state in BAD]
+    bad = [each for each in members if each.state not in (UPGRADED, UNCHANGED, LEFT_OUT)]
     left = [each.host for each in members if each.state == LEFT_OUT]
     number = count(len([each for each in members if each.state in (UPGRADED, UNCHANGED)]), "host")
     message = tr("{number} run {tag}.", number=number, tag=rollout.tag)
     if left or bad:
         names = listing([*left, *(each.host for each in bad)], 8)
         behind = tr(
-            "Not on it: {names}. Bring them up:  gitdeploy fleet upgrade {tag} --only-behind",
+            "Not seen on it: {names}. Bring them up:  gitdeploy fleet upgrade {tag} --only-behind",
             names=names,
             tag=rollout.tag,
         )

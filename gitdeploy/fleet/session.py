@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from gitdeploy.errors import LockedError, PolicyError
 from gitdeploy.fleet.ansible import Ansible, HostResult
 from gitdeploy.fleet.events import Event, HostChanged, Listener, Said, ignore
-from gitdeploy.fleet.journal import Journal, Member, Rollout
+from gitdeploy.fleet.journal import PRIMARY, Journal, Member, Rollout
 from gitdeploy.fleet.settings import Fleet
 from gitdeploy.messages import tr
 from gitdeploy.state.lock import DeploymentLock
@@ -166,7 +166,7 @@ class Session(Struct):
 
     def known(self, rollout: Rollout) -> dict[str, Any]:
         """What every playbook of ROLLOUT is told."""
-        primary = next((each.host for each in self.members(rollout) if each.role == "primary"), None)
+        primary = next((each.host for each in self.members(rollout) if each.role == PRIMARY), None)
         known: dict[str, Any] = {
             "gitdeploy_tag": rollout.tag,
             "gitdeploy_performer": tr("{who} (fleet rollout {number})", who=self.performer, number=rollout.id),

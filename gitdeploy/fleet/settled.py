@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gitdeploy.fleet.journal import Member, Rollout
+from gitdeploy.fleet.journal import HALTED, Member, Rollout
 from gitdeploy.fleet.session import (
     BAD,
     FAILED,
@@ -51,29 +51,42 @@ def _settle(session: Session, rollout: Rollout, facts: HostFacts) -> str | None:
         return None
     session.journal.change(rollout.id, facts.name, runs=facts.runs, **({} if member.was else {"was": facts.runs}))
     there = facts.status.get("tag") == rollout.tag
+    # It may be out of the balancer still: the playbook that drained it finds the run, and puts it back.
+    drained = session.fleet.config.undrain is not None and member.state in (UPGRADING, REVERTING, UNREACHABLE)
     if member.state == REVERTING or _run(rollout, member, "rollback", facts)["state"] != "unknown":
-        session.change(rollout, facts.name, state=REVERTING if there else REVERTED)
+        session.change(rollout, facts.name, state=REVERTING if there or drained else REVERTED)
         return None
     run = _run(rollout, member, "go_live", facts)
-    if run["state"] == "running":
+    killed = (
+        run["state"] == "killed"
+    )  # what is live there then is not known to be whole: the next upgrade recovers it first
+    found_again = (there and not killed) or (
+        run["state"] == "ended" and rollout.status != HALTED
+    )  # else it is tried anew
+    if run["state"] == "running" or (drained and found_again):
         session.change(rollout, facts.name, state=UPGRADING)
         return facts.name
     if run["state"] == "ended":
         session.journal.change(rollout.id, facts.name, state=UPGRADING)
         session.settle(rollout, facts.name, _ended(run, facts))
         if not there and session.member(rollout, facts.name).state not in BAD:
-            went = tr("{tag} was live there, and {runs} is now.", tag=rollout.tag, runs=facts.runs)
-            session.change(rollout, facts.name, state=FAILED, exit_code=1, message=went)
+            session.change(rollout, facts.name, **gone_from(rollout, facts))
         return None
-    if there:
+    if there and not killed:
         state = UNCHANGED if member.state == UNCHANGED or member.was == rollout.tag else UPGRADED
         session.change(rollout, facts.name, state=state)
         return None
     if member.state in BAD and member.state != UNREACHABLE:
         return None
-    anew = run["state"] == "killed" or member.state in _ENDED
+    anew = killed or member.state in _ENDED
     session.change(rollout, facts.name, state=WAITING, attempt=member.attempt + (1 if anew else 0))
     return facts.name
+
+
+def gone_from(rollout: Rollout, facts: HostFacts) -> dict[str, Any]:
+    """How a host stands that went through and has another release live since."""
+    went = tr("{tag} was live there, and {runs} is now.", tag=rollout.tag, runs=facts.runs)
+    return {"state": FAILED, "exit_code": 1, "message": went}
 
 
 def _run(rollout: Rollout, member: Member, what: str, facts: HostFacts) -> Mapping[str, Any]:

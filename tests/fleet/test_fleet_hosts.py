@@ -136,7 +136,7 @@ def test_a_host_that_was_down_is_named_and_brought_up_later(fleet: Fleet) -> Non
         assert json.loads(refused)["error"]["message"].startswith("web3: ")
         done = json.loads(fleet.run("upgrade", "v1.2.0", "--yes", "--skip-unreachable", "--serial", "100%", "--json"))
         assert [host["state"] for host in done["hosts"]] == ["upgraded", "upgraded", "left_out"]
-        assert "Not on it: web3" in done["message"]
+        assert "Not seen on it: web3" in done["message"]
     finally:
         third.connect()
     assert fleet.versions() == ["1.2.0", "1.2.0", "1.1.0"]

@@ -11,6 +11,7 @@ from socket import gethostname
 import pytest
 from support.local_fleet import LocalFleet
 from support.shared_shop import migrated
+from support.waiting import wait_until
 
 from gitdeploy.state import DeploymentLock
 
@@ -38,6 +39,9 @@ def test_what_is_refused_before_any_host_is_asked_says_the_way(fleet: LocalFleet
         assert "li runs `gitdeploy fleet upgrade v2`" in fleet.run("upgrade", "v1.1.0", code=5)
     assert "matches `web9`" in fleet.run("status", "--hosts", "web1,web9", code=2), "else web1 would be all"
     assert "matches `web9`" in fleet.run("upgrade", "v1.1.0", "--yes", "--canary", "web9", code=2)
+    (fleet.folder / "primary.ini").write_text((fleet.folder / "hosts.ini").read_text() + "[gitdeploy_primary]\nweb1\n")
+    said = fleet.run("rehearse", "v1.1.0", "-i", "primary.ini", "--hosts", "web2", code=2)
+    assert "web1 is none of the app's hosts." in said
     assert "There is no inventory" in fleet.run("status", "-i", "nowhere.ini", code=2)
     (fleet.folder / "empty.ini").write_text("[web]\n")
     assert "`hosts` in fleet.yaml" in fleet.run("status", "-i", "empty.ini", "--hosts", "web", code=2)
@@ -73,30 +77,80 @@ case "$*" in
   *" status"*) echo "{\\"tag\\": \\"$(cat "$0.tag")\\", \\"version\\": null, \\"second_half\\": true}";;
   *" config "*) echo "[]";;
   *" prepare "*) ended 0 "$good";;
-  *" upgrade "*) if [ -e "$0.fails" ]; then ended 3 "$bad"; else echo v2 > "$0.tag"; ended 0 "$good"; fi;;
+  *" upgrade "*) while [ -e "$0.holds" ]; do touch "$0.held"; sleep 0.1; done; if [ -e "$0.fails" ]; then ended 3 "$bad"; else echo v2 > "$0.tag"; ended 0 "$good"; fi;;
   *" restore "*) if [ -e "$0.stuck" ]; then ended 5 "$bad"; else echo v1 > "$0.tag"; ended 0 "$good"; fi;;
   *" contract "*) if [ -e "$0.half" ]; then ended 1 "$bad"; else ended 0 "$good"; fi;;
 esac
 """
 DRAIN = """\
 - {command: "false", ignore_errors: true}
+- {ping: , delegate_to: gone, ignore_unreachable: true, vars: {ansible_connection: ssh, ansible_port: 1}}
 - block: [{command: "false"}]
   rescue: [{command: "true"}]
 """
 
 
+def stand_ins(folder: Path, names: str) -> None:
+    """Hosts of those NAMES in an inventory in FOLDER, on v1."""
+    for name in names:
+        (folder / name).write_text(SCRIPT)
+        (folder / name).chmod(0o755)
+        (folder / f"{name}.tag").write_text("v1\n")
+    common = f"ansible_connection=local ansible_python_interpreter={sys.executable} gitdeploy_dir={folder}"
+    lines = [f"{name} gitdeploy_executable={folder / name} {common}\n" for name in names]
+    (folder / "hosts.ini").write_text("".join(lines))
+
+
+UNDRAIN = """\
+- {command: "test ! -e {{ gitdeploy_executable }}.out"}
+- {file: {path: "{{ gitdeploy_executable }}.back", state: touch}}
+- {shell: "mv {{ gitdeploy_dir }}/strays {{ gitdeploy_dir }}/c.tag || true"}
+"""
+
+
+def test_what_was_interrupted_is_done_whole_and_what_is_said_at_the_end_was_seen(
+    fleet: LocalFleet, tmp_path: Path
+) -> None:
+    stand_ins(tmp_path, "abc")
+    (tmp_path / "undrain.yml").write_text(UNDRAIN)
+    text = "inventory: hosts.ini\nserial: 100%\ncanary: a\nsoak: 10m\nundrain: undrain.yml\n"
+    (tmp_path / "fleet.yaml").write_text(text)
+    file = ("-f", str(tmp_path / "fleet.yaml"))
+    asked = {name: tmp_path / f"{name}.asked" for name in "abc"}
+
+    said = fleet.stopped(
+        "upgrade", "v2", "--yes", *file, when="Watching for 10 min"
+    )  # the host that migrates is the canary
+    assert "Interrupted between two steps." in said
+    assert [asked[name].read_text().count(" upgrade ") for name in "abc"] == [1, 0, 0]
+
+    (tmp_path / "b.holds").touch()
+    more = ("--resume", "--soak", "1s", *file)
+    said = fleet.stopped("upgrade", *more, when="c: upgraded", there=tmp_path / "b.held")
+    assert said.index("Watching for 1.0 s") < said.index("Batch 2 of 2"), "what was not watched to its end"
+    assert "Interrupted; b finishes by itself what it has begun." in said
+    (tmp_path / "b.holds").unlink()
+    wait_until(lambda: (tmp_path / "b.tag").read_text() == "v2\n", "b finishes by itself")
+
+    (tmp_path / "b.out").touch()
+    said = fleet.run("upgrade", *more, code=4)
+    assert "b failed." in said, "it could not be put back into the balancer"
+    assert "Watching" not in said
+    (tmp_path / "b.out").unlink()
+    (tmp_path / "strays").write_text("v1\n")
+    said = fleet.run("upgrade", *more, code=4)
+    assert (tmp_path / "b.back").exists()
+    assert "c: v2 was live there, and v1 is now." in said
+    assert "2 hosts run v2. Not seen on it: c." in said
+    assert [asked[name].read_text().count(" upgrade ") for name in "abc"] == [1, 1, 1], "each run was found again"
+    assert " contract " not in asked["a"].read_text(), "the old release still runs on c"
+
+
 def test_what_did_not_come_to_an_end_is_asked_for_anew_and_nothing_is_believed_unseen(
     fleet: LocalFleet, tmp_path: Path
 ) -> None:
-    for name in "abcd":
-        (tmp_path / name).write_text(SCRIPT)
-        (tmp_path / name).chmod(0o755)
-        (tmp_path / f"{name}.tag").write_text("v1\n")
+    stand_ins(tmp_path, "abcd")
     (tmp_path / "drain.yml").write_text(DRAIN)
-    common = f"ansible_connection=local ansible_python_interpreter={sys.executable} gitdeploy_dir={tmp_path}"
-    (tmp_path / "hosts.ini").write_text(
-        "".join(f"{name} gitdeploy_executable={tmp_path / name} {common}\n" for name in "abcd")
-    )
     text = "inventory: hosts.ini\nserial: [1, 100%]\non_failure: rollback-batch\n"
     (tmp_path / "fleet.yaml").write_text(text)
     (tmp_path / "drained.yaml").write_text(f"{text}drain: drain.yml\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 from support.sample import Sample
 from support.shared_shop import make_database, make_releases
+from support.waiting import wait_until
 
 
 class LocalFleet:
@@ -39,6 +41,23 @@ class LocalFleet:
         assert done.returncode == code, done.stdout + done.stderr
         assert "Traceback" not in done.stderr, done.stderr
         return done.stdout + done.stderr
+
+    def stopped(self, *words: str, when: str, there: Path | None = None) -> str:
+        """What it has said on standard error when it is ended by a signal, once it says WHEN and the file THERE is there."""
+        with subprocess.Popen(
+            [sys.executable, "-m", "gitdeploy", "fleet", *words], cwd=self.folder, env=self.sample.environment,
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        ) as process:  # fmt: skip
+            assert process.stderr is not None
+            said = ""
+            for line in process.stderr:
+                said += line
+                if when in line:
+                    if there is not None:
+                        wait_until(there.exists, str(there))
+                    process.terminate()
+        assert process.returncode == 128 + signal.SIGTERM, said
+        return said
 
     def asked(self, *words: str, code: int = 0) -> Any:
         return json.loads(self.run(*words, "--json", code=code))
