@@ -372,9 +372,10 @@ def _pause(screen: Screen, values: dict[str, Any], variables: dict[str, Any]) ->
     bad = {each.host: each.message for each in played.results if each.kind in ("failed", "unreachable")}
     good = [each.host for each in played.results if each.kind == "ok"]
     paused = variables["gitdeploy_state"] == "paused"
-    if bad:
+    if bad or played.silent:
+        told = [f"{host}: {why}" for host, why in bad.items()] + ([played.why] if played.silent else [])
         raise DeploymentFailed(
-            tr("Not on all hosts: {hosts}", hosts="; ".join(f"{host}: {why}" for host, why in bad.items())),
+            tr("Not on all hosts: {hosts}", hosts="; ".join(told)),
             tr("Run the same command again once they can be reached."),
         )
     text = (

@@ -6,6 +6,7 @@ that no playbook goes on unseen. What runs on the hosts by then goes on there, a
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import shutil
@@ -20,13 +21,17 @@ from msgspec import Struct, field
 
 from gitdeploy.errors import DeploymentFailed, Interrupted, UsageError
 from gitdeploy.fleet.settings import Fleet
-from gitdeploy.messages import tr
+from gitdeploy.messages import joined, tr
 from gitdeploy.system import interruption
-from gitdeploy.text import clean, redact
+from gitdeploy.text import clean, duration_text, redact
 
 COLLECTION = "gitdeploy.fleet"
 _OURS = "gitdeploy-fleet-"
 _ALIVE = "-o ConnectTimeout=10 -o ServerAliveInterval=5 -o ServerAliveCountMax=3"
+_BEYOND = 60  # seconds of silence more, after which it is Ansible itself that hangs, or what makes its inventory
+_HANGS = tr(
+    "Look for what hangs: the inventory, or a task of drain or undrain (`silence` in fleet.yaml). Then run the same command again."
+)
 _UNMATCHED = re.compile(r"Could not match supplied host pattern, ignoring: ([^\s,]+)")
 _RESULTS = {
     "runner_on_ok": "ok",
@@ -50,6 +55,12 @@ class HostResult(Struct, frozen=True):
     @property
     def message(self) -> str:
         """Why it failed, cleaned."""
+        if (hung := self.facts.get("timedout")) and isinstance(hung, dict):
+            return tr(
+                "It said nothing for {time}, longer than `silence` in fleet.yaml allows. Look there for what hangs, then run the "
+                "same command again.",
+                time=duration_text(float(hung.get("period") or 0)),
+            )
         told = self.facts.get("msg") or self.facts.get("stderr") or self.facts.get("exception") or ""
         return redact(clean(str(told), lines=True, limit=2000)).strip()
 
@@ -62,10 +73,13 @@ class Played(Struct):
     code: int = 0
     unmatched: set[str] = field(default_factory=set)  # patterns of hosts that match none
     lost: set[str] = field(default_factory=set)  # hosts that Ansible counts as failed or unreachable at the end
+    silent: float = 0  # seconds of silence after which it was ended; what its hosts are doing is not known then
 
     @property
     def why(self) -> str:
         """What Ansible said that belongs to no host, in a line."""
+        if self.silent:
+            return joined(" ", (_ended(self.silent), _HANGS))
         return tr("Ansible ended without a result: {why}", why=_why(self.said))
 
     def last(self, host: str, task: str) -> HostResult | None:
@@ -138,7 +152,7 @@ class Ansible:
             extravars={**self._variables(), **variables},
             envvars=self._environment(),
             forks=min(config.forks, len(hosts)) if hosts else config.forks,
-            settings={"pexpect_timeout": 1, "suppress_ansible_output": True},
+            settings={"pexpect_timeout": 1, "suppress_ansible_output": True, "idle_timeout": config.silence + _BEYOND},
             quiet=True,
             event_handler=lambda event: self._heard(event, played, on_result),
             cancel_callback=lambda: interruption.received() is not None,
@@ -148,6 +162,10 @@ class Ansible:
         if done.status == "canceled":
             raise Interrupted(interruption.received() or 2)
         played.code = done.rc or 0
+        if done.status == "timeout":
+            played.silent = config.silence + _BEYOND
+        if played.silent and not played.results:
+            raise DeploymentFailed(_ended(played.silent), _HANGS)
         if played.code and not played.results:
             raise DeploymentFailed(
                 tr("Ansible could not run: {why}", why=_why(played.said)),
@@ -175,6 +193,7 @@ class Ansible:
             "ANSIBLE_SSH_EXTRA_ARGS": _ALIVE,
             "ANSIBLE_SSH_CONTROL_PATH_DIR": str(self._folder / "cp"),
             "ANSIBLE_DEPRECATION_WARNINGS": "False",
+            "ANSIBLE_TASK_TIMEOUT": str(math.ceil(self.fleet.config.silence)),
         }
         told = {name: value for name, value in own.items() if name not in os.environ}
         return {**told, "PATH": f"{self._launcher()}:{os.environ.get('PATH', os.defpath)}"}
@@ -203,12 +222,18 @@ class Ansible:
                 played.said.append(said)
             return False
         if data.get("host") is not None:
-            facts = data.get("res")
-            result = HostResult(data["host"], str(data.get("task")), kind, facts if isinstance(facts, dict) else {})
+            facts = data["res"] if isinstance(data.get("res"), dict) else {}
+            if kind == "failed" and facts.get("timedout"):
+                kind = "unreachable"  # whether it goes on there is not known: its journal says it
+            result = HostResult(data["host"], str(data.get("task")), kind, facts)
             if kind not in ("start", "retry"):
                 played.results.append(result)
             on_result(result)
         return False  # nothing of it is kept on disk
+
+
+def _ended(seconds: float) -> str:
+    return tr("Ansible said nothing for {time} and was ended.", time=duration_text(seconds))
 
 
 def _why(said: Sequence[str]) -> str:

@@ -162,7 +162,7 @@ class Session(Struct):
                 self.settle(rollout, result.host, _outcome(result, decides=False))
         for host in hosts:  # what Ansible left undone and said nothing of, such as a file of tasks that it can't read
             if self.member(rollout, host).state == doing:
-                self.settle(rollout, host, Ended("failed", {}, message=played.why))
+                self.settle(rollout, host, Ended("unreachable" if played.silent else "failed", {}, message=played.why))
 
     def known(self, rollout: Rollout) -> dict[str, Any]:
         """What every playbook of ROLLOUT is told."""

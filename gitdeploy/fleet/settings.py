@@ -132,6 +132,12 @@ class FleetConfig(Section, frozen=True):
     reach: float = setting(
         Duration(0, DAY), 60.0, "How long a host that can't be reached any more in the middle is waited for."
     )
+    silence: float = setting(
+        Duration(60, 7 * DAY),
+        1800.0,
+        "How long a task may take without a word, before its host counts as unreachable. Deployments say every 15 s what they "
+        "are doing, however long they take; a wait of yours in drain does not.",
+    )
 
 
 class Fleet(Struct, frozen=True):

@@ -10,7 +10,7 @@ from typing import Any
 from msgspec import Struct
 
 from gitdeploy.errors import UsageError
-from gitdeploy.fleet.ansible import Ansible, HostResult, OnResult
+from gitdeploy.fleet.ansible import Ansible, OnResult, Played
 from gitdeploy.messages import tr
 from gitdeploy.text import clean, count, listing
 
@@ -122,12 +122,13 @@ def survey(
             tr("Name the inventory (-i FILE), or the app's hosts (`hosts` in fleet.yaml, --hosts)."),
         )
     groups = listed.facts["msg"]
-    return Survey(
-        [_facts(name, played.last(name, ASK)) for name in groups["hosts"]], groups["primary"], groups["canary"]
-    )
+    return Survey([_facts(name, played) for name in groups["hosts"]], groups["primary"], groups["canary"])
 
 
-def _facts(name: str, result: HostResult | None) -> HostFacts:
+def _facts(name: str, played: Played) -> HostFacts:
+    result = played.last(name, ASK)
+    if result is None and played.silent:
+        return HostFacts(name, unreachable=played.why)
     if result is None:
         return HostFacts(name, problem=tr("Ansible asked it nothing."))
     if result.kind == "unreachable":

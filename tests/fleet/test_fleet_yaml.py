@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as some
 from support import needs
 
-from gitdeploy.errors import ConfigError
+from gitdeploy.errors import ConfigError, DeploymentFailed
+from gitdeploy.fleet import ansible
+from gitdeploy.fleet.ansible import Ansible
 from gitdeploy.fleet.batches import batches, primary_of, too_many
-from gitdeploy.fleet.settings import FleetConfig, Size, load, read
-from gitdeploy.fleet.survey import HostFacts, drift
+from gitdeploy.fleet.settings import Fleet, FleetConfig, Size, load, read
+from gitdeploy.fleet.survey import HostFacts, drift, survey
 
 
 def test_all_of_it_is_read() -> None:
@@ -60,6 +63,25 @@ def test_root_follows_no_file_that_others_can_change(tmp_path: Path) -> None:
     os.chown(tmp_path / "fleet.yaml", needs.NOBODY, needs.NOBODY)
     with pytest.raises(ConfigError, match="can be changed by"):
         load(tmp_path, None)
+
+
+HANGS = "#!/bin/sh\nexec sleep 20\n"
+
+
+def test_what_hangs_is_ended_and_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ansible_runner")
+    monkeypatch.setattr(ansible, "_BEYOND", 1)
+    (tmp_path / "hangs").write_text(HANGS)
+    (tmp_path / "hangs").chmod(0o755)
+    more = f"ansible_connection=local ansible_python_interpreter={sys.executable} gitdeploy_dir={tmp_path}"
+    (tmp_path / "hosts.ini").write_text(f"web1 {more} gitdeploy_executable={tmp_path}/hangs\n")
+    with Ansible(Fleet(tmp_path, FleetConfig(inventory=("hosts.ini",), silence=2))) as one:
+        (host,) = survey(one).hosts
+    assert host.unreachable.startswith("It said nothing for 2.0 s")
+    with Ansible(Fleet(tmp_path, FleetConfig(inventory=("hangs",), silence=1))) as one:
+        with pytest.raises(DeploymentFailed, match="Ansible said nothing for 2") as raised:
+            survey(one)
+    assert "`silence` in fleet.yaml" in raised.value.hint
 
 
 SIZES = some.lists(
