@@ -20,7 +20,7 @@ from typing import Any
 from msgspec import Struct, field
 
 from gitdeploy.errors import DeploymentFailed, Interrupted, UsageError
-from gitdeploy.fleet.settings import Fleet
+from gitdeploy.fleet.settings import Fleet, refuse_weak
 from gitdeploy.messages import joined, tr
 from gitdeploy.system import interruption
 from gitdeploy.text import clean, duration_text, redact
@@ -118,6 +118,8 @@ class Ansible:
         self._folder = Path()
 
     def __enter__(self) -> Ansible:
+        if os.geteuid() == 0:
+            self._refuse_weak()
         memory = _memory()
         _remove_old(memory)
         # ansible-runner writes the whole environment down, tokens and all: where nothing reaches a disk.
@@ -172,6 +174,26 @@ class Ansible:
                 tr("Look at the inventory:  ansible-inventory --list"),
             )
         return played
+
+    def _refuse_weak(self) -> None:
+        """Raises `ConfigError` where others can change what runs as root here: an inventory may be a program, variables of hosts
+        name programs, ansible.cfg names plugins."""
+        folder, named = self.fleet.folder, os.environ.get("ANSIBLE_CONFIG")
+        places = [
+            folder / Path(named).expanduser() if named else None,
+            folder,
+            Path.home() / ".ansible.cfg",
+            Path("/etc/ansible"),
+        ]
+        files = [each / "ansible.cfg" if each.is_dir() else each for each in places if each is not None]
+        config = next((each for each in files if each.is_file()), None)
+        inventories = self.fleet.inventories() or [str(folder / each) for each in _default_inventories(config)]
+        for path in [config, *inventories]:
+            if path is not None and "," not in str(path):
+                refuse_weak(path)
+        for path in (Path(each) for each in inventories if "," not in each):
+            for beside in ("group_vars", "host_vars"):
+                refuse_weak((path if path.is_dir() else path.parent) / beside)
 
     def _variables(self) -> dict[str, Any]:
         config = self.fleet.config
@@ -230,6 +252,17 @@ class Ansible:
                 played.results.append(result)
             on_result(result)
         return False  # nothing of it is kept on disk
+
+
+def _default_inventories(config: Path | None) -> list[str]:
+    """What Ansible takes where it is given no inventory; nothing where CONFIG is broken, which it then says itself."""
+    from ansible.config.manager import ConfigManager
+    from ansible.errors import AnsibleError
+
+    try:
+        return list(ConfigManager(config and str(config)).get_config_value("DEFAULT_HOST_LIST"))
+    except AnsibleError:
+        return []
 
 
 def _ended(seconds: float) -> str:

@@ -30,13 +30,14 @@ from gitdeploy.config.kinds import (
 from gitdeploy.config.window import Window, WindowKind
 from gitdeploy.errors import ConfigError, UsageError
 from gitdeploy.messages import tr
-from gitdeploy.system.trusted import weak
+from gitdeploy.system.trusted import weak, weak_below
 from gitdeploy.text import nearest, path_text
 
 _HINT = tr("docs/fleet.md has every key of fleet.yaml.")
 
 FILE_NAME = "fleet.yaml"
 DAY = 86400.0
+_DEEP = 40  # folders inside each other in an inventory
 _SIZE = re.compile(r"([1-9]\d{0,5})|(100|[1-9]\d?)%")
 _ASKED = ("url", "expect", "expect_body", "headers", "timeout", "interval", "successes")
 
@@ -171,7 +172,7 @@ class Fleet(Struct, frozen=True):
 def load(folder: Path, file: Path | None) -> Fleet:
     """The fleet of FILE, else of fleet.yaml in FOLDER, else one with nothing set. Raises `ConfigError`."""
     path = file or folder / FILE_NAME
-    _refuse_weak(path)  # its tasks would run as root here
+    refuse_weak(path)  # its tasks would run as root here
     try:
         raw = path.read_bytes()
     except FileNotFoundError as error:
@@ -185,9 +186,9 @@ def load(folder: Path, file: Path | None) -> Fleet:
     return Fleet(path.parent.absolute(), read(raw, path_text(path.name)))
 
 
-def _refuse_weak(path: str | Path) -> None:
-    """Raises `ConfigError` where others than root can change what root follows."""
-    if os.geteuid() == 0 and (bad := weak(path)) is not None:
+def refuse_weak(path: str | Path) -> None:
+    """Raises `ConfigError` where others than root can change what root follows: PATH, or what is in it."""
+    if os.geteuid() == 0 and (bad := weak(path) or weak_below(path, depth=_DEEP)) is not None:
         raise ConfigError(
             tr("{file} can be changed by {who}, and root follows it.", file=path_text(bad.path), who=bad.who),
             tr("Work in a folder that is root's, or as the user whose fleet it is."),
@@ -250,5 +251,5 @@ def with_options(fleet: Fleet, values: dict[str, Any]) -> Fleet:
         if tasks is not None and not os.path.isfile(found.path(tasks)):
             raise ConfigError(tr("`{key}` names {path}, which is no file.", key=key, path=path_text(found.path(tasks))))
         if tasks is not None:
-            _refuse_weak(found.path(tasks))
+            refuse_weak(found.path(tasks))
     return found

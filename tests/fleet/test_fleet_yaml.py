@@ -65,6 +65,39 @@ def test_root_follows_no_file_that_others_can_change(tmp_path: Path) -> None:
         load(tmp_path, None)
 
 
+@needs.another_user
+@pytest.mark.parametrize(
+    ("given", "changed"),
+    [
+        ("hosts.ini", "hosts.ini"),
+        ("hosts.ini", "group_vars"),
+        ("hosts.ini", "group_vars/all.yml"),
+        ("hosts.ini", "host_vars/web1/more.yml"),
+        ("inventory", "inventory/more.ini"),
+        ("inventory", "inventory/group_vars/all.yml"),
+        ("web1,web2", "ansible.cfg"),
+        (None, "hosts.ini"),  # ansible.cfg names it
+    ],
+)
+def test_root_follows_no_inventory_that_others_can_change(tmp_path: Path, given: str | None, changed: str) -> None:
+    pytest.importorskip("ansible_runner")
+    for name in (
+        "hosts.ini",
+        "group_vars/all.yml",
+        "host_vars/web1/more.yml",
+        "inventory/more.ini",
+        "inventory/group_vars/all.yml",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "ansible.cfg").write_text("[defaults]\ninventory = hosts.ini\n")
+    fleet = Fleet(tmp_path, FleetConfig(inventory=(given,) if given else ()))
+    with Ansible(fleet):
+        os.chown(tmp_path / changed, needs.NOBODY, needs.NOBODY)
+    with pytest.raises(ConfigError, match="can be changed by"):
+        Ansible(fleet).__enter__()
+
+
 HANGS = "#!/bin/sh\nexec sleep 20\n"
 
 
