@@ -13,6 +13,11 @@ from support.local_fleet import LocalFleet
 from support.shared_shop import migrated
 from support.waiting import wait_until
 
+from gitdeploy.fleet import rollout
+from gitdeploy.fleet.journal import Member
+from gitdeploy.fleet.session import Session
+from gitdeploy.fleet.settings import Fleet, FleetConfig
+from gitdeploy.fleet.settled import settle_all
 from gitdeploy.state import DeploymentLock
 
 pytestmark = pytest.mark.xdist_group("fleet-rollout")
@@ -72,12 +77,12 @@ echo "$*" >> "$0.asked"
 ended() { echo "{\\"state\\": \\"ended\\", \\"exit_code\\": $1, \\"document\\": $2}" > "$0.run-$GITDEPLOY_REQUEST"; }
 good='{"status": "succeeded", "steps": [{"name": "migrate", "status": "done"}, {"name": "migrate-after", "status": "skipped"}]}' bad='{"error": {"message": "no"}}'
 case "$*" in
-  *" log --request "*) cat "$0.run-${*##* }" 2>&- || echo '{"state": "unknown"}';;
+  *" log --request "*) [ ! -e "$0.mute" ] || exec sleep 20; cat "$0.run-${*##* }" 2>&- || echo '{"state": "unknown"}';;
   *" log --limit 1000000"*) echo '[{"action": "upgrade", "status": "succeeded", "backup": "b", "to": {"tag": "v2", "version": ""}}]';;
   *" status"*) echo "{\\"tag\\": \\"$(cat "$0.tag")\\", \\"version\\": null, \\"second_half\\": true}";;
   *" config "*) echo "[]";;
   *" prepare "*) ended 0 "$good";;
-  *" upgrade "*) while [ -e "$0.holds" ]; do touch "$0.held"; sleep 0.1; done; if [ -e "$0.fails" ]; then ended 3 "$bad"; else echo v2 > "$0.tag"; ended 0 "$good"; fi;;
+  *" upgrade "*) [ ! -e "$0.mutes" ] || mv "$0.mutes" "$0.mute"; while [ -e "$0.holds" ]; do touch "$0.held"; sleep 0.1; done; if [ -e "$0.fails" ]; then ended 3 "$bad"; else echo v2 > "$0.tag"; ended 0 "$good"; fi;;
   *" restore "*) if [ -e "$0.stuck" ]; then ended 5 "$bad"; else echo v1 > "$0.tag"; ended 0 "$good"; fi;;
   *" contract "*) if [ -e "$0.half" ]; then ended 1 "$bad"; else ended 0 "$good"; fi;;
 esac
@@ -189,6 +194,22 @@ def test_what_did_not_come_to_an_end_is_asked_for_anew_and_nothing_is_believed_u
             assert "d could not be rolled back." in said
             assert "The shared database stays as the migration of v2 left it" in said
     assert [(tmp_path / f"{name}.tag").read_text() for name in "abcd"] == [*["v1\n"] * 3, "v2\n"]
+
+
+def test_a_host_that_hangs_in_the_middle_is_missed_and_found_again(tmp_path: Path) -> None:
+    pytest.importorskip("ansible_runner")
+    stand_ins(tmp_path, "a")
+    (tmp_path / "a.mutes").touch()
+    asked = Fleet(tmp_path, FleetConfig(inventory=("hosts.ini",), silence=5))
+    with Session.begin(asked, performer="li", command="gitdeploy fleet upgrade") as session:
+        one = rollout.begin(session, "upgrade", "v2", [Member("a", 0, "", "waiting", was="v1")], {})
+        session.play(one, "go_live", "Upgrade", ["a"], "upgrading")
+        missed = session.member(one, "a")
+        assert (missed.state, missed.exit_code) == ("unreachable", None), missed.message
+        assert missed.message.startswith("It said nothing for 5.0 s")
+        (tmp_path / "a.mute").unlink()
+        assert settle_all(session, one) == []
+        assert session.member(one, "a").state == "upgraded"
 
 
 def test_a_host_where_deployments_are_paused_is_named_and_nothing_begins(fleet: LocalFleet) -> None:

@@ -87,7 +87,7 @@ FOLLOWED_ELSEWHERE = {
     "Name the inventory (-i FILE)": _FLEET + "test_what_is_refused_before_any_host_is_asked_says_the_way",
     "Name an inventory of Ansible's (-i FILE)": _FLEET + "test_what_is_refused_before_any_host_is_asked_says_the_way",
     "Work in a folder that is root's, or as the user": "fleet/test_fleet_yaml.py::test_root_follows_no_file_that_others_can_change",
-    "Look for what hangs: the inventory": "fleet/test_fleet_yaml.py::test_what_hangs_is_ended_and_said",
+    "Look for what hangs: the inventory": "fleet/test_fleet_yaml.py::test_an_inventory_that_hangs_is_ended_and_said",
     "Wait for it, or end it there. Paused deployments": _FLEET
     + "test_a_host_where_deployments_are_paused_is_named_and_nothing_begins",
     "To leave out hosts that can't be reached: --skip-unreachable": "fleet/test_fleet_hosts.py::test_a_host_that_was_down_is_named_and_brought_up_later",
