@@ -17,7 +17,7 @@ from gitdeploy.checkout.changes import Problem
 from gitdeploy.deployment import flow, outside
 from gitdeploy.deployment.flow.session import open_session
 from gitdeploy.deployment.plan.options import Options
-from gitdeploy.deployment.record.events import Listener, ignore
+from gitdeploy.deployment.record.events import Line, Listener, ignore
 from gitdeploy.deployment.record.work import Caller, Replaces, Result, Settling
 from gitdeploy.errors import GitDeployError, LockedError, UsageError
 from gitdeploy.messages import tr
@@ -332,7 +332,10 @@ class App(Looking):
         """Take the backup in SOURCE, which `export_backup` wrote somewhere, among those of this app; `restore` brings it
         back. Raises `DeploymentFailed` for a file that isn't what it says, `UsageError` for another app's."""
         with open_session(self.site, caller or self._caller(tr("import a backup")), pausable=False) as session:
-            return upkeep.carrying.import_backup(session.site, source, other_app=other_app)
+            listener = session.caller.listener
+            return upkeep.carrying.import_backup(
+                session.site, source, lambda text: listener(Line(text, "warning")), other_app=other_app
+            )
 
     def backup_difference(self, reference: str) -> Difference:
         """What is otherwise now than in a backup, by name."""

@@ -31,6 +31,7 @@ from gitdeploy.errors import DeploymentFailed
 from gitdeploy.messages import tr
 from gitdeploy.system import interruption
 from gitdeploy.text import clean, path_text
+from gitdeploy.text import listing as listing_of
 
 LISTING = "export.json"
 BUNDLE = "objects.bundle"
@@ -223,6 +224,7 @@ class Reader:
             ) from error
         self.entries = {entry.path: entry for entry in self.listing.entries}
         check_listing(self.listing, whole=whole, ours=ours)
+        self.left_out = frozenset(leading_outside(self.listing, whole=whole, ours=ours))
 
     @property
     def size(self) -> int:
@@ -265,7 +267,7 @@ class Reader:
         if missing:
             raise refused(tr("{name} is missing in it", name=path_text(min(missing))))
         for entry in self.listing.entries:
-            if entry.link:
+            if entry.link and entry.path not in self.left_out:
                 place = folder / entry.path
                 place.parent.mkdir(parents=True, exist_ok=True)
                 place.unlink(missing_ok=True)
@@ -309,7 +311,7 @@ def _blocks(source: IO[bytes]) -> Iterator[bytes]:
 
 
 def check_listing(listing: Listing, *, whole: bool = True, ours: bool = False) -> None:
-    """Refuse a list with paths that lead outside, twice the same, or links that do. WHOLE and OURS: as for `Reader`."""
+    """Refuse a list with paths that lead outside, or twice the same. WHOLE and OURS: as for `Reader`."""
     if listing.format != FORMAT:
         raise refused(tr("it is of a newer gitdeploy"))
     if not ID.fullmatch(listing.backup) or len(listing.backup) > _LONGEST_ID:
@@ -324,7 +326,7 @@ def check_listing(listing: Listing, *, whole: bool = True, ours: bool = False) -
     for entry in listing.entries:
         shown = path_text(entry.path[:200])
         # What was replaced here is this server's, also where the backup is another's; and so may be a folder's group.
-        own = ours or (not whole and entry.path.startswith(f"{FILES}{REPLACED}/"))
+        own = _is_own(entry, whole=whole, ours=ours)
         inside = entry.path.removeprefix(FILES) if entry.path.startswith(FILES) else None
         if entry.path not in bundles and (inside is None or not is_inside(inside, ours=own)):
             raise refused(tr("{shown} leads outside of it", shown=shown))
@@ -333,8 +335,6 @@ def check_listing(listing: Listing, *, whole: bool = True, ours: bool = False) -
         seen.add(entry.path)
         if not 0 <= entry.size < 1 << 62 or not 0 <= entry.mode <= (0o777 if whole else 0o7777):
             raise refused(tr("{shown} has an impossible size or mode", shown=shown))
-        if entry.link and not own and not _stays(entry, kinds):
-            raise refused(tr("{shown} is a link that leads outside of it", shown=shown))
         if not entry.link and not entry.folder and not _HASH.fullmatch(entry.sha256):
             raise refused(tr("{shown} has no hash", shown=shown))
         parent = entry.path.rpartition("/")[0]
@@ -344,6 +344,29 @@ def check_listing(listing: Listing, *, whole: bool = True, ours: bool = False) -
             parent = parent.rpartition("/")[0]
     if not bundles <= seen:
         raise refused(tr("it holds no git objects"))
+
+
+def _is_own(entry: Entry, *, whole: bool, ours: bool) -> bool:
+    return ours or (not whole and entry.path.startswith(f"{FILES}{REPLACED}/"))
+
+
+def leading_outside(listing: Listing, *, whole: bool = True, ours: bool = False) -> Iterator[str]:
+    """The links of a list that lead outside of it, which are not made: what is there on one server is another's on the next."""
+    kinds = {entry.path: entry for entry in listing.entries}
+    for entry in listing.entries:
+        if entry.link and not _is_own(entry, whole=whole, ours=ours) and not _stays(entry, kinds):
+            yield entry.path
+
+
+def left_out_sentence(left_out: Collection[str]) -> str:
+    """What is said of those; empty where there are none."""
+    if not left_out:
+        return ""
+    names = [path_text(path.removeprefix(FILES).partition("/")[2]) for path in sorted(left_out)]
+    return tr(
+        "Left out, since they are links that lead outside of the backup: {links}. Make them anew after a restore.",
+        links=listing_of(names, 5),
+    )
 
 
 def is_inside(path: str, *, ours: bool = False) -> bool:

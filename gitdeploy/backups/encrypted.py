@@ -270,9 +270,9 @@ def _delete(inside: int, name: str, entry: Entry) -> None:
 # ---- decrypting ----
 
 
-def decrypt(folder: Path, backup: Backup, identity: Path | None) -> None:
+def decrypt(folder: Path, backup: Backup, identity: Path | None) -> str:
     """What is encrypted in FOLDER, BACKUP's, stands there plain as well; `tidy` deletes it again. Nothing is there where it fails.
-    Raises `GitDeployError`, `OSError`."""
+    What was left out of it, as a sentence. Raises `GitDeployError`, `OSError`."""
     tidy(folder)
     needed = sum(entry.size for entry in entries(folder).values())
     if needed > (free := shutil.disk_usage(folder).free):
@@ -287,21 +287,24 @@ def decrypt(folder: Path, backup: Backup, identity: Path | None) -> None:
         )
     opened = folder / OPENED
     opened.mkdir(mode=0o700)
+    left_out: set[str] = set()
     try:
         for part in parts(folder):
-            encryption.decrypt(part, identity, partial(_unpack, opened, backup))
+            encryption.decrypt(part, identity, partial(_unpack, opened, backup, left_out))
         faultpoints.point("backup decrypted")
         _move(opened / FILES, folder)
     finally:
         shutil.rmtree(opened, ignore_errors=True)
+    return archive.left_out_sentence(left_out)
 
 
-def _unpack(opened: Path, backup: Backup, source: IO[bytes]) -> None:
+def _unpack(opened: Path, backup: Backup, left_out: set[str], source: IO[bytes]) -> None:
     try:
         reader = Reader(source, whole=False, ours=not backup.imported)
         if reader.listing.backup != backup.id:
             raise archive.refused(tr("it is of another backup"))
         reader.unpack(opened)
+        left_out |= reader.left_out
     except archive.Refused as error:
         raise DeploymentFailed(
             tr("What is encrypted in backup {backup} can't be used: {why}.", backup=backup.id, why=error.why),

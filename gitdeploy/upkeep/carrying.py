@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -84,8 +84,8 @@ def packages_of(site: Site, backup: Backup) -> list[Package]:
     return found
 
 
-def import_backup(site: Site, source: IO[bytes], *, other_app: bool = False) -> Backup:
-    """The backup in SOURCE as one of this checkout. OTHER_APP: also one of an app of another name. Raises `DeploymentFailed`
+def import_backup(site: Site, source: IO[bytes], warn: Callable[[str], object], *, other_app: bool = False) -> Backup:
+    """The backup in SOURCE as one of this checkout; what is left out is WARNed of. OTHER_APP: also one of an app of another name. Raises `DeploymentFailed`
     for a file that isn't what it says, `PolicyError` for code that nobody vouches for, `UsageError`."""
     reader = archive.Reader(source)
     listing = reader.listing
@@ -124,6 +124,8 @@ def import_backup(site: Site, source: IO[bytes], *, other_app: bool = False) -> 
             site.repository.delete_ref(backup.ref)
             drop_refs(site.repository, backup.id)
             raise
+    if sentence := archive.left_out_sentence(reader.left_out):
+        warn(sentence)
     return backup
 
 

@@ -146,8 +146,11 @@ def test_what_was_put_into_an_imported_backup_here_comes_out_of_it(folder: Path,
     (folder / "kept/deep").chmod(0o2750)
     (folder / "replaced/.git").mkdir(parents=True)
     (folder / "replaced/link").symlink_to("/elsewhere")
+    (folder / "kept/outside").symlink_to("/srv/media")
     encrypted.encrypt(folder, ID, wanted)
-    encrypted.decrypt(folder, cast("Backup", SimpleNamespace(id=ID, imported=True)), key)
+    said = encrypted.decrypt(folder, cast("Backup", SimpleNamespace(id=ID, imported=True)), key)
+    assert "lead outside of the backup: outside. Make" in said, "another server's place"
+    assert not os.path.lexists(folder / "kept/outside")
     assert (folder / "kept/deep/file").read_text() == "a secret"
     assert (folder / "kept/deep").stat().st_mode & 0o777 == 0o750
     assert (folder / "replaced/link").readlink() == Path("/elsewhere")

@@ -69,7 +69,9 @@ def decrypt(preparation: Preparation, backup: Backup) -> None:
     if not parts:
         return
     with work.journal.step("decrypt") as shown:
-        encrypted.decrypt(folder, backup, identity_of(work.site, preparation.plan.options.identity))
+        sentence = encrypted.decrypt(folder, backup, identity_of(work.site, preparation.plan.options.identity))
+        if sentence:
+            work.journal.line(sentence, "warning")
         shown.summary = listing([part.name for part in parts], 3)
 
 
