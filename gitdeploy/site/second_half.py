@@ -95,7 +95,7 @@ def waiting_data(database: Database) -> dict[str, Any]:
 def bring_waiting(database: Database, brought: Mapping[str, Any]) -> None:
     """Data that a backup held are live now, and with them what it knew of them: BROUGHT. Another server may have made it."""
     good = {}
-    for commit, found in brought.items():
+    for commit, found in brought.items() if isinstance(brought, Mapping) else ():
         with suppress(KeyError, TypeError, ValueError, AttributeError):
             waiting = _read(found)
             if waiting.release.commit == commit and waiting.why in ("later", "failed", "interrupted", "missed"):

@@ -195,7 +195,11 @@ def _checked(listing: Listing, site: Site) -> Backup:
         owner = site.root.stat()
         modes = {path: [int(facts[0]) & 0o777, owner.st_uid, owner.st_gid] for path, facts in backup.modes.items()}
         usual = {f"{int(kind, 8):o}": int(mode) & 0o777 for kind, mode in backup.usual_modes.items()}
-        texts = (backup.id, backup.created_at, backup.commit, backup.label, backup.reason, backup.app)
+        texts = [backup.id, backup.created_at, backup.commit, backup.label, backup.reason, backup.app]
+        waiting = (backup.second_halves or {}).values()
+        texts += [each[name] for each in waiting for name in ("since", "why", "error")]
+        for release in (*(each["release"] for each in waiting), *filter(None, [backup.data_release])):
+            texts += [release["commit"], release["tag"] or "", release["version"] or ""]
         sound = all(isinstance(text, str) for text in texts) and backup.id == listing.backup
     except (KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
         raise refused(tr("its manifest can't be read")) from error
