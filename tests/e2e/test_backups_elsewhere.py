@@ -153,7 +153,8 @@ def test_what_is_refused_says_the_way_that_then_works(exported: Path, there: Sam
     file = there.folder / "no/file"
     nowhere = there.gitdeploy("backups", "export", "latest", str(file), code=1)
     (way,) = re.findall(r"Make its folder: (.*)", nowhere.err)
-    subprocess.run(way, shell=True, check=True)
+    assert way == f"mkdir -p {file.parent}"
+    subprocess.run(way.split(), check=True)  # as it is typed
     there.gitdeploy("backups", "export", "latest", str(file))
     assert "Name another place." in there.gitdeploy("backups", "export", "latest", str(file / "file"), code=1).err
 

@@ -9,6 +9,7 @@ import urllib.request
 from contextlib import suppress
 from typing import Any
 
+from gitdeploy.system.proc import start_ticks
 from support.sample import Sample
 from support.waiting import free_port, wait_until
 
@@ -42,5 +43,9 @@ class Served(Sample):
         return (self.app / "run/log").read_text()
 
     def stop(self) -> None:
+        """End it, and wait until it has: it would answer in place of the next one."""
         with suppress(OSError, ValueError):
-            os.kill(int((self.app / "run/pid").read_text()), signal.SIGTERM)
+            pid = int((self.app / "run/pid").read_text())
+            started = start_ticks(pid)
+            os.kill(pid, signal.SIGTERM)
+            wait_until(lambda: start_ticks(pid) != started, f"the app's process {pid} ends", seconds=20)
