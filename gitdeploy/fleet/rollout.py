@@ -174,9 +174,8 @@ def _take_up(session: Session, rollout: Rollout) -> None:
     if rollout.status != HALTED:
         return  # what failed before it was interrupted counts
     for member in session.members(rollout, (UPGRADED, UNCHANGED)):
-        if (
-            member.exit_code
-        ):  # it runs the release and is not back in the balancer: its run is found again, undrain is not
+        # Not back in the balancer, though it runs the release: its run is found, undrain runs again.
+        if member.exit_code:
             session.journal.change(rollout.id, member.host, state=WAITING, exit_code=None, message="")
     for member in session.members(rollout, [REVERTING, REVERTED, *(state for state in BAD if state != UNREACHABLE)]):
         session.journal.change(

@@ -57,12 +57,9 @@ def _settle(session: Session, rollout: Rollout, facts: HostFacts) -> str | None:
         session.change(rollout, facts.name, state=REVERTING if there or drained else REVERTED)
         return None
     run = _run(rollout, member, "go_live", facts)
-    killed = (
-        run["state"] == "killed"
-    )  # what is live there then is not known to be whole: the next upgrade recovers it first
-    found_again = (there and not killed) or (
-        run["state"] == "ended" and rollout.status != HALTED
-    )  # else it is tried anew
+    killed = run["state"] == "killed"  # what is live there is not known to be whole: the next upgrade recovers it
+    # What is not found again is tried anew.
+    found_again = (there and not killed) or (run["state"] == "ended" and rollout.status != HALTED)
     if run["state"] == "running" or (drained and found_again):
         session.change(rollout, facts.name, state=UPGRADING)
         return facts.name

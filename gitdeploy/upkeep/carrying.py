@@ -85,8 +85,9 @@ def packages_of(site: Site, backup: Backup) -> list[Package]:
 
 
 def import_backup(site: Site, source: IO[bytes], warn: Callable[[str], object], *, other_app: bool = False) -> Backup:
-    """The backup in SOURCE as one of this checkout; what is left out is WARNed of. OTHER_APP: also one of an app of another name. Raises `DeploymentFailed`
-    for a file that isn't what it says, `PolicyError` for code that nobody vouches for, `UsageError`."""
+    """The backup in SOURCE as one of this checkout; what is left out is WARNed of. OTHER_APP: also one of an app of another
+    name. Raises `DeploymentFailed` for a file that isn't what it says, `PolicyError` for code that nobody vouches for,
+    `UsageError`."""
     reader = archive.Reader(source)
     listing = reader.listing
     if listing.app != site.name and not other_app:

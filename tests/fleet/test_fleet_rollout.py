@@ -123,9 +123,8 @@ def test_what_was_interrupted_is_done_whole_and_what_is_said_at_the_end_was_seen
     file = ("-f", str(tmp_path / "fleet.yaml"))
     asked = {name: tmp_path / f"{name}.asked" for name in "abc"}
 
-    said = fleet.stopped(
-        "upgrade", "v2", "--yes", *file, when="Watching for 10 min"
-    )  # the host that migrates is the canary
+    # The host that migrates is the canary.
+    said = fleet.stopped("upgrade", "v2", "--yes", *file, when="Watching for 10 min")
     assert "Interrupted between two steps." in said
     assert [asked[name].read_text().count(" upgrade ") for name in "abc"] == [1, 0, 0]
 
