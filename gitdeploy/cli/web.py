@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import logging
-import signal
 import time
-from contextlib import suppress
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -102,6 +100,7 @@ def _serve(screen: Screen, app: App, host: str, asked: int | None) -> None:
     found = choose_port(app.site.config, host, asked)
     port = found.number
     logging.basicConfig(level=logging.WARNING, format="[%(asctime)s] [%(levelname)s] %(message)s")
+    imported("serving.ending").take_over()
     application = server.make_app(app.site.root, screen.config_file)
     link = f"http://{shown_host(host)}:{port}/upgrade/"
     for warning in server.warnings(settings, host):
@@ -116,7 +115,6 @@ def _serve(screen: Screen, app: App, host: str, asked: int | None) -> None:
                 block=block,
             )
         )
-    signal.signal(signal.SIGTERM, _stop)
 
     def ready() -> None:
         screen.result({"url": link}, "")
@@ -124,18 +122,13 @@ def _serve(screen: Screen, app: App, host: str, asked: int | None) -> None:
         _first_link(screen, link)
 
     try:
-        with suppress(KeyboardInterrupt):  # before or after waitress, which ends by itself for one
-            server.serve(application, host, port, ready)
+        server.serve(application, host, port, ready)
     except OSError as error:
         raise ConfigError(
             tr("The page can't be served at {host}:{port}: {strerror}.", host=host, port=port, strerror=error.strerror),
             tr("Stop what uses that port, or choose another: {command} --port N", command="gitdeploy web"),
         ) from error
     screen.message(tr("The page is no longer served. A running deployment goes on."))
-
-
-def _stop(_number: int, _frame: Any) -> None:
-    raise KeyboardInterrupt
 
 
 def _first_link(screen: Screen, link: str) -> None:

@@ -39,7 +39,7 @@ from gitdeploy.text import path_text, shell_word
 from gitdeploy.web.access.access import ENVIRONMENT_TOKEN
 from gitdeploy.web.access.store import Store
 from gitdeploy.web.page.document import templates
-from gitdeploy.web.serving import server, together
+from gitdeploy.web.serving import ending, server, together
 from gitdeploy.web.shared.behind import SOCKET
 
 _SIGNALS = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -260,12 +260,11 @@ def _live(begin: Callable[[], NoReturn]) -> NoReturn:
     """In a new process: what BEGIN does, and nothing of what the other was about to do."""
     code = 1
     try:
-        signal.signal(signal.SIGTERM, _stop)
-        signal.signal(signal.SIGINT, _stop)
+        ending.take_over()
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
         begin()
-    except (KeyboardInterrupt, SystemExit):
+    except SystemExit:
         code = 0
     except Exception:
         log.exception("gitdeploy web --all: a process met an error that it did not foresee")
@@ -273,10 +272,6 @@ def _live(begin: Callable[[], NoReturn]) -> NoReturn:
         with suppress(OSError, ValueError):
             sys.stderr.flush()
         os._exit(code)
-
-
-def _stop(_number: int, _frame: object) -> None:
-    raise KeyboardInterrupt
 
 
 def _is_over(pid: int) -> bool:

@@ -22,6 +22,7 @@ from gitdeploy.web.errors import BadRequest, NoSuchPage
 from gitdeploy.web.page.document import templates
 from gitdeploy.web.serving.blueprint import PREFIX, blueprint
 from gitdeploy.web.serving.deadlines import PunctualChannel
+from gitdeploy.web.serving.ending import Ending
 from gitdeploy.web.serving.proxies import BelieveProxies
 from gitdeploy.web.shared import priority
 
@@ -97,6 +98,7 @@ def run(app: Callable[..., Any], ready: Callable[[], None], *, threads: int = ST
     for listening in list(sockets.values()):  # one, or one for each address of a name
         if hasattr(listening, "channel_class"):
             listening.channel_class = PunctualChannel
+    Ending(sockets)
     ready()
     server.run()
 
