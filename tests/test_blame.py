@@ -126,6 +126,21 @@ def test_a_signal_is_nobodys_fault(step: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("before", "so"),
+    [
+        ("x: connection refused.", True),
+        ("x: connection refused for 3 s.", True),
+        ("x: 500 instead of 200.", False),
+        ("shop is not running.", False),
+        (None, False),
+    ],
+)
+@pytest.mark.parametrize("began", [["switch"], ["switch", "migrate"]])
+def test_what_the_app_had_before_is_not_the_new_releases_fault(before: str | None, began: list[str], so: bool) -> None:
+    assert absolved("health", "x: connection refused for 60 s. (KeyError: 'A')", began, [], before) is so
+
+
+@pytest.mark.parametrize(
     ("step", "began", "later", "so"),
     [
         ("health", ["switch"], [("health", "x: connection refused for 61 s.")], True),

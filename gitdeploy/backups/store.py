@@ -11,7 +11,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -111,16 +111,16 @@ class Damaged(Struct, frozen=True):
     problem: str
 
 
-def new_id(folder: Path, version: str | None, now: datetime | None = None) -> str:
+def new_id(folder: Path, version: str | None, used: Container[str] = (), now: datetime | None = None) -> str:
     """An id that sorts by time and is free: `20261123-101500-v1.2.9` (UTC). Later than every earlier one's time even
-    where the clock was set back."""
+    where the clock was set back. USED: those of backups that may be gone, so that an id means one backup for ever."""
     moment = (now or datetime.now(UTC)).strftime("%Y%m%d-%H%M%S")
     names = ids(folder)
     if names and names[0][:15] > moment:
         moment = names[0][:15]
     label = re.sub(r"[^A-Za-z0-9._-]+", "-", version or "unversioned").strip("-._") or "unversioned"
     identity = f"{moment}-{label[:60]}"
-    while any(name[:15] == moment and name >= identity for name in names):
+    while identity in used or any(name[:15] == moment and name >= identity for name in names):
         moment = _next_second(moment)
         identity = f"{moment}-{label[:60]}"
     return identity

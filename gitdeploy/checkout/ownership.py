@@ -1,7 +1,8 @@
 """What of the checkout its user can't replace or write to: files of somebody else's, as one `sudo git pull` leaves them.
 
 The kernel decides: a folder must be writable for a rename in it, and a file one's own for a second name (a hard link) and
-for giving the new one its owner. root may do all of it.
+for giving the new one its owner. root may do all of it, but for a file system that is read-only and a folder that nobody may
+change (chattr(1)).
 """
 
 from __future__ import annotations
@@ -10,11 +11,13 @@ import errno
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Literal
 
 from msgspec import Struct
 
 from gitdeploy.checkout.git import Repository
 from gitdeploy.messages import joined, tr
+from gitdeploy.system.mounts import mount_of
 from gitdeploy.system.ourselves import user_word
 from gitdeploy.system.owner import user_name
 from gitdeploy.text import count, listing, path_text, shell_word
@@ -24,18 +27,18 @@ _FILES = ("HEAD", "index", "config", "packed-refs", "shallow", "info/exclude")  
 
 
 class Foreign(Struct, frozen=True):
-    """Something that can't be replaced or written to: its path, whose it is, and whether it is a folder."""
+    """Something that can't be replaced or written to: its path, whose it is, whether it is a folder, and what stands against
+    it."""
 
     path: bytes
     uid: int
     folder: bool
+    by: Literal["rights", "read-only", "immutable"] = "rights"
 
 
 def foreign(repository: Repository, paths: Iterable[bytes], more: Iterable[Path] = ()) -> list[Foreign]:
     """What stands against replacing PATHS (of the checkout), and against writing objects, refs, the index and HEAD; MORE:
-    further folders that must be writable. Nothing for root."""
-    if os.geteuid() == 0:
-        return []
+    further folders that must be writable."""
     found: dict[bytes, Foreign] = {}
     root = os.fsencode(repository.root)
     folders = {_nearest(os.path.dirname(root + b"/" + path), root) for path in paths}
@@ -44,7 +47,9 @@ def foreign(repository: Repository, paths: Iterable[bytes], more: Iterable[Path]
     for folder in folders:
         facts = os.lstat(folder)
         if not os.access(folder, os.W_OK | os.X_OK):
-            found[folder] = Foreign(folder, facts.st_uid, folder=True)
+            found[folder] = Foreign(folder, facts.st_uid, folder=True, by=_what_stands_against(folder, facts))
+    if os.geteuid() == 0:
+        return [found[path] for path in sorted(found)]
     files = {root + b"/" + path for path in paths}
     files |= {os.fsencode(base / name) for base in (repository.git_dir, repository.common_dir) for name in _FILES}
     for file in files:
@@ -57,6 +62,14 @@ def foreign(repository: Repository, paths: Iterable[bytes], more: Iterable[Path]
         if facts.st_uid != os.geteuid():
             found[file] = Foreign(file, facts.st_uid, folder=False)
     return [found[path] for path in sorted(found)]
+
+
+def _what_stands_against(folder: bytes, facts: os.stat_result) -> Literal["rights", "read-only", "immutable"]:
+    """What keeps FOLDER from being written to."""
+    if os.statvfs(folder).f_flag & os.ST_RDONLY:
+        return "read-only"
+    allowed = os.geteuid() == 0 or (facts.st_uid == os.geteuid() and facts.st_mode & 0o300 == 0o300)
+    return "immutable" if allowed else "rights"
 
 
 def _nearest(folder: bytes, root: bytes) -> bytes:
@@ -90,6 +103,9 @@ def _git_folders(repository: Repository) -> Iterator[bytes]:
 
 def in_words(root: Path, found: list[Foreign]) -> tuple[str, str]:
     """(what is wrong, the command that mends it)."""
+    for by in ("read-only", "immutable"):
+        if some := [each.path for each in found if each.by == by]:
+            return _closed_to_all(root, some, by)
     owners = sorted({each.uid for each in found})
     base = os.fsencode(root) + b"/"
     names = [path_text(each.path.removeprefix(base)) for each in found]
@@ -110,3 +126,19 @@ def in_words(root: Path, found: list[Foreign]) -> tuple[str, str]:
         return message, f"chmod -R u+rwX {shell_word(str(root))}"
     only = f"--from={user_word(owners[0])} " if len(owners) == 1 else ""
     return message, f"sudo chown -R {only}{who} {shell_word(str(root))}"
+
+
+def _closed_to_all(root: Path, folders: list[bytes], by: str) -> tuple[str, str]:
+    """`in_words` for FOLDERS that root can't write to either."""
+    base = os.fsencode(root) + b"/"
+    names = listing([path_text(folder.removeprefix(base)) for folder in folders], 5)
+    if by == "read-only":
+        mounts = sorted({mount_of(Path(os.fsdecode(folder))) for folder in folders})
+        return (
+            tr("Nothing can be written there, the file system is read-only: {names}.", names=names),
+            tr("dmesg says why. As root: mount -o remount,rw {mount}", mount=shell_word(str(mounts[0]))),
+        )
+    return (
+        tr("Nobody can change what is in there, root included (chattr +i): {names}.", names=names),
+        tr("As root: chattr -i {folders}", folders=" ".join(shell_word(os.fsdecode(folder)) for folder in folders[:5])),
+    )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 
 from msgspec import Struct, field
 
@@ -14,6 +13,7 @@ from gitdeploy.checkout.local import git_mode
 from gitdeploy.checkout.paths import Entry
 from gitdeploy.messages import tr
 from gitdeploy.system.bytecode import is_bytecode
+from gitdeploy.system.mounts import mount_points
 from gitdeploy.text import count, listing, path_text
 
 
@@ -177,15 +177,6 @@ def _raise(error: OSError) -> None:
 
 
 def _mounts_below(root: bytes) -> list[bytes]:
-    """Mount points inside the checkout, relative to it (bind mounts have its st_dev: only mountinfo tells; proc(5))."""
-    try:
-        lines = Path("/proc/self/mountinfo").read_bytes().splitlines()
-    except OSError:
-        return []
-    real = os.path.realpath(root)
-    found = []
-    for line in lines:
-        point = line.split(b" ")[4].decode("unicode_escape").encode("latin-1")
-        if point.startswith(real + b"/"):
-            found.append(point[len(real) + 1 :])
-    return found
+    """Mount points inside the checkout, relative to it."""
+    real = os.path.realpath(root) + b"/"
+    return [point[len(real) :] for point in mount_points() if point.startswith(real)]

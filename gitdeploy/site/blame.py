@@ -58,12 +58,21 @@ def fault_of(step: str, cause: GitDeployError, *, of_release: bool) -> Fault:
 
 def same_failure(one: str, other: str) -> bool:
     """Whether two failures say the same, but for numbers: times, pids, ports."""
-    return re.sub(r"[0-9.]+", "", one) == re.sub(r"[0-9.]+", "", other)
+    return _digitless(one) == _digitless(other)
 
 
-def absolved(step: str, cause: str, began: Iterable[str], afterwards: Iterable[tuple[str, str]]) -> bool:
-    """Whether the old release failed STEP in the same way AFTERWARDS [(part, message)]: then it was not the new one,
-    unless that had begun to migrate data (BEGAN: the steps that had begun)."""
+def absolved(
+    step: str, cause: str, began: Iterable[str], afterwards: Iterable[tuple[str, str]], before: str | None = None
+) -> bool:
+    """Whether it was not the new release that CAUSE failed STEP: the app had the same BEFORE anything began, or the old release
+    failed STEP in the same way AFTERWARDS [(part, message)], unless the new one had begun to migrate data (BEGAN: the steps
+    that had begun)."""
+    if before and _digitless(cause).startswith(_digitless(before)):  # further words: for how long, what a log said
+        return True
     if "migrate" in set(began):
         return False
     return any(part == step and same_failure(cause, message) for part, message in afterwards)
+
+
+def _digitless(said: str) -> str:
+    return re.sub(r"[0-9.]+", "", said)

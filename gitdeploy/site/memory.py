@@ -22,15 +22,24 @@ if TYPE_CHECKING:
     from gitdeploy.deployment.record.work import Work
 
 
-def remember_bad(work: Work, action: str, step: str, cause: GitDeployError, reason: str, *, of_release: bool) -> bool:
+def remember_bad(
+    work: Work,
+    action: str,
+    step: str,
+    cause: GitDeployError,
+    reason: str,
+    *,
+    of_release: bool,
+    before: str | None = None,
+) -> bool:
     """Remember the release of this deployment, if it is its fault that CAUSE failed STEP; whether it was. OF_RELEASE: as for
-    `fault_of`."""
+    `fault_of`; BEFORE: why the app was unhealthy before anything began."""
     if action != "upgrade" or fault_of(step, cause, of_release=of_release) != "release":
         return False
     records = work.database.records(work.id)
     began = [record.step for record in records if record.kind == "begin"]
     later = [(record.step, heard(record.data, "error")) for record in records if record.kind == "unsettled"]
-    if absolved(step, cause.message, began, later):
+    if absolved(step, cause.message, began, later, before):
         return False
     work.database.mark_bad(work.target.commit, work.target.tag or "", reason)
     work.journal.note(bad_sentence(work.target))

@@ -213,6 +213,11 @@ class Database:
         """Newest first."""
         return [deployment_row(row) for row in self._rows(f"{SELECT} ORDER BY id DESC LIMIT ?", limit)]
 
+    def backups_made(self, limit: int = 20) -> set[str]:
+        """The ids of the last backups, also of those that are gone."""
+        query = "SELECT backup FROM deployment WHERE backup IS NOT NULL ORDER BY id DESC LIMIT ?"
+        return {str(row[0]) for row in self._rows(query, limit)}
+
     def tries(self, limit: int) -> list[DeploymentRow]:
         """Upgrades and rehearsals that have ended and were not refused, newest first."""
         wanted = "ended_at IS NOT NULL AND action IN ('upgrade', 'rehearse') AND status <> 'refused'"

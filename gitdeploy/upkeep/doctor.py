@@ -6,7 +6,6 @@ import os
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 
 from gitdeploy import health
 from gitdeploy.backups import encryption, store
@@ -25,6 +24,7 @@ from gitdeploy.site.app_environment import check_environment
 from gitdeploy.site.site import Site, head_of
 from gitdeploy.state import Database, DeploymentLock
 from gitdeploy.system.durable import is_folder
+from gitdeploy.system.mounts import mount_of
 from gitdeploy.system.ourselves import user_word
 from gitdeploy.text import clean, count, duration_text, listing, path_text, shell_word, size_text
 from gitdeploy.upkeep.doctor_data import look_at_data
@@ -67,7 +67,10 @@ def examine(site: Site, *, only: Collection[str] = ()) -> Iterator[Finding]:
 def _owner(site: Site) -> Iterator[Finding]:
     paths = [path for path, _ in read_local(site.repository).tracked]
     state = [folder for folder in (site.state.path, site.state.stage, site.state.backups) if is_folder(folder)]
-    if unchangeable := foreign(site.repository, paths, state):
+    unchangeable = foreign(site.repository, paths, state)
+    if os.statvfs(site.root).f_flag & os.ST_RDONLY:  # `_disk` says it of all of them
+        unchangeable = [each for each in unchangeable if each.by != "read-only"]
+    if unchangeable:
         yield Finding("owner", "problem", *in_words(site.root, unchangeable))
         return
     owner = site.root.stat().st_uid
@@ -158,7 +161,7 @@ def _disk(site: Site) -> Iterator[Finding]:
             "disk",
             "problem",
             tr("The checkout's file system is read-only."),
-            tr("dmesg says why. As root: mount -o remount,rw {mount}", mount=shell_word(_mount(site.root))),
+            tr("dmesg says why. As root: mount -o remount,rw {mount}", mount=shell_word(str(mount_of(site.root)))),
         )
     elif free < LITTLE_SPACE:
         yield Finding(
@@ -176,11 +179,6 @@ def _disk(site: Site) -> Iterator[Finding]:
         )
     else:
         yield Finding("disk", "ok", tr("{free} free.", free=size_text(free)))
-
-
-def _mount(place: Path) -> str:
-    """Where the file system of PLACE is mounted."""
-    return str(next(folder for folder in (place, *place.parents) if os.path.ismount(folder)))
 
 
 def _state(site: Site) -> Iterator[Finding]:

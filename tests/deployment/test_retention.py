@@ -97,13 +97,16 @@ def test_how_one_is_named(tmp_path: Path) -> None:
 
 
 def test_a_new_id_is_free_and_sorts_after_all_others_whatever_the_clock_says(tmp_path: Path) -> None:
-    assert new_id(tmp_path / "none", "1.2.9", NOON) == "20261123-120000-1.2.9"
-    assert new_id(tmp_path, "../../etc/x y", NOON) == "20261123-120000-etc-x-y"
-    assert new_id(tmp_path, None, NOON) == "20261123-120000-unversioned"
+    assert new_id(tmp_path / "none", "1.2.9", now=NOON) == "20261123-120000-1.2.9"
+    assert new_id(tmp_path, "../../etc/x y", now=NOON) == "20261123-120000-etc-x-y"
+    assert new_id(tmp_path, None, now=NOON) == "20261123-120000-unversioned"
     later = made(tmp_path, 30)
-    found = new_id(tmp_path, "0.1", NOON)
+    found = new_id(tmp_path, "0.1", now=NOON)
     assert found > later
     assert found == "20261123-120031-0.1"
+    gone = {"20261123-120000-1.2.9", "20261123-120001-1.2.9"}
+    assert new_id(tmp_path / "none", "1.2.9", gone, NOON) == "20261123-120002-1.2.9"
+    assert new_id(tmp_path / "none", "1.2.9", {"20991231-235959-1.2.9"}, NOON) == "20261123-120000-1.2.9"
 
 
 @given(st.lists(st.text(max_size=8), max_size=6))
@@ -111,7 +114,7 @@ def test_ids_of_one_second_still_sort_in_the_order_in_which_they_were_made(versi
     with tempfile.TemporaryDirectory() as folder:
         ids = []
         for version in versions:
-            ids.append(new_id(Path(folder), version, NOON))
+            ids.append(new_id(Path(folder), version, now=NOON))
             (Path(folder) / ids[-1]).mkdir()
         assert ids == sorted(set(ids))
 

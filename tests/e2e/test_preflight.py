@@ -56,6 +56,8 @@ def test_what_was_unhealthy_before_is_rolled_back_to_as_it_was(served: Shop) -> 
     assert "runs v3.0.0 again" not in said
     assert differences(before, served.state()) == []
     assert json.loads(served.gitdeploy("status", "--json").out)["interrupted"] is False
+    assert "won't be retried" not in said, "nothing tells that it was the release's fault"
+    assert "failed here" not in served.gitdeploy("releases").out
 
 
 def test_a_way_back_is_never_refused_because_the_app_is_unhealthy(served: Shop) -> None:

@@ -116,6 +116,7 @@ FOLLOWED_ELSEWHERE = {
     "Call the program itself": _OWNERS + "test_root_calls_the_program_or_goes_elsewhere",
     "As root: chown -Rh": _OWNERS + "test_doctor_gives_all_of_it_to_one",
     "dmesg says why. As root: mount -o remount,rw": _OWNERS + "test_a_file_system_that_is_read_only",
+    "As root: chattr -i": _OWNERS + "test_a_folder_that_root_cannot_write_to",
     "Files can't be renamed across mounts.": _OWNERS + "test_a_mount_inside_the_checkout",
     "Go to the app's folder anew": _OWNERS + "test_the_folder_is_gone",
     "Go to the folder of your app's checkout": _OWNERS + "test_a_folder_that_is_no_checkout",

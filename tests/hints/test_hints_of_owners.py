@@ -191,6 +191,39 @@ def test_a_file_system_that_is_read_only(roots: App) -> None:
         subprocess.run(["umount", place], check=True)
 
 
+@pytest.mark.parametrize(
+    ("how", "folder"),
+    [
+        ("read-only", ".gitdeploy/backups"), ("read-only", ".git/refs"),
+        ("immutable", ".gitdeploy/backups"), ("immutable", "code"),
+    ],
+)  # fmt: skip
+def test_a_folder_that_root_cannot_write_to(roots: App, how: str, folder: str) -> None:
+    """Said before anything begins, by doctor and by the upgrade, with the command that ends it."""
+    place = roots.app / folder
+    place.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if how == "immutable":
+        needs.immutable(place)
+        expected, word = "As root: chattr -i {}", "chattr -i"
+    else:
+        needs.mounts()
+        subprocess.run(["mount", "--bind", place, place], check=True)
+        subprocess.run(["mount", "-o", "remount,bind,ro", place], check=True)
+        expected, word = "dmesg says why. As root: mount -o remount,rw {}", "mount -o"
+    try:
+        (hint,) = [hint for _, hint in roots.said("doctor") if matches(expected, hint)]
+        refused = roots.type("gitdeploy upgrade v2.0.0", 1)
+        assert hint_of(refused).splitlines()[0] == hint
+        assert f": {folder}" in refused.text
+        roots.type(command_in(hint, word))
+        assert not [hint for _, hint in roots.said("doctor") if matches(expected, hint)]
+    finally:
+        if how == "immutable":
+            subprocess.run([needs.program("chattr"), "-i", place], check=True)
+        else:
+            subprocess.run(["umount", place], check=True)
+
+
 def test_a_mount_inside_the_checkout(roots: App) -> None:
     needs.mounts()
     place = roots.app / "code"

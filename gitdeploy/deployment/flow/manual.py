@@ -29,7 +29,7 @@ def make_backup(session: Session, label: str, *, reason: str = "") -> Backup:
         goal = Target(live.commit, tree, tree)
         options = Options(local_changes="discard", restart=False, hooks=False)
         plan = make_plan(site, "restore", goal, live, options, kept_data=kept_data(session.database), env_version=None)
-        identity = new_id(site.state.backups, live.tag or live.version)
+        identity = new_id(site.state.backups, live.tag or live.version, work.database.backups_made())
         with work.journal.step("backup") as shown:
             work.journal.write("prepare", "", {"stage": ""})
             work.journal.write("backup", "", {"id": identity})

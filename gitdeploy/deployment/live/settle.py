@@ -152,7 +152,7 @@ def settle(work: Work, live: Live, step: str, cause: GitDeployError) -> Settled:
 
 def _remember_bad(work: Work, live: Live, step: str, cause: GitDeployError, reason: str) -> None:
     of_release = Effect.RELEASE in effects_of(live, [step])
-    remember_bad(work, live.record.action, step, cause, reason, of_release=of_release)
+    remember_bad(work, live.record.action, step, cause, reason, of_release=of_release, before=live.record.unhealthy)
 
 
 class _Settling(Struct):

@@ -37,7 +37,9 @@ def make_backup(preparation: Preparation, reason: str, label: str = "") -> None:
     work, plan = preparation.work, preparation.plan
     site = work.site
     with work.journal.step("backup") as shown:
-        identity = store.new_id(site.state.backups, plan.origin.tag or plan.origin.version)
+        identity = store.new_id(
+            site.state.backups, plan.origin.tag or plan.origin.version, work.database.backups_made()
+        )
         work.journal.write("backup", "", {"id": identity})
         work.backup = identity
         preparation.backup = create_backup(
