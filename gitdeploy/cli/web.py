@@ -31,7 +31,7 @@ _ALL = "gitdeploy.cli.web.all"  # in the context: as whom the page of all apps i
 
 @click.group("web", context_settings=EXAMPLE, invoke_without_command=True)
 @click.option("--all", "all_apps", is_flag=True, help="One page for all apps of `gitdeploy apps`.")
-@click.option("--user", default=web_all.USER, metavar="NAME", help="With --all, whom root serves the page as.")
+@click.option("--user", metavar="NAME", help="With --all, whom root serves the page as.")
 @click.option("--host", metavar="ADDRESS", help="Serve at this address instead of web.host.")
 @click.option("--port", type=click.IntRange(1, 65535), help="Serve at this port instead of web.port.")
 @click.option("--print-unit", is_flag=True, help="Print the systemd unit that runs this.")
@@ -50,7 +50,7 @@ def command(
     install_unit: bool,
     print_proxy: bool,
     all_apps: bool,
-    user: str,
+    user: str | None,
 ) -> None:
     """Serve the page and the API.
 
@@ -62,12 +62,12 @@ def command(
       gitdeploy web token add deploy-bot
       sudo gitdeploy web --all --install-unit
     """
-    context.meta[_ALL] = user if all_apps else None
+    context.meta[_ALL] = (user or web_all.USER) if all_apps else None
     if context.invoked_subcommand is not None:
         return
     if all_apps:
         if print_unit or install_unit:
-            web_all.unit(screen, user, install=install_unit)
+            web_all.unit(screen, user or web_all.USER, install=install_unit)
         elif print_proxy:
             web_all.proxy(screen, host, port)
         else:

@@ -49,14 +49,18 @@ def proxy(screen: Screen, host: str | None, port: int | None) -> None:
     screen.result({"port": number, "nginx": text}, text)
 
 
-def serve(screen: Screen, host: str | None, port: int | None, user: str) -> None:
-    """Serve until SIGTERM or SIGINT."""
+def serve(screen: Screen, host: str | None, port: int | None, user: str | None) -> None:
+    """Serve until SIGTERM or SIGINT; USER as it was asked for."""
+    if user is not None and os.geteuid() != 0 and user != (own := owners.user_name(os.geteuid())):
+        raise UsageError(
+            tr("Only root serves the page as another user; you are {own}, not {user}.", own=own, user=user)
+        )
     family = imported("serving.family")
     server = imported("serving.server")
     if os.geteuid() == 0:
         refuse_changeable(Path("/"))
     listed = read_list()
-    page_user = _page_user(user)
+    page_user = _page_user(user or USER)
     where = host or listed.web.host
     found = free_port(where, port or listed.web.port, chosen=port is not None, command="gitdeploy web --all")
     logging.basicConfig(level=logging.WARNING, format="[%(asctime)s] [%(levelname)s] %(message)s")

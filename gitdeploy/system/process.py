@@ -27,7 +27,7 @@ from gitdeploy.errors import CommandFailed
 from gitdeploy.messages import tr
 from gitdeploy.system import bounds, faultpoints, interruption
 from gitdeploy.system.completed import Completed
-from gitdeploy.system.groups import end_group, signal_group
+from gitdeploy.system.groups import end_group, end_rest
 from gitdeploy.system.markers import MARKER
 from gitdeploy.system.memory import limit_memory
 from gitdeploy.system.output import ANSWER, LOG, Stream, Told
@@ -148,7 +148,7 @@ def run(  # noqa: PLR0913  # the one way to start a child has what each of them 
         end_group(child)
         raise
     if not leave_daemons:
-        signal_group(child.pid, signal.SIGKILL)
+        end_rest(child.pid)
     if mark:
         mark.ended()
     faultpoints.point(f"child ended {os.path.basename(words[0])}")

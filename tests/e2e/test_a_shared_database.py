@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import sqlite3
 import sys
@@ -23,7 +24,7 @@ def hosts(tmp_path_factory: pytest.TempPathFactory) -> tuple[Sample, Path, Path]
     folder = tmp_path_factory.mktemp("shared")
     sample, database = Sample(folder / "sample", venv=False), folder / "shop.sqlite3"
     make_database(database)
-    make_releases(sample, database=str(database), place=str(folder), python=sys.executable)
+    make_releases(sample, database=str(database), place=str(folder), python=shlex.quote(sys.executable))
     other = folder / "other"
     shutil.copytree(sample.app, other, symlinks=True)
     return sample, other, database

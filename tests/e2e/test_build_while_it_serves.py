@@ -40,7 +40,13 @@ health: {url: "http://127.0.0.1:PORT/", successes: 1, interval: 0.05, timeout: 2
 backup: {databases: ["sqlite:///shop.db"]}
 """
 # What is answered just before a hook ends is what is served all the time that it runs.
-ASK = "#!/bin/sh\nsleep 0.8\ncurl -s http://127.0.0.1:PORT/ >>asked || echo down >>asked\necho ' in NAME' >>asked\n"
+ASK = """#!/bin/sh
+sleep 0.8
+PYTHON -c '
+from urllib.request import urlopen
+print(urlopen("http://127.0.0.1:PORT/", timeout=5).read().decode(), end="")' >>asked 2>/dev/null || echo down >>asked
+echo ' in NAME' >>asked
+"""
 
 
 class Shop(Sample):

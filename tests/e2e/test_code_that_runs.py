@@ -7,6 +7,7 @@ import importlib.util
 import marshal
 import os
 import py_compile
+import shlex
 import struct
 import subprocess
 import sys
@@ -73,7 +74,9 @@ def test_each_switch_and_each_way_back_runs_the_code_of_its_release(app: Sample)
     """Deployments as fast as they come, most within a second or two."""
     for number in (1, 2, 3):
         app.release(f"v{number}.0.0", tree(number))
-    app.release("v4.0.0", tree(4, **{"ops/build": Program(f"#!/bin/sh\n{sys.executable} main.py\nexit 1\n")}))
+    app.release(
+        "v4.0.0", tree(4, **{"ops/build": Program(f"#!/bin/sh\n{shlex.quote(sys.executable)} main.py\nexit 1\n")})
+    )
     app.install("v1.0.0")
     elsewhere = {"PYTHONPYCACHEPREFIX": str(app.folder / "caches")}
 
@@ -118,8 +121,8 @@ def test_a_staged_file_avoids_every_second_that_bytecode_beside_the_live_one_nam
 
 def test_bytecode_that_python_never_checks_goes_with_the_code_that_it_was_made_from(app: Sample) -> None:
     compiling = (
-        f"#!/bin/sh\n{sys.executable} -m compileall -q --invalidation-mode unchecked-hash part.py\n"
-        f"test $({sys.executable} main.py) != 3\n"
+        f"#!/bin/sh\n{shlex.quote(sys.executable)} -m compileall -q --invalidation-mode unchecked-hash part.py\n"
+        f"test $({shlex.quote(sys.executable)} main.py) != 3\n"
     )
     app.release("v1.0.0", tree(1))
     app.release("v2.0.0", tree(2))
@@ -166,7 +169,7 @@ def test_a_plugin_folder_that_a_release_deletes_is_gone_and_comes_back(app: Samp
 
 
 def test_a_plugin_folder_that_a_failed_release_had_brought_is_gone(app: Sample) -> None:
-    failing = Program(f"#!/bin/sh\n{sys.executable} main.py; exit 1\n")
+    failing = Program(f"#!/bin/sh\n{shlex.quote(sys.executable)} main.py; exit 1\n")
     app.release("v1.0.0", with_plugins(1))
     app.release("v2.0.0", with_plugins(2, **{"plugins/new/__init__.py": "x = 3\n", "ops/build": failing}))
     app.install("v1.0.0")

@@ -48,7 +48,7 @@ os.unlink("uploads/note")
 open("uploads/note", "w").write("{CUSTOMER}, changed")
 """
 OWN_DUMP = f'#!/bin/sh\necho {CUSTOMER} >"$GITDEPLOY_BACKUP_DIR/by-hook"\n'
-EXPORT = '#!/bin/sh\n$EXPORTER backups export "$GITDEPLOY_BACKUP" "$EXPORT_TO"\n'
+EXPORT = '#!/bin/sh\n"$EXPORTER" -m gitdeploy backups export "$GITDEPLOY_BACKUP" "$EXPORT_TO"\n'
 
 
 def tree(version: str, **hooks: str) -> Tree:
@@ -244,7 +244,7 @@ def test_after_a_kill_the_next_command_leaves_nothing_plain(shop: Shop, words: t
 def test_what_is_exported_while_it_still_is_plain_is_encrypted(shop: Shop, tmp_path: Path) -> None:
     """A hook hands each backup elsewhere: that is before the deployment has ended."""
     file = tmp_path / "shop.backup"
-    shop.gitdeploy("upgrade", "v2.0.2", env={"EXPORTER": f"{sys.executable} -m gitdeploy", "EXPORT_TO": str(file)})
+    shop.gitdeploy("upgrade", "v2.0.2", env={"EXPORTER": sys.executable, "EXPORT_TO": str(file)})
     with tarfile.open(file) as tar:
         names = tar.getnames()
         content = b"".join(made.read() for member in tar if (made := tar.extractfile(member)) is not None)

@@ -161,9 +161,11 @@ def test_a_file_system_that_cannot_lock(shop: Shop) -> None:
     assert differences(before, shop.state()) == []
 
 
-def test_a_daemon_of_a_hook_inherits_neither_the_lock_nor_the_journal(shop: Shop) -> None:
+def test_a_daemon_of_a_hook_lives_on_without_the_lock_and_the_journal(shop: Shop) -> None:
+    """However late it leaves the hook's group: a busy server may let the hook end first."""
     hook = Program(
-        "#!/bin/sh\nls -l /proc/self/fd > fds\nsetsid sleep 300 >/dev/null 2>&1 </dev/null &\necho $! > pid\n"
+        "#!/bin/sh\nls -l /proc/self/fd > fds\n"
+        "(sleep 0.2; exec setsid sleep 300) >/dev/null 2>&1 </dev/null &\necho $! > pid\n"
     )
     shop.release("v5.0.3", tree("5.0.3", "1.0", **{"hooks/post-deploy": hook}))
     shop.gitdeploy("upgrade", "v5.0.3")

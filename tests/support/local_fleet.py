@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import signal
 import subprocess
@@ -22,7 +23,7 @@ class LocalFleet:
         self.folder, self.database = folder, folder / "shop.sqlite3"
         make_database(self.database)
         self.sample = Sample(folder / "sample", venv=False)
-        make_releases(self.sample, database=str(self.database), place=str(folder), python=sys.executable)
+        make_releases(self.sample, database=str(self.database), place=str(folder), python=shlex.quote(sys.executable))
         self.apps = [folder / f"web{number}" for number in (1, 2, 3)]
         for app in self.apps:
             shutil.copytree(self.sample.app, app, symlinks=True)
