@@ -103,9 +103,9 @@ def _git_folders(repository: Repository) -> Iterator[bytes]:
 
 def in_words(root: Path, found: list[Foreign]) -> tuple[str, str]:
     """(what is wrong, the command that mends it)."""
-    for by in ("read-only", "immutable"):
-        if some := [each.path for each in found if each.by == by]:
-            return _closed_to_all(root, some, by)
+    if by := {each.by for each in found} - {"rights"}:
+        worst = max(by)  # `read-only` before `immutable`: that is whatever the folder is marked with
+        return _closed_to_all(root, [each.path for each in found if each.by == worst], worst)
     owners = sorted({each.uid for each in found})
     base = os.fsencode(root) + b"/"
     names = [path_text(each.path.removeprefix(base)) for each in found]
