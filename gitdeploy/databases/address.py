@@ -71,6 +71,11 @@ class Address(Struct, frozen=True):
         host = self.host if not self.host.startswith("/") else ""
         return clean(f"{scheme}://{host}{port}/{self.database}")
 
+    @property
+    def on_loopback(self) -> bool:
+        """Whether the first of its hosts is this machine."""
+        return self.host.split(",")[0] in _LOOPBACK
+
     def identity(self, scheme: str, port: str) -> str:
         """The same for each spelling of one address; PORT is the server's usual one."""
         socket = self.options.get("unix_socket", "")

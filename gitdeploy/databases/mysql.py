@@ -333,6 +333,12 @@ class Session(Struct, frozen=True):
         name = sql.identifier(schema)
         self.do(f"DROP DATABASE IF EXISTS {name}; CREATE DATABASE {name} {self.ask(sql.CHARACTER_SET)}")
 
+    def end_connections(self, schema: str) -> None:
+        """End whatever is connected to SCHEMA, with what the server still does for it."""
+        for number in self.names(sql.CONNECTIONS, schema):
+            with suppress(CommandFailed):  # it has ended meanwhile, or is somebody's whom this account may not end
+                self.do(f"KILL {int(number)}")
+
     def drop(self, schema: str) -> None:
         self.do(f"DROP DATABASE IF EXISTS {sql.identifier(schema)}")
 

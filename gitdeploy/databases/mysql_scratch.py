@@ -16,7 +16,6 @@ from gitdeploy.databases.scratch import names_a_database, scratch_name, sockets_
 from gitdeploy.errors import GitDeployError
 from gitdeploy.messages import tr
 
-_DATA = Path("/var/lib/mysql")  # Debian's, and most others'
 _USUAL_PORT = "3306"
 _SOCKETS = ("/run/mysqld/mysqld.sock", "/var/lib/mysql/mysql.sock", "/tmp/mysql.sock")  # noqa: S108  # where its clients look
 
@@ -60,9 +59,11 @@ class MySQLScratch(Struct, frozen=True):
             tr("An administrator of the server types: GRANT ALL ON {pattern}.* TO its account", pattern=pattern),
         )
 
-    def room(self) -> tuple[Path, int]:
+    def room(self) -> tuple[Path | None, int]:
+        near = self.server is None or self.server.on_loopback
         with self.live.session() as session:
-            return _DATA, int(float(session.ask(sql.WHOLE_SIZE) or 0))
+            folder = Path(session.ask(sql.DATA_FOLDER)) if near else None
+            return folder, int(float(session.ask(sql.WHOLE_SIZE) or 0))
 
     def make(self, folder: Path, dump: Dump, on_line: Callable[[str], object]) -> None:
         with self.live.session() as session:
@@ -79,6 +80,7 @@ class MySQLScratch(Struct, frozen=True):
 
     def drop(self) -> None:
         with self.live.session() as session:
+            session.end_connections(self.bare)
             session.drop(self.bare)
 
     def told(self, variable: str, value: str, host: str | None) -> str | None:

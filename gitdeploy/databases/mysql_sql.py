@@ -4,6 +4,8 @@ from __future__ import annotations
 
 SIZE = "SELECT COALESCE(SUM(data_length), 0) FROM information_schema.tables WHERE table_schema = DATABASE()"
 
+DATA_FOLDER = "SELECT @@datadir"
+
 WHOLE_SIZE = (
     "SELECT COALESCE(SUM(data_length + index_length), 0) FROM information_schema.tables WHERE table_schema = DATABASE()"
 )
@@ -26,6 +28,9 @@ WRITTEN_SINCE = (
     "SELECT table_name FROM information_schema.tables WHERE table_schema = '{schema}' "
     "AND UNIX_TIMESTAMP(update_time) >= {since} ORDER BY 1"
 )
+
+# The server goes on with a statement whose client was killed. Told are this account's own, and all to one who may see them.
+CONNECTIONS = "SELECT id FROM information_schema.processlist WHERE db = '{schema}' AND id <> CONNECTION_ID()"
 
 NOT_TRANSACTIONAL = (
     "SELECT CONCAT(t.table_name, ' (', t.engine, ')') FROM information_schema.tables t "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 from msgspec import Struct
@@ -12,7 +13,7 @@ from gitdeploy.databases import postgresql_sql as sql
 from gitdeploy.databases.address import Address, led_to
 from gitdeploy.databases.base import Dump
 from gitdeploy.databases.postgresql import PostgreSQL
-from gitdeploy.databases.scratch import names_a_database, scratch_name, sockets_there
+from gitdeploy.databases.scratch import names_a_database, scratch_name, sockets_there, words_of_server
 from gitdeploy.errors import CommandFailed, GitDeployError
 from gitdeploy.messages import tr
 
@@ -61,9 +62,21 @@ class PostgreSQLScratch(Struct, frozen=True):
             tr("An administrator of the server types: ALTER ROLE {user} CREATEDB", user=sql.identifier(user)),
         )
 
-    def room(self) -> tuple[Path, int]:
+    def room(self) -> tuple[Path | None, int]:
         with self.live.session() as session:
-            return _DATA, int(session.ask(sql.WHOLE_SIZE))
+            return self._data_folder(), int(session.ask(sql.WHOLE_SIZE))
+
+    def _data_folder(self) -> Path | None:
+        """Where the server keeps everything: as its process was told (`-D`, as Debian and systemd's units do), since an app's
+        role may not ask for it; else Debian's."""
+        if self.server is not None and not self.server.on_loopback:
+            return None
+        for path in self.sockets():
+            words = words_of_server(path)
+            for word, following in pairwise(words):
+                if word == "-D":
+                    return Path(following)
+        return _DATA
 
     def make(self, folder: Path, dump: Dump, on_line: Callable[[str], object]) -> None:
         file = folder / dump.file

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import socket
 import stat
+import struct
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from importlib import import_module
@@ -58,8 +60,8 @@ class Scratch(Protocol):
         """(message, hint) of why it can't be made; None where it can. Raises `GitDeployError`."""
         ...
 
-    def room(self) -> tuple[Path, int]:
-        """The folder on whose disk it will be, as far as that is this machine's (where it is there), and about how many
+    def room(self) -> tuple[Path | None, int]:
+        """The folder on whose disk it will be, None where that is another machine's (it needn't be there), and about how many
         bytes. Raises `GitDeployError`."""
         ...
 
@@ -100,6 +102,16 @@ def sockets_there(paths: Iterable[str]) -> list[str]:
             if stat.S_ISSOCK(os.stat(path).st_mode):
                 found[os.path.realpath(path)] = None
     return list(found)
+
+
+def words_of_server(path: str) -> list[str]:
+    """What the process was started as that listens on the socket PATH; nothing where that can't be told."""
+    with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
+        asking.settimeout(1)
+        asking.connect(path)
+        pid = struct.unpack("3i", asking.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))[0]
+        return os.fsdecode(Path(f"/proc/{pid}/cmdline").read_bytes()).split("\0")
+    return []
 
 
 def scratch_name(live: str, ending: str) -> str:

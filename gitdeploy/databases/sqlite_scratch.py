@@ -52,7 +52,7 @@ class SQLiteScratch(Struct, frozen=True):
     def problem(self) -> tuple[str, str] | None:
         return None
 
-    def room(self) -> tuple[Path, int]:
+    def room(self) -> tuple[Path | None, int]:
         return self.path.parent, self.live.size()
 
     def make(self, folder: Path, dump: Dump, on_line: Callable[[str], object]) -> None:

@@ -11,8 +11,9 @@ import os
 import select
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from types import FrameType
 
 from gitdeploy.errors import Interrupted
@@ -20,6 +21,8 @@ from gitdeploy.errors import Interrupted
 _received: int | None = None
 _shields = 0
 _wake_read = _wake_write = -1
+_EVERY = 0.2  # seconds between two looks at what else may end something
+_look: ContextVar[Callable[[], None] | None] = ContextVar("look", default=None)
 
 
 def _note(number: int, _frame: FrameType | None) -> None:
@@ -58,9 +61,29 @@ def received() -> int | None:
 
 
 def check() -> None:
-    """Raise `Interrupted` if a signal came."""
+    """Raise `Interrupted` if a signal came, and what `ended_by` was given to look for."""
     if (number := pending()) is not None:
         raise Interrupted(number)
+    if (look := _look.get()) is not None and not _shields:
+        look()
+
+
+@contextmanager
+def ended_by(look: Callable[[], None]) -> Iterator[None]:
+    """What LOOK raises ends the block as a signal does, at the same points; it is asked there a few times a second."""
+    last = time.monotonic()
+
+    def now_and_then() -> None:
+        nonlocal last
+        if time.monotonic() - last >= _EVERY:
+            last = time.monotonic()
+            look()
+
+    before = _look.set(now_and_then)
+    try:
+        yield
+    finally:
+        _look.reset(before)
 
 
 def wake_descriptor() -> int:

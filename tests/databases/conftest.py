@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -33,8 +33,22 @@ def to_be(name: str) -> None:
         pwd.getpwnam(name)
 
 
+@contextmanager
+def small_disk(folder: Path, size: str) -> Iterator[None]:
+    """FOLDER is a file system of SIZE, of whoever it was of."""
+    needs.mounts()
+    facts = folder.stat()
+    owner = f"mode=755,uid={facts.st_uid},gid={facts.st_gid}"
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size},{owner}", "none", folder], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", folder], check=True)
+
+
 def server_folder(user: str) -> Path:
     """A short path, since a socket's name has at most 107 bytes."""
+    to_be(user)
     folder = Path(tempfile.mkdtemp(prefix="gddb-", dir="/tmp"))
     folder.chmod(0o755)
     if os.geteuid() == 0:
@@ -51,11 +65,22 @@ def ask(words: Sequence[str], statements: str) -> str:
 
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[Server]:
+    postgresql_programs()
+    with postgresql_in(server_folder("postgres")) as server:
+        yield server
+
+
+def postgresql_programs() -> Path:
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
     if not found:
         pytest.skip("needs initdb (Debian package postgresql)")
-    to_be("postgres")
-    programs, folder = found[-1], server_folder("postgres")
+    return found[-1]
+
+
+@contextmanager
+def postgresql_in(folder: Path) -> Iterator[Server]:
+    """A PostgreSQL whose data are in FOLDER, which goes with it."""
+    programs = postgresql_programs()
     (folder / "password").write_text("admin\n")
     try:
         for words in (
@@ -75,9 +100,15 @@ def postgresql() -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def mariadb() -> Iterator[Server]:
+    needs.program("mariadbd")
+    with mariadb_in(server_folder("mysql")) as server:
+        yield server
+
+
+@contextmanager
+def mariadb_in(folder: Path) -> Iterator[Server]:
+    """A MariaDB whose data are in FOLDER, which goes with it."""
     server = needs.program("mariadbd")
-    to_be("mysql")
-    folder = server_folder("mysql")
     user = ["--user=mysql"] if os.geteuid() == 0 else []
     install = ["mariadb-install-db", "--no-defaults", *user, f"--datadir={folder}/data", "--skip-test-db"]
     install += ["--auth-root-authentication-method=normal"]

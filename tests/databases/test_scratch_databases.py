@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from databases.conftest import mariadb_in, postgresql_in, postgresql_programs, server_folder, small_disk
 from support import needs
 from support.databases import PASSWORD, Server, files_with
 from support.sample import Program, Sample, Tree, differences
@@ -90,6 +91,12 @@ def releases(app: Sample, ask: Callable[[str], str], hook: Callable[[str], str],
 
 @pytest.fixture
 def on_postgresql(postgresql: Server, tmp_path: Path) -> Iterator[Kind]:
+    with store_on_postgresql(postgresql, tmp_path) as kind:
+        yield kind
+
+
+@contextmanager
+def store_on_postgresql(postgresql: Server, tmp_path: Path) -> Iterator[Kind]:
     literal = "'" + PASSWORD.replace("'", "''") + "'"
     postgresql.ask(f"CREATE ROLE store LOGIN CREATEDB PASSWORD {literal}")
     postgresql.ask("CREATE DATABASE store OWNER store")
@@ -135,6 +142,12 @@ def on_postgresql(postgresql: Server, tmp_path: Path) -> Iterator[Kind]:
 
 @pytest.fixture
 def on_mariadb(mariadb: Server, tmp_path: Path) -> Iterator[Kind]:
+    with store_on_mariadb(mariadb, tmp_path) as kind:
+        yield kind
+
+
+@contextmanager
+def store_on_mariadb(mariadb: Server, tmp_path: Path) -> Iterator[Kind]:
     literal = "'" + PASSWORD.replace("\\", "\\\\").replace("'", "''") + "'"
     mariadb.ask(
         f"CREATE DATABASE store CHARACTER SET utf8mb4; CREATE USER store@localhost IDENTIFIED BY {literal};"
@@ -279,3 +292,35 @@ def test_a_role_that_may_create_no_database(kind: Kind) -> None:
         assert hint, said
         kind.ask(hint[1].replace("its account", "store@localhost"))
         rehearse(kind.app, "v1.1.0")
+
+
+@pytest.mark.parametrize(
+    "server", [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in ("postgresql", "mariadb")]
+)
+def test_the_disk_of_the_server_is_never_filled(server: str, tmp_path: Path) -> None:
+    """A PostgreSQL that finds it full stops, with the live database: so too little room for the copy is refused, and a migration
+    that needs more than expected is ended before. Neither is a verdict on the release, and nothing is left of it."""
+    storing: Callable[[Server, Path], AbstractContextManager[Kind]]
+    if server == "postgresql":
+        postgresql_programs()
+        folder, serving, storing = server_folder("postgres"), postgresql_in, store_on_postgresql
+        once, ask, rows = 'psql -q "$DATABASE_URL" -v ON_ERROR_STOP=1 -c', psql, "generate_series(1, 5000) seq"
+    else:
+        needs.program("mariadbd")
+        folder, serving, storing = server_folder("mysql"), mariadb_in, store_on_mariadb
+        once, ask, rows = 'mariadb --defaults-file=run/client "$DB_NAME" -e', mariadb_, "seq_1_to_5000"
+    grow = f"INSERT INTO big SELECT repeat(md5(cast(seq AS char(9))), 30) FROM {rows}"
+    hook = f'#!/bin/sh\nset -e\n{once} "CREATE TABLE big (name text)"\nwhile true; do {once} "{grow}"; done\n'
+    with small_disk(folder, "300m"), serving(folder) as found, storing(found, tmp_path) as kind:
+        kind.app.release("v1.7.0", tree("1.7.0", ask("SELECT name FROM customer"), hook))
+        fill, disk = folder / "fill", os.statvfs(folder)
+        with fill.open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, disk.f_bavail * disk.f_frsize - (20 << 20))
+        with untouched(kind):
+            said = kind.app.gitdeploy("rehearse", "v1.1.0", code=1).err
+            assert re.search(rf"too little room for a rehearsal on the disk of {folder}/data/?: ", said), said
+            os.truncate(fill, disk.f_bavail * disk.f_frsize - (100 << 20))
+            said = kind.app.gitdeploy("rehearse", "v1.7.0", code=1).err
+            told = r"stopped at migrate, which tells nothing about the release: The disk of \S+ has only \S+ MB free"
+            assert re.search(told, said), said
+            rehearse(kind.app, "v1.1.0")

@@ -15,7 +15,8 @@ from gitdeploy.databases.scratch import scratch_of
 from gitdeploy.deployment.rehearse.grounds import Ground
 from gitdeploy.deployment.rehearse.locks import Locks
 from gitdeploy.deployment.rehearse.reach import servers_of, what_is_unread
-from gitdeploy.deployment.rehearse.refusals import Pair, refuse_live_names, require_room
+from gitdeploy.deployment.rehearse.refusals import Pair, refuse_live_names
+from gitdeploy.deployment.rehearse.room import Disks
 from gitdeploy.deployment.rehearse.ways import require_ways
 from gitdeploy.errors import DeploymentFailed, PolicyError
 
@@ -96,9 +97,9 @@ def test_what_goes_to_one_disk_is_added_up(tmp_path: Path) -> None:
     scratch: Any = SimpleNamespace(database=database, room=lambda: (tmp_path / "server", free * 6 // 10))
     site = SimpleNamespace(root=tmp_path)
     ground = cast("Ground", SimpleNamespace(folder=tmp_path, site=site))
-    require_room(ground, [(database, scratch)], 0)
+    Disks.of(ground, [(database, scratch)], 0).require()
     with pytest.raises(DeploymentFailed, match="too little room for a rehearsal"):
-        require_room(ground, [(database, scratch)], free * 6 // 10)
+        Disks.of(ground, [(database, scratch)], free * 6 // 10).require()
 
 
 NEAR, FAR = "127.0.0.1", "db.example.com"

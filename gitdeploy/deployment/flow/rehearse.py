@@ -26,6 +26,7 @@ from gitdeploy.site.blame import fault_of
 from gitdeploy.site.memory import failure_remembered
 from gitdeploy.site.rehearsals import Known, Rehearsal
 from gitdeploy.site.site import head_of
+from gitdeploy.system import interruption
 from gitdeploy.system.refusal import system_refusals
 from gitdeploy.versions import CodeState
 
@@ -81,7 +82,9 @@ def rehearse(session: Session, tag: str | None, options: Options, *, keep: bool 
         half_first = runs_first(session, preparation.plan, options)
         _prepare(preparation)
         made.enter_context(held(ground, lambda sentence: session.caller.listener(Line(sentence, "warning"))))
-        run.require_room()
+        disks = run.disks()
+        disks.require()
+        made.enter_context(interruption.ended_by(disks.look))
         run.make()
         if half_first:
             run.run_waiting_half()

@@ -12,8 +12,6 @@ from gitdeploy.messages import tr
 from gitdeploy.system.isolation import Isolation, Reached
 from gitdeploy.text import listing
 
-_LOOPBACKS = ("localhost", "127.0.0.1", "::1")
-
 
 def live_name(live: Database) -> str:
     """The name of LIVE at its server."""
@@ -22,7 +20,7 @@ def live_name(live: Database) -> str:
 
 def is_read_along(scratch: Scratch) -> bool:
     """Whether what is asked of its server goes through gitdeploy and can be read: on another machine it may be in TLS."""
-    return scratch.server is None or scratch.server.host.split(",")[0] in _LOOPBACKS
+    return scratch.server is None or scratch.server.on_loopback
 
 
 def servers_of(pairs: Sequence[tuple[Database, Scratch]]) -> list[Reached]:

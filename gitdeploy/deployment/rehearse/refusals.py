@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from gitdeploy.config import Config
 from gitdeploy.databases import Database
 from gitdeploy.databases.scratch import Scratch
-from gitdeploy.deployment.prepare.beside import SPARE as SPARE_OF_A_COPY
 from gitdeploy.deployment.prepare.check import STAGE as CHECK
 from gitdeploy.deployment.rehearse.environment import Surroundings, changed_environment
 from gitdeploy.deployment.rehearse.grounds import Ground
 from gitdeploy.deployment.rehearse.reach import live_name
 from gitdeploy.deployment.rehearse.ways import require_ways
-from gitdeploy.errors import DeploymentFailed, PolicyError
+from gitdeploy.errors import PolicyError
 from gitdeploy.hooks.running import MIGRATE_AFTER, find_hooks
 from gitdeploy.messages import tr
 from gitdeploy.site.app_environment import hook_caller
-from gitdeploy.text import size_text
 
-_SPARE = 256 << 20  # bytes that stay free on each disk, or a twentieth of it where that is less
 Pair = tuple[Database, Scratch]
 
 
@@ -57,42 +53,6 @@ def require_possible(ground: Ground, pairs: Sequence[Pair], around: Surroundings
                     "Let the app read the database's name or URL from a variable. Where it does so from one that gitdeploy "
                     "doesn't see, name it in deploy.yaml: rehearse: {{env: {{DB_NAME: '{{database}}'}}}}"
                 ),
-            )
-
-
-def require_room(ground: Ground, pairs: Sequence[Pair], copied: int) -> None:
-    """Raises `DeploymentFailed` where a disk has too little room for what will be made. COPIED: bytes of the checkout's copy."""
-    needed: dict[Path, int] = {ground.folder: copied}
-    for database, scratch in pairs:
-        needed[ground.folder] += database.size()  # its dump
-        place, size = scratch.room()
-        if is_file(scratch) and not place.is_dir():
-            place = ground.folder  # it is made there
-        if place.is_dir():
-            needed[place] = needed.get(place, 0) + size
-    _require(ground, needed)
-
-
-def _require(ground: Ground, needed: Mapping[Path, int]) -> None:
-    disks: dict[int, tuple[Path, int]] = {}
-    for place, size in needed.items():
-        device = os.stat(place).st_dev
-        first, sum_ = disks.get(device, (place, 0))
-        disks[device] = (first, sum_ + size)
-    for place, size in disks.values():
-        found = os.statvfs(place)
-        free, spare = found.f_bavail * found.f_frsize, min(_SPARE, found.f_blocks * found.f_frsize // 20)
-        if place == ground.folder:
-            spare = max(spare, SPARE_OF_A_COPY)  # the copy is made only where so much stays free
-        if free < size + spare:
-            raise DeploymentFailed(
-                tr(
-                    "There is too little room for a rehearsal on the disk of {place}: {free} free, {needed} needed.",
-                    place=str(ground.site.root if place == ground.folder else place),
-                    free=size_text(free),
-                    needed=size_text(size + spare),
-                ),
-                tr("Make room: gitdeploy prune"),
             )
 
 

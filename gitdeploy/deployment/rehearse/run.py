@@ -35,6 +35,7 @@ from gitdeploy.deployment.rehearse.environment import (
 from gitdeploy.deployment.rehearse.grounds import Ground, ending
 from gitdeploy.deployment.rehearse.locks import watched
 from gitdeploy.deployment.rehearse.reach import is_read_along, servers_of, what_is_open, what_is_unread
+from gitdeploy.deployment.rehearse.room import Disks
 from gitdeploy.deployment.rehearse.serve import RehearsedApp, ask, held_port, started
 from gitdeploy.errors import DeploymentFailed, GitDeployError, Interrupted
 from gitdeploy.hooks.running import MIGRATE_AFTER
@@ -94,13 +95,13 @@ class Run(Struct):
         """Raises `PolicyError` where it can't be made without reaching the live data."""
         refusals.require_possible(self.ground, self.pairs, self._surroundings(LOOPBACK))
 
-    def require_room(self) -> None:
-        """Raises `DeploymentFailed`."""
+    def disks(self) -> Disks:
+        """Those that it writes to, before anything of it is made."""
         site = self.preparation.work.site
         tracked = [os.fsdecode(path) for path, _ in self.preparation.plan.local.tracked]
         paths = [*tracked, *self._wanted()]
         copied = unshared_size(site.root) if self._shared() else copying.content_size(site.root, paths)
-        refusals.require_room(self.ground, self.pairs, copied)
+        return Disks.of(self.ground, self.pairs, copied)
 
     def _shared(self) -> bool:
         return can_share(self.ground.folder)
