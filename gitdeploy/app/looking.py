@@ -231,7 +231,7 @@ class Looking(Opened):
         THROUGH: of several deployments the first, with all of them in `hops`."""
 
         look = flow.dry_run.look_through if through else flow.dry_run.look
-        return look(self.site, tag, options or Options(), flow.upgrade.plan_upgrade)
+        return look(self.site, tag, options or Options())
 
     def plan_restore(self, backup: Backup, options: Options | None = None) -> Plan:
         """What `restore` would do."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 
 from msgspec import Struct
@@ -35,26 +35,22 @@ from gitdeploy.upkeep import updates
 from gitdeploy.versions import CodeState, version_text
 
 
-def look(
-    site: Site,
-    tag: str | None,
-    options: Options,
-    make: Callable[[Site, Database | None, Chosen, Options], Plan],
-) -> Plan | None:
+def look(site: Site, tag: str | None, options: Options) -> Plan | None:
     """The plan of an upgrade to TAG (None: the newest; then None where that is live)."""
     if tag is not None:
         check_tag(tag)
     site.require_owner()
     with site.open_database() as database, site.repository.asking():
+        origin = site.release_at(head_of(site))
         if tag is None:
-            found = newest(site, database, site.release_at(head_of(site)), options)
+            found = newest(site, database, origin, options)
             if isinstance(found, Nothing) or found.tag is None:
                 return None
             tag = found.tag
         local = site.repository.resolve(f"refs/tags/{tag}")
-        target, now = _target(site, tag, site.release_at(head_of(site)), options)
+        target, now = _target(site, tag, origin, options)
         try:
-            plan = make(site, database, Chosen(target), options)
+            plan = plan_upgrade(site, database, Chosen(target), options, origin)
             plan = replace(plan, releases=updates.catalogue(site, database).explained(plan.origin, tag, here=True))
             way = direction(site, plan.origin, plan.target)
         finally:
@@ -90,19 +86,14 @@ def rehearsed(site: Site, database: Database, plan: Plan) -> Known | None:
     return rehearsals.known(database, plan.target.commit, settings=settings, origin=origin, schema=schema)
 
 
-def look_through(
-    site: Site,
-    tag: str | None,
-    options: Options,
-    make: Callable[[Site, Database | None, Chosen, Options], Plan],
-) -> Plan | None:
+def look_through(site: Site, tag: str | None, options: Options) -> Plan | None:
     """The same of the first of the deployments that lead there, with all of them in `hops`."""
     site.require_owner()
     with site.open_database() as database, site.repository.asking():
         found = hops(site, database, tag, options)
     if not found:
-        return look(site, tag, options, make)
-    plan = look(site, found[0].tag, options, make)
+        return look(site, tag, options)
+    plan = look(site, found[0].tag, options)
     return plan if plan is None else replace(plan, hops=found)
 
 
@@ -133,7 +124,7 @@ def hops(site: Site, database: Database, tag: str | None, options: Options) -> t
 def problems(site: Site, *, ask: bool) -> Sequence[Problem]:
     """What an upgrade to the newest release would be refused for; without a newer one, or where the source is not to be
     asked, one to what is live."""
-    plan = look_through(site, None, Options(), plan_upgrade) if ask else None
+    plan = look_through(site, None, Options()) if ask else None
     if plan is None:
         with site.open_database() as database, site.repository.asking():
             plan = plan_upgrade(site, database, Chosen(site.release_at(head_of(site))), Options())

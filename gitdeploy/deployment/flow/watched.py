@@ -10,7 +10,7 @@ from gitdeploy.deployment.flow.dry_run import look_through
 from gitdeploy.deployment.flow.rehearse import rehearse
 from gitdeploy.deployment.flow.session import open_session
 from gitdeploy.deployment.flow.through import require_admitted, upgrade_through
-from gitdeploy.deployment.flow.upgrade import plan_upgrade, upgrade
+from gitdeploy.deployment.flow.upgrade import upgrade
 from gitdeploy.deployment.plan.options import Options
 from gitdeploy.deployment.record.work import Caller, Result
 from gitdeploy.messages import tr
@@ -26,7 +26,7 @@ def upgrade_watched(site: Site, tag: str, caller: Caller) -> Result | str:
     if not site.config.check.rehearse:
         with open_session(site, caller) as session:
             return upgrade_through(session, tag, Options())
-    plan = look_through(site, tag, Options(), plan_upgrade)
+    plan = look_through(site, tag, Options())
     first = plan.target.tag if plan is not None and plan.target.tag is not None else tag
     known = plan.rehearsal if plan is not None else None
     if known is not None and not known.stale and not known.rehearsal.passed:
