@@ -67,6 +67,7 @@ FOLLOWED_ELSEWHERE = {
     "Name it in deploy.yaml:  service: {systemd: NAME}": "test_hands.py::test_the_rules_are_whole_and_for_the_apps_units_alone",
     "gitdeploy watch --once --print-unit timer": "test_hands.py::test_units_are_printed_apart_and_installed_by_root_alone",
     "Edit what it leads to: {}": "e2e/test_config_edit.py::test_a_link_is_not_followed_and_the_example_can_be_read",
+    "Make one: python3 -m venv venv\nOr leave": _VENV + "test_there_is_no_venv_to_build_anew",
     "Make room there, then rehearse again.": f"{_SCRATCH}test_the_disk_of_the_server_is_never_filled",
     "An administrator of the server types: ALTER ROLE": f"{_SCRATCH}test_a_role_that_may_create_no_database",
     "An administrator of the server types: GRANT ALL ON": f"{_SCRATCH}test_a_role_that_may_create_no_database",

@@ -125,3 +125,16 @@ def test_package_sources_of_the_release_are_trusted(app: App) -> None:
     line = command_in(hint_of(done), "venv: {").partition(" in the")[0]
     app.write_settings(f"{SETTINGS}{line}\n")
     assert not [message for message, _ in app.said("plan v3.0.0") if "package sources" in message]
+
+
+def test_there_is_no_venv_to_build_anew(app: App) -> None:
+    """It was asked for by name: nothing is left undone without a word."""
+    (app.app / "venv").rename(app.app / ".git/the venv that was")
+    refused = app.gitdeploy("upgrade", "v2.0.0", "--rebuild-venv", code=1)
+    assert matches(
+        "Make one: python3 -m venv venv\nOr leave --rebuild-venv out.", hint_of(refused).partition("\n  ")[0]
+    )
+    assert "--rebuild-venv was given, and the app has no venv." in app.gitdeploy("plan", "--rebuild-venv", code=1).out
+    app.type(command_in(hint_of(refused), "python3 -m venv"))
+    app.gitdeploy("upgrade", "v2.0.0", "--rebuild-venv")
+    assert "greeting==2.0" in app.packages()

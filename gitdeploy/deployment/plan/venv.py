@@ -65,6 +65,13 @@ def plan_venv(
     """
     live = site.live_venv()
     if live is None:
+        if options.rebuild_venv:
+            problems.append(
+                Problem(
+                    tr("--rebuild-venv was given, and the app has no venv."),
+                    tr("Make one: python3 -m venv venv\nOr leave --rebuild-venv out."),
+                )
+            )
         return None
     other = venvs.other_than_live(after.venv, live, site.state.pythons) if generation is None else None
     if other is not None and other.path is None and not other.downloaded:
