@@ -21,7 +21,7 @@ from gitdeploy.checkout.remote_names import GLANCE_LIMIT, REMOTE_NAME, REMOTE_UR
 from gitdeploy.checkout.unreachable import why_unreachable
 from gitdeploy.errors import DeploymentFailed, GitDeployError, NotFound, PolicyError, SourceError
 from gitdeploy.messages import joined, tr
-from gitdeploy.system import proc
+from gitdeploy.system import interruption, proc
 from gitdeploy.text import clean, nearest, path_text, redact
 from gitdeploy.versions import valid_tag
 
@@ -176,7 +176,8 @@ def fetch_unnamed(
             raise why_unreachable(repository, remote, done)
     finally:
         deletes = "".join(f"delete {ref}\n" for ref in refs)
-        repository.run("update-ref", "--no-deref", "--stdin", stdin=deletes.encode(), tied=True)
+        with interruption.shield():
+            repository.run("update-ref", "--no-deref", "--stdin", stdin=deletes.encode(), tied=True)
 
 
 def sweep_unnamed(repository: Repository) -> None:

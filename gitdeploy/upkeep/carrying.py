@@ -21,7 +21,7 @@ from gitdeploy.errors import DeploymentFailed, GitDeployError, PolicyError, Usag
 from gitdeploy.messages import tr
 from gitdeploy.site.site import Site
 from gitdeploy.site.submodule_refs import drop_refs
-from gitdeploy.system import proc
+from gitdeploy.system import interruption, proc
 from gitdeploy.system.durable import sync_file_system
 from gitdeploy.text import clean, path_text, size_text
 from gitdeploy.upkeep import carried_modules
@@ -121,9 +121,10 @@ def import_backup(site: Site, source: IO[bytes], warn: Callable[[str], object], 
             store.set_outcome(site.state.backups, backup.id, "good")
             store.write(site.state.backups, backup)
         except BaseException:
-            shutil.rmtree(site.state.backups / backup.id, ignore_errors=True)
-            site.repository.delete_ref(backup.ref)
-            drop_refs(site.repository, backup.id)
+            with interruption.shield():
+                shutil.rmtree(site.state.backups / backup.id, ignore_errors=True)
+                site.repository.delete_ref(backup.ref)
+                drop_refs(site.repository, backup.id)
             raise
     if sentence := archive.left_out_sentence(reader.left_out):
         warn(sentence)

@@ -11,7 +11,9 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from e2e.conftest import SETTINGS, Shop, tree
@@ -50,6 +52,58 @@ def test_somebody_who_keeps_pressing_ctrl_c_while_it_goes_back(shop: Shop) -> No
     assert "interrupted at post-deploy by SIGINT" in output
     assert "v1.0.0 again" in output
     assert json.loads(shop.gitdeploy("status", "--json").out)["interrupted"] is False
+
+
+BACKEND = """import pathlib, time
+def build_wheel(*_):
+    pathlib.Path({mark!r}).touch()
+    time.sleep(60)
+prepare_metadata_for_build_wheel = get_requires_for_build_wheel = lambda *_: build_wheel()
+"""
+PROJECT = "[build-system]\nrequires = []\nbuild-backend = 'slow'\nbackend-path = ['.']\n[project]\nname = 'slow'\nversion = '1'\n"
+
+
+@pytest.mark.parametrize("work", ["fetch", "build", "copy"])
+def test_ctrl_c_in_the_middle_of_long_work(shop: Shop, work: str) -> None:
+    """It ends within a second or so, and leaves nothing."""
+    begun, files = shop.app / "run-now", dict[str, Any]()
+    if work == "build":
+        files = {".gitignore": IGNORED, "requirements.txt": "./slow\n", "slow/pyproject.toml": PROJECT}
+        files["slow/slow.py"] = BACKEND.format(mark=str(begun))
+    if work == "copy":
+        (shop.app / "run").mkdir()
+        with (shop.app / "run/large").open("wb") as large:
+            large.truncate(300 << 20)
+        (shop.app / "deploy.yaml").write_text(SETTINGS + "backup: {include: [run]}\n")
+    shop.release("v6.3.0", tree("6.3.0", "1.0", **files))
+    with ExitStack() as held:
+        if work == "fetch":
+            server = held.enter_context(socket.create_server(("127.0.0.1", 0)))
+            shop.git("remote", "set-url", "origin", f"git://127.0.0.1:{server.getsockname()[1]}/shop")
+        before, left = shop.state(), _half_made(shop)
+        running = shop.start(*(["backup"] if work == "copy" else ["upgrade", "v6.3.0"]))
+        if work == "fetch":
+            held.enter_context(server.accept()[0])
+        elif work == "copy":
+            wait_until(lambda: list(shop.app.glob(".gitdeploy/backups/*/include/run/large")), "it copies", every=0.01)
+        else:
+            wait_for(begun)
+        running.send_signal(signal.SIGINT)
+        at = time.monotonic()
+        output = running.communicate(timeout=30)[0].decode()
+        took = time.monotonic() - at
+    without_marks(shop)
+    assert running.returncode == 130, output
+    assert took < 5, output
+    assert differences(before, shop.state()) == [], output
+    assert _half_made(shop) == left
+
+
+def _half_made(shop: Shop) -> list[str]:
+    """What is in the folders of stages and venvs, and of backups without a manifest."""
+    state = shop.app / ".gitdeploy"
+    backups = [place for place in state.glob("backups/*") if not (place / "manifest.json").exists()]
+    return sorted(map(str, (*backups, *state.glob("stage/*"), *state.glob("venvs/*"))))
 
 
 def in_terminal(shop: Shop, *words: str, nohup: bool) -> tuple[int, int]:

@@ -30,6 +30,7 @@ from gitdeploy.site.site import Site, head_of
 from gitdeploy.site.skipping import Skips
 from gitdeploy.site.tags import check_tag
 from gitdeploy.state import Database
+from gitdeploy.system import interruption
 from gitdeploy.text import clean, moment_text
 from gitdeploy.upkeep import updates
 from gitdeploy.versions import CodeState, version_text
@@ -174,7 +175,7 @@ def _target(site: Site, tag: str, origin: CodeState, options: Options) -> tuple[
 
 def _forget(site: Site, tag: str, now: _Now) -> None:
     if now.fetched:
-        with suppress(GitDeployError):
+        with suppress(GitDeployError), interruption.shield():
             remotes.drop_incoming(site.repository, tag)
 
 

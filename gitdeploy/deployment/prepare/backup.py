@@ -22,11 +22,13 @@ from gitdeploy.deployment.plan.make import Plan
 from gitdeploy.deployment.prepare.preparation import Preparation
 from gitdeploy.deployment.prepare.submodule_states import outside_submodules, record_states
 from gitdeploy.deployment.record.work import Work
+from gitdeploy.errors import GitDeployError
 from gitdeploy.messages import tr
 from gitdeploy.site.app_environment import app_environment
 from gitdeploy.site.keeping import database_files
 from gitdeploy.site.second_half import waiting_data
-from gitdeploy.system import faultpoints
+from gitdeploy.site.submodule_refs import drop_refs
+from gitdeploy.system import faultpoints, interruption
 from gitdeploy.system.durable import sync_file_systems
 from gitdeploy.text import listing, path_text, size_text
 from gitdeploy.upkeep.encrypting import identity_of
@@ -91,10 +93,22 @@ def create_backup(
     work: Work, plan: Plan, identity: str, reason: str, label: str, *, generation: str | None, dumps: bool
 ) -> Backup:
     """Write a backup: objects and files first, then the ref, last the manifest, which makes it count. DUMPS: databases
-    are dumped into it now."""
-    site, config = work.site, work.site.config
-    folder = site.state.backups / identity
+    are dumped into it now. Half a one is not left behind."""
+    folder = work.site.state.backups / identity
     folder.mkdir(mode=0o700)
+    try:
+        return _fill(work, plan, folder, reason, label, generation=generation, dumps=dumps)
+    except BaseException:
+        with interruption.shield(), suppress(GitDeployError):
+            drop_refs(work.site.repository, identity)
+            store.remove(folder.parent, identity, work.site.repository)
+        raise
+
+
+def _fill(
+    work: Work, plan: Plan, folder: Path, reason: str, label: str, *, generation: str | None, dumps: bool
+) -> Backup:
+    site, config, identity = work.site, work.site.config, folder.name
     databases = open_databases(config.backup.databases, site.root, app_environment(site))
     leave = database_files(databases, site.root, (*config.git.keep, *config.backup.include))
     also = [path for path in plan.tree.saved if path not in plan.local.changed()]

@@ -17,6 +17,7 @@ from gitdeploy.deployment.plan.make import Plan
 from gitdeploy.deployment.record.work import Work
 from gitdeploy.errors import GitDeployError
 from gitdeploy.site.submodule_refs import drop_refs
+from gitdeploy.system import interruption
 from gitdeploy.venvs.flip import Flip
 
 
@@ -37,7 +38,8 @@ class Preparation(Struct):
     def discard(self) -> None:
         """Back to nothing: the stage, the half-made generation and the backup of a state that is still live."""
         site = self.work.site
-        discard_leftovers(site, self.stage, self.built, self.backup.id if self.backup else None)
+        with interruption.shield():  # a signal is what it may be for
+            discard_leftovers(site, self.stage, self.built, self.backup.id if self.backup else None)
 
 
 def discard_leftovers(site: Any, stage: str, built: str | None, backup: str | None) -> None:
