@@ -11,7 +11,10 @@ import pytest
 from gitdeploy.deployment.record import journal as record
 from gitdeploy.deployment.record.events import ignore
 from gitdeploy.deployment.record.journal import Journal
+from gitdeploy.messages import heard, render, tr
 from gitdeploy.state import Database
+from gitdeploy.state.rows import how_far
+from gitdeploy.system.progress import HowFar
 
 OPENS = """
 import sys
@@ -70,6 +73,47 @@ def test_what_a_running_step_says_is_seen_from_another_process(tmp_path: Path, m
                 assert seen() == ("running", said, begun, 1)
             shown.summary = "200, three times"
         journal.database.flush_lines()
+
+
+def test_how_far_work_has_come_is_seen_from_another_process_and_the_journal_does_not_grow_by_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(record, "_TELL_AGAIN", 0.0)
+    with Database.open(tmp_path / "state.db") as database:
+        journal = Journal(database, database.begin_deployment("upgrade", "somebody", {}, {}), ignore)
+
+        def lines() -> int:
+            return int(database._rows("SELECT count(*) FROM line")[0][0])
+
+        with journal.step("dump") as shown:
+            for done in range(50):
+                far = HowFar(tr("dump of {database}", database="shop"), done, 100, "bytes", 0.0, 4.0, 2.0)
+                journal.how_far(far)
+            assert lines() == 2
+            (running,) = database.steps(journal.deployment)
+            assert running["status"] == "running"
+            assert (
+                running["summary"]
+                == how_far([running])
+                == far.text
+                == "dump of shop: 49 B of 100 B, 2 B/s, about 26 s left"
+            )
+            expected = {"done": 49, "total": 100, "about": False, "unit": "bytes", "rate": 2.0, "left": 25.5}
+            assert {name: running["progress"][name] for name in expected} == expected
+            assert render(heard(running["progress"], "what"), "zh") == "转储 shop"
+            journal.how_far(None)
+            assert lines() == 1
+            assert how_far(database.steps(journal.deployment)) == ""
+            journal.how_far(far)
+            shown.summary = "1 database"
+        (ended,) = database.steps(journal.deployment)
+        assert (ended["status"], ended.get("progress")) == ("done", None)
+        with journal.doing("data"):  # while a step is undone none runs
+            journal.how_far(far)
+            assert [step["name"] for step in database.steps(journal.deployment)] == ["dump", "data"]
+            journal.how_far(None)
+        assert [step["name"] for step in database.steps(journal.deployment)] == ["dump"]
+        assert database.lines(journal.deployment)[-1][3].startswith("✓ dump")
 
 
 @pytest.mark.parametrize("kind", ["commit", "undone", "second-half", "a small value"])

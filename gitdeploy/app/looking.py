@@ -27,6 +27,7 @@ from gitdeploy.site.second_half import read_waiting
 from gitdeploy.site.skipping import Skip, Skips
 from gitdeploy.site.status import BackupRow, Checkout, GoingOn, Status, release_state
 from gitdeploy.state import BadRelease, Database, DeploymentLock, DeploymentRow
+from gitdeploy.state.rows import how_far
 from gitdeploy.text import path_text
 from gitdeploy.versions import CodeState
 
@@ -310,6 +311,14 @@ class Looking(Opened):
         raise NotFound(
             tr("There is no deployment {deployment}.", deployment=deployment), tr("`gitdeploy log` lists them.")
         )
+
+    def how_far(self, deployment: int) -> str:
+        """How far the long work of a running deployment has come, as a sentence; empty where none goes on."""
+        database = self.site.read_database()
+        if database is None:
+            return ""
+        with database:
+            return how_far(database.steps(deployment))
 
     def replaced(self, deployment: int) -> list[Kept]:
         """Databases and paths that a deployment replaced: what was written meanwhile, and where the copy is."""

@@ -29,7 +29,7 @@ from gitdeploy.backups.places import REPLACED
 from gitdeploy.backups.store import ID
 from gitdeploy.errors import DeploymentFailed
 from gitdeploy.messages import tr
-from gitdeploy.system import interruption
+from gitdeploy.system import interruption, progress
 from gitdeploy.text import clean, path_text
 from gitdeploy.text import listing as listing_of
 
@@ -145,6 +145,7 @@ def file_hash(path: Path) -> str:
         while block := source.read(_BLOCK):
             interruption.check()
             made.update(block)
+            progress.add(len(block), "bytes")
     return made.hexdigest()
 
 
@@ -180,6 +181,8 @@ class _Hashed:
         if len(block) < size:
             raise EOFError  # it is shorter by now
         self.made.update(block)
+        interruption.check()
+        progress.add(size, "bytes")
         return block
 
 
@@ -307,6 +310,7 @@ class Reader:
 def _blocks(source: IO[bytes]) -> Iterator[bytes]:
     while block := source.read(_BLOCK):
         interruption.check()
+        progress.add(len(block), "bytes")
         yield block
 
 

@@ -30,7 +30,7 @@ from gitdeploy.backups.archive import FILES, Entry, Listing, Reader
 from gitdeploy.backups.store import MANIFEST, OUTCOME, REPLACED_AT, Backup
 from gitdeploy.errors import DeploymentFailed
 from gitdeploy.messages import tr
-from gitdeploy.system import faultpoints
+from gitdeploy.system import faultpoints, progress
 from gitdeploy.system.durable import sync_directory, write_durably
 from gitdeploy.text import path_text, size_text
 
@@ -172,13 +172,16 @@ def write_part(folder: Path, where: Path, backup: str, wanted: Sequence[str]) ->
     part = where / next_part(folder, wanted).name
     names = set(plain(folder))
     leave = [name for name in os.listdir(folder) if name not in names]
-    found = archive.entries_of(folder, leave, owners=True)
+    with progress.of(tr("reading backup {backup}", backup=backup), "bytes"):
+        found = archive.entries_of(folder, leave, owners=True)
     listing = Listing(archive.FORMAT, "", backup, {}, found)
     fresh = part.with_name(f"{part.name}.new")
     fresh.unlink(missing_ok=True)
     place_of = partial(_place_of, folder)
     try:
-        encryption.encrypt(lambda out: archive.write(out, listing, place_of, compressed=False), fresh, wanted)
+        total = sum(entry.size for entry in found)
+        with progress.of(tr("encrypting backup {backup}", backup=backup), "bytes", total, about=True):
+            encryption.encrypt(lambda out: archive.write(out, listing, place_of, compressed=False), fresh, wanted)
         told = Contents(list(wanted), [replace(entry, sha256="") for entry in found])
         write_durably(part.with_suffix(".json"), json.dumps(msgspec.to_builtins(told)).encode())
         faultpoints.point("backup beside")
@@ -290,7 +293,8 @@ def decrypt(folder: Path, backup: Backup, identity: Path | None) -> str:
     left_out: set[str] = set()
     try:
         for part in parts(folder):
-            encryption.decrypt(part, identity, partial(_unpack, opened, backup, left_out))
+            with progress.of(tr("decrypting backup {backup}", backup=backup.id), "bytes", part.stat().st_size):
+                encryption.decrypt(part, identity, partial(_unpack, opened, backup, left_out))
         faultpoints.point("backup decrypted")
         _move(opened / FILES, folder)
     finally:

@@ -15,7 +15,7 @@ from typing import IO
 
 from gitdeploy.errors import CommandFailed, ConfigError
 from gitdeploy.messages import tr
-from gitdeploy.system import environment, process
+from gitdeploy.system import environment, process, progress
 from gitdeploy.system.completed import Completed
 from gitdeploy.text import path_text
 
@@ -40,7 +40,8 @@ def encrypt(write: Callable[[IO[bytes]], object], into: Path, recipients: Sequen
     reading, writing = os.pipe()
     feeder = _Thread(writing, "wb", write)
     try:
-        done = _run(words, into.parent, stdin=reading, stdout=descriptor)
+        with progress.of_files(None, into):
+            done = _run(words, into.parent, stdin=reading, stdout=descriptor)
         os.fsync(descriptor)
     finally:
         os.close(reading)  # where the program has ended early, the feeder learns it by this
@@ -75,7 +76,7 @@ def decrypt(file: Path, identity: Path | None, read: Callable[[IO[bytes]], objec
     reading, writing = os.pipe()
     reader = _Thread(reading, "rb", read)
     try:
-        with file.open("rb") as source:
+        with file.open("rb") as source, progress.of_files(file, None):
             done = _run(words, file.parent, stdin=source.fileno(), stdout=writing)
     finally:
         os.close(writing)

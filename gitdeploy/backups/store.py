@@ -30,6 +30,7 @@ REFS = "refs/gitdeploy/backups/"
 MANIFEST = "manifest.json"
 OUTCOME = "outcome"
 REPLACED_AT = "replaced-at"
+_LOOKED = 10  # backups, from the newest back, whose dumps tell how large the next one will be
 KEPT_LIMIT = 256 << 20  # bytes: a keep path larger than this stays where it is and is not copied
 ID = re.compile(r"\d{8}-\d{6}-[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -211,6 +212,20 @@ def read_all(folder: Path) -> tuple[list[Backup], list[Damaged]]:
         else:
             damaged.append(entry)
     return found, damaged
+
+
+def last_dump(folder: Path, database: str) -> int | None:
+    """Bytes of the newest dump of DATABASE; None where the newest backups have none."""
+    for name in ids(folder)[:_LOOKED]:
+        found = read(folder, name)
+        sizes = (
+            [dump.get("size") for dump in found.dumps if dump.get("name") == database]
+            if isinstance(found, Backup)
+            else []
+        )
+        if sizes and isinstance(sizes[0], int) and sizes[0] > 0:
+            return sizes[0]
+    return None
 
 
 def where_files_are(identity: str) -> str:

@@ -8,6 +8,8 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
+from gitdeploy.system import interruption
+
 
 def copy_with_time(index: Path, to: Path) -> None:
     """Copy an index with its time: git trusts an entry's file times only where they are older than the index itself, so
@@ -21,6 +23,7 @@ def blob_id(content: bytes | Iterable[bytes], size: int, length: int = 40) -> st
     """The object id that git gives a blob of these bytes (`blob SIZE\\0` before them; gitformat-loose)."""
     digest = hashlib.new("sha1" if length == 40 else "sha256", f"blob {size}\0".encode(), usedforsecurity=False)
     for part in (content,) if isinstance(content, bytes) else content:
+        interruption.check()
         digest.update(part)
     return digest.hexdigest()
 

@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from gitdeploy.checkout import ref_names
 from gitdeploy.checkout.facts import is_object_id, unreadable
+from gitdeploy.checkout.fetched import fetching
 from gitdeploy.checkout.git import INCOMING_REFS, Repository
 from gitdeploy.checkout.ownership import foreign, in_words
 from gitdeploy.checkout.remote_access import LOOK_LIMIT, Credentials, ask_remote
@@ -22,6 +23,7 @@ from gitdeploy.checkout.unreachable import why_unreachable
 from gitdeploy.errors import DeploymentFailed, GitDeployError, NotFound, PolicyError, SourceError
 from gitdeploy.messages import joined, tr
 from gitdeploy.system import interruption, proc
+from gitdeploy.system.completed import Completed
 from gitdeploy.text import clean, nearest, path_text, redact
 from gitdeploy.versions import valid_tag
 
@@ -210,17 +212,17 @@ def no_such_tag(repository: Repository, remote: str, tag: str, tags: Sequence[st
     )
 
 
-_QUIET_FETCH = (*_FETCH, "--quiet", "--")
+_SAID_FETCH = (*_FETCH, "--progress", "--")
 
 
 def fetch_commit(repository: Repository, remote: str, commit: str, credentials: Credentials | None = None) -> None:
     """Fetch one commit of a submodule's repository, by its id or, where the server doesn't allow that, with all branches
     and tags; no ref is left. Raises `SourceError`."""
-    words = (*_QUIET_FETCH, _checked(remote))
-    done = ask_remote(repository, (*words, commit), credentials, FETCH_LIMIT, tied=True)
+    words = (*_SAID_FETCH, _checked(remote))
+    done = _fetched(repository, remote, (*words, commit), credentials)
     if not done.ok or repository.resolve(commit) is None:
         spec = (f"+refs/heads/*:{INCOMING_REFS}heads/*", f"+refs/tags/*:{INCOMING_REFS}tags/*")
-        done = ask_remote(repository, (*words, *spec), credentials, FETCH_LIMIT, tied=True)
+        done = _fetched(repository, remote, (*words, *spec), credentials)
         for name in repository.refs(INCOMING_REFS):
             repository.delete_ref(name)
         if not done.ok:
@@ -232,7 +234,7 @@ def fetch_commit(repository: Repository, remote: str, commit: str, credentials: 
 def clone_refs(repository: Repository, remote: str, commit: str, credentials: Credentials | None = None) -> None:
     """Fetch COMMIT and all branches and tags of REMOTE to where a clone has them, its main branch too. Raises `SourceError`."""
     spec = ("+refs/heads/*:refs/remotes/origin/*", "+refs/tags/*:refs/tags/*")
-    done = ask_remote(repository, (*_QUIET_FETCH, _checked(remote), *spec), credentials, FETCH_LIMIT, tied=True)
+    done = _fetched(repository, remote, (*_SAID_FETCH, _checked(remote), *spec), credentials)
     if not done.ok:
         raise why_unreachable(repository, remote, done)
     if repository.resolve(commit) is None:
@@ -243,6 +245,17 @@ def clone_refs(repository: Repository, remote: str, commit: str, credentials: Cr
     if done.ok and branch != first and (tip := repository.resolve(f"refs/remotes/origin/{branch}")):
         repository.update_ref(f"refs/heads/{branch}", tip)
         repository.output("symbolic-ref", "refs/remotes/origin/HEAD", f"refs/remotes/origin/{branch}", tied=True)
+
+
+def _fetched(
+    repository: Repository,
+    remote: str,
+    words: tuple[str, ...],
+    credentials: Credentials | None,
+    options: Sequence[str] = (),
+) -> Completed:
+    with fetching(tr("fetch from {remote}", remote=shown_remote(remote))) as hear:
+        return ask_remote(repository, words, credentials, FETCH_LIMIT, on_line=hear, tied=True, options=options)
 
 
 def lacks_commit(remote: str, commit: str) -> SourceError:
@@ -256,8 +269,8 @@ def fetch_objects(repository: Repository, remote: str, credentials: Credentials 
     """Fetch what a partial clone has left out, by many ids at once. Raises `SourceError`."""
     options = ("fetch.negotiationAlgorithm=noop",)
     for at in range(0, len(wanted), _AT_ONCE):
-        words = (*_FETCH, "--quiet", "--filter=blob:none", "--", _checked(remote), *wanted[at : at + _AT_ONCE])
-        done = ask_remote(repository, words, credentials, FETCH_LIMIT, tied=True, options=options)
+        words = (*_FETCH, "--progress", "--filter=blob:none", "--", _checked(remote), *wanted[at : at + _AT_ONCE])
+        done = _fetched(repository, remote, words, credentials, options)
         if not done.ok:
             raise why_unreachable(repository, remote, done)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat as stat_module
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from msgspec import Struct, field
@@ -33,7 +33,7 @@ from gitdeploy.checkout.staged import staging_failure
 from gitdeploy.checkout.times import make_newer, recorded, second
 from gitdeploy.errors import DeploymentFailed
 from gitdeploy.messages import tr
-from gitdeploy.system import bytecode, faultpoints, interruption
+from gitdeploy.system import bytecode, faultpoints, interruption, progress
 from gitdeploy.system.durable import exists, sync_file_systems
 from gitdeploy.text import path_text
 
@@ -48,14 +48,13 @@ def stage_switch(
     folders: Sequence[bytes] = (),
     emptied: Sequence[bytes] = (),
     newest: int = 0,
-    progress: Callable[[int, int], None] | None = None,
 ) -> Manifest:
     """Write everything that the switch will rename into place: PARTS, the checkout's own first. FOLDERS are to be there,
     EMPTIED to go where nothing is left in them. NEWEST: the latest second that a file staged before was given. Raises
     `DeploymentFailed`; the caller discards the stage."""
     work = _Stage(identity, root, stage, saved, folders, emptied, newest)
     try:
-        return work.make(parts, progress)
+        return work.make(parts)
     except OSError as error:
         raise staging_failure(error) from error
 
@@ -77,18 +76,16 @@ class _Stage(Struct):
     # By the git folder that will be: what it is, and where it is now.
     modules: dict[Path, tuple[Module, Path]] = field(default_factory=dict)
 
-    def make(self, parts: Sequence[Part], progress: Callable[[int, int], None] | None) -> Manifest:
+    def make(self, parts: Sequence[Part]) -> Manifest:
         for name in ("new", "old", "keep"):
             os.makedirs(self.stage / name, mode=0o700)
-        total = sum(len(part.changes) for part in parts)
         for part in parts:
             self._write(part)
             if part.source is not None:
                 self._make_repository(part, part.source, parts[0].repository.git_dir)
             for change in part.changes:
                 self._link(part, change)
-                if progress and len(self.items) % 50 == 0:
-                    progress(len(self.items), total)
+                progress.add(1, "files")
                 interruption.check()
         manifest = Manifest(
             self.identity,
@@ -230,6 +227,7 @@ class _Stage(Struct):
         through_filters = []
         base = os.fsencode(new)
         for change in changes:
+            interruption.check()
             full = base + b"/" + change.path
             found = git_mode(full)  # a mode set by hand comes later, see `_dress`
             if found != change.mode and not {found, change.mode} <= REGULAR:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import nullcontext
 from datetime import datetime
 from pathlib import Path
 
@@ -206,7 +207,8 @@ def export(screen: Screen, /, ref: str, file: str) -> None:
     if file == "-":
         if is_terminal(sys.stdout):
             raise UsageError(tr("A backup is not text for a terminal."), tr("Name a file, or pipe it somewhere."))
-        app.export_backup(ref, sys.stdout.buffer)
+        with screen.follows(tr("export")):
+            app.export_backup(ref, sys.stdout.buffer)
         sys.stdout.buffer.flush()
         return
     place = Path(file)
@@ -223,7 +225,7 @@ def export(screen: Screen, /, ref: str, file: str) -> None:
     except OSError as error:
         raise _unwritable(file, error) from error
     try:
-        with os.fdopen(descriptor, "wb") as out:
+        with os.fdopen(descriptor, "wb") as out, screen.follows(tr("export")):
             made = app.export_backup(ref, out)
             out.flush()
             os.fsync(out.fileno())
@@ -269,10 +271,10 @@ def import_(screen: Screen, /, file: str, other_app: bool) -> None:
       gitdeploy restore 20261123-101500-v1.2.9 --with-data
     """
     caller = screen.caller(tr("backups import"))
-    if file == "-":
-        made = screen.app().import_backup(sys.stdin.buffer, other_app=other_app, caller=caller)
-    else:
-        with Path(file).open("rb") as source:
-            made = screen.app().import_backup(source, other_app=other_app, caller=caller)
+    with (
+        screen.follows(tr("import")),
+        nullcontext(sys.stdin.buffer) if file == "-" else Path(file).open("rb") as source,
+    ):
+        made = screen.app().import_backup(source, other_app=other_app, caller=caller)
     said = tr("{backup} is here.  Bring it back: gitdeploy restore {backup} --with-data", backup=made.id)
     screen.result({"id": made.id, "label": made.label, "holds": made.holds}, said)

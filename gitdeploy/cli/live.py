@@ -30,27 +30,39 @@ class LiveListener:
         # COLUMNS=0 is what some terminals and containers say who don't know.
         self.console.width = max(20, self.console.width) if self.console.width else 80
         self.status: Status | None = None
+        self.passing = False  # that is of work outside a step
 
     def listen(self, event: Event) -> None:
         if isinstance(event, Started):
             self.console.print(_text(event.headline))
         elif isinstance(event, StepChanged) and event.status == "running":
             self._stop()
-            self.status = self.console.status(
-                _text(f"  {step_title(event.name)}"), spinner="dots" if _unicode() else "line"
-            )
-            self.status.start()
+            self._start(step_title(event.name))
         elif isinstance(event, StepChanged):
             self._stop()
             self._step(event)
-        elif isinstance(event, Progress) and self.status is not None:
-            share = f" {event.fraction:.0%}" if event.fraction is not None else ""
-            text = _cut(render(event.text), self.console.width - 24)
-            self.status.update(_text(f"  {padded(step_title(event.name), 12)}{text}{share}"))
+        elif isinstance(event, Progress):
+            self._progress(event)
         elif isinstance(event, Line):
             self._line(event)
         elif isinstance(event, Ended):
             self._stop()
+
+    def _start(self, text: str) -> None:
+        self.status = self.console.status(_text(f"  {text}"), spinner="dots" if _unicode() else "line")
+        self.status.start()
+
+    def _progress(self, event: Progress) -> None:
+        """What the running step is at; work outside a step (while one is undone) has a line of its own until it ends."""
+        if event.far is not None and self.status is None:
+            self.passing = True
+            self._start(step_title(event.name))
+        if not event.text and self.passing:
+            self._stop()
+        if self.status is not None and event.text:
+            room = self.console.width - 18
+            text = event.far.fitting(lambda said: width_of(render(said)) <= room) if event.far else event.text
+            self.status.update(_text(f"  {padded(step_title(event.name), 12)}{_cut(render(text), room)}"))
 
     def _step(self, event: StepChanged) -> None:
         mark = MARKS[event.status] if _unicode() else {"done": "+", "failed": "x", "undone": "<"}.get(event.status, "-")
@@ -78,6 +90,7 @@ class LiveListener:
         if self.status is not None:
             self.status.stop()
             self.status = None
+        self.passing = False
 
 
 def _text(text: str, style: str = "") -> Text:

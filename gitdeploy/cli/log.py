@@ -90,6 +90,8 @@ def _follow(screen: Screen, app: App, number: int) -> None:
             screen.result({"at": at, "level": level, "text": text}, f"{_time(at)} {render(text)}")
         if not row.running or not app.is_running():
             break
+        if far := app.how_far(number):
+            screen.said_how_far(far)
         time.sleep(0.3)
     screen.result({"deployment": row_as_dict(row)}, "")
 

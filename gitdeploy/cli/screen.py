@@ -11,14 +11,15 @@ Output never decides the outcome: a closed pipe, a full disk behind it or a term
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import shutil
 import sys
 import time
 import uuid
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -29,7 +30,7 @@ from gitdeploy.app import App
 from gitdeploy.cli.marks import MARKS, status_of, step_title
 from gitdeploy.cli.tables import table_text
 from gitdeploy.deployment import outside
-from gitdeploy.deployment.record.events import Ended, Event, Line, Listener, Started, StepChanged
+from gitdeploy.deployment.record.events import Ended, Event, Line, Listener, Progress, Started, StepChanged, far_told
 from gitdeploy.deployment.record.work import Caller
 from gitdeploy.errors import Declined, GitDeployError, RolledBack, UsageError
 from gitdeploy.messages import heard, render, sentence_of, tr
@@ -38,7 +39,7 @@ from gitdeploy.site.roots_own import refuse_unsafe
 from gitdeploy.site.site import find_root
 from gitdeploy.state import StateDirectory
 from gitdeploy.state.requests import RunFile
-from gitdeploy.system import interruption
+from gitdeploy.system import interruption, progress
 from gitdeploy.system.ourselves import refuse_changeable
 from gitdeploy.text import for_terminal, padded, shell_word, without_escapes
 
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
     from gitdeploy.deployment.record.work import Result
 
 _TYPED_THERE = re.compile(r"\b(?:git|gitdeploy|chmod|mv) [a-z+-]")
+_WORTH_A_LINE = 2.0  # seconds of work
+_BETWEEN_LINES = 10.0  # seconds
 _COLOURS = {"done": "32", "skipped": "2", "failed": "31", "undone": "33"}
 
 
@@ -63,6 +66,7 @@ class Screen(Struct):
     run_file: RunFile | None = None  # where somebody started us to follow us (gitdeploy/deployment/outside/launch.py)
     document: Mapping[str, Any] | None = None  # what was written as JSON
     goes_on: bool = False  # with --json: a document a line, as things happen
+    said_at: float = -math.inf  # when a plain line said last how far work has come
     typed_in: str = ""  # the folder that it was typed in; root that becomes somebody else leaves it
 
     # ---- the app ----
@@ -125,7 +129,9 @@ class Screen(Struct):
         return True
 
     def _followed(self, level: str, text: str) -> None:
-        if not self.as_json and not self.quiet and (level != "debug" or self.verbose):
+        if level == outside.launch.PROGRESS:
+            self.said_how_far(text)
+        elif not self.as_json and not self.quiet and (level != "debug" or self.verbose):
             self._plain_line(level, text)
 
     def caller(self, command: str, *, wait: float = 0, automatic: bool = False) -> Caller:
@@ -228,6 +234,12 @@ class Screen(Struct):
             return LiveListener(self).listen
         return self._plain
 
+    @contextmanager
+    def follows(self, name: str) -> Iterator[None]:
+        """While the block runs, how far its work has come is shown under NAME: for what is no deployment."""
+        with progress.told(far_told(self.listener(), name)):
+            yield
+
     def _only_failures(self, event: Event) -> None:
         if isinstance(event, StepChanged) and event.status == "failed":
             self.write_error(
@@ -253,10 +265,19 @@ class Screen(Struct):
             if (event.name, event.status) == ("backup", "done"):
                 text = tr("Backup created: {summary}", summary=event.summary)
             self._plain_line(level, text + took)
+        elif isinstance(event, Progress):
+            if event.far and event.far.elapsed >= _WORTH_A_LINE:
+                self.said_how_far(event.text)
         elif isinstance(event, Started):
             self._plain_line("info", event.headline)
         elif isinstance(event, Ended) and event.status in ("succeeded", "nothing_to_do"):
             self._plain_line("info", event.sentence)  # a failure's sentence is the error that the command ends with
+
+    def said_how_far(self, text: str) -> None:
+        """A plain line that says how far long work has come, once in a while."""
+        if not self.as_json and not self.quiet and time.monotonic() - self.said_at >= _BETWEEN_LINES:
+            self.said_at = time.monotonic()
+            self._plain_line("info", text)
 
     def _plain_line(self, level: str, text: str) -> None:
         self.write_error(f"[{time.strftime('%Y-%m-%d %H:%M:%S')}] [{level.upper()}] {render(text)}\n")

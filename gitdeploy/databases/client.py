@@ -13,7 +13,7 @@ from msgspec import Struct, field
 
 from gitdeploy.errors import CommandFailed, DeploymentFailed
 from gitdeploy.messages import tr
-from gitdeploy.system import environment, owner, process
+from gitdeploy.system import environment, owner, process, progress
 from gitdeploy.system.completed import Completed
 
 DUMP_LIMIT = 12 * 3600.0  # seconds; a server that is lost is noticed much sooner, by its own time limits
@@ -57,19 +57,20 @@ class Client(Struct, frozen=True):
         if into is not None or out_of is not None:
             files = (str(out_of or os.devnull), str(into or "/dev/stdout"))
             words = ["/bin/sh", "-c", _REDIRECTED, "sh", *files, *words]
-        return process.run(
-            words,
-            cwd=self.root,
-            env=environment.clean_environment({**owner.variables(self.uid), **env}),
-            timeout=timeout,
-            stdin=stdin,
-            on_line=on_line,
-            keep=4 << 20,
-            tied=True,
-            marked=writes,
-            umask=0o077,
-            descriptors=self.handed,
-        )
+        with progress.of_files(out_of, into):
+            return process.run(
+                words,
+                cwd=self.root,
+                env=environment.clean_environment({**owner.variables(self.uid), **env}),
+                timeout=timeout,
+                stdin=stdin,
+                on_line=on_line,
+                keep=4 << 20,
+                tied=True,
+                marked=writes,
+                umask=0o077,
+                descriptors=self.handed,
+            )
 
     @contextmanager
     def handed_file(self, content: str) -> Iterator[Path]:

@@ -26,7 +26,7 @@ from gitdeploy.databases.bookkeeping import DJANGO, is_bookkeeping
 from gitdeploy.databases.client import DUMP_LIMIT, Client, failure, make_durable, private_file, require
 from gitdeploy.errors import CommandFailed, DeploymentFailed, GitDeployError
 from gitdeploy.messages import joined, tr
-from gitdeploy.system import faultpoints
+from gitdeploy.system import faultpoints, progress
 from gitdeploy.system.environment import which
 from gitdeploy.text import duration_text, listing, path_text
 
@@ -346,7 +346,8 @@ class Session(Struct, frozen=True):
         """Run the statements of FILE in SCHEMA. FORCE: those that fail are passed over."""
         words = [self.program("mariadb", "mysql"), *self.words, _PATIENCE, "--batch", f"--database={schema}"]
         words += ["--force"] if force else []
-        done = self.database.client.run(words, {}, out_of=file, writes=True, timeout=DUMP_LIMIT)
+        with progress.of(tr("restoring {name}", name=self.database.name), "bytes", file.stat().st_size):
+            done = self.database.client.run(words, {}, out_of=file, writes=True, timeout=DUMP_LIMIT)
         if not done.ok and not force:
             raise failure(
                 done,

@@ -25,7 +25,7 @@ from gitdeploy.databases.bookkeeping import DJANGO, by_counters, is_bookkeeping
 from gitdeploy.databases.client import DUMP_LIMIT, Client, failure, make_durable, private_file, require
 from gitdeploy.errors import CommandFailed, DeploymentFailed, GitDeployError
 from gitdeploy.messages import tr
-from gitdeploy.system import faultpoints, interruption
+from gitdeploy.system import faultpoints, interruption, progress
 from gitdeploy.system.environment import which
 from gitdeploy.text import duration_text, path_text
 
@@ -230,7 +230,8 @@ class PostgreSQL(Struct, frozen=True):
         try:
             session.write_script(file, script)
             words = [session.program("psql"), *_PSQL, "--set=ON_ERROR_STOP=1", "--file=-"]
-            done = self.client.run(words, session.env, out_of=script, writes=True, timeout=DUMP_LIMIT)
+            with progress.of(tr("restoring {name}", name=self.name), "bytes", script.stat().st_size):
+                done = self.client.run(words, session.env, out_of=script, writes=True, timeout=DUMP_LIMIT)
         finally:
             script.unlink(missing_ok=True)
         if not done.ok:
@@ -330,7 +331,9 @@ class Session(Struct, frozen=True):
     def prove(self, file: Path) -> None:
         """Read the whole dump: its list alone is at the beginning of the file. Raises `DeploymentFailed`."""
         words = [self.program("pg_restore"), "--file=/dev/null"]
-        done = self.database.client.run(words, self.env, out_of=file, timeout=DUMP_LIMIT)
+        what = tr("reading the dump of {database} again", database=self.database.name)
+        with progress.of(what, "bytes", file.stat().st_size):
+            done = self.database.client.run(words, self.env, out_of=file, timeout=DUMP_LIMIT)
         if not done.ok:
             raise DeploymentFailed(
                 tr(
@@ -390,10 +393,11 @@ class Session(Struct, frozen=True):
         """The dump FILE into DATABASE, which is empty. Raises `CommandFailed`."""
         wanted = ["--exit-on-error", "--no-password", f"--dbname={_conninfo(database)}", *options]
         words = [self.program("pg_restore"), *wanted]
-        client = self.database.client
-        done = client.run(words, self.env, out_of=file, writes=True, timeout=DUMP_LIMIT, on_line=on_line)
+        client, name = self.database.client, self.database.name
+        with progress.of(tr("restoring {name}", name=name), "bytes", file.stat().st_size):
+            done = client.run(words, self.env, out_of=file, writes=True, timeout=DUMP_LIMIT, on_line=on_line)
         if not done.ok:
-            raise failure(done, tr("The dump of {name} can't be restored", name=self.database.name))
+            raise failure(done, tr("The dump of {name} can't be restored", name=name))
         self.do(database, "ANALYZE")
 
     def write_script(self, file: Path, script: Path) -> None:

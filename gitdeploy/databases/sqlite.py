@@ -8,6 +8,7 @@ import os
 import shlex
 import shutil
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
@@ -23,10 +24,14 @@ from gitdeploy.databases.client import make_durable, private_file
 from gitdeploy.databases.sqlite_compare import compare, count_rows
 from gitdeploy.errors import ConfigError, DeploymentFailed
 from gitdeploy.messages import tr
-from gitdeploy.system import faultpoints
+from gitdeploy.system import faultpoints, interruption, progress
+from gitdeploy.system.reflink import copy_content
 from gitdeploy.text import clean, path_text
 
 _LARGEST_COUNTED = 256 << 20  # bytes of a file beyond which its rows are not counted
+_PATIENCE = 0.5  # seconds for a lock, again and again
+_PART = 1024  # pages that are copied at once
+_LOOK = 0.2  # seconds
 _FLASK = "instance"  # Flask-SQLAlchemy looks for a relative path in there
 
 
@@ -163,12 +168,13 @@ class SQLite(Struct, frozen=True):
         private_file(file)
         try:
             with (
-                closing(_open(self.path, timeout=30)) as source,
+                closing(_open(self.path, timeout=_PATIENCE)) as source,
                 closing(sqlite3.connect(file)) as target,
             ):
-                source.backup(target)
+                copy_pages(source, target)
                 target.execute("PRAGMA journal_mode=DELETE")
-                answer = target.execute("PRAGMA integrity_check(1)").fetchone()[0]
+            with progress.of(tr("checking the dump of {name}", name=self.name), "bytes"):
+                answer = _asked(file, "rw", "PRAGMA integrity_check(1)")
         except sqlite3.Error as error:
             raise DeploymentFailed(
                 tr("The database {name} can't be dumped: {error}.", name=self.name, error=error)
@@ -204,7 +210,8 @@ class SQLite(Struct, frozen=True):
         beside = path.with_name(f".{path.name}.gitdeploy-new")
         try:
             with open(folder / dump.file, "rb") as source, open(private_file(beside), "r+b") as copy:
-                shutil.copyfileobj(source, copy, 1 << 20)
+                with progress.of(tr("restoring {name}", name=self.name), "bytes", dump.size):
+                    copy_content(source, copy)
                 with suppress(FileNotFoundError):
                     found = path.stat()
                     if os.geteuid() == 0:
@@ -212,8 +219,8 @@ class SQLite(Struct, frozen=True):
                     os.fchmod(copy.fileno(), found.st_mode & 0o7777)
                 copy.flush()
                 os.fsync(copy.fileno())
-            with closing(sqlite3.connect(f"file:{quote(str(beside))}?mode=ro&immutable=1", uri=True)) as connection:
-                if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
+            with progress.of(tr("checking the dump of {name}", name=self.name), "bytes"):
+                if _asked(beside, "ro&immutable=1", "PRAGMA quick_check(1)") != "ok":
                     raise DeploymentFailed(
                         tr("The dump of {name} is damaged; the database was left as it is.", name=self.name)
                     )
@@ -242,6 +249,54 @@ def _open(path: Path, *, timeout: float) -> sqlite3.Connection:
     """To read from. Not read-only: a transaction that a crash cut off (a hot journal) has first to be rolled back, as the
     app would do when it opens the file next. Never makes a database."""
     return sqlite3.connect(f"file:{quote(str(path))}?mode=rw", uri=True, timeout=timeout)
+
+
+def copy_pages(source: sqlite3.Connection, target: sqlite3.Connection, *, patient: bool = True) -> None:
+    """SOURCE as it is at one moment, into TARGET, in parts: a signal ends it between two. PATIENT: where somebody keeps it
+    locked, for as long as that lasts. Raises `sqlite3.Error`."""
+    while True:
+        interruption.check()
+        try:
+            source.execute("BEGIN")
+            source.execute(
+                "SELECT 1 FROM sqlite_master"
+            ).fetchone()  # held to the end: what is written meanwhile is not in it
+            break
+        except sqlite3.OperationalError as error:
+            source.rollback()
+            if not patient or "locked" not in str(error):
+                raise
+    size = source.execute("PRAGMA page_size").fetchone()[0]
+
+    def copied(_status: int, remaining: int, total: int) -> None:
+        interruption.check()
+        progress.at((total - remaining) * size, total * size, "bytes")
+
+    source.backup(target, pages=_PART, progress=copied)
+
+
+def _asked(path: Path, mode: str, question: str) -> str:
+    """The first answer of the database PATH to QUESTION, which may take long: it is asked in a thread, so that a signal
+    needn't wait for it. Raises `sqlite3.Error`."""
+    found: list[str | sqlite3.Error] = []
+    done = threading.Event()
+
+    def ask() -> None:
+        try:
+            with closing(sqlite3.connect(f"file:{quote(str(path))}?mode={mode}", uri=True)) as connection:
+                found.append(connection.execute(question).fetchone()[0])
+        except sqlite3.Error as error:
+            found.append(error)
+        done.set()
+
+    threading.Thread(target=ask, daemon=True, name="sqlite").start()
+    while not done.wait(_LOOK):
+        progress.tick(0)
+        interruption.check()
+    answer = found[0]
+    if isinstance(answer, sqlite3.Error):
+        raise answer
+    return answer
 
 
 def _holds_data(path: Path) -> bool:

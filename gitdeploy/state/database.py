@@ -20,7 +20,7 @@ from typing import Any
 from gitdeploy.errors import DeploymentFailed
 from gitdeploy.messages import tr
 from gitdeploy.state import sayings
-from gitdeploy.state.rows import BadRelease, DeploymentRow, Record
+from gitdeploy.state.rows import BadRelease, DeploymentRow, Record, step_states
 from gitdeploy.state.schema import SCHEMA, SELECT, TABLES, deployment_row
 from gitdeploy.state.sqlite import (
     WAIT,
@@ -37,6 +37,7 @@ from gitdeploy.system import faultpoints
 from gitdeploy.text import path_text
 
 _STEP = "step"  # the level of lines that are no text but the state of a step
+_INSERT = "INSERT INTO line(deployment, at, level, text) VALUES (?,?,?,?)"
 
 
 _NEWEST = 20  # deployments that are never forgotten
@@ -62,6 +63,7 @@ class Database:
         self._sayings = sayings.there(connection)
         self._buffer: list[tuple[int, str, str, str]] = []
         self._flushed = time.monotonic()
+        self._passing: int | None = None  # the line that says how far the running step has come
 
     @classmethod
     def open(cls, path: Path, give_room: Callable[[], None] | None = None) -> Database:
@@ -312,24 +314,24 @@ class Database:
         with suppress(DeploymentFailed):  # a line of the log never decides; it goes with the next record
             self.flush_lines()
 
-    def step(self, deployment: int, state: Mapping[str, Any]) -> None:
-        """How a step stands, for whoever watches from another process: at once, but never a reason to fail."""
-        self._buffer.append((deployment, now(), _STEP, json.dumps(dict(state))))
+    def step(self, deployment: int, state: Mapping[str, Any] | None, *, passing: bool = False) -> None:
+        """How a step stands, for whoever watches from another process: at once, but never a reason to fail. What was said in
+        PASSING goes with the next word, so that nothing grows by it (None: it goes without one)."""
+        values = (deployment, now(), _STEP, json.dumps(dict(state or {})))
+        if state is not None and not passing:
+            self._buffer.append(values)
         with suppress(DeploymentFailed):
-            self.flush_lines()
+            with self._transaction(carried=True) as connection:
+                self._insert_lines(connection)
+                connection.execute("DELETE FROM line WHERE seq=?", (self._passing,))
+                self._passing = connection.execute(_INSERT, values).lastrowid if passing else None
+            self._buffer.clear()
+            self._flushed = time.monotonic()
 
     def steps(self, deployment: int) -> list[dict[str, Any]]:
         """The steps so far, each as it stands now, with `at`: when it began (a running one) or ended."""
-        found: list[dict[str, Any]] = []
-        for at, text in self._rows(
-            "SELECT at, text FROM line WHERE deployment=? AND level=? ORDER BY seq", deployment, _STEP
-        ):
-            state = {**json.loads(text), "at": at}
-            if found and found[-1]["name"] == state["name"] and found[-1]["status"] == "running":
-                found[-1] = {**state, "at": found[-1]["at"]} if state["status"] == "running" else state
-            else:
-                found.append(state)
-        return found
+        query = "SELECT at, text FROM line WHERE deployment=? AND level=? ORDER BY seq"
+        return step_states(self._rows(query, deployment, _STEP))
 
     def flush_lines(self) -> None:
         if self._buffer:
@@ -339,7 +341,7 @@ class Database:
         self._flushed = time.monotonic()
 
     def _insert_lines(self, connection: sqlite3.Connection) -> None:
-        connection.executemany("INSERT INTO line(deployment, at, level, text) VALUES (?,?,?,?)", self._buffer)
+        connection.executemany(_INSERT, self._buffer)
         sayings.remember(connection, (text for _, _, _, text in self._buffer))
 
     def lines(self, deployment: int, since: int = 0) -> list[tuple[int, str, str, str]]:

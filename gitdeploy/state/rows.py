@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
 
-from gitdeploy.messages import tr
+from gitdeploy.messages import heard, tr
 
 _FOR_ANOTHER = re.compile(r"(.+) \(as ([^()]+)\)")
 
@@ -64,3 +65,20 @@ class BadRelease(Struct, frozen=True):
     reason: str
     at: str
     deployment: int | None
+
+
+def step_states(lines: Iterable[tuple[str, str]]) -> list[dict[str, Any]]:
+    """Of what was said of steps, with when: each as it stands now, with `at`: when it began (a running one) or ended."""
+    found: list[dict[str, Any]] = []
+    for at, text in lines:
+        state = {**json.loads(text), "at": at}
+        if found and found[-1]["name"] == state["name"] and found[-1]["status"] == "running":
+            found[-1] = {**state, "at": found[-1]["at"]} if state["status"] == "running" else state
+        else:
+            found.append(state)
+    return found
+
+
+def how_far(states: Sequence[Mapping[str, Any]]) -> str:
+    """Of `step_states`: how far the work of the step that runs has come, as a sentence; empty where nothing long goes on."""
+    return heard(states[-1], "summary") if states and states[-1].get("progress") else ""

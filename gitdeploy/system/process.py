@@ -25,7 +25,7 @@ from typing import IO, NamedTuple, Protocol
 
 from gitdeploy.errors import CommandFailed
 from gitdeploy.messages import tr
-from gitdeploy.system import bounds, faultpoints, interruption
+from gitdeploy.system import bounds, faultpoints, interruption, progress
 from gitdeploy.system.completed import Completed
 from gitdeploy.system.groups import end_group, end_rest
 from gitdeploy.system.markers import MARKER
@@ -334,6 +334,7 @@ def _exchange(
         events = selector.select(min(wait, 0.5))
         if not events and followed:
             followed.child_quiet()
+        progress.tick(child.pid)
         for key, _ in events:
             if key.fd == exit_fd:
                 selector.unregister(exit_fd)

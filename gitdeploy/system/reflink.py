@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import fcntl
-import shutil
 from typing import IO
 
+from gitdeploy.system import interruption, progress
+
 _FICLONE = 0x40049409
+_BLOCK = 1 << 20
 
 
 def share(source: IO[bytes] | int, target: IO[bytes] | int) -> None:
@@ -15,10 +17,18 @@ def share(source: IO[bytes] | int, target: IO[bytes] | int) -> None:
 
 
 def share_or_copy(source: IO[bytes], target: IO[bytes]) -> bool:
-    """TARGET gets the content of SOURCE; whether they share it. Raises OSError."""
+    """TARGET gets the content of SOURCE; whether they share it. Raises OSError, and `Interrupted` in the middle of a copy."""
     try:
         share(source, target)
     except OSError:
-        shutil.copyfileobj(source, target, 1 << 20)
+        copy_content(source, target)
         return False
     return True
+
+
+def copy_content(source: IO[bytes], target: IO[bytes]) -> None:
+    """What is left of SOURCE, written to TARGET. Raises OSError, and `Interrupted` in the middle."""
+    while block := source.read(_BLOCK):
+        interruption.check()
+        target.write(block)
+        progress.add(len(block), "bytes")

@@ -21,7 +21,7 @@ from gitdeploy.errors import DeploymentFailed, GitDeployError, PolicyError, Usag
 from gitdeploy.messages import tr
 from gitdeploy.site.site import Site
 from gitdeploy.site.submodule_refs import drop_refs
-from gitdeploy.system import interruption, proc
+from gitdeploy.system import interruption, proc, progress
 from gitdeploy.system.durable import sync_file_system
 from gitdeploy.text import clean, path_text, size_text
 from gitdeploy.upkeep import carried_modules
@@ -46,17 +46,19 @@ def export_backup(site: Site, backup: Backup, out: IO[bytes]) -> Listing:
         )
         modules = carried_modules.bundles(site, backup, place)
         places = {BUNDLE: bundle, **{each.file: file for each, file in modules.items()}}
-        git = [Entry(name, 0o600, file.stat().st_size, archive.file_hash(file)) for name, file in places.items()]
-        listing = Listing(
-            archive.FORMAT,
-            site.name,
-            backup.id,
-            store.as_document(backup),
-            [*git, *_entries(site, folder, place, places)],
-            packages_of(site, backup),
-            list(modules),
-        )
-        archive.write(out, listing, lambda path: places.get(path) or folder / path.removeprefix(FILES))
+        with progress.of(tr("reading backup {backup}", backup=backup.id), "bytes"):
+            git = [Entry(name, 0o600, file.stat().st_size, archive.file_hash(file)) for name, file in places.items()]
+            listing = Listing(
+                archive.FORMAT,
+                site.name,
+                backup.id,
+                store.as_document(backup),
+                [*git, *_entries(site, folder, place, places)],
+                packages_of(site, backup),
+                list(modules),
+            )
+        with progress.of(tr("export of {backup}", backup=backup.id), "bytes", sum(e.size for e in listing.entries)):
+            archive.write(out, listing, lambda path: places.get(path) or folder / path.removeprefix(FILES))
     return listing
 
 
@@ -104,7 +106,8 @@ def import_backup(site: Site, source: IO[bytes], warn: Callable[[str], object], 
             tr("Make room, then try again."),
         )
     with _beside(site) as place:
-        reader.unpack(place)
+        with progress.of(tr("import of {backup}", backup=listing.backup), "bytes", reader.size):
+            reader.unpack(place)
         backup = _checked(listing, site)
         carried_modules.check(listing.modules, backup)
         known = site.repository.resolve(backup.commit) is not None

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from gitdeploy.errors import DeploymentFailed, GitDeployError
 from gitdeploy.messages import tr
-from gitdeploy.system import environment, faultpoints, process
+from gitdeploy.system import environment, faultpoints, process, progress
 from gitdeploy.system.durable import write_below
 from gitdeploy.text import listing, path_text
 from gitdeploy.venvs import bundled, interpreters, uv
@@ -254,7 +254,8 @@ class Builder:
             asked.append(beside.enter_context(_prefix_asked(target)))
             beside.enter_context(installing.introduced(installer, target, settings, self.cache))
 
-        linked = clone(live.real, target, link_mode=self.config.link_mode, on_start=start).files
+        with progress.of(tr("cloning the live venv"), "files"):
+            linked = clone(live.real, target, link_mode=self.config.link_mode, on_start=start).files
         return linked, asked[0]
 
     def _make(self, target: Path, live: LiveVenv | None, on_line: Callable[[str], object]) -> None:

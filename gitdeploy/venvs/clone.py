@@ -21,7 +21,7 @@ from msgspec import Struct, field
 
 from gitdeploy.errors import DeploymentFailed, GitDeployError
 from gitdeploy.messages import tr
-from gitdeploy.system import interruption
+from gitdeploy.system import interruption, progress
 from gitdeploy.system.reflink import share
 from gitdeploy.text import path_text
 from gitdeploy.venvs.built import BUILT
@@ -221,6 +221,7 @@ class _Cloner:
         os.symlink(text, target)
 
     def _file(self, entry: os.DirEntry[str], name: str, target: str, copied: bool) -> None:
+        progress.add(1, "files")
         if self.link and not copied and not self._edited(entry, name) and self._linked(entry.path, target, name):
             self._note(entry, name, entry.inode())
             return
@@ -275,6 +276,7 @@ class _Cloner:
             try:
                 if not (self.reflink and self._share(reader, writer)):
                     while data := os.read(reader, 1 << 20):
+                        interruption.check()
                         view = memoryview(data)
                         while view:
                             view = view[os.write(writer, view) :]

@@ -19,7 +19,7 @@ from msgspec import Struct
 from gitdeploy.errors import DeploymentFailed
 from gitdeploy.messages import tr
 from gitdeploy.system import environment as environment_
-from gitdeploy.system import owner, process
+from gitdeploy.system import owner, process, progress
 from gitdeploy.system.completed import Completed
 from gitdeploy.venvs.bundled import pip_command
 from gitdeploy.venvs.described import PYLOCK
@@ -35,6 +35,7 @@ class RequirementsFailed(DeploymentFailed):
     fault = "release"
 
 
+_SHOWN = 60  # characters of a line that says what an installer is at
 LIMIT = 1800.0  # seconds of wall-clock: a dripping server never times out by itself
 UMASK = 0o022
 _KILLED_CHILD = re.compile(r"signal: 9\b|SIGKILL|died with signal 9|exit code: -9\b")  # as uv and pip say it
@@ -98,6 +99,13 @@ class _Run(Struct, frozen=True):
         named = {name: os.environ[name] for name in asked if name in os.environ}
         return {**named, **self.config.env}
 
+    def heard(self, line: str) -> None:
+        """A line of the installer's own: what it is at. pip names each package that it fetches."""
+        progress.name(line.strip()[:_SHOWN])
+        if line.startswith("Collecting "):
+            progress.add(1, "packages")
+        self.on_line(line)
+
     @property
     def path(self) -> str:
         return ":".join([*self.config.path_dirs, environment_.STANDARD_PATH])
@@ -122,7 +130,8 @@ def install(
     for roots, alone in ((requirements.roots, False), (requirements.alone, True)):
         if roots:
             files = [*(["--no-deps"] if alone else []), *(word for root in roots for word in ("-r", root))]
-            installer = _install(installer, run, [*files, *([] if alone else constraints)], alone=alone)
+            with progress.of(tr("installing with {installer}", installer=installer.name), "packages"):
+                installer = _install(installer, run, [*files, *([] if alone else constraints)], alone=alone)
     return installer
 
 
@@ -215,16 +224,17 @@ def _uv(run: _Run, files: Sequence[str], *, alone: bool) -> Completed:
         given.pop("UV_CONSTRAINT", None)  # uv refuses the server's constraints beside a lock that says every version
 
     def attempt(*more: str) -> Completed:
-        return process.run(
-            [*words, *more],
-            cwd=run.folder,
-            env=environment_.clean_environment({**run.environment, **given}, path=run.path),
-            timeout=LIMIT,
-            on_line=run.on_line,
-            tied=True,
-            marked=True,
-            umask=UMASK,
-        )
+        with progress.looking(_arriving(Path(_uv_cache(run.settings, run.cache)))):
+            return process.run(
+                [*words, *more],
+                cwd=run.folder,
+                env=environment_.clean_environment({**run.environment, **given}, path=run.path),
+                timeout=LIMIT,
+                on_line=run.heard,
+                tied=True,
+                marked=True,
+                umask=UMASK,
+            )
 
     done = attempt()
     low = done.error_text.lower()
@@ -239,6 +249,20 @@ def _uv(run: _Run, files: Sequence[str], *, alone: bool) -> Completed:
         offline = attempt("--offline")
         return offline if offline.ok else done
     return done
+
+
+def _arriving(cache: Path) -> Callable[[int], int]:
+    """How many packages have come into uv's CACHE since now: it says nothing of them itself until all are there."""
+    place = cache / "archive-v0"
+
+    def count() -> int:
+        try:
+            return len(os.listdir(place))
+        except OSError:
+            return 0
+
+    before = count()
+    return lambda _pid: count() - before
 
 
 def _counts_the_systems(config: VenvConfig, venv: Path, requirements: Requirements) -> bool:
@@ -265,7 +289,7 @@ def _pip(run: _Run, files: Sequence[str], command: Sequence[str] | None = None) 
             {**run.environment, **run.settings.pip_environment, "PIP_CONFIG_FILE": os.devnull}, path=run.path
         ),
         timeout=LIMIT,
-        on_line=run.on_line,
+        on_line=run.heard,
         tied=True,
         marked=True,
         umask=UMASK,

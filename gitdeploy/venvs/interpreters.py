@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from gitdeploy.errors import CommandFailed, DeploymentFailed
 from gitdeploy.messages import tr
-from gitdeploy.system import environment, process
+from gitdeploy.system import environment, process, progress
 from gitdeploy.text import path_text
 from gitdeploy.venvs.live import INTERPRETER_LIMIT, LiveVenv
 from gitdeploy.venvs.settings import VenvConfig
@@ -73,15 +73,16 @@ def download(python: str, pythons: Path, on_line: Callable[[str], object]) -> st
     """Have uv fetch the version PYTHON into PYTHONS; the interpreter. Raises `DeploymentFailed`."""
     passed = ("UV_PYTHON_INSTALL_MIRROR", "UV_PYPY_INSTALL_MIRROR", "UV_PYTHON_DOWNLOADS_JSON_URL")
     more = {name: os.environ[name] for name in passed if name in os.environ}
-    done = process.run(
-        [uv_program(), "python", "install", "--no-config", "--no-bin", "--no-progress", "--color", "never", python],
-        cwd="/",
-        env=environment.clean_environment({"UV_PYTHON_INSTALL_DIR": str(pythons), **more}),
-        timeout=_DOWNLOAD_LIMIT,
-        on_line=on_line,
-        tied=True,
-        umask=0o022,
-    )
+    with progress.of(tr("downloading Python {python}", python=python), "bytes"):
+        done = process.run(
+            [uv_program(), "python", "install", "--no-config", "--no-bin", "--no-progress", "--color", "never", python],
+            cwd="/",
+            env=environment.clean_environment({"UV_PYTHON_INSTALL_DIR": str(pythons), **more}),
+            timeout=_DOWNLOAD_LIMIT,
+            on_line=on_line,
+            tied=True,
+            umask=0o022,
+        )
     found = _known_to_uv(python, str(pythons)) if done.ok else None
     if found is None:
         raise DeploymentFailed(

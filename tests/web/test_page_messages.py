@@ -6,9 +6,12 @@ import re
 
 from web.conftest import Web
 
-from gitdeploy.deployment.record.journal import StepTime
-from gitdeploy.state import Database
+from gitdeploy.deployment.record.events import ignore
+from gitdeploy.deployment.record.journal import Journal, StepTime
+from gitdeploy.messages import tr
+from gitdeploy.state import Database, DeploymentLock
 from gitdeploy.state.sqlite import now
+from gitdeploy.system.progress import HowFar
 
 CHINESE = re.compile("[\u4e00-\u9fff]")
 
@@ -33,6 +36,32 @@ def test_what_stands_in_the_way_is_said_in_chinese_and_can_be_searched_for_in_en
     assert "Took the last time: Back up 41 s<" in english
     assert not CHINESE.search(english)
     assert "In English" not in english
+
+
+def test_how_far_long_work_has_come(web: Web) -> None:
+    """In the running step, by page, API and stream; what a database is called is nobody's markup."""
+    state = web.shop.app / ".gitdeploy"
+    client = web.log_in()
+    with (
+        Database.open(state / "state.db") as database,
+        DeploymentLock(state / "lock").acquire(who="x", command="upgrade"),
+    ):
+        live = {"version": "1.0.0", "tag": "v1.0.0", "commit": "0" * 40}
+        journal = Journal(database, database.begin_deployment("upgrade", "somebody", live, live), ignore)
+        with journal.step("dump"):
+            what = tr("dump of {database}", database="<i>shop")
+            journal.how_far(HowFar(what, 412_000_000, 1_200_000_000, "bytes", 0.0, 11.0, 38e6, about=True))
+            page = client.get("/upgrade/?lang=zh").text
+            assert "转储 &lt;i&gt;shop：412.0 MB / 约 1.2 GB，38.0 MB/s，剩余约 21 秒" in page
+            assert "<i>shop" not in page
+            (step,) = web.get("/api/upgrade-log?lang=zh").json["steps"]
+            assert step["progress"]["what"] == "转储 <i>shop"
+            (step,) = web.get("/api/upgrade-log").json["steps"]
+            told = {name: step["progress"][name] for name in ("what", "done", "total", "about", "unit", "rate", "left")}
+    assert told == {
+        "what": "dump of <i>shop", "done": 412_000_000, "total": 1_200_000_000, "about": True, "unit": "bytes",
+        "rate": 38e6, "left": 20.7,
+    }  # fmt: skip
 
 
 def test_a_refusal_says_it_in_the_language_of_who_asks(web: Web) -> None:

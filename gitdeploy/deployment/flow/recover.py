@@ -45,7 +45,7 @@ from gitdeploy.site.submodule_refs import drop_refs
 from gitdeploy.state import DeploymentRow, Record
 from gitdeploy.state.prepared import prepared_stages
 from gitdeploy.state.requests import remove_old_runs
-from gitdeploy.system import interruption, markers
+from gitdeploy.system import interruption, markers, progress
 from gitdeploy.text import count, path_text
 from gitdeploy.upkeep.prune import held_generations
 from gitdeploy.versions import CodeState
@@ -107,7 +107,8 @@ def _recover_one(session: Session, row: DeploymentRow, replaces: Replaces) -> Re
         if not any(record.kind == "begin" for record in records):
             return _throw_away(work, records)
         work.backup = _record(records).backup
-        return _finish_or_undo(work, _record(records), records, replaces)
+        with progress.told(journal.how_far):
+            return _finish_or_undo(work, _record(records), records, replaces)
     except GitDeployError as error:
         if isinstance(error, StageGone) and (replaces.files or (replaces is Replaces.WHOLE and error.whole)):
             session.unsettled = Unsettled("", partial(_give_up_without_stage, work, records, error))

@@ -7,7 +7,7 @@ from contextlib import contextmanager, nullcontext
 from functools import partial
 
 from gitdeploy.deployment import flow
-from gitdeploy.deployment.record.events import Line
+from gitdeploy.deployment.record.events import Line, far_told
 from gitdeploy.deployment.record.journal import Journal
 from gitdeploy.deployment.record.work import Caller, Replaces, Session
 from gitdeploy.errors import LockedError
@@ -15,7 +15,7 @@ from gitdeploy.messages import tr
 from gitdeploy.site.pause import PAUSED, paused_sentence
 from gitdeploy.site.site import Site
 from gitdeploy.state import DeploymentLock
-from gitdeploy.system import interruption
+from gitdeploy.system import interruption, progress
 from gitdeploy.upkeep.encrypting import encrypt_backups
 
 
@@ -62,7 +62,8 @@ def open_session(
 
 def _encrypt(session: Session) -> None:
     """A signal ends it, but for one that came before: that has ended the deployment, whose data are not left plain for it."""
-    with interruption.shield() if interruption.received() is not None else nullcontext():
+    told = progress.told(far_told(session.caller.listener, "backup"))
+    with told, interruption.shield() if interruption.received() is not None else nullcontext():
         encrypt_backups(session.site, session.database, partial(_warn, session), partial(_tell, session))
 
 

@@ -42,7 +42,7 @@ def keep_database(journal: Journal, own: Path, database: Database, dump: Dump, d
     file, size, written = "", 0, Written({}, told=False)
     if database.fingerprint() != ABSENT:
         try:
-            made = dump_one(database, place, journal)
+            made = dump_one(database, place, journal, own.parent)
             file, size = str(place / made.file), made.size
             written = database.written(dumps, dump, place / made.file)
         except GitDeployError:

@@ -21,7 +21,7 @@ from gitdeploy.deployment.live.placing import remove
 from gitdeploy.deployment.record.engine import Effect
 from gitdeploy.messages import joined, tr
 from gitdeploy.site.keeping import database_files
-from gitdeploy.system import faultpoints
+from gitdeploy.system import faultpoints, progress
 from gitdeploy.system.durable import sync_file_systems
 from gitdeploy.text import count
 from gitdeploy.venvs.durable import exchange
@@ -85,7 +85,8 @@ def _copy_again(root: Path, folder: Path, patterns: Sequence[str], leave: frozen
     remove(fresh)
     note = copying.begin_copies(place)
     fresh.mkdir(mode=0o700)
-    copied = copying.copy_paths(root, paths, fresh, leave, copying.earlier_copies(place, note))
+    with progress.of(tr("copying files"), "bytes"):
+        copied = copying.copy_paths(root, paths, fresh, leave, copying.earlier_copies(place, note))
     place.mkdir(mode=0o700, exist_ok=True)
     faultpoints.point("data copied again")
     try:

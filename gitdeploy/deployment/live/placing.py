@@ -16,8 +16,10 @@ from pathlib import Path
 from msgspec import Struct, field
 
 from gitdeploy.backups import copying
-from gitdeploy.system import faultpoints
+from gitdeploy.messages import tr
+from gitdeploy.system import faultpoints, progress
 from gitdeploy.system.durable import sync_directory, sync_file_system
+from gitdeploy.text import path_text
 from gitdeploy.venvs.durable import exchange
 
 _NO_EXCHANGE = (errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP)
@@ -117,7 +119,9 @@ def put_in_place(root: Path, copies: Path, path: str, aside: Aside) -> bool:
     if not os.path.lexists(source) or live in aside.left or not aside.differs(source, live):
         return False
     live.parent.mkdir(parents=True, exist_ok=True)
-    copying.copy_tree(source, fresh)
+    what = tr("putting back {path}", path=path_text(path))
+    with progress.of(what, "bytes", lambda: copying.content_size(copies, [path])):
+        copying.copy_tree(source, fresh)
     carried = aside.carry(live, fresh)
     sync_file_system(live.parent)
     faultpoints.point("data beside")

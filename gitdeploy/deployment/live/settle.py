@@ -219,7 +219,7 @@ class _Settling(Struct):
         """Put data back where they changed; whether they were left, since the release says that they fit, and its word counts
         (HALVES)."""
         live = self.live
-        with _Part("data"):
+        with _Part("data"), self.work.journal.doing("data"):
             data = data_back.after_rollback(live, self.began, stop=not self.work.session.caller.boot, halves=halves)
         gone = self._backup_gone() if not data.left else []
         self.data_whole = data.whole and not gone

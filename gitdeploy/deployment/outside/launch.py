@@ -40,6 +40,7 @@ from gitdeploy.services import (
 from gitdeploy.site.site import Site
 from gitdeploy.state import Database
 from gitdeploy.state.requests import RunFacts, RunFile
+from gitdeploy.state.rows import how_far
 from gitdeploy.system import background, interruption, process
 from gitdeploy.system import environment as environment_
 from gitdeploy.system.proc import Identity
@@ -61,6 +62,7 @@ _NOT_PASSED_ON = frozenset(
 )
 
 Tell = Callable[[str, str], None]
+PROGRESS = "progress"  # the level of what says how far long work has come, again and again
 
 
 class Outcome(Struct, frozen=True):
@@ -139,7 +141,7 @@ class Launched(Struct):
         return self.follow(_unheard, timeout)
 
     def follow(self, tell: Tell, timeout: float = FOLLOW_LIMIT) -> Outcome:
-        """Tell each line of its log (level, text) as it comes, until it has ended. Raises as `wait`; `Interrupted` for a
+        """Tell each line of its log (level, text) as it comes, and how far it is, until it has ended. Raises as `wait`; `Interrupted` for a
         signal, where SIGINT interrupts the deployment too (it is undone, and followed to its end first)."""
         deadline = time.monotonic() + timeout
         since = 0
@@ -152,6 +154,8 @@ class Launched(Struct):
                 for line in self._lines(each, since):
                     since, _, level, text = line
                     tell(level, text)
+            if number is not None and (far := self._how_far(number)):
+                tell(PROGRESS, far)
             followed = number
             if ended is not None:
                 self.file.remove()
@@ -211,6 +215,9 @@ class Launched(Struct):
 
     def _lines(self, deployment: int, since: int) -> list[tuple[int, str, str, str]]:
         return self._ask(lambda database: database.lines(deployment, since)) or []
+
+    def _how_far(self, deployment: int) -> str:
+        return self._ask(lambda database: how_far(database.steps(deployment))) or ""
 
     def _ask(self, question: Callable[[Database], Any]) -> Any:
         with suppress(DeploymentFailed):  # moved aside or made anew at this very moment

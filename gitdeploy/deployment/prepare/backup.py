@@ -28,7 +28,7 @@ from gitdeploy.site.app_environment import app_environment
 from gitdeploy.site.keeping import database_files
 from gitdeploy.site.second_half import waiting_data
 from gitdeploy.site.submodule_refs import drop_refs
-from gitdeploy.system import faultpoints, interruption
+from gitdeploy.system import faultpoints, interruption, progress
 from gitdeploy.system.durable import sync_file_systems
 from gitdeploy.text import listing, path_text, size_text
 from gitdeploy.upkeep.encrypting import identity_of
@@ -120,10 +120,11 @@ def _fill(
         f"gitdeploy backup {identity}\n\n{reason}\n",
     )
     submodules = record_states(site.repository, plan.local, plan.checkout, also, identity)
-    kept, not_copied = _copy_kept(work, folder, leave)
-    included = copying.copy_for_backup(
-        site.root, copying.matching_paths(site.root, config.backup.include), folder / INCLUDED, leave
-    )
+    with progress.of(tr("copying files"), "bytes", plan.copies.new, about=True):
+        kept, not_copied = _copy_kept(work, folder, leave)
+        included = copying.copy_for_backup(
+            site.root, copying.matching_paths(site.root, config.backup.include), folder / INCLUDED, leave
+        )
     dumped = dump_into(databases, folder, work.journal) if dumps else []
     site.repository.update_ref(BACKUP_REFS + identity, snapshot.commit)
     faultpoints.point("backup ref")

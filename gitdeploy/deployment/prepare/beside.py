@@ -23,11 +23,12 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from gitdeploy.checkout.manifest import Item, Kind
+from gitdeploy.databases.sqlite import copy_pages
 from gitdeploy.errors import DeploymentFailed
 from gitdeploy.messages import tr
 from gitdeploy.state import NAME
-from gitdeploy.system import interruption
-from gitdeploy.system.reflink import share
+from gitdeploy.system import interruption, progress
+from gitdeploy.system.reflink import copy_content, share
 
 _BLOCK = 4096  # bytes that a file takes at least
 _SMALL = 1 << 20  # bytes: larger files are links
@@ -198,6 +199,7 @@ class _Copy(Struct):
     def _file(self, entry: os.DirEntry[str], name: str) -> None:
         there = self.place / name
         self.files += 1
+        progress.add(1, "files")
         if self.files % 200 == 1:
             interruption.check()
             self._look_for_room()
@@ -237,7 +239,7 @@ class _Copy(Struct):
                 share(source, target)
             except OSError:
                 self._look_for_room(found.st_size)
-                shutil.copyfileobj(source, target, 1 << 20)
+                copy_content(source, target)
         os.chmod(there, (found.st_mode & 0o777) | 0o200)
 
     def _look_for_room(self, more: int = 0) -> None:
@@ -270,7 +272,7 @@ def _copy_database(path: str, there: Path) -> bool:
             closing(sqlite3.connect(f"{Path(path).as_uri()}?mode=ro", uri=True, timeout=5)) as source,
             closing(sqlite3.connect(there)) as target,
         ):
-            source.backup(target)
+            copy_pages(source, target, patient=False)
     except sqlite3.Error:
         there.unlink(missing_ok=True)
         return False

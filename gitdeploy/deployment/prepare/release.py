@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from gitdeploy import upkeep
 from gitdeploy.checkout import remote as remotes
 from gitdeploy.checkout import remote_names
+from gitdeploy.checkout.fetched import fetching
 from gitdeploy.checkout.git import INCOMING_REFS
 from gitdeploy.deployment.plan.options import Options
 from gitdeploy.deployment.record.work import Work
@@ -237,14 +238,16 @@ def _from_remotes(work: Work, tag: str, local: str | None) -> tuple[str, str]:
         nonlocal size
         if found := _RECEIVED.search(text):
             size = tr("{found} of ", found=found[1])
-        work.journal.progress("fetch", text)
+        if not hear(text):
+            work.journal.progress("fetch", text)
 
     def warn(text: str) -> None:
         work.journal.line(text, "warning")
 
     for name, credentials in fetch_places(work.site):
         try:
-            got = remotes.fetch_tag(work.site.repository, name, tag, credentials, progress, warn)
+            with fetching(tr("fetch of {tag}", tag=tag)) as hear:
+                got = remotes.fetch_tag(work.site.repository, name, tag, credentials, progress, warn)
         except (SourceError, NotFound) as error:
             failure = failure or missing_tag(work.site, name, credentials, tag, error)
             if len(fetch_places(work.site)) > 1:

@@ -21,6 +21,7 @@ from gitdeploy.deployment.prepare.preparation import Preparation
 from gitdeploy.messages import tr
 from gitdeploy.site.remotes import fetch_places
 from gitdeploy.site.site import Site
+from gitdeploy.system import progress
 from gitdeploy.text import count
 
 
@@ -46,19 +47,17 @@ def stage_files(preparation: Preparation, modes: Modes | None = None) -> None:
         )
         (folder / CHANGED_FILES).write_bytes(changed)
         newest = Newest(site.state.newest)
-        preparation.manifest = staging.stage_switch(
-            preparation.stage,
-            site.root,
-            folder,
-            saved,
-            parts,
-            folders=plan.tree.folders,
-            emptied=plan.tree.emptied,
-            newest=newest.read(),
-            progress=lambda done, total: work.journal.progress(
-                "stage", tr("{done} of {total} files", done=done, total=total), done / max(total, 1)
-            ),
-        )
+        with progress.of(tr("laying out the files"), "files", sum(len(part.changes) for part in parts)):
+            preparation.manifest = staging.stage_switch(
+                preparation.stage,
+                site.root,
+                folder,
+                saved,
+                parts,
+                folders=plan.tree.folders,
+                emptied=plan.tree.emptied,
+                newest=newest.read(),
+            )
         newest.keep(preparation.manifest.newest)
         shown.summary = count(len(preparation.manifest.items), "file")
 

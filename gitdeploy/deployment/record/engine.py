@@ -131,7 +131,8 @@ def undo_all(
         for step, data in reversed(begun):
             faultpoints.point(f"undo {step.name}")
             try:
-                summary = step.undo(data)
+                with journal.doing(step.name):
+                    summary = step.undo(data)
             except (GitDeployError, OSError) as error:
                 obstacle = as_expected(error)
                 advice = (

@@ -7,6 +7,8 @@ from typing import Literal
 
 from msgspec import Struct
 
+from gitdeploy.system.progress import HowFar, Reporter
+
 Level = Literal["debug", "info", "warning", "error"]
 StepStatus = Literal["running", "done", "skipped", "failed", "undone"]
 
@@ -29,11 +31,12 @@ class StepChanged(Struct, frozen=True):
 
 
 class Progress(Struct, frozen=True):
-    """How far the running step is: a text to show beside it, and a fraction where it is known."""
+    """What the running step is at: a text to show beside it, and how far that has come where it can be told. Without a
+    text: what was told last has ended."""
 
     name: str
     text: str
-    fraction: float | None = None
+    far: HowFar | None = None
 
 
 class Line(Struct, frozen=True):
@@ -52,6 +55,11 @@ class Ended(Struct, frozen=True):
 
 Event = Started | StepChanged | Progress | Line | Ended
 Listener = Callable[[Event], None]
+
+
+def far_told(listener: Listener, name: str) -> Reporter:
+    """What tells LISTENER how far work has come that belongs to NAME, a step or a command, and to no running step."""
+    return lambda far: listener(Progress(name, far.text if far is not None else "", far))
 
 
 def ignore(event: Event) -> None:

@@ -8,13 +8,14 @@ from contextlib import contextmanager
 from typing import Any
 
 from msgspec import Struct
-from msgspec.structs import asdict
+from msgspec.structs import asdict, replace
 
 from gitdeploy.deployment.record.events import Level, Line, Listener, Progress, StepChanged, StepStatus
 from gitdeploy.errors import GitDeployError
 from gitdeploy.messages import Message, said, tr
 from gitdeploy.state import Database, Record
 from gitdeploy.system import proc, process
+from gitdeploy.system.progress import HowFar, told
 from gitdeploy.text import redact
 
 _TELL_AGAIN = 1.0  # seconds between two words on a running step for whoever watches from another process
@@ -59,6 +60,7 @@ class Journal:
         self.listener = listener
         self.steps: list[StepTime] = []
         self._told = 0.0
+        self.running = ""  # the step that runs, or is being undone
 
     # ---- durable records ----
 
@@ -93,11 +95,36 @@ class Journal:
         """A line that a child printed."""
         self.line(tr("  {text}", text=text) if isinstance(text, Message) else f"  {text}", "debug")
 
-    def progress(self, name: str, text: str, fraction: float | None = None) -> None:
-        self.listener(Progress(name, text, fraction))
-        if time.monotonic() - self._told >= _TELL_AGAIN:
+    def progress(self, name: str, text: str, far: HowFar | None = None) -> None:
+        self.listener(Progress(name, text, far))
+        if name and time.monotonic() - self._told >= _TELL_AGAIN:
             self._told = time.monotonic()
-            self.database.step(self.deployment, StepTime(name, "running", 0.0, redact(text)).as_dict())
+            step = StepTime(name, "running", 0.0, redact(text)).as_dict()
+            shown = {"progress": replace(far, what=redact(far.what)).as_dict()} if far is not None else {}
+            self.database.step(self.deployment, {**step, **shown}, passing=True)
+
+    def how_far(self, far: HowFar | None) -> None:
+        """What `progress.told` tells: how far the work of the running step has come; None: it has ended."""
+        if far is not None:
+            self.progress(self.running, far.text, far)
+        else:
+            self.listener(Progress(self.running, ""))
+            self.database.step(self.deployment, None)
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """While the block runs, what it starts and how far it comes is told here."""
+        with process.observed(self), told(self.how_far):
+            yield
+
+    @contextmanager
+    def doing(self, name: str) -> Iterator[None]:
+        """What the block does belongs to the step NAME."""
+        outer, self.running = self.running, name
+        try:
+            yield
+        finally:
+            self.running = outer
 
     @contextmanager
     def step(self, name: str) -> Iterator[StepTime]:
@@ -107,7 +134,8 @@ class Journal:
         self.database.step(self.deployment, step.as_dict())
         self.listener(StepChanged(name, "running"))
         try:
-            yield step
+            with self.doing(name):
+                yield step
         except BaseException as error:
             step.status = "failed"
             step.summary = error.message if isinstance(error, GitDeployError) else str(error) or type(error).__name__

@@ -21,7 +21,7 @@ from gitdeploy.site.memory import remember_settings
 from gitdeploy.site.site import Site
 from gitdeploy.state import Database
 from gitdeploy.state.sqlite import now
-from gitdeploy.system import interruption, process
+from gitdeploy.system import interruption
 from gitdeploy.versions import CodeState
 
 
@@ -243,7 +243,7 @@ def record(session: Session, action: str, origin: CodeState, target: CodeState) 
     journal = Journal(session.database, number, session.caller.listener)
     work = Work(session, journal, action, origin, target)
     try:
-        with process.observed(journal):
+        with journal.watched():
             if session.caller.request:
                 journal.write("caller", "", {"request": session.caller.request})
             yield work

@@ -137,7 +137,8 @@ class Run(Struct):
             self._keep_apart()
         if self.live:
             with self._step("dump") as shown:
-                dumps = [dump_one(database, self.ground.dumps, work.journal) for database in self.live]
+                backups = work.site.state.backups
+                dumps = [dump_one(database, self.ground.dumps, work.journal, backups) for database in self.live]
                 self.schema = {dump.name: dump.fingerprint for dump in dumps}
                 self.disk += sum(dump.size for dump in dumps)
                 shown.summary = listing([database.name for database in self.live], 3)

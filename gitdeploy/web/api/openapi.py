@@ -47,6 +47,19 @@ _RELEASE3 = _object({"version": _MAYBE, "tag": _MAYBE, "commit": _TEXT})
 _ERROR_INSIDE = _object(
     {"kind": _TEXT, "message": _TEXT, "hint": _TEXT, "exit_code": _WHOLE}, {**_made("message"), **_made("hint")}
 )
+_PROGRESS = _object(
+    {
+        "what": _TEXT,
+        "done": _WHOLE,
+        "total": _or_null(_WHOLE),
+        "about": _FLAG,
+        "unit": {"enum": ["bytes", "files", "packages", "objects"]},
+        "rate": _NUMBER,
+        "left": _or_null(_NUMBER),
+        "since": _TEXT,
+    },
+    _made("what"),
+)
 _STEP = _object(
     {
         "name": _TEXT,
@@ -54,7 +67,7 @@ _STEP = _object(
         "duration": _NUMBER,
         "summary": _TEXT,
     },
-    {"at": _TEXT, **_made("summary")},
+    {"at": _TEXT, **_made("summary"), "progress": _PROGRESS},
 )
 _DEPLOYMENT_FACTS: dict[str, Schema] = {
     "action": _TEXT,

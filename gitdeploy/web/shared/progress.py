@@ -80,7 +80,12 @@ def _read(app: App, database: Database, deployment: int | None, since: int, lang
 
 
 def _step(step: Mapping[str, Any], language: str) -> dict[str, Any]:
-    return dict(step) if language == "en" else {**step, "summary": render(heard(step, "summary"), language)}
+    if language == "en":
+        return dict(step)
+    made = {**step, "summary": render(heard(step, "summary"), language)}
+    if far := step.get("progress"):
+        made["progress"] = {**far, "what": render(heard(far, "what"), language)}
+    return made
 
 
 def _ending(database: Database, row: DeploymentRow) -> str:
