@@ -20,6 +20,7 @@ from gitdeploy.backups import archive, copying
 from gitdeploy.cli.live import LiveListener
 from gitdeploy.cli.screen import Screen
 from gitdeploy.databases import sqlite
+from gitdeploy.databases.client import Client
 from gitdeploy.deployment.record.events import Progress, StepChanged
 from gitdeploy.errors import Interrupted
 from gitdeploy.messages import render
@@ -125,6 +126,30 @@ def test_work_outside_a_step_has_a_line_on_a_terminal_until_it_ends() -> None:
         live.listen(event)
         shown.append(live.status is not None)
     assert shown == [False, True, False, True, True, True, False]
+
+
+@pytest.mark.parametrize("way", ["into", "out_of"])
+def test_what_a_client_program_has_written_or_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
+    """A dump grows; of what is restored the kernel tells how far it was read."""
+    monkeypatch.setattr(progress, "FIRST", 0.0)
+    monkeypatch.setattr(progress, "EVERY", 0.0)
+    file, go_on = tmp_path / "dump", tmp_path / "go-on"
+    file.write_bytes(b"x" * (5000 if way == "out_of" else 0))
+    heard: set[int] = set()
+
+    def hear(far: HowFar | None) -> None:
+        heard.update([far.done] if far is not None else [])
+        if 1000 in heard:
+            go_on.touch()
+
+    act = "head -c 1000 >/dev/null" if way == "out_of" else "head -c 1000 /dev/zero"
+    words = ["sh", "-c", f"{act}; until [ -e go-on ]; do sleep 0.02; done; cat"]
+    with progress.told(hear), progress.of("work", "bytes", 5000) as work:
+        into, out_of = (file, None) if way == "into" else (None, file)
+        done = Client.of(tmp_path).run(words, {}, timeout=30, into=into, out_of=out_of)
+        assert done.ok
+        assert work.done == file.stat().st_size
+    assert 1000 in heard
 
 
 # ---- a signal in the middle ----
