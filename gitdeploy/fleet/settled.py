@@ -40,10 +40,14 @@ def settle_all(session: Session, rollout: Rollout, hosts: Sequence[str] | None =
         if each.state in _ASKED
     }
     found = survey(session.ansible, requests=requests, hosts=[each.host for each in members])
-    return [name for facts in found.hosts if (name := _settle(session, rollout, facts)) is not None]
+    return [
+        name
+        for facts in found.hosts
+        if (name := _settle(session, rollout, facts, facts.name in found.undrained)) is not None
+    ]
 
 
-def _settle(session: Session, rollout: Rollout, facts: HostFacts) -> str | None:
+def _settle(session: Session, rollout: Rollout, facts: HostFacts, undrained: bool) -> str | None:
     member = session.member(rollout, facts.name)
     if not facts.known:
         if member.state not in (UPGRADED, UNCHANGED, LEFT_OUT):
@@ -52,7 +56,7 @@ def _settle(session: Session, rollout: Rollout, facts: HostFacts) -> str | None:
     session.journal.change(rollout.id, facts.name, runs=facts.runs, **({} if member.was else {"was": facts.runs}))
     there = facts.status.get("tag") == rollout.tag
     # It may be out of the balancer still: the playbook that drained it finds the run, and puts it back.
-    drained = session.fleet.config.undrain is not None and member.state in (UPGRADING, REVERTING, UNREACHABLE)
+    drained = undrained and member.state in (UPGRADING, REVERTING, UNREACHABLE)
     if member.state == REVERTING or _run(rollout, member, "rollback", facts)["state"] != "unknown":
         session.change(rollout, facts.name, state=REVERTING if there or drained else REVERTED)
         return None

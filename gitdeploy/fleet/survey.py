@@ -76,6 +76,7 @@ class Survey(Struct, frozen=True):
     hosts: Sequence[HostFacts]
     primary: Sequence[str] = ()
     canary: Sequence[str] = ()
+    undrained: Sequence[str] = ()  # those with tasks after their switch, wherever these are set
 
     @property
     def names(self) -> list[str]:
@@ -122,7 +123,9 @@ def survey(
             tr("Name the inventory (-i FILE), or the app's hosts (`hosts` in fleet.yaml, --hosts)."),
         )
     groups = listed.facts["msg"]
-    return Survey([_facts(name, played) for name in groups["hosts"]], groups["primary"], groups["canary"])
+    return Survey(
+        [_facts(name, played) for name in groups["hosts"]], groups["primary"], groups["canary"], groups["undrained"]
+    )
 
 
 def _facts(name: str, played: Played) -> HostFacts:
