@@ -157,6 +157,7 @@ def test_the_collection_is_built_and_documented(fleet: LocalFleet, tmp_path: Pat
         assert document["examples"].strip()
         assert document["return"]
         source = (COLLECTION / f"plugins/modules/{module}.py").read_text()
+        assert not re.search(r"^\s+assert\b", source, re.MULTILINE), "ansible-test sanity refuses it"
         own = source[source.index("arguments: dict[str, Any] = {") : source.index("arguments.update(ARGUMENTS)")]
         accepted = set(re.findall(r'^        "(\w+)": \{', own, re.MULTILINE))
         assert accepted <= document["doc"]["options"].keys(), f"{module} takes what it doesn't document"

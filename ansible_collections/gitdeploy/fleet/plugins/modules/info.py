@@ -108,8 +108,7 @@ def packages(venv: str) -> dict[str, str]:
 
 
 def run(host: Host, request: str) -> dict[str, Any]:
-    found = host.ask("log", "--request", request)
-    assert isinstance(found, dict)
+    found: dict[str, Any] = host.ask("log", "--request", request)
     return dict(found, document=shortened(found["document"])) if found.get("document") else found
 
 
