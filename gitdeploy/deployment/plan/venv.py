@@ -65,13 +65,7 @@ def plan_venv(
     """
     live = site.live_venv()
     if live is None:
-        if options.rebuild_venv:
-            problems.append(
-                Problem(
-                    tr("--rebuild-venv was given, and the app has no venv."),
-                    tr("Make one: python3 -m venv venv\nOr leave --rebuild-venv out."),
-                )
-            )
+        problems += _without_venv(options)
         return None
     other = venvs.other_than_live(after.venv, live, site.state.pythons) if generation is None else None
     if other is not None and other.path is None and not other.downloaded:
@@ -123,6 +117,14 @@ def plan_venv(
         downloaded=other is not None and other.downloaded,
     )
     return replace(plan, missing=_missing(plan, site.root)) if plan.from_nothing else plan
+
+
+def _without_venv(options: Options) -> list[Problem]:
+    """What was asked for by name is not left undone without a word."""
+    if not options.rebuild_venv:
+        return []
+    way = tr("Make one: python3 -m venv venv\nOr leave --rebuild-venv out.")
+    return [Problem(tr("--rebuild-venv was given, and the app has no venv."), way)]
 
 
 def _packages(
