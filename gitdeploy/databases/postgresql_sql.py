@@ -83,13 +83,26 @@ SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = {name} AN
 BEGIN; ALTER DATABASE {live} RENAME TO {old}; ALTER DATABASE {new} RENAME TO {live}; COMMIT;
 """
 
+# What else an app's schema may hold beside relations, routines and types: (catalogue, its column of the namespace).
+_OTHERS = " UNION ALL ".join(
+    f"SELECT '{catalogue}'::regclass AS class, oid, {place} AS place FROM {catalogue}"  # noqa: S608
+    for catalogue, place in (
+        ("pg_collation", "collnamespace"),
+        ("pg_conversion", "connamespace"),
+        ("pg_operator", "oprnamespace"),
+        ("pg_opclass", "opcnamespace"),
+        ("pg_opfamily", "opfnamespace"),
+        ("pg_ts_config", "cfgnamespace"),
+        ("pg_ts_dict", "dictnamespace"),
+    )
+)
 # Begins the transaction of a restore in place: whatever is in the database and belongs to no extension goes.
 EMPTY = f"""
 BEGIN;
 SET lock_timeout = '60s';
 SET client_min_messages = error;
 DO $$
-DECLARE entry record;
+DECLARE entry record; command text;
 BEGIN
   FOR entry IN
     SELECT CASE c.relkind WHEN 'v' THEN 'VIEW' WHEN 'm' THEN 'MATERIALIZED VIEW' WHEN 'S' THEN 'SEQUENCE'
@@ -115,6 +128,21 @@ BEGIN
       AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = t.oid AND d.deptype = 'e')
   LOOP
     EXECUTE format('DROP TYPE IF EXISTS %s CASCADE', entry.name);
+  END LOOP;
+  FOR entry IN
+    SELECT o.class, o.oid FROM ({_OTHERS}) o JOIN pg_namespace n ON n.oid = o.place
+    WHERE {_OWN} AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = o.class AND d.objid = o.oid AND d.deptype = 'e')
+  LOOP
+    SELECT 'DROP ' || f.type || ' IF EXISTS ' || f.identity || ' CASCADE' INTO command
+    FROM pg_identify_object(entry.class, entry.oid, 0) f;
+    CONTINUE WHEN command IS NULL;  -- gone with another one
+    EXECUTE command;
+  END LOOP;
+  FOR command IN
+    SELECT format('DROP PUBLICATION %I', pubname) FROM pg_publication WHERE pg_has_role(pubowner, 'USAGE')
+    UNION ALL SELECT format('DROP SERVER %I CASCADE', srvname) FROM pg_foreign_server WHERE pg_has_role(srvowner, 'USAGE')
+  LOOP
+    EXECUTE command;
   END LOOP;
   PERFORM lo_unlink(oid) FROM pg_largeobject_metadata;
 END $$;

@@ -23,10 +23,16 @@ LITERAL = "'" + PASSWORD.replace("'", "''") + "'"
 
 TABLES = """
 CREATE TYPE mood AS ENUM ('glad', 'sad');
-CREATE TABLE customer (id serial PRIMARY KEY, name text NOT NULL DEFAULT 'DATABASE "x"', mood mood);
+CREATE COLLATION natural_sort FROM "C";
+CREATE TABLE customer (id serial PRIMARY KEY, name text COLLATE natural_sort NOT NULL DEFAULT 'DATABASE "x"', mood mood);
 CREATE TABLE orders (id bigint GENERATED ALWAYS AS IDENTITY, customer int REFERENCES customer, at timestamptz);
 CREATE VIEW glad AS SELECT name FROM customer WHERE mood = 'glad';
 CREATE FUNCTION twice(i int) RETURNS int LANGUAGE sql AS 'SELECT 2 * i';
+CREATE TEXT SEARCH DICTIONARY plain (TEMPLATE = simple);
+CREATE TEXT SEARCH CONFIGURATION search (COPY = simple);
+CREATE OPERATOR @@@ (LEFTARG = int, RIGHTARG = int, FUNCTION = int4eq);
+CREATE CONVERSION odd FOR 'LATIN1' TO 'UTF8' FROM iso8859_1_to_utf8;
+CREATE PUBLICATION changes FOR TABLE customer;
 CREATE TABLE alembic_version (version_num text);
 INSERT INTO alembic_version VALUES ('a1');
 INSERT INTO customer (name, mood) VALUES ('Zoë', 'glad'), ('李', 'sad');
