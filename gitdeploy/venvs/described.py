@@ -7,6 +7,7 @@ import re
 
 # What an app's folder may have beside requirements files, the best first: the lock decides where there is one.
 LOCKS = ("uv.lock", "pylock.toml", "poetry.lock", "pdm.lock", "Pipfile.lock")
+WHOLE_LOCKS = frozenset(LOCKS) - {"pylock.toml"}  # those whose every package is read here; uv reads pylock.toml itself
 PROJECTS = ("pyproject.toml", "setup.py", "setup.cfg")
 _OTHERS = ("Pipfile", "environment.yml", "environment.yaml", "conda-lock.yml")
 PYLOCK = re.compile(r"pylock(?:\.[^.]+)?\.toml")

@@ -129,7 +129,9 @@ def install(
     constraints = [word for root in requirements.constraints for word in ("-c", root)]
     for roots, alone in ((requirements.roots, False), (requirements.alone, True)):
         if roots:
-            files = [*(["--no-deps"] if alone else []), *(word for root in roots for word in ("-r", root))]
+            # Poetry, Pipenv, PDM and uv install a lock so too: nothing is added to it.
+            whole = alone or requirements.locked
+            files = [*(["--no-deps"] if whole else []), *(word for root in roots for word in ("-r", root))]
             with progress.of(tr("installing with {installer}", installer=installer.name), "packages"):
                 installer = _install(installer, run, [*files, *([] if alone else constraints)], alone=alone)
     return installer
@@ -220,7 +222,7 @@ def _uv(run: _Run, files: Sequence[str], *, alone: bool) -> Completed:
     ]  # fmt: skip
 
     given = dict(run.settings.uv_environment)
-    if any(PYLOCK.fullmatch(os.path.basename(root)) for root in raw):
+    if run.requirements.locked or any(PYLOCK.fullmatch(os.path.basename(root)) for root in raw):
         given.pop("UV_CONSTRAINT", None)  # uv refuses the server's constraints beside a lock that says every version
 
     def attempt(*more: str) -> Completed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from msgspec import Struct, field
 
 from gitdeploy.messages import tr
+from gitdeploy.venvs.described import WHOLE_LOCKS
 from gitdeploy.venvs.interpreters import Wanted
 from gitdeploy.venvs.itself import Own, own_installs
 from gitdeploy.venvs.live import LiveVenv, interpreter_identity, packages
@@ -29,7 +31,8 @@ class Requirements(Struct, frozen=True):
     line has no marker. needs_tree: the release's own files are installed (`-e .`, `./lib`, `wheels/x.whl`).
     sources: the files that say what is installed, as the configuration names them or as they were found. itself: folders of
     the release that are installed as packages though no file names them; extras: with which ones. alone: a root that is installed automatically and
-    without what it depends on, since all else has hashes. index_options: lines that say where packages come from. hashed: a line has a hash. pip_only: why uv can't do it.
+    without what it depends on, since all else has hashes. locked: the roots are locks, which name every package that they
+    need, so that no installer has to look for more. index_options: lines that say where packages come from. hashed: a line has a hash. pip_only: why uv can't do it.
     unpinned: package to what its line asks of the version (`>=2`; empty: nothing) where no `==` line fixes it.
     variables: `${NAME}` in the files. origins: addresses of packages that aren't at an index of this server's. problems: sentences; with any, there is nothing to be installed.
     """
@@ -53,6 +56,7 @@ class Requirements(Struct, frozen=True):
     origins: tuple[Origin, ...] = ()
     extras: tuple[str, ...] = ()
     later: str = ""
+    locked: bool = False
 
     def key_with(self, interpreter: str) -> str:
         """The key of a venv of these requirements with INTERPRETER (an `interpreter_identity`), where that was not there
@@ -94,6 +98,7 @@ def read_requirements(
     key, later = _key(scan, config, live, sources, other)
     roots = tuple(scan.written.get(path, path) for path in sources if path in scan.files)
     alone = (ITSELF,) if itself and scan.hashed else ()
+    locks = [os.path.basename(path) in WHOLE_LOCKS for path in sources if path in scan.files]
     return Requirements(
         files=scan.files,
         key=key,
@@ -114,6 +119,7 @@ def read_requirements(
         alone=alone,
         origins=tuple(not_ours(scan.origins, config.allow_sources, _indexes(live))) if scan.origins else (),
         extras=scan.extras if itself else (),
+        locked=bool(locks) and all(locks) and (bool(alone) or not itself),
     )
 
 

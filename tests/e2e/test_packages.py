@@ -262,6 +262,17 @@ PIPFILE = """\
 """
 
 
+def wheel_that_needs(sample: Sample, name: str, version: str, need: str) -> Path:
+    info, wheel = f"{name}-{version}.dist-info", sample.wheels / f"{name}-{version}-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as out:
+        out.writestr(
+            f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\nRequires-Dist: {need}\n"
+        )
+        out.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: here\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        out.writestr(f"{info}/RECORD", f"{info}/METADATA,,\n{info}/WHEEL,,\n{info}/RECORD,,\n")
+    return wheel
+
+
 @pytest.mark.parametrize(
     ("name", "text", "more"),
     [
@@ -278,6 +289,8 @@ PIPFILE = """\
 )
 def test_a_lock_is_installed_as_it_says(sample: Sample, name: str, text: str, more: str) -> None:
     (wheel,) = sample.wheels.glob("greeting-2.0-*.whl")
+    if name != "pyproject.toml":  # what a lock leaves out was decided when it was written: an extra, an override
+        wheel = wheel_that_needs(sample, "greeting", "2.0", "absent[more]>=1")
     digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
     settings = SETTINGS + f"venv: {{requirements: [{name}]{more}}}\n"
     (sample.folder / "constraints.txt").write_text("something-else<9\n")  # of this server, for all of its installs
@@ -289,6 +302,7 @@ def test_a_lock_is_installed_as_it_says(sample: Sample, name: str, text: str, mo
     assert "greeting 1.0 -> 2.0" in sample.gitdeploy("plan", "v2.0.0").out
     sample.gitdeploy("upgrade", "v2.0.0")
     assert sample.packages() == ["greeting==2.0"]
+    assert "Trying with pip" not in sample.gitdeploy("log", "1").out, "uv installs a lock beside constraints"
     wrong = locked.replace(digest, "0" * 64)
     if wrong != locked:
         sample.release("v3.0.0", {"deploy.yaml": settings + "# anew\n", ".gitignore": "/venv\n", name: wrong})
@@ -301,12 +315,7 @@ def test_where_uv_refuses_pip_does_it(sample: Sample) -> None:
     sample.release("v1.0.0", {**plain, "requirements.txt": "greeting==1.0\n"})
     # A dependency by address of a dependency: pip takes it, uv doesn't.
     (greeting,) = sample.wheels.glob("greeting-2.0-*.whl")
-    with zipfile.ZipFile(sample.wheels / "needs-1.0-py3-none-any.whl", "w") as out:
-        info = "needs-1.0.dist-info"
-        asked = f"Requires-Dist: greeting @ file://{greeting}"
-        out.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: needs\nVersion: 1.0\n{asked}\n")
-        out.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: here\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-        out.writestr(f"{info}/RECORD", f"{info}/METADATA,,\n{info}/WHEEL,,\n{info}/RECORD,,\n")
+    wheel_that_needs(sample, "needs", "1.0", f"greeting @ file://{greeting}")
     sample.release("v2.0.0", {**plain, "requirements.txt": "needs==1.0\n"})
     sample.install("v1.0.0")
     done = sample.gitdeploy("-v", "upgrade", "v2.0.0", code=None)
