@@ -46,13 +46,13 @@ def become_owner(folder: Path, config_file: Path | None = None, *, boot_unit: bo
         root, found.st_uid, outside.launch.root_launcher(root, found.st_uid, config_file), boot_unit=boot_unit
     )
     owners.become(found.st_uid, found.st_gid)
-    if not _readable():
+    if (hidden := _unreadable()) is not None:
         raise DeploymentFailed(
             tr(
                 "This gitdeploy is installed where {user} can't read it ({places}), and the checkout "
                 "{root} is {user}'s.",
                 user=user,
-                places=path_text(places()[0]),
+                places=path_text(hidden),
                 root=path_text(str(root)),
             ),
             tr("{install}. Or run it as {user}.", install=INSTALL, user=user),
@@ -92,6 +92,9 @@ def _trust_path(root: Path, uid: int) -> None:
             )
 
 
-def _readable() -> bool:
+def _unreadable() -> str | None:
+    """What of us this user can't read or start: the package, or the interpreter, which may be in root's own home."""
     package, program, *_ = places()
-    return os.access(f"{package}/__init__.py", os.R_OK) and os.access(program, os.X_OK)
+    if not os.access(f"{package}/__init__.py", os.R_OK):
+        return package
+    return None if os.access(program, os.X_OK) else program
