@@ -16,6 +16,7 @@ from support.noted_venv import noted_venv
 from support.sample import Tree, write_tree
 
 from gitdeploy import config as configuration
+from gitdeploy.services import supervisor as supervisors
 from gitdeploy.site.site import Site
 from gitdeploy.upkeep.drafting import Draft, draft
 from gitdeploy.upkeep.drafting.composed import composed
@@ -160,6 +161,14 @@ ROWS: dict[str, tuple[Tree, Mapping[str, str], Mapping[str, str], Mapping[str, A
         DJANGO,
         {"backup.databases": None},
         {"backup.databases": "DATABASES in shop/settings.py, but: "},
+    ),
+    "one database under a name of the app's own, whose driver says what it is": (
+        {"manage.py": MANAGE, "shop/settings.py": POSTGRES.replace('"ENGINE": "django.db.backends.postgresql",', "")
+         .replace('"default": {', "").replace("    }\n}", "}").replace("DATABASES", "DATABASE") + "DATABASES = made_of(DATABASE)\n"},
+        {},
+        {**DJANGO, "psycopg": "3"},
+        {"backup.databases": None},
+        {"backup.databases": "DATABASE in shop/settings.py, but: "},
     ),
     "a URL in a variable": (
         {"app.py": 'import os\nDATABASE_URL = os.environ["DATABASE_URL"]\n'},
@@ -308,6 +317,31 @@ def test_what_is_found(tmp_path: Path, row: tuple[Tree, Any, Any, Mapping[str, A
     for key, words in questions.items():
         assert words in asks.get(key, ""), made.text
     assert "secret-of-the-shop" not in made.text
+
+
+@pytest.mark.parametrize(
+    ("groups", "name", "question"),
+    [
+        ("", "web", "jobs from here keeps its old code: a [group:shop]"),
+        ("[group:all]\nprograms = web, jobs\n", "all", None),
+        ("[group:all]\nprograms=web,jobs,other\n", "all:web", "all:jobs from here keeps its old code"),
+    ],
+)
+def test_all_programs_of_supervisor_that_run_from_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, groups: str, name: str, question: str | None
+) -> None:
+    root, conf = tmp_path / "shop", tmp_path / "supervisord.conf"
+    started = {
+        "jobs": f"{root}/venv/bin/python jobs.py",
+        "web": f"{root}/venv/bin/gunicorn shop:app",
+        "other": "/bin/other",
+    }
+    conf.write_text("".join(f"[program:{key}]\ncommand={words}\n" for key, words in started.items()) + groups)
+    monkeypatch.setattr(supervisors, "_CONFIGS", (str(conf),))
+    made = Checkout(root, {"x": ""}, {}, {}).draft()
+    assert sure(made)["service.supervisor"] == name, made.text
+    assert (question or "") in asked(made).get("service.supervisor", ""), made.text
+    assert ("service.supervisor" in asked(made)) == (question is not None), made.text
 
 
 @pytest.mark.parametrize(

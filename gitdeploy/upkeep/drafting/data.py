@@ -25,6 +25,10 @@ _LOCAL_NAMES = frozenset(".env config.ini local.cfg local_settings.py settings.i
 _LOCAL_ENDINGS = (".db", ".sqlite", ".sqlite3")
 _URL_VARIABLES = ("DATABASE_URL", "SQLALCHEMY_DATABASE_URI", "SQLALCHEMY_DATABASE_URL", "DATABASE_URI")
 _KINDS = (("sqlite", "sqlite"), ("postg", "postgresql"), ("mysql", "mysql"))
+_DRIVERS = (
+    *((name, "postgresql") for name in ("psycopg", "psycopg2", "psycopg2-binary")),
+    *((name, "mysql") for name in ("mysqlclient", "pymysql")),
+)
 _UPLOADS = ("MEDIA_ROOT", "UPLOAD_FOLDER", "UPLOADED_FILES_DEST", "UPLOADS_DEFAULT_DEST", "UPLOAD_DIR")
 _EMPTY_SQLITE = b"SQLite format 3\0"
 _MOST_COUNTED = 50_000  # files of a folder of uploads whose sizes are added up
@@ -84,11 +88,12 @@ def _of_settings(seen: Seen) -> Iterator[tuple[Any, str]]:
         if isinstance(url := values.get(name), str) and "://" in url:
             yield _as_entry(seen, url), tr("{name} in {told_in}", name=name, told_in=told_in[name])
             break
-    databases = values.get("DATABASES")
-    for alias, said in (databases if isinstance(databases, dict) else {}).items():
+    named = next((name for name in ("DATABASES", "DATABASE") if isinstance(values.get(name), dict)), "")
+    databases = values.get(named, {})  # DATABASE: one alone, that the app's own settings make Django's DATABASES of
+    for alias, said in (databases if named == "DATABASES" else {"default": databases}).items():
         if not isinstance(said, dict):
             continue
-        place = tr("DATABASES in {told_in}", told_in=told_in["DATABASES"]) + (
+        place = tr("{name} in {told_in}", name=named, told_in=told_in.get(named, "")) + (
             "" if alias == "default" else f" ({alias})"
         )
         if isinstance(url := said.get("url"), str):
@@ -107,7 +112,7 @@ def _as_entry(seen: Seen, url: str) -> Any:
 def _django_url(seen: Seen, said: Mapping[str, Any]) -> str | None:
     """The URL of one of Django's DATABASES, without its password; None where too little of it is known."""
     engine, name = str(said.get("ENGINE") or ""), said.get("NAME")
-    kind = next((kind for part, kind in _KINDS if part in engine), None)
+    kind = next((kind for part, kind in _KINDS if part in engine), None if engine else _by_driver(seen))
     if kind is None or not isinstance(name, str | PurePosixPath) or not str(name):
         return None
     if kind == "sqlite":
@@ -118,6 +123,12 @@ def _django_url(seen: Seen, said: Mapping[str, Any]) -> str | None:
     login = f"{quote(str(user))}@" if user else ""
     at = f"{quote(str(host), safe='')}" if host else ""
     return f"{kind}://{login}{at}{f':{port}' if port and port is not UNKNOWN and at else ''}/{quote(str(name))}"
+
+
+def _by_driver(seen: Seen) -> str | None:
+    """The kind whose driver alone is in the venv: what an app that names no engine can only mean."""
+    found = {kind for driver, kind in _DRIVERS if driver in seen.packages}
+    return found.pop() if len(found) == 1 else None
 
 
 def _sqlite_url(seen: Seen, path: str) -> str:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import configparser
 import os
 import re
 import socket
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -17,13 +15,13 @@ from gitdeploy.config import HealthConfig, HealthVersion
 from gitdeploy.health.web import ask_url
 from gitdeploy.messages import joined, tr
 from gitdeploy.services.listening import listening
-from gitdeploy.services.supervisor import config_files
 from gitdeploy.system import proc
 from gitdeploy.text import clean, listing
 from gitdeploy.upkeep.drafting.composed import composed, is_up
 from gitdeploy.upkeep.drafting.lines import Line
 from gitdeploy.upkeep.drafting.python_files import Settings
 from gitdeploy.upkeep.drafting.seen import Seen, serves, text_of
+from gitdeploy.upkeep.drafting.supervised import supervisor_lines
 
 _RESTARTERS = ("restart", "restart.sh", "bin/restart", "bin/restart.sh", "scripts/restart", "scripts/restart.sh")
 _PID_FOLDERS = (".", "run", "tmp", "var", "var/run")
@@ -66,8 +64,8 @@ def service_lines(seen: Seen) -> Iterator[Line]:
         )
         yield Line("service.systemd", names[0] if len(names) == 1 else names, which)
         return
-    if programs := list(_supervised(seen)):
-        yield Line("service.supervisor", programs[0], tr("supervisor starts it from here"))
+    if lines := supervisor_lines(seen):
+        yield from lines
         return
     if script := next(filter(partial(_is_program, seen.root), _RESTARTERS), None):
         yield Line(
@@ -97,20 +95,6 @@ def service_lines(seen: Seen) -> Iterator[Line]:
     )
     yield Line("service.systemd", "my-app", question=nothing)
     yield Line("service.command", "./restart.sh", question=tr("or supervisor: NAME, compose: SERVICE, pidfile: FILE?"))
-
-
-def _supervised(seen: Seen) -> Iterator[str]:
-    """Names of supervisor's programs whose command or folder is in the checkout."""
-    top = str(seen.root)
-    for file in config_files():
-        parser = configparser.RawConfigParser(inline_comment_prefixes=(";",), strict=False)
-        with suppress(configparser.Error, OSError, UnicodeDecodeError):
-            parser.read(file, encoding="utf-8")
-        for section in parser.sections():
-            kind, _, name = section.partition(":")
-            places = [parser.get(section, key, fallback="").split(" ")[0] for key in ("command", "directory")]
-            if kind == "program" and any(place == top or place.startswith(f"{top}/") for place in places):
-                yield name.strip()
 
 
 def _is_program(root: Path, name: str) -> bool:
