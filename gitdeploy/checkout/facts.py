@@ -40,6 +40,13 @@ class ObjectFacts(Struct, frozen=True):
     size: int
 
 
+class FormatUnknown(ObjectsUnreadable):
+    """This git doesn't know the repository's format (git's repository-version.txt): nothing in it is damaged."""
+
+
+_NEWER = re.compile(r"unknown repository extension|[Ee]xpected git repo version|unknown (?:ref storage|hash algorithm)")
+
+
 def refetch(remote: str = "origin") -> str:
     """How objects that are missing are fetched again. Into refs of its own: git refuses to fetch into refs whose objects
     are missing, and takes a tag that it has already for fetched."""
@@ -53,6 +60,11 @@ def refetch(remote: str = "origin") -> str:
 
 def unreadable(what: str, said: str = "") -> ObjectsUnreadable:
     """The error for objects of which nothing can be told: WHAT is wrong, and what git SAID."""
+    if _NEWER.search(said):
+        return FormatUnknown(
+            tr("{what}: {said}", what=what, said=" ".join(said.split())),
+            tr("A newer git made that. Install one here that knows it; nothing is damaged."),
+        )
     if "promisor" in said or "could not fetch" in said:
         return ObjectsUnreadable(
             tr("{what}: this partial clone has left it out, and it can't be fetched. {said}", what=what, said=said),

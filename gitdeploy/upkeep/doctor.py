@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from gitdeploy import health
 from gitdeploy.backups import encryption, store
 from gitdeploy.checkout import preconditions
-from gitdeploy.checkout.facts import ObjectsUnreadable, refetch
+from gitdeploy.checkout.facts import FormatUnknown, ObjectsUnreadable, refetch
 from gitdeploy.checkout.git import Repository
 from gitdeploy.checkout.local import read_local
 from gitdeploy.checkout.login import names_with_password
@@ -270,6 +270,8 @@ def _is_there(repository: Repository, commit: str) -> bool:
     """Whether COMMIT can be read: missing or damaged is the same to a backup."""
     try:
         return repository.resolve(commit) is not None
+    except FormatUnknown:
+        raise  # nothing can be told of any
     except ObjectsUnreadable:
         return False
 

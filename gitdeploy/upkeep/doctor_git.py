@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from gitdeploy.backups.store import REFS
-from gitdeploy.checkout.facts import ObjectsUnreadable, is_object_id, refetch
+from gitdeploy.checkout.facts import FormatUnknown, ObjectsUnreadable, is_object_id, refetch
 from gitdeploy.checkout.git import Repository
 from gitdeploy.checkout.local import FIRST_CHECKOUT, operation_under_way, stop_words
 from gitdeploy.checkout.program import git_version, program
@@ -72,9 +72,13 @@ def _head_problem(site: Site) -> tuple[str, str] | None:
                 commit=commit,
             ),
         )
-    with suppress(ObjectsUnreadable):
+    try:
         if repository.resolve("HEAD") is not None:
             return None
+    except FormatUnknown as error:
+        return error.message, error.hint
+    except ObjectsUnreadable:
+        pass  # told below
     if text.startswith("ref: ") and repository.resolve(reference) is None and not _is_packed(repository, reference):
         way = (
             FIRST_CHECKOUT

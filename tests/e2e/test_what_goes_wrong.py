@@ -255,6 +255,26 @@ def test_a_file_that_must_not_be_changed(shop: Shop) -> None:
 # ---- git ----
 
 
+@pytest.mark.parametrize(
+    "made", [{"repositoryformatversion": "1", "extension": "ofTheFuture"}, {"repositoryformatversion": "7"}]
+)
+def test_a_checkout_in_the_format_of_a_newer_git(shop: Shop, made: dict[str, str]) -> None:
+    """As reftables are to an older one: nothing is damaged, and nobody is told to fetch objects again."""
+    config = shop.app / ".git/config"
+    kept = config.read_text()
+    config.write_text(
+        kept.replace("repositoryformatversion = 0", f"repositoryformatversion = {made['repositoryformatversion']}")
+    )
+    if "extension" in made:
+        config.write_text(f"{config.read_text()}[extensions]\n\t{made['extension']} = true\n")
+    for words in (("doctor",), ("upgrade", "v2.0.0")):
+        said = shop.gitdeploy(*words, code=1).text
+        assert "A newer git made that. Install one here that knows it; nothing is damaged." in said
+        assert "--refetch" not in said
+    config.write_text(kept)
+    upgrades(shop)
+
+
 def test_git_objects_emptied_by_a_crash(shop: Shop) -> None:
     for pack in (shop.app / ".git/objects").rglob("*"):
         if pack.is_file() and len(pack.name) == 38:

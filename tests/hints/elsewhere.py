@@ -195,7 +195,7 @@ FOLLOWED_ELSEWHERE = {
 
 NOT_COMMANDS = {
     "installs a package of the system's or gitdeploy itself, from a registry": [
-        "Install it: apt-get install", "apt-get install git-lfs", "Upgrade git.", "On Debian and Ubuntu: apt-get install",
+        "Install it: apt-get install", "apt-get install git-lfs", "Upgrade git.", "A newer git made that.", "On Debian and Ubuntu: apt-get install",
         "apt install supervisor", "Install what it needs: {}", "Install it anew, from where", "Install util-linux",
         "Install one, or name it: venv", "Install gitdeploy again", "Install that newer gitdeploy.", "Install one for root",
         "Upgrade git, or have all files here", "Change it: git refs migrate", "{}Install one for root: ",
