@@ -310,7 +310,9 @@ def test_the_disk_of_the_server_is_never_filled(server: str, tmp_path: Path) -> 
         folder, serving, storing = server_folder("mysql"), mariadb_in, store_on_mariadb
         once, ask, rows = 'mariadb --defaults-file=run/client "$DB_NAME" -e', mariadb_, "seq_1_to_5000"
     grow = f"INSERT INTO big SELECT repeat(md5(cast(seq AS char(9))), 30) FROM {rows}"
-    hook = f'#!/bin/sh\nset -e\n{once} "CREATE TABLE big (name text)"\nwhile true; do {once} "{grow}"; sleep 0.3; done\n'
+    hook = (
+        f'#!/bin/sh\nset -e\n{once} "CREATE TABLE big (name text)"\nwhile true; do {once} "{grow}"; sleep 0.3; done\n'
+    )
     with small_disk(folder, "300m"), serving(folder) as found, storing(found, tmp_path) as kind:
         kind.app.release("v1.7.0", tree("1.7.0", ask("SELECT name FROM customer"), hook))
         fill, disk = folder / "fill", os.statvfs(folder)
