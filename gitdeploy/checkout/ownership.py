@@ -8,7 +8,9 @@ change (chattr(1)).
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
+from array import array
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Literal
@@ -24,6 +26,9 @@ from gitdeploy.text import count, listing, path_text, shell_word
 
 _NOT_A_FOLDER = frozenset((errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.ELOOP))
 _FILES = ("HEAD", "index", "config", "packed-refs", "shallow", "info/exclude")  # beside folders: what git or we replace
+
+
+_GET_FLAGS, _IMMUTABLE = 0x80086601, 0x10  # FS_IOC_GETFLAGS, FS_IMMUTABLE_FL (linux/fs.h)
 
 
 class Foreign(Struct, frozen=True):
@@ -47,7 +52,7 @@ def foreign(repository: Repository, paths: Iterable[bytes], more: Iterable[Path]
     for folder in folders:
         facts = os.lstat(folder)
         if not os.access(folder, os.W_OK | os.X_OK):
-            found[folder] = Foreign(folder, facts.st_uid, folder=True, by=_what_stands_against(folder, facts))
+            found[folder] = Foreign(folder, facts.st_uid, folder=True, by=_what_stands_against(folder))
     if os.geteuid() == 0:
         return [found[path] for path in sorted(found)]
     files = {root + b"/" + path for path in paths}
@@ -64,12 +69,27 @@ def foreign(repository: Repository, paths: Iterable[bytes], more: Iterable[Path]
     return [found[path] for path in sorted(found)]
 
 
-def _what_stands_against(folder: bytes, facts: os.stat_result) -> Literal["rights", "read-only", "immutable"]:
+def _what_stands_against(folder: bytes) -> Literal["rights", "read-only", "immutable"]:
     """What keeps FOLDER from being written to."""
     if os.statvfs(folder).f_flag & os.ST_RDONLY:
         return "read-only"
-    allowed = os.geteuid() == 0 or (facts.st_uid == os.geteuid() and facts.st_mode & 0o300 == 0o300)
-    return "immutable" if allowed else "rights"
+    return "immutable" if _is_immutable(folder) else "rights"
+
+
+def _is_immutable(folder: bytes) -> bool:
+    """Whether it is marked so; root may lack the right otherwise too (a network's file system, a container)."""
+    flags = array("i", [0, 0])
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError:  # one that can't be looked into either
+        return False
+    try:
+        fcntl.ioctl(descriptor, _GET_FLAGS, flags)
+    except OSError:  # a file system without them
+        return False
+    finally:
+        os.close(descriptor)
+    return bool(flags[0] & _IMMUTABLE)
 
 
 def _nearest(folder: bytes, root: bytes) -> bytes:
@@ -104,7 +124,7 @@ def _git_folders(repository: Repository) -> Iterator[bytes]:
 def in_words(root: Path, found: list[Foreign]) -> tuple[str, str]:
     """(what is wrong, the command that mends it)."""
     if by := {each.by for each in found} - {"rights"}:
-        worst = max(by)  # `read-only` before `immutable`: that is whatever the folder is marked with
+        worst = "read-only" if "read-only" in by else "immutable"
         return _closed_to_all(root, [each.path for each in found if each.by == worst], worst)
     owners = sorted({each.uid for each in found})
     base = os.fsencode(root) + b"/"

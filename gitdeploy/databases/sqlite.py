@@ -29,7 +29,8 @@ from gitdeploy.system.reflink import copy_content
 from gitdeploy.text import clean, path_text
 
 _LARGEST_COUNTED = 256 << 20  # bytes of a file beyond which its rows are not counted
-_PATIENCE = 0.5  # seconds for a lock, again and again
+_PATIENCE = 30.0  # seconds that somebody may keep the database locked
+_ONCE = 0.5  # seconds of them at a time: between two a signal is seen
 _PART = 1024  # pages that are copied at once
 _LOOK = 0.2  # seconds
 _FLASK = "instance"  # Flask-SQLAlchemy looks for a relative path in there
@@ -168,7 +169,7 @@ class SQLite(Struct, frozen=True):
         private_file(file)
         try:
             with (
-                closing(_open(self.path, timeout=_PATIENCE)) as source,
+                closing(_open(self.path, timeout=_ONCE)) as source,
                 closing(sqlite3.connect(file)) as target,
             ):
                 copy_pages(source, target)
@@ -251,20 +252,19 @@ def _open(path: Path, *, timeout: float) -> sqlite3.Connection:
     return sqlite3.connect(f"file:{quote(str(path))}?mode=rw", uri=True, timeout=timeout)
 
 
-def copy_pages(source: sqlite3.Connection, target: sqlite3.Connection, *, patient: bool = True) -> None:
-    """SOURCE as it is at one moment, into TARGET, in parts: a signal ends it between two. PATIENT: where somebody keeps it
-    locked, for as long as that lasts. Raises `sqlite3.Error`."""
+def copy_pages(source: sqlite3.Connection, target: sqlite3.Connection, *, patience: float = _PATIENCE) -> None:
+    """SOURCE as it is at one moment, into TARGET, in parts: a signal ends it between two. PATIENCE: seconds that somebody may
+    keep it locked before it begins. Raises `sqlite3.Error`."""
+    end = time.monotonic() + patience
     while True:
         interruption.check()
         try:
             source.execute("BEGIN")
-            source.execute(
-                "SELECT 1 FROM sqlite_master"
-            ).fetchone()  # held to the end: what is written meanwhile is not in it
-            break
+            source.execute("SELECT 1 FROM sqlite_master").fetchone()
+            break  # from here to the end what is written meanwhile is not in it
         except sqlite3.OperationalError as error:
             source.rollback()
-            if not patient or "locked" not in str(error):
+            if "locked" not in str(error) or time.monotonic() >= end:
                 raise
     size = source.execute("PRAGMA page_size").fetchone()[0]
 
@@ -278,23 +278,23 @@ def copy_pages(source: sqlite3.Connection, target: sqlite3.Connection, *, patien
 def _asked(path: Path, mode: str, question: str) -> str:
     """The first answer of the database PATH to QUESTION, which may take long: it is asked in a thread, so that a signal
     needn't wait for it. Raises `sqlite3.Error`."""
-    found: list[str | sqlite3.Error] = []
-    done = threading.Event()
+    found: list[str | Exception] = []
 
     def ask() -> None:
         try:
             with closing(sqlite3.connect(f"file:{quote(str(path))}?mode={mode}", uri=True)) as connection:
                 found.append(connection.execute(question).fetchone()[0])
-        except sqlite3.Error as error:
+        except Exception as error:  # noqa: BLE001  # raised below, where somebody hears of it
             found.append(error)
-        done.set()
 
-    threading.Thread(target=ask, daemon=True, name="sqlite").start()
-    while not done.wait(_LOOK):
+    asking = threading.Thread(target=ask, daemon=True, name="sqlite")
+    asking.start()
+    while asking.is_alive():
+        asking.join(_LOOK)
         progress.tick(0)
         interruption.check()
-    answer = found[0]
-    if isinstance(answer, sqlite3.Error):
+    (answer,) = found
+    if isinstance(answer, Exception):
         raise answer
     return answer
 

@@ -9,9 +9,8 @@ import time
 from contextlib import suppress
 
 KILL_AFTER = 3.0  # seconds between SIGTERM and SIGKILL
-_LEAVING = (
-    0.5  # seconds; what was started in the background as the last thing may be just about to leave the group (setsid)
-)
+# Seconds: what was started in the background as the last thing may be just about to leave the group (setsid).
+_LEAVING = 0.5
 
 
 def signal_group(group: int, number: int) -> None:

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gitdeploy.config.sections import DatabaseConfig
-from gitdeploy.databases import open_databases
+from gitdeploy.databases import open_databases, sqlite
 from gitdeploy.databases.address import Address
 from gitdeploy.databases.sqlite import SQLite
 from gitdeploy.errors import ConfigError, DeploymentFailed
@@ -181,3 +181,18 @@ def test_a_transaction_that_a_crash_cut_off_is_rolled_back_before_the_dump_and_n
     database.restore(dumps, dump, str)
     assert rows(file) == wanted
     assert sorted(os.listdir(file.parent)) == [file.name]
+
+
+def test_nobody_waits_for_ever(file: Path, tmp_path: Path) -> None:
+    """For a lock a while; for the answer of a question as long as it is worked on, whatever ends that."""
+    with (
+        closing(sqlite3.connect(file)) as app,
+        closing(sqlite3.connect(file, timeout=0.05)) as source,
+        closing(sqlite3.connect(tmp_path / "copy")) as target,
+    ):
+        app.execute("PRAGMA locking_mode=EXCLUSIVE")
+        app.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            sqlite.copy_pages(source, target, patience=0.1)
+    with pytest.raises(TypeError):  # no row at all
+        sqlite._asked(file, "ro", "SELECT i FROM t WHERE i > 5")

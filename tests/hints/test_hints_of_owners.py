@@ -224,6 +224,19 @@ def test_a_folder_that_root_cannot_write_to(roots: App, how: str, folder: str) -
             subprocess.run(["umount", place], check=True)
 
 
+def test_root_without_its_rights_is_not_told_that_a_folder_is_marked(roots: App) -> None:
+    """As in a container, or on a network's file system: what stands against it are the folder's rights."""
+    place = roots.app / "code"
+    place.chmod(0o555)
+    less = f"{needs.program('setpriv')} --bounding-set=-dac_override,-dac_read_search"
+    said = roots.type(f"{less} gitdeploy doctor", 1).text
+    assert "1 folder of the checkout can't be changed by root: code (belongs to root)." in said
+    assert "chattr" not in said
+    (way,) = [line.strip() for line in said.splitlines() if line.strip().startswith("chmod -R u+rwX ")]
+    roots.type(way)
+    assert "can't be changed" not in roots.type(f"{less} gitdeploy doctor", None).text
+
+
 def test_a_mount_inside_the_checkout(roots: App) -> None:
     needs.mounts()
     place = roots.app / "code"

@@ -272,7 +272,7 @@ def _copy_database(path: str, there: Path) -> bool:
             closing(sqlite3.connect(f"{Path(path).as_uri()}?mode=ro", uri=True, timeout=5)) as source,
             closing(sqlite3.connect(there)) as target,
         ):
-            copy_pages(source, target, patient=False)
+            copy_pages(source, target, patience=0.0)
     except sqlite3.Error:
         there.unlink(missing_ok=True)
         return False

@@ -8,17 +8,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
-from gitdeploy.databases import Database
-from gitdeploy.databases.scratch import Scratch
 from gitdeploy.deployment.prepare.beside import SPARE as SPARE_OF_A_COPY
 from gitdeploy.deployment.rehearse.grounds import Ground
+from gitdeploy.deployment.rehearse.refusals import Pair, is_file
 from gitdeploy.errors import DeploymentFailed
 from gitdeploy.messages import tr
 from gitdeploy.text import size_text
 
 _SPARE = 256 << 20  # bytes that stay free on each disk, or a tenth of it where that is less
-Pair = tuple[Database, Scratch]
 
 
 class Disk(Struct, frozen=True):
@@ -45,17 +44,15 @@ class Disks(Struct, frozen=True):
         for database, scratch in pairs:
             needed[ground.folder] += database.size()  # its dump
             place, size = scratch.room()
-            if scratch.database.kind == "sqlite" and not os.path.isdir(place or ""):
+            if is_file(scratch) and not os.path.isdir(place or ""):
                 place = ground.folder  # it is made there
             if place is not None and os.path.isdir(place):
                 needed[place] = needed.get(place, 0) + size
         disks: dict[int, Disk] = {}
         for place, size in needed.items():
             device = os.stat(place).st_dev
-            if device in disks:
-                disks[device] = Disk(
-                    disks[device].place, disks[device].shown, disks[device].needed + size, disks[device].spare
-                )
+            if (first := disks.get(device)) is not None:
+                disks[device] = replace(first, needed=first.needed + size)
                 continue
             room = os.statvfs(place)
             spare = min(_SPARE, room.f_blocks * room.f_frsize // 10)
